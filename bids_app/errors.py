@@ -1,0 +1,44 @@
+"""Every error that a user may see; each class owns the exit code of the command.
+
+Exit codes: 0 all done, 1 a run failed, 2 usage, 3 input dataset refused, 4 a required tool is missing.
+"""
+
+from collections.abc import Sequence
+
+
+class QsmAppError(Exception):
+    """A condition that is told to the user in one sentence, without a traceback."""
+
+    exit_code = 1
+
+
+class RunFailedError(QsmAppError):
+    """One or more runs failed; the others are done."""
+
+    exit_code = 1
+
+
+class UsageError(QsmAppError):
+    """The command line, a preset or a ``--set`` is wrong."""
+
+    exit_code = 2
+
+
+class InputRefusedError(QsmAppError):
+    """The input dataset cannot be processed; carries every reason at once."""
+
+    exit_code = 3
+
+    def __init__(self, problems: Sequence[str]):
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class ToolMissingError(QsmAppError):
+    """An external program or optional package is not installed; the text says how to get it or do without."""
+
+    exit_code = 4
+
+
+class ParameterError(ValueError):
+    """A method's parameter has a wrong name, type or value (raised by the numerics, told as a usage error)."""

@@ -1,0 +1,92 @@
+"""Grid of a volume (shape, voxel size, B0 direction) and every unit conversion of the project.
+
+Arrays are indexed ``[x, y, z]`` in voxel axes, C-contiguous, float32. Phase is in radians with positive phase
+for a positive field, echo times in seconds, fields in Hz or ppm, susceptibility in ppm.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+#: Proton gyromagnetic ratio over 2 pi, MHz/T (CODATA 2018).
+GAMMA_MHZ_PER_T = 42.577478518
+
+FloatArray = npt.NDArray[np.float32]
+BoolArray = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The sampling of a volume.
+
+    Parameters
+    ----------
+    shape : 3 ints
+        Number of voxels along each axis.
+    voxel_size : 3 floats
+        Voxel edge lengths in mm.
+    b0_dir : 3 floats
+        Direction of the main field in voxel axes; made a unit vector.
+
+    Raises
+    ------
+    ValueError
+        If a size is not positive or the direction is the zero vector.
+    """
+
+    shape: tuple[int, int, int]
+    voxel_size: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    b0_dir: tuple[float, float, float] = (0.0, 0.0, 1.0)
+
+    def __post_init__(self) -> None:
+        shape = tuple(int(n) for n in self.shape)
+        voxel_size = tuple(float(v) for v in self.voxel_size)
+        b0 = np.asarray(self.b0_dir, dtype=np.float64)
+        if len(shape) != 3 or min(shape) < 1:
+            raise ValueError(f"grid shape must be three positive integers, got {self.shape}")
+        if len(voxel_size) != 3 or not all(np.isfinite(voxel_size)) or min(voxel_size) <= 0:
+            raise ValueError(f"voxel size must be three positive lengths in mm, got {self.voxel_size}")
+        norm = np.linalg.norm(b0)
+        if b0.shape != (3,) or not np.isfinite(norm) or norm == 0:
+            raise ValueError(f"B0 direction must be a non-zero vector of three numbers, got {self.b0_dir}")
+        object.__setattr__(self, "shape", shape)
+        object.__setattr__(self, "voxel_size", voxel_size)
+        object.__setattr__(self, "b0_dir", tuple(float(c) for c in b0 / norm))
+
+    @classmethod
+    def from_affine(
+        cls, shape: tuple[int, ...], affine: npt.ArrayLike, b0_world: npt.ArrayLike = (0.0, 0.0, 1.0)
+    ) -> "Grid":
+        """Grid of an image whose 4x4 ``affine`` maps voxels to scanner mm (RAS+, z along the bore).
+
+        The B0 direction in voxel axes is ``R^T b0_world`` with R the rotation part of the affine.
+        """
+        matrix = np.asarray(affine, dtype=np.float64)[:3, :3]
+        voxel_size = np.linalg.norm(matrix, axis=0)
+        rotation = matrix / voxel_size
+        b0 = rotation.T @ np.asarray(b0_world, dtype=np.float64)
+        return cls(tuple(shape[:3]), tuple(voxel_size), tuple(b0))  # type: ignore[arg-type]
+
+    @property
+    def voxel_volume(self) -> float:
+        """Volume of one voxel in mm3."""
+        return float(np.prod(self.voxel_size))
+
+
+def ppm_per_hz(field_strength: float) -> float:
+    """Factor from a frequency offset in Hz to ppm of B0 (``field_strength`` in tesla)."""
+    if not np.isfinite(field_strength) or field_strength <= 0:
+        raise ValueError(f"field strength must be a positive number of tesla, got {field_strength}")
+    return 1.0 / (GAMMA_MHZ_PER_T * field_strength)
+
+
+def hz_to_ppm(field_hz: npt.NDArray[Any], field_strength: float) -> FloatArray:
+    """Field in ppm of B0 from a field in Hz."""
+    return np.multiply(field_hz, np.float32(ppm_per_hz(field_strength)), dtype=np.float32)
+
+
+def ppm_to_hz(field_ppm: npt.NDArray[Any], field_strength: float) -> FloatArray:
+    """Field in Hz from a field in ppm of B0."""
+    return np.multiply(field_ppm, np.float32(1.0 / ppm_per_hz(field_strength)), dtype=np.float32)

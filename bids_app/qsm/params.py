@@ -1,0 +1,85 @@
+"""Declaring the parameters of a method: a frozen dataclass whose fields carry range, unit and meaning.
+
+One declaration serves validation, ``--set section.method.name=value``, presets, documentation and sidecars::
+
+    @dataclass(frozen=True)
+    class TkdParams(Params):
+        threshold: float = param(0.19, low=0.01, high=1 / 3, unit="", doc="Kernel magnitude kept as it is")
+"""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, Self
+
+from bids_app.errors import ParameterError
+
+
+def param(
+    default: Any,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+    unit: str = "",
+    doc: str,
+) -> Any:
+    """Declare one field of a Params class with its inclusive range or choices, unit and one-line meaning."""
+    metadata = {"low": low, "high": high, "choices": choices, "unit": unit, "doc": doc}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def nearest(name: str, valid: list[str]) -> str:
+    """Return a hint naming the most similar valid name, or the list of all."""
+    close = get_close_matches(name, valid, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else f"valid: {', '.join(sorted(valid))}"
+
+
+@dataclass(frozen=True)
+class Params:
+    """Base of all parameter classes; checks types and ranges when made."""
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            object.__setattr__(self, field.name, _checked(field, getattr(self, field.name)))
+
+    @classmethod
+    def from_mapping(cls, values: dict[str, Any]) -> Self:
+        """Make the parameters from a mapping (a preset's table); unknown names raise with the nearest valid one."""
+        names = [field.name for field in dataclasses.fields(cls)]
+        for key in values:
+            if key not in names:
+                raise ParameterError(f"unknown parameter {key!r}: {nearest(key, names)}")
+        return cls(**values)
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return plain values by name, in declared order (for sidecars, records and presets)."""
+        return dataclasses.asdict(self)
+
+
+def _checked(field: "dataclasses.Field[Any]", value: Any) -> Any:
+    """Return ``value`` in the type of the field's default, or raise ParameterError."""
+    name, default, meta = field.name, field.default, field.metadata
+    if isinstance(default, bool):
+        if not isinstance(value, bool):
+            raise ParameterError(f"{name} must be true or false, got {value!r}")
+        return value
+    if isinstance(default, int | float):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise ParameterError(f"{name} must be a finite number, got {value!r}")
+        if isinstance(default, int):
+            if value != int(value):
+                raise ParameterError(f"{name} must be a whole number, got {value!r}")
+            value = int(value)
+        else:
+            value = float(value)
+        low, high = meta.get("low"), meta.get("high")
+        if (low is not None and value < low) or (high is not None and value > high):
+            raise ParameterError(f"{name} must be between {low} and {high}, got {value}")
+        return value
+    if isinstance(default, str):
+        choices = list(meta.get("choices") or ())
+        if not isinstance(value, str) or (choices and value not in choices):
+            raise ParameterError(f"{name} cannot be {value!r}: {nearest(str(value), choices)}")
+    return value
