@@ -1,0 +1,1 @@
+"""Adapters to FastSurfer, ANTs and label atlases: paths in, paths out."""

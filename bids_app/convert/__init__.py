@@ -1,0 +1,1 @@
+"""From DICOM or loose NIfTI to a BIDS dataset."""

@@ -1,0 +1,1 @@
+"""What a BIDS dataset holds, found and checked."""

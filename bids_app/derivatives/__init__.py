@@ -1,0 +1,1 @@
+"""Names of the products, and reading and writing of files."""

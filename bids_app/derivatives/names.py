@@ -39,9 +39,7 @@ def _image(key: str, suffix: str, unit: str, description: str, datatype: str = "
 
 def _fieldmap(key: str, desc: str, description: str) -> Product:
     # BIDS allows neither echo nor rec on a fieldmap.
-    return Product(
-        key, "fmap", "fieldmap", (("desc", desc),), "Hz", description, drop=("part", "echo", "rec")
-    )
+    return Product(key, "fmap", "fieldmap", (("desc", desc),), "Hz", description, drop=("part", "echo", "rec"))
 
 
 def _mask(key: str, desc: str, description: str) -> Product:

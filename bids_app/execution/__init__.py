@@ -1,0 +1,1 @@
+"""Runs steps: order, records, resume, processes, progress."""

@@ -1,0 +1,1 @@
+"""Template, common-space maps and statistics of a study."""

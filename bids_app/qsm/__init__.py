@@ -1,0 +1,1 @@
+"""Numerics of quantitative susceptibility mapping: arrays in, arrays out."""

@@ -1,0 +1,1 @@
+"""The pipeline: its steps in order."""

@@ -1,0 +1,170 @@
+"""The command line: arguments in, exit code out. Imports nothing heavy, so that ``--help`` answers at once."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from bids_app import __version__
+from bids_app.errors import QsmAppError, UsageError
+
+LEVELS = ("participant",)
+
+_EPILOG = """\
+examples:
+  qsm-bids-app /data /out participant
+  qsm-bids-app /data /out participant --participant-label 01 02 --preset tgv
+  qsm-bids-app /data /out participant --set inversion.method=tv --set background.vsharp.threshold=0.03
+  qsm-bids-app /data /out participant --dry-run
+
+exit codes: 0 all done, 1 a run failed, 2 usage, 3 input dataset refused, 4 a required tool is missing
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose mistakes come back as UsageError, so that one place decides what the user sees."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}\nsee {self.prog} --help")
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be 1 or more, got {text}")
+    return value
+
+
+def _gigabytes(text: str) -> float:
+    value = float(text.lower().removesuffix("b").removesuffix("g"))
+    if not 0 < value < 1e6:
+        raise argparse.ArgumentTypeError(f"must be a positive number of gigabytes, got {text}")
+    return value
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser; the Boutiques descriptor and the documentation are made from it too."""
+    parser = _Parser(
+        prog="qsm-bids-app",
+        description="Quantitative susceptibility mapping of a BIDS dataset: susceptibility, R2* and related maps.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("bids_dir", type=Path, help="the BIDS dataset")
+    parser.add_argument("output_dir", type=Path, help="where the derivative dataset is written")
+    parser.add_argument("levels", nargs="+", choices=LEVELS, metavar="level", help=f"what to run: {', '.join(LEVELS)}")
+    parser.add_argument("-v", "--verbose", action="count", default=0, help="say more (-vv: everything)")
+    parser.add_argument("--version", action="version", version=f"qsm-bids-app {__version__}")
+    parser.add_argument(
+        "--show-preset",
+        action=_ShowPreset,
+        metavar="NAME",
+        help="print a preset as TOML and stop; 'list' names all",
+    )
+    _add_selection(parser.add_argument_group("which data"))
+    _add_processing(parser.add_argument_group("how it is processed"))
+    _add_execution(parser.add_argument_group("how it is run"))
+    return parser
+
+
+def _add_selection(group: "argparse._ArgumentGroup") -> None:
+    add = group.add_argument
+    add(
+        "--participant-label",
+        nargs="+",
+        metavar="LABEL",
+        help="participants to process, with or without 'sub-'",
+    )
+    add("--session-label", nargs="+", metavar="LABEL", help="sessions to process, with or without 'ses-'")
+    add(
+        "--bids-filter-file", type=Path, metavar="FILE",
+        help='JSON that narrows the search, e.g. {"gre": {"acquisition": "highres"}, "t1w": {"run": 1}}',
+    )  # fmt: skip
+    add(
+        "-d", "--derivatives", nargs="+", type=Path, metavar="DIR",
+        help="derivative datasets to use: a brain mask found there replaces the one that would be made",
+    )  # fmt: skip
+    add("--skip-bids-validation", action="store_true", help="do not run the BIDS validator on the input")
+
+
+def _add_processing(group: "argparse._ArgumentGroup") -> None:
+    add = group.add_argument
+    add(
+        "--preset",
+        default="consensus",
+        metavar="NAME|FILE",
+        help="set of methods and parameters (default: consensus)",
+    )
+    add("--config", type=Path, metavar="FILE", help="TOML file whose values win over the preset's")
+    add(
+        "--set", action="append", metavar="SECTION.NAME=VALUE",
+        help="change one parameter, e.g. inversion.method=tv or inversion.rts.delta=0.2; may be repeated",
+    )  # fmt: skip
+    add("--mask", metavar="RECIPE", help="recipe of the mask, e.g. 'quality,otsu:1.3,fill:25,open:1'")
+    add("--qsm-reference", metavar="REGION", help="where susceptibility is zero: mask (default) or none")
+
+
+def _add_execution(group: "argparse._ArgumentGroup") -> None:
+    add = group.add_argument
+    add(
+        "-w",
+        "--work-dir",
+        type=Path,
+        metavar="DIR",
+        help="where working files are kept (default: OUTPUT_DIR/work)",
+    )
+    add(
+        "--clean-workdir",
+        action="store_true",
+        help="remove a run's working files when all its steps are done",
+    )
+    add("--nprocs", type=_positive, metavar="N", help="runs at the same time (default: processors / threads)")
+    add(
+        "--omp-nthreads",
+        type=_positive,
+        metavar="N",
+        help="threads of each run (default: processors, at most 8)",
+    )
+    add(
+        "--mem",
+        type=_gigabytes,
+        metavar="GB",
+        help="memory to stay below, in GB (default: what is available)",
+    )
+    add("--dry-run", action="store_true", help="print the plan and the effective parameters, change nothing")
+    add("--reports-only", action="store_true", help="write the reports again from what is there")
+    add("--stop-on-first-crash", action="store_true", help="stop everything when one run fails")
+    add("--force", action="store_true", help="run every step again, whatever the records say")
+
+
+class _ShowPreset(argparse.Action):
+    """Print a preset and leave, before the positional arguments are asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *values: object) -> None:
+        from bids_app.config import preset_names, preset_text
+
+        name = values[1]
+        print(
+            "\n".join(preset_names()) if name == "list" else preset_text(str(name)),
+            end="\n" if name == "list" else "",
+        )
+        parser.exit(0)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    arguments = tuple(sys.argv[1:] if argv is None else argv)
+    try:
+        args = build_parser().parse_args(arguments)
+        from bids_app.app import run
+        from bids_app.config import from_arguments
+
+        return run(from_arguments(args, arguments))
+    except QsmAppError as error:
+        print(f"qsm-bids-app: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("qsm-bids-app: stopped; the same command goes on where it was", file=sys.stderr)
+        return 130

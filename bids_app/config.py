@@ -1,0 +1,291 @@
+"""From the command line, presets and files to one frozen Config; the only place that knows the parameter tree.
+
+The settings form a tree of sections (``field``, ``mask``, ``background`` ...). A section has choices of its own
+(``inversion.method``) and one table of parameters for every method it can use (``inversion.rts.delta``). Values come,
+later ones winning, from the methods' defaults, the preset, ``--config FILE`` and ``--set section.name=value``.
+"""
+
+import argparse
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from bids_app.errors import ParameterError, UsageError
+from bids_app.qsm.params import Params, nearest
+from bids_app.sections import SECTIONS
+
+PRESET_DIR = Path(__file__).parent / "presets"
+DEFAULT_PRESET = "consensus"
+
+
+@dataclass(frozen=True)
+class Section:
+    """One section of the settings: its choices and the parameters of every method it knows."""
+
+    choice: Params
+    methods: Mapping[str, Params] = field(default_factory=dict)
+
+    def of(self, method: str) -> Any:
+        """Return the parameters of one method."""
+        return self.methods[method]
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return the choices and the parameters of the chosen methods alone: what can influence a result."""
+        own = self.choice.to_mapping()
+        chosen = {value for value in own.values() if isinstance(value, str)}
+        return own | {name: self.methods[name].to_mapping() for name in self.methods if name in chosen}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The whole parameter tree; sections are attributes."""
+
+    sections: Mapping[str, Section]
+
+    def __getattr__(self, name: str) -> Section:
+        if name.startswith("_") or name == "sections":
+            raise AttributeError(name)
+        try:
+            return self.sections[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return nested plain values of everything that can influence a result."""
+        return {name: section.to_mapping() for name, section in self.sections.items()}
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything a run of the command was asked for."""
+
+    bids_dir: Path
+    output_dir: Path
+    levels: tuple[str, ...]
+    work_dir: Path
+    settings: Settings
+    preset: str = DEFAULT_PRESET
+    participants: tuple[str, ...] = ()
+    sessions: tuple[str, ...] = ()
+    filters: Mapping[str, Any] = field(default_factory=dict)
+    derivatives: tuple[Path, ...] = ()
+    nprocs: int = 1
+    omp_nthreads: int = 1
+    memory_bytes: int | None = None
+    stop_on_first_crash: bool = False
+    force: bool = False
+    dry_run: bool = False
+    reports_only: bool = False
+    skip_bids_validation: bool = False
+    clean_work_dir: bool = False
+    verbosity: int = 0
+    command: tuple[str, ...] = ()
+
+
+def preset_names() -> list[str]:
+    """Return the names of the presets that ship with the app."""
+    return sorted(path.stem for path in PRESET_DIR.glob("*.toml"))
+
+
+def preset_text(name: str) -> str:
+    """Return a preset's TOML text, from the app's own or from a file path."""
+    path = PRESET_DIR / f"{name}.toml"
+    if not path.is_file():
+        path = Path(name)
+        if not path.is_file():
+            raise UsageError(f"--preset: no preset or file {name!r}: {nearest(name, preset_names())}")
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--preset: {name} cannot be read: {error}") from error
+
+
+def _parse_toml(text: str, origin: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{origin} is not valid TOML: {error}") from error
+
+
+def parse_set(assignment: str) -> dict[str, Any]:
+    """Return the nested mapping of one ``section.name=value`` (or ``section.method.name=value``)."""
+    path, equals, text = assignment.partition("=")
+    keys = path.strip().split(".")
+    if not equals or len(keys) not in (2, 3) or not all(keys):
+        raise UsageError(f"--set {assignment}: expected section.name=value or section.method.name=value")
+    try:
+        value: Any = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()  # a bare word is a string
+    for key in reversed(keys):
+        value = {key: value}
+    return value
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``base`` with the nested values of ``over`` in their places."""
+    merged = dict(base)
+    for key, value in over.items():
+        old = merged.get(key)
+        merged[key] = merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def build_settings(tree: Mapping[str, Any], origin: str = "settings") -> Settings:
+    """Check a nested mapping of values against what the sections know and return the settings.
+
+    Raises
+    ------
+    UsageError
+        For an unknown section, parameter or method (with the nearest valid name), a value out of range, and
+        methods that do not go together.
+    """
+    sections = {}
+    for name in tree:
+        if name not in SECTIONS:
+            raise UsageError(f"{origin}: unknown section {name!r}: {nearest(name, list(SECTIONS))}")
+    for name, spec in SECTIONS.items():
+        values = tree.get(name, {})
+        if not isinstance(values, Mapping):
+            raise UsageError(f"{origin}: [{name}] must be a table of values")
+        sections[name] = _build_section(name, spec.load(), values, origin)
+    settings = Settings(sections)
+    for rule in (_check_background_inversion, _check_echoes, _check_mask_recipes):
+        rule(settings)
+    return settings
+
+
+def _build_section(
+    name: str, loaded: tuple[Params, dict[str, Params]], values: Mapping[str, Any], origin: str
+) -> Section:
+    choice, methods = loaded
+    own_names = [f.name for f in fields(choice)]
+    own: dict[str, Any] = {}
+    changed = dict(methods)
+    where = name
+    try:
+        for key, value in values.items():
+            where = f"{name}.{key}"
+            if key in methods:
+                if not isinstance(value, Mapping):
+                    raise ParameterError("is a method's table, not a value")
+                changed[key] = type(methods[key]).from_mapping(methods[key].to_mapping() | dict(value))
+            elif key in own_names:
+                own[key] = value
+            else:
+                where = name
+                raise ParameterError(f"unknown parameter {key!r}: {nearest(key, own_names + list(methods))}")
+        where = name
+        return Section(type(choice).from_mapping(choice.to_mapping() | own), changed)
+    except ParameterError as error:
+        raise UsageError(f"{origin}: {where}: {error}") from error
+
+
+def _check_background_inversion(settings: Settings) -> None:
+    from bids_app import qsm
+
+    background, inversion = settings.background.choice.method, settings.inversion.choice.method
+    if inversion in qsm.TOTAL_FIELD_INVERSIONS and background != "none":
+        raise UsageError(
+            f"inversion.method {inversion!r} removes the background field itself and cannot be combined with "
+            f'background.method {background!r}: set background.method to "none"'
+        )
+    if inversion not in qsm.TOTAL_FIELD_INVERSIONS and background == "none":
+        raise UsageError(
+            f'inversion.method {inversion!r} needs a local field, but background.method is "none": '
+            f"choose one of {', '.join(sorted(qsm.BACKGROUND))}"
+        )
+
+
+def _check_echoes(settings: Settings) -> None:
+    choice = settings.inversion.choice
+    if choice.input == "phase" and choice.method != "tgv":
+        raise UsageError(
+            f'inversion.input "phase" works with inversion.method "tgv" alone, not with {choice.method!r}: '
+            'set inversion.input to "field"'
+        )
+
+
+def _check_mask_recipes(settings: Settings) -> None:
+    from bids_app.qsm.masking import parse_recipe
+
+    for name in ("filled", "reliable"):
+        try:
+            parse_recipe(getattr(settings.mask.choice, name))
+        except ParameterError as error:
+            raise UsageError(f"mask.{name}: {error}") from error
+
+
+def settings_from_arguments(args: argparse.Namespace) -> Settings:
+    """Return the settings from ``--preset``, ``--config``, the short-cut options and ``--set``, in this order."""
+    tree = _parse_toml(preset_text(args.preset), f"preset {args.preset}")
+    tree.pop("title", None)
+    if args.config is not None:
+        try:
+            text = args.config.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"--config: {args.config} cannot be read: {error}") from error
+        tree = merge(tree, _parse_toml(text, f"--config {args.config}"))
+    shortcuts: dict[str, dict[str, Any]] = {}
+    if args.qsm_reference is not None:
+        shortcuts = merge(shortcuts, {"reference": {"region": args.qsm_reference}})
+    if args.mask is not None:
+        shortcuts = merge(shortcuts, {"mask": {"filled": args.mask}})
+    tree = merge(tree, shortcuts)
+    for assignment in args.set or ():
+        tree = merge(tree, parse_set(assignment))
+    return build_settings(tree)
+
+
+def from_arguments(args: argparse.Namespace, command: tuple[str, ...] = ()) -> Config:
+    """Return the frozen Config of a parsed command line; every mistake in it raises UsageError."""
+    from bids_app.execution.resources import available_cpus
+
+    cpus = available_cpus()
+    threads = args.omp_nthreads or min(cpus, 8)
+    nprocs = args.nprocs or max(1, cpus // threads)
+    output_dir = args.output_dir.absolute()
+    return Config(
+        bids_dir=args.bids_dir.absolute(),
+        output_dir=output_dir,
+        levels=tuple(args.levels),
+        work_dir=args.work_dir.absolute() if args.work_dir else output_dir / "work",
+        settings=settings_from_arguments(args),
+        preset=args.preset,
+        participants=tuple(_labels(args.participant_label, "sub-")),
+        sessions=tuple(_labels(args.session_label, "ses-")),
+        filters=_read_filters(args.bids_filter_file),
+        derivatives=tuple(path.absolute() for path in args.derivatives or ()),
+        nprocs=nprocs,
+        omp_nthreads=threads,
+        memory_bytes=None if args.mem is None else int(args.mem * 1e9),
+        stop_on_first_crash=args.stop_on_first_crash,
+        force=args.force,
+        dry_run=args.dry_run,
+        reports_only=args.reports_only,
+        skip_bids_validation=args.skip_bids_validation,
+        clean_work_dir=args.clean_workdir,
+        verbosity=args.verbose,
+        command=command,
+    )
+
+
+def _labels(labels: list[str] | None, prefix: str) -> list[str]:
+    """Return labels without their prefix; commas may separate them too."""
+    parts = [part for label in labels or () for part in label.replace(",", " ").split()]
+    return list(dict.fromkeys(part.removeprefix(prefix) for part in parts))
+
+
+def _read_filters(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        filters = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise UsageError(f"--bids-filter-file: {path} is not readable JSON: {error}") from error
+    if not isinstance(filters, dict):
+        raise UsageError(f'--bids-filter-file: {path} must hold an object such as {{"gre": {{"run": 1}}}}')
+    return filters
