@@ -1,0 +1,62 @@
+"""The dipole kernel and the field of a susceptibility distribution."""
+
+import numpy as np
+import scipy.fft
+
+from bids_app.qsm.fft import irfftn, rfftn
+from bids_app.qsm.geometry import FloatArray, Grid
+
+
+def dipole_kernel(grid: Grid) -> FloatArray:
+    """Dipole kernel on the half grid of :func:`bids_app.qsm.fft.rfftn`.
+
+    D(k) = 1/3 - (k.b0)^2 / |k|^2 with D(0) = 0, k in 1/mm, so that anisotropic voxels and oblique main fields are
+    honoured. At a Nyquist frequency +k and -k share a sample; the sign of the cross terms is ambiguous there, so the
+    mean over both signs is taken, which keeps the kernel even and the field of a real map real.
+
+    Returns
+    -------
+    float32 array, shape ``(nx, ny, nz // 2 + 1)``.
+
+    References
+    ----------
+    Salomir et al. 2003, 10.1002/cmr.b.10083; Marques & Bowtell 2005, 10.1002/cmr.b.20034.
+    """
+    (nx, ny, nz), (dx, dy, dz), b0 = grid.shape, grid.voxel_size, grid.b0_dir
+    axes = (scipy.fft.fftfreq(nx, dx), scipy.fft.fftfreq(ny, dy), scipy.fft.rfftfreq(nz, dz))
+    # Along with each axis, the same frequencies without Nyquist: these enter the cross terms.
+    odd = []
+    for k, n, d in zip(axes, grid.shape, grid.voxel_size, strict=True):
+        signed = k.copy()
+        if n % 2 == 0:
+            signed[np.isclose(np.abs(k), 0.5 / d)] = 0
+        odd.append(signed)
+    x, y, z = np.meshgrid(*axes, indexing="ij", sparse=True)
+    ox, oy, oz = np.meshgrid(*odd, indexing="ij", sparse=True)
+    squared = x**2 + y**2 + z**2
+    squared[0, 0, 0] = 1
+    along = (b0[0] * x) ** 2 + (b0[1] * y) ** 2 + (b0[2] * z) ** 2
+    along = along + 2 * (b0[0] * b0[1] * ox * oy + b0[0] * b0[2] * ox * oz + b0[1] * b0[2] * oy * oz)
+    kernel = (1 / 3 - along / squared).astype(np.float32)
+    kernel[0, 0, 0] = 0
+    return kernel
+
+
+def forward_field(chi: FloatArray, grid: Grid, *, pad: bool = True) -> FloatArray:
+    """Field in ppm of a susceptibility map in ppm, shape ``grid.shape``.
+
+    With ``pad`` the grid is doubled, so that the periodic copies of the object lie a whole field of view away;
+    without, the field is that of the periodically continued map.
+    """
+    if chi.shape != grid.shape:
+        raise ValueError(f"chi has shape {chi.shape}, the grid {grid.shape}")
+    if not pad:
+        return irfftn(rfftn(np.asarray(chi, np.float32)) * dipole_kernel(grid), grid.shape)
+    shape = tuple(scipy.fft.next_fast_len(2 * n, real=True) for n in grid.shape)
+    large = Grid(shape, grid.voxel_size, grid.b0_dir)  # type: ignore[arg-type]
+    padded = np.zeros(large.shape, np.float32)
+    inner = tuple(slice(0, n) for n in grid.shape)
+    padded[inner] = chi
+    spectrum = rfftn(padded)
+    spectrum *= dipole_kernel(large)
+    return np.ascontiguousarray(irfftn(spectrum, large.shape)[inner])
