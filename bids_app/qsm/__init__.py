@@ -1,1 +1,23 @@
-"""Numerics of quantitative susceptibility mapping: arrays in, arrays out."""
+"""Numerics of quantitative susceptibility mapping: arrays in, arrays out.
+
+Every inversion is called ``f(local_field_ppm, mask, grid, *, params=..., weights=None, magnitude=None,
+progress=None) -> chi_ppm``, every background method ``f(total_field_ppm, mask, grid, *, params=..., weights=None,
+progress=None) -> (local_field_ppm, mask)``.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from bids_app.qsm.background_vsharp import vsharp
+from bids_app.qsm.geometry import Grid
+from bids_app.qsm.inversion_rts import rts
+from bids_app.qsm.inversion_tkd import tkd
+from bids_app.qsm.threads import set_threads, threads
+from bids_app.qsm.unwrap_romeo import romeo
+
+INVERSIONS: dict[str, Callable[..., Any]] = {"tkd": tkd, "rts": rts}
+BACKGROUND: dict[str, Callable[..., Any]] = {"vsharp": vsharp}
+UNWRAP: dict[str, Callable[..., Any]] = {"romeo": romeo}
+DEFAULT_INVERSION = "rts"
+
+__all__ = ["BACKGROUND", "DEFAULT_INVERSION", "INVERSIONS", "UNWRAP", "Grid", "set_threads", "threads"]
