@@ -7,6 +7,7 @@ later ones winning, from the methods' defaults, the preset, ``--config FILE`` an
 
 import argparse
 import json
+import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -25,7 +26,7 @@ DEFAULT_PRESET = "consensus"
 class Section:
     """One section of the settings: its choices and the parameters of every method it knows."""
 
-    choice: Params
+    choice: Any  # the section's Params
     methods: Mapping[str, Params] = field(default_factory=dict)
 
     def of(self, method: str) -> Any:
@@ -140,8 +141,7 @@ def build_settings(tree: Mapping[str, Any], origin: str = "settings") -> Setting
     Raises
     ------
     UsageError
-        For an unknown section, parameter or method (with the nearest valid name), a value out of range, and
-        methods that do not go together.
+        For an unknown section, parameter or method (with the nearest valid name), or a value out of range.
     """
     sections = {}
     for name in tree:
@@ -153,8 +153,7 @@ def build_settings(tree: Mapping[str, Any], origin: str = "settings") -> Setting
             raise UsageError(f"{origin}: [{name}] must be a table of values")
         sections[name] = _build_section(name, spec.load(), values, origin)
     settings = Settings(sections)
-    for rule in (_check_background_inversion, _check_echoes, _check_mask_recipes):
-        rule(settings)
+    _check_mask_recipes(settings)
     return settings
 
 
@@ -182,31 +181,6 @@ def _build_section(
         return Section(type(choice).from_mapping(choice.to_mapping() | own), changed)
     except ParameterError as error:
         raise UsageError(f"{origin}: {where}: {error}") from error
-
-
-def _check_background_inversion(settings: Settings) -> None:
-    from bids_app import qsm
-
-    background, inversion = settings.background.choice.method, settings.inversion.choice.method
-    if inversion in qsm.TOTAL_FIELD_INVERSIONS and background != "none":
-        raise UsageError(
-            f"inversion.method {inversion!r} removes the background field itself and cannot be combined with "
-            f'background.method {background!r}: set background.method to "none"'
-        )
-    if inversion not in qsm.TOTAL_FIELD_INVERSIONS and background == "none":
-        raise UsageError(
-            f'inversion.method {inversion!r} needs a local field, but background.method is "none": '
-            f"choose one of {', '.join(sorted(qsm.BACKGROUND))}"
-        )
-
-
-def _check_echoes(settings: Settings) -> None:
-    choice = settings.inversion.choice
-    if choice.input == "phase" and choice.method != "tgv":
-        raise UsageError(
-            f'inversion.input "phase" works with inversion.method "tgv" alone, not with {choice.method!r}: '
-            'set inversion.input to "field"'
-        )
 
 
 def _check_mask_recipes(settings: Settings) -> None:
@@ -242,9 +216,7 @@ def settings_from_arguments(args: argparse.Namespace) -> Settings:
 
 def from_arguments(args: argparse.Namespace, command: tuple[str, ...] = ()) -> Config:
     """Return the frozen Config of a parsed command line; every mistake in it raises UsageError."""
-    from bids_app.execution.resources import available_cpus
-
-    cpus = available_cpus()
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     threads = args.omp_nthreads or min(cpus, 8)
     nprocs = args.nprocs or max(1, cpus // threads)
     output_dir = args.output_dir.absolute()

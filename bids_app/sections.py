@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from bids_app.qsm.masking import FILLED_RECIPE, RELIABLE_RECIPE
 from bids_app.qsm.params import Params, param
 
 
@@ -12,14 +13,9 @@ from bids_app.qsm.params import Params, param
 class FieldChoices(Params):
     """Phase to total field."""
 
-    offsets: str = param("mcpc3ds", choices=("mcpc3ds", "none"), doc="Removal of phase offsets between echoes")
-    bipolar: str = param(
-        "auto",
-        choices=("auto", "yes", "no"),
-        doc="Correct alternating readout polarity (auto: decided from sidecar and data)",
-    )
-    unwrap: str = param("romeo", choices=("romeo", "laplacian"), doc="Phase unwrapping")
-    fit: str = param("linear", choices=("linear", "nonlinear"), doc="Fit of the field over echoes")
+    offsets: str = param("mcpc3ds", choices=("mcpc3ds", "none"), doc="Removal of the phase at echo time zero")
+    unwrap: str = param("romeo", choices=("romeo",), doc="Phase unwrapping")
+    fit: str = param("linear", choices=("linear",), doc="Fit of the field over echoes")
 
 
 @dataclass(frozen=True)
@@ -27,55 +23,36 @@ class MaskChoices(Params):
     """Masks without anatomical priors, as recipes: a source and operations in order."""
 
     two_pass: bool = param(True, doc="Invert twice, in the reliable and in the filled mask, and combine")
-    filled: str = param("default", doc="Recipe of the filled mask")
-    reliable: str = param("default", doc="Recipe of the mask of reliable voxels (two-pass only)")
-    given: str = param("auto", choices=("auto", "ignore", "require"), doc="Use of a brain mask found in --derivatives")
+    filled: str = param(FILLED_RECIPE, doc="Recipe of the filled mask")
+    reliable: str = param(RELIABLE_RECIPE, doc="Recipe of the mask of reliable voxels (two-pass only)")
 
 
 @dataclass(frozen=True)
 class BackgroundChoices(Params):
     """Background field removal."""
 
-    method: str = param("vsharp", choices=("vsharp", "resharp", "ismv", "pdf", "lbv", "none"), doc="Method")
+    method: str = param("vsharp", choices=("vsharp",), doc="Method")
 
 
 @dataclass(frozen=True)
 class InversionChoices(Params):
     """Dipole inversion."""
 
-    method: str = param(
-        "rts",
-        choices=("tkd", "tikhonov", "ilsqr", "rts", "tv", "nltv", "whqsm", "hdqsm", "medi", "tgv"),
-        doc="Method",
-    )
-    input: str = param("field", choices=("field", "phase"), doc="Fitted field, or each echo's wrapped phase (tgv)")
-    echoes: str = param(
-        "combined",
-        choices=("combined", "separate"),
-        doc="Invert one field, or every echo by itself and average",
-    )
-    weighted: bool = param(True, doc="Weight the data by the standard error of the field")
+    method: str = param("rts", choices=("tkd", "rts"), doc="Method")
 
 
 @dataclass(frozen=True)
 class ReferenceChoices(Params):
     """Zero of the susceptibility scale."""
 
-    region: str = param("mask", doc="'mask' (mean of the valid mask), 'none', 'csf' or the name of a segmented region")
+    region: str = param("mask", choices=("mask", "none"), doc="mask: the mean of the valid mask; none: as inverted")
 
 
 @dataclass(frozen=True)
 class RelaxometryChoices(Params):
     """R2*, T2* and S0."""
 
-    method: str = param("arlo", choices=("arlo", "loglinear", "numart2", "none"), doc="Method (multi-echo data)")
-
-
-@dataclass(frozen=True)
-class SwiChoices(Params):
-    """Susceptibility-weighted images."""
-
-    method: str = param("clearswi", choices=("clearswi", "none"), doc="Method")
+    method: str = param("arlo", choices=("arlo", "loglinear", "none"), doc="Method (multi-echo data)")
 
 
 @dataclass(frozen=True)
@@ -106,7 +83,6 @@ def _field_methods() -> dict[str, Callable[..., Any]]:
         **qsm.UNWRAP,
         "mcpc3ds": offsets.mcpc3ds,
         "linear": fieldfit.fit_linear,
-        "nonlinear": fieldfit.fit_nonlinear,
     }
 
 
@@ -122,6 +98,12 @@ def _inversion_methods() -> dict[str, Callable[..., Any]]:
     return dict(qsm.INVERSIONS)
 
 
+def _relaxometry_methods() -> dict[str, Callable[..., Any]]:
+    from bids_app.qsm import relaxometry
+
+    return {"arlo": relaxometry.r2star_arlo, "loglinear": relaxometry.r2star_loglinear}
+
+
 #: In pipeline order.
 SECTIONS: dict[str, SectionSpec] = {
     "field": SectionSpec(FieldChoices, _field_methods),
@@ -129,6 +111,5 @@ SECTIONS: dict[str, SectionSpec] = {
     "background": SectionSpec(BackgroundChoices, _background_methods),
     "inversion": SectionSpec(InversionChoices, _inversion_methods),
     "reference": SectionSpec(ReferenceChoices),
-    "relaxometry": SectionSpec(RelaxometryChoices),
-    "swi": SectionSpec(SwiChoices),
+    "relaxometry": SectionSpec(RelaxometryChoices, _relaxometry_methods),
 }

@@ -53,7 +53,7 @@ def forward_field(chi: FloatArray, grid: Grid, *, pad: bool = True) -> FloatArra
     if not pad:
         return irfftn(rfftn(np.asarray(chi, np.float32)) * dipole_kernel(grid), grid.shape)
     shape = tuple(scipy.fft.next_fast_len(2 * n, real=True) for n in grid.shape)
-    large = Grid(shape, grid.voxel_size, grid.b0_dir)  # type: ignore[arg-type]
+    large = Grid(shape, grid.voxel_size, grid.b0_dir)
     padded = np.zeros(large.shape, np.float32)
     inner = tuple(slice(0, n) for n in grid.shape)
     padded[inner] = chi

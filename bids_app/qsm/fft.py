@@ -17,14 +17,14 @@ def rfftn(array: FloatArray) -> ComplexArray:
     """3D FFT of a real array on the half grid; ``rfft`` along z, then ``fftn`` in place is the fastest route."""
     workers = numba.get_num_threads()
     half = scipy.fft.rfft(array, axis=2, workers=workers)
-    return scipy.fft.fftn(half, axes=(0, 1), overwrite_x=True, workers=workers)  # type: ignore[no-any-return]
+    return scipy.fft.fftn(half, axes=(0, 1), overwrite_x=True, workers=workers)
 
 
 def irfftn(spectrum: ComplexArray, shape: tuple[int, int, int]) -> FloatArray:
     """Inverse of :func:`rfftn` for a real array of ``shape``; the spectrum is overwritten."""
     workers = numba.get_num_threads()
     half = scipy.fft.ifftn(spectrum, axes=(0, 1), overwrite_x=True, workers=workers)
-    return scipy.fft.irfft(half, n=shape[2], axis=2, overwrite_x=True, workers=workers)  # type: ignore[no-any-return]
+    return scipy.fft.irfft(half, n=shape[2], axis=2, overwrite_x=True, workers=workers)
 
 
 @dataclass(frozen=True)

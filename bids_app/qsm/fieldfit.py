@@ -29,7 +29,7 @@ class FieldFit:
     residual_rad: FloatArray
 
 
-@njit(cache=True, nogil=True, parallel=True)  # type: ignore[misc]
+@njit(cache=True, nogil=True, parallel=True)
 def _fit(phase, magnitude, times, mask, free, out):  # type: ignore[no-untyped-def]
     """Weighted line fit per voxel; ``out`` is [4, voxel]: slope (rad/s), unit variance, intercept, chi square."""
     echoes, voxels = phase.shape

@@ -51,7 +51,7 @@ def _least_squares_start(field: FloatArray, inside: FloatArray, kernel: FloatArr
     return chi
 
 
-@numba.njit(cache=True, nogil=True, parallel=True)  # type: ignore[misc]
+@numba.njit(cache=True, nogil=True, parallel=True)
 def _shrink_gradient(chi, px, py, pz, hx, hy, hz, threshold, div):  # type: ignore[no-untyped-def]
     """One split-Bregman half step: shrink grad(chi) + p, update p, and return div of (shrunk - p) in ``div``."""
     nx, ny, nz = chi.shape
@@ -74,7 +74,7 @@ def _shrink_gradient(chi, px, py, pz, hx, hy, hz, threshold, div):  # type: igno
                 div[2, i, j, k] = gz - 2 * pz[i, j, k]
 
 
-@numba.njit(cache=True, nogil=True, parallel=True)  # type: ignore[misc]
+@numba.njit(cache=True, nogil=True, parallel=True)
 def _adjoint_gradient(g, hx, hy, hz, out):  # type: ignore[no-untyped-def]
     """Adjoint of the periodic forward difference, summed over the axes."""
     nx, ny, nz = out.shape

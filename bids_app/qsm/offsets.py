@@ -68,7 +68,7 @@ def mcpc3ds(
     first, second = float(echo_times[0]), float(echo_times[1])
     if not 0 < first < second:
         raise ValueError(f"echo times must be positive and ascend, got {list(echo_times)}")
-    finite = np.isfinite(phase[:2]).all(axis=0)
+    finite: BoolArray = np.isfinite(phase[0]) & np.isfinite(phase[1])
     inside = finite if mask is None else finite & mask
     safe = np.where(inside, phase[:2], 0).astype(np.float32)
     weight = np.ones(inside.shape, np.float32) if magnitude is None else np.nan_to_num(magnitude[0] * magnitude[1])

@@ -21,12 +21,12 @@ class RomeoParams(Params):
     magnitude_weight: bool = param(True, doc="Use the magnitude in the edge weights, where there is one")
 
 
-@njit(cache=True, nogil=True, inline="always")  # type: ignore[misc]
-def _wrap(x: float) -> float:
+@njit(cache=True, nogil=True, inline="always")
+def _wrap(x: Any) -> Any:
     return x - _TWO_PI * np.float32(np.rint(x / _TWO_PI))
 
 
-@njit(cache=True, nogil=True, parallel=True)  # type: ignore[misc]
+@njit(cache=True, nogil=True, parallel=True)
 def _edge_weights(phase, second, ratio, magnitude, largest, mask, use_second, use_magnitude, out):  # type: ignore[no-untyped-def]
     """Edge weights as costs, 1 (best) to 255 (worst), 0 where there is no edge; ``out`` is [3, x, y, z]."""
     shape = phase.shape
@@ -63,7 +63,7 @@ def _edge_weights(phase, second, ratio, magnitude, largest, mask, use_second, us
                     out[d, i, j, k] = np.uint8(1 + np.rint((1 - weight) * 254))
 
 
-@njit(cache=True, nogil=True)  # type: ignore[misc]
+@njit(cache=True, nogil=True)
 def _grow(phase, mask, costs):  # type: ignore[no-untyped-def]  # noqa: C901
     """Minimum-spanning-tree growth with a bucket queue; ``phase`` (flat) is unwrapped in place.
 
@@ -134,7 +134,7 @@ def _grow(phase, mask, costs):  # type: ignore[no-untyped-def]  # noqa: C901
                     break
 
 
-@njit(cache=True, nogil=True, parallel=True)  # type: ignore[misc]
+@njit(cache=True, nogil=True, parallel=True)
 def _mean_quality(costs, mask, out):  # type: ignore[no-untyped-def]
     nx, ny, nz = out.shape
     for i in prange(nx):
@@ -183,14 +183,14 @@ def _prepare(
         raise ValueError(f"phase must be [x, y, z] or [echo, x, y, z], got shape {phase.shape}")
     data = np.array(phase if phase.ndim == 4 else phase[None], dtype=np.float32, order="C")
     finite = np.isfinite(data)
-    valid = finite.all(axis=0)
+    valid: BoolArray = np.logical_and.reduce(finite, axis=0)
     data[~finite] = 0
-    mask = valid if mask is None else np.ascontiguousarray(mask & valid)
+    inside = valid if mask is None else np.ascontiguousarray(mask & valid)
     if magnitude is not None:
         magnitude = np.nan_to_num(magnitude if magnitude.ndim == 4 else magnitude[None]).astype(np.float32, copy=False)
         if magnitude.shape != data.shape:
             raise ValueError(f"magnitude has shape {magnitude.shape}, phase {data.shape}")
-    return data, mask, magnitude
+    return data, inside, magnitude
 
 
 def romeo(

@@ -1,0 +1,138 @@
+"""Phase scaling, ROMEO, MCPC-3D-S, field fit, R2*."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bids_app.qsm.fieldfit import LinearFitParams, fit_linear
+from bids_app.qsm.geometry import Grid
+from bids_app.qsm.offsets import mcpc3ds
+from bids_app.qsm.phase import to_radians, wrap
+from bids_app.qsm.relaxometry import arlo_applies, r2star_arlo, r2star_loglinear
+from bids_app.qsm.unwrap_romeo import romeo, romeo_quality
+
+SHAPE = (31, 28, 25)
+TIMES = (0.004, 0.009, 0.014, 0.019)
+
+
+def coordinates():
+    return np.meshgrid(*[np.linspace(-1, 1, n, dtype=np.float32) for n in SHAPE], indexing="ij")
+
+
+def signal(noise=0.0, seed=0):
+    x, y, z = coordinates()
+    field = (60 * np.exp(-3 * ((x - 0.2) ** 2 + y**2 + z**2)) + 20 * x).astype(np.float32)
+    r2star = 20 + 15 * x
+    offset = 1.5 * x + 2 * y + 1
+    clean = np.stack([100 * np.exp(-t * r2star) * np.exp(1j * (2 * np.pi * field * t + offset)) for t in TIMES])
+    rng = np.random.default_rng(seed)
+    data = clean + noise * (rng.normal(size=clean.shape) + 1j * rng.normal(size=clean.shape))
+    return np.abs(data).astype(np.float32), np.angle(data).astype(np.float32), field, r2star
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 4095), (-4096, 4094), (-1.3, 7.7)])
+def test_stored_phase_becomes_radians(low, high):
+    _, phase, *_ = signal()
+    circle = {4095: 4096, 4094: 8192}.get(high, high - low)
+    phase.flat[:2] = -np.pi, np.pi  # wrapped phase fills its range
+    stored = low + (phase + np.pi) / (2 * np.pi) * circle
+    stored = np.clip(np.rint(stored) if circle > 100 else stored, low, high)
+    scaled = to_radians(stored)
+    assert np.abs(wrap(scaled.phase - phase)).max() < 0.002
+    assert "radians" in scaled.note
+
+
+def test_constant_phase_is_refused():
+    with pytest.raises(ValueError, match="one constant value"):
+        to_radians(np.full((3, 3), 7.0))
+
+
+def test_values_that_are_not_finite_are_zero_and_said():
+    scaled = to_radians(np.array([np.nan, -np.pi, np.pi, 0.5]))
+    assert scaled.phase[0] == 0
+    assert "1 voxels" in scaled.note
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.integers(0, 2**31), st.floats(0.5, 20))
+def test_romeo_is_exact_where_neighbours_differ_by_less_than_pi(seed, height):
+    x, y, z = coordinates()
+    centre = np.random.default_rng(seed).uniform(-0.5, 0.5, 3)
+    bump = np.exp(-3 * ((x - centre[0]) ** 2 + (y - centre[1]) ** 2 + (z - centre[2]) ** 2))
+    truth = (height * bump).astype(np.float32)
+    unwrapped = romeo(wrap(truth))
+    turns = (unwrapped - truth) / (2 * np.pi)
+    assert np.abs(turns - np.rint(turns.flat[0])).max() < 1e-3
+
+
+def test_romeo_unwraps_every_part_and_leaves_the_outside_zero():
+    mask = np.zeros(SHAPE, bool)
+    mask[2:10], mask[15:28] = True, True
+    x, _, _ = coordinates()
+    truth = 12 * x
+    unwrapped = romeo(wrap(truth), mask)
+    assert not unwrapped[~mask].any()
+    for part in (slice(2, 10), slice(15, 28)):
+        turns = (unwrapped - truth)[part] / (2 * np.pi)
+        assert np.ptp(turns) < 1e-3
+
+
+def test_adding_turns_to_the_input_changes_nothing():
+    magnitude, phase, *_ = signal(2.0)
+    turned = phase + 2 * np.pi * np.random.default_rng(1).integers(-2, 3, phase.shape)
+    first = romeo(phase, magnitude=magnitude, echo_times=TIMES)
+    assert np.array_equal(first, romeo(phase, magnitude=magnitude * 8, echo_times=TIMES))
+    np.testing.assert_allclose(first, romeo(wrap(turned), magnitude=magnitude, echo_times=TIMES), atol=1e-4)
+
+
+def test_quality_is_low_in_noise():
+    magnitude, phase, *_ = signal(1.0)
+    phase[:, :10] = np.random.default_rng(0).uniform(-np.pi, np.pi, phase[:, :10].shape)
+    quality = romeo_quality(phase, magnitude=magnitude, echo_times=TIMES)
+    assert quality.min() >= 0
+    assert quality.max() <= 1
+    assert quality[14:-2, 2:-2, 2:-2].mean() > 2 * quality[:8, 2:-2, 2:-2].mean()
+
+
+def fitted(noise, seed, times=slice(None)):
+    magnitude, phase, field, _ = signal(noise, seed)
+    magnitude, phase, echo_times = magnitude[times], phase[times], TIMES[times]
+    corrected = mcpc3ds(phase, magnitude, echo_times, None, Grid(SHAPE)).phase
+    unwrapped = romeo(corrected, magnitude=magnitude, echo_times=echo_times)
+    return fit_linear(unwrapped, magnitude, echo_times, np.ones(SHAPE, bool)), field
+
+
+def test_field_is_right_without_noise():
+    fit, field = fitted(0.0, 0)
+    assert np.abs(fit.field_hz - field).max() < 0.02
+    assert fit.residual_rad.max() < 1e-3
+
+
+def test_standard_error_agrees_with_the_spread_over_noise_draws():
+    fits = [fitted(3.0, seed)[0] for seed in range(16)]
+    spread = np.stack([fit.field_hz for fit in fits]).std(axis=0, ddof=1)
+    for region in (slice(0, 12), slice(12, 20), slice(20, None)):  # R2* and with it the noise differ along x
+        ratio = np.sqrt(np.mean(fits[0].sd_hz[region] ** 2) / np.mean(spread[region] ** 2))
+        assert 0.85 < ratio < 1.15
+
+
+def test_free_intercept_needs_two_echoes():
+    one = np.zeros((1, *SHAPE), np.float32)
+    with pytest.raises(ValueError, match="two echoes"):
+        fit_linear(one, None, (0.01,), np.ones(SHAPE, bool), params=LinearFitParams("free"))
+
+
+@pytest.mark.parametrize("method", [r2star_arlo, r2star_loglinear])
+def test_r2star(method):
+    magnitude, _, _, r2star = signal()
+    maps = method(magnitude, TIMES, np.ones(SHAPE, bool))
+    np.testing.assert_allclose(maps.r2star, r2star, rtol=1e-3)
+    np.testing.assert_allclose(maps.t2star, 1 / r2star, rtol=1e-3)
+    np.testing.assert_allclose(maps.s0, 100, rtol=1e-3)
+
+
+def test_arlo_knows_where_it_applies():
+    assert arlo_applies(TIMES)
+    assert not arlo_applies((0.004, 0.009, 0.020))
+    assert not arlo_applies((0.004, 0.009))
