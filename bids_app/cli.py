@@ -14,8 +14,8 @@ LEVELS = ("participant",)
 _EPILOG = """\
 examples:
   qsm-bids-app /data /out participant
-  qsm-bids-app /data /out participant --participant-label 01 02 --preset tgv
-  qsm-bids-app /data /out participant --set inversion.method=tv --set background.vsharp.threshold=0.03
+  qsm-bids-app /data /out participant --participant-label 01 02 --preset fast
+  qsm-bids-app /data /out participant --set inversion.rts.delta=0.2 --set background.vsharp.threshold=0.03
   qsm-bids-app /data /out participant --dry-run
 
 exit codes: 0 all done, 1 a run failed, 2 usage, 3 input dataset refused, 4 a required tool is missing
@@ -36,18 +36,11 @@ def _positive(text: str) -> int:
     return value
 
 
-def _gigabytes(text: str) -> float:
-    value = float(text.lower().removesuffix("b").removesuffix("g"))
-    if not 0 < value < 1e6:
-        raise argparse.ArgumentTypeError(f"must be a positive number of gigabytes, got {text}")
-    return value
-
-
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser; the Boutiques descriptor and the documentation are made from it too."""
     parser = _Parser(
         prog="qsm-bids-app",
-        description="Quantitative susceptibility mapping of a BIDS dataset: susceptibility, R2* and related maps.",
+        description="Quantitative susceptibility mapping of a BIDS dataset: susceptibility and R2*.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -78,15 +71,6 @@ def _add_selection(group: "argparse._ArgumentGroup") -> None:
         help="participants to process, with or without 'sub-'",
     )
     add("--session-label", nargs="+", metavar="LABEL", help="sessions to process, with or without 'ses-'")
-    add(
-        "--bids-filter-file", type=Path, metavar="FILE",
-        help='JSON that narrows the search, e.g. {"gre": {"acquisition": "highres"}, "t1w": {"run": 1}}',
-    )  # fmt: skip
-    add(
-        "-d", "--derivatives", nargs="+", type=Path, metavar="DIR",
-        help="derivative datasets to use: a brain mask found there replaces the one that would be made",
-    )  # fmt: skip
-    add("--skip-bids-validation", action="store_true", help="do not run the BIDS validator on the input")
 
 
 def _add_processing(group: "argparse._ArgumentGroup") -> None:
@@ -100,7 +84,7 @@ def _add_processing(group: "argparse._ArgumentGroup") -> None:
     add("--config", type=Path, metavar="FILE", help="TOML file whose values win over the preset's")
     add(
         "--set", action="append", metavar="SECTION.NAME=VALUE",
-        help="change one parameter, e.g. inversion.method=tv or inversion.rts.delta=0.2; may be repeated",
+        help="change one parameter, e.g. inversion.method=tkd or inversion.rts.delta=0.2; may be repeated",
     )  # fmt: skip
     add("--mask", metavar="RECIPE", help="recipe of the mask, e.g. 'quality,otsu:1.3,fill:25,open:1'")
     add("--qsm-reference", metavar="REGION", help="where susceptibility is zero: mask (default) or none")
@@ -116,25 +100,12 @@ def _add_execution(group: "argparse._ArgumentGroup") -> None:
         help="where working files are kept (default: OUTPUT_DIR/work)",
     )
     add(
-        "--clean-workdir",
-        action="store_true",
-        help="remove a run's working files when all its steps are done",
-    )
-    add("--nprocs", type=_positive, metavar="N", help="runs at the same time (default: processors / threads)")
-    add(
         "--omp-nthreads",
         type=_positive,
         metavar="N",
         help="threads of each run (default: processors, at most 8)",
     )
-    add(
-        "--mem",
-        type=_gigabytes,
-        metavar="GB",
-        help="memory to stay below, in GB (default: what is available)",
-    )
     add("--dry-run", action="store_true", help="print the plan and the effective parameters, change nothing")
-    add("--reports-only", action="store_true", help="write the reports again from what is there")
     add("--stop-on-first-crash", action="store_true", help="stop everything when one run fails")
     add("--force", action="store_true", help="run every step again, whatever the records say")
 

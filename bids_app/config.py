@@ -6,7 +6,6 @@ later ones winning, from the methods' defaults, the preset, ``--config FILE`` an
 """
 
 import argparse
-import json
 import os
 import tomllib
 from collections.abc import Mapping
@@ -71,17 +70,10 @@ class Config:
     preset: str = DEFAULT_PRESET
     participants: tuple[str, ...] = ()
     sessions: tuple[str, ...] = ()
-    filters: Mapping[str, Any] = field(default_factory=dict)
-    derivatives: tuple[Path, ...] = ()
-    nprocs: int = 1
     omp_nthreads: int = 1
-    memory_bytes: int | None = None
     stop_on_first_crash: bool = False
     force: bool = False
     dry_run: bool = False
-    reports_only: bool = False
-    skip_bids_validation: bool = False
-    clean_work_dir: bool = False
     verbosity: int = 0
     command: tuple[str, ...] = ()
 
@@ -218,7 +210,6 @@ def from_arguments(args: argparse.Namespace, command: tuple[str, ...] = ()) -> C
     """Return the frozen Config of a parsed command line; every mistake in it raises UsageError."""
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     threads = args.omp_nthreads or min(cpus, 8)
-    nprocs = args.nprocs or max(1, cpus // threads)
     output_dir = args.output_dir.absolute()
     return Config(
         bids_dir=args.bids_dir.absolute(),
@@ -229,17 +220,10 @@ def from_arguments(args: argparse.Namespace, command: tuple[str, ...] = ()) -> C
         preset=args.preset,
         participants=tuple(_labels(args.participant_label, "sub-")),
         sessions=tuple(_labels(args.session_label, "ses-")),
-        filters=_read_filters(args.bids_filter_file),
-        derivatives=tuple(path.absolute() for path in args.derivatives or ()),
-        nprocs=nprocs,
         omp_nthreads=threads,
-        memory_bytes=None if args.mem is None else int(args.mem * 1e9),
         stop_on_first_crash=args.stop_on_first_crash,
         force=args.force,
         dry_run=args.dry_run,
-        reports_only=args.reports_only,
-        skip_bids_validation=args.skip_bids_validation,
-        clean_work_dir=args.clean_workdir,
         verbosity=args.verbose,
         command=command,
     )
@@ -249,15 +233,3 @@ def _labels(labels: list[str] | None, prefix: str) -> list[str]:
     """Return labels without their prefix; commas may separate them too."""
     parts = [part for label in labels or () for part in label.replace(",", " ").split()]
     return list(dict.fromkeys(part.removeprefix(prefix) for part in parts))
-
-
-def _read_filters(path: Path | None) -> dict[str, Any]:
-    if path is None:
-        return {}
-    try:
-        filters = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UsageError(f"--bids-filter-file: {path} is not readable JSON: {error}") from error
-    if not isinstance(filters, dict):
-        raise UsageError(f'--bids-filter-file: {path} must hold an object such as {{"gre": {{"run": 1}}}}')
-    return filters

@@ -42,6 +42,15 @@ def _fieldmap(key: str, desc: str, description: str) -> Product:
     return Product(key, "fmap", "fieldmap", (("desc", desc),), "Hz", description, drop=("part", "echo", "rec"))
 
 
+def _fieldmap_magnitude(key: str, desc: str) -> Product:
+    # BIDS asks for a magnitude beside every field map.
+    text = "Combined magnitude that goes with the field map"
+    return Product(
+        key, "fmap", "magnitude", (("desc", desc),), "arbitrary", text, drop=("part", "echo", "rec"),
+        skull_stripped=False,
+    )  # fmt: skip
+
+
 def _mask(key: str, desc: str, description: str) -> Product:
     return Product(key, "anat", "mask", (("desc", desc),), "", description, dtype="uint8")
 
@@ -58,30 +67,19 @@ _TABLE = (
     ),
     _image("r2star", "R2starmap", "1/s", "Effective transverse relaxation rate"),
     _image("t2star", "T2starmap", "s", "Effective transverse relaxation time"),
-    _image("s0", "S0map", "arbitrary", "Magnitude extrapolated to echo time zero", skull_stripped=False),
+    _image("s0", "S0map", "arbitrary", "Magnitude extrapolated to echo time zero"),
     _image(
         "magnitude", "T2starw", "arbitrary", "Magnitude combined over echoes (root of the sum of squares)",
         entities=(("part", "mag"), ("desc", "combined")), skull_stripped=False,
     ),
-    _image(
-        "swi", "T2starw", "arbitrary", "Susceptibility-weighted image",
-        entities=(("part", "mag"), ("desc", "swi")), skull_stripped=False,
-    ),
-    _image(
-        "minip", "T2starw", "arbitrary", "Minimum-intensity projection of the susceptibility-weighted image",
-        entities=(("part", "mag"), ("desc", "minip")), skull_stripped=False,
-    ),
     _fieldmap("total_field", "total", "Total field: frequency offset fitted over the echoes"),
-    _fieldmap("total_field_sd", "totalsd", "Standard error of the total field from the fit over the echoes"),
     _fieldmap("local_field", "local", "Local (tissue) field after removal of the background field"),
+    _fieldmap_magnitude("total_field_magnitude", "total"),
+    _fieldmap_magnitude("local_field_magnitude", "local"),
     _mask("mask_brain", "brain", "Object mask made from the data, holes filled, before any method's erosion"),
     _mask("mask_reliable", "reliable", "Voxels whose phase is reliable (the holey mask of the two-pass method)"),
     _mask("mask_qsm", "qsm", "Voxels where the susceptibility map is valid"),
-    _work("unwrapped", "Unwrapped phase of every echo after offset removal, rad, echoes first"),
     _work("quality", "Voxel quality of the phase, 0 to 1"),
-    _work("residual", "Root-mean-square residual of the field fit, rad"),
-    _work("chi_raw", "Susceptibility before referencing, ppm"),
-    _work("chi_raw_singlepass", "Single-pass susceptibility before referencing, ppm"),
 )  # fmt: skip
 
 PRODUCTS: dict[str, Product] = {product.key: product for product in _TABLE}

@@ -1,0 +1,116 @@
+"""Finding the data; the only module that knows pybids."""
+
+import os
+import re
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bids_app.dataset.models import Echo, GreRun
+from bids_app.errors import InputRefusedError
+
+#: pybids entity names and their short keys, in file-name order.
+_ENTITIES = {
+    "subject": "sub", "session": "ses", "acquisition": "acq", "ceagent": "ce", "reconstruction": "rec",
+    "direction": "dir", "run": "run",
+}  # fmt: skip
+_SUFFIXES = ("MEGRE", "T2starw", "T1w")
+
+
+def participant_labels(bids_dir: Path) -> list[str]:
+    """Return the labels of the participants that have a folder."""
+    return sorted(e.name.removeprefix("sub-") for e in os.scandir(bids_dir) if e.is_dir() and e.name.startswith("sub-"))
+
+
+def find_runs(bids_dir: Path, participants: Sequence[str] = (), sessions: Sequence[str] = ()) -> tuple[GreRun, ...]:
+    """Return the gradient-echo runs of the participants (default: all), indexing only what is asked for.
+
+    Raises
+    ------
+    InputRefusedError
+        If the folder is no BIDS dataset, or a participant is unknown.
+    """
+    if not (bids_dir / "dataset_description.json").is_file():
+        raise InputRefusedError(
+            [f"{bids_dir} has no dataset_description.json: give the top folder of a BIDS dataset as the first argument"]
+        )
+    known = participant_labels(bids_dir)
+    missing = [label for label in participants if label not in known]
+    if missing:
+        there = ", ".join(known) or "none"
+        raise InputRefusedError(
+            [f"participant {label!r} is not in the dataset; there are: {there}" for label in missing]
+        )
+    groups: dict[tuple[Any, ...], list[Any]] = {}
+    for file in _image_files(bids_dir, participants, sessions):
+        key = (file.entities["suffix"], *((short, _written(file, short)) for short in _ENTITIES.values()))
+        groups.setdefault(key, []).append(file)
+    runs = [_run(key, files) for key, files in sorted(groups.items(), key=lambda item: str(item[0]))]
+    # Without a phase a T1w is an anatomical image and nothing that we reconstruct.
+    return tuple(run for run in runs if run.suffix != "T1w" or any(e.phase or e.real for e in run.echoes))
+
+
+def _image_files(bids_dir: Path, participants: Sequence[str], sessions: Sequence[str]) -> Iterable[Any]:
+    ignore = [
+        re.compile(r"/(derivatives|sourcedata|code|models|stimuli|func|dwi|perf|meg|eeg)(/|$)"),
+        re.compile(r"/\."),
+    ]
+    if participants:
+        wanted = "|".join(re.escape(label) for label in participants)
+        ignore.append(re.compile(rf"/sub-(?!({wanted})(/|_|$))"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pybids' and its libraries' own deprecations are nothing to the user
+        from bids.layout import BIDSLayout, BIDSLayoutIndexer
+
+        indexer = BIDSLayoutIndexer(validate=False, ignore=ignore, index_metadata=True)
+        layout = BIDSLayout(bids_dir, validate=False, indexer=indexer)
+        query: dict[str, Any] = {"suffix": list(_SUFFIXES), "extension": [".nii", ".nii.gz"], "datatype": "anat"}
+        if sessions:
+            query["session"] = list(sessions)
+        files = layout.get(**query)
+        for file in files:
+            file.metadata_cache = file.get_metadata()
+    return files
+
+
+def _written(file: Any, short: str) -> str | None:
+    """Return an entity's value as the file name has it (pybids turns run-01 into 1)."""
+    found = re.search(rf"(?:^|_){short}-([A-Za-z0-9+]+)", Path(file.path).name)
+    return found.group(1) if found else None
+
+
+def _run(key: tuple[Any, ...], files: Sequence[Any]) -> GreRun:
+    suffix, *pairs = key
+    by_echo: dict[int, dict[str, Any]] = {}
+    for file in files:
+        number = int(file.entities.get("echo", 1))
+        by_echo.setdefault(number, {})[file.entities.get("part", "mag")] = file
+    echoes = []
+    for number, parts in sorted(by_echo.items()):
+        lead = parts.get("phase") or parts.get("real") or next(iter(parts.values()))
+        metadata: Mapping[str, Any] = lead.metadata_cache
+        paths = {part: Path(file.path) for part, file in parts.items()}
+        echoes.append(
+            Echo(
+                number=number,
+                echo_time=metadata.get("EchoTime"),
+                magnitude=paths.get("mag"),
+                phase=paths.get("phase"),
+                real=paths.get("real"),
+                imag=paths.get("imag"),
+                metadata=dict(metadata),
+            )
+        )
+    entities = tuple((short, value) for short, value in pairs if value is not None)
+    first = echoes[0].metadata
+    return GreRun(
+        subject=dict(entities)["sub"],
+        session=dict(entities).get("ses"),
+        entities=entities,
+        suffix=suffix,
+        datatype="anat",
+        echoes=tuple(echoes),
+        field_strength=first.get("MagneticFieldStrength"),
+        b0_dir=tuple(first["B0_dir"]) if "B0_dir" in first else None,
+    )
