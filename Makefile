@@ -1,11 +1,10 @@
-# Two commands for users: `make demo` and `make test`. `make help` lists the rest.
+# `make setup` and `make test`; `make help` lists the rest.
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 PYTHON ?= $(firstword $(foreach p,python3.12 python3.11 python3.13 python3,$(shell $(p) -c 'import sys; assert (3,11) <= sys.version_info < (3,14); import venv, ensurepip' 2>/dev/null && command -v $(p))))
-DEMO   ?= demo
 STAMP  := $(VENV)/.installed-$(shell cat requirements.lock requirements-dev.lock pyproject.toml | cksum | cut -d' ' -f1)
 
-.PHONY: help setup demo test unit lint lock clean warm
+.PHONY: help setup test unit lint lock clean warm
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -23,9 +22,6 @@ $(STAMP): requirements.lock requirements-dev.lock pyproject.toml
 warm: setup  ## compile the numerical kernels into numba's cache (once)
 	@$(BIN)/python -m bids_app.qsm.warmup
 
-demo: warm  ## simulate a small study, run the app on it, compare with the truth
-	@$(BIN)/python -m bids_app.phantom.demo $(DEMO)
-
 test: warm  ## lint, types and all tests that this machine allows
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest
@@ -42,5 +38,5 @@ lock: setup  ## resolve the dependencies again and write the lock files (no inde
 	$(BIN)/pip-compile --quiet --strip-extras --no-header --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options --resolver=backtracking --allow-unsafe --upgrade -o requirements.lock pyproject.toml
 	$(BIN)/pip-compile --quiet --strip-extras --no-header --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options --resolver=backtracking --allow-unsafe --extra test --extra build -c requirements.lock -o requirements-dev.lock pyproject.toml
 
-clean:  ## remove what the demo and the tests left
-	rm -rf $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean:  ## remove what the tests left
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis

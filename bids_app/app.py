@@ -17,7 +17,7 @@ from bids_app.execution.chain import Context, run_chain
 from bids_app.qsm.threads import set_threads
 from bids_app.steps.pipeline import PARTICIPANT
 
-_BIDSIGNORE = "*.html\nsub-*/figures\n*_xfm.*\n*_stats.tsv\nwork/\n"
+_BIDSIGNORE = "*.html\nsub-*/figures\n*_xfm.*\n*_stats.tsv\nwork\nwork/**\n"
 
 
 def run(config: Config) -> int:

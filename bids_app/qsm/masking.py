@@ -20,6 +20,11 @@ SOURCES = ("quality", "magnitude")
 RELIABLE_RECIPE = "quality,otsu:1.3,fill:25,open:1,largest"
 FILLED_RECIPE = "quality,otsu:1.3,fill:25,open:1,largest,smooth:2:0.5,holes,largest"
 
+#: Phase quality is an absolute scale: noise reaches about 0.2 and coherent tissue 0.8. What is above this value is
+#: object, whatever the histogram says; where the object fills the field of view there is no noise class, and Otsu's
+#: threshold splits the object itself.
+SURE_QUALITY = 0.6
+
 
 @dataclass(frozen=True)
 class Operation:
@@ -147,7 +152,11 @@ def make_mask(recipe: str, *, quality: FloatArray, magnitude: FloatArray | None 
     data = np.nan_to_num(data, posinf=0, neginf=0)
     number = operations[0].numbers[0]
     # Voxels of value 0 are outside the field of view or of the quality map: they are no class of the histogram.
-    level = number * otsu_threshold(data[data > 0]) if operations[0].name == "otsu" else number
+    level = number
+    if operations[0].name == "otsu":
+        level = number * otsu_threshold(data[data > 0]) if (data > 0).any() else np.inf
+        if source == "quality":
+            level = min(level, SURE_QUALITY)
     mask: BoolArray = data > level
     for operation in operations[1:]:
         mask = OPERATIONS[operation.name][0](mask, *operation.numbers)

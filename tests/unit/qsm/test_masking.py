@@ -51,3 +51,8 @@ def test_wrong_recipes_are_told(recipe, says):
 def test_magnitude_recipe_needs_a_magnitude():
     with pytest.raises(ValueError, match="magnitude"):
         make_mask("magnitude,otsu:1", quality=ball_quality()[0])
+
+
+def test_an_object_that_fills_the_field_of_view_is_not_thresholded_away():
+    quality = np.random.default_rng(0).normal(0.9, 0.03, (20, 20, 20)).astype(np.float32)
+    assert make_mask("quality,otsu:1.3", quality=quality).mean() == 1

@@ -1,0 +1,216 @@
+"""The command itself, on simulated and on real data."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from bids_app.cli import main
+
+LABELS = ["--participant-label", "sub-01"]
+
+
+def arrays(folder):
+    return {p.relative_to(folder): np.asarray(nib.load(p).dataobj) for p in sorted(folder.rglob("*.nii.gz"))}
+
+
+def snapshot(folder):
+    return {p: p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file() and "sub-01" in p.name}
+
+
+def validator_errors(folder, *options):
+    tool = Path(sys.executable).with_name("bids-validator-deno")
+    done = subprocess.run([tool, folder, "--format", "json", *options], capture_output=True, text=True, check=False)
+    issues = json.loads(done.stdout)["issues"]["issues"]
+    return [(i["code"], i.get("location")) for i in issues if i["severity"] == "error"]
+
+
+def test_maps_are_near_the_truth_and_valid_bids(study, tmp_path):
+    from tests.integration.conftest import truth
+
+    out = tmp_path / "out"
+    assert main([str(study), str(out), "participant"]) == 0
+    chi, *_ = truth()
+    image = nib.load(out / "sub-01/anat/sub-01_Chimap.nii.gz")
+    found = image.get_fdata()
+    valid = nib.load(out / "sub-01/anat/sub-01_desc-qsm_mask.nii.gz").get_fdata() > 0
+    assert valid.sum() > 20_000
+    a, b = found[valid], chi[valid] - chi[valid].mean()
+    assert np.linalg.norm(a - a.mean() - b) < 0.75 * np.linalg.norm(b)
+    assert np.polyfit(b, a, 1)[0] == pytest.approx(1, abs=0.15)
+    r2star = nib.load(out / "sub-01/anat/sub-01_R2starmap.nii.gz").get_fdata()
+    assert np.median(r2star[valid]) == pytest.approx(20, rel=0.05)
+    sidecar = json.loads((out / "sub-01/anat/sub-01_Chimap.json").read_text())
+    assert sidecar["Units"] == "ppm"
+    assert sidecar["Parameters"]["inversion"]["method"] == "rts"
+    assert not list(out.rglob("*.part"))
+    assert validator_errors(study) == []
+    assert validator_errors(out, "-r") == []
+
+
+def test_a_second_run_changes_nothing_and_a_parameter_reruns_what_reads_it(study, tmp_path, capsys):
+    out = tmp_path / "out"
+    command = [str(study), str(out), "participant", *LABELS]
+    assert main(command) == 0
+    before = snapshot(out)
+    capsys.readouterr()
+    assert main(command) == 0
+    assert snapshot(out) == before
+    assert "ran nothing; unchanged 4" in capsys.readouterr().out
+    assert main([*command, "--set", "inversion.method=tkd"]) == 0
+    assert "ran chi; unchanged 3" in capsys.readouterr().out
+
+
+def test_one_pass_removes_the_products_of_two(study, tmp_path):
+    out = tmp_path / "out"
+    command = [str(study), str(out), "participant", *LABELS]
+    assert main(command) == 0
+    assert (out / "sub-01/anat/sub-01_desc-singlepass_Chimap.json").exists()
+    assert main([*command, "--set", "mask.two_pass=false"]) == 0
+    assert not list(out.rglob("*singlepass*"))
+    assert not list(out.rglob("*reliable*"))
+
+
+def test_damaged_output_is_made_again_with_the_same_data(study, tmp_path):
+    out = tmp_path / "out"
+    command = [str(study), str(out), "participant", *LABELS]
+    assert main(command) == 0
+    before = arrays(out)
+    (out / "sub-01/anat/sub-01_Chimap.nii.gz").write_bytes(b"broken")
+    (out / "sub-01/fmap/sub-01_desc-total_fieldmap.nii.gz").unlink()
+    assert main(command) == 0
+    after = arrays(out)
+    assert before.keys() == after.keys()
+    assert all(np.array_equal(before[key], after[key]) for key in before)
+
+
+def test_killed_at_any_moment_and_rerun_gives_the_same(study, tmp_path):
+    reference, out = tmp_path / "reference", tmp_path / "out"
+    assert main([str(study), str(reference), "participant", *LABELS]) == 0
+    command = [sys.executable, "-m", "bids_app", str(study), str(out), "participant", *LABELS]
+    for seconds in (1.5, 2.0, 2.5, 3.0):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            process.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    assert subprocess.run(command, check=False, capture_output=True).returncode == 0
+    first, second = arrays(reference), arrays(out)
+    assert first.keys() == second.keys()
+    assert all(np.array_equal(first[key], second[key]) for key in first)
+    assert not list(out.rglob("*.part"))
+
+
+def test_one_failing_run_does_not_stop_the_others(study, tmp_path, capsys):
+    folder = study / "sub-01/anat"
+    for path in folder.glob("*part-phase*.nii.gz"):  # pure noise: no mask can be made of it
+        image = nib.load(path)
+        noise = np.random.default_rng(0).integers(-4096, 4095, image.shape).astype(np.int16)
+        nib.save(nib.Nifti1Image(noise, image.affine), path)
+    out = tmp_path / "out"
+    assert main([str(study), str(out), "participant", "--mask", "quality,threshold:0.5,open:1"]) == 1
+    assert "sub-01: FAILED" in capsys.readouterr().err
+    assert (out / "sub-02/anat/sub-02_Chimap.nii.gz").exists()
+    crash = next((out / "logs").glob("crash-*sub-01.txt")).read_text()
+    assert "to reproduce: qsm-bids-app" in crash
+    assert "Traceback" in crash
+
+
+def damage(folder, what):
+    phase = folder / "sub-01_echo-2_part-phase_MEGRE.nii.gz"
+    if what == "empty":
+        phase.write_bytes(b"")
+    elif what == "truncated":
+        phase.write_bytes(phase.read_bytes()[:3000])
+    elif what == "no phase":
+        phase.unlink()
+    elif what == "milliseconds":
+        phase.with_name(phase.name.replace(".nii.gz", ".json")).write_text('{"EchoTime": 9}')
+    elif what == "constant":
+        image = nib.load(phase)
+        nib.save(nib.Nifti1Image(np.zeros(image.shape, np.int16), image.affine), phase)
+    elif what == "shape":
+        nib.save(nib.Nifti1Image(np.arange(27, dtype=np.int16).reshape(3, 3, 3), np.eye(4)), phase)
+    elif what == "4D":
+        nib.save(nib.Nifti1Image(np.arange(54, dtype=np.int16).reshape(3, 3, 3, 2), np.eye(4)), phase)
+
+
+@pytest.mark.parametrize(
+    ("what", "says"),
+    [
+        ("empty", "0 bytes"),
+        ("truncated", "damaged or truncated"),
+        ("no phase", "echo 2 has no phase"),
+        ("milliseconds", "looks like milliseconds"),
+        ("constant", "one constant value"),
+        ("shape", "share one grid"),
+        ("4D", "4 dimensions"),
+    ],
+)
+def test_bad_input_is_refused_with_a_sentence_and_nothing_is_written(study, tmp_path, capsys, what, says):
+    damage(study / "sub-01/anat", what)
+    out = tmp_path / "out"
+    assert main([str(study), str(out), "participant"]) == 3
+    message = capsys.readouterr().err
+    assert says in message
+    assert "sub-01" in message
+    assert not out.exists()
+
+
+def test_all_problems_are_listed_at_once(study, tmp_path, capsys):
+    damage(study / "sub-01/anat", "milliseconds")
+    (study / "MEGRE.json").unlink()
+    assert main([str(study), str(tmp_path / "out"), "participant"]) == 3
+    message = capsys.readouterr().err
+    assert "milliseconds" in message
+    assert message.count("MagneticFieldStrength") == 2
+
+
+def test_unknown_participant_and_own_output_directory(study, capsys):
+    assert main([str(study), str(study.parent / "out"), "participant", "--participant-label", "77"]) == 3
+    assert "there are: 01, 02" in capsys.readouterr().err
+    assert main([str(study), str(study), "participant"]) == 3
+    assert "BIDS directory itself" in capsys.readouterr().err
+
+
+def test_dry_run_prints_the_plan_and_writes_nothing(study, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert main([str(study), str(out), "participant", "--dry-run", "--set", "inversion.rts.delta=0.2"]) == 0
+    printed = capsys.readouterr().out
+    assert "sub-02: 4 echoes" in printed
+    assert "'delta': 0.2" in printed
+    assert not out.exists()
+
+
+def test_usage_errors(study, capsys):
+    assert main([str(study), "out", "participnt"]) == 2
+    assert main([str(study), "out", "participant", "--preset", "consensu"]) == 2
+    assert "did you mean 'consensus'" in capsys.readouterr().err
+
+
+@pytest.mark.real_data
+def test_real_head_scan(real_data, tmp_path):
+    bids = tmp_path / "bids"
+    folder = bids / "sub-real/anat"
+    folder.mkdir(parents=True)
+    (bids / "dataset_description.json").write_text(json.dumps({"Name": "real", "BIDSVersion": "1.10.0"}))
+    source = real_data / "gre-small"
+    for part, name in (("mag", "Mag.nii"), ("phase", "Phase.nii")):
+        image = nib.load(source / name)
+        data = np.asarray(image.dataobj)
+        for echo in range(3):
+            stem = folder / f"sub-real_echo-{echo + 1}_part-{part}_MEGRE"
+            nib.save(nib.Nifti1Image(data[..., echo], image.affine), f"{stem}.nii.gz")
+            Path(f"{stem}.json").write_text(json.dumps({"EchoTime": 0.004 * (echo + 1), "MagneticFieldStrength": 7}))
+    out = tmp_path / "out"
+    assert main([str(bids), str(out), "participant"]) == 0
+    chi = nib.load(out / "sub-real/anat/sub-real_Chimap.nii.gz").get_fdata()
+    valid = nib.load(out / "sub-real/anat/sub-real_desc-qsm_mask.nii.gz").get_fdata() > 0
+    assert np.isfinite(chi).all()
+    assert 0.005 < chi[valid].std() < 0.3
+    assert valid.mean() > 0.3
