@@ -8,6 +8,7 @@ progress=None) -> (local_field_ppm, mask)``.
 from collections.abc import Callable
 from typing import Any
 
+from bids_app.qsm.background_pdf import pdf
 from bids_app.qsm.background_vsharp import vsharp
 from bids_app.qsm.geometry import Grid
 from bids_app.qsm.inversion_rts import rts
@@ -16,7 +17,7 @@ from bids_app.qsm.threads import set_threads, threads
 from bids_app.qsm.unwrap_romeo import romeo
 
 INVERSIONS: dict[str, Callable[..., Any]] = {"tkd": tkd, "rts": rts}
-BACKGROUND: dict[str, Callable[..., Any]] = {"vsharp": vsharp}
+BACKGROUND: dict[str, Callable[..., Any]] = {"vsharp": vsharp, "pdf": pdf}
 UNWRAP: dict[str, Callable[..., Any]] = {"romeo": romeo}
 DEFAULT_INVERSION = "rts"
 
