@@ -12,7 +12,16 @@ _MR_IMAGE = re.compile(r"1\.2\.840\.10008\.5\.1\.4\.1\.1\.4(\.1|\.3|\.4)?$")
 _GE_PARTS = {0: "mag", 1: "phase", 2: "real", 3: "imag"}
 _COMPONENTS = {"MAGNITUDE": "mag", "PHASE": "phase", "REAL": "real", "IMAGINARY": "imag"}
 _TOKENS = {
-    "field": {"B0", "B0 MAP", "FIELD_MAP", "FIELDMAP", "FIELDMAPHZ", "VELOCITY", "VELOCITY MAP", "PHASE_DIFFERENCE"},
+    "field": {
+        "B0",
+        "B0 MAP",
+        "FIELD_MAP",
+        "FIELDMAP",
+        "FIELDMAPHZ",
+        "VELOCITY",
+        "VELOCITY MAP",
+        "PHASE_DIFFERENCE",
+    },
     "phase": {"P", "PHASE", "PHASE MAP"},
     "real": {"R", "REAL", "R_FFE", "R_SE", "R_IR"},
     "imag": {"I", "IMAGINARY", "I_FFE", "I_SE", "I_IR"},
@@ -90,7 +99,9 @@ def _refuse_truncated(path: Path, data: Any) -> None:
     size = path.stat().st_size
     if start is not None and length not in (None, 0xFFFFFFFF) and start + length > size:
         raise BrokenDicomError(f"is cut short: {start + length - size} bytes of the image are missing")
-    expected = int(data.get("Rows", 0)) * int(data.get("Columns", 0)) * int(data.get("BitsAllocated", 16)) // 8
+    expected = (
+        int(data.get("Rows", 0)) * int(data.get("Columns", 0)) * int(data.get("BitsAllocated", 16)) // 8
+    )
     expected *= int(data.get("NumberOfFrames", 1) or 1)
     if not data.file_meta.get("TransferSyntaxUID", "1.2.840.10008.1.2").is_compressed and expected > size:
         raise BrokenDicomError("is cut short: the image is larger than the file")
@@ -124,7 +135,9 @@ def _values(data: Any) -> dict[str, Any]:
     timing = _sequence_item(shared, "MRTimingAndRelatedParametersSequence")
     modifier = _sequence_item(shared, "MRModifierSequence")
     sop_class = _text(data, "SOPClassUID")
-    sequence = _text(data, "SequenceName") or _text(data, "PulseSequenceName") or _private_text(data, 0x19, 0x9C)
+    sequence = (
+        _text(data, "SequenceName") or _text(data, "PulseSequenceName") or _private_text(data, 0x19, 0x9C)
+    )
     return {
         "study_uid": _text(data, "StudyInstanceUID") or "none",
         "series_uid": _text(data, "SeriesInstanceUID") or f"none-{_text(data, 'SeriesNumber')}",
@@ -147,7 +160,8 @@ def _values(data: Any) -> dict[str, Any]:
         "image_type": tuple(t.strip().upper() for t in _text(data, "ImageType").split("\\") if t.strip()),
         "scanning_sequence": _text(data, "ScanningSequence").upper(),
         "echo_pulse": _text(data, "EchoPulseSequence").upper(),
-        "epi": bool(_number(data, "EPIFactor") or 0) or _text(data, "EchoPlanarPulseSequence").upper() == "YES",
+        "epi": bool(_number(data, "EPIFactor") or 0)
+        or _text(data, "EchoPlanarPulseSequence").upper() == "YES",
         "dimension": _text(data, "MRAcquisitionType").upper(),
         "tr": _number(data, "RepetitionTime") or _number(timing, "RepetitionTime"),
         "flip": _number(data, "FlipAngle") or _number(timing, "FlipAngle"),
@@ -239,7 +253,9 @@ def _private_text(data: Any, group: int, element: int, creator: str | None = Non
             value = data.private_block(group, name)[element].value
         except KeyError:
             continue
-        return value.decode("ascii", "ignore").strip("\0 ") if isinstance(value, bytes) else str(value).strip()
+        return (
+            value.decode("ascii", "ignore").strip("\0 ") if isinstance(value, bytes) else str(value).strip()
+        )
     return ""
 
 

@@ -65,7 +65,9 @@ class SeriesOutcome:
     outputs: tuple[str, ...] = ()  # paths relative to the dataset
     uid: str = ""  # hash that names the series in later runs
 
-    def with_status(self, status: str, reason: str, way: str = "", outputs: tuple[str, ...] = ()) -> "SeriesOutcome":
+    def with_status(
+        self, status: str, reason: str, way: str = "", outputs: tuple[str, ...] = ()
+    ) -> "SeriesOutcome":
         """Return the same series with another fate."""
         return replace(self, status=status, reason=reason, way=way, outputs=outputs)
 

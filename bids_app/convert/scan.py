@@ -73,7 +73,9 @@ def _walk(
             try:
                 _unpack(entry, target)
             except (OSError, EOFError, RuntimeError, tarfile.TarError, zipfile.BadZipFile) as error:
-                problems.append(Problem(str(here), f"archive cannot be unpacked to its end ({type(error).__name__})"))
+                problems.append(
+                    Problem(str(here), f"archive cannot be unpacked to its end ({type(error).__name__})")
+                )
             # What came out before the archive broke is used all the same; incomplete series show up by themselves.
             yield from _walk(target, logical / stem, unpack_dir, problems, depth + 1)
         else:
@@ -94,7 +96,9 @@ def scan(folder: Path, unpack_dir: Path, nprocs: int = 1) -> Scan:
     unpack_dir.mkdir(parents=True, exist_ok=True)
     problems: list[Problem] = []
     located = find_files(folder, unpack_dir, problems)
-    candidates = [f for f in located if not f.path.name.lower().endswith(_OTHER) and f.path.name != "DICOMDIR"]
+    candidates = [
+        f for f in located if not f.path.name.lower().endswith(_OTHER) and f.path.name != "DICOMDIR"
+    ]
     logical = {f.path: f.logical for f in candidates}
     instances: list[Instance] = []
     seen: set[str] = set()
