@@ -266,7 +266,7 @@ def _name_gre(suffix: str, protocols: list[list[_Acquisition]], decisions: dict[
             number += 1
             echoes = sorted(a.echoes("mag", "phase", "real", "imag"), key=lambda e: e or 0.0)
             for m in a.members:
-                entities = (("acq", label),) if label else ()
+                entities: tuple[tuple[str, str], ...] = (("acq", label),) if label else ()
                 # A series with several repetitions gets its run numbers when its volumes are named.
                 entities += (("run", str(number)),) if runs > 1 else ()
                 if suffix == "MEGRE" and len(m.echo_times) == 1:
