@@ -30,10 +30,11 @@ _PROJECTION = {
 }
 _SWI = {"SWI", "SW", "VENO", "VENBOLD"}
 _MAPS = {
-    "ADC", "TRACEW", "FA", "T1 MAP", "T1_MAP", "T2 MAP", "T2_MAP", "T2_STAR MAP", "T2_STAR", "R2_STAR MAP", "R2_STAR",
-    "T2STAR", "R2STAR", "T2* MAP", "R2* MAP", "WATER", "FAT", "IN_PHASE", "OUT_PHASE", "FAT_FRACTION", "QSM", "PERFUSION",
-    "SUBTRACT", "SUBTRACTION", "STDDEV", "MEAN", "CBF", "VELOCITY",
+    "ADC", "TRACEW", "FA", "T1 MAP", "T1_MAP", "T2 MAP", "T2_MAP", "T2_STAR MAP", "R2_STAR MAP", "T2* MAP", "R2* MAP",
+    "WATER", "FAT", "IN_PHASE", "OUT_PHASE", "FAT_FRACTION", "QSM", "SUBTRACT", "SUBTRACTION", "STDDEV", "MEAN", "CBF",
 }  # fmt: skip
+#: Contrasts of an acquisition, unless the image is derived: then they name a map.
+_MAPS_IF_DERIVED = {"T2_STAR", "R2_STAR", "T2STAR", "R2STAR", "T1", "T2", "PERFUSION"}
 _FIELD_MAP_NAME = re.compile(r"field|fmap|(^|[\W_])b0($|[\W_])|shim", re.I)
 _INVERSION_NAME = re.compile(r"inv[-_ ]?\d", re.I)
 _T1_NAME = re.compile(r"mp2?rage|bravo|spgr|fspgr|tfe|tfl|(^|[\W_])t1", re.I)
@@ -65,7 +66,7 @@ def _derived(f: SeriesFacts) -> str | None:
         return "derived: intensity projection or reformatted images"
     if f.tokens & _SWI or re.search(r"(^|[\W_])swi_images?([\W_]|$)", f.description, re.I):
         return "derived: susceptibility-weighted images made by the scanner; the app makes its own from magnitude and phase"
-    maps = f.tokens & _MAPS
+    maps = f.tokens & (_MAPS | (_MAPS_IF_DERIVED if "DERIVED" in f.tokens else set()))
     if maps:
         return f"derived: {', '.join(sorted(maps)).lower()} made by the scanner"
     return None

@@ -177,6 +177,7 @@ def _values(data: Any) -> dict[str, Any]:
         "coil": _coil(data),
         "expected_slices": int(_number_private(data, 0x21, 0x4F, "GEMS_RELA_01") or 0),
         "date_time": _acquisition_time(data),
+        "rescale_type": _text(data, "RescaleType"),
         "enhanced": "PerFrameFunctionalGroupsSequence" in data,
     }
 
