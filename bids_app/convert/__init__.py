@@ -15,13 +15,14 @@ from bids_app.convert.model import (
     ConvertRequest,
     OnEvent,
     Problem,
+    Result,
     SeriesOutcome,
 )
 from bids_app.errors import UsageError
 
-__all__ = ["ConversionReport", "ConvertRequest", "Problem", "SeriesOutcome", "convert"]
+__all__ = ["ConversionReport", "ConvertRequest", "Problem", "SeriesOutcome", "conversion_page", "convert"]
 
-_Intake = Callable[[ConvertRequest, Path, OnEvent], tuple[list[SeriesOutcome], list[Problem], list[str]]]
+_Intake = Callable[[ConvertRequest, Path, OnEvent], Result]
 
 
 def convert(request: ConvertRequest, on_event: OnEvent | None = None) -> ConversionReport:

@@ -102,3 +102,7 @@ class ConversionReport:
     def count(self, status: str) -> int:
         """Return the number of series with this fate."""
         return sum(o.status == status for o in self.outcomes)
+
+
+#: What a way in returns: the fate of every series, files that cannot be used, notes.
+Result = tuple[list[SeriesOutcome], list[Problem], list[str]]
