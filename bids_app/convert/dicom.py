@@ -1,0 +1,96 @@
+"""Conversion of a folder of DICOM files: scan, name, plan; then session by session."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from bids_app.convert import dataset_files, session
+from bids_app.convert.grouping import decide
+from bids_app.convert.heuristic import Heuristic, assign, load_heuristic
+from bids_app.convert.jobs import Intake, Job, Planned, check_labels, is_wanted, run_jobs
+from bids_app.convert.model import ConvertRequest, OnEvent, Problem, Result
+from bids_app.convert.naming import Study, place_studies
+from bids_app.convert.plan import SeriesPlan, plan_series
+from bids_app.convert.privacy import Redactor, words_of_patients
+from bids_app.convert.scan import Scan, scan
+from bids_app.convert.series import Series, group_series
+from bids_app.convert.tools import find_dcm2niix
+from bids_app.errors import InputRefusedError
+
+
+def convert_dicom(request: ConvertRequest, scratch: Path, on_event: OnEvent) -> Result:
+    """Convert ``request.dicom_dir``; returns the fate of every series, unreadable files and notes.
+
+    Raises UsageError (heuristic, patterns, labels), InputRefusedError (no DICOM files) and ToolMissingError.
+    """
+    assert request.dicom_dir is not None
+    heuristic = load_heuristic(request.heuristic)
+    if not request.dry_run:
+        find_dcm2niix()
+    found = scan(request.dicom_dir, scratch / "unpacked", request.nprocs)
+    redact = Redactor(words_of_patients(found.instances))
+    problems = [Problem(redact(p.path), p.reason) for p in found.problems]
+    if not found.instances:
+        what = [f"No DICOM file that can be read is in {request.dicom_dir}."]
+        raise InputRefusedError(what + [f"{p.path}: {p.reason}" for p in problems])
+    series = group_series(found.instances)
+    jobs, notes = make_jobs(series, found, request, redact)
+    notes = [redact(n) for n in notes]
+    if found.others:
+        notes.append(f"{found.others} file(s) that are not DICOM were left aside.")
+    if found.duplicates:
+        notes.append(f"{found.duplicates} file(s) are copies of others (same SOPInstanceUID) and were left aside.")
+    on_event(f"Found {len(found.instances)} DICOM files: {len(series)} series, {len(jobs)} session(s).")
+    broken = frozenset(PurePosixPath(p.path).parent for p in found.problems)
+
+    def make(plans: Sequence[SeriesPlan], job: Job, folder: Path) -> tuple[Path, session.Made]:
+        return session.make_images(plans, heuristic, job.subject, job.session, folder, redact)
+
+    intake = Intake(request, found.logical, redact, broken, lambda job: plan_job(job, heuristic), make)
+    return run_jobs(intake, jobs, scratch, on_event), problems, notes
+
+
+def make_jobs(
+    series: Sequence[Series], found: Scan, request: ConvertRequest, redact: Redactor
+) -> tuple[list[Job], list[str]]:
+    """Group series by subject and session; the labels asked for choose among them."""
+    by_study: dict[str, list[Series]] = defaultdict(list)
+    for item in series:
+        by_study[item.facts.study_uid].append(item)
+    studies = [_study(uid, members, found, redact) for uid, members in by_study.items()]
+    known = {s: n["studies"] for s, n in dataset_files.read_notes(request.bids_dir).items()}
+    places, notes = place_studies(studies, request, known)
+    groups: dict[tuple[str, str | None], list[str]] = defaultdict(list)
+    for uid, place in places.items():
+        groups[place.subject, place.session].append(uid)
+    check_labels(request, list(groups))
+    jobs = []
+    for (subject, ses), uids in sorted(groups.items(), key=lambda g: (g[0][0], g[0][1] or "")):
+        if is_wanted(request, subject, ses):
+            members = [s for u in uids for s in by_study[u]]
+            members.sort(key=lambda s: (s.facts.date_time, s.facts.number))
+            jobs.append(Job(subject, ses, tuple(members), tuple((u, places[u]) for u in uids)))
+    return jobs, notes
+
+
+def _study(uid: str, members: Sequence[Series], found: Scan, redact: Redactor) -> Study:
+    values = members[0].instances[0].values
+    folders = {found.logical[i.path].parent for s in members for i in s.instances}
+    return Study(
+        uid, values["patient_id"], values["study_date"], values["study_time"], tuple(sorted(folders)),
+        frozenset(redact.words),
+    )  # fmt: skip
+
+
+def plan_job(job: Job, heuristic: Heuristic) -> Planned:
+    """Ask the heuristic for the names of a session's series; the content of the headers gives the reasons."""
+    names = assign(heuristic, job.series, job.subject, job.session)
+    plans, refused = plan_series(job.series, names, job.subject, job.session)
+    reasons = {}
+    for uid, decision in decide([s.facts for s in job.series]).items():
+        if uid in names:
+            # A heuristic of the user's own may take what the content alone would leave out.
+            reasons[uid] = decision.reason if decision.suffix else ""
+        else:
+            reasons[uid] = decision.reason or f"the heuristic {heuristic.name} gives it no name"
+    return Planned(tuple(plans), refused, reasons)

@@ -1,0 +1,106 @@
+"""Frozen records of a conversion: what is asked for, what became of every series."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+#: Called with one sentence for everything that happens.
+OnEvent = Callable[[str], None]
+
+CONVERTED = "converted"
+SKIPPED = "skipped"
+FAILED = "failed"
+KEPT = "kept"  # was in the dataset before this run
+PLANNED = "planned"  # what a dry run would convert
+
+#: The parts of a complex image, in the words of BIDS.
+PARTS = ("mag", "phase", "real", "imag")
+
+
+@dataclass(frozen=True)
+class ConvertRequest:
+    """What the user asks for; exactly one of ``dicom_dir``, ``nifti_dir`` and ``nifti_table`` is given.
+
+    ``subject_pattern`` and ``session_pattern`` are regular expressions that are searched in the path of a study's
+    files (relative to the folder given) and then in its PatientID (sessions: its StudyDate); the group named
+    ``subject`` or ``session``, or else the first group, or else the whole match, is the label.
+    """
+
+    bids_dir: Path
+    report_dir: Path
+    work_dir: Path
+    dicom_dir: Path | None = None
+    nifti_dir: Path | None = None
+    nifti_table: Path | None = None
+    participant_labels: tuple[str, ...] = ()
+    session_labels: tuple[str, ...] = ()
+    heuristic: str = "generic"
+    subject_pattern: str | None = None
+    session_pattern: str | None = None
+    dry_run: bool = False
+    nprocs: int = 1
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A file that cannot be used, and why."""
+
+    path: str  # relative to the folder that the user gave
+    reason: str
+
+
+@dataclass(frozen=True)
+class SeriesOutcome:
+    """What became of one series."""
+
+    subject: str
+    session: str | None
+    number: int | None
+    description: str
+    source: str  # folder of its files, relative to the folder that the user gave
+    files: int
+    status: str
+    reason: str
+    way: str = ""  # heudiconv, dcm2niix or copy
+    outputs: tuple[str, ...] = ()  # paths relative to the dataset
+    uid: str = ""  # hash that names the series in later runs
+
+    def with_status(self, status: str, reason: str, way: str = "", outputs: tuple[str, ...] = ()) -> "SeriesOutcome":
+        """Return the same series with another fate."""
+        return replace(self, status=status, reason=reason, way=way, outputs=outputs)
+
+
+@dataclass(frozen=True)
+class ConversionReport:
+    """The result of :func:`bids_app.convert.convert`."""
+
+    bids_dir: Path
+    outcomes: tuple[SeriesOutcome, ...]
+    problems: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()  # labels that were sanitised, how subjects were found ...
+    table: Path | None = None  # the TSV written to the output folder
+    page: Path | None = None  # the readable page beside it
+    converted: tuple[str, ...] = field(default=())  # subjects that got new images in this run
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """One sentence for everything that went wrong; empty when all is well."""
+        series = [
+            f"sub-{o.subject}{f' ses-{o.session}' if o.session else ''}, series {o.number} ({o.description}): {o.reason}"  # noqa: E501
+            for o in self.outcomes
+            if o.status == FAILED
+        ]
+        return tuple([f"{p.path}: {p.reason}" for p in self.problems] + series)
+
+    @property
+    def exit_code(self) -> int:
+        """0 when nothing failed, else 1."""
+        return 1 if self.failures else 0
+
+    def count(self, status: str) -> int:
+        """Return the number of series with this fate."""
+        return sum(o.status == status for o in self.outcomes)
+
+
+#: What a way in returns: the fate of every series, files that cannot be used, notes.
+Result = tuple[list[SeriesOutcome], list[Problem], list[str]]

@@ -1,0 +1,155 @@
+"""Sidecars after conversion: the fields that QSM needs, and nothing that names the patient."""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bids_app.convert.privacy import PRIVATE_FIELDS, Redactor, holds_name
+from bids_app.convert.series import SeriesFacts, Volume
+from bids_app.convert.store import write_bytes, write_json
+
+#: ``ucReadOutMode`` of the protocol that Siemens scanners store in every image.
+_SIEMENS_READOUT = {1: "monopolar", 2: "bipolar"}
+_READOUT = re.compile(rb"ucReadOutMode\s*=\s*(0x)?(\d+)")
+
+
+def readout_polarity(files: Sequence[Path]) -> str | None:
+    """Return ``monopolar`` or ``bipolar`` where the DICOM file tells it (the protocol of Siemens scanners), else None."""  # noqa: E501
+    if not files:
+        return None
+    # The protocol is plain text inside a private element, which has its place in the first megabytes.
+    with files[0].open("rb") as file:
+        found = _READOUT.search(file.read(8_000_000))
+    return _SIEMENS_READOUT.get(int(found.group(2), 16 if found.group(1) else 10)) if found else None
+
+
+def finish_sidecar(
+    values: dict[str, Any],
+    volume: Volume,
+    facts: SeriesFacts | None,
+    field_strength: float | None,
+    units: str | None,
+    polarity: str | None,
+    redact: Redactor,
+) -> dict[str, Any]:
+    """Return the sidecar of one image: private fields out, echo time, field strength and units in."""
+    kept = {key: redact.value(value) for key, value in values.items() if key not in PRIVATE_FIELDS}
+    if volume.echo_time is not None and not _agrees(kept.get("EchoTime"), volume.echo_time / 1000):
+        kept["EchoTime"] = round(volume.echo_time / 1000, 8)
+    if field_strength is not None:
+        kept.setdefault("MagneticFieldStrength", field_strength)
+    if facts is not None:
+        kept.setdefault("ImageType", sorted(facts.tokens))
+        kept.setdefault("Manufacturer", facts.vendor)
+        if facts.vendor and str(kept.get("Manufacturer", "")) == "":
+            kept["Manufacturer"] = facts.vendor
+    if units is not None:
+        kept["Units"] = units
+    elif kept.get("Units") not in (None, "rad", "arbitrary", "Hz"):
+        kept.pop("Units")
+    if polarity is not None:
+        kept["ReadoutPolarity"] = polarity
+    return kept
+
+
+def _agrees(value: Any, expected: float) -> bool:
+    return isinstance(value, (int, float)) and abs(float(value) - expected) < 6e-6
+
+
+def phase_units(image: Any) -> str:
+    """Return ``rad`` when the values of a phase image lie within (-pi, pi] or [0, 2 pi) and are no integers.
+
+    Everything else (Siemens -4096 to 4094, raw 0 to 4095, GE milliradians) is ``arbitrary``; the step that makes the
+    field scales it, and undoes GE's sign and slice alternation.
+    """
+    data = np.asanyarray(image.dataobj, dtype=np.float32)
+    finite = data[np.isfinite(data)]
+    if finite.size == 0 or not finite.any():
+        return "arbitrary"
+    low, high = float(finite.min()), float(finite.max())
+    within = (low >= -np.pi * 1.001 and high <= np.pi * 1.001) or (low >= 0 and high <= 2 * np.pi * 1.001)
+    return "rad" if within and bool(np.any(finite != np.round(finite))) else "arbitrary"
+
+
+def scale_to_radians(path: Path, vendor: str, rescale_type: str) -> bool:
+    """Rewrite a phase image in milliradians in radians; tell whether it was one.
+
+    Milliradians are what RescaleType calls ``mrad``, and GE's integers that reach from about -3142 to 3142.
+    """
+    import nibabel as nib
+
+    named = "mrad" in rescale_type.lower()
+    if not named and vendor != "GE":
+        return False
+    image = nib.load(path)
+    data = np.asanyarray(image.dataobj, dtype=np.float32)
+    largest = float(np.abs(data).max(initial=0.0))
+    if largest > 1000 * np.pi + 1 or not (named or (largest > 2900 and np.array_equal(data, np.round(data)))):
+        return False
+    header = image.header.copy()
+    header.set_data_dtype(np.float32)
+    header.set_slope_inter(1.0, 0.0)
+    radians = np.clip(data / 1000, -np.pi, np.pi).astype(np.float32)
+    write_bytes(path, _to_gz(nib.Nifti1Image(radians, image.affine, header)))
+    return True
+
+
+def clean_header(path: Path, words: Sequence[str]) -> bool:
+    """Empty the text fields of a NIfTI header that hold a patient's name; tell whether there was one."""
+    import nibabel as nib
+
+    image = nib.load(path)
+    texts = {name: bytes(image.header[name].tobytes()).decode("ascii", "ignore") for name in _TEXT_FIELDS}
+    named = [name for name, text in texts.items() if holds_name(text, words)]
+    if not named and not len(image.header.extensions):
+        return False
+    header = image.header.copy()
+    header.extensions.clear()
+    for name in named:
+        header[name] = b""
+    copy = nib.Nifti1Image(np.asanyarray(image.dataobj.get_unscaled()), image.affine, header)
+    slope, inter = image.dataobj.slope, image.dataobj.inter
+    copy.header.set_slope_inter(slope, inter)
+    write_bytes(path, _to_gz(copy))
+    return True
+
+
+_TEXT_FIELDS = ("descrip", "aux_file", "db_name", "intent_name")
+
+
+def _to_gz(image: Any) -> bytes:
+    import gzip
+
+    return gzip.compress(image.to_bytes(), compresslevel=6, mtime=0)
+
+
+def write_complex_parts(real: Path, imag: Path, magnitude: Path, phase: Path) -> None:
+    """Write magnitude and phase (float32; phase in radians) of a real and an imaginary image, with sidecars.
+
+    The sidecars are the real image's; the phase says that its unit is rad.
+    """
+    import nibabel as nib
+
+    first, second = nib.load(real), nib.load(imag)
+    if first.shape != second.shape or not np.allclose(first.affine, second.affine, atol=1e-3):
+        raise ValueError("real and imaginary images differ in size or position")
+    a = np.asanyarray(first.dataobj, dtype=np.float32)
+    b = np.asanyarray(second.dataobj, dtype=np.float32)
+    header = first.header.copy()
+    header.set_data_dtype(np.float32)
+    header.set_slope_inter(1.0, 0.0)
+    values = json.loads(_json_of(real).read_text(encoding="utf-8"))
+    values.pop("Units", None)
+    words = [t for t in values.get("ImageType", []) if str(t).upper() not in ("R", "REAL", "R_FFE")]
+    for path, data, kind in ((magnitude, np.hypot(a, b), "M"), (phase, np.arctan2(b, a), "P")):
+        write_bytes(path, _to_gz(nib.Nifti1Image(data.astype(np.float32), first.affine, header)))
+        own = {**values, "ImageType": [*words, kind], "ComputedFrom": "real and imaginary images"}
+        write_json(_json_of(path), {**own, "Units": "rad"} if kind == "P" else own)
+
+
+def _json_of(image: Path) -> Path:
+    return image.with_name(image.name.removesuffix(".nii.gz") + ".json")
