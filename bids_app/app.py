@@ -15,7 +15,7 @@ from bids_app.derivatives.files import write_bytes, write_json
 from bids_app.errors import InputRefusedError, QsmAppError
 from bids_app.execution.chain import Context, run_chain
 from bids_app.qsm.threads import set_threads
-from bids_app.steps.pipeline import PARTICIPANT
+from bids_app.steps import PARTICIPANT
 
 _BIDSIGNORE = "*.html\nsub-*/figures\n*_xfm.*\n*_stats.tsv\nwork\nwork/**\n"
 

@@ -16,9 +16,17 @@ from bids_app.qsm.inversion_tkd import tkd
 from bids_app.qsm.threads import set_threads, threads
 from bids_app.qsm.unwrap_romeo import romeo
 
-INVERSIONS: dict[str, Callable[..., Any]] = {"tkd": tkd, "rts": rts}
-BACKGROUND: dict[str, Callable[..., Any]] = {"vsharp": vsharp, "pdf": pdf}
-UNWRAP: dict[str, Callable[..., Any]] = {"romeo": romeo}
+INVERSIONS: dict[str, Callable[..., Any]] = {
+    "rts": rts,
+    "tkd": tkd,
+}
+BACKGROUND: dict[str, Callable[..., Any]] = {
+    "pdf": pdf,
+    "vsharp": vsharp,
+}
+UNWRAP: dict[str, Callable[..., Any]] = {
+    "romeo": romeo,
+}
 DEFAULT_INVERSION = "rts"
 
 __all__ = ["BACKGROUND", "DEFAULT_INVERSION", "INVERSIONS", "UNWRAP", "Grid", "set_threads", "threads"]
