@@ -19,18 +19,25 @@ def local_field_and_chi(step: StepInput) -> StepResult:
     """Remove the background field and invert, in one pass or two, and set the zero of the scale."""
     from bids_app import qsm
     from bids_app.qsm.combine import reference, two_pass
+    from bids_app.qsm.reliability import reliability_weights
 
     run, settings = step.record, step.settings
     background, inversion = settings.background, settings.inversion
     field_hz, _ = read_image(step.inputs["total_field"])
     grid = grid_of(run, field_hz.shape)
     total = hz_to_ppm(field_hz, run.field_strength)
+    magnitude, _ = read_image(step.inputs["magnitude"])
+    sd, residual = read_image(step.inputs["field_sd"])[0], read_image(step.inputs["residual"])[0]
     passes = []
     for mask in _passes(step):
+        weights = reliability_weights(sd, mask, residual)
         name = background.choice.method
-        local, valid = qsm.BACKGROUND[name](total, mask, grid, params=background.of(name))
+        local, valid = qsm.BACKGROUND[name](total, mask, grid, params=background.of(name), weights=weights)
         name = inversion.choice.method
-        passes.append((local, valid, qsm.INVERSIONS[name](local, valid, grid, params=inversion.of(name))))
+        chi = qsm.INVERSIONS[name](
+            local, valid, grid, params=inversion.of(name), weights=weights, magnitude=magnitude
+        )  # fmt: skip
+        passes.append((local, valid, chi))
     local, valid, chi = passes[0]
     single, facts, like = chi, {"MagneticFieldStrength": run.field_strength}, step.inputs["total_field"]
     if len(passes) > 1:
@@ -43,7 +50,7 @@ def local_field_and_chi(step: StepInput) -> StepResult:
     outputs = {
         "chimap": Output(chi, like, facts | {"ReferenceOffset": offset}),
         "local_field": Output(ppm_to_hz(local, run.field_strength), like, facts),
-        "local_field_magnitude": Output(read_image(step.inputs["magnitude"])[0], like),
+        "local_field_magnitude": Output(magnitude, like),
         "mask_qsm": Output(valid, like),
     }
     if len(passes) > 1:
@@ -60,5 +67,5 @@ def _chi_keys(run: GreRun, settings: Any) -> tuple[str, ...]:
 
 CHI = Step(
     "chi", "Local field and susceptibility", local_field_and_chi, reads=("background", "inversion", "reference"),
-    needs=lambda run, settings: ("total_field", "magnitude", *mask_keys(run, settings)), makes=_chi_keys,
+    needs=lambda run, settings: ("total_field", "field_sd", "residual", "magnitude", *mask_keys(run, settings)), makes=_chi_keys,
 )  # fmt: skip

@@ -34,6 +34,8 @@ def total_field(step: StepInput) -> StepResult:
         "total_field_magnitude": Output(combined, like, {"EchoTimes": list(times)}),
         "magnitude": Output(combined, like, {"EchoTimes": list(times)}),
         "quality": Output(quality, like),
+        "field_sd": Output(fit.sd_hz, like),
+        "residual": Output(fit.residual_rad, like),
     }
     metrics = {"median_residual_rad": float(np.median(fit.residual_rad)), "phase": notes}
     return StepResult(outputs, metrics, (), tuple(methods))
@@ -41,5 +43,7 @@ def total_field(step: StepInput) -> StepResult:
 
 FIELD = Step(
     "field", "Total field", total_field, reads=("field",), sources=echo_files,
-    makes=lambda run, settings: ("total_field", "total_field_magnitude", "magnitude", "quality"),
+    makes=lambda run, settings: (
+        "total_field", "total_field_magnitude", "magnitude", "quality", "field_sd", "residual",
+    ),
 )  # fmt: skip

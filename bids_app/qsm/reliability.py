@@ -1,0 +1,46 @@
+"""From the field fit's standard error and residual to weights of the data."""
+
+import numpy as np
+
+from bids_app.qsm.geometry import BoolArray, FloatArray
+
+#: Weights are clipped here: a few very bright voxels must not own the fit.
+HIGHEST = np.float32(2)
+#: Residuals this many times the expected ones are no noise: flow, water and fat in one voxel, wrong unwrapping.
+TOLERATED = np.float32(3)
+
+
+def reliability_weights(sd_hz: FloatArray, mask: BoolArray, residual_rad: FloatArray | None = None) -> FloatArray:
+    """Weights of a field map: about 1 where it is as good as in the median voxel, lower where it is worse.
+
+    The inverse standard error, divided by its median over the mask and clipped at 2. Where the fit's residual is more
+    than three times what the standard error lets expect, the model does not hold and the weight falls in proportion.
+
+    Parameters
+    ----------
+    sd_hz : float32, ``[x, y, z]``
+        Standard error of the field in Hz, known up to a factor; 0 or not finite where there is no fit.
+    mask : bool, ``[x, y, z]``
+        Object; weights are 0 elsewhere and where there is no fit.
+    residual_rad : float32, ``[x, y, z]``, optional
+        Weighted root-mean-square residual of the fit in rad.
+
+    Returns
+    -------
+    weights : float32, ``[x, y, z]``, 0 to 2.
+    """
+    known = mask & np.isfinite(sd_hz) & (sd_hz > 0)
+    weights = np.zeros(mask.shape, np.float32)
+    if not known.any():
+        weights[mask] = 1  # nothing is known: every voxel counts the same
+        return weights
+    sd = sd_hz[known]
+    inverse = np.float32(np.median(sd)) / sd
+    if residual_rad is not None:
+        # Both grow with noise over signal, so that their ratio is flat where the model holds.
+        ratio = np.nan_to_num(residual_rad[known], posinf=np.finfo(np.float32).max) / sd
+        typical = np.float32(np.median(ratio))
+        if typical > 0:
+            inverse *= np.minimum(1, TOLERATED * typical / np.maximum(ratio, np.finfo(np.float32).tiny))
+    weights[known] = np.minimum(inverse, HIGHEST)
+    return weights
