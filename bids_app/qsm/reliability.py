@@ -38,7 +38,7 @@ def reliability_weights(sd_hz: FloatArray, mask: BoolArray, residual_rad: FloatA
     inverse = np.float32(np.median(sd)) / sd
     if residual_rad is not None:
         # Both grow with noise over signal, so that their ratio is flat where the model holds.
-        ratio = np.nan_to_num(residual_rad[known], posinf=np.finfo(np.float32).max) / sd
+        ratio = np.nan_to_num(residual_rad[known], posinf=1e30) / sd
         typical = np.float32(np.median(ratio))
         if typical > 0:
             inverse *= np.minimum(1, TOLERATED * typical / np.maximum(ratio, np.finfo(np.float32).tiny))

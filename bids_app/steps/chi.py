@@ -67,5 +67,6 @@ def _chi_keys(run: GreRun, settings: Any) -> tuple[str, ...]:
 
 CHI = Step(
     "chi", "Local field and susceptibility", local_field_and_chi, reads=("background", "inversion", "reference"),
-    needs=lambda run, settings: ("total_field", "field_sd", "residual", "magnitude", *mask_keys(run, settings)), makes=_chi_keys,
+    needs=lambda run, settings: ("total_field", "field_sd", "residual", "magnitude", *mask_keys(run, settings)),
+    makes=_chi_keys,
 )  # fmt: skip
