@@ -8,6 +8,7 @@ progress=None) -> (local_field_ppm, mask)``.
 from collections.abc import Callable
 from typing import Any
 
+from bids_app.qsm import kernelcache  # noqa: F401 (must come before the first kernel)
 from bids_app.qsm.background_pdf import pdf
 from bids_app.qsm.background_vsharp import vsharp
 from bids_app.qsm.geometry import Grid

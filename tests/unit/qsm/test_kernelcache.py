@@ -1,0 +1,64 @@
+"""Compiled kernels load from a tree that cannot be written, and for a processor that is named."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bids_app.qsm.kernelcache import portable_cpu
+
+PACKAGE = Path(__file__).parents[3] / "bids_app"
+CODE = """
+import numpy as np, sys
+from bids_app.qsm import fieldfit
+fieldfit._fit(np.ones((2, 3), np.float32), np.ones((2, 3), np.float32), np.array([0.1, 0.2]), np.ones(3, bool), False,
+              np.zeros((4, 3)))
+from numba.core import config
+stats = fieldfit._fit.stats
+print(sum(stats.cache_hits.values()), sum(stats.cache_misses.values()), config.CPU_NAME)
+"""
+
+
+def run(tree, before="", **environment):
+    env = {**os.environ, "PYTHONPATH": str(tree), "HOME": "/nonexistent", **environment}
+    for name in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME"):
+        env.pop(name, None)
+    done = subprocess.run(
+        [sys.executable, "-c", before + CODE], env=env, cwd="/", capture_output=True, text=True, check=True
+    )
+    hits, misses, cpu = done.stdout.split()
+    return int(hits), int(misses), cpu
+
+
+def test_cached_kernels_load_where_nothing_can_be_written(tmp_path):
+    shutil.copytree(PACKAGE, tmp_path / "bids_app", ignore=shutil.ignore_patterns("__pycache__"))
+    cache = tmp_path / "bids_app" / "qsm" / "__pycache__"
+    portable = {"QSM_BIDS_APP_PORTABLE_KERNELS": "1"}
+    hits, misses, cpu = run(tmp_path, **portable)
+    assert (hits, misses) == (0, 1)
+    assert cpu in {"x86-64-v3", "generic"}
+    assert list(cache.glob("fieldfit._fit-*.nbi"))
+    files = {path.name: path.read_bytes() for path in cache.iterdir()}
+    assert run(tmp_path, **portable)[:2] == (1, 0)
+    assert run(tmp_path, NUMBA_CPU_NAME="generic")[:2] == (0, 1)  # another processor: another entry of one cache
+    assert run(tmp_path, **portable)[:2] == (1, 0)
+    assert set(files) <= {path.name for path in cache.iterdir()}
+
+
+def test_a_kernel_that_cannot_be_saved_is_used_all_the_same(tmp_path):
+    shutil.copytree(PACKAGE, tmp_path / "bids_app", ignore=shutil.ignore_patterns("__pycache__"))
+    # No byte may be written to any file, root or not.
+    nothing = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))"
+    assert run(tmp_path, nothing, PYTHONDONTWRITEBYTECODE="1")[:2] == (0, 1)
+    assert not list((tmp_path / "bids_app" / "qsm" / "__pycache__").glob("*.nb*"))
+
+
+@pytest.mark.parametrize(
+    ("flags", "name"),
+    [("fpu sse2 avx avx2 bmi1 bmi2 f16c fma movbe", "x86-64-v3"), ("fpu sse2 avx", "generic"), ("", "generic")],
+)
+def test_processor_name(flags, name):
+    assert portable_cpu(flags.split()) == name
