@@ -17,11 +17,21 @@ from bids_app.execution.chain import Context, run_chain
 from bids_app.qsm.threads import set_threads
 from bids_app.steps import PARTICIPANT
 
-_BIDSIGNORE = "*.html\nsub-*/figures\n*_xfm.*\n*_stats.tsv\nwork\nwork/**\n"
+_BIDSIGNORE = "*.html\nsub-*/figures\n*_xfm.*\n*_stats.tsv\nconversion_report.*\nwork\nwork/**\n"
 
 
 def run(config: Config) -> int:
     """Do what the command line asked for and return the exit code."""
+    if "convert" not in config.levels:
+        return run_participants(config)
+    from bids_app.intake import convert_first
+
+    code, config = convert_first(config)
+    return max(code, run_participants(config)) if config.levels else code
+
+
+def run_participants(config: Config) -> int:
+    """Process every run of the participants and return the exit code."""
     runs = find_runs(config.bids_dir, config.participants, config.sessions)
     problems = preflight(runs, config.bids_dir, config.output_dir)
     if problems:

@@ -9,11 +9,12 @@ from typing import NoReturn
 from bids_app import __version__
 from bids_app.errors import QsmAppError, UsageError
 
-LEVELS = ("participant",)
+LEVELS = ("convert", "participant")
 
 _EPILOG = """\
 examples:
   qsm-bids-app /data /out participant
+  qsm-bids-app /data /out convert participant --dicom-dir /dicom
   qsm-bids-app /data /out participant --participant-label 01 02 --preset fast
   qsm-bids-app /data /out participant --set inversion.rts.delta=0.2 --set background.vsharp.threshold=0.03
   qsm-bids-app /data /out participant --dry-run
@@ -57,6 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="print a preset as TOML and stop; 'list' names all",
     )
     _add_selection(parser.add_argument_group("which data"))
+    _add_conversion(parser.add_argument_group("conversion to BIDS (level convert): the scans, and their names"))
     _add_processing(parser.add_argument_group("how it is processed"))
     _add_execution(parser.add_argument_group("how it is run"))
     return parser
@@ -71,6 +73,23 @@ def _add_selection(group: "argparse._ArgumentGroup") -> None:
         help="participants to process, with or without 'sub-'",
     )
     add("--session-label", nargs="+", metavar="LABEL", help="sessions to process, with or without 'ses-'")
+
+
+def _add_conversion(group: "argparse._ArgumentGroup") -> None:
+    add = group.add_argument
+    add(
+        "--dicom-dir", type=Path, metavar="DIR",
+        help="DICOM files in any tree, archives too; makes conversion into BIDS_DIR the first thing that happens",
+    )  # fmt: skip
+    add(
+        "--heuristic", default="generic", metavar="NAME|FILE",
+        help="names the series: generic (default, by content) or a heudiconv file",
+    )  # fmt: skip
+    add(
+        "--subject-pattern", metavar="REGEX",
+        help="finds the subject in folder names and PatientID; groups may be called subject and session",
+    )  # fmt: skip
+    add("--session-pattern", metavar="REGEX", help="finds the session in folder names and StudyDate")
 
 
 def _add_processing(group: "argparse._ArgumentGroup") -> None:

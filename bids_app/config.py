@@ -59,6 +59,23 @@ class Settings:
 
 
 @dataclass(frozen=True)
+class Scans:
+    """What the convert level is given: one source at most, and how its series get their names."""
+
+    dicom_dir: Path | None = None
+    nifti_dir: Path | None = None
+    nifti_table: Path | None = None
+    heuristic: str = "generic"
+    subject_pattern: str | None = None
+    session_pattern: str | None = None
+
+    @property
+    def given(self) -> bool:
+        """Whether there is a source at all."""
+        return any((self.dicom_dir, self.nifti_dir, self.nifti_table))
+
+
+@dataclass(frozen=True)
 class Config:
     """Everything a run of the command was asked for."""
 
@@ -76,6 +93,7 @@ class Config:
     dry_run: bool = False
     verbosity: int = 0
     command: tuple[str, ...] = ()
+    scans: Scans = Scans()
 
 
 def preset_names() -> list[str]:
@@ -211,10 +229,11 @@ def from_arguments(args: argparse.Namespace, command: tuple[str, ...] = ()) -> C
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     threads = args.omp_nthreads or min(cpus, 8)
     output_dir = args.output_dir.absolute()
+    scans = _scans(args)
     return Config(
         bids_dir=args.bids_dir.absolute(),
         output_dir=output_dir,
-        levels=tuple(args.levels),
+        levels=_levels(args.levels, scans),
         work_dir=args.work_dir.absolute() if args.work_dir else output_dir / "work",
         settings=settings_from_arguments(args),
         preset=args.preset,
@@ -226,7 +245,27 @@ def from_arguments(args: argparse.Namespace, command: tuple[str, ...] = ()) -> C
         dry_run=args.dry_run,
         verbosity=args.verbose,
         command=command,
+        scans=scans,
     )
+
+
+def _scans(args: argparse.Namespace) -> Scans:
+    paths = {name: getattr(args, name, None) for name in ("dicom_dir", "nifti_dir", "nifti_table")}
+    return Scans(
+        **{name: path.absolute() if path else None for name, path in paths.items()},
+        heuristic=args.heuristic,
+        subject_pattern=args.subject_pattern,
+        session_pattern=args.session_pattern,
+    )
+
+
+def _levels(levels: list[str], scans: Scans) -> tuple[str, ...]:
+    """Return the levels; scans to convert make ``convert`` the first of them, and without scans it is a mistake."""
+    if scans.given and "convert" not in levels:
+        return ("convert", *levels)
+    if "convert" in levels and not scans.given:
+        raise UsageError("level convert: say where the scans are with --dicom-dir")
+    return tuple(levels)
 
 
 def _labels(labels: list[str] | None, prefix: str) -> list[str]:

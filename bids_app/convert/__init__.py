@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bids_app.convert.model import (
-    CONVERTED,
     ConversionReport,
     ConvertRequest,
     OnEvent,
@@ -42,13 +41,13 @@ def convert(request: ConvertRequest, on_event: OnEvent | None = None) -> Convers
         outcomes, problems, notes = intake(request, scratch, tell)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    done = sorted({o.subject for o in outcomes if o.status == CONVERTED})
-    report = ConversionReport(request.bids_dir, tuple(outcomes), tuple(problems), tuple(notes), converted=tuple(done))
+    report = ConversionReport(request.bids_dir, tuple(outcomes), tuple(problems), tuple(notes))
     if request.dry_run:
         return report
+    from bids_app.convert.privacy import short_hash
     from bids_app.convert.report import write_report
 
-    return write_report(report, request.report_dir)
+    return write_report(report, request.report_dir, short_hash(str(request.source)))
 
 
 def conversion_page(report: ConversionReport) -> str:
@@ -59,21 +58,10 @@ def conversion_page(report: ConversionReport) -> str:
 
 
 def _intake(request: ConvertRequest) -> _Intake:
-    """Choose the way in; raises UsageError unless there is exactly one source and it exists."""
-    sources = {
-        "--dicom-dir": request.dicom_dir,
-        "--nifti-dir": request.nifti_dir,
-        "--nifti-table": request.nifti_table,
-    }
-    given = {option: path for option, path in sources.items() if path is not None}
-    if len(given) != 1:
-        raise UsageError(f"Give exactly one of {', '.join(sources)} (given: {', '.join(given) or 'none'}).")
-    option, path = next(iter(given.items()))
-    if not (path.is_file() if option == "--nifti-table" else path.is_dir()):
-        kind = "file" if option == "--nifti-table" else "folder"
-        raise UsageError(f"{option} {path} is not a {kind}.")
-    if option == "--dicom-dir":
-        from bids_app.convert.dicom import convert_dicom
+    """Choose the way in; raises UsageError unless the source exists."""
+    path = request.source
+    if not (path.is_file() if path == request.nifti_table else path.is_dir()):
+        raise UsageError(f"{path} is not a {'file' if path == request.nifti_table else 'folder'} that exists.")
+    from bids_app.convert.dicom import convert_dicom
 
-        return convert_dicom
-    raise UsageError(f"{option} cannot be converted yet: only --dicom-dir can.")
+    return convert_dicom

@@ -1,7 +1,7 @@
 """What a series is, decided by its DICOM content: needed for QSM, or not needed and why.
 
-:func:`refuse` looks at one series; :func:`bids_app.convert.grouping.decide` puts those that are left together to acquisitions.
-"""  # noqa: E501
+:func:`refuse` looks at one series; :func:`bids_app.convert.grouping.decide` puts those that are left together.
+"""
 
 import re
 
@@ -63,7 +63,7 @@ def _derived(f: SeriesFacts) -> str | None:
     if f.tokens & _PROJECTION or re.search(r"(^|[\W_])m(in|n|ax)?ip([\W_]|$)", f.description, re.I):
         return "derived: intensity projection or reformatted images"
     if f.tokens & _SWI or re.search(r"(^|[\W_])swi_images?([\W_]|$)", f.description, re.I):
-        return "derived: susceptibility-weighted images made by the scanner; the app makes its own from magnitude and phase"  # noqa: E501
+        return "derived: susceptibility-weighted images of the scanner; the app makes its own"
     maps = f.tokens & (_MAPS | (_MAPS_IF_DERIVED if "DERIVED" in f.tokens else set()))
     if maps:
         return f"derived: {', '.join(sorted(maps)).lower()} made by the scanner"
@@ -123,7 +123,7 @@ def incomplete(f: SeriesFacts) -> str | None:
 
 
 def is_t1w(f: SeriesFacts) -> bool:
-    """Tell whether a series is T1-weighted anatomy: an inversion-prepared or short-echo gradient echo, one magnitude."""  # noqa: E501
+    """Tell whether a series is T1-weighted anatomy: inversion-prepared or with a short echo, one magnitude."""
     if "UNI" in f.tokens:
         return True
     if f.parts - {"mag"} or len(f.echo_times) > 1 or f.epi:

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from bids_app import __version__
-from bids_app.convert import store
 from bids_app.convert.naming import Place
+from bids_app.convert.store import read_table, write_table
+from bids_app.derivatives.files import write_bytes, write_json
 
 _ATTEMPTS = 20
 _README = """# {name}
@@ -31,7 +32,7 @@ def write_dataset_files(bids_dir: Path) -> None:
     """Write what a BIDS dataset needs at its top, unless it is there already."""
     bids_dir.mkdir(parents=True, exist_ok=True)
     name = bids_dir.resolve().name
-    store.create_json(
+    _create_json(
         bids_dir / "dataset_description.json",
         {
             "Name": name,
@@ -40,7 +41,7 @@ def write_dataset_files(bids_dir: Path) -> None:
             "GeneratedBy": [{"Name": "QSM BIDS App", "Version": __version__, "Description": "conversion level"}],
         },
     )
-    store.create_json(
+    _create_json(
         bids_dir / "participants.json",
         {
             "participant_id": {"Description": "Participant identifier"},
@@ -51,7 +52,7 @@ def write_dataset_files(bids_dir: Path) -> None:
             "sex": {"Description": "Sex, from DICOM", "Levels": {"M": "male", "F": "female", "O": "other"}},
         },
     )
-    store.create_json(
+    _create_json(
         bids_dir / "scans.json",
         {
             "filename": {"Description": "Image, relative to this table"},
@@ -59,7 +60,13 @@ def write_dataset_files(bids_dir: Path) -> None:
         },
     )
     if not any((bids_dir / n).exists() for n in ("README", "README.md", "README.txt", "README.rst")):
-        store.write_text(bids_dir / "README.md", _README.format(name=name, version=__version__))
+        write_bytes(bids_dir / "README.md", _README.format(name=name, version=__version__).encode("utf-8"))
+
+
+def _create_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write a JSON file unless there is one."""
+    if not path.exists():
+        write_json(path, values)
 
 
 def add_participants(bids_dir: Path, people: Mapping[str, Mapping[str, str]]) -> None:
@@ -69,7 +76,7 @@ def add_participants(bids_dir: Path, people: Mapping[str, Mapping[str, str]]) ->
     """
     path = bids_dir / "participants.tsv"
     for _ in range(_ATTEMPTS):
-        columns, rows = store.read_table(path)
+        columns, rows = read_table(path)
         wanted = {**_noted_people(bids_dir), **{k: dict(v) for k, v in people.items()}}
         missing = sorted(set(wanted) - {r.get("participant_id", "").removeprefix("sub-") for r in rows})
         if not missing:
@@ -77,7 +84,7 @@ def add_participants(bids_dir: Path, people: Mapping[str, Mapping[str, str]]) ->
         columns = columns or ["participant_id", "age", "sex"]
         rows += [{"participant_id": f"sub-{label}", **wanted[label]} for label in missing]
         rows.sort(key=lambda r: r.get("participant_id", ""))
-        store.write_table(path, columns, rows)
+        write_table(path, columns, rows)
     raise RuntimeError(f"{path} is rewritten all the time by other programs")
 
 
@@ -133,16 +140,13 @@ def write_note(
 ) -> None:
     """Write the note on one study: what it was called, what it became, series by series."""
     name = f"sub-{place.subject}" + (f"_ses-{place.session}" if place.session else "") + f"_{study}.json"
-    folder = notes_dir(bids_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    store.write_json(
-        folder / name,
+    write_json(
+        notes_dir(bids_dir) / name,
         {
             "subject": place.subject,
             "session": place.session,
             "original": original,
             "basis": place.basis,
-            "patient": place.patient,
             "study": study,
             "age": person.get("age", ""),
             "sex": person.get("sex", ""),

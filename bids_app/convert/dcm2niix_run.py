@@ -1,4 +1,4 @@
-"""Convert with dcm2niix alone, under the names that the heuristic gave: the way for what heudiconv cannot tell apart."""  # noqa: E501
+"""Convert with dcm2niix alone, under the heuristic's names: the way for what heudiconv cannot tell apart."""
 
 import json
 import re

@@ -159,8 +159,9 @@ def _is_other_reconstruction(a: SeriesFacts, b: SeriesFacts) -> bool:
     if a.tokens - _PART_TOKENS == b.tokens - _PART_TOKENS or a.geometry[:3] != b.geometry[:3]:
         return False
     same_content = {_slot(v) for v in a.volumes} == {_slot(v) for v in b.volumes}
-    known = a.seconds is not None and b.seconds is not None
-    return same_content and (not known or abs(a.seconds - b.seconds) <= _SAME_ACQUISITION)  # type: ignore[operator]
+    if a.seconds is None or b.seconds is None:
+        return same_content
+    return same_content and abs(a.seconds - b.seconds) <= _SAME_ACQUISITION
 
 
 def _decide_gre(series: list[SeriesFacts], decisions: dict[str, Decision]) -> None:
@@ -185,9 +186,9 @@ def _round(value: float | None) -> float | None:
 def _acquisitions(series: list[SeriesFacts]) -> list[_Acquisition]:
     """Put together magnitude and phase (and echoes) that were acquired at once.
 
-    A series joins the acquisition that lacks what it holds and is nearest in time; where times say that it belongs to none
-    (or are missing) the order decides, and only between counterparts with the same echoes.
-    """  # noqa: E501
+    A series joins the acquisition that lacks what it holds and is nearest in time; where times say that it belongs to
+    none (or are missing) the order decides, and only between counterparts with the same echoes.
+    """
     found: list[_Acquisition] = []
     late: list[SeriesFacts] = []
     for s in series:

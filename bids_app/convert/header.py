@@ -60,8 +60,9 @@ class Instance:
 def read_instance(path: Path) -> Instance | None:
     """Read one file; None when it is not DICOM.
 
-    Raises BrokenDicomError for a file that says it is DICOM, by its preamble or its extension, and cannot be read to the end.
-    """  # noqa: E501
+    Raises BrokenDicomError for a file that says it is DICOM, by its preamble or its extension, and cannot be read to
+    its end.
+    """
     import pydicom
     from pydicom.errors import InvalidDicomError
 

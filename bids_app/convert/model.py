@@ -1,8 +1,10 @@
 """Frozen records of a conversion: what is asked for, what became of every series."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+from bids_app.errors import UsageError
 
 #: Called with one sentence for everything that happens.
 OnEvent = Callable[[str], None]
@@ -12,6 +14,10 @@ SKIPPED = "skipped"
 FAILED = "failed"
 KEPT = "kept"  # was in the dataset before this run
 PLANNED = "planned"  # what a dry run would convert
+_IN_WORDS = {
+    CONVERTED: "converted", PLANNED: "would be converted", KEPT: "in the dataset already", SKIPPED: "skipped",
+    FAILED: "failed",
+}  # fmt: skip
 
 #: The parts of a complex image, in the words of BIDS.
 PARTS = ("mag", "phase", "real", "imag")
@@ -40,6 +46,14 @@ class ConvertRequest:
     dry_run: bool = False
     nprocs: int = 1
 
+    @property
+    def source(self) -> Path:
+        """The folder or table that is given; raises UsageError unless there is exactly one."""
+        given = [path for path in (self.dicom_dir, self.nifti_dir, self.nifti_table) if path is not None]
+        if len(given) != 1:
+            raise UsageError("Give exactly one of --dicom-dir, --nifti-dir and --nifti-table.")
+        return given[0]
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -65,6 +79,12 @@ class SeriesOutcome:
     outputs: tuple[str, ...] = ()  # paths relative to the dataset
     uid: str = ""  # hash that names the series in later runs
 
+    @property
+    def title(self) -> str:
+        """Subject, session, number and description in words."""
+        session = f" ses-{self.session}" if self.session else ""
+        return f"sub-{self.subject}{session}, series {self.number} ({self.description})"
+
     def with_status(self, status: str, reason: str, way: str = "", outputs: tuple[str, ...] = ()) -> "SeriesOutcome":
         """Return the same series with another fate."""
         return replace(self, status=status, reason=reason, way=way, outputs=outputs)
@@ -80,22 +100,30 @@ class ConversionReport:
     notes: tuple[str, ...] = ()  # labels that were sanitised, how subjects were found ...
     table: Path | None = None  # the TSV written to the output folder
     page: Path | None = None  # the readable page beside it
-    converted: tuple[str, ...] = field(default=())  # subjects that got new images in this run
 
     @property
     def failures(self) -> tuple[str, ...]:
         """One sentence for everything that went wrong; empty when all is well."""
-        series = [
-            f"sub-{o.subject}{f' ses-{o.session}' if o.session else ''}, series {o.number} ({o.description}): {o.reason}"  # noqa: E501
-            for o in self.outcomes
-            if o.status == FAILED
-        ]
+        series = [f"{o.title}: {o.reason}" for o in self.outcomes if o.status == FAILED]
         return tuple([f"{p.path}: {p.reason}" for p in self.problems] + series)
 
     @property
     def exit_code(self) -> int:
         """0 when nothing failed, else 1."""
         return 1 if self.failures else 0
+
+    @property
+    def usable(self) -> bool:
+        """Whether at least one series is in the dataset now, or would be."""
+        return any(o.status in (CONVERTED, KEPT, PLANNED) for o in self.outcomes)
+
+    @property
+    def summary(self) -> str:
+        """One sentence with the numbers."""
+        fates = (CONVERTED, PLANNED, KEPT, SKIPPED, FAILED)
+        counts = ", ".join(f"{self.count(s)} {_IN_WORDS[s]}" for s in fates if self.count(s))
+        broken = f"; {len(self.problems)} file(s) cannot be read" if self.problems else ""
+        return f"{len(self.outcomes)} series: {counts or 'none'}{broken}."
 
     def count(self, status: str) -> int:
         """Return the number of series with this fate."""

@@ -1,13 +1,30 @@
-"""The conversion report: every series, what became of it, and why, as a table and as a page to read."""
+"""The conversion report: every series, what became of it, and why, as a table and as a page to read.
 
+Every run leaves one record; table and page are made of the records of all runs on the output folder, so that a later
+run adds to the report and runs at the same time do not lose each other's series.
+"""
+
+import json
 import os
-import re
-from collections.abc import Sequence
-from dataclasses import replace
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from bids_app.convert import store
-from bids_app.convert.model import CONVERTED, FAILED, KEPT, PLANNED, SKIPPED, ConversionReport, SeriesOutcome
+from bids_app.convert.model import (
+    CONVERTED,
+    FAILED,
+    KEPT,
+    PLANNED,
+    SKIPPED,
+    ConversionReport,
+    Problem,
+    SeriesOutcome,
+)
+from bids_app.convert.store import write_table
+from bids_app.derivatives.files import write_bytes, write_json
 
 COLUMNS = (
     "subject", "session", "series", "description", "status", "reason", "converted_with", "outputs", "files", "source",
@@ -20,98 +37,87 @@ _HEADINGS = {
     KEPT: "In the dataset already, left alone",
     SKIPPED: "Skipped: not needed for QSM, or not usable",
 }
-_ATTEMPTS = 20
 
 
-def write_report(report: ConversionReport, report_dir: Path) -> ConversionReport:
+def write_report(report: ConversionReport, report_dir: Path, source: str) -> ConversionReport:
     """Write ``conversion_report.tsv`` and ``conversion_report.md``; returns the report with their paths.
 
-    The table gathers the runs on this output folder: a series has one row, its last fate. What an earlier run converted
-    stays listed as converted when a later run leaves it alone.
+    ``source`` names the folder that the scans came from (a hash): what cannot be read in it is told by the last run.
     """
-    report_dir.mkdir(parents=True, exist_ok=True)
     table, page = report_dir / "conversion_report.tsv", report_dir / "conversion_report.md"
-    own = {_key(row): row for row in map(_row, report.outcomes)}
-    for _ in range(_ATTEMPTS):  # another run may write between our reading and our writing: look again
-        _, old = store.read_table(table)
-        merged = {_key(row): row for row in old}
-        for key, row in own.items():
-            if not (row["status"] == KEPT and merged.get(key, {}).get("status") == CONVERTED):
-                merged[key] = row
-        rows = sorted(merged.values(), key=_order)
-        store.write_table(table, COLUMNS, rows)
-        _, now = store.read_table(table)
-        if set(own) <= {_key(row) for row in now}:
-            break
-    store.write_text(page, as_markdown(report))
-    archive = report_dir / "logs" / "conversion"
-    archive.mkdir(parents=True, exist_ok=True)
-    store.write_text(archive / f"{_stamp()}_conversion_report.md", as_markdown(report))
-    return replace(report, table=table, page=page)
-
-
-def _stamp() -> str:
-    from datetime import UTC, datetime
-
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}"
-
-
-def _row(o: SeriesOutcome) -> dict[str, str]:
-    values = (
-        f"sub-{o.subject}", f"ses-{o.session}" if o.session else "n/a", "" if o.number is None else str(o.number),
-        o.description, o.status, o.reason, o.way, " ".join(o.outputs), str(o.files), o.source, o.uid,
-    )  # fmt: skip
-    return {c: re.sub(r"\s+", " ", v).strip() or "n/a" for c, v in zip(COLUMNS, values, strict=True)}
-
-
-def _key(row: dict[str, str]) -> tuple[str, str, str]:
-    return row.get("subject", ""), row.get("session", ""), row.get("series_hash", "")
-
-
-def _order(row: dict[str, str]) -> tuple[str, str, int, str]:
-    number = row.get("series", "")
-    return (
-        row.get("subject", ""),
-        row.get("session", ""),
-        int(number) if number.isdigit() else 0,
-        row.get("source", ""),
+    records = report_dir / "logs" / "conversion"
+    name = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{os.getpid()}-{secrets.token_hex(2)}.json"
+    write_json(
+        records / name,
+        {
+            "source": source,
+            "outcomes": [asdict(o) for o in report.outcomes],
+            "problems": [asdict(p) for p in report.problems],
+            "notes": report.notes,
+        },
     )
+    while True:  # a run that ends while we write has its record there: look again
+        known = sorted(records.glob("*.json"))
+        merged = merge(report.bids_dir, (json.loads(path.read_text(encoding="utf-8")) for path in known))
+        write_table(table, COLUMNS, rows(merged))
+        write_bytes(page, as_markdown(merged).encode("utf-8"))
+        if sorted(records.glob("*.json")) == known:
+            return replace(report, table=table, page=page)
 
 
-def summary(report: ConversionReport) -> str:
-    """Return one sentence with the numbers."""
-    counts = [f"{report.count(s)} {s}" for s in (CONVERTED, PLANNED, KEPT, SKIPPED, FAILED) if report.count(s)]
-    broken = f"; {len(report.problems)} file(s) could not be read" if report.problems else ""
-    return f"{len(report.outcomes)} series: {', '.join(counts) or 'none'}{broken}."
+def merge(bids_dir: Path, records: Iterable[Mapping[str, Any]]) -> ConversionReport:
+    """Return one report of several runs, oldest first: a series has its last fate.
+
+    What an earlier run converted stays listed as converted when a later run leaves it alone.
+    """
+    outcomes: dict[tuple[str, str | None, str], SeriesOutcome] = {}
+    last: dict[str, Mapping[str, Any]] = {}
+    for record in records:
+        last[record["source"]] = record
+        for values in record["outcomes"]:
+            own = SeriesOutcome(**{**values, "outputs": tuple(values["outputs"])})
+            key = own.subject, own.session, own.uid
+            if not (own.status == KEPT and key in outcomes and outcomes[key].status == CONVERTED):
+                outcomes[key] = own
+    problems = {p["path"]: Problem(**p) for record in last.values() for p in record["problems"]}
+    notes = dict.fromkeys(note for record in last.values() for note in record["notes"])
+    in_order = sorted(outcomes.values(), key=lambda o: (o.subject, o.session or "", o.number or 0, o.source))
+    return ConversionReport(bids_dir, tuple(in_order), tuple(problems.values()), tuple(notes))
+
+
+def rows(report: ConversionReport) -> list[dict[str, Any]]:
+    """Return the rows of the table: series, then files that cannot be read."""
+    found = [
+        {
+            "subject": f"sub-{o.subject}", "session": f"ses-{o.session}" if o.session else "", "series": o.number,
+            "description": o.description, "status": o.status, "reason": o.reason, "converted_with": o.way,
+            "outputs": " ".join(o.outputs), "files": o.files, "source": o.source, "series_hash": o.uid,
+        }
+        for o in report.outcomes
+    ]  # fmt: skip
+    return found + [{"status": "unreadable", "reason": p.reason, "files": 1, "source": p.path} for p in report.problems]
 
 
 def as_markdown(report: ConversionReport) -> str:
     """Return the readable page."""
-    lines = ["# Conversion report", "", f"Dataset: `{report.bids_dir.name}`. {summary(report)}", ""]
+    lines = ["# Conversion report", "", f"Dataset: `{report.bids_dir.name}`. {report.summary}", ""]
     for status, heading in _HEADINGS.items():
         lines += _section(heading, [o for o in report.outcomes if o.status == status])
     if report.problems:
-        lines += ["## Files that could not be read", ""]
-        lines += [f"* `{p.path}`: {p.reason}" for p in report.problems] + [""]
+        lines += ["## Files that cannot be read", "", *(f"* `{p.path}`: {p.reason}" for p in report.problems), ""]
     if report.notes:
         lines += ["## Subjects, sessions, files", "", *(f"* {n}" for n in report.notes), ""]
     return "\n".join(lines)
 
 
-def _section(heading: str, outcomes: Sequence[SeriesOutcome]) -> list[str]:
+def _section(heading: str, outcomes: list[SeriesOutcome]) -> list[str]:
     if not outcomes:
         return []
-    lines = [
-        f"## {heading}",
-        "",
-        "| subject | session | series | description | result |",
-        "|---|---|---|---|---|",
-    ]
+    columns = ("subject", "session", "series", "description", "result")
+    lines = [f"## {heading}", "", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for o in outcomes:
         made = "<br>".join(f"`{Path(p).name}`" for p in o.outputs)
-        how = f"{made} ({o.way})" if made and o.way else made
-        result = "<br>".join(x for x in (how, o.reason) if x)
-        number = "" if o.number is None else str(o.number)
-        cells = (o.subject, o.session or "", number, o.description, result)
+        result = "<br>".join(x for x in (f"{made} ({o.way})" if made else "", o.reason) if x)
+        cells = (o.subject, o.session or "", "" if o.number is None else str(o.number), o.description, result)
         lines.append("| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |")
     return [*lines, ""]

@@ -90,7 +90,7 @@ def _unpack(archive: Path, target: Path) -> None:
 
 
 def scan(folder: Path, unpack_dir: Path, nprocs: int = 1) -> Scan:
-    """Read the headers of all DICOM files below ``folder`` (a file given instead is taken as an archive or a DICOM file)."""  # noqa: E501
+    """Read the headers of all DICOM files below ``folder``."""
     unpack_dir.mkdir(parents=True, exist_ok=True)
     problems: list[Problem] = []
     located = find_files(folder, unpack_dir, problems)

@@ -16,7 +16,8 @@ from bids_app.convert.heudiconv_run import run_heudiconv
 from bids_app.convert.heuristic import Heuristic, add_entity, get_entity
 from bids_app.convert.plan import SeriesPlan, VolumePlan
 from bids_app.convert.privacy import Redactor
-from bids_app.convert.store import write_json, write_table
+from bids_app.convert.store import write_table
+from bids_app.derivatives.files import write_json
 
 
 class PlacementError(RuntimeError):

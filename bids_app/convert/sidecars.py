@@ -10,7 +10,7 @@ import numpy as np
 
 from bids_app.convert.privacy import PRIVATE_FIELDS, Redactor, holds_name
 from bids_app.convert.series import SeriesFacts, Volume
-from bids_app.convert.store import write_bytes, write_json
+from bids_app.derivatives.files import write_bytes, write_json
 
 #: ``ucReadOutMode`` of the protocol that Siemens scanners store in every image.
 _SIEMENS_READOUT = {1: "monopolar", 2: "bipolar"}
@@ -18,7 +18,7 @@ _READOUT = re.compile(rb"ucReadOutMode\s*=\s*(0x)?(\d+)")
 
 
 def readout_polarity(files: Sequence[Path]) -> str | None:
-    """Return ``monopolar`` or ``bipolar`` where the DICOM file tells it (the protocol of Siemens scanners), else None."""  # noqa: E501
+    """Return ``monopolar`` or ``bipolar`` where the DICOM file tells it (the protocol of Siemens scanners)."""
     if not files:
         return None
     # The protocol is plain text inside a private element, which has its place in the first megabytes.

@@ -14,6 +14,25 @@ _TOLERANCE = 0.02
 
 
 @dataclass(frozen=True)
+class _Code:
+    """Integers by which scanners store phase: ``low`` to ``high``, of which ``circle`` make 2 pi."""
+
+    low: int
+    high: int
+    circle: float
+    zero: float  # the code of zero phase
+
+
+#: Siemens after and before its rescaling, the signed twelve-bit form, GE's milliradians.
+_CODES = (
+    _Code(-4096, 4095, 8192, 0), _Code(0, 4095, 4096, 2048), _Code(-2048, 2047, 4096, 0),
+    _Code(-3142, 3142, 2000 * np.pi, 0),
+)  # fmt: skip
+#: Wrapped phase fills at least this share of its codes, noise in air alone sees to it.
+_FILLED = 0.9
+
+
+@dataclass(frozen=True)
 class ScaledPhase:
     """Phase in radians, and what was done to get there."""
 
@@ -28,11 +47,23 @@ def wrap(phase: npt.NDArray[Any]) -> FloatArray:
     return wrapped.astype(np.float32)
 
 
-def to_radians(stored: npt.NDArray[Any], *, units: str | None = None) -> ScaledPhase:
+def _code_of(values: FloatArray, low: float, high: float, manufacturer: str) -> _Code | None:
+    """Return the scanner's code that integer values follow; Siemens images need not fill it."""
+    if not np.array_equal(values, np.rint(values)):
+        return None
+    known = manufacturer.upper().startswith("SIEMENS")
+    for code in _CODES[:2] if known else _CODES:
+        filled = high - low >= _FILLED * (code.high - code.low)
+        if code.low <= low and high <= code.high and (filled or (known and (low < 0) == (code.low < 0))):
+            return code
+    return None
+
+
+def to_radians(stored: npt.NDArray[Any], *, units: str | None = None, manufacturer: str = "") -> ScaledPhase:
     """Scale stored phase to radians by its range; all echoes of a run are given together and share one scale.
 
-    Scanners store phase as integers (0..4095, -4096..4094) or as floats of any range. Wrapped phase fills its whole
-    range, so the range maps to 2 pi, except where it is 2 pi wide already.
+    Scanners store phase as integers (0..4095, -4096..4094, milliradians), which are recognised, or as floats of any
+    range. Wrapped phase fills its whole range, so an unknown range maps to 2 pi, except where it is 2 pi wide already.
 
     Parameters
     ----------
@@ -40,6 +71,8 @@ def to_radians(stored: npt.NDArray[Any], *, units: str | None = None) -> ScaledP
         Values after the header's slope and intercept; values that are not finite become 0.
     units : str, optional
         ``Units`` of the sidecar; "rad" means that the values are radians, wrapped or not.
+    manufacturer : str, optional
+        ``Manufacturer`` of the sidecar: integers of a Siemens scanner need not fill their range.
 
     Raises
     ------
@@ -60,11 +93,9 @@ def to_radians(stored: npt.NDArray[Any], *, units: str | None = None) -> ScaledP
         phase, note = values, "phase is in radians by its range"
     elif units == "rad":
         phase, note = values, f"phase is declared in radians and spans {span:.1f}: taken as unwrapped, wrapped again"
-    elif float(np.rint(low)) == low and float(np.rint(high)) == high and span in (4094.0, 4095.0, 8190.0):
-        # Integer codes: one code more than the span makes the full circle.
-        step = 2.0 if span == 8190.0 else 1.0
-        phase = (values - np.float32(low)) * np.float32(TWO_PI / (span + step)) - np.float32(np.pi)
-        note = f"phase is scaled from the codes {low:g}..{high:g} to radians"
+    elif (code := _code_of(values, low, high, manufacturer)) is not None:
+        phase = (values - np.float32(code.zero)) * np.float32(TWO_PI / code.circle)
+        note = f"phase is scaled from the codes {code.low}..{code.high} to radians"
     else:
         phase = (values - np.float32(low)) * np.float32(TWO_PI / span) - np.float32(np.pi)
         note = f"phase is scaled from the range {low:g}..{high:g} to radians"

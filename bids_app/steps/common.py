@@ -41,7 +41,8 @@ def load_echoes(run: GreRun) -> tuple[Any, Any, list[str]]:
             ["phase is that of real and imaginary"],
         )
     stored = np.stack([read_image(e.phase)[0] for e in run.echoes if e.phase])
-    scaled = to_radians(stored, units=run.echoes[0].metadata.get("Units"))
+    metadata = run.echoes[0].metadata
+    scaled = to_radians(stored, units=metadata.get("Units"), manufacturer=str(metadata.get("Manufacturer", "")))
     if all(e.magnitude for e in run.echoes):
         magnitude = np.nan_to_num(np.stack([read_image(e.magnitude)[0] for e in run.echoes if e.magnitude]))
     else:

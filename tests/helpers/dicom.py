@@ -199,6 +199,7 @@ def philips_enhanced(
     )
     data.PulseSequenceName, data.EchoPulseSequence = "FFE", "GRADIENT"
     data.ComplexImageComponent = "MIXED"
+    data.BitsStored, data.HighBit = 16, 15
     data.AcquisitionDateTime = f"{scanner.date}{scanner.time}.0"
     data.AcquisitionContrast = "T2_STAR"
     for name in ("ImageOrientationPatient", "PixelSpacing", "SliceThickness", "RepetitionTime", "SequenceName"):
@@ -211,8 +212,14 @@ def philips_enhanced(
     frames, stored = [], []
     for p, letter in enumerate(parts):
         for index, te in enumerate(echo_times):
-            slope, intercept = (1.0, 0.0) if letter == "M" else (2 * math.pi / 4095, -math.pi)
-            values = magnitudes[index] * 4000 if letter == "M" else (phases[index] - intercept) / slope
+            complex_image = magnitudes[index] * np.exp(1j * phases[index])
+            image, slope, intercept = {
+                "M": (magnitudes[index], 1 / 4000, 0.0),
+                "P": (phases[index], 2 * math.pi / 4095, -math.pi),
+                "R": (complex_image.real, 1 / 16000, -1.0),
+                "I": (complex_image.imag, 1 / 16000, -1.0),
+            }[letter]
+            values = (image - intercept) / slope
             for z in range(scanner.shape[2]):
                 frames.append(_philips_frame(letter, te, index + 1, z, p + 1, slope, intercept))
                 stored.append(np.round(values[:, :, z].T).astype("<u2"))
