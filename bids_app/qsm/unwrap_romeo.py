@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
+import numpy.typing as npt
 
+from bids_app.qsm import romeo_kernels as kernels
 from bids_app.qsm.geometry import BoolArray, FloatArray, Grid
 from bids_app.qsm.params import Params, param
-
-_TWO_PI = np.float32(2 * np.pi)
 
 
 @dataclass(frozen=True)
@@ -21,176 +20,129 @@ class RomeoParams(Params):
     magnitude_weight: bool = param(True, doc="Use the magnitude in the edge weights, where there is one")
 
 
-@njit(cache=True, nogil=True, inline="always")
-def _wrap(x: Any) -> Any:
-    return x - _TWO_PI * np.float32(np.rint(x / _TWO_PI))
+@dataclass(frozen=True)
+class _Problem:
+    """The data within the box of the mask."""
+
+    shape: tuple[int, int, int]  # of the whole volume
+    box: tuple[slice, slice, slice]
+    phase: FloatArray  # [echo, x, y, z] of the box; the problem's own copy
+    mask: npt.NDArray[np.uint8]
+    template: int
+    cells: npt.NDArray[np.uint32]  # see romeo_kernels
+
+    def put(self, inner: FloatArray) -> FloatArray:
+        """Return a whole volume (or echoes of it) with the box's values in place, zero elsewhere."""
+        if inner.shape[-3:] == self.shape:
+            return inner
+        out = np.zeros((*inner.shape[:-3], *self.shape), np.float32)
+        out[(..., *self.box)] = inner
+        return out
 
 
-@njit(cache=True, nogil=True, parallel=True)
-def _edge_weights(phase, second, ratio, magnitude, largest, mask, use_second, use_magnitude, out):  # type: ignore[no-untyped-def]
-    """Edge weights as costs, 1 (best) to 255 (worst), 0 where there is no edge; ``out`` is [3, x, y, z]."""
-    shape = phase.shape
-    for i in prange(shape[0]):
-        for j in range(shape[1]):
-            for k in range(shape[2]):
-                for d in range(3):
-                    out[d, i, j, k] = 0
-                    a, b, c = i + (d == 0), j + (d == 1), k + (d == 2)
-                    if a >= shape[0] or b >= shape[1] or c >= shape[2] or not mask[i, j, k] or not mask[a, b, c]:
-                        continue
-                    step = _wrap(phase[a, b, c] - phase[i, j, k])
-                    weight = np.float32(0.1) + np.float32(0.9) * (1 - abs(step) / np.float32(np.pi))
-                    if use_second:
-                        other = _wrap(second[a, b, c] - second[i, j, k])
-                        w = max(np.float32(0), 1 - abs(step * ratio - other))
-                        weight *= np.float32(0.1) + np.float32(0.9) * w
-                    # Linearity along the edge: second differences on both sides, where the grid goes on.
-                    i0, j0, k0 = i - (d == 0), j - (d == 1), k - (d == 2)
-                    a1, b1, c1 = a + (d == 0), b + (d == 1), c + (d == 2)
-                    if i0 >= 0 and j0 >= 0 and k0 >= 0 and a1 < shape[0] and b1 < shape[1] and c1 < shape[2]:
-                        left = abs(_wrap(phase[a, b, c] - 2 * phase[i, j, k] + phase[i0, j0, k0]))
-                        right = abs(_wrap(phase[a1, b1, c1] - 2 * phase[a, b, c] + phase[i, j, k]))
-                        w = max(np.float32(0), 1 - left / 2) * max(np.float32(0), 1 - right / 2)
-                        weight *= np.float32(0.1) + np.float32(0.9) * w
-                    if use_magnitude:
-                        m, n = magnitude[i, j, k], magnitude[a, b, c]
-                        low, high = min(m, n), max(m, n)
-                        w = (low / high) ** 2 if high > 0 else np.float32(0)
-                        weight *= np.float32(0.1) + np.float32(0.9) * w
-                        # A voxel near the noise floor is no good bridge.
-                        w = min(np.float32(1), 2 * low / largest)
-                        weight *= np.float32(0.1) + np.float32(0.9) * w
-                    out[d, i, j, k] = np.uint8(1 + np.rint((1 - weight) * 254))
+def bounding_box(mask: BoolArray) -> tuple[slice, slice, slice]:
+    """Return the smallest box that holds the mask (one voxel where the mask is empty)."""
+    box: list[slice] = []
+    part = mask
+    for axis in range(3):
+        occupied = np.flatnonzero(part.any(axis=tuple(a for a in range(3) if a != axis)))
+        box.append(slice(int(occupied[0]), int(occupied[-1]) + 1) if occupied.size else slice(0, 1))
+        part = part[(slice(None),) * axis + (box[-1],)]
+    return tuple(box)  # type: ignore[return-value]
 
 
-@njit(cache=True, nogil=True)
-def _grow(phase, mask, costs):  # type: ignore[no-untyped-def]  # noqa: C901
-    """Minimum-spanning-tree growth with a bucket queue; ``phase`` (flat) is unwrapped in place.
-
-    Buckets are linked lists through ``following``, one entry an edge; every connected part of the mask is seeded at
-    the voxel with its best edge.
-    """
-    nx, ny, nz = costs.shape[1:]
-    total = nx * ny * nz
-    strides = (ny * nz, nz, 1)
-    flat = costs.reshape(3 * total)
-    visited = np.zeros(total, np.bool_)
-    heads = np.full(256, -1, np.int32)
-    following = np.full(3 * total, -1, np.int32)
-    # Seeds by quality: counting sort would cost memory, so the thresholds are walked from good to bad.
-    for limit in (2, 8, 32, 128, 256):
-        for seed in range(total):
-            if visited[seed] or not mask[seed]:
-                continue
-            best = 256
-            for d in range(3):
-                cost = flat[d * total + seed]
-                if 0 < cost < best:
-                    best = cost
-            if best > limit or (best == 256 and limit < 256):
-                continue
-            visited[seed] = True
-            current = seed
-            lowest = 256
-            while True:
-                x, y, z = current // strides[0], (current // nz) % ny, current % nz
-                for d in range(3):
-                    p = (x, y, z)[d]
-                    for side in range(2):
-                        if side == 0:
-                            if p + 1 >= (nx, ny, nz)[d]:
-                                continue
-                            neighbour, edge = current + strides[d], d * total + current
-                        else:
-                            if p == 0:
-                                continue
-                            neighbour, edge = current - strides[d], d * total + current - strides[d]
-                        cost = flat[edge]
-                        if cost == 0 or visited[neighbour]:
-                            continue
-                        following[edge] = heads[cost]
-                        heads[cost] = edge
-                        lowest = min(lowest, cost)
-                found = False
-                while lowest < 256 and not found:
-                    edge = heads[lowest]
-                    if edge < 0:
-                        lowest += 1
-                        continue
-                    heads[lowest] = following[edge]
-                    d, first = edge // total, edge % total
-                    last = first + strides[d]
-                    if visited[first] and visited[last]:
-                        continue
-                    if visited[first]:
-                        old, new = first, last
-                    else:
-                        old, new = last, first
-                    phase[new] -= _TWO_PI * np.float32(np.rint((phase[new] - phase[old]) / _TWO_PI))
-                    visited[new] = True
-                    current = new
-                    found = True
-                if not found:
-                    break
+def _take(volume: npt.NDArray[Any], box: tuple[slice, slice, slice], mask: npt.NDArray[np.uint8]) -> FloatArray:
+    out = np.empty(mask.shape, np.float32)
+    kernels.take(volume, tuple(s.start for s in box), out, mask)
+    return out
 
 
-@njit(cache=True, nogil=True, parallel=True)
-def _mean_quality(costs, mask, out):  # type: ignore[no-untyped-def]
-    nx, ny, nz = out.shape
-    for i in prange(nx):
-        for j in range(ny):
-            for k in range(nz):
-                total = np.float32(0)
-                if mask[i, j, k]:
-                    for d in range(3):
-                        here = costs[d, i, j, k]
-                        total += np.float32(256 - here) if here > 0 else np.float32(0)
-                        a, b, c = i - (d == 0), j - (d == 1), k - (d == 2)
-                        if a >= 0 and b >= 0 and c >= 0:
-                            there = costs[d, a, b, c]
-                            total += np.float32(256 - there) if there > 0 else np.float32(0)
-                out[i, j, k] = total / np.float32(6 * 255)
-
-
-def _costs(
+def _problem(
     phase: FloatArray,
-    mask: BoolArray,
+    mask: BoolArray | None,
     magnitude: FloatArray | None,
     echo_times: Sequence[float] | None,
     params: RomeoParams,
-) -> Any:
-    """Return the edge costs of the template echo of 4D data."""
-    template = min(params.template_echo, phase.shape[0]) - 1
-    second = template + 1 if template + 1 < phase.shape[0] else template - 1
-    use_second = phase.shape[0] > 1 and echo_times is not None
-    ratio = np.float32(echo_times[second] / echo_times[template]) if use_second and echo_times else np.float32(1)
-    use_magnitude = magnitude is not None and params.magnitude_weight
-    mag = np.ascontiguousarray(magnitude[template], np.float32) if magnitude is not None else phase[template]
-    # The median of the object is robust against bright vessels, which the maximum is not.
-    signal = mag[mask & (mag > 0)] if magnitude is not None else np.ones(1, np.float32)
-    largest = np.float32(max(float(np.median(signal)), 1e-20)) if signal.size else np.float32(1)
-    costs = np.empty((3, *phase.shape[1:]), np.uint8)
-    _edge_weights(
-        phase[template], phase[second], ratio, mag, largest, mask, use_second, use_magnitude, costs
-    )  # fmt: skip
-    return costs
-
-
-def _prepare(
-    phase: FloatArray, mask: BoolArray | None, magnitude: FloatArray | None
-) -> tuple[FloatArray, BoolArray, FloatArray | None]:
+    every_echo: bool,
+) -> _Problem:
+    """Check the arguments, cut out the box of the mask and weigh its edges; ``every_echo``: copy all echoes."""
     if phase.ndim not in (3, 4):
         raise ValueError(f"phase must be [x, y, z] or [echo, x, y, z], got shape {phase.shape}")
-    data = np.array(phase if phase.ndim == 4 else phase[None], dtype=np.float32, order="C")
-    finite = np.isfinite(data)
-    valid: BoolArray = np.logical_and.reduce(finite, axis=0)
-    data[~finite] = 0
-    inside = valid if mask is None else np.ascontiguousarray(mask & valid)
+    echoes = phase if phase.ndim == 4 else phase[None]
+    count, shape = echoes.shape[0], echoes.shape[1:]
+    if count > 1 and (echo_times is None or len(echo_times) != count):
+        raise ValueError(f"{count} echoes need {count} echo times")
     if magnitude is not None:
-        magnitude = np.nan_to_num(magnitude if magnitude.ndim == 4 else magnitude[None]).astype(np.float32, copy=False)
-        if magnitude.shape != data.shape:
-            raise ValueError(f"magnitude has shape {magnitude.shape}, phase {data.shape}")
-    return data, inside, magnitude
+        magnitude = magnitude if magnitude.ndim == 4 else magnitude[None]
+        if magnitude.shape != echoes.shape:
+            raise ValueError(f"magnitude has shape {magnitude.shape}, phase {echoes.shape}")
+    if mask is not None and mask.shape != shape:
+        raise ValueError(f"mask has shape {mask.shape}, phase {echoes.shape}")
+    box = bounding_box(mask) if mask is not None else (slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2]))
+    size = tuple(s.stop - s.start for s in box)
+    inside = np.ones(size, np.uint8) if mask is None else mask[box].astype(np.uint8)
+    template = min(params.template_echo, count) - 1
+    second = template + 1 if template + 1 < count else template - 1
+    needed = range(count) if every_echo else sorted({template, max(second, 0)})
+    data = np.empty((len(needed), *size), np.float32)
+    for place, echo in enumerate(needed):
+        kernels.take(echoes[echo], tuple(s.start for s in box), data[place], inside)
+    own = data[list(needed).index(template)]
+    other = data[list(needed).index(second)] if count > 1 else own
+    ratio = np.float32(echo_times[second] / echo_times[template]) if count > 1 and echo_times else np.float32(1)
+    use_magnitude = magnitude is not None and params.magnitude_weight
+    scale, strength = np.float32(0), own
+    if use_magnitude:
+        assert magnitude is not None
+        strength = _take(magnitude[template], box, inside)
+        scale = _signal_scale(strength, inside)
+    cells = np.zeros((size[0] + 1) * size[1] * size[2], np.uint32)
+    kernels.edge_cells(own, other, ratio, strength, scale, inside, (count > 1, use_magnitude), cells)
+    return _Problem(shape, box, data, inside, template, cells)  # type: ignore[arg-type]
+
+
+def _signal_scale(magnitude: FloatArray, inside: npt.NDArray[np.uint8]) -> np.float32:
+    """Two over the median signal of the object, which is robust against bright vessels as the maximum is not.
+
+    A sample of all voxels is enough for a median.
+    """
+    stride = max(1, magnitude.size // 500_000)
+    sample = magnitude.reshape(-1)[::stride][inside.reshape(-1)[::stride] > 0]
+    if not sample.size:
+        sample = magnitude[inside > 0]
+    signal = sample[sample > 0]
+    return np.float32(2 / max(float(np.median(signal)), 1e-20)) if signal.size else np.float32(1)
+
+
+def _unwrap(
+    problem: _Problem,
+    echo_times: Sequence[float] | None,
+    support: npt.NDArray[np.uint8],
+    progress: Callable[[int, int], None] | None,
+) -> FloatArray:
+    """Unwrap the problem's own copy of the phase, the template in space and the other echoes in time."""
+    data, template = problem.phase, problem.template
+    count = data.shape[0]
+    inside = support.reshape(-1)
+    first = data[template].reshape(-1)
+    kernels.grow(first, problem.cells, inside, inside_shape(support))
+    kernels.follow(first, first, np.float32(1), inside)  # nothing to turn; clears what is outside
+    if progress is not None:
+        progress(1, count)
+    order = [*range(template + 1, count), *range(template - 1, -1, -1)]
+    for done, echo in enumerate(order, start=2):
+        source = echo - 1 if echo > template else echo + 1
+        assert echo_times is not None
+        ratio = np.float32(echo_times[echo] / echo_times[source])
+        kernels.follow(data[echo].reshape(-1), data[source].reshape(-1), ratio, inside)
+        if progress is not None:
+            progress(done, count)
+    return data
+
+
+def inside_shape(mask: npt.NDArray[np.uint8]) -> tuple[int, int, int]:
+    """Return the three sizes of a volume as plain integers, for the kernels."""
+    return int(mask.shape[0]), int(mask.shape[1]), int(mask.shape[2])
 
 
 def romeo(
@@ -213,7 +165,8 @@ def romeo(
     phase : float32, ``[x, y, z]`` or ``[echo, x, y, z]``
         Wrapped phase in rad.
     mask : bool, ``[x, y, z]``, optional
-        Voxels to unwrap; the others are 0 in the result. Each connected part is unwrapped by itself.
+        Voxels to unwrap; the others are 0 in the result. Each connected part is unwrapped by itself and shifted by
+        the whole turns that bring its median nearest to zero.
     grid : Grid, optional
         Not used; the argument is there so that all unwrapping methods are called alike.
     magnitude : float32, like ``phase``, optional
@@ -230,28 +183,9 @@ def romeo(
     ----------
     Dymerska et al. 2021, 10.1002/mrm.28563.
     """
-    data, mask, magnitude = _prepare(phase, mask, magnitude)
-    count = data.shape[0]
-    if count > 1 and (echo_times is None or len(echo_times) != count):
-        raise ValueError(f"{count} echoes need {count} echo times")
-    template = min(params.template_echo, count) - 1
-    costs = _costs(data, mask, magnitude, echo_times, params)
-    data[:, ~mask] = 0
-    _grow(data[template].reshape(-1), mask.reshape(-1), costs)
-    if mask.any():
-        middle = np.float32(np.median(data[template][mask]))
-        data[template][mask] -= _TWO_PI * np.rint(middle / _TWO_PI)
-    if progress is not None:
-        progress(1, count)
-    order = [*range(template + 1, count), *range(template - 1, -1, -1)]
-    for done, echo in enumerate(order, start=2):
-        source = echo - 1 if echo > template else echo + 1
-        assert echo_times is not None
-        expected = data[source] * np.float32(echo_times[echo] / echo_times[source])
-        data[echo] -= _TWO_PI * np.rint((data[echo] - expected) / _TWO_PI)
-        if progress is not None:
-            progress(done, count)
-    return data if phase.ndim == 4 else data[0]
+    problem = _problem(phase, mask, magnitude, echo_times, params, every_echo=True)
+    unwrapped = problem.put(_unwrap(problem, echo_times, problem.mask, progress))
+    return unwrapped if phase.ndim == 4 else unwrapped[0]
 
 
 def romeo_quality(
@@ -264,7 +198,31 @@ def romeo_quality(
     params: RomeoParams = RomeoParams(),
 ) -> FloatArray:
     """Voxel quality, 0 to 1: the mean of the weights of a voxel's six edges. Arguments as :func:`romeo`."""
-    data, mask, magnitude = _prepare(phase, mask, magnitude)
-    out = np.empty(data.shape[1:], np.float32)
-    _mean_quality(_costs(data, mask, magnitude, echo_times, params), mask, out)
+    problem = _problem(phase, mask, magnitude, echo_times, params, every_echo=False)
+    return problem.put(_quality(problem))
+
+
+def _quality(problem: _Problem) -> FloatArray:
+    out = np.empty(problem.mask.shape, np.float32)
+    kernels.mean_quality(problem.cells, inside_shape(problem.mask), out)
     return out
+
+
+def romeo_and_quality(
+    phase: FloatArray,
+    support: Callable[[FloatArray], BoolArray],
+    *,
+    magnitude: FloatArray | None = None,
+    echo_times: Sequence[float] | None = None,
+    params: RomeoParams = RomeoParams(),
+) -> tuple[FloatArray, FloatArray]:
+    """Return unwrapped phase and quality; the edges are weighed once for both. Arguments as :func:`romeo`.
+
+    ``support`` gets the quality of every voxel and returns the mask in which the phase is unwrapped: paths through
+    noise are slow and lead nowhere.
+    """
+    problem = _problem(phase, None, magnitude, echo_times, params, every_echo=True)
+    quality = _quality(problem)
+    inside = support(quality) & (problem.mask > 0)
+    unwrapped = _unwrap(problem, echo_times, inside.astype(np.uint8), None)
+    return (unwrapped if phase.ndim == 4 else unwrapped[0]), quality

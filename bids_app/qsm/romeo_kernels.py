@@ -1,0 +1,255 @@
+"""Kernels of ROMEO: edge costs, growth over the most reliable edges, temporal unwrapping.
+
+A cell is the 32-bit word of a voxel: the costs (1 best to 255 worst, 0 no edge) of its edges towards the next voxel
+along x, y and z in the three low bytes, and :data:`DONE` once the voxel is unwrapped or when it is none of the mask.
+One plane of zeros lies before the first voxel, so that looking back never leaves the array.
+"""
+
+from typing import Any
+
+import numpy as np
+from numba import njit, prange
+
+TWO_PI = np.float32(2 * np.pi)
+_TURNS = np.float32(1 / (2 * np.pi))
+_PER_PI = np.float32(1 / np.pi)
+#: Adding and subtracting 1.5 * 2^23 rounds a small float32 to the nearest integer; unlike rint it always vectorises.
+_ROUND = np.float32(12582912)
+_FLOOR, _REST, _ONE, _HALF = np.float32(0.1), np.float32(0.9), np.float32(1), np.float32(0.5)
+DONE = np.uint32(1 << 24)
+_BYTE = np.uint32(255)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _wrapped(x: Any) -> Any:
+    return x - TWO_PI * ((x * _TURNS + _ROUND) - _ROUND)
+
+
+@njit(cache=True, nogil=True)
+def _coherence(p, q, out):  # type: ignore[no-untyped-def]
+    for k in range(out.size):
+        out[k] = _FLOOR + _REST * (_ONE - abs(_wrapped(q[k] - p[k])) * _PER_PI)
+
+
+@njit(cache=True, nogil=True)
+def _gradient(p, q, s, t, ratio, out):  # type: ignore[no-untyped-def]
+    """Times the coherence of the step with that of the second echo, scaled by the echo times."""
+    for k in range(out.size):
+        difference = abs(_wrapped(q[k] - p[k]) * ratio - _wrapped(t[k] - s[k]))
+        out[k] *= _FLOOR + _REST * max(np.float32(0), _ONE - difference)
+
+
+@njit(cache=True, nogil=True)
+def _linearity(o, p, q, r, out):  # type: ignore[no-untyped-def]
+    """Times the linearity along the edge: second differences on both of its sides."""
+    for k in range(out.size):
+        left = abs(_wrapped(q[k] - p[k] - (p[k] - o[k])))
+        right = abs(_wrapped(r[k] - q[k] - (q[k] - p[k])))
+        w = max(np.float32(0), _ONE - _HALF * left) * max(np.float32(0), _ONE - _HALF * right)
+        out[k] *= _FLOOR + _REST * w
+
+
+@njit(cache=True, nogil=True)
+def _magnitude(m, n, scale, out):  # type: ignore[no-untyped-def]
+    """Times the likeness of both magnitudes, and their distance from the noise floor: no good bridge."""
+    for k in range(out.size):
+        low, high = min(m[k], n[k]), max(m[k], n[k])
+        w = low / max(high, np.float32(1e-30))
+        out[k] *= (_FLOOR + _REST * w * w) * (_FLOOR + _REST * min(_ONE, low * scale))
+
+
+@njit(cache=True, nogil=True)
+def _store(weight, inside, beside, shift, cells):  # type: ignore[no-untyped-def]
+    for k in range(cells.size):
+        cost = np.uint32(np.int32(np.float32(1.5) + (_ONE - weight[k]) * np.float32(254)))
+        both = np.uint32(inside[k] & beside[k])
+        cells[k] |= (cost * both) << shift
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def edge_cells(phase, second, ratio, magnitude, scale, mask, use, cells):  # type: ignore[no-untyped-def]
+    """Fill ``cells`` (flat, one plane longer than the volume); ``use`` says whether echo 2 and magnitude count.
+
+    ``phase``, ``second``, ``magnitude`` are [x, y, z] float32, ``mask`` uint8; rows along z are done edge type by edge
+    type, in loops with few arrays, which the compiler can vectorise.
+    """
+    nx, ny, nz = phase.shape
+    use_second, use_magnitude = use
+    for index in prange(nx):
+        i = np.int64(index)  # the unsigned loop index would make floats of differences
+        weight = np.empty(nz, np.float32)
+        for j in range(ny):
+            start = ((i + 1) * ny + j) * nz
+            row = cells[start : start + nz]
+            row[:] = 0
+            if not mask[i, j].any():
+                continue
+            for d in range(3):
+                a, b, last = i, j, nz
+                if d == 0:
+                    a = i + 1
+                elif d == 1:
+                    b = j + 1
+                else:
+                    last = nz - 1
+                if a >= nx or b >= ny or last < 1:
+                    continue
+                first = 1 if d == 2 else 0  # where the far end of an edge begins within its row
+                w = weight[:last]
+                p, q = phase[i, j, :last], phase[a, b, first : last + first]
+                _coherence(p, q, w)
+                if use_second:
+                    _gradient(p, q, second[i, j, :last], second[a, b, first : last + first], ratio, w)
+                if d == 2:
+                    if nz >= 4:
+                        z = phase[i, j]
+                        _linearity(z[: nz - 3], z[1 : nz - 2], z[2 : nz - 1], z[3:], w[1 : nz - 2])
+                elif 2 * i - a >= 0 and 2 * j - b >= 0 and 2 * a - i < nx and 2 * b - j < ny:
+                    _linearity(phase[2 * i - a, 2 * j - b], p, q, phase[2 * a - i, 2 * b - j], w)
+                if use_magnitude:
+                    _magnitude(magnitude[i, j, :last], magnitude[a, b, first : last + first], scale, w)
+                _store(w, mask[i, j, :last], mask[a, b, first : last + first], np.uint32(8 * d), row[:last])
+
+
+@njit(cache=True, nogil=True)
+def _goodness(cell, shift, out):  # type: ignore[no-untyped-def]
+    for k in range(out.size):
+        cost = (cell[k] >> shift) & _BYTE
+        out[k] += np.float32(np.int32(256 - cost) if cost > 0 else np.int32(0))
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def mean_quality(cells, shape, out):  # type: ignore[no-untyped-def]
+    """Mean weight (0 to 1) of the six edges of every voxel; ``out`` is [x, y, z]."""
+    nx, ny, nz = shape
+    for index in prange(nx):
+        i = np.int64(index)
+        for j in range(ny):
+            start = ((i + 1) * ny + j) * nz
+            row = out[i, j]
+            row[:] = 0
+            _goodness(cells[start : start + nz], np.uint32(0), row)
+            _goodness(cells[start : start + nz], np.uint32(8), row)
+            _goodness(cells[start : start + nz], np.uint32(16), row)
+            _goodness(cells[start - ny * nz : start - ny * nz + nz], np.uint32(0), row)
+            _goodness(cells[start - nz : start], np.uint32(8), row)
+            _goodness(cells[start - 1 : start - 1 + nz], np.uint32(16), row)
+            for k in range(nz):
+                row[k] *= np.float32(1 / (6 * 255))
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _offer(word, at, shift, stack, tops, entry, lowest):  # type: ignore[no-untyped-def]
+    """Put the edge of ``word`` at ``shift`` into its bucket when there is one and its far end is not done."""
+    cost = np.int64((word >> shift) & _BYTE)
+    if cost > 0 and at < DONE:
+        stack[tops[cost]] = entry
+        tops[cost] += 1
+        lowest = min(lowest, cost)
+    return lowest
+
+
+@njit(cache=True, nogil=True)
+def _count(cells, capacity):  # type: ignore[no-untyped-def]
+    for v in range(cells.size):
+        word = cells[v]
+        if word > 0 and word < DONE:
+            capacity[word & _BYTE] += 1
+            capacity[(word >> np.uint32(8)) & _BYTE] += 1
+            capacity[(word >> np.uint32(16)) & _BYTE] += 1
+
+
+@njit(cache=True, nogil=True)
+def grow(phase, cells, mask, shape):  # type: ignore[no-untyped-def]
+    """Unwrap ``phase`` (flat) in place along the minimum spanning tree of each connected part of ``mask`` (flat).
+
+    Prim's algorithm with one bucket a cost. An edge is offered once at most, so that the counts of the costs bound the
+    buckets and all of them share one array; the last edge in is the first out, which keeps the front in the cache.
+    The voxel a tree starts from does not matter but for whole turns: every part is shifted by those that bring its
+    median nearest to zero. Cells outside the mask are marked as done.
+    """
+    plane, nz = shape[1] * shape[2], shape[2]
+    for v in range(mask.size):
+        if mask[v] == 0:
+            cells[v + plane] |= DONE
+    capacity = np.zeros(256, np.int64)
+    _count(cells, capacity)
+    begin = np.zeros(257, np.int64)
+    for c in range(1, 256):
+        begin[c + 1] = begin[c] + capacity[c]
+    stack = np.empty(begin[256], np.uint32)
+    tops = begin[:256].copy()
+    order = np.empty(np.count_nonzero(mask), np.uint32)
+    turns = np.zeros(513, np.int64)
+    reached = 0
+    for seed in range(mask.size):
+        if cells[seed + plane] >= DONE:
+            continue
+        part, lowest, current = reached, 256, seed + plane
+        turns[:] = 0
+        while True:
+            word = cells[current]
+            cells[current] = word | DONE
+            order[reached] = current
+            reached += 1
+            turns[min(max(np.int64(np.rint(phase[current - plane] * _TURNS)) + 256, 0), 512)] += 1
+            # An entry is its far end's index times eight and the way back to its near end.
+            for d in range(3):
+                step, shift = (plane, nz, 1)[d], np.uint32(8 * d)
+                if (word >> shift) & _BYTE:
+                    lowest = _offer(
+                        word, cells[current + step], shift, stack, tops, (current + step) * 8 + d, lowest
+                    )  # fmt: skip
+                back = cells[current - step]
+                lowest = _offer(back, back, shift, stack, tops, (current - step) * 8 + 4 + d, lowest)
+            found = False
+            while lowest < 256 and not found:
+                if tops[lowest] == begin[lowest]:
+                    lowest += 1
+                    continue
+                tops[lowest] -= 1
+                entry = np.int64(stack[tops[lowest]])
+                current = entry >> 3
+                found = cells[current] < DONE
+            if not found:
+                break
+            d = entry & 3
+            step = plane if d == 0 else (nz if d == 1 else 1)
+            old = current + step if entry & 4 else current - step
+            value = phase[current - plane]
+            phase[current - plane] = value - TWO_PI * np.rint((value - phase[old - plane]) * _TURNS)
+        _shift_part(phase, order[part:reached], plane, turns)
+
+
+@njit(cache=True, nogil=True)
+def _shift_part(phase, order, plane, turns):  # type: ignore[no-untyped-def]
+    """Subtract the whole turns of a part's median."""
+    below, middle = 0, 0
+    while 2 * (below + turns[middle]) < order.size:
+        below += turns[middle]
+        middle += 1
+    if middle != 256:
+        for n in range(order.size):
+            phase[np.int64(order[n]) - plane] -= TWO_PI * np.float32(middle - 256)
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def follow(phase, source, ratio, mask):  # type: ignore[no-untyped-def]
+    """Give ``phase`` (flat) the turns that bring it nearest to ``ratio`` times ``source``; 0 outside the mask."""
+    for v in prange(phase.size):
+        value = phase[v]
+        turned = value - TWO_PI * (((value - source[v] * ratio) * _TURNS + _ROUND) - _ROUND)
+        phase[v] = turned if mask[v] else np.float32(0)
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def take(source, box, out, mask):  # type: ignore[no-untyped-def]
+    """Copy a box out of an array; what is not finite becomes 0 and leaves the ``mask`` (of the box, uint8)."""
+    for i in prange(out.shape[0]):
+        for j in range(out.shape[1]):
+            for k in range(out.shape[2]):
+                value = np.float32(source[box[0] + i, box[1] + j, box[2] + k])
+                if not np.isfinite(value):
+                    mask[i, j, k] = 0
+                    value = np.float32(0)
+                out[i, j, k] = value
