@@ -1,3 +1,5 @@
+# mypy: ignore-errors
+# numba types these functions itself
 """Kernels of ROMEO: edge costs, growth over the most reliable edges, temporal unwrapping.
 
 A cell is the 32-bit word of a voxel: the costs (1 best to 255 worst, 0 no edge) of its edges towards the next voxel
@@ -16,7 +18,7 @@ _PER_PI = np.float32(1 / np.pi)
 #: Adding and subtracting 1.5 * 2^23 rounds a small float32 to the nearest integer; unlike rint it always vectorises.
 _ROUND = np.float32(12582912)
 _FLOOR, _REST, _ONE, _HALF = np.float32(0.1), np.float32(0.9), np.float32(1), np.float32(0.5)
-DONE = np.uint32(1 << 24)
+DONE = np.uint32(1 << 24)  # above every word of costs
 _BYTE = np.uint32(255)
 
 
@@ -26,13 +28,13 @@ def _wrapped(x: Any) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def _coherence(p, q, out):  # type: ignore[no-untyped-def]
+def _coherence(p, q, out):
     for k in range(out.size):
         out[k] = _FLOOR + _REST * (_ONE - abs(_wrapped(q[k] - p[k])) * _PER_PI)
 
 
 @njit(cache=True, nogil=True)
-def _gradient(p, q, s, t, ratio, out):  # type: ignore[no-untyped-def]
+def _gradient(p, q, s, t, ratio, out):
     """Times the coherence of the step with that of the second echo, scaled by the echo times."""
     for k in range(out.size):
         difference = abs(_wrapped(q[k] - p[k]) * ratio - _wrapped(t[k] - s[k]))
@@ -40,7 +42,7 @@ def _gradient(p, q, s, t, ratio, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _linearity(o, p, q, r, out):  # type: ignore[no-untyped-def]
+def _linearity(o, p, q, r, out):
     """Times the linearity along the edge: second differences on both of its sides."""
     for k in range(out.size):
         left = abs(_wrapped(q[k] - p[k] - (p[k] - o[k])))
@@ -50,7 +52,7 @@ def _linearity(o, p, q, r, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _magnitude(m, n, scale, out):  # type: ignore[no-untyped-def]
+def _magnitude(m, n, scale, out):
     """Times the likeness of both magnitudes, and their distance from the noise floor: no good bridge."""
     for k in range(out.size):
         low, high = min(m[k], n[k]), max(m[k], n[k])
@@ -59,7 +61,7 @@ def _magnitude(m, n, scale, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _store(weight, inside, beside, shift, cells):  # type: ignore[no-untyped-def]
+def _store(weight, inside, beside, shift, cells):
     for k in range(cells.size):
         cost = np.uint32(np.int32(np.float32(1.5) + (_ONE - weight[k]) * np.float32(254)))
         both = np.uint32(inside[k] & beside[k])
@@ -67,7 +69,7 @@ def _store(weight, inside, beside, shift, cells):  # type: ignore[no-untyped-def
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def edge_cells(phase, second, ratio, magnitude, scale, mask, use, cells):  # type: ignore[no-untyped-def]
+def edge_cells(phase, second, ratio, magnitude, scale, mask, use, cells):  # noqa: C901
     """Fill ``cells`` (flat, one plane longer than the volume); ``use`` says whether echo 2 and magnitude count.
 
     ``phase``, ``second``, ``magnitude`` are [x, y, z] float32, ``mask`` uint8; rows along z are done edge type by edge
@@ -112,14 +114,14 @@ def edge_cells(phase, second, ratio, magnitude, scale, mask, use, cells):  # typ
 
 
 @njit(cache=True, nogil=True)
-def _goodness(cell, shift, out):  # type: ignore[no-untyped-def]
+def _goodness(cell, shift, out):
     for k in range(out.size):
         cost = (cell[k] >> shift) & _BYTE
         out[k] += np.float32(np.int32(256 - cost) if cost > 0 else np.int32(0))
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def mean_quality(cells, shape, out):  # type: ignore[no-untyped-def]
+def mean_quality(cells, shape, out):
     """Mean weight (0 to 1) of the six edges of every voxel; ``out`` is [x, y, z]."""
     nx, ny, nz = shape
     for index in prange(nx):
@@ -139,7 +141,7 @@ def mean_quality(cells, shape, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _offer(word, at, shift, stack, tops, entry, lowest):  # type: ignore[no-untyped-def]
+def _offer(word, at, shift, stack, tops, entry, lowest):
     """Put the edge of ``word`` at ``shift`` into its bucket when there is one and its far end is not done."""
     cost = np.int64((word >> shift) & _BYTE)
     if cost > 0 and at < DONE:
@@ -150,7 +152,7 @@ def _offer(word, at, shift, stack, tops, entry, lowest):  # type: ignore[no-unty
 
 
 @njit(cache=True, nogil=True)
-def _count(cells, capacity):  # type: ignore[no-untyped-def]
+def _count(cells, capacity):
     for v in range(cells.size):
         word = cells[v]
         if word > 0 and word < DONE:
@@ -160,13 +162,14 @@ def _count(cells, capacity):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def grow(phase, cells, mask, shape):  # type: ignore[no-untyped-def]
+def grow(phase, cells, mask, shape, second, ratio):
     """Unwrap ``phase`` (flat) in place along the minimum spanning tree of each connected part of ``mask`` (flat).
 
     Prim's algorithm with one bucket a cost. An edge is offered once at most, so that the counts of the costs bound the
     buckets and all of them share one array; the last edge in is the first out, which keeps the front in the cache.
     The voxel a tree starts from does not matter but for whole turns: every part is shifted by those that bring its
-    median nearest to zero. Cells outside the mask are marked as done.
+    median nearest to zero, or with which the ``second`` echo (flat; ``ratio`` of the echo times, 0 without) agrees
+    better. Cells outside the mask are marked as done.
     """
     plane, nz = shape[1] * shape[2], shape[2]
     for v in range(mask.size):
@@ -218,23 +221,36 @@ def grow(phase, cells, mask, shape):  # type: ignore[no-untyped-def]
             old = current + step if entry & 4 else current - step
             value = phase[current - plane]
             phase[current - plane] = value - TWO_PI * np.rint((value - phase[old - plane]) * _TURNS)
-        _shift_part(phase, order[part:reached], plane, turns)
+        _shift_part(phase, second, ratio, order[part:reached], plane, turns)
 
 
 @njit(cache=True, nogil=True)
-def _shift_part(phase, order, plane, turns):  # type: ignore[no-untyped-def]
-    """Subtract the whole turns of a part's median."""
+def _shift_part(phase, second, ratio, order, plane, turns):
+    """Subtract whole turns from a part: those of its median, or those with which the second echo agrees better."""
     below, middle = 0, 0
     while 2 * (below + turns[middle]) < order.size:
         below += turns[middle]
         middle += 1
-    if middle != 256:
+    shift = np.float32(middle - 256)
+    if ratio > 0:
+        stride = 1 + order.size // 20000
+        agreement = np.zeros(7, np.float32)
+        for n in range(0, order.size, stride):
+            v = np.int64(order[n]) - plane
+            for t in range(7):
+                expected = (phase[v] - TWO_PI * (shift + np.float32(t - 3))) * ratio
+                agreement[t] += np.cos(second[v] - expected)
+        # Where the echo times are multiples of each other, all turns agree and the median decides.
+        best = np.int64(np.argmax(agreement))
+        if agreement[best] > agreement[3] + np.float32(0.1) * np.float32(1 + order.size // stride):
+            shift += np.float32(best - 3)
+    if shift != 0:
         for n in range(order.size):
-            phase[np.int64(order[n]) - plane] -= TWO_PI * np.float32(middle - 256)
+            phase[np.int64(order[n]) - plane] -= TWO_PI * shift
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def follow(phase, source, ratio, mask):  # type: ignore[no-untyped-def]
+def follow(phase, source, ratio, mask):
     """Give ``phase`` (flat) the turns that bring it nearest to ``ratio`` times ``source``; 0 outside the mask."""
     for v in prange(phase.size):
         value = phase[v]
@@ -243,7 +259,7 @@ def follow(phase, source, ratio, mask):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def take(source, box, out, mask):  # type: ignore[no-untyped-def]
+def take(source, box, out, mask):
     """Copy a box out of an array; what is not finite becomes 0 and leaves the ``mask`` (of the box, uint8)."""
     for i in prange(out.shape[0]):
         for j in range(out.shape[1]):

@@ -29,6 +29,7 @@ class _Problem:
     phase: FloatArray  # [echo, x, y, z] of the box; the problem's own copy
     mask: npt.NDArray[np.uint8]
     template: int
+    second: int  # the echo beside the template (meaningless for one echo)
     cells: npt.NDArray[np.uint32]  # see romeo_kernels
 
     def put(self, inner: FloatArray) -> FloatArray:
@@ -98,7 +99,7 @@ def _problem(
         scale = _signal_scale(strength, inside)
     cells = np.zeros((size[0] + 1) * size[1] * size[2], np.uint32)
     kernels.edge_cells(own, other, ratio, strength, scale, inside, (count > 1, use_magnitude), cells)
-    return _Problem(shape, box, data, inside, template, cells)  # type: ignore[arg-type]
+    return _Problem(shape, box, data, inside, template, second, cells)
 
 
 def _signal_scale(magnitude: FloatArray, inside: npt.NDArray[np.uint8]) -> np.float32:
@@ -125,7 +126,9 @@ def _unwrap(
     count = data.shape[0]
     inside = support.reshape(-1)
     first = data[template].reshape(-1)
-    kernels.grow(first, problem.cells, inside, inside_shape(support))
+    second = problem.second if count > 1 else template
+    ratio = np.float32(echo_times[second] / echo_times[template]) if count > 1 and echo_times else np.float32(0)
+    kernels.grow(first, problem.cells, inside, inside_shape(support), data[second].reshape(-1), ratio)
     kernels.follow(first, first, np.float32(1), inside)  # nothing to turn; clears what is outside
     if progress is not None:
         progress(1, count)
@@ -166,7 +169,7 @@ def romeo(
         Wrapped phase in rad.
     mask : bool, ``[x, y, z]``, optional
         Voxels to unwrap; the others are 0 in the result. Each connected part is unwrapped by itself and shifted by
-        the whole turns that bring its median nearest to zero.
+        the whole turns that bring its median nearest to zero, or with which the echo beside the template agrees better.
     grid : Grid, optional
         Not used; the argument is there so that all unwrapping methods are called alike.
     magnitude : float32, like ``phase``, optional
