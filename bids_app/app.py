@@ -1,86 +1,65 @@
-"""From a Config to an exit code: find, check, run every run, sum up."""
+"""From a Config to an exit code: find, check, run every job, sum up."""
 
 import shlex
-import sys
-import traceback
-from collections.abc import Callable
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from bids_app import __version__
 from bids_app.config import Config
+from bids_app.console import Console
 from bids_app.dataset.checks import preflight
-from bids_app.dataset.models import GreRun
-from bids_app.dataset.query import find_runs
-from bids_app.derivatives.files import write_bytes, write_json
-from bids_app.errors import InputRefusedError, QsmAppError
-from bids_app.execution.chain import Context, run_chain
-from bids_app.qsm.threads import set_threads
-from bids_app.steps import PARTICIPANT
+from bids_app.dataset.models import Subject
+from bids_app.dataset.query import find_subjects
+from bids_app.derivatives.files import remove_scratch, write_bytes, write_json
+from bids_app.errors import InputRefusedError
+from bids_app.execution.events import JobResult
+from bids_app.execution.memory import available_memory
+from bids_app.execution.runner import Policy, run_jobs
+from bids_app.levels import jobs_of, step_names
 
-_BIDSIGNORE = "*.html\nsub-*/figures\n*_xfm.*\n*_stats.tsv\nconversion_report.*\nwork\nwork/**\n"
+_BIDSIGNORE = "*.html\nsub-*/figures\n*_xfm.*\n*_stats.tsv\n*_stats.json\nconversion_report.*\nwork\nwork/**\n"
+#: Share of the available memory that jobs may take by their estimates.
+_MEMORY_SHARE = 0.9
 
 
 def run(config: Config) -> int:
     """Do what the command line asked for and return the exit code."""
     if "convert" not in config.levels:
-        return run_participants(config)
+        return run_levels(config)
     from bids_app.intake import convert_first
 
     code, config = convert_first(config)
-    return max(code, run_participants(config)) if config.levels else code
+    return max(code, run_levels(config)) if config.levels else code
 
 
-def run_participants(config: Config) -> int:
-    """Process every run of the participants and return the exit code."""
-    runs = find_runs(config.bids_dir, config.participants, config.sessions)
+def run_levels(config: Config) -> int:
+    """Do the levels after the conversion and return the exit code."""
+    subjects = find_subjects(config.bids_dir, config.participants, config.sessions)
+    runs = tuple(run for subject in subjects for run in subject.runs)
     problems = preflight(runs, config.bids_dir, config.output_dir)
     if problems:
         raise InputRefusedError(problems)
     if config.dry_run:
-        _print_plan(config, runs)
+        _print_plan(config, subjects)
         return 0
-    set_threads(config.omp_nthreads)
-    context = Context(config.bids_dir, config.output_dir, config.work_dir, config.omp_nthreads, config.force)
     _write_dataset_files(config)
-    failed = []
-    for number, gre in enumerate(runs, start=1):
-        title = f"[{number}/{len(runs)}] {gre.basename}"
-        try:
-            result = run_chain(PARTICIPANT, gre, config.settings, context, _printer(title, config.verbosity))
-        except Exception as error:  # one failing run does not stop the others
-            failed.append(gre.basename)
-            crash = _write_crash(config, gre, error)
-            print(f"{title}: FAILED: {_sentence(error)} (details: {crash})", file=sys.stderr)
-            if config.stop_on_first_crash:
-                break
-            continue
-        print(f"{title}: done (ran {', '.join(result.ran) or 'nothing'}; unchanged {len(result.skipped)})")
-        for warning in result.warnings:
-            print(f"{title}: warning: {warning}", file=sys.stderr)
-    print(f"{len(runs) - len(failed)} of {len(runs)} runs done; maps are in {config.output_dir}")
-    return 1 if failed else 0
+    remove_scratch(config.work_dir)
+    jobs = jobs_of(subjects, config)
+    memory = config.mem_gb * 1e9 if config.mem_gb else _MEMORY_SHARE * available_memory()
+    policy = Policy(config.nprocs, int(memory), config.stop_on_first_crash, config.verbosity > 1)
+    console = Console(jobs, config.verbosity)
+    results = run_jobs(jobs, policy, console.on_event)
+    crashes = {r.job: _write_crash(config, r) for r in results.values() if r.failures}
+    console.close(list(results.values()), crashes)
+    print(f"maps are in {config.output_dir}")
+    return 1 if crashes else 0
 
 
-def _printer(title: str, verbosity: int) -> Callable[[str, str], None]:
-    def on_event(event: str, step: str) -> None:
-        if event == "started" or verbosity > 0:
-            print(f"{title}: {step} {event}", flush=True)
-
-    return on_event
-
-
-def _sentence(error: Exception) -> str:
-    if isinstance(error, QsmAppError):
-        return str(error)
-    if isinstance(error, MemoryError):
-        return "memory ran out; use a machine with more"
-    return f"{type(error).__name__}: {error}"
-
-
-def _print_plan(config: Config, runs: tuple[GreRun, ...]) -> None:
-    for gre in runs:
-        steps = [step.name for step in PARTICIPANT if step.makes(gre, config.settings)]
+def _print_plan(config: Config, subjects: Sequence[Subject]) -> None:
+    for gre in (run for subject in subjects for run in subject.runs):
+        steps = step_names(gre, "bids_app.steps:PARTICIPANT", config)
         print(f"{gre.basename}: {len(gre.echoes)} echoes, {gre.field_strength} T: {', '.join(steps)}")
+        print(f"  anatomical image: {gre.t1w_choice}")
     print("\neffective parameters:")
     for section, values in config.settings.to_mapping().items():
         for name, value in values.items():
@@ -103,12 +82,17 @@ def _write_dataset_files(config: Config) -> None:
     write_bytes(config.output_dir / "README.md", readme.encode())
 
 
-def _write_crash(config: Config, gre: GreRun, error: Exception) -> str:
-    path = config.output_dir / "logs" / f"crash-{datetime.now(UTC):%Y%m%dT%H%M%S}-{gre.basename}.txt"
+def _write_crash(config: Config, result: JobResult) -> str:
+    """Write what a developer needs to find the cause, and return where."""
+    path = config.output_dir / "logs" / f"crash-{datetime.now(UTC):%Y%m%dT%H%M%S}-{result.job}.txt"
     text = (
-        f"qsm-bids-app {__version__}\nrun: {gre.basename}\n"
+        f"qsm-bids-app {__version__}\nrun: {result.job}\n"
         f"to reproduce: {shlex.join(('qsm-bids-app', *config.command))}\n"
-        f"parameters: {config.settings.to_mapping()}\n\n{''.join(traceback.format_exception(error))}"
+        f"parameters: {config.settings.to_mapping()}\n"
     )
+    for failure in result.failures:
+        text += f"\nstep {failure.step or '(none)'}: {failure.sentence}\n{failure.traceback}"
+    if result.output:
+        text += f"\nlast output of the process:\n{result.output}\n"
     write_bytes(path, text.encode())
     return str(path)

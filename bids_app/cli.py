@@ -37,6 +37,13 @@ def _positive(text: str) -> int:
     return value
 
 
+def _gigabytes(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1e6:
+        raise argparse.ArgumentTypeError(f"must be a positive number of gigabytes, got {text}")
+    return value
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser; the Boutiques descriptor and the documentation are made from it too."""
     parser = _Parser(
@@ -118,12 +125,12 @@ def _add_execution(group: "argparse._ArgumentGroup") -> None:
         metavar="DIR",
         help="where working files are kept (default: OUTPUT_DIR/work)",
     )
+    add("--nprocs", type=_positive, metavar="N", help="processes at once (default: processors / threads of each)")
+    add("--omp-nthreads", type=_positive, metavar="N", help="threads of each process (default: 4, or fewer processors)")
     add(
-        "--omp-nthreads",
-        type=_positive,
-        metavar="N",
-        help="threads of each run (default: processors, at most 8)",
-    )
+        "--mem", type=_gigabytes, metavar="GB",
+        help="memory that all processes together may take by estimate (default: what is free)",
+    )  # fmt: skip
     add("--dry-run", action="store_true", help="print the plan and the effective parameters, change nothing")
     add("--stop-on-first-crash", action="store_true", help="stop everything when one run fails")
     add("--force", action="store_true", help="run every step again, whatever the records say")

@@ -87,7 +87,9 @@ class Config:
     preset: str = DEFAULT_PRESET
     participants: tuple[str, ...] = ()
     sessions: tuple[str, ...] = ()
+    nprocs: int = 1
     omp_nthreads: int = 1
+    mem_gb: float | None = None
     stop_on_first_crash: bool = False
     force: bool = False
     dry_run: bool = False
@@ -227,7 +229,7 @@ def settings_from_arguments(args: argparse.Namespace) -> Settings:
 def from_arguments(args: argparse.Namespace, command: tuple[str, ...] = ()) -> Config:
     """Return the frozen Config of a parsed command line; every mistake in it raises UsageError."""
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads = args.omp_nthreads or min(cpus, 8)
+    nprocs, threads = share_processors(cpus, args.nprocs, args.omp_nthreads)
     output_dir = args.output_dir.absolute()
     scans = _scans(args)
     return Config(
@@ -239,7 +241,9 @@ def from_arguments(args: argparse.Namespace, command: tuple[str, ...] = ()) -> C
         preset=args.preset,
         participants=tuple(_labels(args.participant_label, "sub-")),
         sessions=tuple(_labels(args.session_label, "ses-")),
+        nprocs=nprocs,
         omp_nthreads=threads,
+        mem_gb=args.mem,
         stop_on_first_crash=args.stop_on_first_crash,
         force=args.force,
         dry_run=args.dry_run,
@@ -266,6 +270,16 @@ def _levels(levels: list[str], scans: Scans) -> tuple[str, ...]:
     if "convert" in levels and not scans.given:
         raise UsageError("level convert: say where the scans are with --dicom-dir")
     return tuple(levels)
+
+
+def share_processors(cpus: int, nprocs: int | None, threads: int | None) -> tuple[int, int]:
+    """Return how many processes run at once and the threads of each; what is not given follows from the processors.
+
+    Four threads are the default where there are as many: more help a single run little, and another process more.
+    """
+    if threads is None:
+        threads = min(4, cpus) if nprocs is None else max(1, min(8, cpus // nprocs))
+    return nprocs or max(1, cpus // threads), threads
 
 
 def _labels(labels: list[str] | None, prefix: str) -> list[str]:

@@ -26,7 +26,7 @@ def convert_first(config: Config) -> tuple[int, Config]:
         bids_dir=config.bids_dir, report_dir=config.output_dir, work_dir=config.work_dir, dicom_dir=scans.dicom_dir,
         nifti_dir=scans.nifti_dir, nifti_table=scans.nifti_table, participant_labels=config.participants,
         session_labels=config.sessions, heuristic=scans.heuristic, subject_pattern=scans.subject_pattern,
-        session_pattern=scans.session_pattern, dry_run=config.dry_run, nprocs=config.omp_nthreads,
+        session_pattern=scans.session_pattern, dry_run=config.dry_run, nprocs=config.nprocs * config.omp_nthreads,
     )  # fmt: skip
     report = convert(request, lambda text: print(f"convert: {text}", flush=True))
     _tell(report, config)

@@ -1,8 +1,20 @@
-"""Frozen records of what a dataset holds; made by ``query``, read by steps."""
+"""Frozen records of what a dataset holds; made by ``query``, read by steps.
 
+Every record that steps run over (``Anatomical``, ``GreRun``, ``Cohort``) has ``entities``, ``basename`` and
+``facts()``: what its products are named after, what the user sees, and the metadata that its results depend on.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+Entities = tuple[tuple[str, str], ...]
+
+
+def spelled(entities: Entities) -> str:
+    """Return ``sub-01_ses-1_acq-x_run-1``."""
+    return "_".join(f"{key}-{value}" for key, value in entities)
 
 
 @dataclass(frozen=True)
@@ -19,37 +31,81 @@ class Echo:
 
 
 @dataclass(frozen=True)
+class Anatomical:
+    """A T1-weighted image of a subject; steps over it run once, however many gradient-echo runs use it."""
+
+    path: Path
+    subject: str
+    session: str | None
+    entities: Entities  # short BIDS keys in file-name order: sub, ses, acq, rec, run ...
+    suffix: str = "T1w"
+
+    @property
+    def basename(self) -> str:
+        """``sub-01_ses-1_acq-x_T1w``: with the suffix, so that it never reads like a gradient-echo run."""
+        return f"{spelled(self.entities)}_{self.suffix}"
+
+    def facts(self) -> Mapping[str, Any]:
+        """Return what results depend on besides bytes of images and parameters."""
+        return {"entities": self.entities}
+
+
+@dataclass(frozen=True)
 class GreRun:
     """One gradient-echo acquisition: all echoes that share every entity but ``echo`` and ``part``."""
 
     subject: str
     session: str | None
-    entities: tuple[tuple[str, str], ...]  # short BIDS keys in file-name order: sub, ses, acq, rec, run ...
+    entities: Entities  # short BIDS keys in file-name order: sub, ses, acq, rec, run ...
     suffix: str  # MEGRE, T2starw or T1w
     datatype: str
     echoes: tuple[Echo, ...]  # by echo time
     field_strength: float | None  # tesla
-    b0_dir: tuple[float, float, float] | None = None  # scanner direction from a sidecar's B0_dir, else None: (0, 0, 1)
+    #: Direction of B0 in voxel axes from a sidecar's B0_dir; None: the scanner's z axis through the image's affine.
+    b0_dir: tuple[float, float, float] | None = None
+    #: The anatomical image that goes with the run, by the rule of ``dataset.pairing``.
+    t1w: Anatomical | None = None
+    #: One sentence that says which image was chosen and why.
+    t1w_choice: str = ""
+    #: A mask from ``--derivatives`` in the run's space; it wins over a computed one.
+    given_mask: Path | None = None
 
     @property
     def basename(self) -> str:
         """``sub-01_ses-1_acq-x_run-1``: every entity of the source, so that two runs never collide."""
-        return "_".join(f"{key}-{value}" for key, value in self.entities)
+        return spelled(self.entities)
 
     @property
     def echo_times(self) -> tuple[float, ...]:
         """Echo times in seconds (preflight has made sure that they are all there)."""
         return tuple(float(e.echo_time) for e in self.echoes if e.echo_time is not None)
 
+    @property
+    def bipolar(self) -> bool | None:
+        """Whether even echoes are read backwards, where the sidecars tell (``ReadoutPolarity`` or ``BipolarReadout``).
 
-@dataclass(frozen=True)
-class Anatomical:
-    """A T1-weighted (or other structural) image of a subject."""
+        ``ReadoutPolarity`` is ``monopolar``/``bipolar`` for the run, or ``positive``/``negative`` for each echo.
+        """
+        words = [str(e.metadata.get("ReadoutPolarity", "")).lower() for e in self.echoes]
+        flag = self.echoes[0].metadata.get("BipolarReadout")
+        if isinstance(flag, bool):
+            return flag
+        if words[0] in ("monopolar", "unipolar", "bipolar"):
+            return words[0] == "bipolar"
+        signs = {"positive": 1, "+": 1, "negative": -1, "-": -1}
+        if all(word in signs for word in words):
+            return len({signs[word] for word in words}) > 1
+        return None
 
-    path: Path
-    subject: str
-    session: str | None
-    entities: tuple[tuple[str, str], ...]
+    def facts(self) -> Mapping[str, Any]:
+        """Return what results depend on besides bytes of images and parameters."""
+        return {
+            "entities": self.entities,
+            "echo_times": self.echo_times,
+            "field_strength": self.field_strength,
+            "b0_dir": self.b0_dir,
+            "metadata": [echo.metadata for echo in self.echoes],
+        }
 
 
 @dataclass(frozen=True)
@@ -59,3 +115,25 @@ class Subject:
     label: str
     runs: tuple[GreRun, ...]
     t1w: tuple[Anatomical, ...] = ()
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """All participants that were asked for; what steps of the group level run over."""
+
+    subjects: tuple[Subject, ...]
+    entities: Entities = ()
+
+    @property
+    def basename(self) -> str:
+        """Return ``group``."""
+        return "group"
+
+    @property
+    def runs(self) -> tuple[GreRun, ...]:
+        """All gradient-echo runs, by subject."""
+        return tuple(run for subject in self.subjects for run in subject.runs)
+
+    def facts(self) -> Mapping[str, Any]:
+        """Return what results depend on besides bytes of images and parameters."""
+        return {"runs": [run.basename for run in self.runs]}

@@ -4,10 +4,12 @@ import os
 import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bids_app.dataset.models import Echo, GreRun
+from bids_app.dataset.models import Anatomical, Echo, Entities, GreRun, Subject
+from bids_app.dataset.pairing import choose_t1w
 from bids_app.errors import InputRefusedError
 
 #: pybids entity names and their short keys, in file-name order.
@@ -23,8 +25,10 @@ def participant_labels(bids_dir: Path) -> list[str]:
     return sorted(e.name.removeprefix("sub-") for e in os.scandir(bids_dir) if e.is_dir() and e.name.startswith("sub-"))
 
 
-def find_runs(bids_dir: Path, participants: Sequence[str] = (), sessions: Sequence[str] = ()) -> tuple[GreRun, ...]:
-    """Return the gradient-echo runs of the participants (default: all), indexing only what is asked for.
+def find_subjects(
+    bids_dir: Path, participants: Sequence[str] = (), sessions: Sequence[str] = ()
+) -> tuple[Subject, ...]:
+    """Return the participants (default: all) with their gradient-echo runs, indexing only what is asked for.
 
     Raises
     ------
@@ -43,15 +47,36 @@ def find_runs(bids_dir: Path, participants: Sequence[str] = (), sessions: Sequen
             [f"participant {label!r} is not in the dataset; there are: {there}" for label in missing]
         )
     groups: dict[tuple[Any, ...], list[Any]] = {}
-    for file in _image_files(bids_dir, participants, sessions):
-        key = (file.entities["suffix"], *((short, _written(file, short)) for short in _ENTITIES.values()))
-        groups.setdefault(key, []).append(file)
-    runs = [_run(key, files) for key, files in sorted(groups.items(), key=lambda item: str(item[0]))]
+    images: list[Anatomical] = []
+    for file in _image_files(bids_dir, participants):
+        entities = _entities(file)
+        if file.entities["suffix"] == "T1w" and "part" not in file.entities:
+            images.append(Anatomical(Path(file.path), file.entities["subject"], dict(entities).get("ses"), entities))
+        if not sessions or dict(entities).get("ses") in sessions:
+            groups.setdefault((file.entities["suffix"], entities), []).append(file)
+    runs = [_run(suffix, entities, files) for (suffix, entities), files in sorted(groups.items(), key=str)]
+    subjects = []
+    for label in participants or known:
+        # Without a phase a T1w is an anatomical image and nothing that we reconstruct.
+        mine = [
+            r for r in runs if r.subject == label and (r.suffix != "T1w" or any(e.phase or e.real for e in r.echoes))
+        ]
+        t1w = tuple(image for image in images if image.subject == label)
+        subjects.append(Subject(label, tuple(_with_t1w(run, t1w) for run in mine), t1w))
+    return tuple(subjects)
+
+
+def _is_gradient_echo(run: GreRun) -> bool:
     # Without a phase a T1w is an anatomical image and nothing that we reconstruct.
-    return tuple(run for run in runs if run.suffix != "T1w" or any(e.phase or e.real for e in run.echoes))
+    return run.suffix != "T1w" or any(echo.phase or echo.real for echo in run.echoes)
 
 
-def _image_files(bids_dir: Path, participants: Sequence[str], sessions: Sequence[str]) -> Iterable[Any]:
+def _with_t1w(run: GreRun, images: Sequence[Anatomical]) -> GreRun:
+    image, sentence = choose_t1w(run, images)
+    return replace(run, t1w=image, t1w_choice=sentence)
+
+
+def _image_files(bids_dir: Path, participants: Sequence[str]) -> Iterable[Any]:
     ignore = [
         re.compile(r"/(derivatives|sourcedata|code|models|stimuli|func|dwi|perf|meg|eeg)(/|$)"),
         re.compile(r"/\."),
@@ -66,12 +91,16 @@ def _image_files(bids_dir: Path, participants: Sequence[str], sessions: Sequence
         indexer = BIDSLayoutIndexer(validate=False, ignore=ignore, index_metadata=True)
         layout = BIDSLayout(bids_dir, validate=False, indexer=indexer)
         query: dict[str, Any] = {"suffix": list(_SUFFIXES), "extension": [".nii", ".nii.gz"], "datatype": "anat"}
-        if sessions:
-            query["session"] = list(sessions)
         files = layout.get(**query)
         for file in files:
             file.metadata_cache = file.get_metadata()
     return files
+
+
+def _entities(file: Any) -> Entities:
+    """Return a file's entities but ``echo`` and ``part``, in file-name order."""
+    pairs = ((short, _written(file, short)) for short in _ENTITIES.values())
+    return tuple((short, value) for short, value in pairs if value is not None)
 
 
 def _written(file: Any, short: str) -> str | None:
@@ -80,8 +109,7 @@ def _written(file: Any, short: str) -> str | None:
     return found.group(1) if found else None
 
 
-def _run(key: tuple[Any, ...], files: Sequence[Any]) -> GreRun:
-    suffix, *pairs = key
+def _run(suffix: str, entities: Entities, files: Sequence[Any]) -> GreRun:
     by_echo: dict[int, dict[str, Any]] = {}
     for file in files:
         number = int(file.entities.get("echo", 1))
@@ -102,7 +130,6 @@ def _run(key: tuple[Any, ...], files: Sequence[Any]) -> GreRun:
                 metadata=dict(metadata),
             )
         )
-    entities = tuple((short, value) for short, value in pairs if value is not None)
     first = echoes[0].metadata
     return GreRun(
         subject=dict(entities)["sub"],

@@ -2,11 +2,16 @@
 
 import gzip
 import json
+import math
 import os
 import secrets
+import shutil
 import socket
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +19,9 @@ import numpy.typing as npt
 from bids_app.errors import QsmAppError
 
 _PART = ".part"
+_FIELD = "~"  # between the parts of a temporary name; no host or BIDS name has it
+#: A part file of another machine is left over when it has not grown for this long.
+_ABANDONED_S = 86_400.0
 
 
 def read_image(path: Path) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
@@ -26,38 +34,132 @@ def read_image(path: Path) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.floa
     return np.ascontiguousarray(image.dataobj, dtype=np.float32), np.asarray(image.affine, np.float64)
 
 
+def read_grid(path: Path) -> tuple[tuple[int, ...], npt.NDArray[np.float64]]:
+    """Return shape and affine of an image from its header alone."""
+    import nibabel
+
+    image: Any = nibabel.load(path)
+    return tuple(image.shape), np.asarray(image.affine, np.float64)
+
+
+def _place(path: Path, fill: Callable[[BinaryIO], object]) -> None:
+    """Fill a file beside its place, flush it to the disk and move it there: whole or not at all."""
+    temporary = path.with_name(_FIELD.join((f".{path.name}", *_mark())) + _PART)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            fill(file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise QsmAppError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file beside its place, flush it to the disk and move it there.
+    """Write a file, atomically.
 
     Raises
     ------
     QsmAppError
         If the folder cannot be written or the disk is full; nothing is left behind.
     """
-    # Host, process and random number: unique among all nodes that write to one file system.
-    temporary = path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}{_PART}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise QsmAppError(f"{path} cannot be written: {error.strerror or error}") from error
+    _place(path, lambda file: file.write(content))
 
 
-def remove_parts(folder: Path, basename: str) -> None:
-    """Remove what a killed process left of files that start with ``basename``."""
+def place_file(source: Path, path: Path) -> None:
+    """Bring a finished file to its place, atomically, also from another file system."""
+    with source.open("rb") as content:
+        _place(path, lambda file: shutil.copyfileobj(content, file, 1 << 20))
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove what killed processes left half-written in a folder."""
     if folder.is_dir():
-        for path in folder.glob(f".{basename}_*{_PART}"):
-            path.unlink(missing_ok=True)
+        for part in folder.glob(f".*{_PART}"):
+            fields = part.name.removesuffix(_PART).split(_FIELD)
+            if len(fields) == 4 and is_abandoned(part, fields[1], fields[2]):
+                part.unlink(missing_ok=True)
+
+
+@contextmanager
+def scratch_folder(work_dir: Path, name: str) -> Iterator[Path]:
+    """Give a new folder for temporary files, and remove it afterwards."""
+    work_dir.mkdir(parents=True, exist_ok=True)
+    folder = work_dir / _FIELD.join((f".{name}", *_mark(), "scratch"))
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_scratch(work_dir: Path) -> None:
+    """Remove the scratch folders of killed processes."""
+    if work_dir.is_dir():
+        for folder in work_dir.glob(f".*{_FIELD}scratch"):
+            fields = folder.name.split(_FIELD)
+            if len(fields) == 5 and is_abandoned(folder, fields[1], fields[2]):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _mark() -> tuple[str, str, str]:
+    # Host, process and random number: unique among all nodes that write to one file system.
+    return socket.gethostname(), str(os.getpid()), secrets.token_hex(4)
+
+
+def is_abandoned(path: Path, host: str, pid: str) -> bool:
+    """Return whether a temporary file or folder was left by a process that lives no longer."""
+    if host == socket.gethostname() and pid.isdigit():
+        return not _is_alive(int(pid))
+    try:
+        return time.time() - path.stat().st_mtime > _ABANDONED_S
+    except OSError:
+        return False
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON with sorted structure as given, atomically."""
     write_bytes(path, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows of plain values, all with the same keys in the same order, as a BIDS TSV, atomically.
+
+    Raises
+    ------
+    ValueError
+        If there is no row, or rows differ in their columns.
+    """
+    if not rows:
+        raise ValueError(f"{path.name}: a table needs at least one row")
+    columns = list(rows[0])
+    if any(list(row) != columns for row in rows):
+        raise ValueError(f"{path.name}: rows have different columns")
+    lines = ["\t".join(columns), *("\t".join(_cell(value) for value in row.values()) for row in rows)]
+    write_bytes(path, ("\n".join(lines) + "\n").encode())
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "n/a"
+    if isinstance(value, bool | np.bool_):
+        return "true" if value else "false"
+    if isinstance(value, float | np.floating):
+        return f"{float(value):.7g}" if math.isfinite(value) else "n/a"
+    return " ".join(str(value).split()) or "n/a"
 
 
 def write_image(path: Path, data: npt.NDArray[Any], affine: npt.NDArray[Any], dtype: str) -> None:

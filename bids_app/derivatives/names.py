@@ -1,13 +1,14 @@
 """THE table of products: what each file is called, its unit and its meaning. Only this module spells names."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 #: Order of BIDS entities in file names (the part of the specification's order that we use).
 ENTITY_ORDER = (
     "sub", "tpl", "cohort", "ses", "acq", "ce", "rec", "dir", "run", "echo", "flip", "inv", "part", "space",
-    "seg", "res", "desc",
+    "atlas", "seg", "scale", "res", "den", "label", "from", "to", "mode", "desc",
 )  # fmt: skip
 
 
@@ -26,6 +27,18 @@ class Product:
     skull_stripped: bool = True
     #: Entities of the source run that this suffix may not carry (the validator refuses them).
     drop: tuple[str, ...] = ("part", "echo")
+    #: Tables only: BIDS data dictionary, a description (and Units, Levels) for every column.
+    columns: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> str:
+        """``image`` (array), ``table`` (rows) or ``file`` (written by the step itself), by the extension."""
+        return {".nii.gz": "image", ".npy": "image", ".tsv": "table"}.get(self.extension, "file")
+
+    @property
+    def is_segmentation(self) -> bool:
+        """Whether the image holds integer labels, with a look-up table beside it."""
+        return self.suffix == "dseg"
 
     @property
     def in_work_dir(self) -> bool:
@@ -55,8 +68,36 @@ def _mask(key: str, desc: str, description: str) -> Product:
     return Product(key, "anat", "mask", (("desc", desc),), "", description, dtype="uint8")
 
 
-def _work(key: str, description: str) -> Product:
-    return Product(key, "work", key, description=description, extension=".npy", drop=("part", "echo"))
+def _work(key: str, description: str, extension: str = ".npy") -> Product:
+    return Product(key, "work", key, description=description, extension=extension, drop=("part", "echo"))
+
+
+#: Columns of the look-up table that goes with every segmentation.
+LOOKUP_COLUMNS: dict[str, dict[str, str]] = {
+    "index": {"Description": "Value of the label in the image"},
+    "name": {"Description": "Name of the region"},
+}
+
+
+def segmentation(key: str, seg: str, description: str, space: str = "", datatype: str = "anat") -> Product:
+    """Return a ``dseg`` image of integer labels; its step gives the rows (``index``, ``name``) of the ``.tsv`` too."""
+    entities = ((("space", space),) if space else ()) + (("seg", seg),)
+    return Product(key, datatype, "dseg", entities, "", description, dtype="int16", columns=LOOKUP_COLUMNS)
+
+
+def transform(key: str, source: str, target: str, extension: str = ".h5", datatype: str = "anat") -> Product:
+    """Return a transform file that a step writes itself; it maps images of ``source`` to ``target``."""
+    entities = (("from", source), ("to", target), ("mode", "image"))
+    text = f"Transform that brings images of {source} into {target}"
+    return Product(key, datatype, "xfm", entities, "", text, extension)
+
+
+def table(
+    key: str, suffix: str, entities: tuple[tuple[str, str], ...], description: str,
+    columns: Mapping[str, Mapping[str, Any]], datatype: str = "anat",
+) -> Product:  # fmt: skip
+    """Return a TSV table; ``columns`` becomes its JSON data dictionary and names the columns that it may have."""
+    return Product(key, datatype, suffix, entities, "", description, ".tsv", columns=columns)
 
 
 _TABLE = (
@@ -84,7 +125,19 @@ _TABLE = (
     _work("residual", "Weighted root-mean-square residual of the field fit over the echoes, rad"),
 )  # fmt: skip
 
-PRODUCTS: dict[str, Product] = {product.key: product for product in _TABLE}
+
+def _by_key(products: tuple[Product, ...]) -> dict[str, Product]:
+    found: dict[str, Product] = {}
+    names: dict[tuple[Any, ...], str] = {}
+    for product in products:
+        name = (product.datatype, product.suffix, frozenset(product.entities), product.extension)
+        if product.key in found or name in names:
+            raise ValueError(f"products {product.key!r} and {names.get(name, product.key)!r} would have one name")
+        found[product.key], names[name] = product, product.key
+    return found
+
+
+PRODUCTS: dict[str, Product] = _by_key(_TABLE)
 
 
 def spell(entities: dict[str, str], suffix: str, extension: str) -> str:
@@ -96,11 +149,36 @@ def spell(entities: dict[str, str], suffix: str, extension: str) -> str:
     return "_".join([*parts, suffix]) + extension
 
 
-def product_path(product: Product, source_entities: dict[str, str], output_dir: Path, work_dir: Path) -> Path:
+def stem(path: Path) -> str:
+    """Return a file's name without its extension (``.nii.gz`` counts as one)."""
+    return path.name.removesuffix(".gz").rpartition(".")[0]
+
+
+def sidecar_path(path: Path) -> Path:
+    """Return where the JSON sidecar of a product is kept."""
+    return path.with_name(f"{stem(path)}.json")
+
+
+def lookup_path(path: Path) -> Path:
+    """Return where the look-up table of a segmentation is kept."""
+    return path.with_name(f"{stem(path)}.tsv")
+
+
+def record_folder(entities: Mapping[str, str], root: Path) -> Path:
+    """Return the folder of a participant's session, of a template, or the root itself for the group."""
+    for first, second in (("sub", "ses"), ("tpl", "cohort")):
+        if first in entities:
+            folder = root / f"{first}-{entities[first]}"
+            return folder / f"{second}-{entities[second]}" if second in entities else folder
+    return root
+
+
+def product_path(product: Product, source_entities: Mapping[str, str], output_dir: Path, work_dir: Path) -> Path:
     """Return where a product of a source image (its entities) is kept.
 
     The name carries every entity of the source except those that the suffix forbids; a dropped ``rec`` is folded into
-    ``acq`` so that two reconstructions of one acquisition still differ.
+    ``acq`` so that two reconstructions of one acquisition still differ. A product of the group (no source entities)
+    starts with ``group``, unless its own entities name a template (``tpl``).
     """
     entities = dict(source_entities)
     if "rec" in product.drop and "rec" in entities:
@@ -109,8 +187,7 @@ def product_path(product: Product, source_entities: dict[str, str], output_dir: 
         entities.pop(key, None)
     entities.update(product.entities)
     name = spell(entities, product.suffix, product.extension)
-    folder = work_dir if product.in_work_dir else output_dir
-    folder = folder / f"sub-{source_entities['sub']}"
-    if "ses" in source_entities:
-        folder = folder / f"ses-{source_entities['ses']}"
+    folder = record_folder(entities, work_dir if product.in_work_dir else output_dir)
+    if "sub" not in entities and "tpl" not in entities:
+        return folder / f"group_{name}"
     return folder / ("" if product.in_work_dir else product.datatype) / name

@@ -1,33 +1,48 @@
 """Runs the steps of one record in order, and skips those whose record says that nothing has changed."""
 
-import hashlib
-import json
 import os
-import shutil
-import tempfile
 import time
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from bids_app import __version__
-from bids_app.derivatives.files import read_image, remove_parts, write_image, write_json
-from bids_app.derivatives.names import PRODUCTS, product_path
+from bids_app.derivatives.files import remove_parts, scratch_folder, write_json
+from bids_app.derivatives.names import PRODUCTS
+from bids_app.errors import QsmAppError
+from bids_app.execution.cache import (
+    Context,
+    Hashes,
+    code_version,
+    files_of,
+    fingerprint,
+    is_intact,
+    load_record,
+    parameters_of,
+    path_of,
+    record_path,
+    recorded_hash,
+)
+from bids_app.execution.memory import peak_memory, reset_peak
+from bids_app.execution.products import write_product
 from bids_app.steps.step import Step, StepInput, StepResult
+
+#: ``on_event(kind, step, fraction)``; kinds are skipped, started, progress, finished, failed and blocked.
+OnEvent = Callable[[str, str, float], None]
+
+#: Progress of a solver is passed on this often at most.
+_PROGRESS_INTERVAL_S = 0.2
 
 
 @dataclass(frozen=True)
-class Context:
-    """Where a run happens."""
+class StepFailure:
+    """A step that failed, or that could not run because something that it needs is not there."""
 
-    bids_dir: Path
-    output_dir: Path
-    work_dir: Path
-    threads: int
-    force: bool = False
+    step: str
+    sentence: str
+    traceback: str = ""
 
 
 @dataclass
@@ -36,7 +51,9 @@ class ChainResult:
 
     ran: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
+    failures: list[StepFailure] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    peak_bytes: int = 0
 
 
 class _Slice:
@@ -53,192 +70,231 @@ class _Slice:
             raise AttributeError(f"step {self.__dict__['_step']!r} does not declare that it reads {name!r}") from None
 
 
-def file_hash(path: Path) -> str:
-    """Return the BLAKE2b hash of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+def sentence_of(error: BaseException) -> str:
+    """Return what the user is told about an error."""
+    if isinstance(error, QsmAppError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "memory ran out; use a machine with more, or fewer processes at once (--nprocs, --mem)"
+    return f"{type(error).__name__}: {error}"
 
 
-@cache
-def code_version() -> str:
-    """Return the package's version and a digest of the source that makes results."""
-    root = Path(__file__).parents[1]
-    digest = hashlib.blake2b(digest_size=8)
-    for path in sorted(p for room in ("qsm", "steps", "derivatives") for p in (root / room).rglob("*.py")):
-        digest.update(path.read_bytes())
-    return f"{__version__}+{digest.hexdigest()}"
+class Chain:
+    """The steps of one record.
 
+    A step is skipped when its fingerprint is that of its record and its outputs are intact. A product in the work
+    directory that is gone is made again only when a step that runs needs it. A step that fails blocks the steps that
+    need its products, and no other.
+    """
 
-def _path(key: str, record: Any, context: Context) -> Path:
-    return product_path(PRODUCTS[key], dict(record.entities), context.output_dir, context.work_dir)
+    def __init__(
+        self,
+        steps: Sequence[Step],
+        record: Any,
+        settings: Any,
+        context: Context,
+        on_event: OnEvent = lambda kind, step, fraction: None,
+        t1w_steps: Sequence[Step] = (),
+    ):
+        self.record, self.settings, self.context, self.on_event = record, settings, context, on_event
+        self.steps = [step for step in steps if step.makes(record, settings)]
+        self.t1w_steps = t1w_steps
+        self.hashes = Hashes(context.output_dir)
+        self.records = {step.name: load_record(record_path(step, record, context)) for step in self.steps}
+        for saved in self.records.values():
+            self.hashes.learn(saved)
+        self.makers = {key: step for step in self.steps for key in step.makes(record, settings)}
+        self.result = ChainResult()
+        self._broken: set[str] = set()  # products that a failed or blocked step should have made
+        self._done: set[str] = set()  # steps that have run in this process
 
+    def run(self) -> ChainResult:
+        """Run what must be run, in order."""
+        for step in self.steps:
+            if step.name not in self._done:
+                self._advance(step)
+        return self.result
 
-def record_path(step: Step, record: Any, context: Context) -> Path:
-    """Return where a step's record is kept."""
-    folder = context.output_dir / "logs" / "records" / f"sub-{dict(record.entities)['sub']}"
-    if "ses" in dict(record.entities):
-        folder = folder / f"ses-{dict(record.entities)['ses']}"
-    return folder / f"{record.basename}_step-{step.name}.json"
+    def unfinished(self) -> list[Step]:
+        """Return the first step that must run and all after it (which may turn out to be unchanged); none: all done."""
+        for number, step in enumerate(self.steps):
+            hashes, missing = self._input_hashes(step)
+            if missing or not self._is_done(step, hashes):
+                return self.steps[number:]
+        return []
 
+    def take_unchanged(self) -> ChainResult:
+        """Return the result of a chain in which nothing must run."""
+        for step in self.steps:
+            self._skip(step)
+        return self.result
 
-def _inputs(step: Step, record: Any, settings: Any, context: Context) -> dict[str, Path]:
-    needed = {key: _path(key, record, context) for key in step.needs(record, settings)}
-    return dict(step.sources(record, settings)) | needed
+    def _advance(self, step: Step) -> None:
+        hashes, missing = self._input_hashes(step)
+        if missing:
+            self._block(step, missing)
+        elif self._is_done(step, hashes):
+            self._skip(step)
+        else:
+            self._execute(step)
 
+    def _skip(self, step: Step) -> None:
+        self.result.skipped.append(step.name)
+        self.result.warnings += self.records[step.name].get("warnings", [])
+        self.on_event("skipped", step.name, 1.0)
 
-def _fingerprint(inputs: Mapping[str, Path], parameters: Mapping[str, Any], facts: str) -> str:
-    content = {
-        "code": code_version(),
-        "parameters": parameters,
-        "inputs": {name: file_hash(path) for name, path in inputs.items()},
-        "record": facts,
-    }
-    return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=16).hexdigest()
+    def _block(self, step: Step, missing: Sequence[str]) -> None:
+        names = ", ".join(PRODUCTS[key].description or key for key in missing)
+        self.result.failures.append(StepFailure(step.name, f"cannot run without: {names}"))
+        self._broken.update(step.makes(self.record, self.settings))
+        record_path(step, self.record, self.context).unlink(missing_ok=True)
+        self.on_event("blocked", step.name, 0.0)
 
+    def _paths(self, step: Step) -> dict[str, Path]:
+        """Return the step's inputs by name, present or not."""
+        record, settings = self.record, self.settings
+        paths = dict(step.sources(record, settings))
+        paths |= {key: path_of(key, record, self.context) for key in step.needs(record, settings)}
+        paths |= {key: path_of(key, record.t1w, self.context) for key in step.needs_t1w(record, settings)}
+        collected = {
+            name: path_of(key, of, self.context) for name, (of, key) in step.collects(record, settings).items()
+        }
+        return paths | {name: path for name, path in collected.items() if path.is_file()}
 
-def _is_done(saved: Mapping[str, Any], fingerprint: str, outputs: Mapping[str, Path]) -> bool:
-    if saved.get("fingerprint") != fingerprint or set(saved.get("outputs", {})) != set(outputs):
-        return False
-    return all(path.is_file() and file_hash(path) == saved["outputs"][key]["hash"] for key, path in outputs.items())
+    def _input_hashes(self, step: Step) -> tuple[dict[str, str | None], list[str]]:
+        """Return the hashes of a step's inputs, and the keys of products that it needs and that cannot be had.
 
+        A product in the work directory that is gone has the hash that the step which makes it has recorded.
+        """
+        hashes = {name: self.hashes.of(path) for name, path in self._paths(step).items()}
+        missing = []
+        for key in step.needs(self.record, self.settings):
+            if key in self._broken or key not in self.makers:
+                missing.append(key)
+            elif hashes[key] is None:
+                outputs = self.records[self.makers[key].name].get("outputs", {})
+                hashes[key] = outputs.get(key, {}).get(path_of(key, self.record, self.context).name)
+        for key in step.needs_t1w(self.record, self.settings):
+            recorded = recorded_hash(key, self.record.t1w, self.t1w_steps, self.context)
+            if recorded is None:
+                missing.append(key)
+            hashes[key] = hashes[key] or recorded
+        return hashes, missing
 
-def _load(path: Path) -> dict[str, Any]:
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content
+    def _is_done(self, step: Step, hashes: Mapping[str, str | None]) -> bool:
+        saved = self.records[step.name]
+        if self.context.force and step.name not in self._done:
+            return False
+        if saved.get("fingerprint") != fingerprint(step, self.record, self.settings, hashes):
+            return False
+        outputs = {key: path_of(key, self.record, self.context) for key in step.makes(self.record, self.settings)}
+        return is_intact(saved, outputs, self.hashes)
 
+    def _fetch(self, step: Step) -> bool:
+        """Make products in the work directory that the step needs and that are gone; return whether all are there."""
+        for key in step.needs(self.record, self.settings):
+            maker = self.makers[key]
+            if not path_of(key, self.record, self.context).is_file() and maker.name not in self._done:
+                if maker.name in self.result.skipped:
+                    self.result.skipped.remove(maker.name)
+                self._execute(maker)
+        lost = [k for k in step.needs_t1w(self.record, self.settings) if not self._paths(step)[k].is_file()]
+        if lost:
+            Chain(self.t1w_steps, self.record.t1w, self.settings, self.context)._remake(lost)
+        return not self._broken.intersection(step.needs(self.record, self.settings))
 
-def run_chain(
-    steps: Sequence[Step],
-    record: Any,
-    settings: Any,
-    context: Context,
-    on_event: Callable[[str, str], None] = lambda event, text: None,
-) -> ChainResult:
-    """Run what must be run; events are ``("skipped" | "started" | "finished", step name)``."""
-    result = ChainResult()
-    for step in steps:
-        keys = step.makes(record, settings)
-        if not keys:
-            continue
-        outputs = {key: _path(key, record, context) for key in keys}
-        inputs = _inputs(step, record, settings, context)
-        parameters = {name: getattr(settings, name).to_mapping() for name in step.reads}
-        fingerprint = _fingerprint(inputs, parameters, repr(record.entities) + repr(getattr(record, "echo_times", "")))
-        saved_at = record_path(step, record, context)
-        saved = _load(saved_at)
-        if not context.force and _is_done(saved, fingerprint, outputs):
-            result.skipped.append(step.name)
-            result.warnings += saved.get("warnings", [])
-            on_event("skipped", step.name)
-            continue
-        on_event("started", step.name)
-        _run_step(step, record, settings, context, inputs, outputs, saved_at, fingerprint, parameters, saved, result)
-        on_event("finished", step.name)
-    return result
+    def _remake(self, keys: Sequence[str]) -> None:
+        for key in keys:
+            if not path_of(key, self.record, self.context).is_file():
+                self._execute(self.makers[key])
+        for failure in self.result.failures:
+            raise QsmAppError(f"{self.record.basename}: {failure.sentence}")
 
+    def _execute(self, step: Step) -> None:
+        self._done.add(step.name)
+        self.on_event("started", step.name, 0.0)
+        saved_at = record_path(step, self.record, self.context)
+        try:
+            if not self._fetch(step):
+                raise QsmAppError("an earlier step that it needs failed")
+            saved = self._make(step, saved_at)
+        except Exception as error:  # one failing step does not stop the steps that do not need it
+            self.result.failures.append(StepFailure(step.name, sentence_of(error), traceback.format_exc()))
+            self._broken.update(step.makes(self.record, self.settings))
+            saved_at.unlink(missing_ok=True)
+            self.on_event("failed", step.name, 0.0)
+            return
+        self.records[step.name] = saved
+        self.result.ran.append(step.name)
+        self.result.warnings += saved["warnings"]
+        self.result.peak_bytes = max(self.result.peak_bytes, saved["peak_memory_bytes"])
+        self.on_event("finished", step.name, 1.0)
 
-def _run_step(  # noqa: PLR0913
-    step: Step,
-    record: Any,
-    settings: Any,
-    context: Context,
-    inputs: Mapping[str, Path],
-    outputs: Mapping[str, Path],
-    saved_at: Path,
-    fingerprint: str,
-    parameters: Mapping[str, Any],
-    saved: Mapping[str, Any],
-    result: ChainResult,
-) -> None:
-    started, clock = datetime.now(UTC), time.perf_counter()
-    for folder in {path.parent for path in outputs.values()} | {saved_at.parent}:
-        remove_parts(folder, record.basename)
-    context.work_dir.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f"{record.basename}_{step.name}_", dir=context.work_dir))
-    try:
-        done = step.function(
-            StepInput(record, _Slice(settings, step.reads, step.name), inputs, scratch, context.threads)
-        )
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    if set(done.outputs) != set(outputs):
-        raise RuntimeError(f"step {step.name!r} promised {sorted(outputs)} and made {sorted(done.outputs)}")
-    for key, path in outputs.items():
-        _write_product(key, path, done, context, parameters, inputs)
-    for entry in saved.get("outputs", {}).values():  # products of other parameters that are made no longer
-        stale = Path(os.path.normpath(context.output_dir / entry["path"]))
-        if stale not in outputs.values():
-            stale.unlink(missing_ok=True)
-            stale.with_name(stale.name.removesuffix(".nii.gz") + ".json").unlink(missing_ok=True)
-    write_json(
-        saved_at,
-        {
+    def _make(self, step: Step, saved_at: Path) -> dict[str, Any]:
+        """Run a step's function, write what it returned, and then its record."""
+        started, clock, before = datetime.now(UTC), time.perf_counter(), load_record(saved_at)
+        outputs = {key: path_of(key, self.record, self.context) for key in step.makes(self.record, self.settings)}
+        inputs = self._paths(step)
+        # Hashed before the step reads them: what changes meanwhile makes the step run again.
+        hashes = {name: self.hashes.of(path) for name, path in inputs.items()}
+        for folder in {path.parent for path in (*outputs.values(), saved_at)}:
+            remove_parts(folder)
+        reset_peak()
+        parameters = parameters_of(step, self.settings)
+        with scratch_folder(self.context.work_dir, f"{self.record.basename}_{step.name}") as scratch:
+            done = self._call(step, inputs, scratch)
+            if set(done.outputs) != set(outputs):
+                raise RuntimeError(f"step {step.name!r} promised {sorted(outputs)} and made {sorted(done.outputs)}")
+            saved_at.unlink(missing_ok=True)  # until the new record is there, outputs may be half old and half new
+            for key, path in outputs.items():
+                write_product(key, path, done.outputs[key], inputs, parameters, self.context)
+        made = [file for key, path in outputs.items() for file in files_of(key, path)]
+        self._remove_stale(before, made)
+        saved = {
             "step": step.name,
             "title": step.title,
-            "basename": record.basename,
+            "basename": self.record.basename,
             "status": "done",
-            "fingerprint": fingerprint,
+            "fingerprint": fingerprint(step, self.record, self.settings, hashes),
             "parameters": parameters,
             "code_version": code_version(),
             "outputs": {
-                key: {"path": os.path.relpath(path, context.output_dir), "hash": file_hash(path)}
-                for key, path in outputs.items()
+                key: {file.name: self.hashes.of(file) for file in files_of(key, path)} for key, path in outputs.items()
             },
+            "paths": {key: os.path.relpath(path, self.context.output_dir) for key, path in outputs.items()},
+            "files": [self.hashes.entry(path) for path in (*inputs.values(), *made)],
             "metrics": dict(done.metrics),
             "warnings": list(done.warnings),
             "methods": list(done.methods),
             "started": started.isoformat(),
             "duration_s": round(time.perf_counter() - clock, 3),
-            "threads": context.threads,
-        },
-    )
-    result.ran.append(step.name)
-    result.warnings += done.warnings
+            "peak_memory_bytes": peak_memory(),
+            "threads": self.context.threads,
+        }
+        write_json(saved_at, saved)
+        return saved
+
+    def _call(self, step: Step, inputs: Mapping[str, Path], scratch: Path) -> StepResult:
+        last = time.monotonic()
+
+        def progress(done: int, total: int) -> None:
+            nonlocal last
+            now = time.monotonic()
+            if now - last >= _PROGRESS_INTERVAL_S:
+                last = now
+                self.on_event("progress", step.name, done / max(total, 1))
+
+        view = _Slice(self.settings, step.reads, step.name)
+        return step.function(StepInput(self.record, view, inputs, scratch, self.context.threads, progress))
+
+    def _remove_stale(self, before: Mapping[str, Any], made: Sequence[Path]) -> None:
+        """Remove products of other parameters that are made no longer."""
+        for key, relative in before.get("paths", {}).items():
+            path = Path(os.path.normpath(self.context.output_dir / relative))
+            if key in PRODUCTS:
+                for file in files_of(key, path):
+                    if file not in made:
+                        file.unlink(missing_ok=True)
 
 
-def _write_product(
-    key: str,
-    path: Path,
-    done: StepResult,
-    context: Context,
-    parameters: Mapping[str, Any],
-    inputs: Mapping[str, Path],
-) -> None:
-    product, output = PRODUCTS[key], done.outputs[key]
-    if output.data is None or output.like is None:
-        raise RuntimeError(f"product {key!r} has no data")
-    affine = read_affine(output.like)
-    write_image(path, output.data, affine, product.dtype)
-    if product.in_work_dir:
-        return
-    sources = [_uri(source, context) for source in inputs.values() if context.work_dir not in source.parents]
-    sidecar: dict[str, Any] = {"Description": product.description, "Sources": sources}
-    if product.unit:
-        sidecar["Units"] = product.unit
-    if product.suffix != "mask":
-        sidecar["SkullStripped"] = product.skull_stripped
-    else:
-        sidecar["Type"] = "Brain"
-    sidecar |= {"Parameters": parameters, **output.sidecar}
-    write_json(path.with_name(path.name.removesuffix(product.extension) + ".json"), sidecar)
-
-
-def _uri(path: Path, context: Context) -> str:
-    for root, name in ((context.output_dir, ""), (context.bids_dir, "raw")):
-        if root in path.parents:
-            return f"bids:{name}:{path.relative_to(root).as_posix()}"
-    return path.name
-
-
-def read_affine(path: Path) -> Any:
-    """Return the affine of an image file."""
-    import nibabel
-
-    image: Any = nibabel.load(path)
-    return image.affine
-
-
-__all__ = ["ChainResult", "Context", "read_image", "record_path", "run_chain"]
+__all__ = ["Chain", "ChainResult", "OnEvent", "StepFailure", "sentence_of"]

@@ -17,7 +17,11 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Output:
-    """One product as a step's function returns it: an array on the grid of ``like``, or a table's rows."""
+    """One product as a step's function returns it, by the kind that the product table gives it.
+
+    image: ``data`` with ``like`` or ``affine`` (a ``dseg`` has ``rows`` with ``index`` and ``name`` too);
+    table: ``rows``; any other extension: ``file``, which the step has written in ``work_dir``.
+    """
 
     data: npt.NDArray[Any] | None = None
     #: Image file whose affine and header units the product takes.
@@ -49,10 +53,10 @@ class StepResult:
 class StepInput:
     """What a step's function sees."""
 
-    record: Any  # GreRun for steps over runs, Subject for steps over subjects, None for the group
+    record: Any  # Anatomical, GreRun or Cohort: what the step runs over
     settings: Any  # only the sections named in Step.reads: attribute access, e.g. settings.inversion
-    inputs: Mapping[str, Path]  # files by the names that Step.sources / Step.needs gave them
-    work_dir: Path  # scratch of this step, emptied afterwards
+    inputs: Mapping[str, Path]  # files by the names that sources, needs, needs_t1w and collects gave them
+    work_dir: Path  # scratch of this step, removed afterwards
     threads: int
     progress: Progress | None = None
 
@@ -65,12 +69,20 @@ def _no_files(*_: Any) -> Mapping[str, Path]:
     return {}
 
 
+def _no_products(*_: Any) -> Mapping[str, tuple[Any, str]]:
+    return {}
+
+
 @dataclass(frozen=True)
 class Step:
     """One step of the pipeline.
 
     ``sources(record, settings)`` names files of the input dataset (all bytes enter the fingerprint);
     ``needs(record, settings)`` and ``makes(record, settings)`` give keys of products of earlier steps and of this one;
+    ``needs_t1w(record, settings)`` gives keys of products of the run's anatomical image (``record.t1w``): the step
+    cannot run without them, and ``makes`` must be empty where ``record.t1w`` is None;
+    ``collects(record, settings)`` names products of other records, ``{name: (record, key)}``: those that are there
+    become inputs, those that are not (a run failed) are left out;
     ``reads`` names the sections of the settings that the function may look at: exactly these enter the fingerprint.
     A step for which ``makes`` is empty is skipped.
     """
@@ -81,6 +93,8 @@ class Step:
     reads: tuple[str, ...] = ()
     sources: Callable[[Any, Any], Mapping[str, Path]] = _no_files
     needs: Callable[[Any, Any], tuple[str, ...]] = _nothing
+    needs_t1w: Callable[[Any, Any], tuple[str, ...]] = _nothing
+    collects: Callable[[Any, Any], Mapping[str, tuple[Any, str]]] = _no_products
     makes: Callable[[Any, Any], tuple[str, ...]] = _nothing
-    #: Estimated peak memory of the function in bytes, from the record alone.
+    #: Estimated peak memory of the function in bytes, from the record alone (see ``steps.common.memory``).
     memory: Callable[[Any, Any], int] = lambda record, settings: 500_000_000

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bids_app.cli import main
-from bids_app.dataset.query import find_runs
+from bids_app.dataset.query import find_subjects
 from bids_app.steps.common import load_echoes
 from tests.helpers import dicom
 
@@ -83,7 +83,7 @@ def test_dataset_is_valid_and_complete(converted):
 @pytest.mark.parametrize("label", GRADIENT_ECHOES)
 def test_phase_in_radians_is_what_was_written(converted, label):
     _, bids, _ = converted
-    (run,) = find_runs(bids, [label])
+    (run,) = find_subjects(bids, [label])[0].runs
     assert [e.number for e in run.echoes] == [1, 2, 3]
     assert np.allclose(run.echo_times, np.array(dicom.ECHO_TIMES) / 1000, atol=1e-6)
     assert run.field_strength == 3

@@ -1,0 +1,40 @@
+"""Which anatomical image goes with a gradient-echo run."""
+
+from collections.abc import Sequence
+
+from bids_app.dataset.models import Anatomical, GreRun
+
+
+def choose_t1w(run: GreRun, images: Sequence[Anatomical]) -> tuple[Anatomical | None, str]:
+    """Return the T1-weighted image for a run, and one sentence that says which and why.
+
+    The rule, in this order: an image of the run's own session, else of the subject's other sessions; without contrast
+    agent (``ce``); intensity-normalised (``rec-norm``), else without ``rec``, else with another ``rec``; the fewest
+    entities; the lowest ``run``; the first name in alphabetical order. ``acq`` plays no part: scanners and sites name
+    acquisitions as they like.
+    """
+    if not images:
+        return None, "no T1w image of this subject"
+    own = [image for image in images if image.session == run.session]
+    candidates = sorted(own or images, key=_order)
+    image, name = candidates[0], candidates[0].path.name
+    why = "the only T1w image of the session" if run.session else "the only T1w image of the subject"
+    if not own:
+        why = f"no T1w image in session {run.session or '(none)'}, taken from session {image.session or '(none)'}"
+    if len(candidates) > 1:
+        why = f"{'' if own else why + '; '}first of {len(candidates)} T1w images by the order of preference"
+    return image, f"{name}: {why}"
+
+
+def _order(image: Anatomical) -> tuple[object, ...]:
+    entities = dict(image.entities)
+    rec = {"norm": 0, "": 1}.get(entities.get("rec", "").lower(), 2)
+    run = entities.get("run", "0")
+    return (
+        image.session or "",
+        "ce" in entities,
+        rec,
+        len(entities.keys() - {"run"}),
+        int(run) if run.isdigit() else 0,
+        image.path.name,
+    )

@@ -1,0 +1,172 @@
+"""Runs jobs in processes of their own: order, number at once, memory, failure policy.
+
+Each job has its own process: memory comes back when it ends, and a process that the kernel kills fails its own job
+alone. A job starts when the jobs that it comes after have ended (well or not), a place is free, and its estimated
+memory fits into what the running ones leave.
+"""
+
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from bids_app.execution.chain import StepFailure
+from bids_app.execution.events import Event, EventHandler, JobResult
+from bids_app.execution.memory import killed_for_memory
+from bids_app.execution.worker import Job, output_file, work
+
+#: Loaded once by the server that workers are forked from (Linux), so that a job starts in milliseconds.
+_PRELOAD = ["numba", "scipy.fft", "scipy.ndimage", "nibabel", "bids_app.execution.worker", "bids_app.steps"]
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How jobs are run."""
+
+    processes: int = 1
+    memory: int = 0  # bytes that all jobs together may take by their estimates
+    stop_on_first_crash: bool = False
+    verbose: bool = False  # workers print where the command prints
+
+
+@dataclass
+class _Running:
+    job: Job
+    process: Any
+    connection: Connection
+    started: float
+    kills: int | None
+    step: str = ""
+    result: JobResult | None = None
+
+
+def run_jobs(jobs: Sequence[Job], policy: Policy, on_event: EventHandler) -> dict[str, JobResult]:
+    """Run all jobs and return their results by name, in the order of ``jobs``.
+
+    On KeyboardInterrupt every worker is ended at once, and the exception goes on.
+    """
+    results: dict[str, JobResult] = {}
+    waiting, running = list(jobs), list[_Running]()
+    names = {job.name for job in jobs}
+    try:
+        while waiting or running:
+            if policy.stop_on_first_crash and any(result.failures for result in results.values()):
+                for job in waiting:
+                    results[job.name] = JobResult(job.name, job.subject, stopped=True)
+                waiting = []
+            for job in [job for job in waiting if not (names.intersection(job.after) - results.keys())]:
+                if _fits(job, running, policy):
+                    waiting.remove(job)
+                    done = _unchanged(job)
+                    if done is not None:
+                        results[job.name] = done
+                        on_event(Event("job-finished", job.name))
+                    else:
+                        on_event(Event("job-started", job.name))
+                        if job.function:
+                            ended_before = {name: results[name] for name in job.after}
+                            job = replace(job, payload={**job.payload, "results": ended_before})
+                        running.append(_start(job, policy))
+            for ended in _collect(running, on_event):
+                results[ended.job.name] = _result(ended)
+                running.remove(ended)
+                on_event(Event("job-finished", ended.job.name))
+    finally:
+        for left in running:
+            _kill(left)
+    return {job.name: results[job.name] for job in jobs}
+
+
+def _fits(job: Job, running: Sequence[_Running], policy: Policy) -> bool:
+    if not running:
+        return True
+    taken = sum(other.job.memory for other in running)
+    return len(running) < policy.processes and taken + job.memory <= policy.memory
+
+
+def _unchanged(job: Job) -> JobResult | None:
+    """Return the result of a job that has nothing to do, without starting a process for it."""
+    if job.function:
+        return None
+    chain = job.chain()
+    if chain.unfinished():
+        return None
+    done = chain.take_unchanged()
+    return JobResult(job.name, job.subject, skipped=done.skipped, warnings=done.warnings)
+
+
+def _start(job: Job, policy: Policy) -> _Running:
+    method = "forkserver" if sys.platform == "linux" else "spawn"
+    context: Any = multiprocessing.get_context(method)
+    if method == "forkserver":
+        context.set_forkserver_preload(_PRELOAD)
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=work, args=(job, sender, policy.verbose), name=job.name)
+    process.start()
+    sender.close()
+    return _Running(job, process, receiver, time.monotonic(), killed_for_memory())
+
+
+def _collect(running: Sequence[_Running], on_event: EventHandler) -> list[_Running]:
+    """Wait for messages, pass events on, and return the jobs that have ended."""
+    if not running:
+        return []
+    ready = wait([r.connection for r in running])
+    ended = []
+    for one in running:
+        if one.connection not in ready:
+            continue
+        try:
+            message = one.connection.recv()
+        except (EOFError, OSError):  # the process has gone, with or without a result
+            one.process.join()
+            ended.append(one)
+            continue
+        if isinstance(message, JobResult):
+            one.result = message
+        else:
+            one.step = message.step if message.kind in ("started", "progress") else one.step
+            on_event(message)
+    return ended
+
+
+def _result(ended: _Running) -> JobResult:
+    job, result = ended.job, ended.result
+    captured = output_file(job, ended.process.pid)
+    if result is None:
+        result = JobResult(job.name, job.subject, failures=[StepFailure(ended.step, _why(ended))])
+        with suppress(OSError):
+            result.output = captured.read_text(errors="replace")[-8000:]
+    captured.unlink(missing_ok=True)
+    result.duration_s = time.monotonic() - ended.started
+    return result
+
+
+def _why(ended: _Running) -> str:
+    """Return the sentence for a process that ended without a result."""
+    code = ended.process.exitcode or 0
+    if code == -signal.SIGKILL:
+        kills = killed_for_memory()
+        advice = "use fewer processes at once (--nprocs, --mem), or a machine with more memory"
+        if kills is not None and ended.kills is not None and kills > ended.kills:
+            return f"memory ran out and the system killed the process; {advice}"
+        return f"the process was killed from outside (SIGKILL), as the system does when memory runs out; {advice}"
+    if code < 0:
+        return f"the process ended by signal {signal.Signals(-code).name}"
+    return f"the process ended without a result (exit code {code})"
+
+
+def _kill(left: _Running) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(left.process.pid, signal.SIGKILL)
+    with suppress(ProcessLookupError):
+        left.process.kill()
+    left.process.join(1)
+    left.connection.close()
+    output_file(left.job, left.process.pid).unlink(missing_ok=True)

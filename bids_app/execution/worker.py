@@ -1,0 +1,128 @@
+"""One job in a process of its own: threads, orphan watch, captured output, and one chain of steps or one function."""
+
+import importlib
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from multiprocessing import parent_process
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+from bids_app.execution.cache import Context
+from bids_app.execution.chain import Chain, StepFailure, sentence_of
+from bids_app.execution.events import Event, JobResult
+
+#: Libraries that read their number of threads from the environment when they are loaded.
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
+    "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", "TORCH_NUM_THREADS",
+)  # fmt: skip
+_TAIL_BYTES = 8000
+
+
+@dataclass(frozen=True)
+class Job:
+    """Steps over one record, or a function over one subject; names instead of functions, so that it can be sent.
+
+    ``steps`` and ``function`` are spelled ``package.module:NAME``. A function is called
+    ``f(record, settings, context, payload) -> list of warnings``.
+    """
+
+    name: str
+    subject: str
+    record: Any
+    settings: Any
+    context: Context
+    steps: str = ""
+    t1w_steps: str = ""
+    function: str = ""
+    payload: Mapping[str, Any] = field(default_factory=dict)
+    after: tuple[str, ...] = ()  # names of jobs that must have ended before
+    memory: int = 0  # estimated peak, bytes
+
+    def chain(self, on_event: Any = None) -> Chain:
+        """Return the job's chain of steps."""
+        more = {"on_event": on_event} if on_event else {}
+        t1w_steps = load(self.t1w_steps) if self.t1w_steps else ()
+        return Chain(load(self.steps), self.record, self.settings, self.context, t1w_steps=t1w_steps, **more)
+
+
+def load(reference: str) -> Any:
+    """Return what ``package.module:NAME`` names."""
+    module, _, name = reference.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def work(job: Job, connection: Connection, verbose: bool) -> None:
+    """Do a job, send its events and at last its result; the entry point of a worker process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.setpgid(0, 0)  # programs that steps start end with this process
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    printed = None if verbose else _capture_output(job)
+    limit_threads(job.context.threads)
+    lock = threading.Lock()
+
+    def send(kind: str, step: str, fraction: float) -> None:
+        with lock:
+            connection.send(Event(kind, job.name, step, fraction))
+
+    result = JobResult(job.name, job.subject)
+    try:
+        if job.function:
+            result.warnings = load(job.function)(job.record, job.settings, job.context, job.payload)
+            result.ran = ["report"]
+        else:
+            chain = job.chain(send).run()
+            result.ran, result.skipped, result.warnings = chain.ran, chain.skipped, chain.warnings
+            result.failures, result.peak_bytes = chain.failures, chain.peak_bytes
+    except Exception as error:
+        result.failures = [StepFailure("", sentence_of(error), traceback.format_exc())]
+    if printed is not None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        result.output = printed.read_bytes()[-_TAIL_BYTES:].decode(errors="replace") if result.failures else ""
+        printed.unlink(missing_ok=True)
+    with lock:
+        connection.send(result)
+    connection.close()
+
+
+def limit_threads(count: int) -> None:
+    """Let numba, FFTs, BLAS, ITK and programs that are started use this many threads."""
+    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(count)))
+    from threadpoolctl import threadpool_limits
+
+    from bids_app.qsm.threads import set_threads
+
+    set_threads(count)
+    threadpool_limits(count)
+
+
+def _capture_output(job: Job) -> Path:
+    """Send what this process and its programs print to a file; it is told where the job fails."""
+    job.context.work_dir.mkdir(parents=True, exist_ok=True)
+    path = output_file(job, os.getpid())
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)
+    return path
+
+
+def output_file(job: Job, pid: int | None) -> Path:
+    """Return where the output of a job's process goes."""
+    return job.context.work_dir / f".{job.name}~{pid}.out"
+
+
+def _end_with_parent() -> None:
+    """End this process and its programs at once when the parent has been killed."""
+    parent = parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os.killpg(0, signal.SIGKILL)
