@@ -83,11 +83,17 @@ def _add_selection(group: "argparse._ArgumentGroup") -> None:
 
 
 def _add_conversion(group: "argparse._ArgumentGroup") -> None:
-    add = group.add_argument
-    add(
+    sources = group.add_mutually_exclusive_group()
+    sources.add_argument(
         "--dicom-dir", type=Path, metavar="DIR",
         help="DICOM files in any tree, archives too; makes conversion into BIDS_DIR the first thing that happens",
     )  # fmt: skip
+    sources.add_argument("--nifti-dir", type=Path, metavar="DIR", help="the same for NIfTI and JSON files of dcm2niix")
+    sources.add_argument(
+        "--nifti-table", type=Path, metavar="FILE",
+        help="the same for a TSV file: path, subject, [session,] part, echo, EchoTime (s), B0 (T)",
+    )  # fmt: skip
+    add = group.add_argument
     add(
         "--heuristic", default="generic", metavar="NAME|FILE",
         help="names the series: generic (default, by content) or a heudiconv file",

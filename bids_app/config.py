@@ -254,7 +254,7 @@ def from_arguments(args: argparse.Namespace, command: tuple[str, ...] = ()) -> C
 
 
 def _scans(args: argparse.Namespace) -> Scans:
-    paths = {name: getattr(args, name, None) for name in ("dicom_dir", "nifti_dir", "nifti_table")}
+    paths = {name: getattr(args, name) for name in ("dicom_dir", "nifti_dir", "nifti_table")}
     return Scans(
         **{name: path.absolute() if path else None for name, path in paths.items()},
         heuristic=args.heuristic,
@@ -268,7 +268,7 @@ def _levels(levels: list[str], scans: Scans) -> tuple[str, ...]:
     if scans.given and "convert" not in levels:
         return ("convert", *levels)
     if "convert" in levels and not scans.given:
-        raise UsageError("level convert: say where the scans are with --dicom-dir")
+        raise UsageError("level convert: say where the scans are with --dicom-dir, --nifti-dir or --nifti-table")
     return tuple(levels)
 
 

@@ -62,6 +62,10 @@ def _intake(request: ConvertRequest) -> _Intake:
     path = request.source
     if not (path.is_file() if path == request.nifti_table else path.is_dir()):
         raise UsageError(f"{path} is not a {'file' if path == request.nifti_table else 'folder'} that exists.")
-    from bids_app.convert.dicom import convert_dicom
+    if path == request.dicom_dir:
+        from bids_app.convert.dicom import convert_dicom
 
-    return convert_dicom
+        return convert_dicom
+    from bids_app.convert.nifti import convert_nifti
+
+    return convert_nifti

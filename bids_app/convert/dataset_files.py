@@ -121,6 +121,11 @@ def read_notes(bids_dir: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
+def known_studies(bids_dir: Path) -> dict[str, dict[str, str | None]]:
+    """Return for each subject of earlier runs the session of every study (by hash of its UID)."""
+    return {subject: note["studies"] for subject, note in read_notes(bids_dir).items()}
+
+
 def _noted_people(bids_dir: Path) -> dict[str, dict[str, str]]:
     """Return age and sex of all subjects that are in the dataset and have notes."""
     return {

@@ -4,10 +4,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from bids_app.convert import dataset_files, session
+from bids_app.convert import session
+from bids_app.convert.dataset_files import known_studies
 from bids_app.convert.grouping import decide
 from bids_app.convert.heuristic import Heuristic, assign, load_heuristic
-from bids_app.convert.jobs import Intake, Job, Planned, check_labels, is_wanted, run_jobs
+from bids_app.convert.jobs import Intake, Job, Planned, make_jobs, run_jobs
 from bids_app.convert.model import ConvertRequest, OnEvent, Problem, Result
 from bids_app.convert.naming import Study, place_studies
 from bids_app.convert.plan import SeriesPlan, plan_series
@@ -33,9 +34,9 @@ def convert_dicom(request: ConvertRequest, scratch: Path, on_event: OnEvent) -> 
     if not found.instances:
         what = [f"No DICOM file that can be read is in {request.dicom_dir}."]
         raise InputRefusedError(what + [f"{p.path}: {p.reason}" for p in problems])
-    series = group_series(found.instances)
-    jobs, notes = make_jobs(series, found, request, redact)
-    notes = [redact(n) for n in notes]
+    series = [s.redacted(redact) for s in group_series(found.instances)]
+    places, notes = place_studies(_studies(series, found, redact), request, known_studies(request.bids_dir))
+    jobs, notes = make_jobs(series, places, request), [redact(n) for n in notes]
     if found.others:
         notes.append(f"{found.others} file(s) that are not DICOM were left aside.")
     if found.duplicates:
@@ -50,27 +51,11 @@ def convert_dicom(request: ConvertRequest, scratch: Path, on_event: OnEvent) -> 
     return run_jobs(intake, jobs, scratch, on_event), problems, notes
 
 
-def make_jobs(
-    series: Sequence[Series], found: Scan, request: ConvertRequest, redact: Redactor
-) -> tuple[list[Job], list[str]]:
-    """Group series by subject and session; the labels asked for choose among them."""
+def _studies(series: Sequence[Series], found: Scan, redact: Redactor) -> list[Study]:
     by_study: dict[str, list[Series]] = defaultdict(list)
     for item in series:
         by_study[item.facts.study_uid].append(item)
-    studies = [_study(uid, members, found, redact) for uid, members in by_study.items()]
-    known = {s: n["studies"] for s, n in dataset_files.read_notes(request.bids_dir).items()}
-    places, notes = place_studies(studies, request, known)
-    groups: dict[tuple[str, str | None], list[str]] = defaultdict(list)
-    for uid, place in places.items():
-        groups[place.subject, place.session].append(uid)
-    check_labels(request, list(groups))
-    jobs = []
-    for (subject, ses), uids in sorted(groups.items(), key=lambda g: (g[0][0], g[0][1] or "")):
-        if is_wanted(request, subject, ses):
-            members = [s for u in uids for s in by_study[u]]
-            members.sort(key=lambda s: (s.facts.date_time, s.facts.number))
-            jobs.append(Job(subject, ses, tuple(members), tuple((u, places[u]) for u in uids)))
-    return jobs, notes
+    return [_study(uid, members, found, redact) for uid, members in by_study.items()]
 
 
 def _study(uid: str, members: Sequence[Series], found: Scan, redact: Redactor) -> Study:

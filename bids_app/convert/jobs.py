@@ -1,5 +1,6 @@
 """Sessions one by one: plan, convert, place, note; the same for DICOM and for NIfTI."""
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -52,6 +53,24 @@ class Intake:
     broken_folders: frozenset[PurePosixPath]
     plan: Callable[[Job], Planned]
     make: Callable[[Sequence[SeriesPlan], Job, Path], tuple[Path, session.Made]]
+
+
+def make_jobs(series: Sequence[Series], places: Mapping[str, Place], request: ConvertRequest) -> list[Job]:
+    """Group series by subject and session; the labels asked for choose among them."""
+    by_study: dict[str, list[Series]] = defaultdict(list)
+    for item in series:
+        by_study[item.facts.study_uid].append(item)
+    groups: dict[tuple[str, str | None], list[str]] = defaultdict(list)
+    for uid in by_study:
+        groups[places[uid].subject, places[uid].session].append(uid)
+    check_labels(request, list(groups))
+    jobs = []
+    for (subject, ses), uids in sorted(groups.items(), key=lambda g: (g[0][0], g[0][1] or "")):
+        if is_wanted(request, subject, ses):
+            members = [s for u in uids for s in by_study[u]]
+            members.sort(key=lambda s: (s.facts.date_time, s.facts.number))
+            jobs.append(Job(subject, ses, tuple(members), tuple((u, places[u]) for u in uids)))
+    return jobs
 
 
 def check_labels(request: ConvertRequest, found: Sequence[tuple[str, str | None]]) -> None:

@@ -56,6 +56,17 @@ def compile_pattern(pattern: str | None, option: str) -> re.Pattern[str] | None:
         raise UsageError(f"{option} {pattern!r} is not a regular expression: {error}") from error
 
 
+def place_named(names: Mapping[str, tuple[str, str | None]]) -> tuple[dict[str, Place], list[str]]:
+    """Return the places of studies whose subject and session are told, and sentences on labels that were not legal."""
+    notes: list[str] = []
+    places = {}
+    for uid, (subject, session) in names.items():
+        place = _made(subject, "table", subject, notes)
+        places[uid] = replace(place, session=sanitise(session) or None if session else None)
+    _separate_equal_labels(places, notes)
+    return places, list(dict.fromkeys(notes))
+
+
 def place_studies(
     studies: Sequence[Study], request: ConvertRequest, known: Mapping[str, Mapping[str, str | None]]
 ) -> tuple[dict[str, Place], list[str]]:
@@ -77,7 +88,8 @@ def place_studies(
     return places, list(dict.fromkeys(notes))
 
 
-def _match(pattern: re.Pattern[str], group: str, texts: Sequence[str]) -> str | None:
+def match(pattern: re.Pattern[str], group: str, texts: Sequence[str]) -> str | None:
+    """Return what a pattern finds in the first text that it matches: the named group, the first group or all."""
     for text in texts:
         found = pattern.search(text)
         if found:
@@ -96,7 +108,7 @@ def _texts(study: Study) -> list[str]:
 def _subject(study: Study, pattern: re.Pattern[str] | None, studies: Sequence[Study], notes: list[str]) -> Place:
     patient = short_hash(study.patient_id or study.uid, 12)
     if pattern is not None:
-        found = _match(pattern, "subject", _texts(study))
+        found = match(pattern, "subject", _texts(study))
         if not found or not sanitise(found):
             raise UsageError(
                 f"--subject-pattern matches neither path nor PatientID of the study in {study.folders[0]!s}."
@@ -104,15 +116,15 @@ def _subject(study: Study, pattern: re.Pattern[str] | None, studies: Sequence[St
         return _made(found, "--subject-pattern", patient, notes, explicit=True)
     for folder in study.folders:
         for part in folder.parts:
-            if match := _SUBJECT_FOLDER.fullmatch(part):
-                return Place(match.group(1), None, f"folder {part}", patient, part, explicit=True)
+            if named := _SUBJECT_FOLDER.fullmatch(part):
+                return Place(named.group(1), None, f"folder {part}", patient, part, explicit=True)
     private = holds_name(study.patient_id, study.private_words)
     if not private and not _PLACEHOLDER.fullmatch(study.patient_id) and sanitise(study.patient_id):
         return _made(study.patient_id, "PatientID", patient, notes)
     why = "holds the patient's name" if private else "is empty or a placeholder"
     own = _own_folder(study, studies, private)
     if own and sanitise(own) and not holds_name(own, study.private_words):
-        notes.append(f"The PatientID in folder {own!r} {why}; sub-{sanitise(own)} is named after the folder.")
+        notes.append(f"The PatientID in folder {own!r} {why}: sub-{sanitise(own)} is named after the folder.")
         # Without a usable PatientID the folder tells patients apart.
         return replace(_made(own, "folder name", patient, notes), patient=patient if private else own)
     label = "P" + short_hash(study.patient_id or study.uid)
@@ -148,15 +160,15 @@ def _explicit_session(
     study: Study, pattern: re.Pattern[str] | None, subject_pattern: re.Pattern[str] | None
 ) -> str | None:
     if pattern is not None:
-        found = _match(pattern, "session", [*(str(f) for f in study.folders), study.date])
+        found = match(pattern, "session", [*(str(f) for f in study.folders), study.date])
         return sanitise(found) or None if found else None
     if subject_pattern is not None and "session" in subject_pattern.groupindex:
-        found = _match(subject_pattern, "session", _texts(study))
+        found = match(subject_pattern, "session", _texts(study))
         return sanitise(found) or None if found else None
     for folder in study.folders:
         for part in folder.parts:
-            if match := _SESSION_FOLDER.fullmatch(part):
-                return match.group(1)
+            if named := _SESSION_FOLDER.fullmatch(part):
+                return named.group(1)
     return None
 
 

@@ -9,7 +9,7 @@ from bids_app.convert.heuristic import add_entity, get_entity
 from bids_app.convert.series import Series, Volume
 
 #: Suffixes of gradient echoes: their names always say which part and echo they are.
-_GRE_SUFFIXES = ("MEGRE", "T2starw")
+GRE_SUFFIXES = ("MEGRE", "T2starw")
 _FIELD_MAP_SUFFIXES = ("magnitude", "magnitude1", "magnitude2", "phasediff", "phase1", "phase2", "fieldmap")
 _NAME = re.compile(r"sub-[A-Za-z0-9]+(_[a-z]+-[A-Za-z0-9]+)*_[A-Za-z0-9]+$")
 
@@ -79,7 +79,7 @@ def _plan_one(
         name = template.rpartition("/")[2]
         if not template.startswith(prefix) or not name.startswith(name_start) or not _NAME.fullmatch(name):
             return None, f"the heuristic's name {template!r} is not a BIDS name of this subject and session"
-        keep_repetitions = name.rpartition("_")[2] in _GRE_SUFFIXES
+        keep_repetitions = name.rpartition("_")[2] in GRE_SUFFIXES
         for volume, files in (item.files if keep_repetitions else _time_series(item.files)).items():
             target, reason = name_volume(template, volume, item)
             if reason:
@@ -116,9 +116,9 @@ def name_volume(template: str, volume: Volume, item: Series) -> tuple[str, str]:
         return "", f"the heuristic calls it part-{named}, its header says {volume.part}"
     if len(item.facts.echo_times) > 1 and volume.echo_time is not None and get_entity(target, "echo") is None:
         target = add_entity(target, "echo", str(item.facts.echo_times.index(volume.echo_time) + 1))
-    if suffix in _GRE_SUFFIXES or volume.part != "mag":
+    if suffix in GRE_SUFFIXES or volume.part != "mag":
         target = add_entity(target, "part", volume.part)
-    if suffix in _GRE_SUFFIXES and max(v.repetition for v in item.facts.volumes) > 1:
+    if suffix in GRE_SUFFIXES and max(v.repetition for v in item.facts.volumes) > 1:
         first = int(get_entity(target, "run") or 1)
         target = add_entity(target, "run", str(first + volume.repetition - 1))
     return target, ""

@@ -1,8 +1,8 @@
 """Series and the volumes in them, as the rules that classify and name them see them."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -94,6 +94,11 @@ class Series:
     facts: SeriesFacts
     instances: tuple[Instance, ...]
     files: dict[Volume, tuple[Path, ...]]  # files that hold frames of the volume
+
+    def redacted(self, redact: Callable[[str], str]) -> "Series":
+        """Return the series with patients' names taken out of the texts that people type at the scanner."""
+        facts = replace(self.facts, description=redact(self.facts.description), protocol=redact(self.facts.protocol))
+        return replace(self, facts=facts)
 
 
 def group_series(instances: Iterable[Instance]) -> list[Series]:

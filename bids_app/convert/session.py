@@ -56,7 +56,7 @@ def make_images(
         for plan in by_heudiconv:
             if all(_is_there(out, v) for v in plan.volumes):
                 made.ways[plan.series.facts.uid] = "heudiconv"
-                _collect(out, plan, tree, made, redact)
+                collect(out, plan, tree, made, redact)
             else:
                 said = redact(ran.last_line)
                 made.remarks.setdefault(plan.series.facts.uid, []).append(f"heudiconv made no image of it: {said}")
@@ -66,8 +66,8 @@ def make_images(
         if missing:
             made.failures[plan.series.facts.uid] = "; ".join(sorted(set(missing.values())))
         else:
-            _collect(out, plan, tree, made, redact)
-    _complete_complex(plans, tree, made)
+            collect(out, plan, tree, made, redact)
+    complete_complex(plans, tree, made)
     return tree, made
 
 
@@ -81,7 +81,7 @@ def _is_there(out: Path, volume: VolumePlan) -> bool:
     return image.is_file() and sidecar(image).is_file()
 
 
-def _collect(out: Path, plan: SeriesPlan, tree: Path, made: Made, redact: Redactor) -> None:
+def collect(out: Path, plan: SeriesPlan, tree: Path, made: Made, redact: Redactor) -> None:
     """Check and finish the images of one series and move them to the tree; all of them or none."""
     facts = plan.series.facts
     values = plan.series.instances[0].values
@@ -99,22 +99,22 @@ def _collect(out: Path, plan: SeriesPlan, tree: Path, made: Made, redact: Redact
                 shutil.move(out / f"{volume.target}{extra}", tree / f"{volume.target}{extra}")
         shutil.move(source, target)
         target.chmod(0o644)
+        described = json.loads(sidecar(source).read_text(encoding="utf-8"))
         units = None
         if volume.volume.part == "phase":
             sidecars.scale_to_radians(target, facts.vendor, values["rescale_type"])
-            units = _units(target)
+            units = _units(target, described.get("Units"))
         sidecars.clean_header(target, redact.words)
-        described = json.loads(sidecar(source).read_text(encoding="utf-8"))
         finished = sidecars.finish_sidecar(described, volume.volume, facts, values["field"], units, polarity, redact)
         write_json(sidecar(target), finished)
         made.outputs.setdefault(facts.uid, []).append(f"{volume.target}.nii.gz")
         made.times[f"{volume.target}.nii.gz"] = facts.date_time
 
 
-def _units(image: Path) -> str:
+def _units(image: Path, declared: Any) -> str:
     import nibabel as nib
 
-    return sidecars.phase_units(nib.load(image))
+    return sidecars.phase_units(nib.load(image), declared)
 
 
 def _wrong_size(image: Path, plan: SeriesPlan, volume: VolumePlan) -> str:
@@ -134,7 +134,7 @@ def _wrong_size(image: Path, plan: SeriesPlan, volume: VolumePlan) -> str:
     return ""
 
 
-def _complete_complex(plans: Sequence[SeriesPlan], tree: Path, made: Made) -> None:
+def complete_complex(plans: Sequence[SeriesPlan], tree: Path, made: Made) -> None:
     """Add magnitude and phase to every pair of real and imaginary images that came without them."""
     targets = {t: (p, v) for p in plans for v in p.volumes for t in [v.target] if (tree / f"{t}.nii.gz").is_file()}
     for target, (plan, _) in sorted(targets.items()):

@@ -60,10 +60,11 @@ def _agrees(value: Any, expected: float) -> bool:
     return isinstance(value, (int, float)) and abs(float(value) - expected) < 6e-6
 
 
-def phase_units(image: Any) -> str:
+def phase_units(image: Any, declared: Any = None) -> str:
     """Return ``rad`` when the values of a phase image lie within (-pi, pi] or [0, 2 pi) and are no integers.
 
-    Everything else (Siemens -4096 to 4094, raw 0 to 4095, GE milliradians) is ``arbitrary``; the step that makes the
+    Values beyond that are radians too where the sidecar says so and they are no integers: unwrapped phase. Everything
+    else (Siemens -4096 to 4094, raw 0 to 4095, GE milliradians) is ``arbitrary``; the step that makes the
     field scales it, and undoes GE's sign and slice alternation.
     """
     data = np.asanyarray(image.dataobj, dtype=np.float32)
@@ -72,7 +73,7 @@ def phase_units(image: Any) -> str:
         return "arbitrary"
     low, high = float(finite.min()), float(finite.max())
     within = (low >= -np.pi * 1.001 and high <= np.pi * 1.001) or (low >= 0 and high <= 2 * np.pi * 1.001)
-    return "rad" if within and bool(np.any(finite != np.round(finite))) else "arbitrary"
+    return "rad" if (within or declared == "rad") and bool(np.any(finite != np.round(finite))) else "arbitrary"
 
 
 def scale_to_radians(path: Path, vendor: str, rescale_type: str) -> bool:

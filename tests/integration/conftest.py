@@ -73,3 +73,15 @@ def real_data():
     if not (folder / "gre-small").is_dir():
         pytest.skip("the real test data is not here ($QSM_TEST_DATA or ../shared/data)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def converted(tmp_path_factory):
+    """Return the folders of DICOM, dataset and output after one conversion of the study of all vendors."""
+    from bids_app.cli import main
+    from tests.helpers.dicom_study import write_dicom_study
+
+    root = tmp_path_factory.mktemp("convert")
+    source = write_dicom_study(root / "dicom")
+    assert main([str(root / "bids"), str(root / "out"), "convert", "--dicom-dir", str(source)]) == 0
+    return source, root / "bids", root / "out"
