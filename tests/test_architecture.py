@@ -32,6 +32,8 @@ OWNERS = {
         "dataset/checks.py",
         "derivatives/files.py",
         "convert/heuristic.py",
+        "convert/loose.py",
+        "convert/nifti.py",
         "convert/sidecars.py",
         "convert/session.py",
     },
