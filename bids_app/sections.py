@@ -15,7 +15,7 @@ class FieldChoices(Params):
 
     offsets: str = param("mcpc3ds", choices=("mcpc3ds", "none"), doc="Removal of the phase at echo time zero")
     unwrap: str = param("romeo", choices=("romeo",), doc="Phase unwrapping")
-    fit: str = param("linear", choices=("linear",), doc="Fit of the field over echoes")
+    fit: str = param("linear", choices=("linear", "nonlinear"), doc="Fit of the field over echoes")
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,7 @@ def _field_methods() -> dict[str, Callable[..., Any]]:
         **qsm.UNWRAP,
         "mcpc3ds": offsets.mcpc3ds,
         "linear": fieldfit.fit_linear,
+        "nonlinear": fieldfit.fit_nonlinear,
     }
 
 

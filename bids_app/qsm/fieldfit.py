@@ -1,7 +1,8 @@
-"""Total field from the unwrapped phase of the echoes, with its standard error."""
+"""Total field from the phase of the echoes, with its standard error: a weighted line, or the complex signal."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numba import njit, prange
@@ -9,14 +10,24 @@ from numba import njit, prange
 from bids_app.qsm.geometry import BoolArray, FloatArray
 from bids_app.qsm.params import Params, param
 
+_INTERCEPT = ("auto", "free", "zero")
+_INTERCEPT_DOC = "Phase at echo time zero (auto: free from 3 echoes on)"
+
 
 @dataclass(frozen=True)
 class LinearFitParams(Params):
     """Parameters of the weighted line fit."""
 
-    intercept: str = param(
-        "auto", choices=("auto", "free", "zero"), doc="Phase at echo time zero (auto: free from 3 echoes on)"
-    )
+    intercept: str = param("auto", choices=_INTERCEPT, doc=_INTERCEPT_DOC)
+
+
+@dataclass(frozen=True)
+class NonlinearFitParams(Params):
+    """Parameters of the fit to the complex signal."""
+
+    intercept: str = param("auto", choices=_INTERCEPT, doc=_INTERCEPT_DOC)
+    iterations: int = param(30, low=1, high=1000, doc="Most Gauss-Newton iterations in a voxel")
+    tolerance: float = param(1e-4, low=0.0, high=0.1, unit="rad", doc="Change of the last echo's phase that ends them")
 
 
 @dataclass(frozen=True)
@@ -27,38 +38,71 @@ class FieldFit:
     sd_hz: FloatArray
     intercept_rad: FloatArray
     residual_rad: FloatArray
+    #: Most iterations that any voxel took; 1 for the line fit.
+    iterations: int = 1
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _fit(phase, magnitude, times, mask, free, out):  # type: ignore[no-untyped-def]
-    """Weighted line fit per voxel; ``out`` is [4, voxel]: slope (rad/s), unit variance, intercept, chi square."""
+def _fit(phase, magnitude, times, mask, free, limits, maps, used):  # type: ignore[no-untyped-def]
+    """Fit every voxel of the mask.
+
+    ``maps`` is [5, voxel]: field (Hz), standard error for unit noise (Hz), intercept, weighted rms residual (rad), chi
+    square; ``limits`` the iterations on the complex signal (0: line alone) and their tolerance; ``used`` the
+    iterations of each voxel. ``magnitude`` has one echo and one voxel where all weights are equal.
+    """
     echoes, voxels = phase.shape
+    weighted = magnitude.shape[1] == voxels
+    cycles = 1 / (2 * np.pi)
     for v in prange(voxels):
-        for q in range(4):
-            out[q, v] = 0
-        if not mask[v]:
-            continue
+        for q in range(5):
+            maps[q, v] = 0
+        used[v] = 0
         sw = swt = swtt = swp = swtp = 0.0
+        good = mask[v]
         for e in range(echoes):
-            w = float(magnitude[e, v]) ** 2
+            w = np.float64(magnitude[e, v]) ** 2 if weighted else 1.0
+            p = np.float64(phase[e, v])
+            good = good and np.isfinite(w) and np.isfinite(p)
             sw += w
             swt += w * times[e]
             swtt += w * times[e] * times[e]
-            swp += w * phase[e, v]
-            swtp += w * times[e] * phase[e, v]
-        spread = swtt - swt * swt / sw if free and sw > 0 else swtt
-        if sw <= 0 or spread <= 0:
+            swp += w * p
+            swtp += w * times[e] * p
+        if not good or sw <= 0:
             continue
-        slope = (swtp - swt * swp / sw) / spread if free else swtp / swtt
-        intercept = (swp - slope * swt) / sw if free else 0.0
+        mean = swt / sw if free else 0.0
+        spread = swtt - swt * mean
+        if spread <= 0:
+            continue
+        slope = (swtp - mean * swp) / spread
+        intercept = swp / sw - slope * mean if free else 0.0
+        count = 0
+        while count < limits[0]:
+            count += 1
+            # Gauss-Newton on the complex signal is a line fit to the sines of the residuals.
+            g0 = g1 = 0.0
+            for e in range(echoes):
+                w = np.float64(magnitude[e, v]) ** 2 if weighted else 1.0
+                s = w * np.sin(phase[e, v] - intercept - slope * times[e])
+                g0 += s
+                g1 += s * times[e]
+            step = (g1 - mean * g0) / spread
+            slope += step
+            if free:
+                intercept += g0 / sw - step * mean
+            if abs(step) * times[-1] < limits[1]:
+                break
         chi2 = 0.0
         for e in range(echoes):
+            w = np.float64(magnitude[e, v]) ** 2 if weighted else 1.0
             difference = phase[e, v] - intercept - slope * times[e]
-            chi2 += float(magnitude[e, v]) ** 2 * difference * difference
-        out[0, v] = slope
-        out[1, v] = 1 / spread
-        out[2, v] = intercept
-        out[3, v] = chi2
+            chi2 += w * (2 - 2 * np.cos(difference) if limits[0] > 0 else difference * difference)
+        maps[0, v] = slope * cycles
+        maps[1, v] = cycles / np.sqrt(spread)
+        maps[2, v] = intercept
+        maps[3, v] = np.sqrt(chi2 / sw)
+        maps[4, v] = chi2
+        used[v] = min(max(count, 1), 255)
 
 
 def fit_linear(
@@ -85,7 +129,7 @@ def fit_linear(
     echo_times : sequence of float
         Echo times in s.
     mask : bool, ``[x, y, z]``
-        Where to fit; results are 0 elsewhere.
+        Where to fit; results are 0 elsewhere and where a value is not finite.
 
     Raises
     ------
@@ -96,34 +140,59 @@ def fit_linear(
     ----------
     Robinson et al. 2017, 10.1002/nbm.3601.
     """
+    return _run(unwrapped, magnitude, echo_times, mask, params.intercept, (0.0, 0.0))
+
+
+def fit_nonlinear(
+    unwrapped: FloatArray,
+    magnitude: FloatArray | None,
+    echo_times: Sequence[float],
+    mask: BoolArray,
+    *,
+    params: NonlinearFitParams = NonlinearFitParams(),
+) -> FieldFit:
+    """Fit the complex signal, magnitude * exp(i (intercept + 2 pi field TE)), to the echoes.
+
+    Starts from the line through the unwrapped phase and refines it by Gauss-Newton steps. The signal does not know
+    of turns, so that an echo which was unwrapped wrongly does no harm as long as the start is near. Standard error,
+    arguments and errors as :func:`fit_linear`; ``iterations`` of the result is the most that a voxel took.
+
+    References
+    ----------
+    Liu et al. 2013, 10.1002/mrm.24272.
+    """
+    return _run(
+        unwrapped, magnitude, echo_times, mask, params.intercept, (float(params.iterations), params.tolerance)
+    )  # fmt: skip
+
+
+def _run(
+    unwrapped: FloatArray,
+    magnitude: FloatArray | None,
+    echo_times: Sequence[float],
+    mask: BoolArray,
+    intercept: str,
+    limits: tuple[float, float],
+) -> FieldFit:
     echoes = unwrapped.shape[0]
     if unwrapped.ndim != 4 or len(echo_times) != echoes or mask.shape != unwrapped.shape[1:]:
         raise ValueError(f"phase {unwrapped.shape}, {len(echo_times)} echo times and mask {mask.shape} do not match")
-    free = params.intercept == "free" or (params.intercept == "auto" and echoes >= 3)
+    free = intercept == "free" or (intercept == "auto" and echoes >= 3)
     if free and echoes < 2:
         raise ValueError("a free intercept needs at least two echoes")
-    weights = np.ones_like(unwrapped) if magnitude is None else magnitude
-    if weights.shape != unwrapped.shape:
-        raise ValueError(f"magnitude has shape {weights.shape}, phase {unwrapped.shape}")
-    finite = np.isfinite(unwrapped).all(axis=0) & np.isfinite(weights).all(axis=0)
-    inside = mask & finite
-    out = np.empty((4, mask.size), np.float64)
-    _fit(
-        np.ascontiguousarray(unwrapped, np.float32).reshape(echoes, -1),
-        np.ascontiguousarray(weights, np.float32).reshape(echoes, -1),
-        np.asarray(echo_times, np.float64),
-        np.ascontiguousarray(inside).reshape(-1),
-        free,
-        out,
-    )  # fmt: skip
-    freedom = echoes - (2 if free else 1)
-    fitted = inside.reshape(-1) & (out[1] > 0)
-    variance = _noise_variance(out[3][fitted], freedom)
-    power = np.square(np.where(inside, weights, 0), dtype=np.float64).sum(axis=0).reshape(-1)
-    residual = np.sqrt(np.divide(out[3], power, out=np.zeros_like(power), where=power > 0))
-    cycles = 1 / (2 * np.pi)
-    maps = (out[0] * cycles, np.sqrt(variance * out[1]) * cycles, out[2], residual)
-    return FieldFit(*(m.astype(np.float32).reshape(mask.shape) for m in maps))
+    if magnitude is not None and magnitude.shape != unwrapped.shape:
+        raise ValueError(f"magnitude has shape {magnitude.shape}, phase {unwrapped.shape}")
+    weights = np.ones((1, 0), np.float32) if magnitude is None else _flat(magnitude)
+    maps, used = np.empty((5, mask.size), np.float32), np.empty(mask.size, np.uint8)
+    inside = np.ascontiguousarray(mask).reshape(-1)
+    _fit(_flat(unwrapped), weights, np.asarray(echo_times, np.float64), inside, free, limits, maps, used)
+    maps[1] *= np.sqrt(_noise_variance(maps[4][maps[1] > 0], echoes - (2 if free else 1)))
+    field, sd, offset, residual = (m.reshape(mask.shape) for m in maps[:4])
+    return FieldFit(field, sd, offset, residual, int(used.max(initial=0)))
+
+
+def _flat(echoes: FloatArray) -> Any:
+    return np.ascontiguousarray(echoes, np.float32).reshape(echoes.shape[0], -1)
 
 
 def _noise_variance(chi2: FloatArray, freedom: int) -> float:

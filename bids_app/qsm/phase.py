@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit, prange
 
 from bids_app.qsm.geometry import FloatArray
 
@@ -40,11 +41,24 @@ class ScaledPhase:
     note: str
 
 
+@njit(cache=True, nogil=True, parallel=True)
+def _scale_and_wrap(values: Any, zero: Any, factor: Any, out: Any) -> None:
+    for v in prange(values.size):
+        phase = (values[v] - zero) * factor
+        phase -= TWO_PI * np.rint(phase / TWO_PI)
+        out[v] = phase if phase > -np.pi else phase + TWO_PI
+
+
+def _wrapped(values: npt.NDArray[Any], zero: float = 0.0, factor: float = 1.0) -> FloatArray:
+    flat = np.ascontiguousarray(values).reshape(-1)
+    out = np.empty(flat.size, np.float32)
+    _scale_and_wrap(flat, float(zero), float(factor), out)
+    return out.reshape(np.shape(values))
+
+
 def wrap(phase: npt.NDArray[Any]) -> FloatArray:
     """Wrap radians to (-pi, pi]."""
-    phase = np.asarray(phase, dtype=np.float64)
-    wrapped = np.pi - np.mod(np.pi - phase, TWO_PI)
-    return wrapped.astype(np.float32)
+    return _wrapped(phase)
 
 
 def _code_of(values: FloatArray, low: float, high: float, manufacturer: str) -> _Code | None:
@@ -79,26 +93,28 @@ def to_radians(stored: npt.NDArray[Any], *, units: str | None = None, manufactur
     ValueError
         If the phase has one constant value.
     """
-    values = np.array(stored, dtype=np.float32)
+    values = np.ascontiguousarray(stored, dtype=np.float32)
     finite = np.isfinite(values)
     lost = int(values.size - np.count_nonzero(finite))
-    values[~finite] = 0
+    if lost:
+        values = np.where(finite, values, np.float32(0))
     low, high = float(values.min()), float(values.max())
     if low == high:
         raise ValueError(f"the phase has one constant value ({low:g})")
     span = high - low
+    zero, factor = 0.0, 1.0
     if units == "rad" and span < 1.01 * TWO_PI:
-        phase, note = values, "phase is declared in radians"
+        note = "phase is declared in radians"
     elif abs(span - TWO_PI) < _TOLERANCE * TWO_PI:
-        phase, note = values, "phase is in radians by its range"
+        note = "phase is in radians by its range"
     elif units == "rad":
-        phase, note = values, f"phase is declared in radians and spans {span:.1f}: taken as unwrapped, wrapped again"
+        note = f"phase is declared in radians and spans {span:.1f}: taken as unwrapped, wrapped again"
     elif (code := _code_of(values, low, high, manufacturer)) is not None:
-        phase = (values - np.float32(code.zero)) * np.float32(TWO_PI / code.circle)
+        zero, factor = code.zero, TWO_PI / code.circle
         note = f"phase is scaled from the codes {code.low}..{code.high} to radians"
     else:
-        phase = (values - np.float32(low)) * np.float32(TWO_PI / span) - np.float32(np.pi)
+        zero, factor = (low + high) / 2, TWO_PI / span
         note = f"phase is scaled from the range {low:g}..{high:g} to radians"
     if lost:
         note += f"; {lost} voxels that were not finite are set to 0"
-    return ScaledPhase(wrap(phase), note)
+    return ScaledPhase(_wrapped(values, zero, factor), note)

@@ -9,7 +9,7 @@ from bids_app.steps.step import Output, Step, StepInput, StepResult
 def total_field(step: StepInput) -> StepResult:
     """Phase of all echoes to the total field, its standard error and the phase's quality."""
     from bids_app import qsm
-    from bids_app.qsm.fieldfit import fit_linear
+    from bids_app.qsm.fieldfit import fit_linear, fit_nonlinear
     from bids_app.qsm.offsets import mcpc3ds
     from bids_app.qsm.unwrap_romeo import romeo_quality
 
@@ -25,7 +25,8 @@ def total_field(step: StepInput) -> StepResult:
         phase, None, grid, magnitude=magnitude, echo_times=times, params=section.of(section.choice.unwrap)
     )
     quality = romeo_quality(phase, None, grid, magnitude=magnitude, echo_times=times, params=romeo_params)
-    fit = fit_linear(unwrapped, magnitude, times, np.ones(grid.shape, bool), params=section.of("linear"))
+    fit_field = {"linear": fit_linear, "nonlinear": fit_nonlinear}[section.choice.fit]
+    fit = fit_field(unwrapped, magnitude, times, np.ones(grid.shape, bool), params=section.of(section.choice.fit))
     like = like_of(run)
     combined = np.sqrt(np.square(magnitude).sum(axis=0))
     facts = {"EchoTimes": list(times), "MagneticFieldStrength": run.field_strength, "PhaseScaling": notes}
@@ -37,7 +38,11 @@ def total_field(step: StepInput) -> StepResult:
         "field_sd": Output(fit.sd_hz, like),
         "residual": Output(fit.residual_rad, like),
     }
-    metrics = {"median_residual_rad": float(np.median(fit.residual_rad)), "phase": notes}
+    metrics = {
+        "median_residual_rad": float(np.median(fit.residual_rad)),
+        "phase": notes,
+        "fit_iterations": fit.iterations,
+    }
     return StepResult(outputs, metrics, (), tuple(methods))
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bids_app.qsm.fieldfit import LinearFitParams, fit_linear
+from bids_app.qsm.fieldfit import LinearFitParams, NonlinearFitParams, fit_linear, fit_nonlinear
 from bids_app.qsm.geometry import Grid
 from bids_app.qsm.offsets import mcpc3ds
 from bids_app.qsm.phase import to_radians, wrap
@@ -95,26 +95,58 @@ def test_quality_is_low_in_noise():
     assert quality[14:-2, 2:-2, 2:-2].mean() > 2 * quality[:8, 2:-2, 2:-2].mean()
 
 
-def fitted(noise, seed, times=slice(None)):
+FITS = [fit_linear, fit_nonlinear]
+
+
+def fitted(noise, seed, fit=fit_linear):
     magnitude, phase, field, _ = signal(noise, seed)
-    magnitude, phase, echo_times = magnitude[times], phase[times], TIMES[times]
-    corrected = mcpc3ds(phase, magnitude, echo_times, None, Grid(SHAPE)).phase
-    unwrapped = romeo(corrected, magnitude=magnitude, echo_times=echo_times)
-    return fit_linear(unwrapped, magnitude, echo_times, np.ones(SHAPE, bool)), field
+    corrected = mcpc3ds(phase, magnitude, TIMES, None, Grid(SHAPE)).phase
+    unwrapped = romeo(corrected, magnitude=magnitude, echo_times=TIMES)
+    return fit(unwrapped, magnitude, TIMES, np.ones(SHAPE, bool)), field
 
 
-def test_field_is_right_without_noise():
-    fit, field = fitted(0.0, 0)
-    assert np.abs(fit.field_hz - field).max() < 0.02
-    assert fit.residual_rad.max() < 1e-3
+@pytest.mark.parametrize("fit", FITS)
+def test_field_is_right_without_noise(fit):
+    result, field = fitted(0.0, 0, fit)
+    assert np.abs(result.field_hz - field).max() < 0.02
+    assert result.residual_rad.max() < 2e-3
 
 
-def test_standard_error_agrees_with_the_spread_over_noise_draws():
-    fits = [fitted(3.0, seed)[0] for seed in range(16)]
-    spread = np.stack([fit.field_hz for fit in fits]).std(axis=0, ddof=1)
+@pytest.mark.parametrize("fit", FITS)
+def test_standard_error_agrees_with_the_spread_over_noise_draws(fit):
+    fits = [fitted(3.0, seed, fit)[0] for seed in range(16)]
+    spread = np.stack([result.field_hz for result in fits]).std(axis=0, ddof=1)
     for region in (slice(0, 12), slice(12, 20), slice(20, None)):  # R2* and with it the noise differ along x
         ratio = np.sqrt(np.mean(fits[0].sd_hz[region] ** 2) / np.mean(spread[region] ** 2))
         assert 0.85 < ratio < 1.15
+
+
+def test_the_complex_fit_forgives_an_echo_with_a_wrong_turn_and_says_its_iterations():
+    magnitude, _, field, _ = signal()
+    magnitude[3] *= 0.5
+    unwrapped = np.stack([2 * np.pi * field * np.float32(t) for t in TIMES])
+    unwrapped[3, :15] += 2 * np.pi
+    line = fit_linear(unwrapped, magnitude, TIMES, np.ones(SHAPE, bool))
+    fit = fit_nonlinear(unwrapped, magnitude, TIMES, np.ones(SHAPE, bool))
+    assert np.abs(line.field_hz - field)[:15].min() > 5
+    assert np.abs(fit.field_hz - field).max() < 0.01
+    assert 2 <= fit.iterations <= NonlinearFitParams().iterations
+    few = fit_nonlinear(unwrapped, magnitude, TIMES, np.ones(SHAPE, bool), params=NonlinearFitParams(iterations=2))
+    assert few.iterations == 2
+
+
+@pytest.mark.parametrize("fit", FITS)
+def test_without_magnitude_all_echoes_weigh_the_same_and_what_is_not_finite_is_left_out(fit):
+    _, _, field, _ = signal()
+    unwrapped = np.stack([2 * np.pi * field * np.float32(t) for t in TIMES])
+    unwrapped[2, 5, 5, 5] = np.nan
+    mask = np.ones(SHAPE, bool)
+    mask[:3] = False
+    result = fit(unwrapped, None, TIMES, mask)
+    equal = fit(unwrapped, np.ones_like(unwrapped), TIMES, mask)
+    np.testing.assert_array_equal(result.field_hz, equal.field_hz)
+    assert result.field_hz[5, 5, 5] == 0
+    assert not result.sd_hz[:3].any()
 
 
 def test_free_intercept_needs_two_echoes():
