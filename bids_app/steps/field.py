@@ -1,5 +1,7 @@
 """Phase of the echoes to the total field."""
 
+from typing import Any
+
 import numpy as np
 
 from bids_app.steps.common import echo_files, grid_of, like_of, load_echoes
@@ -25,7 +27,8 @@ def total_field(step: StepInput) -> StepResult:
         phase, None, grid, magnitude=magnitude, echo_times=times, params=section.of(section.choice.unwrap)
     )
     quality = romeo_quality(phase, None, grid, magnitude=magnitude, echo_times=times, params=romeo_params)
-    fit_field = {"linear": fit_linear, "nonlinear": fit_nonlinear}[section.choice.fit]
+    fits: dict[str, Any] = {"linear": fit_linear, "nonlinear": fit_nonlinear}
+    fit_field = fits[section.choice.fit]
     fit = fit_field(unwrapped, magnitude, times, np.ones(grid.shape, bool), params=section.of(section.choice.fit))
     like = like_of(run)
     combined = np.sqrt(np.square(magnitude).sum(axis=0))
