@@ -1,0 +1,137 @@
+"""How the scanner sees the head: slab, echoes, receive phase, readout, noise."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import scipy.fft
+
+from bids_app.phantom.forward import MARGIN_MM, far_factors
+from bids_app.phantom.shapes import rotation_matrix
+from bids_app.qsm.fft import ComplexArray
+from bids_app.qsm.geometry import FloatArray, Grid
+
+#: Slabs by name, as the directions that the voxel axes point to.
+ORIENTATIONS = {"axial": "LAS", "sagittal": "PSR", "coronal": "LSP"}
+_DIRECTIONS = {"R": (0, 1), "L": (0, -1), "A": (1, 1), "P": (1, -1), "S": (2, 1), "I": (2, -1)}
+#: Half axes (mm) and centre of the ellipsoid that a slab must hold, in head mm.
+_HEAD_HALF, _HEAD_CENTRE = np.array([94.0, 118.0, 93.0]), np.array([0.0, -12.0, 9.0])
+
+
+@dataclass(frozen=True)
+class Acquisition:
+    """Parameters of the gradient-echo scan (times in s, lengths in mm, angles in degrees, field in T)."""
+
+    voxel_size: tuple[float, float, float] = (2.0, 2.0, 2.0)
+    matrix: tuple[int, int, int] | None = None
+    orientation: str = "axial"
+    oblique: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    echo_times: tuple[float, ...] = (0.004, 0.012, 0.020, 0.028)
+    field_strength: float = 3.0
+    snr: float = 60.0
+    phase_offset: float = 4.0
+    bipolar: bool = False
+    oversampling: int = 2
+
+
+def axis_codes(orientation: str) -> str:
+    """Return three letters such as LAS for a named slab or for the letters themselves.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown, or the letters do not name three different axes.
+    """
+    codes = ORIENTATIONS.get(orientation.lower(), orientation.upper())
+    if len(codes) != 3 or {_DIRECTIONS.get(c, (9, 0))[0] for c in codes} != {0, 1, 2}:
+        raise ValueError(
+            f"orientation {orientation!r} is none of {', '.join(ORIENTATIONS)} and no three letters like RAS"
+        )
+    return codes
+
+
+def slab(
+    orientation: str,
+    oblique: Sequence[float],
+    voxel_size: Sequence[float],
+    pose: npt.NDArray[np.float64],
+    matrix: Sequence[int] | None = None,
+) -> tuple[tuple[int, int, int], npt.NDArray[np.float64]]:
+    """Return shape and affine (voxel to scanner mm) of a slab that holds the head as it lies (``pose``)."""
+    axes = np.zeros((3, 3))
+    for column, code in enumerate(axis_codes(orientation)):
+        axis, sign = _DIRECTIONS[code]
+        axes[axis, column] = sign
+    axes = rotation_matrix(oblique) @ axes
+    in_head = pose[:3, :3].T @ axes
+    half = np.sqrt(np.sum((in_head * _HEAD_HALF[:, None]) ** 2, axis=0))
+    size = np.asarray(voxel_size, float)
+    shape = np.asarray(matrix) if matrix is not None else np.ceil(2 * half / size).astype(int)
+    affine = np.eye(4)
+    affine[:3, :3] = axes * size
+    centre = pose[:3, :3] @ _HEAD_CENTRE + pose[:3, 3]
+    affine[:3, 3] = centre - affine[:3, :3] @ ((shape - 1) / 2)
+    return (int(shape[0]), int(shape[1]), int(shape[2])), affine
+
+
+def fine_grid(
+    shape: Sequence[int], affine: npt.NDArray[np.float64], factor: int
+) -> tuple[Grid, npt.NDArray[np.float64], tuple[int, int, int]]:
+    """Return the fine grid around the data, its affine, and how many data voxels lie before the data on each axis."""
+    voxel = np.linalg.norm(affine[:3, :3], axis=0)
+    fine_mm = voxel / factor
+    far = far_factors(fine_mm)
+    before = np.ceil(MARGIN_MM / voxel).astype(int)
+    full = []
+    for n, m, f in zip(shape, before, far, strict=True):
+        size = int(n + 2 * m) * factor
+        while size % factor or size % f or scipy.fft.next_fast_len(size, real=True) != size:
+            size += 1
+        full.append(size)
+    fine_affine = affine.copy()
+    fine_affine[:3, :3] /= factor
+    first = -before - 0.5 + 0.5 / factor
+    fine_affine[:3, 3] = affine[:3, :3] @ first + affine[:3, 3]
+    grid = Grid.from_affine(tuple(full), fine_affine)
+    return grid, fine_affine, (int(before[0]), int(before[1]), int(before[2]))
+
+
+def receive(signal: ComplexArray, scan: Acquisition, random: np.random.Generator, level: float) -> ComplexArray:
+    """Return the signal, (echoes, nx, ny, nz), with receive sensitivity, phase offset, readout phase and noise.
+
+    ``level`` is the mean signal of the brain at the first echo, which ``scan.snr`` refers to: the standard deviation
+    of the noise is ``level / snr`` in the real and in the imaginary part.
+    """
+    x, y, z = np.meshgrid(*[np.linspace(-1, 1, n, dtype=np.float32) for n in signal.shape[1:]], indexing="ij",
+                          sparse=True)  # fmt: skip
+    sensitivity, offset = receive_field((x, y, z), scan.phase_offset, random)
+    coil = sensitivity * np.exp(1j * offset)
+    slope, constant = random.uniform(1.0, 2.0) * random.choice([-1, 1]), random.uniform(-1, 1)
+    out = np.empty_like(signal)
+    sigma = np.float32(level / scan.snr)
+    for e in range(len(signal)):
+        out[e] = signal[e] * coil
+        if scan.bipolar and e % 2:
+            # Odd and even readouts run in opposite directions along the second axis.
+            out[e] *= np.exp(1j * (slope * y + constant)).astype(np.complex64)
+        for part in (out[e].real, out[e].imag):
+            part += sigma * random.standard_normal(part.shape, np.float32)
+    return out
+
+
+def receive_field(
+    coordinates: Sequence[FloatArray], amplitude: float, random: np.random.Generator
+) -> tuple[FloatArray, FloatArray]:
+    """Return sensitivity (around 1) and phase offset (rad): polynomials of third order, the phase beyond 2 pi."""
+    x, y, z = coordinates
+    terms = (x, y, z, x * y, y * z, x * z, x * x, y * y, z * z, x**3, y**3, z**3)
+    powers = np.array([1, 1, 1, 2, 2, 2, 2, 2, 2, 3, 3, 3])
+    weights = random.normal(0, 1, (2, len(terms))) / powers
+    sensitivity = 1 + 0.12 * sum(np.float32(w) * t for w, t in zip(weights[0], terms, strict=True))
+    phase = sum(np.float32(w) * t for w, t in zip(weights[1], terms, strict=True))
+    constant = random.uniform(-np.pi, np.pi)
+    return (
+        np.asarray(np.clip(sensitivity, 0.4, 2.0), np.float32),
+        np.asarray(np.float32(amplitude * 0.5) * phase + np.float32(constant * bool(amplitude)), np.float32),
+    )

@@ -1,0 +1,157 @@
+"""The options of ``python -m bids_app.phantom``; imports nothing heavy."""
+
+import argparse
+import math
+from pathlib import Path
+from typing import Any, NoReturn
+
+from bids_app.errors import UsageError
+
+_EPILOG = """\
+examples:
+  python -m bids_app.phantom study --subjects 4 --voxel-size 2
+  python -m bids_app.phantom study --voxel-size 0.8 0.8 1.6 --orientation sagittal --oblique 15 0 5
+  python -m bids_app.phantom study --echo-times 0.005 --field-strength 7 --real-imag
+
+The truth is in OUT/derivatives/phantom; python -m bids_app.phantom.score compares maps with it.
+The same command again computes nothing. Exit codes: 0 done, 1 failed, 2 usage, 4 the template is not installed.
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose mistakes come back as UsageError."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what argparse would print."""
+        raise UsageError(f"{message}\nsee {self.prog} --help")
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be 1 or more, got {text}")
+    return value
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not (math.isfinite(value) and value > 0):
+        raise argparse.ArgumentTypeError(f"must be a positive number, got {text}")
+    return value
+
+
+def build_parser() -> Parser:
+    """Return the parser."""
+    parser = Parser(
+        prog="python -m bids_app.phantom",
+        description="Simulate a BIDS study of heads with known susceptibility, offline.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder of the dataset: new, or made by this command")
+    _study(parser.add_argument_group("study"))
+    _scan(parser.add_argument_group("gradient-echo scan"))
+    _structural(parser.add_argument_group("T1-weighted image"))
+    parser.add_argument("--omp-nthreads", type=_count, metavar="N", help="threads (default: processors)")
+    return parser
+
+
+def _study(group: "argparse._ArgumentGroup") -> None:
+    add = group.add_argument
+    add("--subjects", type=_count, default=2, metavar="N", help="participants (default: 2)")
+    add("--sessions", type=_count, default=1, metavar="N", help="sessions of each, a year apart (default: 1)")
+    add("--seed", type=int, default=1, metavar="N", help="another number, other persons and noise (default: 1)")
+    add("--age-effect", type=float, default=1.0, metavar="F",
+        help="iron's change with age: 1 as measured by Hallgren and Sourander (default), 0 none")  # fmt: skip
+    add("--group-effect", type=float, default=0.02, metavar="PPM",
+        help="added to putamen, red nucleus and substantia nigra of patients (default: 0.02)")  # fmt: skip
+    add("--null", action="store_true", help="neither age nor group has an effect")
+
+
+def _scan(group: "argparse._ArgumentGroup") -> None:
+    add = group.add_argument
+    add("--voxel-size", type=_positive, nargs="+", default=[2.0], metavar="MM",
+        help="one edge length, or three (default: 2)")  # fmt: skip
+    add("--matrix", type=_count, nargs=3, metavar="N", help="voxels per axis (default: what holds the head)")
+    add("--orientation", default="axial", metavar="NAME",
+        help="axial (default), sagittal, coronal, or three letters such as RAS")  # fmt: skip
+    add("--oblique", type=float, nargs="+", default=[0.0], metavar="DEG",
+        help="turn the slab about the scanner's x, or x y z axes (degrees)")  # fmt: skip
+    add("--tilt", type=float, nargs="+", default=[0.0], metavar="DEG",
+        help="turn the head in the scanner about x, or x y z (degrees)")  # fmt: skip
+    add("--echo-times", type=_positive, nargs="+", default=[0.004, 0.012, 0.020, 0.028], metavar="S",
+        help="seconds; a single one makes a T2starw (default: 0.004 0.012 0.020 0.028)")  # fmt: skip
+    add("--field-strength", type=_positive, default=3.0, metavar="T", help="tesla (default: 3)")
+    add("--snr", type=_positive, default=60.0, metavar="F",
+        help="brain signal at the first echo over the noise of each channel (default: 60)")  # fmt: skip
+    add("--phase-offset", type=float, default=4.0, metavar="RAD",
+        help="size of the coil's smooth phase at echo time zero (default: 4; 0 none)")  # fmt: skip
+    add("--bipolar", action="store_true", help="alternating readout: every other echo has an extra linear phase")
+    add("--real-imag", action="store_true", help="store real and imaginary parts instead of magnitude and phase")
+    add("--oversampling", type=_count, default=2, metavar="N",
+        help="fine voxels per voxel along each axis in the simulation (default: 2)")  # fmt: skip
+
+
+def _structural(group: "argparse._ArgumentGroup") -> None:
+    group.add_argument("--t1w-voxel-size", type=_positive, default=1.0, metavar="MM", help="edge length (default: 1)")
+    group.add_argument("--t1w-orientation", default="RAS", metavar="NAME", help="as --orientation (default: RAS)")
+
+
+def study_from(args: argparse.Namespace) -> Any:
+    """Return the :class:`bids_app.phantom.study.Study` of the options.
+
+    Raises
+    ------
+    UsageError
+        If a value makes no sense.
+    """
+    from bids_app.phantom.acquisition import Acquisition, axis_codes
+    from bids_app.phantom.study import Study
+
+    try:
+        for orientation in (args.orientation, args.t1w_orientation):
+            axis_codes(orientation)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    times = tuple(args.echo_times)
+    if list(times) != sorted(set(times)):
+        raise UsageError(f"--echo-times must rise, got {' '.join(f'{t:g}' for t in times)}")
+    if max(times) > 0.5:
+        raise UsageError(f"--echo-times are in seconds; {max(times):g} s looks like milliseconds")
+    voxel_size = _three("--voxel-size", args.voxel_size, args.voxel_size * 3)
+    if not all(0.2 <= v <= 10 for v in (*voxel_size, args.t1w_voxel_size)):
+        raise UsageError("voxel sizes must lie between 0.2 and 10 mm")
+    if args.oversampling > 6:
+        raise UsageError(f"--oversampling must be 6 or less, got {args.oversampling}")
+    scan = Acquisition(
+        voxel_size=voxel_size,
+        matrix=tuple(args.matrix) if args.matrix else None,
+        orientation=args.orientation,
+        oblique=_three("--oblique", args.oblique, [*args.oblique, 0, 0]),
+        echo_times=times,
+        field_strength=args.field_strength,
+        snr=args.snr,
+        phase_offset=args.phase_offset,
+        bipolar=args.bipolar,
+        oversampling=args.oversampling,
+    )
+    return Study(
+        subjects=args.subjects,
+        sessions=args.sessions,
+        seed=args.seed,
+        scan=scan,
+        tilt=_three("--tilt", args.tilt, [*args.tilt, 0, 0]),
+        real_imag=args.real_imag,
+        t1w_voxel_size=args.t1w_voxel_size,
+        t1w_orientation=args.t1w_orientation,
+        age_effect=0.0 if args.null else args.age_effect,
+        group_effect=0.0 if args.null else args.group_effect,
+    )
+
+
+def _three(option: str, given: list[float], alone: list[float]) -> tuple[float, float, float]:
+    values = alone if len(given) == 1 else given
+    if len(values) != 3 or not all(math.isfinite(v) for v in values):
+        raise UsageError(f"{option} takes one number or three, got {len(given)}")
+    return values[0], values[1], values[2]

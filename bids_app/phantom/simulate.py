@@ -1,0 +1,185 @@
+"""One session of one person: the truth and the complex signal."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from bids_app.phantom import forward, sampling, subjects
+from bids_app.phantom.acquisition import Acquisition, axis_codes, fine_grid, receive, slab
+from bids_app.phantom.template import Head
+from bids_app.qsm.fft import ComplexArray
+from bids_app.qsm.geometry import BoolArray, FloatArray, Grid
+
+#: chi of air relative to water, ppm.
+AIR_PPM = 9.4
+#: Fine voxels that are sampled at once (28 bytes each).
+_SLAB_VOXELS = 4_000_000
+
+
+@dataclass(frozen=True)
+class Body:
+    """A person as he or she lies in the scanner."""
+
+    head: Head
+    tissue: FloatArray
+    to_template: npt.NDArray[np.float64]
+    displacement: subjects.template.Stack
+    pose: npt.NDArray[np.float64]
+
+    def sample(self, affine: npt.NDArray[np.float64], shape: tuple[int, int, int], width: float) -> FloatArray:
+        """Return the properties (nx, ny, nz, 7) on a grid with this affine (voxel to scanner mm)."""
+        to_head = (np.linalg.inv(self.pose) @ affine)[:3]
+        warp = sampling.Warp(np.ascontiguousarray(to_head), self.to_template, self.displacement)
+        return sampling.sample(self.head, self.tissue, warp, shape, width)
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What the scan should find, on the data's grid."""
+
+    chi: FloatArray  # ppm, water is 0, zero outside the brain
+    total_field: FloatArray  # ppm, whole head and air, after the shim
+    local_field: FloatArray  # ppm, of the brain alone
+    r2star: FloatArray  # 1/s
+    density: FloatArray
+    mask: BoolArray
+    nuclei: npt.NDArray[np.uint8]
+    tissue: npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Scan:
+    """Signal (echoes, nx, ny, nz), its affine and the truth."""
+
+    signal: ComplexArray
+    affine: npt.NDArray[np.float64]
+    truth: Truth
+
+
+def make_body(
+    person: subjects.Person, head: Head, tissue: FloatArray, *, age: float, session: int, tilt: tuple[float, ...]
+) -> Body:
+    """Return a person whose head is shaped already (:func:`subjects.shape_head`) in a session."""
+    return Body(head, tissue, *subjects.head_to_template(person, age), subjects.pose(person, session, tilt))
+
+
+def simulate(body: Body, scan: Acquisition, random: np.random.Generator) -> Scan:
+    """Return the scan of a body; the same generator state gives the same bytes."""
+    shape, affine = slab(scan.orientation, scan.oblique, scan.voxel_size, body.pose, scan.matrix)
+    fine, fine_affine, before = fine_grid(shape, affine, scan.oversampling)
+    labels = body.sample(affine, shape, _width(scan.voxel_size))
+    mask = labels[..., sampling.BRAIN] >= 0.5
+    factor = scan.oversampling
+    box = tuple(slice(b * factor, (b + n) * factor) for b, n in zip(before, shape, strict=True))
+
+    chi = np.empty(fine.shape, np.float32)
+    for rows, properties in _slabs(body, fine, fine_affine, 0, fine.shape[0]):
+        chi[rows] = properties[..., sampling.CHI] - np.float32(AIR_PPM)
+    far, far_chi = _far_chi(body, fine, fine_affine)
+    field = forward.free_field(chi, fine, far, far_chi)
+    field = np.ascontiguousarray(field[box])
+    _take_shim(field, factor, mask, affine)
+
+    signal = np.empty((len(scan.echo_times), *shape), np.complex64)
+    r2star, density = (np.empty(shape, np.float32) for _ in range(2))
+    true_chi = forward.block_mean(chi[box], (factor,) * 3) + np.float32(AIR_PPM)
+    chi[:] = 0
+    for rows, properties in _slabs(body, fine, fine_affine, box[0].start, box[0].stop):
+        first = (rows.start - box[0].start) // factor
+        here = slice(first, first + (rows.stop - rows.start) // factor)
+        chi[rows] = properties[..., sampling.CHI] * (properties[..., sampling.BRAIN] >= 0.5)
+        part = properties[:, box[1], box[2]]
+        local = field[rows.start - box[0].start : rows.stop - box[0].start]
+        m0, rate = (np.ascontiguousarray(part[..., column]) for column in (sampling.M0, sampling.R2STAR))
+        signal[:, here] = forward.gradient_echo(m0, rate, local, scan.echo_times, scan.field_strength, factor)
+        density[here], r2star[here] = (forward.block_mean(m, (factor,) * 3) for m in (m0, rate))
+
+    total = forward.block_mean(field, (factor,) * 3)
+    del field
+    local_field = forward.free_field(chi, fine, far, np.zeros(far.grid.shape, np.float32))
+    truth = Truth(
+        chi=true_chi * mask,
+        total_field=total,
+        local_field=forward.block_mean(local_field[box], (factor,) * 3),
+        r2star=r2star * mask,
+        density=density,
+        mask=mask,
+        nuclei=labels[..., sampling.NUCLEUS].astype(np.uint8),
+        tissue=labels[..., sampling.TISSUE].astype(np.uint8),
+    )
+    level = float(np.abs(signal[0])[mask].mean())
+    return Scan(receive(signal, scan, random, level), affine, truth)
+
+
+def _width(voxel_size: tuple[float, ...] | npt.NDArray[np.float64]) -> float:
+    """Width of a border on a grid: the edge of a cube of the voxel's volume."""
+    return float(np.prod(voxel_size) ** (1 / 3))
+
+
+def _slabs(
+    body: Body, fine: Grid, affine: npt.NDArray[np.float64], first: int, last: int
+) -> Iterator[tuple[slice, FloatArray]]:
+    """Give the properties of the fine grid, some planes at a time (a whole number of data voxels)."""
+    step = max(1, _SLAB_VOXELS // (fine.shape[1] * fine.shape[2] * 12)) * 12
+    for start in range(first, last, step):
+        rows = slice(start, min(start + step, last))
+        moved = affine.copy()
+        moved[:3, 3] += affine[:3, 0] * start
+        yield rows, body.sample(moved, (rows.stop - start, *fine.shape[1:]), _width(fine.voxel_size))
+
+
+def _far_chi(body: Body, fine: Grid, affine: npt.NDArray[np.float64]) -> tuple[forward.FarGrid, FloatArray]:
+    """Return a coarse grid that holds head and neck, and their susceptibility (air is 0)."""
+    low, high = np.array([-108.0, -140.0, -185.0]), np.array([108.0, 125.0, 110.0])
+    corners = np.array([[(low, high)[(c >> a) & 1][a] for a in range(3)] + [1.0] for c in range(8)])
+    voxels = (np.linalg.inv(affine) @ body.pose @ corners.T)[:3]
+    sizes = np.asarray(fine.voxel_size)
+    reach = [(-voxels[a].min() * sizes[a], (voxels[a].max() - fine.shape[a]) * sizes[a]) for a in range(3)]
+    far = forward.FarGrid.around(fine, reach)
+    factors = np.asarray(far.factors)
+    coarse = affine.copy()
+    coarse[:3, :3] = affine[:3, :3] * factors
+    coarse[:3, 3] = affine[:3, :3] @ ((factors - 1) / 2 - np.asarray(far.before) * factors) + affine[:3, 3]
+    chi = body.sample(coarse, far.grid.shape, _width(far.grid.voxel_size))[..., sampling.CHI]
+    return far, chi - np.float32(AIR_PPM)
+
+
+def _take_shim(field: FloatArray, factor: int, mask: BoolArray, affine: npt.NDArray[np.float64]) -> None:
+    """Take the harmonics up to second order, fitted over the brain, away from a fine field, in place."""
+    scale = 0.01  # decimetres keep the fit well conditioned
+    index = np.stack(np.meshgrid(*[np.arange(n) for n in mask.shape], indexing="ij"), axis=-1)
+    positions = (index @ affine[:3, :3].T + affine[:3, 3]) * scale
+    found = forward.shim(forward.block_mean(field, (factor,) * 3), mask, positions.astype(np.float32))
+    # The harmonics are quadratic in the fine index too: get that polynomial from 27 points, then go plane by plane.
+    corner = np.array([[i, j, k] for i in range(3) for j in range(3) for k in range(3)], float)
+    at = (corner * 10 + 0.5) / factor - 0.5
+    values = forward.harmonics((at @ affine[:3, :3].T + affine[:3, 3]) * scale) @ found
+    i, j, k = (corner * 10).T
+    one = np.ones_like(i)
+    terms = np.stack([one, i, j, k, i * i, j * j, k * k, i * j, j * k, k * i], axis=1)
+    c = np.linalg.lstsq(terms, values, rcond=None)[0]
+    y, z = np.arange(field.shape[1], dtype=float)[:, None], np.arange(field.shape[2], dtype=float)
+    fixed = c[2] * y + c[3] * z + c[5] * y * y + c[6] * z * z + c[8] * y * z
+    for x in range(field.shape[0]):
+        field[x] -= (fixed + (c[0] + c[1] * x + c[4] * x * x) + c[7] * x * y + c[9] * x * z).astype(np.float32)
+
+
+def structural(
+    body: Body, orientation: str, voxel_size: float, random: np.random.Generator
+) -> tuple[FloatArray, npt.NDArray[np.float64]]:
+    """Return a T1-weighted image (0 to about 260, with bias field and noise) and its affine."""
+    axis_codes(orientation)
+    shape, affine = slab(orientation, (0, 0, 0), (voxel_size,) * 3, body.pose)
+    affine[:3, 3] += random.normal(0, 1.0, 3)
+    grid = Grid.from_affine(shape, affine)
+    image = np.empty(shape, np.float32)
+    for rows, properties in _slabs(body, grid, affine, 0, shape[0]):
+        image[rows] = properties[..., sampling.T1W]
+    axes = [np.linspace(-1, 1, n, dtype=np.float32) for n in shape]
+    x, y, z = np.meshgrid(*axes, indexing="ij", sparse=True)
+    weights = random.normal(0, 0.08, 5).astype(np.float32)
+    image *= 1 + weights[0] * x + weights[1] * y + weights[2] * z + weights[3] * x * y + weights[4] * z * z
+    real = image + 4 * random.standard_normal(shape, np.float32)
+    return np.hypot(real, 4 * random.standard_normal(shape, np.float32)), affine

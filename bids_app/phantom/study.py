@@ -1,0 +1,267 @@
+"""A whole simulated study as a BIDS dataset, with its truth in ``derivatives/phantom``."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bids_app import __version__
+from bids_app.derivatives.names import PRODUCTS, product_path, spell
+from bids_app.phantom import sampling, subjects
+from bids_app.phantom.acquisition import Acquisition
+from bids_app.phantom.folder import TRUTH, Folder
+from bids_app.phantom.shapes import NUCLEI
+from bids_app.phantom.simulate import Body, Scan, make_body, simulate, structural
+from bids_app.phantom.template import Head, load_head
+from bids_app.qsm.geometry import ppm_to_hz
+
+BIDS_VERSION = "1.10.0"
+ATLAS = TRUTH / "tpl-phantom" / "anat"
+_ATLAS_GRID = "1 mm grid of the MNI152 template of nilearn"
+#: Signal 1 in stored magnitude units.
+_MAGNITUDE_SCALE = 2500
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is simulated."""
+
+    subjects: int = 2
+    sessions: int = 1
+    seed: int = 1
+    scan: Acquisition = field(default_factory=Acquisition)
+    tilt: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    real_imag: bool = False
+    t1w_voxel_size: float = 1.0
+    t1w_orientation: str = "RAS"
+    age_effect: float = 1.0
+    group_effect: float = 0.02
+
+    @property
+    def suffix(self) -> str:
+        """Multi-echo or single-echo suffix."""
+        return "MEGRE" if len(self.scan.echo_times) > 1 else "T2starw"
+
+
+def write_study(study: Study, root: Path, tell: Callable[[str], None] = print) -> int:
+    """Write the dataset; return how many participants were computed (those that are there already are kept)."""
+    folder = Folder(root)
+    folder.open()
+    persons = subjects.people(study.subjects, study.seed)
+    code = _code_fingerprint()
+    units = {"dataset", "template", *(f"sub-{p.label}" for p in persons)}
+    computed = 0
+    whole = _fingerprint(study, code)
+    if not folder.is_done("dataset", whole):
+        folder.make("dataset", whole, lambda f: _write_top(f, study, persons))
+    folder.forget_others(units)
+    if not folder.is_done("template", code):
+        folder.make("template", code, lambda f: _write_template(f, load_head()))
+    for person in persons:
+        unit = f"sub-{person.label}"
+        # The number of subjects changes nothing for each of them.
+        own = _fingerprint({**asdict(study), "subjects": person.label}, code)
+        if folder.is_done(unit, own):
+            tell(f"{unit}: there already")
+            continue
+        folder.make(unit, own, lambda f, p=person: _write_person(f, study, p))  # type: ignore[misc]
+        tell(f"{unit}: written ({person.sex}, {person.age:g} years, {person.group})")
+        computed += 1
+    return computed
+
+
+def _fingerprint(study: Study | dict[str, Any], code: str) -> str:
+    content = study if isinstance(study, dict) else asdict(study)
+    return hashlib.sha256((json.dumps(content, sort_keys=True) + code).encode()).hexdigest()
+
+
+def _code_fingerprint() -> str:
+    """Hash of the simulation's own source: a changed phantom is made again."""
+    digest = hashlib.sha256(__version__.encode())
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        if path.stem not in {"score", "metrics", "__main__"}:
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+_README = """\
+Simulated head with known susceptibility
+
+Every image here is computed: gradient-echo magnitude and phase (or real and imaginary part) and a T1-weighted image of
+persons that do not exist, made from the MNI152 template with analytic deep grey nuclei, veins, skull, sinuses and air.
+What the images should give (susceptibility, R2*, fields, labels) is in derivatives/phantom.
+"""
+
+_TRUTH_README = """\
+Truth of the simulated study
+
+Chimap is in ppm relative to water and zero outside the brain; R2starmap in 1/s; desc-total_fieldmap and
+desc-local_fieldmap in Hz (the local field is that of the brain alone; the total field is after the scanner's shim).
+seg-nuclei_dseg and seg-tissue_dseg are labels, each with its table. tpl-phantom is the head before it was deformed:
+a small atlas (T1w, labels, table).
+"""
+
+
+def _write_top(folder: Folder, study: Study, persons: tuple[subjects.Person, ...]) -> None:
+    folder.json(
+        "dataset_description.json",
+        {
+            "Name": "Simulated head with known susceptibility",
+            "BIDSVersion": BIDS_VERSION,
+            "DatasetType": "raw",
+            "License": "CC0",
+            "Authors": ["The QSM BIDS App developers"],
+            "GeneratedBy": [{"Name": "QSM BIDS App phantom", "Version": __version__}],
+        },
+    )
+    folder.text("README", _README)
+    lines = ["participant_id\tage\tsex\tgroup"]
+    lines += [f"sub-{p.label}\t{p.age:g}\t{p.sex}\t{p.group}" for p in persons]
+    folder.text("participants.tsv", "\n".join(lines) + "\n")
+    folder.json(
+        "participants.json",
+        {
+            "age": {"Description": "Age at the first session", "Units": "year"},
+            "sex": {"Description": "Sex", "Levels": {"F": "female", "M": "male"}},
+            "group": {"Description": "Group", "Levels": {"control": "control", "patient": "planted iron effect"}},
+        },
+    )
+    times = study.scan.echo_times
+    common: dict[str, Any] = {
+        "MagneticFieldStrength": study.scan.field_strength,
+        "Manufacturer": "Simulated",
+        "RepetitionTime": round(max(times) + 0.010, 6),
+        "FlipAngle": 15,
+    }
+    if study.suffix == "T2starw":
+        common["EchoTime"] = times[0]
+    folder.json(f"{study.suffix}.json", common)
+    folder.json("T1w.json", {"MagneticFieldStrength": study.scan.field_strength, "Manufacturer": "Simulated"})
+    folder.json(
+        TRUTH / "dataset_description.json",
+        {
+            "Name": "Truth of the simulated study",
+            "BIDSVersion": BIDS_VERSION,
+            "DatasetType": "derivative",
+            "GeneratedBy": [{"Name": "QSM BIDS App phantom", "Version": __version__, "Parameters": asdict(study)}],
+        },
+    )
+    folder.text(TRUTH / "README", _TRUTH_README)
+    folder.text(TRUTH / ".bidsignore", "logs/\n")
+    _write_table(folder, TRUTH / "seg-nuclei_dseg.tsv", nucleus_labels())
+    _write_table(folder, TRUTH / "seg-tissue_dseg.tsv", sampling.TISSUE_LABELS)
+
+
+def nucleus_labels() -> dict[int, str]:
+    """Return the labels of the nuclei: right is odd, left is even."""
+    return {
+        2 * n + 1 + s: f"{side} {name}" for n, name in enumerate(NUCLEI) for s, side in enumerate(("right", "left"))
+    }
+
+
+def _write_table(folder: Folder, path: Path, labels: dict[int, str]) -> None:
+    folder.text(path, "index\tname\n" + "".join(f"{index}\t{name}\n" for index, name in labels.items()))
+
+
+def _write_template(folder: Folder, head: Head) -> None:
+    """Write the undeformed head as a small atlas, on the template's own 1 mm grid."""
+    average = subjects.Person("template", 10_000, 0, 45.0, "F", "control")
+    tissue = subjects.tissue_table(average, age=45.0, field_strength=3.0)
+    body = Body(head, tissue, *subjects.no_warp(), np.eye(4))
+    affine = np.eye(4)
+    affine[:3, 3] = -98, -134, -92
+    properties = body.sample(affine, (197, 233, 209), 1.0)
+    names = {"tpl": "phantom", "res": "1"}
+    folder.image(
+        ATLAS / spell(names, "T1w", ".nii.gz"),
+        properties[..., sampling.T1W],
+        affine,
+        "int16",
+        {"SkullStripped": False, "Resolution": _ATLAS_GRID},
+    )
+    nuclei = ATLAS / spell({**names, "seg": "nuclei"}, "dseg", ".nii.gz")
+    folder.image(
+        nuclei, properties[..., sampling.NUCLEUS], affine, "uint8", {"Manual": False, "Resolution": _ATLAS_GRID}
+    )
+    _write_table(folder, Path(str(nuclei).replace(".nii.gz", ".tsv")), nucleus_labels())
+
+
+def _write_person(folder: Folder, study: Study, person: subjects.Person) -> None:
+    head = subjects.shape_head(person, load_head())
+    for session in range(study.sessions):
+        age = person.age + session
+        tissue = subjects.tissue_table(
+            person,
+            age=age,
+            field_strength=study.scan.field_strength,
+            age_effect=study.age_effect,
+            group_effect=study.group_effect,
+        )
+        body = make_body(person, head, tissue, age=age, session=session, tilt=study.tilt)
+        names = {"sub": person.label} | ({"ses": str(session + 1)} if study.sessions > 1 else {})
+        scan = simulate(body, study.scan, person.random(6, session))
+        _write_scan(folder, study, names, scan)
+        _write_truth(folder, study, names, scan)
+        random = person.random(7, session)
+        image, affine = structural(body, study.t1w_orientation, study.t1w_voxel_size, random)
+        folder.image(_raw(names, "T1w"), image, affine, "int16")
+
+
+def _raw(names: dict[str, str], suffix: str) -> Path:
+    folder = Path(f"sub-{names['sub']}") / (f"ses-{names['ses']}" if "ses" in names else "")
+    return folder / "anat" / spell(names, suffix, ".nii.gz")
+
+
+def _write_scan(folder: Folder, study: Study, names: dict[str, str], scan: Scan) -> None:
+    for number, (time, signal) in enumerate(zip(study.scan.echo_times, scan.signal, strict=True), start=1):
+        multi = study.suffix == "MEGRE"
+        entities = names | ({"echo": str(number)} if multi else {})
+        for part, data, units in _parts(signal, study.real_imag):
+            sidecar: dict[str, Any] = {"EchoTime": time} if multi else {}
+            if units:
+                sidecar["Units"] = units
+            folder.image(_raw({**entities, "part": part}, study.suffix), data, scan.affine, "int16", sidecar or None)
+
+
+def _parts(signal: npt.NDArray[np.complex64], real_imag: bool) -> Iterator[tuple[str, npt.NDArray[np.floating], str]]:
+    """Give the images as a scanner stores them: integers, phase as 4096 codes from -4096 to 4094."""
+    if real_imag:
+        yield "real", np.rint(signal.real * _MAGNITUDE_SCALE), "arbitrary"
+        yield "imag", np.rint(signal.imag * _MAGNITUDE_SCALE), "arbitrary"
+        return
+    yield "mag", np.rint(np.abs(signal) * _MAGNITUDE_SCALE), ""
+    codes = np.mod(np.rint((np.angle(signal) + np.pi) * (4096 / (2 * np.pi))), 4096)
+    yield "phase", 2 * codes - 4096, "arbitrary"
+
+
+def _write_truth(folder: Folder, study: Study, names: dict[str, str], scan: Scan) -> None:
+    truth, affine = scan.truth, scan.affine
+    tesla = study.scan.field_strength
+    magnitude = np.abs(scan.signal[0]) * _MAGNITUDE_SCALE
+    images = {
+        "chimap": truth.chi,
+        "r2star": truth.r2star,
+        "s0": truth.density * _MAGNITUDE_SCALE,
+        "total_field": ppm_to_hz(truth.total_field, tesla),
+        "local_field": ppm_to_hz(truth.local_field, tesla),
+        "total_field_magnitude": magnitude,
+        "local_field_magnitude": magnitude,
+        "mask_brain": truth.mask,
+    }
+    root = folder.root / TRUTH
+    for key, data in images.items():
+        product = PRODUCTS[key]
+        sidecar: dict[str, Any] = {"Description": product.description}
+        sidecar |= {"Units": product.unit} if product.unit else {"Type": "Brain"}
+        if not key.startswith("mask"):
+            sidecar["SkullStripped"] = key in {"chimap", "r2star"}
+        folder.image(product_path(product, names, root, root), data, affine, product.dtype, sidecar)
+    anat = product_path(PRODUCTS["chimap"], names, root, root).parent
+    for kind, labels in (("nuclei", truth.nuclei), ("tissue", truth.tissue)):
+        path = anat / spell({**names, "seg": kind}, "dseg", ".nii.gz")
+        folder.image(path, labels, affine, "uint8", {"Manual": False})

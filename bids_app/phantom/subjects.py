@@ -1,0 +1,166 @@
+"""Who the simulated persons are: age, sex, group, iron, the shape of the head, its veins and its texture."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from bids_app.phantom import sampling, template
+from bids_app.phantom.shapes import NUCLEI, rotation_matrix
+from bids_app.phantom.veins import vein_distance
+
+FloatArray = npt.NDArray[np.float32]
+
+#: Iron at age ``a`` in mg per 100 g of wet tissue: level * (1 - exp(-rate * a)) + birth. Caudate, putamen and pallidum
+#: are Hallgren & Sourander 1958 (10.1111/j.1471-4159.1958.tb12607.x); the others reach adult means by the same form.
+_IRON = {
+    "caudate": (9.66, 0.05, 0.33),
+    "putamen": (14.62, 0.04, 0.46),
+    "pallidum": (21.41, 0.09, 0.37),
+    "thalamus": (4.5, 0.06, 0.3),
+    "red nucleus": (19.0, 0.05, 0.4),
+    "substantia nigra": (18.0, 0.06, 0.4),
+    "dentate nucleus": (13.0, 0.04, 0.4),
+}
+#: ppm per mg of iron in 100 g, and the myelin that shifts it.
+_PPM_PER_IRON = 0.0085
+_MYELIN = {"pallidum": -0.010, "thalamus": -0.020, "red nucleus": -0.015, "dentate nucleus": -0.010}
+#: R2* (1/s at 3 T) without iron, and its rise with the susceptibility of iron.
+_R2STAR_BASE, _R2STAR_PER_PPM = 15.0, 130.0
+#: Nuclei that the patients' effect is planted in.
+AFFECTED = ("putamen", "red nucleus", "substantia nigra")
+GROUPS = ("control", "patient")
+_REFERENCE_AGE = 45.0
+
+#: chi (ppm, water 0), proton density, R2* (1/s at 3 T), T1-weighted intensity.
+_TISSUE = {
+    sampling.AIR: (9.4, 0.0, 0.0, 0.0),
+    sampling.FAT: (0.6, 0.85, 35.0, 245.0),
+    sampling.MUSCLE: (0.0, 0.55, 35.0, 120.0),
+    sampling.BONE: (-2.1, 0.06, 250.0, 25.0),
+    sampling.VITREOUS: (-0.02, 0.9, 3.0, 50.0),
+    sampling.CSF: (0.0, 1.0, 2.5, 62.0),
+    sampling.GREY: (0.015, 0.82, 17.0, 165.0),
+    sampling.WHITE: (-0.030, 0.70, 21.0, 222.0),
+    sampling.VEIN: (0.28, 0.85, 45.0, 130.0),
+    sampling.CALCIFICATION: (-0.75, 0.25, 110.0, 60.0),
+}
+
+
+@dataclass(frozen=True)
+class Person:
+    """One line of participants.tsv, and what makes the person reproducible."""
+
+    label: str
+    number: int
+    seed: int
+    age: float
+    sex: str
+    group: str
+
+    def random(self, *purpose: int) -> np.random.Generator:
+        """Return the generator of one purpose: other purposes do not shift its numbers."""
+        return np.random.default_rng([self.seed, self.number, *purpose])
+
+
+def people(count: int, seed: int) -> tuple[Person, ...]:
+    """Return the persons of a study: ages 20 to 80, groups in turn and of like ages."""
+    persons = []
+    for number in range(count):
+        pair = np.random.default_rng([seed, 900, number // 2])
+        own = np.random.default_rng([seed, 901, number])
+        age = float(np.clip(np.round(pair.uniform(21, 79) + own.uniform(-2, 2), 1), 20, 80))
+        sex = "FM"[int(own.integers(2))]
+        persons.append(Person(f"{number + 1:02d}", number, seed, age, sex, GROUPS[number % 2]))
+    return tuple(persons)
+
+
+def iron_ppm(nucleus: str, age: float, age_effect: float = 1.0) -> float:
+    """Susceptibility of a nucleus (ppm, water is 0) at an age in years.
+
+    ``age_effect`` scales the change with age around the value at 45 years: 1 as measured by Hallgren & Sourander,
+    0 none.
+    """
+    level, rate, birth = _IRON[nucleus]
+
+    def iron(years: float) -> float:
+        return level * (1 - np.exp(-rate * years)) + birth
+
+    middle = iron(_REFERENCE_AGE)
+    return float(_PPM_PER_IRON * (middle + age_effect * (iron(age) - middle)) + _MYELIN.get(nucleus, 0.0))
+
+
+def tissue_table(
+    person: Person, *, age: float, field_strength: float, age_effect: float = 1.0, group_effect: float = 0.0
+) -> FloatArray:
+    """Return the person's tissue properties, one row per tissue; R2* follows the field strength (T)."""
+    table = np.zeros((sampling.FIRST_NUCLEUS + 2 * len(NUCLEI), 4), np.float32)
+    for row, values in _TISSUE.items():
+        table[row] = values
+    own = person.random(1)
+    general = own.normal(1, 0.06)
+    for n, nucleus in enumerate(NUCLEI):
+        chi = iron_ppm(nucleus, age, age_effect) * general * own.normal(1, 0.05)
+        if person.group == "patient" and nucleus in AFFECTED:
+            chi += group_effect
+        for side in range(2):
+            value = chi * (1 + 0.03 * (own.normal() if side else 0))
+            iron = max(value - _MYELIN.get(nucleus, 0.0), 0.0)
+            r2star = _R2STAR_BASE + _R2STAR_PER_PPM * iron
+            table[sampling.FIRST_NUCLEUS + 2 * n + side] = value, 0.78, r2star, 190 - 60 * iron
+    table[sampling.VEIN, sampling.CHI] *= np.float32(own.normal(1, 0.08))
+    table[:, sampling.R2STAR] *= np.float32(0.4 + 0.6 * field_strength / 3)
+    return table
+
+
+def shape_head(person: Person, head: template.Head) -> template.Head:
+    """Return the head with the person's veins and textures (in template space)."""
+    brain = head.brain
+    shape = brain.data.shape[:3]
+    random = person.random(2)
+    channels = {template.VEIN: vein_distance(person.random(3), head)}
+    for channel, sigma in ((template.FINE, 1.1), (template.COARSE, 3.5)):
+        noise = ndimage.gaussian_filter(random.standard_normal(shape, np.float32), sigma, mode="wrap")
+        channels[channel] = np.clip(noise / noise.std(), -3, 3)
+    return head.with_brain(channels)
+
+
+def head_to_template(person: Person, age: float) -> tuple[npt.NDArray[np.float64], template.Stack]:
+    """Return the affine part (3, 4) and the displacement (mm) from the person's head to the template.
+
+    The displacement is smooth (Gaussian, 20 mm) and weaker than its smoothness, so that it never folds; the ventricles
+    widen with age.
+    """
+    random = person.random(4)
+    scale = random.normal(1.0, 0.03, 3) * (1.02 if person.sex == "F" else 0.98)
+    affine = np.zeros((3, 4))
+    affine[:, :3] = rotation_matrix(random.normal(0, 1.0, 3)) @ np.diag(scale)
+    step, low = 8.0, np.array([-120.0, -150.0, -195.0])
+    shape = (31, 36, 41)
+    move = random.standard_normal((*shape, 3))
+    move = ndimage.gaussian_filter(move, (20 / step, 20 / step, 20 / step, 0), mode="nearest")
+    move *= 2.6 / move.std()
+    x, y, z = template.points(low, shape, step)
+    widening = 0.05 + 0.20 * np.clip((age - 20) / 60, 0, 1)
+    for centre in ((12.0, 5.0, 12.0), (-12.0, 5.0, 12.0), (22.0, -38.0, 10.0), (-22.0, -38.0, 10.0)):
+        delta = np.stack(np.broadcast_arrays(x - centre[0], y - centre[1], z - centre[2]), axis=-1)
+        near = np.exp(-np.sum(delta**2, axis=-1, keepdims=True) / (2 * 13.0**2))
+        move -= widening * near * delta
+    return affine, template.Stack(np.ascontiguousarray(move, np.float32), low, 1 / step)
+
+
+def no_warp() -> tuple[npt.NDArray[np.float64], template.Stack]:
+    """Return the identity in the form of :func:`head_to_template`: the template's own head."""
+    zero = np.zeros((2, 2, 2, 3), np.float32)
+    return np.eye(3, 4), template.Stack(zero, np.zeros(3), 1.0)
+
+
+def pose(person: Person, session: int, tilt: Sequence[float]) -> npt.NDArray[np.float64]:
+    """Return the 4x4 matrix from head mm to scanner mm: how the person lies in this session."""
+    random = person.random(5, session)
+    matrix = np.eye(4)
+    matrix[:3, :3] = rotation_matrix(np.asarray(tilt, float) + random.normal(0, 2.0, 3))
+    matrix[:3, 3] = random.normal(0, 2.0, 3)
+    return matrix
