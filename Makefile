@@ -4,7 +4,7 @@ BIN    := $(VENV)/bin
 PYTHON ?= $(firstword $(foreach p,python3.12 python3.11 python3.13 python3,$(shell $(p) -c 'import sys; assert (3,11) <= sys.version_info < (3,14); import venv, ensurepip' 2>/dev/null && command -v $(p))))
 STAMP  := $(VENV)/.installed-$(shell cat requirements.lock requirements-dev.lock pyproject.toml | cksum | cut -d' ' -f1)
 
-.PHONY: help setup test unit lint lock clean warm
+.PHONY: help setup test unit lint lock clean warm boutiques image-check
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -33,6 +33,12 @@ lint: setup  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+boutiques: setup  ## write boutiques.json from the argument parser
+	$(BIN)/python -m bids_app.descriptor > boutiques.json.part && mv boutiques.json.part boutiques.json
+
+image-check: setup  ## build the container image, run and lint it, print a table (BASE_IMAGE=..., CA_BUNDLE=...)
+	$(BIN)/python .ci/image_check.py
 
 lock: setup  ## resolve the dependencies again and write the lock files (no index or download address in them)
 	$(BIN)/pip-compile --quiet --strip-extras --no-header --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options --resolver=backtracking --allow-unsafe --upgrade -o requirements.lock pyproject.toml

