@@ -1,7 +1,9 @@
 """The command line: arguments in, exit code out. Imports nothing heavy, so that ``--help`` answers at once."""
 
 import argparse
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -19,7 +21,8 @@ examples:
   qsm-bids-app /data /out participant --set inversion.rts.delta=0.2 --set background.vsharp.threshold=0.03
   qsm-bids-app /data /out participant --dry-run
 
-exit codes: 0 all done, 1 a run failed, 2 usage, 3 input dataset refused, 4 a required tool is missing
+exit codes: 0 all done, 1 a run failed, 2 usage, 3 input dataset refused, 4 a required tool is missing,
+130 or 143 stopped from outside (Ctrl-C or SIGTERM)
 """
 
 
@@ -156,9 +159,19 @@ class _ShowPreset(argparse.Action):
         parser.exit(0)
 
 
+class _TerminatedError(BaseException):
+    """The command was asked to end (SIGTERM)."""
+
+
+def _terminate(*_: object) -> NoReturn:
+    raise _TerminatedError
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     arguments = tuple(sys.argv[1:] if argv is None else argv)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _terminate)  # schedulers send it before they kill
     try:
         args = build_parser().parse_args(arguments)
         from bids_app.app import run
@@ -168,6 +181,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except QsmAppError as error:
         print(f"qsm-bids-app: {error}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, _TerminatedError) as error:
         print("qsm-bids-app: stopped; the same command goes on where it was", file=sys.stderr)
-        return 130
+        return 143 if isinstance(error, _TerminatedError) else 130

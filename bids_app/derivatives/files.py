@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
+import psutil
 
 from bids_app.errors import QsmAppError
 
@@ -84,12 +85,16 @@ def remove_parts(folder: Path) -> None:
                 part.unlink(missing_ok=True)
 
 
+def scratch_path(work_dir: Path, name: str) -> Path:
+    """Return a new name for a temporary file or folder, that ``remove_scratch`` knows when this process has ended."""
+    return work_dir / _FIELD.join((f".{name}", *_mark(), "scratch"))
+
+
 @contextmanager
 def scratch_folder(work_dir: Path, name: str) -> Iterator[Path]:
     """Give a new folder for temporary files, and remove it afterwards."""
-    work_dir.mkdir(parents=True, exist_ok=True)
-    folder = work_dir / _FIELD.join((f".{name}", *_mark(), "scratch"))
-    folder.mkdir()
+    folder = scratch_path(work_dir, name)
+    folder.mkdir(parents=True)
     try:
         yield folder
     finally:
@@ -97,12 +102,15 @@ def scratch_folder(work_dir: Path, name: str) -> Iterator[Path]:
 
 
 def remove_scratch(work_dir: Path) -> None:
-    """Remove the scratch folders of killed processes."""
+    """Remove the scratch files and folders of killed processes."""
     if work_dir.is_dir():
-        for folder in work_dir.glob(f".*{_FIELD}scratch"):
-            fields = folder.name.split(_FIELD)
-            if len(fields) == 5 and is_abandoned(folder, fields[1], fields[2]):
-                shutil.rmtree(folder, ignore_errors=True)
+        for path in work_dir.glob(f".*{_FIELD}scratch"):
+            fields = path.name.split(_FIELD)
+            if len(fields) == 5 and is_abandoned(path, fields[1], fields[2]):
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink(missing_ok=True)
 
 
 def _mark() -> tuple[str, str, str]:
@@ -122,12 +130,11 @@ def is_abandoned(path: Path, host: str, pid: str) -> bool:
 
 def _is_alive(pid: int) -> bool:
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
         return False
-    except PermissionError:
+    except psutil.AccessDenied:
         return True
-    return True
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -110,10 +110,18 @@ class Chain:
 
     def run(self) -> ChainResult:
         """Run what must be run, in order."""
+        self.sweep()
         for step in self.steps:
             if step.name not in self._done:
                 self._advance(step)
         return self.result
+
+    def sweep(self) -> None:
+        """Remove what killed processes have left half-written where this chain writes."""
+        paths = {record_path(step, self.record, self.context) for step in self.steps}
+        paths |= {path_of(key, self.record, self.context) for key in self.makers}
+        for folder in {path.parent for path in paths}:
+            remove_parts(folder)
 
     def unfinished(self) -> list[Step]:
         """Return the first step that must run and all after it (which may turn out to be unchanged); none: all done."""
@@ -237,8 +245,6 @@ class Chain:
         inputs = self._paths(step)
         # Hashed before the step reads them: what changes meanwhile makes the step run again.
         hashes = {name: self.hashes.of(path) for name, path in inputs.items()}
-        for folder in {path.parent for path in (*outputs.values(), saved_at)}:
-            remove_parts(folder)
         reset_peak()
         parameters = parameters_of(step, self.settings)
         with scratch_folder(self.context.work_dir, f"{self.record.basename}_{step.name}") as scratch:

@@ -14,15 +14,19 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import Any
 
+from bids_app.derivatives.files import remove_scratch, scratch_path
 from bids_app.execution.chain import StepFailure
 from bids_app.execution.events import Event, EventHandler, JobResult
 from bids_app.execution.memory import killed_for_memory
-from bids_app.execution.worker import Job, output_file, work
+from bids_app.execution.worker import Job, work
 
 #: Loaded once by the server that workers are forked from (Linux), so that a job starts in milliseconds.
 _PRELOAD = ["numba", "scipy.fft", "scipy.ndimage", "nibabel", "bids_app.execution.worker", "bids_app.steps"]
+#: So much of what a failed job's process printed is kept.
+_TAIL_BYTES = 8000
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class _Running:
     connection: Connection
     started: float
     kills: int | None
+    printed: Path | None
     step: str = ""
     result: JobResult | None = None
 
@@ -107,10 +112,11 @@ def _start(job: Job, policy: Policy) -> _Running:
     if method == "forkserver":
         context.set_forkserver_preload(_PRELOAD)
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=work, args=(job, sender, policy.verbose), name=job.name)
+    printed = None if policy.verbose else scratch_path(job.context.work_dir, job.name)
+    process = context.Process(target=work, args=(job, sender, printed), name=job.name)
     process.start()
     sender.close()
-    return _Running(job, process, receiver, time.monotonic(), killed_for_memory())
+    return _Running(job, process, receiver, time.monotonic(), killed_for_memory(), printed)
 
 
 def _collect(running: Sequence[_Running], on_event: EventHandler) -> list[_Running]:
@@ -138,12 +144,13 @@ def _collect(running: Sequence[_Running], on_event: EventHandler) -> list[_Runni
 
 def _result(ended: _Running) -> JobResult:
     job, result = ended.job, ended.result
-    captured = output_file(job, ended.process.pid)
+    killed = result is None
     if result is None:
         result = JobResult(job.name, job.subject, failures=[StepFailure(ended.step, _why(ended))])
+    if result.failures and ended.printed is not None:
         with suppress(OSError):
-            result.output = captured.read_text(errors="replace")[-8000:]
-    captured.unlink(missing_ok=True)
+            result.output = ended.printed.read_bytes()[-_TAIL_BYTES:].decode(errors="replace")
+    _sweep(ended, killed)
     result.duration_s = time.monotonic() - ended.started
     return result
 
@@ -169,4 +176,14 @@ def _kill(left: _Running) -> None:
         left.process.kill()
     left.process.join(1)
     left.connection.close()
-    output_file(left.job, left.process.pid).unlink(missing_ok=True)
+    _sweep(left, killed=True)
+
+
+def _sweep(ended: _Running, killed: bool) -> None:
+    """Remove a process's captured output, and what it has left half-written if it was killed."""
+    if ended.printed is not None:
+        ended.printed.unlink(missing_ok=True)
+    if killed:
+        remove_scratch(ended.job.context.work_dir)
+        if ended.job.steps:
+            ended.job.chain().sweep()

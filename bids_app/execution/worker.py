@@ -1,12 +1,14 @@
 """One job in a process of its own: threads, orphan watch, captured output, and one chain of steps or one function."""
 
 import importlib
+import io
 import os
 import signal
 import sys
 import threading
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
@@ -22,7 +24,6 @@ _THREAD_VARIABLES = (
     "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
     "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", "TORCH_NUM_THREADS",
 )  # fmt: skip
-_TAIL_BYTES = 8000
 
 
 @dataclass(frozen=True)
@@ -58,13 +59,18 @@ def load(reference: str) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
-def work(job: Job, connection: Connection, verbose: bool) -> None:
-    """Do a job, send its events and at last its result; the entry point of a worker process."""
+def work(job: Job, connection: Connection, printed: Path | None) -> None:
+    """Do a job, send its events and at last its result; the entry point of a worker process.
+
+    What is printed meanwhile goes to the file ``printed``, and where that is None where the command prints.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.setpgid(0, 0)  # programs that steps start end with this process
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    printed = None if verbose else _capture_output(job)
+    _be_killed_first()
+    if printed is not None:
+        _capture_output(printed)
     limit_threads(job.context.threads)
     lock = threading.Lock()
 
@@ -83,14 +89,15 @@ def work(job: Job, connection: Connection, verbose: bool) -> None:
             result.failures, result.peak_bytes = chain.failures, chain.peak_bytes
     except Exception as error:
         result.failures = [StepFailure("", sentence_of(error), traceback.format_exc())]
-    if printed is not None:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        result.output = printed.read_bytes()[-_TAIL_BYTES:].decode(errors="replace") if result.failures else ""
-        printed.unlink(missing_ok=True)
     with lock:
         connection.send(result)
     connection.close()
+
+
+def _be_killed_first() -> None:
+    """Where memory runs out, let the kernel end a worker and not the command that waits for it (Linux)."""
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("500")
 
 
 def limit_threads(count: int) -> None:
@@ -104,20 +111,16 @@ def limit_threads(count: int) -> None:
     threadpool_limits(count)
 
 
-def _capture_output(job: Job) -> Path:
-    """Send what this process and its programs print to a file; it is told where the job fails."""
-    job.context.work_dir.mkdir(parents=True, exist_ok=True)
-    path = output_file(job, os.getpid())
+def _capture_output(path: Path) -> None:
+    """Send what this process and its programs print to a file; its end is told where the job fails."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     os.close(descriptor)
-    return path
-
-
-def output_file(job: Job, pid: int | None) -> Path:
-    """Return where the output of a job's process goes."""
-    return job.context.work_dir / f".{job.name}~{pid}.out"
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(line_buffering=True)  # what is printed survives a kill
 
 
 def _end_with_parent() -> None:

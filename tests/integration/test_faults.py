@@ -1,0 +1,178 @@
+"""Kills, interrupts, full disks and two commands at once: nothing half-written, and the same data in the end."""
+
+import errno
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import nibabel as nib
+import numpy as np
+import psutil
+import pytest
+
+from bids_app.derivatives import files
+from bids_app.errors import QsmAppError
+from tests.integration.conftest import write_study
+
+
+def command(study, out, *options):
+    return [sys.executable, "-m", "bids_app", str(study), str(out), "participant", "--omp-nthreads", "1", *options]
+
+
+def arrays(folder):
+    return {p.relative_to(folder): np.asarray(nib.load(p).dataobj) for p in sorted(folder.rglob("*.nii.gz"))}
+
+
+def names(folder):
+    """Return every file of the outputs and the work directory, logs of failed attempts aside."""
+    found = {str(p.relative_to(folder)) for p in folder.rglob("*")}
+    return {name for name in found if not name.startswith(("logs/crash-", "logs/config-", "logs/qsm-bids-app-"))}
+
+
+def assert_same(reference, out):
+    first, second = arrays(reference), arrays(out)
+    assert first.keys() == second.keys()
+    assert all(np.array_equal(first[key], second[key]) for key in first)
+    assert names(reference) == names(out)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    return write_study(tmp_path_factory.mktemp("faults") / "bids")
+
+
+@pytest.fixture(scope="module")
+def reference(study, tmp_path_factory):
+    out = tmp_path_factory.mktemp("reference") / "out"
+    done = subprocess.run(command(study, out), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def children_of(process):
+    return [
+        child for child in psutil.Process(process.pid).children(recursive=True) if "forkserver" in str(child.cmdline())
+    ]
+
+
+def wait_for(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.02)
+    raise AssertionError("it did not happen")
+
+
+def start(study, out, *options):
+    return subprocess.Popen(command(study, out, *options), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [1, 2])
+def test_killed_at_random_moments_then_the_same_data(study, reference, tmp_path, processes):
+    out = tmp_path / "out"
+    moments = random.Random(processes)
+    for _ in range(5):
+        process = start(study, out, "--nprocs", str(processes))
+        time.sleep(moments.uniform(1.0, 3.5))
+        process.kill()
+        process.communicate()
+    done = subprocess.run(command(study, out, "--nprocs", str(processes)), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert_same(reference, out)
+
+
+@pytest.mark.slow
+def test_workers_end_when_the_command_is_killed(study, tmp_path):
+    process = start(study, tmp_path / "out", "--nprocs", "2")
+    workers = wait_for(lambda: [w for w in children_of(process) if w.ppid() != process.pid])
+    process.kill()
+    process.communicate()
+    wait_for(lambda: not [w for w in workers if w.is_running() and w.status() != psutil.STATUS_ZOMBIE], 10)
+
+
+@pytest.mark.slow
+def test_a_killed_worker_fails_its_run_alone(study, reference, tmp_path):
+    out = tmp_path / "out"
+    process = start(study, out, "--nprocs", "1")
+    (worker, *_) = wait_for(lambda: [w for w in children_of(process) if w.ppid() != process.pid])
+    wait_for(lambda: list((out / "work").glob(".sub-01_field*")))
+    worker.kill()
+    stdout, stderr = process.communicate()
+    assert process.returncode == 1
+    assert "sub-01: FAILED: field: the process was killed" in stderr
+    assert "1 of 2 done" in stdout
+    assert (out / "sub-02/anat/sub-02_Chimap.nii.gz").exists()
+    assert not (out / "sub-01/anat/sub-01_Chimap.nii.gz").exists()
+    assert subprocess.run(command(study, out), capture_output=True, check=False).returncode == 0
+    assert_same(reference, out)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupt_ends_everything_and_says_how_to_go_on(study, tmp_path, sent, code):
+    out = tmp_path / "out"
+    process = start(study, out, "--nprocs", "2")
+    workers = wait_for(lambda: [w for w in children_of(process) if w.ppid() != process.pid])
+    wait_for(lambda: list((out / "work").glob(".sub-0?_field*")))
+    process.send_signal(sent)
+    _, stderr = process.communicate(timeout=10)
+    assert process.returncode == code
+    assert "the same command goes on" in stderr
+    assert "Traceback" not in stderr
+    assert not [w for w in workers if w.is_running() and w.status() != psutil.STATUS_ZOMBIE]
+    assert not [p for p in out.rglob(".*") if p.name != ".bidsignore"]
+
+
+@pytest.mark.slow
+def test_two_commands_on_one_dataset(study, reference, tmp_path):
+    out = tmp_path / "out"
+    both = [start(study, out, "--nprocs", "1") for _ in range(2)]
+    for process in both:
+        _, stderr = process.communicate()
+        assert process.returncode == 0, stderr
+    assert_same(reference, out)
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_told_and_leaves_nothing_half_written(study, reference, tmp_path):
+    out = tmp_path / "out"
+
+    def small_files_only():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, 150_000))
+
+    process = subprocess.Popen(
+        command(study, out), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=small_files_only
+    )
+    _, stderr = process.communicate()
+    assert process.returncode == 1
+    assert "cannot be written" in stderr
+    assert not [p for p in out.rglob(".*") if p.name != ".bidsignore"]
+    assert not list(out.rglob("sub-*.nii.gz")) or all(p.stat().st_size <= 150_000 for p in out.rglob("sub-*.nii.gz"))
+    assert subprocess.run(command(study, out), capture_output=True, check=False).returncode == 0
+    assert_same(reference, out)
+
+
+def test_no_space_left_is_one_sentence_and_no_file(tmp_path, monkeypatch):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    (tmp_path / "x.json").write_text("old")
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(QsmAppError, match="No space left"):
+        files.write_json(tmp_path / "x.json", {"a": 1})
+    assert [p.name for p in tmp_path.iterdir()] == ["x.json"]
+    assert (tmp_path / "x.json").read_text() == "old"
+
+
+def test_input_is_only_read(study, reference):
+    state = {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in study.rglob("*") if p.is_file()}
+    assert reference.exists()
+    assert len(state) == 1 + 1 + 1 + 2 * 16
+    assert state == {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in study.rglob("*") if p.is_file()}
