@@ -1,0 +1,103 @@
+"""How far a map is from the truth: pure functions of arrays (any shape; a mask says where to look)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+Array = npt.NDArray[np.floating]
+BoolArray = npt.NDArray[np.bool_]
+
+
+def _pair(found: Array, true: Array, mask: BoolArray) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return both maps' values in the mask as float64, each referenced to its own mean there."""
+    if not found.shape == true.shape == mask.shape:
+        raise ValueError(f"shapes differ: found {found.shape}, true {true.shape}, mask {mask.shape}")
+    if not mask.any():
+        raise ValueError("the mask is empty: there is nothing to compare")
+    a, b = found[mask].astype(np.float64), true[mask].astype(np.float64)
+    return a - a.mean(), b - b.mean()
+
+
+def nrmse(found: Array, true: Array, mask: BoolArray) -> float:
+    """Root-mean-square error over the root mean square of the truth, in percent.
+
+    Both maps are referenced to their mean in the mask first (Langkammer et al. 2018, 10.1002/mrm.26830).
+    """
+    a, b = _pair(found, true, mask)
+    return float(100 * np.linalg.norm(a - b) / np.linalg.norm(b))
+
+
+def detrended_nrmse(found: Array, true: Array, mask: BoolArray) -> float:
+    """NRMSE in percent after the line found = slope * true + offset is fitted and undone.
+
+    Underestimation as a whole does not count (QSM Challenge 2.0, 10.1002/mrm.28754). Infinite where the slope is not
+    positive: such a map says nothing of the truth.
+    """
+    a, b = _pair(found, true, mask)
+    slope = float(a @ b / (b @ b))
+    return float(100 * np.linalg.norm(a / slope - b) / np.linalg.norm(b)) if slope > 0 else float("inf")
+
+
+def xsim(found: Array, true: Array, mask: BoolArray) -> float:
+    """XSIM of two 3D susceptibility maps in ppm: 1 where they agree, mean over the mask.
+
+    SSIM in the maps' own range (Milovic et al. 2024, 10.1002/mrm.30271): dynamic range L = 1 ppm, K1 = 0.01,
+    K2 = 0.001, Gaussian window of 3 x 3 x 3 voxels (sigma 1.5 voxels). Both maps are referenced to their mean in the
+    mask and are zero outside.
+    """
+    inside_found, inside_true = _pair(found, true, mask)
+    a, b = np.zeros(found.shape), np.zeros(true.shape)
+    a[mask], b[mask] = inside_found, inside_true
+    c1, c2 = 0.01**2, 0.001**2
+    mean_a, mean_b = _window(a), _window(b)
+    var_a, var_b = _window(a * a) - mean_a**2, _window(b * b) - mean_b**2
+    covariance = _window(a * b) - mean_a * mean_b
+    index = (2 * mean_a * mean_b + c1) * (2 * covariance + c2)
+    index /= (mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2)
+    return float(index[mask].mean())
+
+
+def _window(array: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    weights = np.exp(-(np.arange(-1, 2) ** 2) / (2 * 1.5**2))
+    weights /= weights.sum()
+    for axis in range(array.ndim):
+        array = ndimage.correlate1d(array, weights, axis=axis, mode="constant")
+    return array
+
+
+@dataclass(frozen=True)
+class Region:
+    """Means of one region, ppm (or the maps' unit), after referencing."""
+
+    index: int
+    name: str
+    voxels: int
+    true: float
+    found: float
+
+
+def regions(
+    found: Array, true: Array, mask: BoolArray, labels: npt.NDArray[np.integer], names: Mapping[int, str]
+) -> tuple[Region, ...]:
+    """Return the regional means of both maps, referenced to the mask; regions without a voxel in it are left out."""
+    a, b = _pair(found, true, mask)
+    inside = labels[mask]
+    out = []
+    for index, name in names.items():
+        here = inside == index
+        if here.any():
+            out.append(Region(index, name, int(here.sum()), float(b[here].mean()), float(a[here].mean())))
+    return tuple(out)
+
+
+def slope(regional: tuple[Region, ...]) -> float:
+    """Slope of the regional means found over the true ones (1 is right); nan with fewer than two regions."""
+    if len(regional) < 2:
+        return float("nan")
+    true = np.array([r.true for r in regional])
+    found = np.array([r.found for r in regional])
+    centred = true - true.mean()
+    return float(centred @ (found - found.mean()) / (centred @ centred))
