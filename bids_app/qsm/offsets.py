@@ -1,14 +1,15 @@
-"""MCPC-3D-S: the phase at echo time zero, estimated from the first two echoes and removed from all."""
+"""Phase at echo time zero: MCPC-3D-S, and the combination of single coils by it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
+from numba import njit, prange
 
 from bids_app.qsm.geometry import BoolArray, FloatArray, Grid
 from bids_app.qsm.params import Params, param
 from bids_app.qsm.phase import wrap
+from bids_app.qsm.smoothing import gaussian
 from bids_app.qsm.unwrap_romeo import romeo
 
 
@@ -25,6 +26,76 @@ class OffsetResult:
 
     phase: FloatArray
     offset: FloatArray
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def _offset_signal(phase, difference, weight, factor, mask, real, imag):  # type: ignore[no-untyped-def]
+    for v in prange(phase.size):
+        real[v] = imag[v] = 0
+        if mask[v]:
+            angle = phase[v] - difference[v] * factor
+            real[v] = weight[v] * np.cos(angle)
+            imag[v] = weight[v] * np.sin(angle)
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def _product(first, second, mask, out):  # type: ignore[no-untyped-def]
+    """Geometric mean of two magnitudes, 0 outside the mask or where one is not finite."""
+    for v in prange(out.size):
+        value = np.float32(0)
+        if mask[v]:
+            value = np.sqrt(max(first[v] * second[v], np.float32(0)))
+        out[v] = value if np.isfinite(value) else np.float32(0)
+
+
+def check_echoes(phase: FloatArray, echo_times: Sequence[float], least: int) -> None:
+    """Raise ValueError unless there are ``least`` echoes or more, with ascending echo times."""
+    if phase.ndim != 4 or phase.shape[0] < least or len(echo_times) != phase.shape[0]:
+        raise ValueError(
+            f"the phase offset needs at least {('no', 'one', 'two', 'three')[least]} echoes, echoes first, and an echo "
+            f"time for each; got {phase.shape} and {len(echo_times)} echo times"
+        )
+    if not (echo_times[0] > 0 and np.all(np.diff(np.asarray(echo_times)) > 0)):
+        raise ValueError(f"echo times must be positive and ascend, got {list(echo_times)}")
+
+
+def _strength(magnitude: FloatArray | None, echoes: tuple[int, int], inside: BoolArray) -> FloatArray:
+    """Return the geometric mean of two echoes' magnitudes inside the mask."""
+    if magnitude is None:
+        return inside.astype(np.float32)
+    out = np.empty(inside.shape, np.float32)
+    first, second = (np.ascontiguousarray(magnitude[e], np.float32).reshape(-1) for e in echoes)
+    _product(first, second, inside.reshape(-1), out.reshape(-1))
+    return out
+
+
+def between_echoes(
+    phase: FloatArray, magnitude: FloatArray | None, echoes: tuple[int, int], mask: BoolArray | None, grid: Grid
+) -> tuple[FloatArray, FloatArray, BoolArray]:
+    """Return the unwrapped phase from one echo to another, the strength of both and where they are known."""
+    first, second = echoes
+    inside: BoolArray = np.isfinite(phase[first]) & np.isfinite(phase[second])
+    if mask is not None:
+        inside &= mask
+    strength = _strength(magnitude, echoes, inside)
+    difference = phase[second] - phase[first]
+    return romeo(difference, inside, grid, magnitude=None if magnitude is None else strength), strength, inside
+
+
+def _smooth_offset(
+    phase: FloatArray, difference: FloatArray, factor: float, strength: FloatArray, inside: BoolArray,
+    sigma: Sequence[float],
+) -> FloatArray:  # fmt: skip
+    """Return phase - factor * difference, smoothed as a complex image and so continued beyond the mask."""
+    real, imag = np.empty(inside.shape, np.float32), np.empty(inside.shape, np.float32)
+    weight = np.square(strength)
+    weight /= max(float(weight.max()), 1e-30)
+    _offset_signal(
+        np.ascontiguousarray(phase, np.float32).reshape(-1), difference.reshape(-1), weight.reshape(-1),
+        np.float32(factor), inside.reshape(-1), real.reshape(-1), imag.reshape(-1),
+    )  # fmt: skip
+    real, imag = gaussian(real, sigma), gaussian(imag, sigma)
+    return np.arctan2(imag, real, out=real)
 
 
 def mcpc3ds(
@@ -50,7 +121,7 @@ def mcpc3ds(
     echo_times : sequence of float
         Echo times in s, ascending.
     mask : bool, ``[x, y, z]``, optional
-        Where the offset is estimated; it is smoothly continued elsewhere.
+        Where the offset is estimated; it is smoothly continued near it.
     grid : Grid
         Voxel size for the smoothing.
 
@@ -63,21 +134,82 @@ def mcpc3ds(
     ----------
     Eckstein et al. 2018, 10.1002/mrm.26963.
     """
-    if phase.ndim != 4 or phase.shape[0] < 2 or len(echo_times) != phase.shape[0]:
-        raise ValueError("the phase offset needs at least two echoes, echoes first, and an echo time for each")
+    check_echoes(phase, echo_times, 2)
     first, second = float(echo_times[0]), float(echo_times[1])
-    if not 0 < first < second:
-        raise ValueError(f"echo times must be positive and ascend, got {list(echo_times)}")
-    finite: BoolArray = np.isfinite(phase[0]) & np.isfinite(phase[1])
-    inside = finite if mask is None else finite & mask
-    safe = np.where(inside, phase[:2], 0).astype(np.float32)
-    weight = np.ones(inside.shape, np.float32) if magnitude is None else np.nan_to_num(magnitude[0] * magnitude[1])
-    difference = romeo(wrap(safe[1] - safe[0]), inside, grid, magnitude=None if magnitude is None else np.sqrt(weight))
-    offset = safe[0] - difference * np.float32(first / (second - first))
-    image = (weight * inside) * np.exp(1j * offset).astype(np.complex64)
+    difference, strength, inside = between_echoes(phase, magnitude, (0, 1), mask, grid)
     sigma = [params.sigma / size for size in grid.voxel_size]
-    real = ndimage.gaussian_filter(np.ascontiguousarray(image.real), sigma)
-    imag = ndimage.gaussian_filter(np.ascontiguousarray(image.imag), sigma)
-    smooth = np.arctan2(imag, real).astype(np.float32)
-    corrected = np.stack([wrap(np.nan_to_num(echo) - smooth) for echo in phase])
-    return OffsetResult(corrected, smooth)
+    offset = _smooth_offset(phase[0], difference, first / (second - first), strength, inside, sigma)
+    corrected = np.empty(phase.shape, np.float32)
+    for echo, out in zip(phase, corrected, strict=True):
+        out[...] = wrap(np.nan_to_num(echo) - offset)
+    return OffsetResult(corrected, offset)
+
+
+@dataclass(frozen=True)
+class Combined:
+    """Phase (rad, wrapped) and magnitude of the echoes, coils combined."""
+
+    phase: FloatArray
+    magnitude: FloatArray
+
+
+def combine_coils(
+    phase: FloatArray,
+    magnitude: FloatArray,
+    echo_times: Sequence[float],
+    mask: BoolArray | None,
+    grid: Grid,
+    *,
+    params: OffsetParams = OffsetParams(),
+) -> Combined:
+    """Combine the images of single receive coils.
+
+    Every coil has a phase offset of its own; the phase that grows with echo time is the same for all. The latter comes
+    from the Hermitian inner product of the first two echoes, summed over coils, in which the offsets cancel; the
+    former is what a coil's first echo has beyond it, smoothed. The coils are added without their offsets, weighted by
+    their magnitudes.
+
+    Parameters
+    ----------
+    phase, magnitude : float32, ``[coil, echo, x, y, z]``
+        Wrapped phase in rad and magnitude of each coil.
+    echo_times, mask, grid, params
+        As :func:`mcpc3ds`.
+
+    Returns
+    -------
+    Combined
+        ``[echo, x, y, z]``; the magnitude is that of the sum over the root of the sum of the squared sensitivities,
+        where the latter are the coils' shares of the first echo.
+
+    Raises
+    ------
+    ValueError
+        For other than five dimensions, fewer than two echoes, or echo times that do not ascend.
+
+    References
+    ----------
+    Eckstein et al. 2018, 10.1002/mrm.26963.
+    """
+    if phase.ndim != 5 or magnitude.shape != phase.shape:
+        raise ValueError(f"phase and magnitude must be [coil, echo, x, y, z], got {phase.shape} and {magnitude.shape}")
+    check_echoes(phase[0], echo_times, 2)
+    first, second = float(echo_times[0]), float(echo_times[1])
+    inner = np.zeros(grid.shape, np.complex64)
+    for p, m in zip(phase, magnitude, strict=True):
+        inner += np.nan_to_num(m[0] * m[1] * np.exp(1j * (p[1] - p[0]))).astype(np.complex64)
+    inside = np.ones(grid.shape, bool) if mask is None else mask
+    strength = np.sqrt(np.abs(inner))
+    difference = romeo(np.angle(inner).astype(np.float32), inside, grid, magnitude=strength)
+    sigma = [params.sigma / size for size in grid.voxel_size]
+    combined = np.zeros(phase.shape[1:], np.complex64)
+    power = np.zeros(grid.shape, np.float32)
+    for p, m in zip(phase, magnitude, strict=True):
+        known = inside & np.isfinite(p[0]) & np.isfinite(m[0])
+        weight = np.where(known, m[0], 0).astype(np.float32)
+        offset = _smooth_offset(np.nan_to_num(p[0]), difference, first / (second - first), weight, known, sigma)
+        power += np.square(weight)
+        for echo in range(phase.shape[1]):
+            combined[echo] += np.nan_to_num(weight * m[echo] * np.exp(1j * (p[echo] - offset))).astype(np.complex64)
+    scale = np.divide(1, np.sqrt(power), out=np.zeros_like(power), where=power > 0)
+    return Combined(np.angle(combined).astype(np.float32), (np.abs(combined) * scale).astype(np.float32))

@@ -1,0 +1,107 @@
+"""Phase offsets: MCPC-3D-S in a mask, bipolar readouts, single coils."""
+
+import numpy as np
+import pytest
+
+from bids_app.qsm.bipolar import BipolarParams, bipolar, even_echo_phase, is_bipolar
+from bids_app.qsm.fieldfit import fit_linear
+from bids_app.qsm.geometry import Grid
+from bids_app.qsm.offsets import combine_coils, mcpc3ds
+from bids_app.qsm.phase import wrap
+from bids_app.qsm.unwrap_romeo import romeo
+
+SHAPE = (42, 36, 29)
+GRID = Grid(SHAPE, (2.0, 2.0, 2.5))
+EQUAL, UNEQUAL = (0.004, 0.009, 0.014, 0.019), (0.004, 0.008, 0.015, 0.021)
+
+
+def scene(times, ramp=0.0, noise=1.0, constant=0.0):
+    """Return magnitude, phase, field (Hz) and mask; even echoes have a ramp (rad per voxel) along y."""
+    x, y, z = np.meshgrid(*[np.linspace(-1, 1, n, dtype=np.float32) for n in SHAPE], indexing="ij")
+    mask = x**2 + y**2 + z**2 < 0.9
+    field = (50 * np.exp(-3 * ((x - 0.2) ** 2 + y**2 + z**2)) + 15 * x).astype(np.float32)
+    offset = 1.2 * x - 0.8 * y + 0.5 * z**2 + 2
+    own = ramp * (np.arange(SHAPE[1]) - (SHAPE[1] - 1) / 2).reshape(1, -1, 1) + constant
+    rng = np.random.default_rng(0)
+    data = []
+    for echo, time in enumerate(times):
+        angle = 2 * np.pi * field * time + offset + (own if echo % 2 else 0)
+        data.append(100 * mask * np.exp(-25 * time) * np.exp(1j * angle))
+    signal = np.stack(data)
+    signal = signal + noise * (rng.normal(size=signal.shape) + 1j * rng.normal(size=signal.shape))
+    return np.abs(signal).astype(np.float32), np.angle(signal).astype(np.float32), field, mask
+
+
+def field_error(corrected, magnitude, times, field, mask):
+    unwrapped = romeo(corrected, mask, magnitude=magnitude, echo_times=times)
+    error = (fit_linear(unwrapped, magnitude, times, mask).field_hz - field)[mask]
+    return float(np.std(error))
+
+
+def test_offset_within_a_mask_is_removed():
+    magnitude, phase, field, mask = scene(EQUAL)
+    corrected = mcpc3ds(phase, magnitude, EQUAL, mask, GRID).phase
+    assert field_error(corrected, magnitude, EQUAL, field, mask) < 0.5
+    difference = wrap(corrected[0] - 2 * np.pi * field * np.float32(EQUAL[0]))[mask]
+    assert np.abs(wrap(difference - np.median(difference))).std() < 0.15
+
+
+@pytest.mark.parametrize("times", [EQUAL, UNEQUAL])
+@pytest.mark.parametrize("ramp", [0.04, -0.1])
+def test_bipolar_ramp_is_found_and_removed(times, ramp):
+    magnitude, phase, field, mask = scene(times, ramp, constant=0.4)
+    even = even_echo_phase(phase, magnitude, times, mask, GRID)
+    assert is_bipolar(even)
+    assert even.axis == 1
+    assert even.slope[1] == pytest.approx(ramp, abs=0.004)
+    assert even.constant == pytest.approx(0.4, abs=0.05)
+    monopolar = mcpc3ds(phase, magnitude, times, mask, GRID).phase
+    corrected = bipolar(phase, magnitude, times, mask, GRID, params=BipolarParams()).phase
+    error = field_error(corrected, magnitude, times, field, mask)
+    assert error < 0.6
+    assert error < 0.6 * field_error(monopolar, magnitude, times, field, mask)
+
+
+@pytest.mark.parametrize("times", [EQUAL, UNEQUAL])
+def test_a_monopolar_train_is_not_taken_for_bipolar(times):
+    magnitude, phase, _, mask = scene(times)
+    assert not is_bipolar(even_echo_phase(phase, magnitude, times, mask, GRID))
+
+
+def test_noise_is_not_taken_for_bipolar():
+    phase = np.random.default_rng(0).uniform(-np.pi, np.pi, (3, *SHAPE)).astype(np.float32)
+    assert not is_bipolar(even_echo_phase(phase, None, EQUAL[:3], None, GRID))
+
+
+def test_two_echoes_cannot_be_corrected_for_bipolar_readout():
+    magnitude, phase, _, mask = scene(EQUAL[:2])
+    with pytest.raises(ValueError, match="three"):
+        bipolar(phase, magnitude, EQUAL[:2], mask, GRID)
+
+
+def test_coils_with_different_offsets_are_combined_without_loss():
+    magnitude, phase, field, mask = scene(EQUAL, noise=0.0)
+    x, y, _ = np.meshgrid(*[np.linspace(-1, 1, n, dtype=np.float32) for n in SHAPE], indexing="ij")
+    rng = np.random.default_rng(1)
+    coils = []
+    for angle in np.arange(5) * 2 * np.pi / 5:
+        sensitivity = np.exp(-((x - np.cos(angle)) ** 2) - (y - np.sin(angle)) ** 2)
+        own = np.exp(1j * (3 * np.sin(angle) * x + 2 * np.cos(angle) * y + angle * 7))
+        signal = sensitivity * own * magnitude * np.exp(1j * phase)
+        coils.append(signal + 0.5 * (rng.normal(size=signal.shape) + 1j * rng.normal(size=signal.shape)))
+    coils = np.stack(coils)
+    plain = coils.sum(axis=0)
+    combined = combine_coils(
+        np.angle(coils).astype(np.float32), np.abs(coils).astype(np.float32), EQUAL, mask, GRID
+    )  # fmt: skip
+    assert combined.phase.shape == phase.shape
+    # Without the offsets, destructive interference costs signal; with them removed there is none.
+    share = combined.magnitude[0][mask] / np.sqrt((np.abs(coils[:, 0]) ** 2).sum(axis=0))[mask]
+    assert np.median(share) == pytest.approx(1, abs=0.02)
+    assert (np.abs(plain[0][mask]) / np.abs(coils[:, 0]).sum(axis=0)[mask]).min() < 0.2
+    assert field_error(combined.phase, combined.magnitude, EQUAL, field, mask) < 0.5
+
+
+def test_coils_need_five_dimensions():
+    with pytest.raises(ValueError, match="coil"):
+        combine_coils(np.zeros((4, *SHAPE)), np.zeros((4, *SHAPE)), EQUAL, None, GRID)
