@@ -99,7 +99,7 @@ def _add_conversion(group: "argparse._ArgumentGroup") -> None:
     add = group.add_argument
     add(
         "--heuristic", default="generic", metavar="NAME|FILE",
-        help="names the series: generic (default, by content) or a heudiconv file",
+        help="names the series: generic (default, by content), siemens_gre, ge_gre, philips_gre or a heudiconv file",
     )  # fmt: skip
     add(
         "--subject-pattern", metavar="REGEX",

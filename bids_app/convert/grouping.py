@@ -62,8 +62,11 @@ def _slot(v: Volume) -> Slot:
     return v.part, None if v.echo_time is None else round(v.echo_time, 2), v.repetition
 
 
-def decide(series: Sequence[SeriesFacts]) -> dict[str, Decision]:
-    """Decide what becomes of every series of one subject and session; by series UID."""
+def decide(series: Sequence[SeriesFacts], *, field_maps: bool = False) -> dict[str, Decision]:
+    """Decide what becomes of every series of one subject and session; by series UID.
+
+    ``field_maps``: gradient echoes of two echoes are wanted even where a name says field map.
+    """
     decisions: dict[str, Decision] = {}
     left: list[SeriesFacts] = []
     for facts in sorted(series, key=lambda s: (s.seconds or 0.0, s.number, s.uid)):
@@ -75,7 +78,7 @@ def decide(series: Sequence[SeriesFacts]) -> dict[str, Decision]:
     left = _drop_coil_series(left, decisions)
     anatomy = [s for s in left if content.is_t1w(s) or content.is_inversion_prepared(s)]
     _decide_t1w(anatomy, decisions)
-    _decide_gre([s for s in left if s not in anatomy], decisions)
+    _decide_gre([s for s in left if s not in anatomy], decisions, field_maps)
     return decisions
 
 
@@ -164,14 +167,14 @@ def _is_other_reconstruction(a: SeriesFacts, b: SeriesFacts) -> bool:
     return same_content and abs(a.seconds - b.seconds) <= _SAME_ACQUISITION
 
 
-def _decide_gre(series: list[SeriesFacts], decisions: dict[str, Decision]) -> None:
+def _decide_gre(series: list[SeriesFacts], decisions: dict[str, Decision], field_maps: bool) -> None:
     series = _drop_duplicates(series, decisions)
     groups: dict[tuple[object, ...], list[SeriesFacts]] = {}
     for s in series:
         groups.setdefault((s.geometry, _round(s.tr), s.flip, s.epi), []).append(s)
     found: dict[str, list[list[_Acquisition]]] = {}  # suffix -> protocols -> repeated acquisitions
     for members in groups.values():
-        kept = [a for a in _acquisitions(members) if not _skip_acquisition(a, decisions)]
+        kept = [a for a in _acquisitions(members) if not _skip_acquisition(a, decisions, field_maps)]
         for protocol in _by_echoes(kept):
             suffix = "MEGRE" if len(protocol[0].echoes("mag", "phase", "real", "imag")) > 1 else "T2starw"
             found.setdefault(suffix, []).append(protocol)
@@ -228,22 +231,20 @@ def _distance(a: _Acquisition, s: SeriesFacts) -> float:
     return abs(a.seconds - s.seconds)
 
 
-def _skip_acquisition(a: _Acquisition, decisions: dict[str, Decision]) -> bool:
+def _skip_acquisition(a: _Acquisition, decisions: dict[str, Decision], field_maps: bool) -> bool:
     """Skip field maps and acquisitions that lack something; tell whether it was skipped."""
     magnitude, phase = a.echoes("mag"), a.echoes("phase")
     reason = ""
     if len(magnitude) == 2 and len(phase) == 1 and phase <= magnitude:
         reason = "phase-difference field map: two magnitudes, one difference of their phases"
-    elif len(magnitude | phase) <= 2 and any(content.field_map_by_name(m) for m in a.members):
-        reason = "field map, by its sequence or protocol name; a heuristic of your own can take it as a gradient echo"
+    elif not field_maps and len(magnitude | phase) <= 2 and any(content.field_map_by_name(m) for m in a.members):
+        reason = "field map, by its sequence or protocol name; another heuristic can take it as a gradient echo"
     elif phase and magnitude and phase != magnitude:
         reason = f"incomplete: magnitude has {len(magnitude)} echoes, phase {len(phase)}"
     elif a.echoes("real") != a.echoes("imag"):
         reason = "incomplete: real and imaginary images do not have the same echoes"
-    elif a.parts == {"mag"} and len(magnitude) < 2:
-        reason = "gradient echo without a phase image, one echo: neither QSM nor R2* can be made from it"
-    elif a.parts == {"mag"} and any(m.epi for m in a.members):
-        reason = "EPI without phase"
+    elif a.parts == {"mag"}:
+        reason = "gradient echo without phase images: QSM needs them"
     if reason:
         _skip(decisions, a.members, reason)
     return bool(reason)
@@ -283,11 +284,7 @@ def _repetitions(a: _Acquisition) -> int:
 
 
 def _note(a: _Acquisition) -> str:
-    if a.parts == {"mag"}:
-        return "no phase images came with it: R2* can be made from it, QSM cannot"
-    if a.parts == {"phase"}:
-        return "no magnitude images came with it"
-    return ""
+    return "no magnitude images came with it" if a.parts == {"phase"} else ""
 
 
 def _labels(protocols: list[list[_Acquisition]]) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any
 import bids_app
 from bids_app.convert import series as series_module
 from bids_app.convert.series import Series
-from bids_app.errors import ToolMissingError, UsageError
+from bids_app.errors import RunFailedError, ToolMissingError, UsageError
 
 #: Entities that may follow ``part-`` in a file name; everything else comes before it.
 _AFTER_PART = ("proc", "hemi", "space", "split", "recording", "chunk", "res", "den", "label", "desc")
@@ -70,7 +70,7 @@ def load_heuristic(name_or_file: str) -> Heuristic:
 def assign(heuristic: Heuristic, series: Sequence[Series], subject: str, session: str | None) -> dict[str, list[str]]:
     """Ask the heuristic for names; returns paths without extension (``sub-1/anat/sub-1_run-1_MEGRE``) by series UID.
 
-    Raises UsageError when the heuristic itself fails.
+    Raises RunFailedError when the heuristic itself fails.
     """
     seqinfo, by_id = [], {}
     total = 0
@@ -84,9 +84,8 @@ def assign(heuristic: Heuristic, series: Sequence[Series], subject: str, session
     try:
         named = heuristic.module.infotodict(seqinfo)
     except Exception as error:  # whatever the user's own function raises
-        raise UsageError(
-            f"The heuristic {heuristic.path} failed in infotodict: {type(error).__name__}: {error}"
-        ) from error
+        reason = f"the heuristic {heuristic.name} failed in infotodict: {type(error).__name__}: {error}"
+        raise RunFailedError(reason) from error
     found: dict[str, list[str]] = {}
     for key, items in named.items():
         if not any(kind.startswith("nii") for kind in key[1]):

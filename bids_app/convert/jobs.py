@@ -21,7 +21,7 @@ from bids_app.convert.naming import Place, sanitise
 from bids_app.convert.plan import SeriesPlan
 from bids_app.convert.privacy import Redactor, short_hash
 from bids_app.convert.series import Series
-from bids_app.errors import UsageError
+from bids_app.errors import QsmAppError, UsageError
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,8 @@ def run_jobs(intake: Intake, jobs: Sequence[Job], scratch: Path, on_event: OnEve
         try:
             outcomes = run_job(intake, job, scratch / f"session-{number:04d}")
         except Exception as error:
-            reason = intake.redact(f"{type(error).__name__}: {error}")
+            known = isinstance(error, QsmAppError)
+            reason = intake.redact(str(error) if known else f"{type(error).__name__}: {error}")
             outcomes = [_outcome(intake, job, s).with_status(FAILED, reason) for s in job.series]
         done = sum(o.status == CONVERTED for o in outcomes)
         failed = sum(o.status == FAILED for o in outcomes)

@@ -1,7 +1,7 @@
 """Synthetic DICOM: small series as Siemens, GE and Philips write them, with a phase that is known."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -108,7 +108,13 @@ def save(data: Dataset, path: Path, sop_class: str = MR_IMAGE) -> Path:
 
 
 def write_slices(
-    folder: Path, data: Dataset, pixels: npt.NDArray[Any], first_instance: int = 1, stem: str = ""
+    folder: Path,
+    data: Dataset,
+    pixels: npt.NDArray[Any],
+    first_instance: int = 1,
+    stem: str = "",
+    orientations: int = 1,
+    jitter: Callable[[], float] | None = None,
 ) -> list[Path]:
     """Write one volume slice by slice; ``pixels`` is ``[column, row, slice]`` of integers."""
     paths = []
@@ -116,6 +122,12 @@ def write_slices(
     for z in range(pixels.shape[2]):
         one = pydicom.dataset.Dataset(data)
         one.InstanceNumber = first_instance + z
+        if jitter is not None:
+            one.EchoTime = f"{float(data.EchoTime) + jitter():.6f}"
+        if orientations > 1:
+            one.ImageOrientationPatient = [[1, 0, 0, 0, 1, 0], [1, 0, 0, 0, 0, -1], [0, 1, 0, 0, 0, -1]][
+                z % orientations
+            ]
         one.ImagePositionPatient = [-10.0, -20.0, float(2 * z)]
         one.SliceLocation = float(2 * z)
         if signed:
@@ -133,9 +145,14 @@ def siemens_gre(
     joint: bool = False,
     shared_instance_numbers: bool = False,
     rescale: bool = True,
+    more_types: Sequence[str] = (),
+    jitter: Callable[[], float] | None = None,
     **more: Any,
 ) -> list[Path]:
-    """Write magnitude and phase: two series (``number`` and the next), or one when ``joint``."""
+    """Write magnitude and phase: two series (``number`` and the next), or one when ``joint``.
+
+    ``more_types`` go into ImageType; ``jitter`` gives what is added to the echo time of every slice (ms).
+    """
     magnitudes, phases = truth(scanner.shape, echo_times)
     paths: list[Path] = []
     for letter, stored in (
@@ -144,15 +161,15 @@ def siemens_gre(
     ):
         series = number if joint or letter == "M" else number + 1
         for index, te in enumerate(echo_times):
-            data = header(scanner, series, more.pop("SeriesDescription", "gre_qsm"), **more)
-            data.ImageType = ["ORIGINAL", "PRIMARY", letter, "ND"]
+            data = header(scanner, series, "gre_qsm", **more)
+            data.ImageType = ["ORIGINAL", "PRIMARY", letter, "ND", *more_types]
             data.EchoTime, data.EchoNumbers = te, index + 1
             if letter == "P" and rescale:
                 data.RescaleIntercept, data.RescaleSlope, data.RescaleType = -4096, 2, "US"
             block = 0 if shared_instance_numbers else index
             first = 1 + scanner.shape[2] * (block + (len(echo_times) if joint and letter == "P" else 0))
             target = folder / f"{series:03d}"
-            paths += write_slices(target, data, stored[index], first, stem=f"{letter}{index + 1}_")
+            paths += write_slices(target, data, stored[index], first, stem=f"{letter}{index + 1}_", jitter=jitter)
     return paths
 
 
@@ -277,8 +294,22 @@ def _philips_frame(letter: str, te: float, echo: int, z: int, part: int, slope: 
     return frame
 
 
+def siemens_coil(folder: Path, scanner: Scanner, number: int, coil: str, first: int = 1) -> list[Path]:
+    """Write the magnitude of one coil element, before it is combined with the others."""
+    magnitudes, _ = truth(scanner.shape, (ECHO_TIMES[0],))
+    data = header(scanner, number, "gre_qsm_coils")
+    data.ImageType, data.EchoTime, data.EchoNumbers = ["ORIGINAL", "PRIMARY", "M", "ND"], ECHO_TIMES[0], 1
+    data.private_block(0x0051, "SIEMENS MR HEADER", create=True).add_new(0x0F, "LO", coil)
+    return write_slices(folder / f"{number:03d}", data, magnitude_pixels(magnitudes[0]), first, stem=coil)
+
+
 def plain_series(
-    folder: Path, scanner: Scanner = Scanner(), number: int = 2, description: str = "t1_mprage", **more: Any
+    folder: Path,
+    scanner: Scanner = Scanner(),
+    number: int = 2,
+    description: str = "t1_mprage",
+    orientations: int = 1,
+    **more: Any,
 ) -> list[Path]:
     """Write one magnitude volume; ``more`` sets header fields (None removes one)."""
     magnitudes, _ = truth(scanner.shape, (3.0,))
@@ -288,7 +319,7 @@ def plain_series(
     data = header(scanner, number, description, **{**values, **more})
     for name in [n for n, v in more.items() if v is None]:
         delattr(data, name)
-    return write_slices(folder / f"{number:03d}", data, magnitude_pixels(magnitudes[0]))
+    return write_slices(folder / f"{number:03d}", data, magnitude_pixels(magnitudes[0]), orientations=orientations)
 
 
 def mprage(folder: Path, scanner: Scanner = Scanner(), number: int = 2, **more: Any) -> list[Path]:

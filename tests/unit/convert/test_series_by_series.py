@@ -1,0 +1,232 @@
+"""What becomes of every kind of series that a QSM protocol leaves on the disk; decided by content."""
+
+import numpy as np
+import pytest
+
+from tests.helpers import dicom
+from tests.helpers.dicom_study import GE, PHILIPS
+
+SIEMENS = dicom.Scanner(patient_id="A")
+MAGNITUDES = tuple(f"sub-A/anat/sub-A_echo-{e}_part-mag_MEGRE.nii.gz" for e in (1, 2, 3))
+PHASES = tuple(m.replace("mag", "phase") for m in MAGNITUDES)
+
+
+def skipped(outcome, *words):
+    assert outcome.status == "skipped", outcome
+    assert all(word in outcome.reason for word in words), outcome.reason
+    return not outcome.outputs
+
+
+def test_magnitude_and_phase_of_three_echoes(planned, folder):
+    dicom.siemens_gre(folder, SIEMENS)
+    fates = planned()
+    assert (fates[3].outputs, fates[4].outputs) == (MAGNITUDES, PHASES)
+
+
+def test_single_echo_is_t2starw(planned, folder):
+    dicom.siemens_gre(folder, SIEMENS, echo_times=(20.0,))
+    fates = planned()
+    assert fates[3].outputs == ("sub-A/anat/sub-A_part-mag_T2starw.nii.gz",)
+    assert fates[4].outputs == ("sub-A/anat/sub-A_part-phase_T2starw.nii.gz",)
+
+
+def test_magnitude_without_phase_is_not_needed(planned, folder):
+    dicom.siemens_gre(folder, SIEMENS)
+    for path in (folder / "004").iterdir():
+        path.unlink()
+    assert skipped(planned()[3], "without phase")
+
+
+def test_uncombined_coil_images_in_one_series_are_skipped(planned, folder):
+    dicom.siemens_gre(folder, SIEMENS)
+    for coil in range(8):
+        dicom.siemens_coil(folder, SIEMENS, 9, f"H{coil + 1}", first=1 + 8 * coil)
+    fates = planned()
+    assert skipped(fates[9], "uncombined coil images", "8 coil elements")
+    assert fates[3].outputs == MAGNITUDES
+
+
+def test_uncombined_coil_series_beside_the_combined_one_are_skipped(planned, folder):
+    dicom.siemens_gre(folder, SIEMENS)
+    for coil in range(4):
+        dicom.siemens_coil(folder, SIEMENS, 20 + coil, f"H{coil + 1}")
+    fates = planned()
+    assert all(skipped(fates[20 + coil], "uncombined coil images") for coil in range(4))
+    assert (fates[3].outputs, fates[4].outputs) == (MAGNITUDES, PHASES)
+
+
+@pytest.mark.parametrize(
+    ("image_type", "description", "word"),
+    [
+        (["ORIGINAL", "PRIMARY", "M", "SWI", "NORM"], "SWI_Images", "susceptibility-weighted"),
+        (["DERIVED", "SECONDARY", "MNIP", "SWI"], "mIP_Images(SW)", "projection"),
+        (["DERIVED", "SECONDARY", "MIP"], "MIP_tra", "projection"),
+        (["DERIVED", "SECONDARY", "M", "MINIP"], "minIP", "projection"),
+        (["DERIVED", "PRIMARY", "QSM"], "QSM", "qsm made by the scanner"),
+        (["DERIVED", "SECONDARY", "R2_STAR MAP"], "R2star", "r2_star map"),
+    ],
+)
+def test_what_the_scanner_derived_is_skipped(planned, folder, image_type, description, word):
+    dicom.siemens_gre(folder, SIEMENS)
+    dicom.plain_series(folder, SIEMENS, 9, description, ImageType=image_type, EchoTime=20.0)
+    fates = planned()
+    assert skipped(fates[9], "derived", word)
+    assert (fates[3].outputs, fates[4].outputs) == (MAGNITUDES, PHASES)
+
+
+def test_aspire_duplicate_gives_way_to_the_original(planned, folder):
+    """The ASPIRE sequence stores its own combination beside the usual one, with the same parts and echoes."""
+    dicom.siemens_gre(folder, SIEMENS, 3)
+    dicom.siemens_gre(folder, SIEMENS, 5, more_types=("ASPIRE",))
+    fates = planned()
+    assert (fates[3].outputs, fates[4].outputs) == (MAGNITUDES, PHASES)
+    assert skipped(fates[5], "another reconstruction of series 3")
+    assert skipped(fates[6], "another reconstruction of series 4")
+
+
+def test_normalised_and_distortion_corrected_duplicates_give_way(planned, folder):
+    dicom.siemens_gre(folder, SIEMENS, 3, more_types=("NORM", "DIS2D"))
+    dicom.siemens_gre(folder, SIEMENS, 5)
+    fates = planned()
+    assert skipped(fates[3], "another reconstruction of series 5")
+    assert (fates[5].outputs, fates[6].outputs) == (MAGNITUDES, PHASES)
+
+
+def test_localizer_by_its_orientations_and_by_its_name(planned, folder):
+    dicom.siemens_gre(folder, SIEMENS)
+    dicom.plain_series(folder, SIEMENS, 1, "first look", orientations=3)
+    dicom.plain_series(folder, SIEMENS, 2, "AAHead_Scout")
+    fates = planned()
+    assert skipped(fates[1], "localizer", "orientations")
+    assert skipped(fates[2], "localizer", "name")
+
+
+def test_phase_difference_field_map_is_skipped(planned, folder):
+    """Two magnitudes and the difference of their phases: the difference is no phase of an echo."""
+    paths = dicom.siemens_gre(folder, SIEMENS, echo_times=(5.19, 7.65), ProtocolName="gre_two")
+    for path in paths:
+        if path.name.startswith("P1_"):
+            path.unlink()
+    fates = planned()
+    assert skipped(fates[3], "phase-difference field map")
+    assert skipped(fates[4], "phase-difference field map")
+
+
+def test_field_map_in_hz_is_skipped(planned, folder):
+    dicom.philips_enhanced(folder / "im", dicom.replace(PHILIPS, patient_id="A"))
+    dicom.plain_series(
+        folder, dicom.replace(PHILIPS, patient_id="A"), 9, "B0 map", ImageType=["ORIGINAL", "PRIMARY", "B0 MAP", "B0"]
+    )
+    fates = planned()
+    assert skipped(fates[9], "field map in Hz")
+    assert fates[401].outputs == (*MAGNITUDES, *PHASES)
+
+
+@pytest.mark.parametrize("gone", ["M2_0014.dcm", "M3_0024.dcm", "M1_0001.dcm"])
+def test_incomplete_series_is_not_converted(planned, folder, gone):
+    """A slice is missing inside, at the end or at the beginning of one echo's magnitude."""
+    dicom.siemens_gre(folder, SIEMENS)
+    (folder / "003" / gone).unlink()
+    fates = planned()
+    assert skipped(fates[3], "incomplete", "slice")
+    assert fates[4].status == "planned"  # the phase is whole
+    assert "no magnitude" in fates[4].reason
+
+
+def test_missing_echo_makes_both_parts_incomplete(planned, folder):
+    for path in dicom.siemens_gre(folder, SIEMENS):
+        if path.name.startswith("M3_"):
+            path.unlink()
+    fates = planned()
+    assert skipped(fates[3], "incomplete", "magnitude has 2 echoes, phase 3")
+    assert skipped(fates[4], "incomplete")
+
+
+def test_repeated_scans_get_run_numbers_and_stay_in_pairs(planned, folder):
+    """Numbers of magnitude and phase are paired by time, also where the first run has no phase."""
+    for run, time in enumerate(("101500", "102500", "103500")):
+        dicom.siemens_gre(folder, dicom.later(SIEMENS, time), 3 + 2 * run)
+    fates = planned()
+    for run in (1, 2, 3):
+        for number, part in ((1 + 2 * run, "mag"), (2 + 2 * run, "phase")):
+            assert f"sub-A_run-{run}_echo-1_part-{part}_MEGRE.nii.gz" in fates[number].outputs[0]
+    for path in (folder / "004").iterdir():
+        path.unlink()
+    fates = planned()
+    assert skipped(fates[3], "without phase")
+    assert "run-1_echo-1_part-mag" in fates[5].outputs[0] and "run-1_echo-1_part-phase" in fates[6].outputs[0]
+    assert "run-2_echo-1_part-mag" in fates[7].outputs[0] and "run-2_echo-1_part-phase" in fates[8].outputs[0]
+
+
+def test_different_protocols_get_acq_labels(planned, folder):
+    dicom.siemens_gre(folder, SIEMENS, 3, ProtocolName="qsm_long")
+    short = dicom.later(SIEMENS, "103000")
+    dicom.siemens_gre(folder, short, 5, echo_times=(3.0, 6.0, 9.0), ProtocolName="qsm short")
+    fates = planned()
+    assert fates[3].outputs[0] == "sub-A/anat/sub-A_acq-qsmlong_echo-1_part-mag_MEGRE.nii.gz"
+    assert fates[6].outputs[2] == "sub-A/anat/sub-A_acq-qsmshort_echo-3_part-phase_MEGRE.nii.gz"
+
+
+def test_mprage_is_t1w(planned, folder):
+    dicom.mprage(folder, SIEMENS, 2)
+    assert planned()[2].outputs == ("sub-A/anat/sub-A_T1w.nii.gz",)
+
+
+def test_mp2rage_keeps_the_uni_image_alone(planned, folder):
+    for number, (kind, description) in enumerate(
+        [("M", "t1_mp2rage_INV1"), ("P", "t1_mp2rage_INV1_PHS"), ("M", "t1_mp2rage_INV2"), ("UNI", "t1_mp2rage_UNI"),
+         ("UNI", "t1_mp2rage_UNI-DEN")],
+        start=1,
+    ):  # fmt: skip
+        more = {"RescaleIntercept": -4096, "RescaleSlope": 2} if kind == "P" else {}
+        more |= {"ImageType": ["DERIVED" if kind == "UNI" else "ORIGINAL", "PRIMARY", kind, "ND"]}
+        dicom.mprage(folder, SIEMENS, number, description=description, ProtocolName="t1_mp2rage", **more)
+    fates = planned()
+    assert fates[4].outputs == ("sub-A/anat/sub-A_T1w.nii.gz",)
+    assert skipped(fates[1], "MP2RAGE") and skipped(fates[2], "MP2RAGE") and skipped(fates[3], "MP2RAGE")
+    assert skipped(fates[5], "denoised copy")
+
+
+@pytest.mark.parametrize(
+    ("more", "word"),
+    [
+        ({"ScanningSequence": "SE", "SequenceName": "*tse2d1_9", "EchoTime": 90.0}, "spin echo"),
+        ({"ScanningSequence": ["EP", "GR"], "SequenceName": "*epfid2d1_64", "EchoTime": 30.0}, "without phase"),
+        ({"DiffusionBValue": 1000.0, "ScanningSequence": "EP"}, "diffusion"),
+        ({"AngioFlag": "Y"}, "angiography"),
+        ({"Modality": "SR"}, "modality SR"),
+        ({"ImageOrientationPatient": None}, "no image orientation"),
+    ],
+)
+def test_other_scans_are_skipped(planned, folder, more, word):
+    dicom.plain_series(folder, SIEMENS, 7, "other", **more)
+    assert skipped(planned()[7], word)
+
+
+def test_series_that_does_not_say_its_part_is_left_out(planned, folder):
+    """Values below zero and no word on the part: no magnitude, and not known to be a phase."""
+    dicom.plain_series(
+        folder, SIEMENS, 7, "gre", ImageType=["ORIGINAL", "PRIMARY", "OTHER"], RescaleIntercept=-4096, RescaleSlope=2,
+        EchoTime=20.0,
+    )  # fmt: skip
+    assert skipped(planned()[7], "cannot tell magnitude from phase")
+
+
+def test_ge_series_with_all_four_parts(planned, folder):
+    dicom.ge_gre(folder, dicom.replace(GE, patient_id="A"), parts="MPRI")
+    outputs = planned()[5].outputs
+    assert len(outputs) == 12
+    assert {*MAGNITUDES, *PHASES} < set(outputs)
+
+
+def test_thin_slab_is_no_volume(planned, folder):
+    dicom.siemens_gre(folder, dicom.replace(SIEMENS, shape=(16, 12, 2)))
+    assert skipped(planned()[3], "only 2 slice(s)")
+
+
+def test_echo_times_may_differ_in_their_last_digit(planned, folder):
+    """Decimal strings of one echo differ from slice to slice on some scanners."""
+    rng = np.random.default_rng(0)
+    dicom.siemens_gre(folder, SIEMENS, jitter=lambda: float(rng.uniform(-2e-4, 2e-4)))
+    fates = planned()
+    assert (fates[3].outputs, fates[4].outputs) == (MAGNITUDES, PHASES)
