@@ -31,7 +31,7 @@ class MaskChoices(Params):
 class BackgroundChoices(Params):
     """Background field removal."""
 
-    method: str = param("vsharp", choices=("vsharp", "pdf"), doc="Method")
+    method: str = param("vsharp", choices=("vsharp", "pdf", "tfi"), doc="Method")
 
 
 @dataclass(frozen=True)

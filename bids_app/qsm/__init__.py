@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bids_app.qsm import kernelcache  # noqa: F401 (must come before the first kernel)
-from bids_app.qsm.background_pdf import pdf
+from bids_app.qsm.background_pdf import pdf, tfi
 from bids_app.qsm.background_vsharp import vsharp
 from bids_app.qsm.geometry import Grid
 from bids_app.qsm.inversion_rts import rts
@@ -23,6 +23,7 @@ INVERSIONS: dict[str, Callable[..., Any]] = {
 }
 BACKGROUND: dict[str, Callable[..., Any]] = {
     "pdf": pdf,
+    "tfi": tfi,
     "vsharp": vsharp,
 }
 UNWRAP: dict[str, Callable[..., Any]] = {

@@ -1,12 +1,12 @@
-"""Projection onto dipole fields (PDF): the background is the best field of sources outside the object."""
+"""Background fields as fields of outside sources: PDF, and total field inversion (TFI) with priors on both sides."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from bids_app.qsm.dipole import dipole_kernel
-from bids_app.qsm.fft import Crop, clean, irfftn, rfftn
+from bids_app.qsm.background_sources import SourceProblem, fit_sources, outside_field, source_crop
+from bids_app.qsm.fft import clean
 from bids_app.qsm.geometry import BoolArray, FloatArray, Grid
 from bids_app.qsm.params import Params, param
 
@@ -15,9 +15,51 @@ from bids_app.qsm.params import Params, param
 class PdfParams(Params):
     """Parameters of PDF."""
 
-    iterations: int = param(60, low=1, high=2000, doc="Most conjugate-gradient iterations")
-    tolerance: float = param(0.01, low=0.0, high=1.0, doc="Residual of the normal equations, relative, that ends them")
-    padding: float = param(40.0, low=0.0, high=300.0, unit="mm", doc="Room around the object for outside sources")
+    iterations: int = param(20, low=1, high=2000, doc="Most conjugate-gradient iterations on the finest grid")
+    tolerance: float = param(0.01, low=0.0, high=1.0, doc="Gradient, relative to that without sources, that ends them")
+    padding: float = param(20.0, low=0.0, high=300.0, unit="mm", doc="Room around the object for outside sources")
+
+
+@dataclass(frozen=True)
+class TfiParams(Params):
+    """Parameters of total field inversion as background removal."""
+
+    iterations: int = param(15, low=1, high=2000, doc="Most conjugate-gradient iterations on the finest grid")
+    tolerance: float = param(0.005, low=0.0, high=1.0, doc="Gradient, relative to that without sources, that ends them")
+    padding: float = param(20.0, low=0.0, high=300.0, unit="mm", doc="Room around the object for outside sources")
+    inner_sd: float = param(0.05, low=1e-4, high=1.0, unit="ppm", doc="Spread of susceptibility expected inside")
+    outer_sd: float = param(2.0, low=1e-2, high=100.0, unit="ppm", doc="Spread of susceptibility expected outside")
+    noise: float = param(0.003, low=1e-6, high=0.1, unit="ppm", doc="Standard error of the field in a typical voxel")
+
+
+def _split(
+    total: FloatArray,
+    mask: BoolArray,
+    grid: Grid,
+    params: PdfParams | TfiParams,
+    weights: FloatArray | None,
+    priors: tuple[float, float, float],
+    progress: Callable[[int, int], None] | None,
+) -> tuple[FloatArray, BoolArray]:
+    """Total field less that of outside sources; ``priors`` are the inner and outer spread over noise and the ridge."""
+    mask = mask & np.isfinite(total)
+    crop = source_crop(mask, grid, params.padding)
+    inside = mask[crop.box]
+    if weights is None:
+        weight = inside.astype(np.float32)
+    else:
+        weight = clean(weights[crop.box], inside)
+        typical = np.float32(max(float(np.median(weight[inside])), 1e-30))
+        # A voxel without weight would count as outside; next to nothing keeps it inside.
+        weight = np.where(inside, np.maximum(weight / typical, np.float32(1e-3)), np.float32(0))
+    field = clean(total[crop.box], inside)
+    field -= np.float32(np.average(field, weights=weight**2)) * inside
+    problem = SourceProblem(field, weight, crop.grid, *priors)
+    local = field - outside_field(problem, fit_sources(problem, params.iterations, params.tolerance, progress))
+    local *= inside
+    out = np.zeros(grid.shape, np.float32)
+    out[crop.box] = local
+    return out, mask
 
 
 def pdf(
@@ -32,8 +74,8 @@ def pdf(
     """Local field by projection onto dipole fields; the mask stays whole.
 
     Finds the sources outside the mask whose field fits the total field inside it best, by conjugate gradients on the
-    weighted normal equations, and subtracts that field. A constant field, which sources far away make and the finite
-    grid has no room for, is removed first.
+    weighted normal equations that start from coarser grids, and subtracts that field. A constant field, which sources
+    far away make and the finite grid has no room for, is removed first.
 
     Parameters
     ----------
@@ -48,7 +90,7 @@ def pdf(
     weights : float32, ``grid.shape``, optional
         Relative reliability of the data, for example the inverse of the field's standard error.
     progress : callable, optional
-        Called as ``progress(done, total)`` after each iteration.
+        Called as ``progress(done, total)`` after each iteration on the finest grid.
 
     Returns
     -------
@@ -64,36 +106,28 @@ def pdf(
     ----------
     Liu et al. 2011, 10.1002/nbm.1670.
     """
-    mask = mask & np.isfinite(total_field_ppm)
-    crop = Crop.around(mask, grid, 2 * params.padding)
-    # The box lies at one corner of the periodic grid, so that the padding is on both of its sides.
-    shape, inside = crop.grid.shape, crop.take(mask)
-    outside = 1 - inside
-    weight = inside.copy() if weights is None else crop.take(clean(weights, mask))
-    weight /= max(float(weight.max()), 1e-30)
-    field = crop.take(clean(total_field_ppm, mask))
-    field -= np.float32(np.average(field, weights=weight)) * inside
-    kernel = dipole_kernel(crop.grid)
+    return _split(total_field_ppm, mask, grid, params, weights, (0.0, 1.0, 0.0), progress)
 
-    def convolve(array: FloatArray) -> FloatArray:
-        return irfftn(rfftn(array) * kernel, shape)
 
-    sources = np.zeros(shape, np.float32)
-    residual = weight * field
-    gradient = outside * convolve(weight * residual)
-    direction = gradient.copy()
-    norm = first = float(np.vdot(gradient, gradient))
-    for iteration in range(1, params.iterations + 1):
-        if norm <= first * params.tolerance**2:
-            break
-        image = weight * convolve(direction)
-        step = np.float32(norm / max(float(np.vdot(image, image)), 1e-30))
-        sources += step * direction
-        residual -= step * image
-        gradient = outside * convolve(weight * residual)
-        norm, previous = float(np.vdot(gradient, gradient)), norm
-        direction = gradient + np.float32(norm / previous) * direction
-        if progress is not None:
-            progress(iteration, params.iterations)
-    local = (field - convolve(sources)) * inside
-    return crop.put(local, grid.shape), mask
+def tfi(
+    total_field_ppm: FloatArray,
+    mask: BoolArray,
+    grid: Grid,
+    *,
+    params: TfiParams = TfiParams(),
+    weights: FloatArray | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[FloatArray, BoolArray]:
+    """Local field by total field inversion: sources inside and outside are fitted together; the mask stays whole.
+
+    PDF takes the local field for noise, so that outside sources fit what belongs to tissue near the surface. Here
+    every voxel has a source, with an expected spread that is small inside and large outside (the preconditioner of
+    total field inversion); the field of the outside ones alone is subtracted, so that nothing of the local field is
+    smoothed. Arguments, result and errors as :func:`pdf`; ``params`` in ppm and mm.
+
+    References
+    ----------
+    Liu et al. 2017, 10.1002/mrm.26331; PDF: Liu et al. 2011, 10.1002/nbm.1670.
+    """
+    priors = (params.inner_sd / params.noise, params.outer_sd / params.noise, 1.0)
+    return _split(total_field_ppm, mask, grid, params, weights, priors, progress)

@@ -27,6 +27,25 @@ def irfftn(spectrum: ComplexArray, shape: tuple[int, int, int]) -> FloatArray:
     return scipy.fft.irfft(half, n=shape[2], axis=2, overwrite_x=True, workers=workers)
 
 
+def rfftn_padded(array: FloatArray, shape: tuple[int, int, int]) -> ComplexArray:
+    """:func:`rfftn` of an array that is continued by zeros to ``shape``; rows of zeros are never transformed."""
+    workers = numba.get_num_threads()
+    half = scipy.fft.rfft(array, n=shape[2], axis=2, workers=workers)
+    half = scipy.fft.fft(half, n=shape[1], axis=1, overwrite_x=True, workers=workers)
+    return scipy.fft.fft(half, n=shape[0], axis=0, overwrite_x=True, workers=workers)
+
+
+def irfftn_cropped(
+    spectrum: ComplexArray, shape: tuple[int, int, int], inner: tuple[slice, slice, slice]
+) -> FloatArray:
+    """:func:`irfftn` of which the part ``inner`` alone is computed; the spectrum is overwritten."""
+    workers = numba.get_num_threads()
+    part = scipy.fft.ifft(spectrum, axis=0, overwrite_x=True, workers=workers)[inner[0]]
+    part = scipy.fft.ifft(part, axis=1, overwrite_x=True, workers=workers)[:, inner[1]]
+    whole = scipy.fft.irfft(part, n=shape[2], axis=2, workers=workers)
+    return np.ascontiguousarray(whole[:, :, inner[2]])
+
+
 @dataclass(frozen=True)
 class Crop:
     """A box around the mask, and the padded working grid on which convolutions do not wrap onto the object."""
