@@ -17,7 +17,7 @@ METHODS = sorted(qsm.BACKGROUND)
 ITERATIVE = [m for m in METHODS if hasattr(qsm.BACKGROUND[m].__kwdefaults__["params"], "tolerance")]
 #: What may be left of a background, as a share of its standard deviation: of smooth fields, and of a source that
 #: all but touches the object.
-LEFT = {"pdf": (0.02, 0.1), "tfi": (0.02, 0.1), "vsharp": (0.03, 0.5)}
+LEFT = {"pdf": (0.05, 0.1), "tfi": (0.04, 0.1), "vsharp": (0.03, 0.5)}
 
 
 def axes_mm(grid):
