@@ -1,26 +1,34 @@
-"""Masks without anatomical priors, described as recipes: a source, a threshold and operations in order.
+"""Masks described as recipes: a source, a threshold and operations in order; several of them joined.
 
 ``"quality,otsu:1.3,fill:25,open:1,largest"`` takes the phase quality map, keeps what lies above 1.3 times Otsu's
 threshold, fills voxels of whose 26 neighbours 25 are set, opens by one voxel and keeps the largest part.
+``"quality,otsu:1 & given,dilate:1 => holes"`` keeps what lies in both masks and then fills holes; ``|`` joins them.
+Terms are joined from left to right, and what follows ``=>`` is done to the result.
 """
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from scipy import ndimage
 
 from bids_app.errors import ParameterError
+from bids_app.qsm import morphology
 from bids_app.qsm.geometry import BoolArray, FloatArray
 from bids_app.qsm.params import nearest
+from bids_app.qsm.smoothing import gaussian
+from bids_app.qsm.thresholds import even_brightness, gaussian_threshold, otsu_threshold
 
-SOURCES = ("quality", "magnitude")
+#: Maps that a term can start from: phase quality (0 to 1), combined magnitude, a mask that the user gave, and the
+#: inverse standard error of the field (1 where it is as good as in the median voxel).
+SOURCES = ("quality", "magnitude", "given", "reliability")
 
 #: Masks of the two-pass method (Stewart 2022, 10.1002/mrm.29048).
 RELIABLE_RECIPE = "quality,otsu:1.3,fill:25,open:1,largest"
 FILLED_RECIPE = "quality,otsu:1.3,fill:25,open:1,largest,smooth:2:0.5,holes,largest"
 
-#: Phase quality is an absolute scale: noise reaches about 0.2 and coherent tissue 0.8. What is above this value is
+#: Phase quality is an absolute scale: noise reaches about 0.1 and coherent tissue 0.8. What is above this value is
 #: object, whatever the histogram says; where the object fills the field of view there is no noise class, and Otsu's
 #: threshold splits the object itself.
 SURE_QUALITY = 0.6
@@ -34,69 +42,93 @@ class Operation:
     numbers: tuple[float, ...]
 
 
-def otsu_threshold(values: FloatArray, bins: int = 256) -> float:
-    """Return Otsu's threshold: the split of the histogram with the largest variance between the classes."""
-    counts, edges = np.histogram(values, bins=bins)
-    centres = (edges[:-1] + edges[1:]) / 2
-    below = np.cumsum(counts)
-    above = below[-1] - below
-    sums = np.cumsum(counts * centres)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        between = below * above * (sums / below - (sums[-1] - sums) / above) ** 2
-    return float(centres[int(np.nanargmax(np.where(np.isfinite(between), between, -1)))])
+@dataclass(frozen=True)
+class Term:
+    """A source and its operations; ``join`` (``&`` or ``|``) says how it meets the terms before it."""
+
+    source: str
+    operations: tuple[Operation, ...]
+    join: str = "|"
 
 
-def _fill(mask: BoolArray, count: float) -> BoolArray:
-    """Add voxels of whose 26 neighbours at least ``count`` are set."""
-    total = mask.astype(np.uint8)
-    for axis in range(3):
-        total = ndimage.convolve1d(total, np.ones(3), axis=axis, mode="constant")
-    return mask | (total >= count)
+@dataclass(frozen=True)
+class Recipe:
+    """Terms, and operations on what they give together."""
+
+    terms: tuple[Term, ...]
+    then: tuple[Operation, ...] = ()
+
+    @property
+    def sources(self) -> set[str]:
+        """The maps that the recipe needs."""
+        return {term.source for term in self.terms}
 
 
-def _largest(mask: BoolArray) -> BoolArray:
-    parts, number = ndimage.label(mask)
-    if number < 2:
-        return mask
-    sizes = np.bincount(parts.ravel())
-    sizes[0] = 0
-    kept: BoolArray = parts == int(np.argmax(sizes))
-    return kept
-
-
-def _holes(mask: BoolArray) -> BoolArray:
-    filled: BoolArray = ndimage.binary_fill_holes(mask)
-    return filled
+def _times(function: Callable[[BoolArray, int], BoolArray]) -> Callable[[BoolArray, float], BoolArray]:
+    return lambda mask, times: function(mask, int(times))
 
 
 def _smooth(mask: BoolArray, sigma: float, level: float) -> BoolArray:
-    smoothed: BoolArray = ndimage.gaussian_filter(mask.astype(np.float32), sigma) > level
+    smoothed: BoolArray = gaussian(mask.astype(np.float32), (sigma,) * 3) > level
     return smoothed
 
 
-def _morphology(function: Callable[..., BoolArray]) -> Callable[[BoolArray, float], BoolArray]:
-    def apply(mask: BoolArray, times: float) -> BoolArray:
-        return mask if times < 1 else function(mask, iterations=int(times))
-
-    return apply
-
-
-#: Operations on a mask: function and the number of its numbers.
+#: Operations on a mask: function and the number of its numbers (voxels).
 OPERATIONS: dict[str, tuple[Callable[..., BoolArray], int]] = {
-    "fill": (_fill, 1),
-    "open": (_morphology(ndimage.binary_opening), 1),
-    "close": (_morphology(ndimage.binary_closing), 1),
-    "erode": (_morphology(ndimage.binary_erosion), 1),
-    "dilate": (_morphology(ndimage.binary_dilation), 1),
+    "fill": (_times(morphology.fill_neighbours), 1),
+    "open": (_times(morphology.opened), 1),
+    "close": (_times(morphology.closed), 1),
+    "erode": (_times(morphology.erode), 1),
+    "dilate": (_times(morphology.dilate), 1),
     "smooth": (_smooth, 2),
-    "holes": (_holes, 0),
-    "largest": (_largest, 0),
+    "holes": (morphology.fill_holes, 0),
+    "largest": (morphology.largest, 0),
 }
-_THRESHOLDS = {"otsu": 1, "threshold": 1}
+#: How a mask comes of a map: factor on Otsu's threshold, factor on the Gaussian one, value, percentile of the map.
+THRESHOLDS = {"otsu": 1, "gaussian": 1, "threshold": 1, "percentile": 1}
+#: What can be done to the magnitude before: the width in mm of the local mean that it is divided by.
+_BEFORE = {"even": 1}
 
 
-def parse_recipe(recipe: str) -> tuple[str, tuple[Operation, ...]]:
-    """Return source and operations of a recipe.
+def _operation(word: str, counts: Mapping[str, int]) -> Operation:
+    name, *texts = (part.strip() for part in word.split(":"))
+    if name not in counts:
+        raise ParameterError(f"unknown mask operation {name!r}: {nearest(name, list(counts))}")
+    if len(texts) != counts[name]:
+        raise ParameterError(f"mask operation {name!r} takes {counts[name]} numbers, got {word!r}")
+    try:
+        return Operation(name, tuple(float(text) for text in texts))
+    except ValueError:
+        raise ParameterError(f"mask operation {word!r} has something that is no number") from None
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _term(text: str, join: str) -> Term:
+    source, *words = _words(text) or [""]
+    if source not in SOURCES:
+        raise ParameterError(f"a mask recipe starts with a source ({', '.join(SOURCES)}), got {text.strip()!r}")
+    counts = {name: number for name, (_, number) in OPERATIONS.items()}
+    operations = [_operation(word, counts | THRESHOLDS | _BEFORE) for word in words]
+    kinds = [operation.name for operation in operations]
+    if source == "given":
+        if set(kinds) & (set(THRESHOLDS) | set(_BEFORE)):
+            raise ParameterError("a given mask takes no threshold")
+        return Term(source, tuple(operations), join)
+    start = 1 if kinds[:1] == ["even"] else 0
+    if start and source != "magnitude":
+        raise ParameterError(f"only the magnitude can be made even, not {source}")
+    if len(kinds) <= start or kinds[start] not in THRESHOLDS:
+        raise ParameterError(f"the source of a mask recipe needs a threshold next ({', '.join(THRESHOLDS)})")
+    if set(kinds[start + 1 :]) & (set(THRESHOLDS) | set(_BEFORE)):
+        raise ParameterError("a term of a mask recipe has one threshold only, right after its source")
+    return Term(source, tuple(operations), join)
+
+
+def parse_recipe(recipe: str) -> Recipe:
+    """Return the terms and operations of a recipe.
 
     Raises
     ------
@@ -104,60 +136,112 @@ def parse_recipe(recipe: str) -> tuple[str, tuple[Operation, ...]]:
         For an unknown word (with the nearest valid one), a wrong number of numbers, or a first word that is no
         source, or a second one that is no threshold.
     """
-    words = [word.strip() for word in recipe.split(",") if word.strip()]
-    if not words or words[0] not in SOURCES:
-        raise ParameterError(f"a mask recipe starts with a source ({', '.join(SOURCES)}), got {recipe!r}")
-    counts = _THRESHOLDS | {name: number for name, (_, number) in OPERATIONS.items()}
-    operations = []
-    for word in words[1:]:
-        name, *texts = word.split(":")
-        if name not in counts:
-            raise ParameterError(f"unknown mask operation {name!r}: {nearest(name, list(counts))}")
-        if len(texts) != counts[name]:
-            raise ParameterError(f"mask operation {name!r} takes {counts[name]} numbers, got {word!r}")
-        try:
-            operations.append(Operation(name, tuple(float(text) for text in texts)))
-        except ValueError:
-            raise ParameterError(f"mask operation {word!r} has something that is no number") from None
-    if not operations or operations[0].name not in _THRESHOLDS:
-        raise ParameterError(f"the source of a mask recipe needs a threshold next ({', '.join(_THRESHOLDS)})")
-    if any(operation.name in _THRESHOLDS for operation in operations[1:]):
-        raise ParameterError("a mask recipe has one threshold only, right after its source")
-    return words[0], tuple(operations)
+    joined, arrow, after = recipe.partition("=>")
+    first, *rest = re.split(r"([&|])", joined)
+    pairs = zip(rest[::2], rest[1::2], strict=True)
+    terms = (_term(first, "|"), *(_term(text, join) for join, text in pairs))
+    counts = {name: number for name, (_, number) in OPERATIONS.items()}
+    then = tuple(_operation(word, counts) for word in _words(after)) if arrow else ()
+    return Recipe(terms, then)
 
 
-def make_mask(recipe: str, *, quality: FloatArray, magnitude: FloatArray | None = None) -> BoolArray:
+def _level(operation: Operation, source: str, data: FloatArray) -> float:
+    # Voxels of value 0 are outside the field of view or of the map: they are no class of the histogram.
+    known = data[data > 0]
+    number = operation.numbers[0]
+    if operation.name == "threshold":
+        return number
+    if not known.size:
+        return float("inf")
+    if operation.name == "percentile":
+        return float(np.percentile(known, number))
+    level = number * (otsu_threshold(known) if operation.name == "otsu" else gaussian_threshold(known))
+    return min(level, SURE_QUALITY) if source == "quality" else level
+
+
+def _apply(mask: BoolArray, operations: tuple[Operation, ...]) -> BoolArray:
+    """Do the operations in the box of the mask, with room for what makes it grow."""
+    if not operations or not mask.any():
+        return mask
+    room = 3 + int(sum(max(1, 3 * o.numbers[0]) for o in operations if o.name in ("dilate", "close", "smooth")))
+    box = []
+    for axis, n in enumerate(mask.shape):
+        occupied = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
+        box.append(slice(max(0, int(occupied[0]) - room), min(n, int(occupied[-1]) + 1 + room)))
+    part = np.ascontiguousarray(mask[tuple(box)])
+    for operation in operations:
+        part = OPERATIONS[operation.name][0](part, *operation.numbers)
+    out = np.zeros(mask.shape, bool)
+    out[tuple(box)] = part
+    return out
+
+
+def _source_mask(term: Term, data: Any, voxel_size: tuple[float, float, float]) -> BoolArray:
+    if term.source == "given":
+        return _apply(np.asarray(data) > 0, term.operations)
+    values = np.asarray(data, np.float32)
+    if not np.isfinite(values).all():
+        values = np.nan_to_num(values, posinf=0, neginf=0)
+    operations = term.operations
+    if operations[0].name == "even":
+        width = operations[0].numbers[0]
+        values = even_brightness(values, tuple(width / size for size in voxel_size))
+        operations = operations[1:]
+    return _apply(values > _level(operations[0], term.source, values), operations[1:])
+
+
+def make_mask(
+    recipe: str,
+    *,
+    quality: FloatArray | None = None,
+    magnitude: FloatArray | None = None,
+    given: Any = None,
+    reliability: FloatArray | None = None,
+    voxel_size: tuple[float, float, float] = (1.0, 1.0, 1.0),
+) -> BoolArray:
     """Make a mask by its recipe.
 
     Parameters
     ----------
     recipe : str
         See the module's text.
-    quality : float32, ``[x, y, z]``
-        Phase quality, 0 to 1.
-    magnitude : float32, ``[x, y, z]``, optional
-        Needed by recipes that start with ``magnitude``.
+    quality, magnitude, reliability : float32, ``[x, y, z]``, optional
+        The maps that terms of the recipe start from (:data:`SOURCES`).
+    given : array, ``[x, y, z]``, optional
+        A mask; what is above 0 is set.
+    voxel_size : 3 floats
+        In mm, for ``even``.
 
     Raises
     ------
     ParameterError
         If the recipe is wrong.
     ValueError
-        If the source is missing.
+        If a source is missing.
     """
-    source, operations = parse_recipe(recipe)
-    data = quality if source == "quality" else magnitude
-    if data is None:
-        raise ValueError(f"the mask recipe {recipe!r} needs a magnitude image, and there is none")
-    data = np.nan_to_num(data, posinf=0, neginf=0)
-    number = operations[0].numbers[0]
-    # Voxels of value 0 are outside the field of view or of the quality map: they are no class of the histogram.
-    level = number
-    if operations[0].name == "otsu":
-        level = number * otsu_threshold(data[data > 0]) if (data > 0).any() else np.inf
-        if source == "quality":
-            level = min(level, SURE_QUALITY)
-    mask: BoolArray = data > level
-    for operation in operations[1:]:
-        mask = OPERATIONS[operation.name][0](mask, *operation.numbers)
-    return mask
+    parsed = parse_recipe(recipe)
+    maps = {"quality": quality, "magnitude": magnitude, "given": given, "reliability": reliability}
+    mask: BoolArray | None = None
+    for term in parsed.terms:
+        data = maps[term.source]
+        if data is None:
+            raise ValueError(f"the mask recipe {recipe!r} needs {term.source}, and there is none")
+        one = _source_mask(term, data, voxel_size)
+        mask = one if mask is None else (mask & one if term.join == "&" else mask | one)
+    assert mask is not None
+    return _apply(mask, parsed.then)
+
+
+#: Mean quality of pure noise: (several echoes, with magnitude) -> value, from simulation; its local mean hardly varies.
+_NOISE_QUALITY = {(False, False): 0.11, (False, True): 0.05, (True, False): 0.025, (True, True): 0.013}
+
+
+def signal_support(quality: FloatArray, several_echoes: bool, with_magnitude: bool) -> BoolArray:
+    """Return where there is any signal at all, generously: the phase elsewhere is pure noise.
+
+    Voxels whose quality, averaged over the neighbourhood, is above twice that of noise, gaps of three voxels closed,
+    holes filled and two voxels more. A field that fills the field of view is kept whole.
+    """
+    local = gaussian(quality, (1.5, 1.5, 1.5))
+    mask: BoolArray = local > 2.2 * _NOISE_QUALITY[several_echoes, with_magnitude]
+    return morphology.dilate(morphology.fill_holes(morphology.closed(mask, 3)), 2)
