@@ -11,22 +11,25 @@ Array = npt.NDArray[np.floating]
 BoolArray = npt.NDArray[np.bool_]
 
 
-def _pair(found: Array, true: Array, mask: BoolArray) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return both maps' values in the mask as float64, each referenced to its own mean there."""
+def _pair(
+    found: Array, true: Array, mask: BoolArray, *, reference: bool = True
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return both maps' values in the mask as float64, each referenced to its own mean there (if asked)."""
     if not found.shape == true.shape == mask.shape:
         raise ValueError(f"shapes differ: found {found.shape}, true {true.shape}, mask {mask.shape}")
     if not mask.any():
         raise ValueError("the mask is empty: there is nothing to compare")
     a, b = found[mask].astype(np.float64), true[mask].astype(np.float64)
-    return a - a.mean(), b - b.mean()
+    return (a - a.mean(), b - b.mean()) if reference else (a, b)
 
 
-def nrmse(found: Array, true: Array, mask: BoolArray) -> float:
+def nrmse(found: Array, true: Array, mask: BoolArray, *, reference: bool = True) -> float:
     """Root-mean-square error over the root mean square of the truth, in percent.
 
-    Both maps are referenced to their mean in the mask first (Langkammer et al. 2018, 10.1002/mrm.26830).
+    With ``reference`` both maps are referenced to their mean in the mask first, as susceptibility needs it
+    (Langkammer et al. 2018, 10.1002/mrm.26830); without, the maps are compared as they are.
     """
-    a, b = _pair(found, true, mask)
+    a, b = _pair(found, true, mask, reference=reference)
     return float(100 * np.linalg.norm(a - b) / np.linalg.norm(b))
 
 

@@ -86,7 +86,8 @@ def _session(truth: Path, found: Path, stem: str, root: Path) -> Iterator[Score]
             yield Score(
                 file=path.relative_to(root).as_posix(),
                 voxels=int(mask.sum()),
-                nrmse=metrics.nrmse(values, true, mask),
+                # Only a rate has a zero of its own.
+                nrmse=metrics.nrmse(values, true, mask, reference=suffix != "R2starmap"),
                 detrended_nrmse=metrics.detrended_nrmse(values, true, mask),
                 xsim=metrics.xsim(values, true, mask) if is_chi else None,
                 slope=metrics.slope(regional) if is_chi else None,

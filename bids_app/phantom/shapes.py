@@ -87,12 +87,12 @@ def nuclei(xyz: Sequence[FloatArray], t1: FloatArray, tissue: FloatArray) -> Flo
     pallidum = ellipsoid(side, (19.0, -5, -0.5), (5.0, 10.5, 6.8), (0, 12, 28))
     out[..., PALLIDUM] = _intersect(pallidum, -out[..., PUTAMEN], fluid)
     thalamus = np.minimum(
-        ellipsoid(side, (11.0, -17, 7.5), (7.6, 14.5, 8.6), (0, 0, 22)),
+        ellipsoid(side, (11.5, -17, 7.5), (8.4, 15.0, 9.2), (0, 0, 22)),
         ellipsoid(side, (15.0, -27, 6), (7.0, 6.0, 6.5)),
     )
-    out[..., THALAMUS] = _intersect(thalamus, bright(0.84), fluid)
-    out[..., RED] = ellipsoid(side, (5.3, -20.5, -8.5), (3.1, 3.3, 4.0))
-    nigra = ellipsoid(side, (10.2, -16.5, -12), (2.1, 6.3, 5.0), (-25, 0, 42))
+    out[..., THALAMUS] = _intersect(thalamus, bright(0.865), fluid)
+    out[..., RED] = ellipsoid(side, (5.4, -20.5, -8.5), (3.6, 3.8, 4.7))
+    nigra = ellipsoid(side, (10.8, -16.5, -12), (2.5, 7.2, 5.8), (-25, 0, 42))
     out[..., NIGRA] = _intersect(nigra, np.float32(0.8) - out[..., RED], fluid)
     out[..., DENTATE] = _dentate(side)
     # One in the pineal gland, one in the right frontal white matter.

@@ -134,14 +134,14 @@ def head_to_template(person: Person, age: float) -> tuple[npt.NDArray[np.float64
     widen with age.
     """
     random = person.random(4)
-    scale = random.normal(1.0, 0.03, 3) * (1.02 if person.sex == "F" else 0.98)
+    scale = random.normal(1.0, 0.025, 3) * (1.02 if person.sex == "F" else 0.98)
     affine = np.zeros((3, 4))
     affine[:, :3] = rotation_matrix(random.normal(0, 1.0, 3)) @ np.diag(scale)
     step, low = 8.0, np.array([-120.0, -150.0, -195.0])
     shape = (31, 36, 41)
     move = random.standard_normal((*shape, 3))
     move = ndimage.gaussian_filter(move, (20 / step, 20 / step, 20 / step, 0), mode="nearest")
-    move *= 2.6 / move.std()
+    move *= 2.0 / move.std()
     x, y, z = template.points(low, shape, step)
     widening = 0.05 + 0.20 * np.clip((age - 20) / 60, 0, 1)
     for centre in ((12.0, 5.0, 12.0), (-12.0, 5.0, 12.0), (22.0, -38.0, 10.0), (-22.0, -38.0, 10.0)):
