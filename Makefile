@@ -1,10 +1,10 @@
-# `make setup` and `make test`; `make help` lists the rest.
+# `make demo` and `make test`; `make help` lists the rest.
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 PYTHON ?= $(firstword $(foreach p,python3.12 python3.11 python3.13 python3,$(shell $(p) -c 'import sys; assert (3,11) <= sys.version_info < (3,14); import venv, ensurepip' 2>/dev/null && command -v $(p))))
 STAMP  := $(VENV)/.installed-$(shell cat requirements.lock requirements-dev.lock pyproject.toml | cksum | cut -d' ' -f1)
 
-.PHONY: help setup test unit lint lock clean warm boutiques image-check
+.PHONY: help setup demo test unit lint lock clean warm boutiques image-check
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -21,6 +21,13 @@ $(STAMP): requirements.lock requirements-dev.lock pyproject.toml
 
 warm: setup  ## compile the numerical kernels into numba's cache (once)
 	@$(BIN)/python -m bids_app.qsm.warmup
+
+demo: warm  ## simulate a small study with known susceptibility in demo/, run `participant` on it, compare with the truth
+	@$(BIN)/python -m bids_app.phantom demo/bids --subjects 2 --voxel-size 2
+	@$(BIN)/qsm-bids-app demo/bids demo/out participant
+	@echo && $(BIN)/python -m bids_app.phantom.score demo/bids demo/out --json demo/score.json
+	@echo && echo "maps, tables, reports: demo/out (susceptibility: demo/out/sub-*/anat/sub-*_Chimap.nii.gz)"
+	@for page in demo/out/*.html; do test ! -e "$$page" || echo "report: $$page"; done
 
 test: warm  ## lint, types and all tests that this machine allows
 	@$(MAKE) --no-print-directory lint

@@ -138,6 +138,8 @@ def _write_top(folder: Folder, study: Study, persons: tuple[subjects.Person, ...
         "RepetitionTime": round(max(times) + 0.010, 6),
         "FlipAngle": 15,
     }
+    if len(times) > 1:
+        common["ReadoutPolarity"] = "bipolar" if study.scan.bipolar else "monopolar"
     if study.suffix == "T2starw":
         common["EchoTime"] = times[0]
     folder.json(f"{study.suffix}.json", common)
