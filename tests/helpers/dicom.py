@@ -147,11 +147,13 @@ def siemens_gre(
     rescale: bool = True,
     more_types: Sequence[str] = (),
     jitter: Callable[[], float] | None = None,
+    readout_mode: int | None = None,
     **more: Any,
 ) -> list[Path]:
     """Write magnitude and phase: two series (``number`` and the next), or one when ``joint``.
 
-    ``more_types`` go into ImageType; ``jitter`` gives what is added to the echo time of every slice (ms).
+    ``more_types`` go into ImageType; ``jitter`` gives what is added to the echo time of every slice (ms);
+    ``readout_mode`` is ``ucReadOutMode`` of the protocol in the private header.
     """
     magnitudes, phases = truth(scanner.shape, echo_times)
     paths: list[Path] = []
@@ -164,6 +166,10 @@ def siemens_gre(
             data = header(scanner, series, "gre_qsm", **more)
             data.ImageType = ["ORIGINAL", "PRIMARY", letter, "ND", *more_types]
             data.EchoTime, data.EchoNumbers = te, index + 1
+            if readout_mode is not None:
+                text = f"### ASCCONV BEGIN ###\nucReadOutMode\t =\t0x{readout_mode:x}\n### ASCCONV END ###\n"
+                block = data.private_block(0x0029, "SIEMENS CSA HEADER", create=True)
+                block.add_new(0x20, "OB", text.encode())
             if letter == "P" and rescale:
                 data.RescaleIntercept, data.RescaleSlope, data.RescaleType = -4096, 2, "US"
             block = 0 if shared_instance_numbers else index

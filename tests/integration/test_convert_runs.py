@@ -1,0 +1,269 @@
+"""Runs of the conversion: again, at the same time, on damaged input, from archives, on to the participant level."""
+
+import os
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from bids_app.cli import main
+from tests.helpers import dicom
+from tests.helpers.dicom_study import (
+    PHILIPS,
+    assert_phase_is_the_truth,
+    images,
+    patient,
+    read_sidecar,
+    report_rows,
+    rows,
+    validator_errors,
+)
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Return a function that converts ``tmp_path/dicom`` to ``tmp_path/bids`` and returns the exit code."""
+
+    def convert(*more, levels=("convert",), source=tmp_path / "dicom"):
+        return main([str(tmp_path / "bids"), str(tmp_path / "out"), *levels, "--dicom-dir", str(source), *more])
+
+    return convert
+
+
+def contents(folder):
+    return {
+        str(p.relative_to(folder)): (p.stat().st_mtime_ns, p.read_bytes()) for p in folder.rglob("*") if p.is_file()
+    }
+
+
+def test_second_run_adds_the_new_subject_and_leaves_the_others_alone(run, tmp_path):
+    dicom.siemens_gre(tmp_path / "dicom" / "1", patient("A"))
+    assert run() == 0
+    before = contents(tmp_path / "bids" / "sub-A")
+    dicom.siemens_gre(tmp_path / "dicom" / "2", patient("B"))
+    dicom.siemens_gre(tmp_path / "dicom" / "3", patient("A"), 7)  # came late, for a subject that is done
+    assert run() == 0
+    assert contents(tmp_path / "bids" / "sub-A") == before
+    assert_phase_is_the_truth(tmp_path / "bids", "B")
+    assert [r["participant_id"] for r in rows(tmp_path / "bids" / "participants.tsv")] == ["sub-A", "sub-B"]
+    fates = {(r["subject"], r["series"]): r for r in report_rows(tmp_path / "out")}
+    assert fates["sub-A", "3"]["status"] == fates["sub-B", "3"]["status"] == "converted"
+    assert fates["sub-A", "7"]["status"] == "kept"
+    assert "remove it to convert it anew" in fates["sub-A", "7"]["reason"]
+    before = contents(tmp_path / "bids")
+    assert run() == 0
+    assert contents(tmp_path / "bids") == before
+
+
+def test_two_runs_at_the_same_time_on_one_dataset(tmp_path):
+    labels = ("A", "B", "C", "D")
+    for label in labels:
+        dicom.siemens_gre(tmp_path / "dicom" / label, patient(label))
+    command = [sys.executable, "-m", "bids_app", tmp_path / "bids", tmp_path / "out", "convert", "--dicom-dir"]
+    running = [
+        subprocess.Popen(
+            [*command, tmp_path / "dicom", "--participant-label", *some], env=os.environ | {"PYTHONPATH": str(ROOT)}
+        )
+        for some in (labels[:2], labels[2:])
+    ]
+    assert [process.wait(timeout=300) for process in running] == [0, 0]
+    bids = tmp_path / "bids"
+    assert [r["participant_id"] for r in rows(bids / "participants.tsv")] == [f"sub-{x}" for x in labels]
+    assert len([r for r in report_rows(tmp_path / "out") if r["status"] == "converted"]) == 8
+    assert validator_errors(bids) == []
+    for label in labels:
+        assert_phase_is_the_truth(bids, label)
+    assert not [p for p in (*bids.rglob(".*"), *(tmp_path / "out").rglob(".*")) if p.name != ".bidsignore"]
+
+
+def test_broken_files_are_named_and_stop_nothing(run, tmp_path, capsys):
+    paths = dicom.siemens_gre(tmp_path / "dicom" / "good", patient("Good"))
+    bad = dicom.siemens_gre(tmp_path / "dicom" / "bad", patient("Bad"))
+    content = bad[5].read_bytes()
+    bad[5].write_bytes(content[: len(content) - 100])  # the last rows of a slice are missing
+    bad[6].write_bytes(content[:200])  # nothing but the beginning of the header
+    (tmp_path / "dicom" / "bad" / "empty.dcm").write_bytes(b"")
+    (tmp_path / "dicom" / "notes.txt").write_text("not an image")
+    (tmp_path / "dicom" / "README").write_text("no image either, and nothing says that it should be one")
+    assert run() == 1
+    assert_phase_is_the_truth(tmp_path / "bids", "Good")
+    table, said = report_rows(tmp_path / "out"), capsys.readouterr().out
+    unreadable = {r["source"]: r["reason"] for r in table if r["status"] == "unreadable"}
+    assert set(unreadable) == {"bad/003/M1_0006.dcm", "bad/003/M1_0007.dcm", "bad/empty.dcm"}
+    assert "100 bytes of the image are missing" in unreadable["bad/003/M1_0006.dcm"]
+    assert all(name in said for name in unreadable)
+    fates = {(r["subject"], r["series"]): r for r in table}
+    assert fates["sub-Bad", "3"]["status"] == "failed"
+    assert "incomplete" in fates["sub-Bad", "3"]["reason"]
+    assert not [x for x in images(tmp_path / "bids") if "Bad" in x and "part-mag" in x]
+    assert len(paths) == 48
+
+
+def test_archives_and_files_without_extension(run, tmp_path):
+    source, packed = tmp_path / "plain", tmp_path / "dicom"
+    packed.mkdir()
+    for label in ("Zip", "Tar", "Bare"):
+        dicom.siemens_gre(source / label, patient(label))
+    with zipfile.ZipFile(packed / "one.zip", "w") as opened:
+        for path in (source / "Zip").rglob("*.dcm"):
+            opened.write(path, path.relative_to(source).as_posix())
+    with tarfile.open(packed / "two.tar.gz", "w:gz") as opened:
+        opened.add(source / "Tar", "Tar")
+    for number, path in enumerate(sorted((source / "Bare").rglob("*.dcm"))):
+        deep = packed / "deep" / "er" / str(number % 3)
+        deep.mkdir(parents=True, exist_ok=True)
+        path.rename(deep / f"IM{number}")
+    (packed / "broken.zip").write_bytes(b"PK\x03\x04 and nothing more")
+    assert run() == 1
+    for label in ("Zip", "Tar", "Bare"):
+        assert_phase_is_the_truth(tmp_path / "bids", label)
+    table = report_rows(tmp_path / "out")
+    assert [r["source"] for r in table if r["status"] == "unreadable"] == ["broken.zip"]
+    assert {r["source"] for r in table if r["subject"] == "sub-Zip"} == {"one/Zip/003", "one/Zip/004"}
+    assert not list((tmp_path / "out" / "work").glob("*"))
+
+
+SECRETS = ("Mustermann", "Xaver", "19700101", "SECRET4711", "Operator", "Otto")
+
+
+def test_nothing_that_is_written_names_the_patient(run, tmp_path):
+    """Name, ID and birth date are in headers, descriptions and folder names, and nowhere in the outputs."""
+    folder = tmp_path / "dicom" / "sub-X" / "Mustermann Xaver"
+    person = patient("SECRET4711")
+    dicom.siemens_gre(folder, person, ProtocolName="gre_mustermann", ImageComments="Xaver, born 19700101")
+    dicom.mprage(folder, person, description="t1 for XAVER", StationName="MUSTERMANN1")
+    dicom.plain_series(folder, person, 9, "survey Mustermann")
+    dicom.siemens_gre(folder, dicom.later(person, "120000"), 11, echo_times=(4.0, 8.0), ProtocolName="MustermannX")
+    broken = folder / "Xaver.dcm"
+    broken.write_bytes(b"")
+    philips = patient("SECRET4711", PHILIPS, date="20240202")
+    dicom.philips_enhanced(tmp_path / "dicom" / "sub-Y" / "Xaver" / "IM_0001", philips)
+    assert run("-v") == 1
+    written = [p for top in ("bids", "out") for p in (tmp_path / top).rglob("*") if p.is_file()]
+    assert len(written) > 40
+    for path in written:
+        content = path.read_bytes()
+        if path.name.endswith(".gz"):
+            import gzip
+
+            content = gzip.decompress(content)[:5000]  # header and extensions
+        text = f"{path} {content.decode('utf-8', 'replace')}".lower().replace(str(tmp_path).lower(), "")
+        assert not [s for s in SECRETS if s.lower() in text], path
+    assert "sub-X_acq-XXXX" in " ".join(images(tmp_path / "bids"))
+
+
+def test_mapping_is_in_sourcedata(run, tmp_path):
+    dicom.siemens_gre(tmp_path / "dicom", patient("Case #7/b"))
+    assert run() == 0
+    (note,) = (tmp_path / "bids" / "sourcedata" / "conversion").glob("*.json")
+    text = note.read_text()
+    assert '"original": "Case #7/b"' in text and '"subject": "Case7b"' in text and '"basis": "PatientID"' in text
+    assert (
+        "'Case #7/b' is not a BIDS label; it became sub-Case7b" in (tmp_path / "out/conversion_report.md").read_text()
+    )
+
+
+def test_readout_polarity_and_field_strength_are_in_the_sidecar(run, tmp_path):
+    for label, mode in (("Mono", 1), ("Bi", 2)):
+        dicom.siemens_gre(tmp_path / "dicom" / label, patient(label), readout_mode=mode)
+    assert run() == 0
+    for label, polarity in (("Mono", "monopolar"), ("Bi", "bipolar")):
+        values = read_sidecar(tmp_path / f"bids/sub-{label}/anat/sub-{label}_echo-2_part-phase_MEGRE.nii.gz")
+        assert values["ReadoutPolarity"] == polarity
+        assert (values["EchoTime"], values["MagneticFieldStrength"], values["Manufacturer"]) == (0.01, 3, "Siemens")
+        assert values["ImageType"][:3] == ["ORIGINAL", "PRIMARY", "P"]
+
+
+def test_dry_run_writes_nothing_and_tells_the_names(run, tmp_path, capsys):
+    dicom.siemens_gre(tmp_path / "dicom", patient("A"))
+    assert run("--dry-run", levels=("convert", "participant")) == 0
+    assert not (tmp_path / "bids").exists()
+    assert not [p for p in (tmp_path / "out").rglob("*") if p.is_file()]
+    said = capsys.readouterr().out
+    assert "sub-A_echo-3_part-phase_MEGRE.nii.gz" in said
+    assert "participant: can be planned once" in said
+
+
+def test_whole_study_in_one_call_ends_with_maps(run, tmp_path):
+    """Scans make the conversion the first thing that happens, whether or not the level is named."""
+    dicom.siemens_gre(tmp_path / "dicom" / "1", patient("A"))
+    dicom.philips_enhanced(tmp_path / "dicom" / "2" / "IM1", patient("B", PHILIPS))
+    assert run("--preset", "fast", levels=("participant",)) == 0
+    for label in ("A", "B"):
+        assert (tmp_path / "out" / f"sub-{label}" / "anat" / f"sub-{label}_Chimap.nii.gz").is_file()
+    assert validator_errors(tmp_path / "bids") == []
+    assert run("--preset", "fast", levels=("convert", "participant")) == 0  # all is there: nothing to do
+
+
+def test_failed_series_keeps_exit_code_1_through_the_following_levels(run, tmp_path):
+    dicom.siemens_gre(tmp_path / "dicom", patient("A"))
+    (tmp_path / "dicom" / "broken.dcm").write_bytes(b"")
+    assert run("--preset", "fast", levels=("convert", "participant")) == 1
+    assert (tmp_path / "out" / "sub-A" / "anat" / "sub-A_Chimap.nii.gz").is_file()
+
+
+def test_usage_errors(run, tmp_path, capsys):
+    dicom.mprage(tmp_path / "dicom", patient("A"))
+    assert run("--participant-label", "A", "Z") == 2
+    assert "--participant-label Z: not found; the scans are of A" in capsys.readouterr().err
+    assert run("--subject-pattern", "(") == 2
+    assert run("--subject-pattern", "xyz") == 2
+    assert run(source=tmp_path / "nowhere") == 2
+    assert run("--nifti-dir", str(tmp_path)) == 2
+    assert main([str(tmp_path / "bids"), str(tmp_path / "out"), "convert"]) == 2
+    assert "say where the scans are" in capsys.readouterr().err
+    assert not (tmp_path / "bids").exists()
+
+
+def test_input_with_nothing_to_convert_is_refused(run, tmp_path, capsys):
+    source = tmp_path / "dicom"
+    source.mkdir()
+    (source / "readme.txt").write_text("nothing")
+    assert run() == 3
+    assert "No DICOM file" in capsys.readouterr().err
+    dicom.plain_series(source, patient("A"), 1, "localizer")
+    assert run(levels=("convert", "participant")) == 3
+    assert "none of the 1 series can be converted" in capsys.readouterr().err
+    assert report_rows(tmp_path / "out")[0]["status"] == "skipped"
+    assert not (tmp_path / "bids").exists()
+
+
+def test_missing_dcm2niix_is_exit_code_4(run, tmp_path, capsys, monkeypatch):
+    dicom.mprage(tmp_path / "dicom", patient("A"))
+    monkeypatch.setattr("shutil.which", lambda *args, **options: None)
+    assert run() == 4
+    assert "pip install dcm2niix" in capsys.readouterr().err
+
+
+@pytest.mark.real_data
+def test_real_siemens_field_map_is_skipped_as_one(run, real_data, tmp_path):
+    """Two magnitude echoes that share their instance numbers, and the difference of their phases."""
+    assert run(source=real_data / "dicom-fieldmaps" / "Siemens") == 3
+    table = report_rows(tmp_path / "out")
+    assert [(r["series"], r["status"], r["files"]) for r in table] == [("2", "skipped", "72"), ("3", "skipped", "36")]
+    assert all("phase-difference field map" in r["reason"] for r in table)
+
+
+@pytest.mark.real_data
+def test_real_philips_field_map_is_skipped_as_one(run, real_data, tmp_path):
+    assert run(source=real_data / "dicom-fieldmaps" / "Philips") == 3
+    (row,) = report_rows(tmp_path / "out")
+    assert row["status"] == "skipped" and "B0 map" in row["reason"]
+
+
+@pytest.mark.real_data
+def test_real_echoes_that_share_instance_numbers_convert_under_ones_own_heuristic(run, real_data, tmp_path):
+    own = tmp_path / "mine.py"
+    own.write_text(
+        "def infotodict(seqinfo):\n"
+        "    start = '{bids_subject_session_dir}/anat/{bids_subject_session_prefix}'\n"
+        "    return {(start + '_MEGRE', ('nii.gz',), None): [s.series_id for s in seqinfo]}\n"
+    )
+    assert run("--heuristic", str(own), source=real_data / "dicom-fieldmaps" / "Siemens") == 0
+    names = [x.partition("_")[2] for x in images(tmp_path / "bids")]
+    assert names == ["echo-1_part-mag_MEGRE", "echo-2_part-mag_MEGRE", "part-phase_MEGRE"]
