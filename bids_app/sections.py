@@ -38,7 +38,7 @@ class BackgroundChoices(Params):
 class InversionChoices(Params):
     """Dipole inversion."""
 
-    method: str = param("rts", choices=("tkd", "rts"), doc="Method")
+    method: str = param("rts", choices=("tkd", "tikhonov", "ilsqr", "rts", "tv", "nltv", "hdqsm", "medi"), doc="Method")
 
 
 @dataclass(frozen=True)

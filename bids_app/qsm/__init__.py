@@ -12,14 +12,24 @@ from bids_app.qsm import kernelcache  # noqa: F401 (must come before the first k
 from bids_app.qsm.background_pdf import pdf, tfi
 from bids_app.qsm.background_vsharp import vsharp
 from bids_app.qsm.geometry import Grid
+from bids_app.qsm.inversion_ilsqr import ilsqr
+from bids_app.qsm.inversion_medi import medi
 from bids_app.qsm.inversion_rts import rts
+from bids_app.qsm.inversion_tikhonov import tikhonov
 from bids_app.qsm.inversion_tkd import tkd
+from bids_app.qsm.inversion_tv import hdqsm, nltv, tv
 from bids_app.qsm.threads import set_threads, threads
 from bids_app.qsm.unwrap_romeo import romeo
 
 INVERSIONS: dict[str, Callable[..., Any]] = {
+    "hdqsm": hdqsm,
+    "ilsqr": ilsqr,
+    "medi": medi,
+    "nltv": nltv,
     "rts": rts,
+    "tikhonov": tikhonov,
     "tkd": tkd,
+    "tv": tv,
 }
 BACKGROUND: dict[str, Callable[..., Any]] = {
     "pdf": pdf,

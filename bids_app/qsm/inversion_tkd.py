@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from bids_app.qsm.dipole import dipole_kernel
 from bids_app.qsm.fft import Crop, clean, irfftn, rfftn
 from bids_app.qsm.geometry import BoolArray, FloatArray, Grid
+from bids_app.qsm.inversion_problem import note
 from bids_app.qsm.params import Params, param
 
 
@@ -29,11 +31,12 @@ def tkd(
     weights: FloatArray | None = None,
     magnitude: FloatArray | None = None,
     progress: Callable[[int, int], None] | None = None,
+    info: dict[str, Any] | None = None,
 ) -> FloatArray:
     """Susceptibility by division in k-space, with the kernel truncated at a threshold.
 
     Parameters and result as in every inversion: float32 arrays of ``grid.shape``, field in ppm, chi in ppm, zero
-    outside the mask. ``weights`` and ``magnitude`` are not used by this method.
+    outside the mask. ``weights`` and ``magnitude`` are not used by this method. ``info`` receives the threshold.
 
     Raises
     ------
@@ -47,6 +50,7 @@ def tkd(
     mask = mask & np.isfinite(local_field_ppm)
     crop = Crop.around(mask, grid, params.padding)
     kernel = dipole_kernel(crop.grid)
+    note(info, threshold=params.threshold)
     inverse = np.where(kernel < 0, np.float32(-1), np.float32(1)) / np.maximum(np.abs(kernel), params.threshold)
     if params.correct_bias:
         # The mean of D times its truncated inverse over k-space is the share of a point source that is recovered.

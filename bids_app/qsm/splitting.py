@@ -1,0 +1,149 @@
+"""What the variational inversions share: the split gradient of total variation, and blending in k-space."""
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from bids_app.qsm.geometry import FloatArray, Grid
+
+
+def laplacian_spectrum(grid: Grid) -> FloatArray:
+    """Eigenvalues of (adjoint gradient)(gradient) with periodic forward differences, on the half grid, 1/mm2."""
+    total = np.zeros((grid.shape[0], grid.shape[1], grid.shape[2] // 2 + 1), np.float32)
+    for axis, (n, size) in enumerate(zip(grid.shape, grid.voxel_size, strict=True)):
+        count = total.shape[axis]
+        values = (2 - 2 * np.cos(2 * np.pi * np.arange(count) / n)) / size**2
+        total += values.astype(np.float32).reshape([-1 if a == axis else 1 for a in range(3)])
+    return total
+
+
+@numba.njit(cache=True, nogil=True)
+def _bounds(free, i, j, bit, bound, row):  # type: ignore[no-untyped-def]
+    """Fill ``row`` with the shrinkage bound, 0 where ``free`` has ``bit`` set (an edge that is not penalised)."""
+    if free.shape[0] == 1:
+        row[:] = bound
+    else:
+        for k in range(row.size):
+            row[k] = 0 if free[i, j, k] & bit else bound
+
+
+@numba.njit(cache=True, nogil=True)
+def _flux(here, ahead, h, dual, bound, out):  # type: ignore[no-untyped-def]
+    """Shrink (ahead - here) h + dual for a row: ``dual`` takes the clipped part, ``out`` the rest less it."""
+    for k in range(out.size):
+        g = (ahead[k] - here[k]) * h + dual[k]
+        c = min(max(g, -bound[k]), bound[k])
+        dual[k] = c
+        out[k] = g - 2 * c
+
+
+@numba.njit(cache=True, nogil=True)
+def _peek(here, ahead, h, dual, bound, out):  # type: ignore[no-untyped-def]
+    """As :func:`_flux` but the dual stays as it is."""
+    for k in range(out.size):
+        g = (ahead[k] - here[k]) * h + dual[k]
+        out[k] = g - 2 * min(max(g, -bound[k]), bound[k])
+
+
+@numba.njit(cache=True, nogil=True)
+def _gather(flux, before, h, out):  # type: ignore[no-untyped-def]
+    """Add the difference (before - flux) h to ``out`` and move ``flux`` into ``before``."""
+    for k in range(out.size):
+        out[k] += (before[k] - flux[k]) * h
+        before[k] = flux[k]
+
+
+@numba.njit(cache=True, nogil=True, parallel=True)
+def _split_gradient(chi, dual, steps, bound, free, out, planes, first):  # type: ignore[no-untyped-def]
+    """Fused half step of split-gradient total variation with periodic forward differences.
+
+    ``dual`` (3, nx, ny, nz) becomes the clipped gradient + dual, ``out`` the adjoint gradient of (shrunk - dual).
+    Blocks of planes run in parallel; ``planes`` holds each block's incoming flux, taken before any dual changes.
+    """
+    nx, ny, nz = chi.shape
+    blocks = first.size - 1
+    for b in numba.prange(blocks):
+        i1 = first[b]
+        i = i1 - 1 if i1 > 0 else nx - 1
+        limit = np.empty(nz, np.float32)
+        for j in range(ny):
+            _bounds(free, i, j, 1, bound, limit)
+            _peek(chi[i, j], chi[i1, j], steps[0], dual[0, i, j], limit, planes[b, j])
+    for b in numba.prange(blocks):
+        limit, flux = np.empty(nz, np.float32), np.empty(nz, np.float32)
+        row, ahead = np.empty(nz, np.float32), np.empty(nz, np.float32)
+        for i in range(first[b], first[b + 1]):
+            i1 = i + 1 if i + 1 < nx else 0
+            _bounds(free, i, ny - 1, 2, bound, limit)
+            _peek(chi[i, ny - 1], chi[i, 0], steps[1], dual[1, i, ny - 1], limit, row)
+            for j in range(ny):
+                here, target = chi[i, j], out[i, j]
+                target[:] = 0
+                _bounds(free, i, j, 1, bound, limit)
+                _flux(here, chi[i1, j], steps[0], dual[0, i, j], limit, flux)
+                _gather(flux, planes[b, j], steps[0], target)
+                _bounds(free, i, j, 2, bound, limit)
+                _flux(here, chi[i, j + 1 if j + 1 < ny else 0], steps[1], dual[1, i, j], limit, flux)
+                _gather(flux, row, steps[1], target)
+                ahead[: nz - 1] = here[1:]
+                ahead[nz - 1] = here[0]
+                _bounds(free, i, j, 4, bound, limit)
+                _flux(here, ahead, steps[2], dual[2, i, j], limit, flux)
+                target[0] += (flux[nz - 1] - flux[0]) * steps[2]
+                for k in range(1, nz):
+                    target[k] += (flux[k - 1] - flux[k]) * steps[2]
+
+
+@numba.njit(cache=True, nogil=True, parallel=True)
+def blend(spectrum, fixed, gain):  # type: ignore[no-untyped-def]
+    """``spectrum <- fixed + gain * spectrum`` on the half grid."""
+    nx, ny, nz = spectrum.shape
+    for i in numba.prange(nx):
+        for j in range(ny):
+            for k in range(nz):
+                spectrum[i, j, k] = fixed[i, j, k] + gain[i, j, k] * spectrum[i, j, k]
+
+
+@numba.njit(cache=True, nogil=True, parallel=True)
+def change_of(new: FloatArray, old: FloatArray) -> tuple[float, float]:
+    """Squared norms of (new - old) and of new, each plane summed alone so that the result is the same every time."""
+    nx, ny, nz = new.shape
+    sums = np.zeros((nx, 2))
+    for i in numba.prange(nx):
+        for j in range(ny):
+            difference = power = np.float32(0)
+            for k in range(nz):
+                difference += (new[i, j, k] - old[i, j, k]) ** 2
+                power += new[i, j, k] ** 2
+            sums[i, 0] += difference
+            sums[i, 1] += power
+    return sums[:, 0].sum(), sums[:, 1].sum()
+
+
+class SplitGradient:
+    """The total-variation half of an ADMM: auxiliary gradient and scaled dual, kept as the clipped part alone.
+
+    Parameters
+    ----------
+    grid : Grid
+        Working grid.
+    free : uint8, ``grid.shape``, optional
+        Bits 1, 2, 4 mark voxels whose forward difference along x, y, z is not penalised.
+    """
+
+    def __init__(self, grid: Grid, free: npt.NDArray[np.uint8] | None = None) -> None:
+        shape, blocks = grid.shape, numba.get_num_threads()
+        self.dual = np.zeros((3, *shape), np.float32)
+        self.divergence = np.empty(shape, np.float32)
+        self._steps = tuple(np.float32(1 / size) for size in grid.voxel_size)
+        self._free = np.zeros((1, 1, 1), np.uint8) if free is None else np.ascontiguousarray(free)
+        blocks = min(blocks, shape[0])
+        self._first = np.array([shape[0] * b // blocks for b in range(blocks + 1)])
+        self._planes = np.empty((blocks, *shape[1:]), np.float32)
+
+    def step(self, chi: FloatArray, bound: float) -> FloatArray:
+        """Shrink grad(chi) + dual by ``bound`` (ppm/mm), update the dual; return grad^T (shrunk - dual), a buffer."""
+        _split_gradient(
+            chi, self.dual, self._steps, np.float32(bound), self._free, self.divergence, self._planes, self._first
+        )
+        return self.divergence

@@ -1,0 +1,236 @@
+"""Every inversion on one noisy phantom, and what each of them promises beyond that."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
+
+from bids_app import qsm
+from bids_app.qsm.dipole import dipole_kernel, forward_field
+from bids_app.qsm.fft import irfftn, rfftn
+from bids_app.qsm.geometry import Grid
+from bids_app.qsm.inversion_ilsqr import _differences, _differences_adjoint
+from bids_app.qsm.inversion_medi import edge_bits
+from bids_app.qsm.splitting import SplitGradient, laplacian_spectrum
+
+GRID = Grid((44, 40, 36), (1.0, 1.1, 1.3), (0.3, -0.2, 0.9))
+NAMES = sorted(qsm.INVERSIONS)
+ITERATIVE = sorted(set(NAMES) - {"tkd", "tikhonov"})
+#: Error in per cent of the truth that each method stays below on the noisy phantom; chi of zero has 100.
+BOUNDS = {"tkd": 60, "tikhonov": 56, "ilsqr": 53, "rts": 48, "tv": 45, "nltv": 45, "hdqsm": 50, "medi": 44}
+
+
+def params_of(name, **values):
+    return type(qsm.INVERSIONS[name].__kwdefaults__["params"])(**values)
+
+
+def axes_mm(grid=GRID):
+    return np.meshgrid(
+        *[(np.arange(n) - n / 2) * v for n, v in zip(grid.shape, grid.voxel_size, strict=True)], indexing="ij"
+    )
+
+
+def brain(grid=GRID, noise=0.002):
+    """Nuclei, a vein and a smooth texture in an ellipsoid; field with noise. Returns chi, mask, field, magnitude."""
+    rng = np.random.default_rng(7)
+    x, y, z = axes_mm(grid)
+    mask = (x / 19) ** 2 + (y / 19) ** 2 + (z / 20) ** 2 < 1
+    chi = 0.02 * gaussian_filter(rng.normal(size=grid.shape), 2.5) / 0.06
+    for centre, radius, value in (((6, 0, 0), 5, 0.12), ((-7, 3, 2), 4, 0.08), ((0, -8, -5), 4, -0.06)):
+        chi += value * (sum((a - c) ** 2 for a, c in zip((x, y, z), centre, strict=True)) < radius**2)
+    chi += 0.2 * (((x + 1) ** 2 + (z - 9) ** 2 < 1.5) & (np.abs(y) < 8))
+    chi = (chi * mask).astype(np.float32)
+    field = forward_field(chi, grid) + noise * rng.normal(size=grid.shape)
+    magnitude = (1 - 2 * chi) * mask
+    return chi, mask, (field * mask).astype(np.float32), magnitude.astype(np.float32)
+
+
+def error(found, chi, mask):
+    a, b = found[mask] - found[mask].mean(), chi[mask] - chi[mask].mean()
+    return 100 * np.linalg.norm(a - b) / np.linalg.norm(b)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_error_on_the_noisy_phantom(name):
+    chi, mask, field, magnitude = brain()
+    info = {}
+    found = qsm.INVERSIONS[name](field, mask, GRID, magnitude=magnitude, info=info)
+    assert error(found, chi, mask) < BOUNDS[name]
+    assert info  # every method tells what it chose or did
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_wrong_field_direction_is_noticed(name):
+    chi, mask, field, _ = brain()
+    wrong = Grid(GRID.shape, GRID.voxel_size, (0.9, 0.3, -0.2))
+    right_error = error(qsm.INVERSIONS[name](field, mask, GRID), chi, mask)
+    assert error(qsm.INVERSIONS[name](field, mask, wrong), chi, mask) > right_error + 20
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_swapping_axes_swaps_the_map(name):
+    _, mask, field, _ = brain()
+    swapped = Grid((36, 44, 40), (1.3, 1.0, 1.1), (0.9, 0.3, -0.2))
+    there = qsm.INVERSIONS[name](field, mask, GRID)
+    here = qsm.INVERSIONS[name](field.transpose(2, 0, 1).copy(), mask.transpose(2, 0, 1).copy(), swapped)
+    np.testing.assert_allclose(here, there.transpose(2, 0, 1), atol=2e-3)
+
+
+@pytest.mark.parametrize("factor", [0.05, 20.0])
+@pytest.mark.parametrize("name", sorted(set(NAMES) - {"rts"}))  # whose mu and rho are published in ppm
+def test_the_map_scales_with_the_field(name, factor):
+    _, mask, field, _ = brain()
+    one = other = {}
+    if name in {"nltv", "medi"}:
+        one, other = {"phase_scale": 16.0}, {"phase_scale": 16.0 / factor}
+    found = qsm.INVERSIONS[name](field, mask, GRID, params=params_of(name, **one))
+    scaled = qsm.INVERSIONS[name](np.float32(factor) * field, mask, GRID, params=params_of(name, **other))
+    np.testing.assert_allclose(scaled / factor, found, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ITERATIVE)
+def test_iterations_end_by_the_tolerance_and_are_reported(name):
+    _, mask, field, _ = brain()
+    counts = []
+    for tolerance in (0.5, 0.02, 0.0):
+        calls, info = [], {}
+        qsm.INVERSIONS[name](
+            field, mask, GRID, params=params_of(name, tolerance=tolerance, iterations=40), info=info,
+            progress=lambda n, total, c=calls: c.append((n, total)),
+        )  # fmt: skip
+        done = [n for n, _ in calls]
+        assert done == list(range(1, len(done) + 1))
+        assert all(n <= total for n, total in calls)
+        assert info["iterations"] == len(done)
+        counts.append(len(done))
+    assert counts[0] < counts[1] < counts[2]
+
+
+@pytest.mark.parametrize("name", ["tv", "nltv", "hdqsm", "medi", "ilsqr"])
+def test_voxels_without_weight_do_not_count(name):
+    _, mask, field, _ = brain()
+    spoiled, weights = field.copy(), mask.astype(np.float32)
+    spoiled[20:23, 20:23, 18:20] += 0.5
+    weights[20:23, 20:23, 18:20] = 0
+    clean = qsm.INVERSIONS[name](field, mask, GRID, weights=weights)
+    unweighted = qsm.INVERSIONS[name](spoiled, mask, GRID)
+    weighted = qsm.INVERSIONS[name](spoiled, mask, GRID, weights=weights)
+    assert np.array_equal(weighted, clean)
+    assert np.abs(unweighted - clean).max() > 0.03
+
+
+def test_hybrid_data_term_resists_outliers():
+    chi, mask, field, _ = brain()
+    rng = np.random.default_rng(3)
+    spoiled = field + 0.15 * (rng.random(field.shape) < 0.01) * rng.choice([-1, 1], field.shape)
+    spoiled = (spoiled * mask).astype(np.float32)
+    lambda_ = 2e-4
+    plain, hybrid = (
+        error(qsm.INVERSIONS[n](spoiled, mask, GRID, params=params_of(n, lambda_=lambda_)), chi, mask)
+        for n in ("tv", "hdqsm")
+    )
+    assert hybrid < plain - 10
+
+
+@pytest.mark.parametrize("name", ["nltv", "medi"])
+def test_nonlinear_data_term_forgives_wraps(name):
+    chi, mask, field, _ = brain()
+    wrapped = field.copy()
+    wrapped[18:24, 18:24, 16:20] += np.float32(2 * np.pi / 16)
+    lambda_ = 2e-4
+    linear, nonlinear = (
+        error(qsm.INVERSIONS[n](wrapped, mask, GRID, params=params_of(n, lambda_=lambda_)), chi, mask)
+        for n in ("tv", name)
+    )
+    assert nonlinear < 60 < linear
+
+
+def test_weak_harmonics_take_up_a_background_remnant():
+    chi, mask, field, _ = brain()
+    x, y, z = axes_mm()
+    remnant = 0.03 * (x / 19) * (z / 20) + 0.03 * ((x / 19) ** 2 - (y / 19) ** 2)
+    spoiled = ((field + remnant) * mask).astype(np.float32)
+    without, weak = (
+        error(
+            qsm.INVERSIONS["nltv"](spoiled, mask, GRID, params=params_of("nltv", lambda_=2e-4, weak_harmonics=on)),
+            chi, mask,
+        )
+        for on in (False, True)
+    )  # fmt: skip
+    assert weak < without - 10
+
+
+def test_medi_gains_by_the_magnitudes_edges():
+    chi, mask, field, magnitude = brain()
+    params = params_of("medi", lambda_=1e-3, edges=0.5, merit=0)
+    without, informed = (
+        error(qsm.INVERSIONS["medi"](field, mask, GRID, params=params, magnitude=m), chi, mask)
+        for m in (None, magnitude)
+    )
+    assert informed < without - 3
+
+
+def test_edges_are_the_largest_differences_per_mm():
+    image = np.zeros((6, 5, 4), np.float32)
+    image[3:] = 1
+    bits = edge_bits(image, np.ones(image.shape, bool), Grid(image.shape), 60 / 360)
+    assert set(np.flatnonzero(bits.any(axis=(1, 2)))) <= {2, 5}
+    assert (bits[2] == 1).all()
+    assert not edge_bits(image, np.ones(image.shape, bool), Grid(image.shape), 0.0).any()
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.tuples(*[st.integers(2, 9)] * 3), st.integers(0, 1000))
+def test_split_gradient_is_the_plain_formula(shape, seed):
+    grid, rng = Grid(shape, (1.0, 1.5, 2.0)), np.random.default_rng(seed)
+    chi = rng.normal(size=shape).astype(np.float32)
+    free = rng.integers(0, 8, shape).astype(np.uint8) if seed % 2 else None
+    split = SplitGradient(grid, free)
+    split.dual[:] = start = 0.1 * rng.normal(size=split.dual.shape).astype(np.float32)
+    result = split.step(chi, 0.4)
+    total = _differences(chi, grid) + start
+    bound = np.full_like(total, 0.4)
+    if free is not None:
+        bound *= np.stack([(free & bit) == 0 for bit in (1, 2, 4)])
+    clipped = np.clip(total, -bound, bound)
+    np.testing.assert_allclose(split.dual, clipped, atol=1e-6)
+    np.testing.assert_allclose(result, _differences_adjoint(total - 2 * clipped, grid), atol=1e-5)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.tuples(*[st.integers(2, 9)] * 3), st.integers(0, 1000))
+def test_gradient_adjoint_and_laplacian_agree(shape, seed):
+    grid, rng = Grid(shape, (0.7, 1.5, 2.0)), np.random.default_rng(seed)
+    chi = rng.normal(size=shape).astype(np.float32)
+    fields = rng.normal(size=(3, *shape)).astype(np.float32)
+    left = np.vdot(_differences(chi, grid), fields)
+    assert left == pytest.approx(np.vdot(chi, _differences_adjoint(fields, grid)), rel=1e-3, abs=1e-3)
+    by_spectrum = irfftn(rfftn(chi) * laplacian_spectrum(grid), shape)
+    np.testing.assert_allclose(by_spectrum, _differences_adjoint(_differences(chi, grid), grid), atol=1e-4)
+
+
+@pytest.mark.parametrize("angle", [0, 35, 90])
+@pytest.mark.parametrize("name", NAMES)
+def test_cylinder_in_its_analytic_field(name, angle):
+    """The field of an infinite cylinder, inside and out, by formula: no forward model of ours is involved."""
+    theta = np.radians(angle)
+    grid = Grid((64, 64, 8), (1, 1, 1), (np.sin(theta), 0, np.cos(theta)))
+    x, y, _ = axes_mm(grid)
+    r, radius = np.hypot(x, y), 7.0
+    inside = r < radius
+    outer = 0.5 * np.sin(theta) ** 2 * (radius / np.maximum(r, radius)) ** 2 * np.cos(2 * np.arctan2(y, x))
+    field = 0.1 * np.where(inside, (3 * np.cos(theta) ** 2 - 1) / 6, outer)
+    mask = np.ones(grid.shape, bool)
+    found = qsm.INVERSIONS[name](field.astype(np.float32), mask, grid, params=params_of(name, padding=0.0))
+    contrast = found[r < 5].mean() - found[(r > 12) & (r < 28)].mean()
+    assert contrast == pytest.approx(0.1, abs=0.03)
+
+
+def test_field_of_the_map_explains_the_data():
+    _, mask, field, _ = brain(noise=0.0)
+    found = qsm.INVERSIONS["tv"](
+        field, mask, GRID, params=params_of("tv", lambda_=1e-5, iterations=200, tolerance=1e-4)
+    )
+    again = irfftn(rfftn(found) * dipole_kernel(GRID), GRID.shape)
+    assert np.linalg.norm((again - field)[mask]) < 0.1 * np.linalg.norm(field[mask])
