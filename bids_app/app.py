@@ -1,25 +1,31 @@
 """From a Config to an exit code: find, check, run every job, sum up."""
 
+import hashlib
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from bids_app import __version__
-from bids_app.config import Config
+from bids_app.config import Config, to_toml
 from bids_app.console import Console
-from bids_app.dataset.checks import preflight
-from bids_app.dataset.models import Subject
+from bids_app.dataset.checks import preflight, remarks
+from bids_app.dataset.derived import with_given_mask
+from bids_app.dataset.models import GreRun, Subject
 from bids_app.dataset.query import find_subjects
-from bids_app.derivatives.files import remove_scratch, write_bytes, write_json
+from bids_app.derivatives.files import open_log, remove_scratch, write_bytes, write_json
 from bids_app.errors import InputRefusedError
 from bids_app.execution.events import JobResult
 from bids_app.execution.memory import available_memory
 from bids_app.execution.runner import Policy, run_jobs
 from bids_app.levels import jobs_of, step_names
+from bids_app.validation import InputValidation
 
 _BIDSIGNORE = "*.html\nsub-*/figures\n*_xfm.*\n*_stats.tsv\n*_stats.json\nconversion_report.*\nwork\nwork/**\n"
 #: Share of the available memory that jobs may take by their estimates.
 _MEMORY_SHARE = 0.9
+#: The validator gets this much longer than the processing.
+_VALIDATOR_PATIENCE_S = 30.0
 
 
 def run(config: Config) -> int:
@@ -34,24 +40,51 @@ def run(config: Config) -> int:
 
 def run_levels(config: Config) -> int:
     """Do the levels after the conversion and return the exit code."""
-    subjects = find_subjects(config.bids_dir, config.participants, config.sessions)
-    runs = tuple(run for subject in subjects for run in subject.runs)
-    problems = preflight(runs, config.bids_dir, config.output_dir)
+    found = find_subjects(config.bids_dir, config.participants, config.sessions, config.filters)
+    problems = preflight(found, config.bids_dir, config.output_dir, config.participants)
     if problems:
         raise InputRefusedError(problems)
+    subjects = [replace(s, runs=tuple(_completed(gre, config) for gre in s.runs)) for s in found]
     if config.dry_run:
         _print_plan(config, subjects)
         return 0
+    validation = InputValidation(config.bids_dir) if config.validate_input else None
+    try:
+        return _process(config, subjects, validation)
+    finally:
+        if validation is not None:
+            validation.stop()
+
+
+def _completed(gre: GreRun, config: Config) -> GreRun:
+    """Return a run with what other datasets have for it and what the user should know."""
+    gre = with_given_mask(gre, config.derivatives)
+    return replace(gre, remarks=(*gre.remarks, *remarks(gre)))
+
+
+def _process(config: Config, subjects: Sequence[Subject], validation: InputValidation | None) -> int:
     _write_dataset_files(config)
     remove_scratch(config.work_dir)
     jobs = jobs_of(subjects, config)
     memory = config.mem_gb * 1e9 if config.mem_gb else _MEMORY_SHARE * available_memory()
     policy = Policy(config.nprocs, int(memory), config.stop_on_first_crash, config.verbosity > 1)
-    console = Console(jobs, config.verbosity)
-    results = run_jobs(jobs, policy, console.on_event)
-    crashes = {r.job: _write_crash(config, r) for r in results.values() if r.failures}
-    console.close(list(results.values()), crashes)
-    print(f"maps are in {config.output_dir}")
+    with open_log(config.output_dir / "logs" / f"qsm-bids-app-{datetime.now(UTC):%Y%m%dT%H%M%S}.log") as log:
+        log.write(f"qsm-bids-app {__version__}: {shlex.join(config.command)}\n")
+        for gre in (run for subject in subjects for run in subject.runs):
+            log.write(f"{gre.basename}: anatomical image: {gre.t1w_choice}\n")
+        console = Console(jobs, config.verbosity, log)
+        try:
+            results = run_jobs(jobs, policy, console.on_event)
+        finally:
+            console.stop()
+        for result, job in zip(results.values(), jobs, strict=True):
+            result.warnings[:0] = getattr(job.record, "remarks", ())
+        crashes = {r.job: _write_crash(config, r) for r in results.values() if r.failures}
+        # Where there was nothing to do the user does not wait for the validator.
+        busy = any(result.ran or result.failures for result in results.values())
+        notes = validation.findings(_VALIDATOR_PATIENCE_S) if validation is not None and busy else []
+        console.close(list(results.values()), crashes, notes)
+        console.say(f"maps are in {config.output_dir}")
     return 1 if crashes else 0
 
 
@@ -78,8 +111,22 @@ def _write_dataset_files(config: Config) -> None:
         },
     )
     write_bytes(config.output_dir / ".bidsignore", _BIDSIGNORE.encode())
+    settings = to_toml(config.settings, [f"qsm-bids-app {__version__}: effective parameters, for --config"])
+    digest = hashlib.blake2b(settings.encode(), digest_size=4).hexdigest()  # the same parameters, the same file
+    write_bytes(config.output_dir / "logs" / f"config-{digest}.toml", settings.encode())
     readme = "Quantitative susceptibility maps by qsm-bids-app. Values are in ppm; sidecars name every parameter.\n"
     write_bytes(config.output_dir / "README.md", readme.encode())
+
+
+def _command_of(config: Config, subject: str) -> str:
+    """Return the command for one participant alone, with the options of this one."""
+    words = list(config.command)
+    if "--participant-label" in words:  # takes all words up to the next option
+        start = words.index("--participant-label")
+        end = next((k for k in range(start + 1, len(words)) if words[k].startswith("-")), len(words))
+        kept = [] if end < len(words) else [w for w in words[start + 1 : end] if w in config.levels]
+        words[start:end] = kept
+    return shlex.join(("qsm-bids-app", *words, *(("--participant-label", subject) if subject else ())))
 
 
 def _write_crash(config: Config, result: JobResult) -> str:
@@ -87,7 +134,7 @@ def _write_crash(config: Config, result: JobResult) -> str:
     path = config.output_dir / "logs" / f"crash-{datetime.now(UTC):%Y%m%dT%H%M%S}-{result.job}.txt"
     text = (
         f"qsm-bids-app {__version__}\nrun: {result.job}\n"
-        f"to reproduce: {shlex.join(('qsm-bids-app', *config.command))}\n"
+        f"to reproduce: {_command_of(config, result.subject)}\n"
         f"parameters: {config.settings.to_mapping()}\n"
     )
     for failure in result.failures:

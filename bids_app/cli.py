@@ -83,6 +83,15 @@ def _add_selection(group: "argparse._ArgumentGroup") -> None:
         help="participants to process, with or without 'sub-'",
     )
     add("--session-label", nargs="+", metavar="LABEL", help="sessions to process, with or without 'ses-'")
+    add(
+        "--bids-filter-file", type=Path, metavar="FILE",
+        help='JSON that selects images by entities, e.g. {"gre": {"acquisition": "qsm"}, "t1w": {"run": 1}}',
+    )  # fmt: skip
+    add(
+        "--derivatives", nargs="+", type=Path, metavar="DIR",
+        help="derivative datasets whose masks (_mask, on the grid of the gradient echo) win over computed ones",
+    )  # fmt: skip
+    add("--skip-bids-validation", action="store_true", help="do not run the BIDS validator on the input")
 
 
 def _add_conversion(group: "argparse._ArgumentGroup") -> None:

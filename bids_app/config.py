@@ -6,9 +6,10 @@ later ones winning, from the methods' defaults, the preset, ``--config FILE`` an
 """
 
 import argparse
+import json
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,12 @@ from bids_app.sections import SECTIONS
 
 PRESET_DIR = Path(__file__).parent / "presets"
 DEFAULT_PRESET = "consensus"
+#: Kinds of images that ``--bids-filter-file`` can select, and the entities that it may name (as pybids calls them).
+FILTERS = ("gre", "t1w")
+FILTER_ENTITIES = (
+    "subject", "session", "acquisition", "ceagent", "reconstruction", "direction", "run", "flip", "inversion", "echo",
+    "part", "suffix", "datatype", "extension",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -87,6 +94,12 @@ class Config:
     preset: str = DEFAULT_PRESET
     participants: tuple[str, ...] = ()
     sessions: tuple[str, ...] = ()
+    #: Entities that images must have, by kind (``gre``, ``t1w``).
+    filters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    #: Other derivative datasets whose masks win.
+    derivatives: tuple[Path, ...] = ()
+    validate_input: bool = True
+    reports_only: bool = False
     nprocs: int = 1
     omp_nthreads: int = 1
     mem_gb: float | None = None
@@ -96,6 +109,21 @@ class Config:
     verbosity: int = 0
     command: tuple[str, ...] = ()
     scans: Scans = Scans()
+
+
+def to_toml(settings: Settings, comment: Sequence[str] = ()) -> str:
+    """Return settings as a TOML text that ``--config`` takes again, with comment lines before them."""
+    lines = [f"# {line}" for line in comment]
+    for name, section in settings.sections.items():
+        lines += ["", f"[{name}]", *_toml_lines(section.choice.to_mapping())]
+        for method, params in section.methods.items():
+            lines += ["", f"[{name}.{method}]", *_toml_lines(params.to_mapping())]
+    return "\n".join(lines) + "\n"
+
+
+def _toml_lines(values: Mapping[str, Any]) -> list[str]:
+    # JSON spells strings, numbers, booleans and lists as TOML does; there are no other values, and None is left out.
+    return [f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in values.items() if value is not None]
 
 
 def preset_names() -> list[str]:
@@ -242,6 +270,9 @@ def from_arguments(args: argparse.Namespace, command: tuple[str, ...] = ()) -> C
         participants=tuple(_labels(args.participant_label, "sub-")),
         sessions=tuple(_labels(args.session_label, "ses-")),
         nprocs=nprocs,
+        filters=_filters(args.bids_filter_file),
+        derivatives=tuple(_dataset(path) for path in args.derivatives or ()),
+        validate_input=not args.skip_bids_validation,
         omp_nthreads=threads,
         mem_gb=args.mem,
         stop_on_first_crash=args.stop_on_first_crash,
@@ -270,6 +301,33 @@ def _levels(levels: list[str], scans: Scans) -> tuple[str, ...]:
     if "convert" in levels and not scans.given:
         raise UsageError("level convert: say where the scans are with --dicom-dir, --nifti-dir or --nifti-table")
     return tuple(levels)
+
+
+def _filters(path: Path | None) -> Mapping[str, Mapping[str, Any]]:
+    """Return the filters of ``--bids-filter-file``: which images are taken, by kind."""
+    if path is None:
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--bids-filter-file: {path} cannot be read as JSON: {error}") from error
+    if not isinstance(content, dict) or not all(isinstance(value, dict) for value in content.values()):
+        raise UsageError(f'--bids-filter-file: {path} must be like {{"gre": {{"acquisition": "qsm"}}, "t1w": {{}}}}')
+    unknown = [name for name in content if name not in FILTERS]
+    if unknown:
+        raise UsageError(f"--bids-filter-file: unknown kind {unknown[0]!r}: {nearest(unknown[0], list(FILTERS))}")
+    for kind, wanted in content.items():
+        for name in wanted:
+            if name not in FILTER_ENTITIES:
+                hint = nearest(name, list(FILTER_ENTITIES))
+                raise UsageError(f"--bids-filter-file: {kind}: unknown entity {name!r}: {hint}")
+    return content
+
+
+def _dataset(path: Path) -> Path:
+    if not path.is_dir():
+        raise UsageError(f"--derivatives: {path} is not a folder")
+    return path.absolute()
 
 
 def share_processors(cpus: int, nprocs: int | None, threads: int | None) -> tuple[int, int]:

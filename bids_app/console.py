@@ -1,40 +1,97 @@
-"""What the user sees while jobs run and at the end."""
+"""What the user sees while jobs run and at the end; all of it goes to the log file too."""
 
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, TextIO
 
 from bids_app.execution.events import Event, JobResult
 from bids_app.execution.worker import Job
 
+#: Events that are printed, by verbosity; the log has them all but progress.
+_SHOWN = {0: {"started", "failed"}, 1: {"started", "failed", "finished", "skipped", "blocked"}}
+
 
 class Console:
-    """One line for every step; at the end warnings, failures and a table."""
+    """Live bars on a terminal, else one line for every step; at the end warnings, failures and a table."""
 
-    def __init__(self, jobs: Sequence[Job], verbosity: int):
+    def __init__(self, jobs: Sequence[Job], verbosity: int, log: TextIO):
         self._numbers = {job.name: number for number, job in enumerate(jobs, start=1)}
-        self._verbosity = verbosity
+        self._shown = _SHOWN[min(verbosity, 1)]
+        self._log = log
+        self._bars = _Bars(len(jobs)) if sys.stdout.isatty() else None
 
     def on_event(self, event: Event) -> None:
-        """Print an event."""
-        if event.kind == "started" or (self._verbosity and event.kind in ("skipped", "finished", "failed", "blocked")):
-            number = f"[{self._numbers[event.job]}/{len(self._numbers)}]"
-            print(f"{number} {event.job}: {event.step} {event.kind}", flush=True)
+        """Show an event."""
+        if self._bars is not None:
+            self._bars.on_event(event)
+        if event.kind == "progress":
+            return
+        line = f"[{self._numbers[event.job]}/{len(self._numbers)}] {event.job}: {event.step} {event.kind}"
+        if event.kind in self._shown and self._bars is None:
+            print(line, flush=True)
+        print(f"{datetime.now():%Y-%m-%d %H:%M:%S} {line}", file=self._log)
 
-    def close(self, results: Sequence[JobResult], crashes: Mapping[str, str]) -> None:
+    def say(self, text: str, error: bool = False) -> None:
+        """Print a line."""
+        print(text, file=sys.stderr if error else sys.stdout, flush=True)
+        print(text, file=self._log)
+
+    def stop(self) -> None:
+        """Take the live bars away."""
+        if self._bars is not None:
+            self._bars.stop()
+            self._bars = None
+
+    def close(self, results: Sequence[JobResult], crashes: Mapping[str, str], notes: Sequence[str]) -> None:
         """Print warnings, failures and the table of all jobs."""
+        self.stop()
+        for note in notes:
+            self.say(f"warning: {note}", error=True)
         for result in results:
             for warning in dict.fromkeys(result.warnings):
-                print(f"{result.job}: warning: {warning}", file=sys.stderr)
+                self.say(f"{result.job}: warning: {warning}", error=True)
             for failure in result.failures:
                 step = f"{failure.step}: " if failure.step else ""
-                print(f"{result.job}: FAILED: {step}{failure.sentence}", file=sys.stderr)
+                self.say(f"{result.job}: FAILED: {step}{failure.sentence}", error=True)
             if result.job in crashes:
-                print(f"{result.job}: details: {crashes[result.job]}", file=sys.stderr)
+                self.say(f"{result.job}: details: {crashes[result.job]}", error=True)
         width = max((len(result.job) for result in results), default=3)
-        print(f"\n{'run':<{width}}  status     time (s)  memory (GB)  steps")
+        self.say(f"\n{'run':<{width}}  status     time (s)  memory (GB)  warnings  steps")
         for result in results:
             steps = f"ran {', '.join(result.ran) or 'nothing'}; unchanged {len(result.skipped)}"
             memory = f"{result.peak_bytes / 1e9:.2f}" if result.peak_bytes else "-"
-            print(f"{result.job:<{width}}  {result.status:<9}  {result.duration_s:8.1f}  {memory:>11}  {steps}")
+            count = len(dict.fromkeys(result.warnings))
+            figures = f"{result.duration_s:8.1f}  {memory:>11}  {count:8d}"
+            self.say(f"{result.job:<{width}}  {result.status:<9}  {figures}  {steps}")
         done = sum(result.status in ("done", "unchanged") for result in results)
-        print(f"{done} of {len(results)} done")
+        self.say(f"{done} of {len(results)} done")
+
+
+class _Bars:
+    """One bar for all jobs and one for every job that runs."""
+
+    def __init__(self, total: int):
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        self._progress = Progress(*columns, transient=True)
+        self._all = self._progress.add_task("all", total=total)
+        self._tasks: dict[str, Any] = {}
+        self._progress.start()
+
+    def on_event(self, event: Event) -> None:
+        """Move the bars."""
+        if event.kind == "job-started":
+            self._tasks[event.job] = self._progress.add_task(event.job, total=100)
+        elif event.kind == "job-finished":
+            self._progress.advance(self._all)
+            if event.job in self._tasks:
+                self._progress.remove_task(self._tasks.pop(event.job))
+        elif event.job in self._tasks:
+            text = f"{event.job}: {event.step}"
+            self._progress.update(self._tasks[event.job], description=text, completed=round(100 * event.fraction))
+
+    def stop(self) -> None:
+        """Take the bars away."""
+        self._progress.stop()

@@ -21,7 +21,7 @@ def jobs_of(subjects: Sequence[Subject], config: Config) -> list[Job]:
     if "participant" in config.levels:
         for subject in subjects:
             jobs += _participant_jobs(subject, config)
-    if "group" in config.levels:
+    if "group" in config.levels and not config.reports_only:
         after = tuple(job.name for job in jobs)
         jobs += _job(Cohort(tuple(subjects)), "", _GROUP, config, after)
     return jobs
@@ -37,6 +37,8 @@ def _participant_jobs(subject: Subject, config: Config) -> list[Job]:
         after = (run.t1w.basename,) if run.t1w and run.t1w.basename in anatomical else ()
         jobs += _job(run, subject.label, _PARTICIPANT, config, after)
     own = tuple(job.name for job in jobs)
+    if config.reports_only:
+        jobs = []
     for function in AFTER_SUBJECT:
         name = f"sub-{subject.label}_{function.rpartition(':')[2]}"
         jobs.append(Job(name, subject.label, subject, config.settings, _context(config), function=function, after=own))

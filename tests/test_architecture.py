@@ -19,7 +19,8 @@ ALLOWED = {
     "config": {"qsm", "sections"},
     "levels": {"dataset", "execution", "config"},
     "console": {"execution"},
-    "app": {"dataset", "derivatives", "execution", "config", "levels", "console", "intake", "__init__"},
+    "validation": set(),
+    "app": {"dataset", "derivatives", "execution", "config", "levels", "console", "intake", "validation", "__init__"},
     "intake": {"convert", "config"},
     "cli": {"app", "config", "__init__"},
     "__main__": {"cli"},
@@ -32,6 +33,7 @@ OWNERS = {
     "bids": {"dataset/query.py"},
     "nibabel": {
         "dataset/checks.py",
+        "dataset/images.py",
         "derivatives/files.py",
         "convert/heuristic.py",
         "convert/loose.py",

@@ -28,6 +28,7 @@ class Echo:
     real: Path | None = None
     imag: Path | None = None
     metadata: dict[str, Any] = field(default_factory=dict, compare=False, hash=False)  # of the phase (or real) image
+    magnitude_echo_time: float | None = None  # by the magnitude's own sidecar
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,10 @@ class GreRun:
     t1w_choice: str = ""
     #: A mask from ``--derivatives`` in the run's space; it wins over a computed one.
     given_mask: Path | None = None
+    #: Names of files that cannot be told apart by the entities that we know, in pairs.
+    clashes: tuple[tuple[str, str], ...] = ()
+    #: What the user should know about the input, in sentences.
+    remarks: tuple[str, ...] = ()
 
     @property
     def basename(self) -> str:

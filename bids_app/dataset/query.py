@@ -5,6 +5,7 @@ import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,13 @@ from bids_app.errors import InputRefusedError
 #: pybids entity names and their short keys, in file-name order.
 _ENTITIES = {
     "subject": "sub", "session": "ses", "acquisition": "acq", "ceagent": "ce", "reconstruction": "rec",
-    "direction": "dir", "run": "run",
+    "direction": "dir", "run": "run", "flip": "flip", "inversion": "inv",
 }  # fmt: skip
 _SUFFIXES = ("MEGRE", "T2starw", "T1w")
+#: So many participants are listed when an unknown one is asked for.
+_NAMED = 30
+
+Filter = Mapping[str, Any]
 
 
 def participant_labels(bids_dir: Path) -> list[str]:
@@ -26,15 +31,57 @@ def participant_labels(bids_dir: Path) -> list[str]:
 
 
 def find_subjects(
-    bids_dir: Path, participants: Sequence[str] = (), sessions: Sequence[str] = ()
+    bids_dir: Path,
+    participants: Sequence[str] = (),
+    sessions: Sequence[str] = (),
+    filters: Mapping[str, Filter] | None = None,
 ) -> tuple[Subject, ...]:
     """Return the participants (default: all) with their gradient-echo runs, indexing only what is asked for.
+
+    Parameters
+    ----------
+    bids_dir : Path
+        Top folder of the dataset.
+    participants, sessions : labels without ``sub-`` and ``ses-``
+        T1w images of other sessions are found too: a run may use them.
+    filters : mapping, optional
+        ``gre`` and ``t1w``: the entities that these images must have (see :func:`matches`).
 
     Raises
     ------
     InputRefusedError
-        If the folder is no BIDS dataset, or a participant is unknown.
+        If the folder is no BIDS dataset, or a participant or a session is unknown.
     """
+    known = _known_participants(bids_dir, participants)
+    filters = filters or {}
+    groups: dict[tuple[str, Entities], list[Any]] = {}
+    images: list[Anatomical] = []
+    seen = set()
+    for file in _image_files(bids_dir, participants):
+        entities = _entities(file)
+        is_t1w = file.entities["suffix"] == "T1w"
+        seen.add(dict(entities).get("ses"))
+        if is_t1w and "part" not in file.entities and matches(file.entities, filters.get("t1w", {})):
+            images.append(Anatomical(Path(file.path), file.entities["subject"], dict(entities).get("ses"), entities))
+        wanted = not sessions or dict(entities).get("ses") in sessions
+        if wanted and matches(file.entities, filters.get("gre", {})):
+            groups.setdefault((file.entities["suffix"], entities), []).append(file)
+    missing = [label for label in sessions if label not in seen]
+    if missing:
+        there = ", ".join(sorted(label for label in seen if label)) or "none"
+        raise InputRefusedError(
+            [f"session {label!r} is not in this selection; there are: {there}" for label in missing]
+        )
+    runs = [_run(suffix, entities, files) for (suffix, entities), files in sorted(groups.items(), key=str)]
+    subjects = []
+    for label in participants or known:
+        mine = [run for run in runs if run.subject == label and _is_gradient_echo(run)]
+        t1w = tuple(image for image in images if image.subject == label)
+        subjects.append(Subject(label, tuple(_with_t1w(run, t1w) for run in mine), t1w))
+    return tuple(subjects)
+
+
+def _known_participants(bids_dir: Path, participants: Sequence[str]) -> list[str]:
     if not (bids_dir / "dataset_description.json").is_file():
         raise InputRefusedError(
             [f"{bids_dir} has no dataset_description.json: give the top folder of a BIDS dataset as the first argument"]
@@ -42,28 +89,41 @@ def find_subjects(
     known = participant_labels(bids_dir)
     missing = [label for label in participants if label not in known]
     if missing:
-        there = ", ".join(known) or "none"
-        raise InputRefusedError(
-            [f"participant {label!r} is not in the dataset; there are: {there}" for label in missing]
-        )
-    groups: dict[tuple[Any, ...], list[Any]] = {}
-    images: list[Anatomical] = []
-    for file in _image_files(bids_dir, participants):
-        entities = _entities(file)
-        if file.entities["suffix"] == "T1w" and "part" not in file.entities:
-            images.append(Anatomical(Path(file.path), file.entities["subject"], dict(entities).get("ses"), entities))
-        if not sessions or dict(entities).get("ses") in sessions:
-            groups.setdefault((file.entities["suffix"], entities), []).append(file)
-    runs = [_run(suffix, entities, files) for (suffix, entities), files in sorted(groups.items(), key=str)]
-    subjects = []
-    for label in participants or known:
-        # Without a phase a T1w is an anatomical image and nothing that we reconstruct.
-        mine = [
-            r for r in runs if r.subject == label and (r.suffix != "T1w" or any(e.phase or e.real for e in r.echoes))
-        ]
-        t1w = tuple(image for image in images if image.subject == label)
-        subjects.append(Subject(label, tuple(_with_t1w(run, t1w) for run in mine), t1w))
-    return tuple(subjects)
+        there = ", ".join(known[:_NAMED]) or "none"
+        there += f" and {len(known) - _NAMED} more" if len(known) > _NAMED else ""
+        problems = []
+        for label in missing:
+            near = get_close_matches(label, known, 3)
+            hint = f"; the nearest: {', '.join(near)}" if near and len(known) > _NAMED else ""
+            problems.append(f"participant {label!r} is not in the dataset; there are: {there}{hint}")
+        raise InputRefusedError(problems)
+    return known
+
+
+def matches(entities: Mapping[str, Any], wanted: Filter) -> bool:
+    """Return whether a file's entities are those that a filter asks for.
+
+    A filter maps pybids entity names (``acquisition``, ``run``, ``suffix`` ...) to a value, a list of values,
+    ``null`` (the entity must be absent) or ``"*"`` (it must be there).
+    """
+    for name, value in wanted.items():
+        there = entities.get(name)
+        if value is None:
+            if there is not None:
+                return False
+        elif value == "*":
+            if there is None:
+                return False
+        else:
+            values = value if isinstance(value, list) else [value]
+            if there is None or not any(_same(there, one) for one in values):
+                return False
+    return True
+
+
+def _same(there: Any, wanted: Any) -> bool:
+    # pybids gives indices (run, echo) as numbers; run-01, "01" and 1 are one run.
+    return str(there) == str(wanted) or (str(wanted).isdigit() and str(there) == str(int(wanted)))
 
 
 def _is_gradient_echo(run: GreRun) -> bool:
@@ -110,12 +170,9 @@ def _written(file: Any, short: str) -> str | None:
 
 
 def _run(suffix: str, entities: Entities, files: Sequence[Any]) -> GreRun:
-    by_echo: dict[int, dict[str, Any]] = {}
-    for file in files:
-        number = int(file.entities.get("echo", 1))
-        by_echo.setdefault(number, {})[file.entities.get("part", "mag")] = file
+    by_echo, clashes = _by_echo(files)
     echoes = []
-    for number, parts in sorted(by_echo.items()):
+    for number, parts in by_echo.items():
         lead = parts.get("phase") or parts.get("real") or next(iter(parts.values()))
         metadata: Mapping[str, Any] = lead.metadata_cache
         paths = {part: Path(file.path) for part, file in parts.items()}
@@ -128,9 +185,12 @@ def _run(suffix: str, entities: Entities, files: Sequence[Any]) -> GreRun:
                 real=paths.get("real"),
                 imag=paths.get("imag"),
                 metadata=dict(metadata),
+                magnitude_echo_time=parts["mag"].metadata_cache.get("EchoTime") if "mag" in parts else None,
             )
         )
+    echoes.sort(key=lambda echo: (echo.echo_time if isinstance(echo.echo_time, float | int) else 0.0, echo.number))
     first = echoes[0].metadata
+    b0_dir = first.get("B0_dir")
     return GreRun(
         subject=dict(entities)["sub"],
         session=dict(entities).get("ses"),
@@ -139,5 +199,24 @@ def _run(suffix: str, entities: Entities, files: Sequence[Any]) -> GreRun:
         datatype="anat",
         echoes=tuple(echoes),
         field_strength=first.get("MagneticFieldStrength"),
-        b0_dir=tuple(first["B0_dir"]) if "B0_dir" in first else None,
+        b0_dir=tuple(b0_dir) if isinstance(b0_dir, list) else None if b0_dir is None else (b0_dir,),
+        clashes=clashes,
     )
+
+
+def _by_echo(files: Sequence[Any]) -> tuple[dict[int, dict[str, Any]], tuple[tuple[str, str], ...]]:
+    """Return files by echo and part, and pairs of names that cannot be told apart."""
+    found: dict[int, dict[str, Any]] = {}
+    clashes = []
+    for file in sorted(files, key=lambda file: str(file.path)):
+        parts = found.setdefault(int(file.entities.get("echo", 1)), {})
+        other = parts.setdefault(file.entities.get("part", ""), file)
+        if other is not file:
+            clashes.append((Path(other.path).name, Path(file.path).name))
+    for parts in found.values():
+        plain = parts.pop("", None)  # a magnitude may go without its part
+        if plain is not None and "mag" not in parts:
+            parts["mag"] = plain
+        elif plain is not None and plain.entities["suffix"] != "T1w":
+            clashes.append((Path(plain.path).name, Path(parts["mag"].path).name))
+    return dict(sorted(found.items())), tuple(clashes)

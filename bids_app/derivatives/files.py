@@ -8,10 +8,11 @@ import secrets
 import shutil
 import socket
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TextIO
 
 import numpy as np
 import numpy.typing as npt
@@ -26,13 +27,25 @@ _ABANDONED_S = 86_400.0
 
 
 def read_image(path: Path) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
-    """Return an image's scaled values (float32, C order) and its affine; an ``.npy`` file has the unit affine."""
+    """Return an image's scaled values (float32, C order) and its affine; an ``.npy`` file has the unit affine.
+
+    Raises
+    ------
+    QsmAppError
+        If the file is damaged.
+    """
     if path.suffix == ".npy":
         return np.load(path), np.eye(4)
     import nibabel
 
-    image: Any = nibabel.load(path)
-    return np.ascontiguousarray(image.dataobj, dtype=np.float32), np.asarray(image.affine, np.float64)
+    try:
+        image: Any = nibabel.load(path)
+        data = np.ascontiguousarray(image.dataobj, dtype=np.float32)
+    except (nibabel.filebasedimages.ImageFileError, OSError, EOFError, zlib.error, ValueError) as error:
+        raise QsmAppError(f"{path} cannot be read, it is damaged ({error}); copy it again") from error
+    if data.ndim > 3 and set(data.shape[3:]) == {1}:
+        data = data.reshape(data.shape[:3])
+    return data, np.asarray(image.affine, np.float64)
 
 
 def read_grid(path: Path) -> tuple[tuple[int, ...], npt.NDArray[np.float64]]:
@@ -68,6 +81,21 @@ def write_bytes(path: Path, content: bytes) -> None:
         If the folder cannot be written or the disk is full; nothing is left behind.
     """
     _place(path, lambda file: file.write(content))
+
+
+def open_log(path: Path) -> TextIO:
+    """Open a log file that grows line by line.
+
+    Raises
+    ------
+    QsmAppError
+        If it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("a", encoding="utf-8", buffering=1)
+    except OSError as error:
+        raise QsmAppError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
 def place_file(source: Path, path: Path) -> None:

@@ -75,7 +75,7 @@ def run_jobs(jobs: Sequence[Job], policy: Policy, on_event: EventHandler) -> dic
                     else:
                         on_event(Event("job-started", job.name))
                         if job.function:
-                            ended_before = {name: results[name] for name in job.after}
+                            ended_before = {name: results[name] for name in job.after if name in results}
                             job = replace(job, payload={**job.payload, "results": ended_before})
                         running.append(_start(job, policy))
             for ended in _collect(running, on_event):

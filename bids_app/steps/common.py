@@ -1,12 +1,13 @@
 """What the steps over a gradient-echo run share: its files, grid and data."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bids_app.dataset.models import GreRun
-from bids_app.derivatives.files import read_image
+from bids_app.derivatives.files import read_grid, read_image
 from bids_app.qsm.geometry import Grid
 
 
@@ -23,9 +24,9 @@ def like_of(run: GreRun) -> Path:
 
 
 def grid_of(run: GreRun, shape: tuple[int, ...]) -> Grid:
-    """Return the sampling of the run, with the B0 direction in voxel axes."""
-    _, affine = read_image(like_of(run))
-    return Grid.from_affine(shape, affine, run.b0_dir or (0, 0, 1))
+    """Return the sampling of the run, with the B0 direction in voxel axes: the sidecar's ``B0_dir``, or by the affine."""
+    grid = Grid.from_affine(shape, read_grid(like_of(run))[1])
+    return replace(grid, b0_dir=run.b0_dir) if run.b0_dir else grid
 
 
 def load_echoes(run: GreRun) -> tuple[Any, Any, list[str]]:

@@ -1,0 +1,67 @@
+"""What other datasets (``--derivatives``) have for a gradient-echo run: a mask in its space."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from bids_app.dataset.images import look_at
+from bids_app.dataset.models import GreRun
+
+#: ``desc`` labels in order of preference; masks of other descriptions come after them, in alphabetical order.
+_PREFERRED = ("brain", "")
+#: Masks of our own that are no masks of the object.
+_OTHERS = ("reliable", "qsm")
+
+
+def with_given_mask(run: GreRun, folders: Sequence[Path]) -> GreRun:
+    """Return the run with the mask that the first of the datasets has for it, and a remark about it.
+
+    A mask belongs to a run when its subject and session are the run's, no other entity of the run (``acq``, ``rec``,
+    ``run`` ...) contradicts, and it lies on the run's grid. Masks of tissues (``label``) are left alone.
+    """
+    elsewhere = []
+    for folder in folders:
+        for path in _candidates(run, folder):
+            state = look_at(path, is_phase=False)
+            if state.problem:
+                elsewhere.append(state.problem)
+            elif not _on_grid(run, state.shape, state.affine):
+                elsewhere.append(f"{path.name} of --derivatives is not used: it lies on another grid than the run")
+            else:
+                text = f"mask {path.name} of {folder} is used instead of a computed one"
+                return replace(run, given_mask=path, remarks=(*run.remarks, text))
+    return replace(run, remarks=(*run.remarks, *elsewhere))
+
+
+def _candidates(run: GreRun, folder: Path) -> list[Path]:
+    home = folder / f"sub-{run.subject}" / (f"ses-{run.session}" if run.session else ".")
+    found = [path for pattern in ("*/*_mask.nii", "*/*_mask.nii.gz") for path in home.glob(pattern)]
+    return sorted((path for path in found if _belongs(run, path)), key=_order)
+
+
+def _spelled(path: Path) -> dict[str, str]:
+    return dict(re.findall(r"(?:^|_)([a-z]+)-([A-Za-z0-9+]+)", path.name, re.IGNORECASE))
+
+
+def _belongs(run: GreRun, path: Path) -> bool:
+    entities, own = _spelled(path), dict(run.entities)
+    if "label" in entities or entities.get("desc", "") in _OTHERS:
+        return False
+    shared = (*own, "acq", "ce", "rec", "dir", "run")
+    return entities.get("sub") == run.subject and all(
+        entities[key] == own.get(key) for key in shared if key in entities
+    )
+
+
+def _order(path: Path) -> tuple[int, str]:
+    desc = _spelled(path).get("desc", "")
+    return (_PREFERRED.index(desc) if desc in _PREFERRED else len(_PREFERRED), path.name)
+
+
+def _on_grid(run: GreRun, shape: tuple[int, ...], affine: object) -> bool:
+    echo = run.echoes[0]
+    own = look_at(next(path for path in (echo.phase, echo.real, echo.magnitude) if path is not None), is_phase=False)
+    return not own.problem and own.shape == shape and np.allclose(own.affine, affine, atol=1e-2)
