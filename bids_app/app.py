@@ -120,7 +120,7 @@ def _write_dataset_files(config: Config) -> None:
 
 def _command_of(config: Config, subject: str) -> str:
     """Return the command for one participant alone, with the options of this one."""
-    words = list(config.command)
+    words = [word for word in config.command if not word.startswith("--participant-label=")]
     if "--participant-label" in words:  # takes all words up to the next option
         start = words.index("--participant-label")
         end = next((k for k in range(start + 1, len(words)) if words[k].startswith("-")), len(words))

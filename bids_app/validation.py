@@ -20,7 +20,7 @@ class InputValidation:
         beside = Path(sys.executable).with_name(_TOOL)
         tool = str(beside) if beside.is_file() else shutil.which(_TOOL)
         self._process: subprocess.Popen[bytes] | None = None
-        self._printed = tempfile.TemporaryFile()  # noqa: SIM115: lives as long as the validator
+        self._printed = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the validator)
         if tool is not None:
             self._process = subprocess.Popen(
                 [tool, str(bids_dir), "--format", "json", "--ignoreWarnings", "--ignoreNiftiHeaders"],
@@ -31,19 +31,23 @@ class InputValidation:
             )
 
     def stop(self) -> None:
-        """End the validator, whatever it does."""
+        """End the validator, whatever it does, and forget what it has said."""
+        self._kill()
+        self._printed.close()
+
+    def _kill(self) -> None:
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
             self._process.wait()
 
     def findings(self, patience_s: float) -> list[str]:
-        """Return a sentence for every kind of error; the validator is stopped if it takes longer than ``patience_s``."""
+        """Return a sentence for every kind of error; the validator is stopped after ``patience_s``."""
         if self._process is None:
             return ["the input was not validated: bids-validator-deno is not installed"]
         try:
             self._process.wait(timeout=patience_s)
         except subprocess.TimeoutExpired:
-            self.stop()
+            self._kill()
             return ["the input was not validated in time; run bids-validator-deno on it yourself"]
         try:
             self._printed.seek(0)

@@ -195,12 +195,8 @@ def _is_ours(output_dir: Path) -> bool:
 
 def _nothing_found(bids_dir: Path, subjects: Sequence[Subject]) -> str:
     text = f"{bids_dir}: no gradient-echo phase found (MEGRE or T2starw with part-phase) for this selection"
-    folders = [bids_dir / f"sub-{subject.label}" for subject in subjects[:20]]
-    if any(
-        next(folder.glob(pattern), None)
-        for folder in folders
-        for pattern in ("fmap/*_fieldmap.nii*", "*/fmap/*_fieldmap.nii*")
-    ):
+    patterns = [f"sub-{s.label}/{folder}fmap/*_fieldmap.nii*" for s in subjects[:20] for folder in ("", "*/")]
+    if any(next(bids_dir.glob(pattern), None) for pattern in patterns):
         text += "; there are field maps (fmap/*_fieldmap), but the app starts from the phase of a gradient echo"
     return text
 

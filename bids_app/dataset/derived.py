@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -61,7 +62,7 @@ def _order(path: Path) -> tuple[int, str]:
     return (_PREFERRED.index(desc) if desc in _PREFERRED else len(_PREFERRED), path.name)
 
 
-def _on_grid(run: GreRun, shape: tuple[int, ...], affine: object) -> bool:
+def _on_grid(run: GreRun, shape: tuple[int, ...], affine: Any) -> bool:
     echo = run.echoes[0]
     own = look_at(next(path for path in (echo.phase, echo.real, echo.magnitude) if path is not None), is_phase=False)
     return not own.problem and own.shape == shape and np.allclose(own.affine, affine, atol=1e-2)

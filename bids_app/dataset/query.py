@@ -69,9 +69,8 @@ def find_subjects(
     missing = [label for label in sessions if label not in seen]
     if missing:
         there = ", ".join(sorted(label for label in seen if label)) or "none"
-        raise InputRefusedError(
-            [f"session {label!r} is not in this selection; there are: {there}" for label in missing]
-        )
+        text = "session {!r} is not in this selection; there are: {}"
+        raise InputRefusedError([text.format(label, there) for label in missing])
     runs = [_run(suffix, entities, files) for (suffix, entities), files in sorted(groups.items(), key=str)]
     subjects = []
     for label in participants or known:

@@ -37,11 +37,12 @@ def read_image(path: Path) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.floa
     if path.suffix == ".npy":
         return np.load(path), np.eye(4)
     import nibabel
+    from nibabel.filebasedimages import ImageFileError
 
     try:
         image: Any = nibabel.load(path)
         data = np.ascontiguousarray(image.dataobj, dtype=np.float32)
-    except (nibabel.filebasedimages.ImageFileError, OSError, EOFError, zlib.error, ValueError) as error:
+    except (ImageFileError, OSError, EOFError, zlib.error, ValueError) as error:
         raise QsmAppError(f"{path} cannot be read, it is damaged ({error}); copy it again") from error
     if data.ndim > 3 and set(data.shape[3:]) == {1}:
         data = data.reshape(data.shape[:3])

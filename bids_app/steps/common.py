@@ -24,7 +24,7 @@ def like_of(run: GreRun) -> Path:
 
 
 def grid_of(run: GreRun, shape: tuple[int, ...]) -> Grid:
-    """Return the sampling of the run, with the B0 direction in voxel axes: the sidecar's ``B0_dir``, or by the affine."""
+    """Return the sampling of the run; B0 in voxel axes is the sidecar's ``B0_dir``, or follows from the affine."""
     grid = Grid.from_affine(shape, read_grid(like_of(run))[1])
     return replace(grid, b0_dir=run.b0_dir) if run.b0_dir else grid
 
