@@ -43,6 +43,7 @@ class Section:
         """Return the choices and the parameters of the chosen methods alone: what can influence a result."""
         own = self.choice.to_mapping()
         chosen = {value for value in own.values() if isinstance(value, str)}
+        chosen |= {name for value in chosen for name in getattr(self.choice, "ALSO", {}).get(value, ())}
         return own | {name: self.methods[name].to_mapping() for name in self.methods if name in chosen}
 
 

@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from bids_app.qsm.masking import FILLED_RECIPE, RELIABLE_RECIPE
 from bids_app.qsm.params import Params, param
@@ -13,7 +13,13 @@ from bids_app.qsm.params import Params, param
 class FieldChoices(Params):
     """Phase to total field."""
 
-    offsets: str = param("mcpc3ds", choices=("mcpc3ds", "none"), doc="Removal of the phase at echo time zero")
+    #: Methods that a choice makes use of besides the one of its name.
+    ALSO: ClassVar[dict[str, tuple[str, ...]]] = {"auto": ("mcpc3ds", "bipolar"), "laplacian": ("romeo",)}
+
+    offsets: str = param(
+        "auto", choices=("auto", "mcpc3ds", "bipolar", "none"),
+        doc="Removal of the phase at echo time zero; auto: bipolar where the readout is, mcpc3ds else",
+    )  # fmt: skip
     unwrap: str = param("romeo", choices=("romeo",), doc="Phase unwrapping")
     fit: str = param("linear", choices=("linear", "nonlinear"), doc="Fit of the field over echoes")
 
@@ -77,11 +83,12 @@ def default_params(function: Callable[..., Any]) -> Params:
 
 def _field_methods() -> dict[str, Callable[..., Any]]:
     from bids_app import qsm
-    from bids_app.qsm import fieldfit, offsets
+    from bids_app.qsm import bipolar, fieldfit, offsets
 
     return {
         **qsm.UNWRAP,
         "mcpc3ds": offsets.mcpc3ds,
+        "bipolar": bipolar.bipolar,
         "linear": fieldfit.fit_linear,
         "nonlinear": fieldfit.fit_nonlinear,
     }

@@ -1,5 +1,6 @@
 """What the steps over a gradient-echo run share: its files, grid and data."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,23 +30,43 @@ def grid_of(run: GreRun, shape: tuple[int, ...]) -> Grid:
     return replace(grid, b0_dir=run.b0_dir) if run.b0_dir else grid
 
 
+def _stack(paths: Sequence[Path]) -> Any:
+    """Return images stacked along a new first axis; one image at a time is in memory twice."""
+    first = read_image(paths[0])[0]
+    out = np.empty((len(paths), *first.shape), np.float32)
+    out[0] = first
+    del first
+    for place, path in enumerate(paths[1:], start=1):
+        out[place] = read_image(path)[0]
+    return out
+
+
+def _finite(array: Any) -> Any:
+    """Set what is not finite to 0, in place."""
+    for part in array:
+        good = np.isfinite(part)
+        if not good.all():
+            part[~good] = 0
+    return array
+
+
 def load_echoes(run: GreRun) -> tuple[Any, Any, list[str]]:
     """Return magnitude and phase of all echoes, echoes first, and notes on what was done to the phase."""
     from bids_app.qsm.phase import to_radians
 
     if run.echoes[0].phase is None:
-        signal = [read_image(e.real)[0] + 1j * read_image(e.imag)[0] for e in run.echoes if e.real and e.imag]
-        data = np.nan_to_num(np.stack(signal))
-        return (
-            np.abs(data).astype(np.float32),
-            np.angle(data).astype(np.float32),
-            ["phase is that of real and imaginary"],
-        )
-    stored = np.stack([read_image(e.phase)[0] for e in run.echoes if e.phase])
+        magnitude = _finite(_stack([e.real for e in run.echoes if e.real]))
+        phase = _finite(_stack([e.imag for e in run.echoes if e.imag]))
+        for real, imag in zip(magnitude, phase, strict=True):
+            strength = np.hypot(real, imag)
+            np.arctan2(imag, real, out=imag)
+            real[...] = strength
+        return magnitude, phase, ["phase is that of real and imaginary"]
     metadata = run.echoes[0].metadata
-    scaled = to_radians(stored, units=metadata.get("Units"), manufacturer=str(metadata.get("Manufacturer", "")))
+    units, manufacturer = metadata.get("Units"), str(metadata.get("Manufacturer", ""))
+    scaled = to_radians(_stack([e.phase for e in run.echoes if e.phase]), units=units, manufacturer=manufacturer)
     if all(e.magnitude for e in run.echoes):
-        magnitude = np.nan_to_num(np.stack([read_image(e.magnitude)[0] for e in run.echoes if e.magnitude]))
+        magnitude = _finite(_stack([e.magnitude for e in run.echoes if e.magnitude]))
     else:
         magnitude = np.ones_like(scaled.phase)
     return magnitude, scaled.phase, [scaled.note]

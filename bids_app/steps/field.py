@@ -4,34 +4,96 @@ from typing import Any
 
 import numpy as np
 
+from bids_app.dataset.models import GreRun
+from bids_app.derivatives.files import read_grid
 from bids_app.steps.common import echo_files, grid_of, like_of, load_echoes
 from bids_app.steps.step import Output, Step, StepInput, StepResult
+
+#: Share of loops with a turn inside the bright part of the object from which the phase looks like noise.
+_NOISE = 0.2
+
+
+def _mend(phase: Any, magnitude: Any, notes: list[str]) -> tuple[Any, list[str]]:
+    """Undo what scanners do to phase; return the phase and sentences for the user."""
+    from bids_app.qsm.oddities import slices_alternate, undo_alternation
+
+    warnings = []
+    span = float(phase.max() - phase.min())
+    if span < 0.8 * 2 * np.pi:
+        warnings.append(
+            f"the phase covers {span / (2 * np.pi):.0%} of the circle only ({'; '.join(notes)}): check its scale"
+        )
+    if slices_alternate(phase[0], magnitude[0]):
+        for echo in phase:
+            echo[...] = undo_alternation(echo)
+        warnings.append("the sign of the signal alternated from slice to slice; half a turn was added to every second")
+    return phase, warnings
+
+
+def _remove_offsets(step: StepInput, phase: Any, magnitude: Any, mask: Any, grid: Any) -> tuple[Any, list[str]]:
+    """Remove the phase at echo time zero as the settings say; return the phase and the methods that ran."""
+    from bids_app.qsm.bipolar import bipolar, even_echo_phase, is_bipolar
+    from bids_app.qsm.offsets import mcpc3ds
+
+    section, times = step.settings.field, step.record.echo_times
+    choice = section.choice.offsets
+    if choice == "none" or len(times) < 2:
+        return phase, []
+    even = None
+    if choice == "auto" and len(times) >= 3 and _polarity(step.record) != "monopolar":
+        even = even_echo_phase(phase, magnitude, times, mask, grid)
+        if not is_bipolar(even, section.of("bipolar")) and _polarity(step.record) != "bipolar":
+            even = None
+    if choice == "bipolar" or even is not None:
+        params = section.of("bipolar")
+        return bipolar(phase, magnitude, times, mask, grid, params=params, even=even).phase, ["bipolar", "mcpc3ds"]
+    return mcpc3ds(phase, magnitude, times, mask, grid, params=section.of("mcpc3ds")).phase, ["mcpc3ds"]
+
+
+def _polarity(run: GreRun) -> str:
+    """Return ``monopolar`` or ``bipolar`` where a sidecar says so, else an empty text: the data decides."""
+    for echo in run.echoes:
+        for key in ("ReadoutMode", "ReadoutPolarity", "MultiEchoReadout"):
+            text = str(echo.metadata.get(key, "")).lower()
+            for word in ("monopolar", "bipolar"):
+                if word in text:
+                    return word
+    return ""
 
 
 def total_field(step: StepInput) -> StepResult:
     """Phase of all echoes to the total field, its standard error and the phase's quality."""
-    from bids_app import qsm
-    from bids_app.qsm.fieldfit import fit_linear, fit_nonlinear
-    from bids_app.qsm.offsets import mcpc3ds
+    from bids_app.qsm.masking import signal_support
+    from bids_app.qsm.oddities import residue_share
     from bids_app.qsm.unwrap_romeo import romeo_quality
 
     run, section = step.record, step.settings.field
     magnitude, phase, notes = load_echoes(run)
     grid, times = grid_of(run, phase.shape[1:]), run.echo_times
-    methods = [section.choice.unwrap, f"fit_{section.choice.fit}"]
-    if len(times) > 1 and section.choice.offsets == "mcpc3ds":
-        phase = mcpc3ds(phase, magnitude, times, None, grid, params=section.of("mcpc3ds")).phase
-        methods.insert(0, "mcpc3ds")
+    phase, warnings = _mend(phase, magnitude, notes)
+    several, weighted = len(times) > 1, all(echo.magnitude or echo.real for echo in run.echoes)
     romeo_params = section.of("romeo")
-    unwrapped = qsm.UNWRAP[section.choice.unwrap](
-        phase, None, grid, magnitude=magnitude, echo_times=times, params=section.of(section.choice.unwrap)
-    )
-    quality = romeo_quality(phase, None, grid, magnitude=magnitude, echo_times=times, params=romeo_params)
-    fits: dict[str, Any] = {"linear": fit_linear, "nonlinear": fit_nonlinear}
-    fit_field = fits[section.choice.fit]
-    fit = fit_field(unwrapped, magnitude, times, np.ones(grid.shape, bool), params=section.of(section.choice.fit))
+    rough = romeo_quality(phase, None, magnitude=magnitude, echo_times=times, params=romeo_params)
+    support = signal_support(rough, several, weighted and romeo_params.magnitude_weight)
+    del rough
+    residues = residue_share(phase[0], support & (magnitude[0] >= np.median(magnitude[0][support])))
+    if residues > _NOISE:
+        warnings.append(
+            f"the phase looks like noise ({residues:.0%} of small loops make a turn, noise has 33 %): check that it is "
+            "phase, that it belongs to the magnitude and is not filtered or interpolated"
+        )
+    if not support.any():
+        raise ValueError("there is no signal in these images: the phase is noise in every voxel")
+    phase, methods = _remove_offsets(step, phase, magnitude, support, grid)
+    unwrapped, quality = _unwrap(section, phase, magnitude, times, support, grid)
+    del phase
+    fit = _fit(section, unwrapped, magnitude, times, support)
+    del unwrapped
+    combined = np.square(magnitude[0])
+    for echo in magnitude[1:]:
+        combined += np.square(echo)
+    np.sqrt(combined, out=combined)
     like = like_of(run)
-    combined = np.sqrt(np.square(magnitude).sum(axis=0))
     facts = {"EchoTimes": list(times), "MagneticFieldStrength": run.field_strength, "PhaseScaling": notes}
     outputs = {
         "total_field": Output(fit.field_hz, like, facts),
@@ -42,11 +104,45 @@ def total_field(step: StepInput) -> StepResult:
         "residual": Output(fit.residual_rad, like),
     }
     metrics = {
-        "median_residual_rad": float(np.median(fit.residual_rad)),
-        "phase": notes,
+        "median_residual_rad": float(np.median(fit.residual_rad[support])),
+        "median_field_sd_hz": float(np.median(fit.sd_hz[support])),
+        "residue_share": residues,
+        "support_voxels": int(np.count_nonzero(support)),
         "fit_iterations": fit.iterations,
+        "phase": notes,
     }
-    return StepResult(outputs, metrics, (), tuple(methods))
+    methods += [section.choice.unwrap, f"fit_{section.choice.fit}"]
+    return StepResult(outputs, metrics, tuple(warnings), tuple(methods))
+
+
+def _unwrap(section: Any, phase: Any, magnitude: Any, times: Any, support: Any, grid: Any) -> tuple[Any, Any]:
+    """Return unwrapped phase and quality; ROMEO weighs its edges once for both."""
+    from bids_app import qsm
+    from bids_app.qsm.unwrap_romeo import romeo_and_quality, romeo_quality
+
+    romeo_params = section.of("romeo")
+    if section.choice.unwrap == "romeo":
+        return romeo_and_quality(
+            phase, lambda quality: support, magnitude=magnitude, echo_times=times, params=romeo_params
+        )  # fmt: skip
+    unwrapped = qsm.UNWRAP[section.choice.unwrap](
+        phase, support, grid, magnitude=magnitude, echo_times=times, params=section.of(section.choice.unwrap)
+    )
+    return unwrapped, romeo_quality(phase, None, magnitude=magnitude, echo_times=times, params=romeo_params)
+
+
+def _fit(section: Any, unwrapped: Any, magnitude: Any, times: Any, support: Any) -> Any:
+    from bids_app.qsm.fieldfit import fit_linear, fit_nonlinear
+
+    fits: dict[str, Any] = {"linear": fit_linear, "nonlinear": fit_nonlinear}
+    name = section.choice.fit
+    return fits[name](unwrapped, magnitude, times, support, params=section.of(name))
+
+
+def _memory(run: GreRun, settings: Any) -> int:
+    """Phase, corrected and unwrapped phase and magnitude of all echoes, and a dozen maps, in float32."""
+    voxels = int(np.prod(read_grid(like_of(run))[0][:3]))
+    return 200_000_000 + 4 * voxels * (4 * len(run.echoes) + 14)
 
 
 FIELD = Step(
@@ -54,4 +150,5 @@ FIELD = Step(
     makes=lambda run, settings: (
         "total_field", "total_field_magnitude", "magnitude", "quality", "field_sd", "residual",
     ),
+    memory=_memory,
 )  # fmt: skip
