@@ -15,7 +15,8 @@ _GENERIC = frozenset(
         "sub", "subj", "subject", "pat", "patient", "pilot", "test", "testing", "phantom", "phan", "volunteer", "vol",
         "healthy", "control", "ctrl", "case", "study", "scan", "mri", "mrt", "qsm", "anon", "anonymous", "anonymised",
         "anonymized", "deidentified", "removed", "none", "null", "unknown", "nobody", "name", "not", "known", "male",
-        "female", "quality", "participant", "person",
+        "female", "quality", "participant", "person", "siemens", "philips", "canon", "toshiba", "uih", "demo",
+        "example", "sample", "synthetic", "bids", "head", "brain",
     }
 )  # fmt: skip
 #: Sidecar fields that may hold a name or an identity; dcm2niix leaves most of them out by itself.
@@ -26,6 +27,11 @@ PRIVATE_FIELDS = (
     "ReferringPhysicianName", "PerformingPhysicianName", "OperatorsName", "PhysiciansOfRecord", "InstitutionAddress",
     "DeviceSerialNumber", "ImageComments", "PatientComments",
 )  # fmt: skip
+#: Fields that hold codes and no free text: a patient called Philips does not change the manufacturer.
+CODED_FIELDS = (
+    "Manufacturer", "ImageType", "Modality", "MRAcquisitionType", "ScanningSequence", "SequenceVariant", "ScanOptions",
+    "PatientPosition", "PulseSequenceType", "ConversionSoftware", "ConversionSoftwareVersion", "Units",
+)  # fmt: skip
 
 
 def plain(text: str) -> str:
@@ -34,8 +40,12 @@ def plain(text: str) -> str:
 
 
 def name_words(patient_name: str) -> frozenset[str]:
-    """Return the words of a PatientName that may be a person's: three letters or more, not generic."""
-    return frozenset(w for w in re.findall(r"[a-z]{3,}", plain(patient_name)) if w not in _GENERIC)
+    """Return the words of a PatientName that may be a person's: three letters or more, not generic.
+
+    Words of other scripts count from two letters on.
+    """
+    latin = frozenset(w for w in re.findall(r"[a-z]{3,}", plain(patient_name)) if w not in _GENERIC)
+    return latin | {w for w in re.findall(r"[^\W\d_]{2,}", patient_name.casefold()) if not plain(w)}
 
 
 def words_of_patients(instances: Iterable[Instance]) -> frozenset[str]:
@@ -54,7 +64,7 @@ def words_of_patients(instances: Iterable[Instance]) -> frozenset[str]:
 
 def holds_name(text: str, words: Iterable[str]) -> bool:
     """Tell whether one of the words stands in the text, with or without accents and in any case."""
-    folded = plain(text)
+    folded = plain(text) + " " + text.casefold()
     return any(word in folded for word in words)
 
 
@@ -68,8 +78,12 @@ class Redactor:
         """Return the text with every name replaced by ``XXX``."""
         if not holds_name(text, self.words):
             return text
-        if len(plain(text)) != len(text):  # accents or other letters: positions differ, work on the plain text
-            text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+        text = self._replace(text)
+        if holds_name(text, self.words):  # behind accents: work on the plain letters
+            text = self._replace(unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode())
+        return text
+
+    def _replace(self, text: str) -> str:
         for word in self.words:
             text = re.sub(re.escape(word), "XXX", text, flags=re.IGNORECASE)
         return text

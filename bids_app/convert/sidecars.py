@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from bids_app.convert.privacy import PRIVATE_FIELDS, Redactor, holds_name
+from bids_app.convert.privacy import CODED_FIELDS, PRIVATE_FIELDS, Redactor, holds_name
 from bids_app.convert.series import SeriesFacts, Volume
 from bids_app.derivatives.files import write_bytes, write_json
 
 #: ``ucReadOutMode`` of the protocol that Siemens scanners store in every image.
 _SIEMENS_READOUT = {1: "monopolar", 2: "bipolar"}
+#: What only heudiconv or only dcm2niix writes: the sidecar is the same whatever made it.
+_OF_ONE_WAY = ("HeudiconvVersion", "BidsGuess")
 _READOUT = re.compile(rb"ucReadOutMode\s*=\s*(0x)?(\d+)")
 
 
@@ -37,7 +39,11 @@ def finish_sidecar(
     redact: Redactor,
 ) -> dict[str, Any]:
     """Return the sidecar of one image: private fields out, echo time, field strength and units in."""
-    kept = {key: redact.value(value) for key, value in values.items() if key not in PRIVATE_FIELDS}
+    kept = {
+        key: value if key in CODED_FIELDS else redact.value(value)
+        for key, value in values.items()
+        if key not in PRIVATE_FIELDS and key not in _OF_ONE_WAY
+    }
     if volume.echo_time is not None and not _agrees(kept.get("EchoTime"), volume.echo_time / 1000):
         kept["EchoTime"] = round(volume.echo_time / 1000, 8)
     if field_strength is not None:
@@ -53,7 +59,7 @@ def finish_sidecar(
         kept.pop("Units")
     if polarity is not None:
         kept["ReadoutPolarity"] = polarity
-    return kept
+    return dict(sorted(kept.items()))
 
 
 def _agrees(value: Any, expected: float) -> bool:

@@ -164,3 +164,16 @@ def test_installed_package_brings_its_heuristics(tmp_path):
     )
     assert done.stdout.count(str(tmp_path / "site" / "bids_app" / "heuristics")) == 4
     assert (tmp_path / "site/bids_app/heuristics/README.md").is_file()
+
+
+def test_result_is_the_same_whichever_way(converted, tmp_path, monkeypatch):
+    """What heudiconv converts gives the same bytes when dcm2niix converts it under the same names."""
+    monkeypatch.setattr("bids_app.convert.plan.SeriesPlan.way", property(lambda self: "dcm2niix"))
+    for folder in "ae":
+        source = str(converted[0] / folder)
+        assert main([str(tmp_path / "bids"), str(tmp_path / "out"), "convert", "--dicom-dir", source]) == 0
+    assert {r["converted_with"] for r in report_rows(tmp_path / "out")} == {"dcm2niix"}
+    made = [p for p in (tmp_path / "bids").glob("sub-*/**/*") if p.is_file()]
+    assert len(made) == 28
+    for path in made:
+        assert path.read_bytes() == (converted[1] / path.relative_to(tmp_path / "bids")).read_bytes(), path.name
