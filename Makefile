@@ -49,7 +49,7 @@ image-check: setup  ## build the container image, run and lint it, print a table
 
 lock: setup  ## resolve the dependencies again and write the lock files (no index or download address in them)
 	$(BIN)/pip-compile --quiet --strip-extras --no-header --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options --resolver=backtracking --allow-unsafe --upgrade -o requirements.lock pyproject.toml
-	$(BIN)/pip-compile --quiet --strip-extras --no-header --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options --resolver=backtracking --allow-unsafe --extra test --extra build -c requirements.lock -o requirements-dev.lock pyproject.toml
+	$(BIN)/pip-compile --quiet --strip-extras --no-header --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options --resolver=backtracking --allow-unsafe --extra test --extra build --extra cluster -c requirements.lock -o requirements-dev.lock pyproject.toml
 
 clean:  ## remove what the tests left
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis

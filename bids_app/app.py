@@ -2,7 +2,8 @@
 
 import hashlib
 import shlex
-from collections.abc import Sequence
+import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -15,9 +16,10 @@ from bids_app.dataset.models import GreRun, Subject
 from bids_app.dataset.query import find_subjects
 from bids_app.derivatives.files import open_log, remove_scratch, write_bytes, write_json
 from bids_app.errors import InputRefusedError
-from bids_app.execution.events import JobResult
+from bids_app.execution.events import EventHandler, JobResult
 from bids_app.execution.memory import available_memory
 from bids_app.execution.runner import Policy, run_jobs
+from bids_app.execution.worker import Job
 from bids_app.levels import jobs_of, step_names
 from bids_app.validation import InputValidation
 
@@ -30,6 +32,10 @@ _VALIDATOR_PATIENCE_S = 30.0
 
 def run(config: Config) -> int:
     """Do what the command line asked for and return the exit code."""
+    if config.cluster.write is not None:
+        from bids_app.submission import write_jobs
+
+        return write_jobs(config)
     if "convert" not in config.levels:
         return run_levels(config)
     from bids_app.intake import convert_first
@@ -74,9 +80,11 @@ def _process(config: Config, subjects: Sequence[Subject], validation: InputValid
             log.write(f"{gre.basename}: anatomical image: {gre.t1w_choice}\n")
         console = Console(jobs, config.verbosity, log)
         try:
-            results = run_jobs(jobs, policy, console.on_event)
+            results = _engine(config)(jobs, policy, console.on_event)
         finally:
             console.stop()
+            if config.scratch:
+                shutil.rmtree(config.work_dir, ignore_errors=True)
         for result, job in zip(results.values(), jobs, strict=True):
             result.warnings[:0] = getattr(job.record, "remarks", ())
         crashes = {r.job: _write_crash(config, r) for r in results.values() if r.failures}
@@ -86,6 +94,20 @@ def _process(config: Config, subjects: Sequence[Subject], validation: InputValid
         console.close(list(results.values()), crashes, notes)
         console.say(f"maps are in {config.output_dir}")
     return 1 if crashes else 0
+
+
+def _engine(config: Config) -> Callable[[Sequence[Job], Policy, EventHandler], dict[str, JobResult]]:
+    """Return what runs jobs: processes of this machine, or a cluster."""
+    cluster = config.cluster
+    if cluster.engine is None:
+        return run_jobs
+    from bids_app.execution.cluster import ClusterEngine
+
+    return ClusterEngine(
+        cluster.engine, config_file=cluster.config, account=cluster.account, queue=cluster.queue,
+        options=cluster.options, modules=cluster.modules, threads=config.omp_nthreads, at_once=cluster.at_once,
+        log_dir=config.output_dir / "logs" / "cluster", say=print,
+    )  # fmt: skip
 
 
 def _print_plan(config: Config, subjects: Sequence[Subject]) -> None:

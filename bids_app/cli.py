@@ -13,6 +13,9 @@ from bids_app.errors import QsmAppError, UsageError
 
 LEVELS = ("convert", "participant")
 
+#: Schedulers that dask-jobqueue knows.
+ENGINES = ("slurm", "pbs", "sge", "lsf", "htcondor")
+
 _EPILOG = """\
 examples:
   qsm-bids-app /data /out participant
@@ -71,6 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_conversion(parser.add_argument_group("conversion to BIDS (level convert): the scans, and their names"))
     _add_processing(parser.add_argument_group("how it is processed"))
     _add_execution(parser.add_argument_group("how it is run"))
+    _add_cluster(parser.add_argument_group("clusters (see README, 'On a cluster')"))
     return parser
 
 
@@ -154,6 +158,67 @@ def _add_execution(group: "argparse._ArgumentGroup") -> None:
     add("--force", action="store_true", help="run every step again, whatever the records say")
 
 
+def _add_cluster(group: "argparse._ArgumentGroup") -> None:
+    add = group.add_argument
+    add(
+        "--write-jobs", nargs=2, metavar=("SCHEDULER", "DIR"),
+        help="write array scripts for slurm or pbs into DIR and stop; DIR/submit.sh sends them",
+    )  # fmt: skip
+    add(
+        "--cluster", choices=ENGINES, metavar="NAME",
+        help=f"send every run to a cluster as it goes, through Dask: {', '.join(ENGINES)}",
+    )  # fmt: skip
+    add("--cluster-config", type=Path, metavar="FILE", help="TOML file of keywords for dask-jobqueue's cluster class")
+    add("--account", metavar="NAME", help="account that jobs are charged to")
+    add("--queue", "--partition", metavar="NAME", help="queue (PBS) or partition (Slurm) of the jobs")
+    add(
+        "--job-option",
+        action="append",
+        metavar="TEXT",
+        help="line for the scheduler: --job-option=--qos=long",
+    )
+    add("--module", action="append", metavar="NAME", help="environment module that jobs load")
+    add(
+        "--container-command",
+        metavar="TEXT",
+        help="jobs' command, e.g. 'apptainer run qsm.sif'",
+    )
+    add("--array-limit", type=_positive, default=1000, metavar="N", help="largest array of the site (default: 1000)")
+    add("--array-at-once", type=_positive, metavar="N", help="jobs at once (default: the scheduler's limit)")
+    add(
+        "--scratch", metavar="DIR",
+        help="fast disk of the node for working files, e.g. '$TMPDIR' (expanded where the job runs); emptied after",
+    )  # fmt: skip
+
+
+#: Options that concern the submitting side alone; every other one goes on to the jobs.
+_NOT_PASSED_ON = {
+    "levels", "bids_dir", "output_dir", "participant_label", "session_label", "write_jobs", "cluster",
+    "cluster_config", "account", "queue", "job_option", "module", "container_command", "array_limit",
+    "array_at_once", "dry_run", "help", "version", "show_preset", "nprocs", "omp_nthreads", "mem",
+}  # fmt: skip
+
+
+def passed_on(args: argparse.Namespace) -> tuple[str, ...]:
+    """Return the options of a parsed command line, spelled again, that each of its jobs needs too."""
+    words: list[str] = []
+    for action in build_parser()._actions:
+        value = getattr(args, action.dest, None)
+        if action.dest in _NOT_PASSED_ON or not action.option_strings or value in (None, False, action.default):
+            continue
+        flag = max(action.option_strings, key=len)
+        if isinstance(action, argparse._AppendAction):
+            words += [word for item in value for word in (flag, str(item))]
+        elif isinstance(action, argparse._CountAction):
+            words += [flag] * value
+        elif action.nargs == 0:
+            words.append(flag)
+        else:
+            items = value if isinstance(value, list) else [value]
+            words += [flag, *(str(item.absolute() if isinstance(item, Path) else item) for item in items)]
+    return tuple(words)
+
+
 class _ShowPreset(argparse.Action):
     """Print a preset and leave, before the positional arguments are asked for."""
 
@@ -186,7 +251,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from bids_app.app import run
         from bids_app.config import from_arguments
 
-        return run(from_arguments(args, arguments))
+        return run(from_arguments(args, arguments, passed_on(args)))
     except QsmAppError as error:
         print(f"qsm-bids-app: {error}", file=sys.stderr)
         return error.exit_code

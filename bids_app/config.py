@@ -8,12 +8,15 @@ later ones winning, from the methods' defaults, the preset, ``--config FILE`` an
 import argparse
 import json
 import os
+import secrets
+import socket
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from bids_app.cluster_options import Cluster, cluster_from
 from bids_app.errors import ParameterError, UsageError
 from bids_app.qsm.params import Params, nearest
 from bids_app.sections import SECTIONS
@@ -110,6 +113,8 @@ class Config:
     verbosity: int = 0
     command: tuple[str, ...] = ()
     scans: Scans = Scans()
+    cluster: Cluster = field(default_factory=Cluster)
+    scratch: bool = False  # the work directory is this process's own and goes with it
 
 
 def to_toml(settings: Settings, comment: Sequence[str] = ()) -> str:
@@ -255,7 +260,7 @@ def settings_from_arguments(args: argparse.Namespace) -> Settings:
     return build_settings(tree)
 
 
-def from_arguments(args: argparse.Namespace, command: tuple[str, ...] = ()) -> Config:
+def from_arguments(args: argparse.Namespace, command: tuple[str, ...] = (), passed_on: tuple[str, ...] = ()) -> Config:
     """Return the frozen Config of a parsed command line; every mistake in it raises UsageError."""
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     nprocs, threads = share_processors(cpus, args.nprocs, args.omp_nthreads)
@@ -265,7 +270,7 @@ def from_arguments(args: argparse.Namespace, command: tuple[str, ...] = ()) -> C
         bids_dir=args.bids_dir.absolute(),
         output_dir=output_dir,
         levels=_levels(args.levels, scans),
-        work_dir=args.work_dir.absolute() if args.work_dir else output_dir / "work",
+        work_dir=_work_dir(args, output_dir),
         settings=settings_from_arguments(args),
         preset=args.preset,
         participants=tuple(_labels(args.participant_label, "sub-")),
@@ -282,7 +287,22 @@ def from_arguments(args: argparse.Namespace, command: tuple[str, ...] = ()) -> C
         verbosity=args.verbose,
         command=command,
         scans=scans,
+        cluster=cluster_from(args, passed_on),
+        scratch=args.scratch is not None,
     )
+
+
+def _work_dir(args: argparse.Namespace, output_dir: Path) -> Path:
+    """Return the folder of working files; one of its own for this process where it is on a node's scratch disk."""
+    if args.scratch is None:
+        return args.work_dir.absolute() if args.work_dir else output_dir / "work"
+    if args.work_dir is not None:
+        raise UsageError("--scratch and --work-dir both say where working files go: give one of them")
+    root = os.path.expandvars(args.scratch)
+    # In scripts the name is expanded on the node where the job runs and not here.
+    if "$" in root and args.write_jobs is None and args.cluster is None:
+        raise UsageError(f"--scratch {args.scratch}: the variable is not set here; name a folder or set it")
+    return Path(root).absolute() / f"qsm-bids-app-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
 def _scans(args: argparse.Namespace) -> Scans:

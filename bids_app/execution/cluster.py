@@ -1,0 +1,212 @@
+"""Runs jobs on a cluster through Dask: one scheduler job is one worker, and a worker runs one of our jobs at a time.
+
+The records of the steps are the truth, not Dask: a worker that dies or reaches its wall time is replaced and its job
+goes on at the step in flight, and when the head process dies the same command starts again with what is left.
+"""
+
+import math
+import shutil
+import sys
+import tempfile
+import tomllib
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from bids_app.errors import ToolMissingError, UsageError
+from bids_app.execution.chain import StepFailure
+from bids_app.execution.events import Event, EventHandler, JobResult
+from bids_app.execution.runner import Policy, run_jobs
+from bids_app.execution.worker import Job
+
+#: dask-jobqueue's class of each scheduler, the program that sends jobs, and the keywords that the class takes.
+_ENGINES = {
+    "slurm": ("SLURMCluster", "sbatch", {"account": "account", "queue": "queue", "walltime": "walltime"}),
+    "pbs": ("PBSCluster", "qsub", {"account": "account", "queue": "queue", "walltime": "walltime"}),
+    "sge": ("SGECluster", "qsub", {"account": "project", "queue": "queue", "walltime": "walltime"}),
+    "lsf": ("LSFCluster", "bsub", {"account": "project", "queue": "queue", "walltime": "walltime"}),
+    "htcondor": ("HTCondorCluster", "condor_submit", {}),
+}
+_DEFAULT_MINUTES = 240
+_DEFAULT_JOBS = 100
+#: A worker ends itself this long before the scheduler would, so that its job moves on in good order.
+_LEAVE_EARLY_MINUTES = 3
+#: Workers that may die under one job before the job itself counts as failed.
+_LIVES = 3
+_TOPIC = "qsm-bids-app"
+_POLL_S = 0.5
+
+
+@dataclass(frozen=True)
+class ClusterEngine:
+    """Takes the place of :func:`bids_app.execution.runner.run_jobs`.
+
+    Parameters
+    ----------
+    name : str
+        slurm, pbs, sge, lsf or htcondor.
+    config_file : Path, optional
+        TOML file of keywords for dask-jobqueue's cluster class; they win over all others. ``minimum_jobs``,
+        ``maximum_jobs`` and ``minutes`` (wall time of a worker) are taken out.
+    threads : int
+        Processors of a worker.
+    say : callable
+        Called with sentences for the user.
+    """
+
+    name: str
+    config_file: Path | None = None
+    account: str | None = None
+    queue: str | None = None
+    options: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
+    threads: int = 1
+    at_once: int | None = None
+    log_dir: Path | None = None
+    say: Callable[[str], None] = print
+
+    def __call__(self, jobs: Sequence[Job], policy: Policy, on_event: EventHandler) -> dict[str, JobResult]:
+        """Run all jobs and return their results by name, in the order of ``jobs``.
+
+        Raises
+        ------
+        ToolMissingError
+            If Dask or the scheduler's commands are not installed.
+        UsageError
+            If the configuration file cannot be used.
+        """
+        kind, keywords, limits = self._configuration(jobs)
+        dask, distributed = _import_dask()
+        # One bad node must not fail a job for good.
+        settings = {"distributed.scheduler.allowed-failures": _LIVES, "distributed.worker.profile.enabled": False}
+        with dask.config.set(settings), tempfile.TemporaryDirectory(prefix="qsm-dask-") as folder:
+            try:
+                cluster = kind(local_directory=folder, **keywords)
+            except (TypeError, ValueError) as error:
+                raise UsageError(f"--cluster {self.name}: {error}") from error
+            with cluster, distributed.Client(cluster) as client:
+                self.say(
+                    f"cluster: {self.name}, at most {limits['maximum_jobs']} jobs; dashboard {client.dashboard_link}"
+                )
+                cluster.adapt(**limits, interval="2s", wait_count=5)
+                client.subscribe_topic(_TOPIC, lambda message: on_event(Event(**message[1])))
+                return _Head(client, distributed, policy, on_event).run(jobs)
+
+    def _configuration(self, jobs: Sequence[Job]) -> tuple[Any, dict[str, Any], dict[str, int]]:
+        """Return dask-jobqueue's class, its keywords, and the limits of the number of jobs."""
+        class_name, program, known = _ENGINES[self.name]
+        try:
+            import dask_jobqueue
+        except ImportError as error:
+            raise ToolMissingError(
+                "--cluster needs Dask: pip install 'qsm-bids-app[cluster]', or write array scripts with --write-jobs"
+            ) from error
+        if shutil.which(program) is None:
+            raise ToolMissingError(
+                f"--cluster {self.name}: {program} is not on this machine; start the command where jobs are submitted, "
+                "or write array scripts with --write-jobs and send them from there"
+            )
+        changed = _read(self.config_file)
+        minutes = int(changed.pop("minutes", _DEFAULT_MINUTES))
+        most = min(len(jobs), int(changed.pop("maximum_jobs", self.at_once or _DEFAULT_JOBS)))
+        limits = {"minimum_jobs": min(most, int(changed.pop("minimum_jobs", 1))), "maximum_jobs": max(1, most)}
+        memory = max(2, math.ceil(1.25 * max((job.memory for job in jobs), default=0) / 1e9) + 1)
+        keywords: dict[str, Any] = {
+            "cores": self.threads,
+            "memory": f"{memory}GB",
+            "processes": 1,
+            "nanny": False,  # a worker starts processes of its own, which a nanny's child may not
+            "job_name": "qsm-worker",
+            "job_extra_directives": list(self.options),
+            "job_script_prologue": [f"module load {name}" for name in self.modules],
+            "worker_extra_args": ["--nthreads", "1", "--lifetime", f"{max(1, minutes - _LEAVE_EARLY_MINUTES)}m"],
+            "death_timeout": 120,
+            "python": sys.executable,
+            "scheduler_options": {"dashboard_address": ":0"},
+        }
+        given = {"account": self.account, "queue": self.queue, "walltime": f"{minutes // 60:02d}:{minutes % 60:02d}:00"}
+        keywords |= {known[key]: value for key, value in given.items() if key in known and value is not None}
+        if self.log_dir is not None:
+            self.log_dir.mkdir(parents=True, exist_ok=True)
+            keywords["log_directory"] = str(self.log_dir)
+        return getattr(dask_jobqueue, class_name), keywords | changed, limits
+
+
+def _import_dask() -> tuple[Any, Any]:
+    import dask
+    import distributed
+
+    return dask, distributed
+
+
+def _read(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"--cluster-config: {path} cannot be used: {error}") from error
+
+
+class _Head:
+    """Hands jobs to Dask in the order of their dependencies and gathers what comes back."""
+
+    def __init__(self, client: Any, distributed: Any, policy: Policy, on_event: EventHandler):
+        self.client, self.distributed, self.policy, self.on_event = client, distributed, policy, on_event
+        self.results: dict[str, JobResult] = {}
+        self.running: dict[Any, Job] = {}  # by future
+
+    def run(self, jobs: Sequence[Job]) -> dict[str, JobResult]:
+        waiting, names = list(jobs), {job.name for job in jobs}
+        while waiting or self.running:
+            if self.policy.stop_on_first_crash and any(result.failures for result in self.results.values()):
+                self.results |= {job.name: JobResult(job.name, job.subject, stopped=True) for job in waiting}
+                waiting = []
+            for job in [job for job in waiting if not names.intersection(job.after) - self.results.keys()]:
+                waiting.remove(job)
+                self._send(job)
+            self._gather()
+        return {job.name: self.results[job.name] for job in jobs}
+
+    def _send(self, job: Job) -> None:
+        if job.function:
+            before = {name: self.results[name] for name in job.after if name in self.results}
+            job = replace(job, payload={**job.payload, "results": before})
+        future = self.client.submit(run_on_worker, job, pure=False, retries=0)
+        self.running[future] = job
+
+    def _gather(self) -> None:
+        if not self.running:
+            return
+        with suppress(TimeoutError, self.distributed.TimeoutError):
+            self.distributed.wait(list(self.running), timeout=_POLL_S, return_when="FIRST_COMPLETED")
+        for future in [future for future in self.running if future.done()]:
+            job = self.running.pop(future)
+            try:
+                result = future.result()
+            except self.distributed.KilledWorker:
+                sentence = f"{_LIVES} workers died under it; memory may have run out, see the scheduler's own records"
+                result = JobResult(job.name, job.subject, failures=[StepFailure("", sentence)])
+            except Exception as error:  # whatever went wrong on the worker is this job's failure and no other's
+                result = JobResult(
+                    job.name, job.subject, failures=[StepFailure("", f"{type(error).__name__}: {error}")]
+                )
+            self.results[job.name] = result
+            self.on_event(Event("job-finished", job.name))
+
+
+def run_on_worker(job: Job) -> JobResult:
+    """Run one job in a process below this Dask worker, as on a single machine, and send its events to the head."""
+    from distributed import get_worker
+
+    worker = get_worker()
+
+    def forward(event: Event) -> None:
+        if event.kind != "job-finished":  # the head says that itself, once, when the result is there
+            fields = {"kind": event.kind, "job": event.job, "step": event.step, "fraction": event.fraction}
+            worker.log_event(_TOPIC, fields)
+
+    # Within Slurm the scheduler's own limit of memory rules; here one job runs at a time.
+    return run_jobs([job], Policy(processes=1, memory=2**62), forward)[job.name]

@@ -1,0 +1,71 @@
+"""Processors, memory and wall time of cluster jobs, from what earlier runs have measured where there are any."""
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+#: Room above what was measured: other anatomy, a slower node, a busy file system.
+_MEMORY_FACTOR, _TIME_FACTOR = 1.5, 3.0
+_LEAST_MEMORY_GB, _LEAST_MINUTES = 2, 10
+#: Records that are read at most; more tell nothing new.
+_ENOUGH = 5000
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one job asks the scheduler for."""
+
+    cpus: int
+    memory_gb: int
+    minutes: int
+    origin: str  # where the numbers come from, for the comment in the script
+
+    @property
+    def walltime(self) -> str:
+        """Wall time as ``HH:MM:SS``."""
+        return f"{self.minutes // 60:02d}:{self.minutes % 60:02d}:00"
+
+
+#: Where nothing was measured yet: 1 mm whole-brain data with segmentation by registration, and a template of dozens.
+DEFAULTS: Mapping[str, Resources] = {
+    "participant": Resources(4, 8, 120, "default"),
+    "group": Resources(4, 16, 720, "default"),
+}
+
+
+def read_records(folder: Path) -> Iterable[Mapping[str, Any]]:
+    """Yield the step records below a folder; what cannot be read is passed over (a run may be writing it)."""
+    for number, path in enumerate(folder.rglob("*_step-*.json")):
+        if number >= _ENOUGH:
+            return
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        if isinstance(content, dict):
+            yield content
+
+
+def measured(records: Iterable[Mapping[str, Any]], kind: str, cpus: int) -> Resources:
+    """Return what a job of ``kind`` should ask for.
+
+    The time of a job is the sum over the steps of one run, its memory the largest peak of any step; of both the
+    largest over all runs counts, times a safety factor.
+    """
+    seconds: dict[str, float] = defaultdict(float)
+    peak = 0
+    for record in records:
+        if str(record.get("basename", "")).startswith("sub-") != (kind == "participant"):
+            continue
+        threads = record.get("threads", cpus)
+        seconds[record["basename"]] += record.get("duration_s", 0.0) * max(1.0, threads / cpus)
+        peak = max(peak, int(record.get("peak_memory_bytes", 0)))
+    if not seconds or not peak:
+        return Resources(cpus, DEFAULTS[kind].memory_gb, DEFAULTS[kind].minutes, "default, nothing measured yet")
+    memory = max(_LEAST_MEMORY_GB, math.ceil(peak * _MEMORY_FACTOR / 1e9))
+    minutes = max(_LEAST_MINUTES, math.ceil(max(seconds.values()) * _TIME_FACTOR / 60))
+    return Resources(cpus, memory, minutes, f"measured over {len(seconds)} earlier runs")
