@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from bids_app.errors import ToolMissingError, UsageError
@@ -91,8 +92,9 @@ class ClusterEngine:
                     f"cluster: {self.name}, at most {limits['maximum_jobs']} jobs; dashboard {client.dashboard_link}"
                 )
                 cluster.adapt(**limits, interval="2s", wait_count=5)
-                client.subscribe_topic(_TOPIC, lambda message: on_event(Event(**message[1])))
-                return _Head(client, distributed, policy, on_event).run(jobs)
+                head = _Head(client, distributed, policy, on_event)
+                client.subscribe_topic(_TOPIC, lambda message: head.events.put(message[1]["event"]))
+                return head.run(jobs)
 
     def _configuration(self, jobs: Sequence[Job]) -> tuple[Any, dict[str, Any], dict[str, int]]:
         """Return dask-jobqueue's class, its keywords, and the limits of the number of jobs."""
@@ -157,6 +159,7 @@ class _Head:
         self.client, self.distributed, self.policy, self.on_event = client, distributed, policy, on_event
         self.results: dict[str, JobResult] = {}
         self.running: dict[Any, Job] = {}  # by future
+        self.events: SimpleQueue[dict[str, Any]] = SimpleQueue()  # filled by Dask's own thread
 
     def run(self, jobs: Sequence[Job]) -> dict[str, JobResult]:
         waiting, names = list(jobs), {job.name for job in jobs}
@@ -178,6 +181,8 @@ class _Head:
         self.running[future] = job
 
     def _gather(self) -> None:
+        while not self.events.empty():
+            self.on_event(Event(**self.events.get()))
         if not self.running:
             return
         with suppress(TimeoutError, self.distributed.TimeoutError):
@@ -206,7 +211,7 @@ def run_on_worker(job: Job) -> JobResult:
     def forward(event: Event) -> None:
         if event.kind != "job-finished":  # the head says that itself, once, when the result is there
             fields = {"kind": event.kind, "job": event.job, "step": event.step, "fraction": event.fraction}
-            worker.log_event(_TOPIC, fields)
+            worker.log_event(_TOPIC, {"event": fields})
 
     # Within Slurm the scheduler's own limit of memory rules; here one job runs at a time.
     return run_jobs([job], Policy(processes=1, memory=2**62), forward)[job.name]

@@ -1,0 +1,222 @@
+"""Array scripts and the live engine on a real Slurm of one node, and what can be tested without one."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+
+from tests.helpers.slurm import ask, drain, missing, running_slurm, wait_for
+
+ROOT = Path(__file__).parents[2]
+FAST = ("--preset", "fast", "--omp-nthreads", "1")
+slurm_test = pytest.mark.slurm
+
+
+def command(*words):
+    return [sys.executable, "-m", "bids_app", *map(str, words)]
+
+
+def environment(**more):
+    return {**os.environ, "PYTHONPATH": str(ROOT), **more}
+
+
+def run(*words, env=None, **options):
+    return subprocess.run(
+        command(*words), env=env or environment(), cwd="/", capture_output=True, text=True, check=False, **options
+    )
+
+
+def maps(folder):
+    return {
+        path.relative_to(folder): nibabel.load(path).get_fdata().tobytes()
+        for path in sorted(folder.glob("sub-*/**/*.nii.gz"))
+        if "work" not in path.parts
+    }
+
+
+def damage(study, label):
+    """Make a participant's second phase noise of another size: the preflight of its element refuses it."""
+    path = study / f"sub-{label}" / "anat" / f"sub-{label}_echo-2_part-phase_MEGRE.nii.gz"
+    nibabel.save(nibabel.Nifti1Image(np.zeros((4, 4, 4), np.int16), np.eye(4)), path)
+
+
+@pytest.fixture
+def slurm(tmp_path):
+    reason = missing()
+    if reason:
+        pytest.skip(reason)
+    with running_slurm(tmp_path / "slurm") as env:
+        yield env | environment(SLURM_CONF=env["SLURM_CONF"], PATH=env["PATH"], TMPDIR="/tmp")
+
+
+# Without a scheduler ------------------------------------------------------------------------------------------------
+
+
+def test_scripts_name_every_participant_and_session(study, tmp_path):
+    for session in ("a", "b"):
+        (study / "sub-02" / f"ses-{session}").mkdir()
+    done = run(
+        study, tmp_path / "out", "participant", "--write-jobs", "slurm", tmp_path / "jobs", *FAST,
+        "--account", "lab", "--partition", "long", "--job-option=--qos=high", "--module", "apptainer",
+        "--container-command", "apptainer run /images/qsm.sif", "--set", "mask.two_pass=false",
+        "--scratch", "$SCRATCH", "--array-at-once", "7",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "jobs" / "participants.tsv").read_text() == "01\t\n02\ta\n02\tb\n"
+    script = (tmp_path / "jobs" / "participant.sh").read_text()
+    for line in ("--array=1-3%7", "--account=lab", "--partition=long", "--qos=high", "--cpus-per-task=1"):
+        assert f"#SBATCH {line}\n" in script
+    assert "module load apptainer\n" in script
+    assert f"exec apptainer run /images/qsm.sif {study} {tmp_path / 'out'} participant " in script
+    assert '--preset fast --set mask.two_pass=false --scratch "$SCRATCH"' in script
+    assert not (tmp_path / "out").exists()
+
+
+def element(script, index, tmp_path, variable="SLURM_ARRAY_TASK_ID"):
+    """Run one element with a stand-in for the command that prints its words."""
+    probe = tmp_path / "probe"
+    probe.write_text('#!/bin/bash\nprintf "%s|" "$@"\n')
+    probe.chmod(0o755)
+    changed = script.with_name("changed.sh")
+    changed.write_text(script.read_text().replace("/STANDIN", str(probe)))
+    env = environment(**({variable: str(index)} if index else {}))
+    done = subprocess.run(["bash", changed], env=env, capture_output=True, text=True, check=True)
+    return done.stdout.split("|")[:-1]
+
+
+@pytest.mark.parametrize(("scheduler", "variable"), [("slurm", "SLURM_ARRAY_TASK_ID"), ("pbs", "PBS_ARRAY_INDEX")])
+def test_chunks_cover_every_element_once(study, tmp_path, scheduler, variable):
+    for number in range(3, 8):
+        (study / f"sub-0{number}").mkdir()
+    (study / "sub-05" / "ses-x").mkdir()
+    jobs = tmp_path / "jobs"
+    done = run(
+        study, tmp_path / "out", "participant", "--write-jobs", scheduler, jobs, "--array-limit", "3",
+        "--container-command", "/STANDIN",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    scripts = sorted(jobs.glob("participant-*.sh"))
+    assert len(scripts) == 3
+    seen = []
+    for script, count in zip(scripts, (3, 3, 1), strict=True):
+        text = script.read_text()
+        if scheduler == "slurm":
+            assert f"#SBATCH --array=1-{count}\n" in text
+        else:  # PBS knows no array of one
+            assert (f"#PBS -J 1-{count}\n" in text) == (count > 1)
+        for index in range(1, count + 1):
+            words = element(script, index if count > 1 or scheduler == "slurm" else None, tmp_path, variable)
+            label = words[words.index("--participant-label") + 1]
+            seen.append((label, words[words.index("--session-label") + 1] if "--session-label" in words else None))
+    assert seen == [(f"0{n}", "x" if n == 5 else None) for n in range(1, 8)]
+    submit = (jobs / "submit.sh").read_text()
+    assert subprocess.run(["bash", "-n", jobs / "submit.sh"], check=False).returncode == 0
+    assert all(str(script) in submit for script in scripts)
+
+
+def test_resources_come_from_earlier_runs(study, tmp_path):
+    out = tmp_path / "out"
+    folder = out / "logs" / "records" / "sub-01"
+    folder.mkdir(parents=True)
+    for step, seconds, peak in (("field", 100, 2.0e9), ("chi", 300, 3.1e9)):
+        record = {"basename": "sub-01", "duration_s": seconds, "peak_memory_bytes": peak, "threads": 2}
+        (folder / f"sub-01_step-{step}.json").write_text(json.dumps(record))
+    (folder / "sub-01_step-damaged.json").write_text("{")
+    run(study, out, "participant", "--write-jobs", "pbs", tmp_path / "jobs", "--omp-nthreads", "2")
+    text = (tmp_path / "jobs" / "participant.sh").read_text()
+    assert "#PBS -l select=1:ncpus=2:mem=5gb\n" in text
+    assert "#PBS -l walltime=00:20:00\n" in text
+    assert "measured over 1 earlier runs" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "text"),
+    [
+        (("--write-jobs", "slrum", "jobs"), 2, "slurm"),
+        (("--write-jobs", "slurm", "a b"), 2, "without spaces"),
+        (("--write-jobs", "slurm", "jobs", "--participant-label", "99"), 3, "'99' is not in"),
+        (("--cluster-config", "x.toml"), 2, "needs --cluster"),
+        (("--cluster", "slurm", "--write-jobs", "slurm", "jobs"), 2, "one of them"),
+        (("--cluster", "lsf"), 4, "bsub is not on this machine"),
+        (("--scratch", "$NO_SUCH_VARIABLE"), 2, "not set"),
+        (("--scratch", "/tmp", "--work-dir", "/tmp"), 2, "one of them"),
+    ],
+)
+def test_mistakes_are_told_in_one_sentence(study, tmp_path, words, code, text):
+    words = [str(tmp_path / word) if word in ("jobs", "a b") else word for word in words]
+    done = run(study, tmp_path / "out", "participant", *words)
+    assert done.returncode == code, done.stderr
+    assert text in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_working_files_on_scratch_are_gone_afterwards(study, tmp_path):
+    (tmp_path / "fast").mkdir()
+    done = run(
+        study, tmp_path / "out", "participant", *FAST, "--participant-label", "01", "--scratch", tmp_path / "fast"
+    )
+    assert done.returncode == 0, done.stderr
+    assert not list((tmp_path / "fast").iterdir())
+    assert not (tmp_path / "out" / "work").exists()
+    again = run(
+        study, tmp_path / "out", "participant", *FAST, "--participant-label", "01", "--scratch", tmp_path / "fast"
+    )
+    assert "unchanged" in again.stdout, "what is complete must not run again because scratch files are gone"
+
+
+# On a real Slurm ----------------------------------------------------------------------------------------------------
+
+
+@slurm_test
+@pytest.mark.slow
+def test_array_with_a_failing_participant_then_mended_and_sent_again(study, tmp_path, slurm):
+    good = (study / "sub-02" / "anat" / "sub-02_echo-2_part-phase_MEGRE.nii.gz").read_bytes()
+    damage(study, "02")
+    out, jobs = tmp_path / "out", tmp_path / "jobs"
+    written = run(study, out, "participant", "--write-jobs", "slurm", jobs, *FAST)
+    assert written.returncode == 0, written.stderr
+    subprocess.run(["bash", jobs / "submit.sh"], env=slurm, check=True, capture_output=True)
+    drain(slurm)
+    assert (out / "sub-01" / "anat" / "sub-01_Chimap.nii.gz").exists()
+    assert not list(out.glob("sub-02/**/*_Chimap.nii.gz"))
+    assert any("shape" in path.read_text() for path in (jobs / "logs").iterdir())
+    (study / "sub-02" / "anat" / "sub-02_echo-2_part-phase_MEGRE.nii.gz").write_bytes(good)
+    before = (out / "sub-01" / "anat" / "sub-01_Chimap.nii.gz").stat().st_mtime_ns
+    subprocess.run(["bash", jobs / "submit.sh"], env=slurm, check=True, capture_output=True)
+    drain(slurm)
+    assert (out / "sub-01" / "anat" / "sub-01_Chimap.nii.gz").stat().st_mtime_ns == before
+    local = tmp_path / "local"
+    assert run(study, local, "participant", *FAST).returncode == 0
+    assert maps(out) == maps(local)
+
+
+@slurm_test
+@pytest.mark.slow
+def test_live_engine_survives_a_killed_worker_and_a_killed_head(study, tmp_path, slurm):
+    out = tmp_path / "out"
+    words = (study, out, "participant", "--cluster", "slurm", *FAST)
+    head = subprocess.Popen(command(*words), env=slurm, cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_for(lambda: list((out / "logs" / "records").rglob("*_step-field.json")), "a first step", 120)
+    head.send_signal(signal.SIGKILL)
+    head.wait()
+    done_before = {p: p.stat().st_mtime_ns for p in (out / "logs" / "records").rglob("*_step-*.json")}
+    assert done_before
+    drain(slurm)  # workers whose head is gone leave by themselves
+    head = subprocess.Popen(command(*words, "-v"), env=slurm, cwd="/", stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    wait_for(lambda: ask(slurm, "squeue", "-h", "-t", "RUNNING"), "a worker", 60)
+    time.sleep(1.5)
+    ask(slurm, "scancel", "--signal=KILL", "--full", "--user=root")
+    text, _ = head.communicate(timeout=240)
+    assert head.returncode == 0, text.decode()
+    for path, changed in done_before.items():
+        assert path.stat().st_mtime_ns == changed, f"{path.name} was done before the head was killed and ran again"
+    local = tmp_path / "local"
+    assert run(study, local, "participant", *FAST).returncode == 0
+    assert maps(out) == maps(local)
