@@ -1,8 +1,10 @@
 """From a Config to an exit code: find, check, run every job, sum up."""
 
 import hashlib
+import os
 import shlex
 import shutil
+import socket
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -74,7 +76,9 @@ def _process(config: Config, subjects: Sequence[Subject], validation: InputValid
     jobs = jobs_of(subjects, config)
     memory = config.mem_gb * 1e9 if config.mem_gb else _MEMORY_SHARE * available_memory()
     policy = Policy(config.nprocs, int(memory), config.stop_on_first_crash, config.verbosity > 1)
-    with open_log(config.output_dir / "logs" / f"qsm-bids-app-{datetime.now(UTC):%Y%m%dT%H%M%S}.log") as log:
+    # Elements of an array start in the same second, on several nodes: each has a log of its own.
+    started = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{socket.gethostname()}-{os.getpid()}"
+    with open_log(config.output_dir / "logs" / f"qsm-bids-app-{started}.log") as log:
         log.write(f"qsm-bids-app {__version__}: {shlex.join(config.command)}\n")
         for gre in (run for subject in subjects for run in subject.runs):
             log.write(f"{gre.basename}: anatomical image: {gre.t1w_choice}\n")

@@ -196,6 +196,7 @@ _NOT_PASSED_ON = {
     "levels", "bids_dir", "output_dir", "participant_label", "session_label", "write_jobs", "cluster",
     "cluster_config", "account", "queue", "job_option", "module", "container_command", "array_limit",
     "array_at_once", "dry_run", "help", "version", "show_preset", "nprocs", "omp_nthreads", "mem",
+    "skip_bids_validation",
 }  # fmt: skip
 
 

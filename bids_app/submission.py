@@ -45,8 +45,9 @@ def plan(config: Config, elements: int) -> list[Stage]:
     stages = []
     for level in config.levels:
         resources = measured(records, level, config.cluster.cpus or DEFAULTS[level].cpus)
-        threads = f"--nprocs 1 --omp-nthreads {resources.cpus}"
-        options = f"{threads} {_options(config)}".strip()
+        # The validator reads the whole dataset: once, by whoever submits, and not in every job.
+        always = f"--nprocs 1 --omp-nthreads {resources.cpus} --skip-bids-validation"
+        options = f"{always} {_options(config)}".strip()
         if level == "participant":
             chosen = '--participant-label "$subject" ${session:+--session-label "$session"}'
             stages.append(Stage(level, f"{place} {level} {options} {chosen}", resources, elements, reads_list=True))
