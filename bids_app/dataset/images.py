@@ -39,7 +39,7 @@ def look_at(path: Path, is_phase: bool) -> ImageState:
         image: Any = nibabel.load(path)
         shape, dtype = tuple(image.shape), image.header.get_data_dtype()
         start = int(image.dataobj.offset)
-        whole = _length(path) >= start + int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+        whole = _is_whole(path, start + int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
     except Exception as error:  # any failure to decode a damaged file, whatever library raises it
         return ImageState(problem=f"{path.name}: cannot be read, it is damaged ({type(error).__name__}); copy it again")
     problem = ""
@@ -69,24 +69,22 @@ def _open(path: Path) -> BinaryIO:
     return path.open("rb")
 
 
-def _length(path: Path) -> int:
-    """Return the length of a file's content, decompressed; by its last bytes where they can be believed."""
+def _is_whole(path: Path, needed: int) -> bool:
+    """Return whether a file's content, decompressed, has so many bytes; by a gzip file's last bytes if they say so."""
     if not path.name.endswith(".gz"):
-        return path.stat().st_size
+        return path.stat().st_size >= needed
     with path.open("rb") as file:
         file.seek(-4, os.SEEK_END)
-        told = int.from_bytes(file.read(4), "little")  # modulo 4 GiB, and of the last member alone
-    compressed = path.stat().st_size
-    if compressed // 2 < told < compressed * 1100:
-        return told
+        if int.from_bytes(file.read(4), "little") == needed % (1 << 32):
+            return True
     total = 0
-    with _open(path) as file:  # several members, more than 4 GiB, or damaged
+    with _open(path) as file:  # several members, bytes after the image, or damaged
         try:
             while chunk := file.read(_CHUNK):
                 total += len(chunk)
         except (EOFError, OSError):  # ends too early
-            return total
-    return total
+            return False
+    return total >= needed
 
 
 def _constant(path: Path, start: int, dtype: Any) -> str:

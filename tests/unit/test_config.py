@@ -2,7 +2,18 @@
 
 import pytest
 
-from bids_app.config import build_settings, merge, parse_set, preset_names, preset_text
+from bids_app.cli import build_parser
+from bids_app.config import (
+    build_settings,
+    from_arguments,
+    merge,
+    parse_set,
+    preset_names,
+    preset_text,
+    settings_from_arguments,
+    share_processors,
+    to_toml,
+)
 from bids_app.errors import UsageError
 
 
@@ -37,3 +48,36 @@ def test_set_reaches_the_method():
 def test_mistakes_name_the_nearest_valid_word(assignment, says):
     with pytest.raises(UsageError, match=says):
         build_settings(parse_set(assignment))
+
+
+def settings_of(*options):
+    return settings_from_arguments(build_parser().parse_args(["in", "out", "participant", *options]))
+
+
+def test_effective_parameters_can_be_given_again(tmp_path):
+    settings = settings_of("--set", "inversion.rts.delta=0.2", "--set", "mask.two_pass=false")
+    file = tmp_path / "config.toml"
+    file.write_text(to_toml(settings, ["a comment"]))
+    assert settings_of("--config", str(file)) == settings
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("{", "cannot be read"), ('["a"]', "must be like"), ('{"gra": {}}', "did you mean 'gre'"),
+     ('{"gre": {"acquisitoin": "x"}}', "did you mean 'acquisition'")],
+)  # fmt: skip
+def test_filter_file_mistakes(tmp_path, text, says):
+    file = tmp_path / "filter.json"
+    file.write_text(text)
+    arguments = ["in", "out", "participant", "--bids-filter-file", str(file)]
+    with pytest.raises(UsageError, match=says):
+        from_arguments(build_parser().parse_args(arguments))
+
+
+@pytest.mark.parametrize(
+    ("cpus", "nprocs", "threads", "expected"),
+    [(2, None, None, (1, 2)), (16, None, None, (4, 4)), (16, 2, None, (2, 8)), (8, 8, None, (8, 1)),
+     (8, None, 2, (4, 2)), (1, 3, 2, (3, 2))],
+)  # fmt: skip
+def test_processors_are_shared(cpus, nprocs, threads, expected):
+    assert share_processors(cpus, nprocs, threads) == expected

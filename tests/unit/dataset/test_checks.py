@@ -1,0 +1,224 @@
+"""Every reason to refuse, in a sentence that names the file."""
+
+import json
+from dataclasses import replace
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from bids_app.dataset.checks import preflight, remarks
+from bids_app.dataset.derived import with_given_mask
+from bids_app.dataset.images import look_at
+from bids_app.dataset.query import find_subjects
+
+
+def problems(dataset, out=None, participants=()):
+    subjects = find_subjects(dataset.root, participants)
+    return preflight(subjects, dataset.root, out or dataset.root.parent / "out", participants)
+
+
+def phase(dataset, echo=2):
+    return dataset.root / f"sub-01/anat/sub-01_echo-{echo}_part-phase_MEGRE.nii.gz"
+
+
+def test_a_good_dataset_has_no_problem(dataset):
+    dataset.megre("sub-01")
+    assert problems(dataset) == []
+    assert problems(dataset, dataset.root / "derivatives/qsm") == []
+
+
+def test_magnitude_is_optional_and_phase_is_not(dataset):
+    dataset.megre("sub-01", parts=("phase",))
+    dataset.megre("sub-02", parts=("mag",))
+    (problem,) = problems(dataset)
+    assert "sub-02" in problem
+    assert "no phase" in problem
+
+
+def test_echo_times(dataset):
+    dataset.megre("sub-01")
+    for echo, time in ((1, 5), (2, None)):
+        text = json.dumps({"EchoTime": time} if time else {})
+        phase(dataset, echo).with_name(f"sub-01_echo-{echo}_part-phase_MEGRE.json").write_text(text)
+    found = "\n".join(problems(dataset))
+    assert "looks like milliseconds" in found
+    assert "no EchoTime" in found
+
+
+def test_magnitude_and_phase_of_one_echo_have_one_time(dataset):
+    dataset.megre("sub-01")
+    phase(dataset).with_name("sub-01_echo-2_part-mag_MEGRE.json").write_text('{"EchoTime": 0.02}')
+    (problem,) = problems(dataset)
+    assert "0.02 for the magnitude and 0.01 for the phase" in problem
+
+
+def test_coil_images_named_as_echoes_are_recognised(dataset):
+    for echo in range(1, 17):
+        dataset.image(f"sub-01_echo-{echo}_part-phase_MEGRE", EchoTime=0.005 * (1 + (echo - 1) // 8))
+    (problem,) = problems(dataset)
+    assert "16 echoes have just 2 different EchoTimes" in problem
+    assert "receiver coils" in problem
+
+
+def test_echo_numbers_against_times(dataset):
+    for echo, time in ((1, 0.02), (2, 0.01)):
+        dataset.image(f"sub-01_echo-{echo}_part-phase_MEGRE", EchoTime=time)
+    assert "does not rise" in problems(dataset)[0]
+
+
+@pytest.mark.parametrize("value", [None, 3000, "3", float("nan")])
+def test_field_strength(dataset, value):
+    dataset.megre("sub-01")
+    (dataset.root / "MEGRE.json").write_text(json.dumps({"MagneticFieldStrength": value} if value else {}))
+    assert "MagneticFieldStrength" in problems(dataset)[0]
+
+
+def test_echoes_of_different_field_strength(dataset):
+    dataset.megre("sub-01")
+    phase(dataset).with_name("sub-01_echo-2_part-phase_MEGRE.json").write_text(
+        '{"EchoTime": 0.01, "MagneticFieldStrength": 7}'
+    )
+    assert "different MagneticFieldStrength (3, 7)" in problems(dataset)[0]
+
+
+@pytest.mark.parametrize("value", [[0, 0], [0, 0, 0], "z", ["a", 0, 1]])
+def test_b0_dir_that_is_no_direction(dataset, value):
+    dataset.megre("sub-01", B0_dir=value)
+    assert "B0_dir" in problems(dataset)[0]
+
+
+def test_b0_dir_of_the_sidecar_wins_in_voxel_axes_and_is_told_where_the_affine_differs(dataset):
+    from bids_app.steps.common import grid_of
+
+    dataset.megre("sub-01", B0_dir=[0, 2, 0])
+    dataset.megre("sub-02", B0_dir=[0, 0, -1])
+    one, other = (run for subject in find_subjects(dataset.root) for run in subject.runs)
+    assert grid_of(one, (3, 4, 5)).b0_dir == (0, 1, 0)
+    assert "90 degrees" in next(remarks(one))
+    assert list(remarks(other)) == []
+
+
+def write(data, path, compressed=True):
+    nib.save(nib.Nifti1Image(data, np.eye(4)), path)
+    return path
+
+
+def test_images_that_cannot_be_used(tmp_path):
+    noise = np.random.default_rng(0).integers(-4096, 4095, (20, 20, 20)).astype(np.int16)
+    good = write(noise, tmp_path / "a.nii.gz")
+    plain = write(noise, tmp_path / "b.nii")
+    assert look_at(good, True).problem == look_at(plain, True).problem == ""
+    assert look_at(good, True).shape == (20, 20, 20)
+    for path in (good, plain):
+        content = path.read_bytes()
+        for share in (0.1, 0.5, 0.9, 0.999):
+            cut = path.with_name(f"cut-{share}{''.join(path.suffixes)}")
+            cut.write_bytes(content[: int(share * len(content))])
+            assert "damaged" in look_at(cut, False).problem, share
+    (tmp_path / "e.nii.gz").write_bytes(b"")
+    assert "0 bytes" in look_at(tmp_path / "e.nii.gz", False).problem
+    (tmp_path / "t.nii.gz").write_text("this is no image")
+    assert "damaged" in look_at(tmp_path / "t.nii.gz", False).problem
+    assert "4 dimensions (2 volumes)" in look_at(write(noise.reshape(20, 20, 10, 2), tmp_path / "4.nii"), False).problem
+    assert look_at(write(noise[..., None], tmp_path / "1.nii"), False).shape == (20, 20, 20)
+    assert "complex64" in look_at(write(noise.astype(np.complex64), tmp_path / "c.nii.gz"), False).problem
+
+
+def test_several_gzip_members_are_whole_too(tmp_path):
+    import gzip
+
+    path = write(np.arange(8000, dtype=np.int16).reshape(20, 20, 20), tmp_path / "a.nii")
+    content = path.read_bytes()
+    joined = tmp_path / "b.nii.gz"
+    joined.write_bytes(gzip.compress(content[:9000]) + gzip.compress(content[9000:]))
+    assert look_at(joined, True).problem == ""
+
+
+@pytest.mark.parametrize("fill", [0.0, 7.0, np.nan])
+def test_constant_phase(tmp_path, fill):
+    data = np.full((70, 70, 70), fill, np.float32)
+    assert "the phase has" in look_at(write(data, tmp_path / "a.nii.gz"), True).problem
+    data[-1, -1, -1] = 1.0  # the very last voxel
+    assert bool(look_at(write(data, tmp_path / "b.nii.gz"), True).problem) == np.isnan(fill)
+    data[0, 0, 0] = 2.0
+    assert look_at(write(data, tmp_path / "c.nii"), True).problem == ""
+
+
+def test_files_whose_content_was_not_fetched(dataset):
+    dataset.megre("sub-01")
+    phase(dataset, 1).unlink()
+    phase(dataset, 1).symlink_to("../../.git/annex/objects/aa/bb/MD5E-s1--0.nii.gz")
+    phase(dataset, 2).write_text("/annex/objects/MD5E-s123--abc.nii.gz\n")
+    found = problems(dataset)
+    assert len(found) == 2
+    assert all("datalad get" in problem and "sub-01" in problem for problem in found)
+
+
+def test_zero_byte_datasets_are_refused_file_by_file(dataset):
+    dataset.megre("sub-01")
+    dataset.image("sub-01_T1w")
+    for path in dataset.root.rglob("*.nii.gz"):
+        path.write_bytes(b"")
+    found = problems(dataset)
+    assert len(found) == 5
+    assert all("0 bytes" in problem for problem in found)
+    assert "--bids-filter-file" in found[-1]
+
+
+def test_output_directory(dataset):
+    dataset.megre("sub-01")
+    assert "BIDS directory itself" in problems(dataset, dataset.root)[0]
+    assert "among the input data" in problems(dataset, dataset.root / "sub-01/out")[0]
+    file = dataset.root.parent / "file"
+    file.write_text("")
+    assert "cannot be written" in problems(dataset, file / "out")[0]
+    other = dataset.root.parent / "fmriprep"
+    other.mkdir()
+    (other / "dataset_description.json").write_text('{"GeneratedBy": [{"Name": "fMRIPrep"}]}')
+    assert "another dataset" in problems(dataset, other)[0]
+
+
+def test_nothing_to_do_is_told_with_what_is_there(dataset):
+    fmap = dataset.root / "sub-01/fmap"
+    fmap.mkdir(parents=True)
+    (fmap / "sub-01_fieldmap.nii.gz").write_bytes(b"x")
+    (problem,) = problems(dataset)
+    assert "no gradient-echo phase" in problem
+    assert "field maps" in problem
+    dataset.megre("sub-02")
+    assert problems(dataset) == []
+    assert "participant '01' has no" in problems(dataset, participants=["01", "02"])[0]
+
+
+@pytest.fixture
+def others(dataset):
+    dataset.megre("sub-01_run-1")
+    folder = dataset.root.parent / "other/sub-01/anat"
+    folder.mkdir(parents=True)
+    (run,) = find_subjects(dataset.root)[0].runs
+    return run, folder
+
+
+def mask(folder, name, shape=(3, 4, 5)):
+    return write(np.ones(shape, np.uint8), folder / f"{name}_mask.nii.gz")
+
+
+def test_a_given_mask_is_found_by_entities_and_grid(others):
+    run, folder = others
+    mask(folder, "sub-01_run-2_desc-brain")
+    mask(folder, "sub-01_label-GM")
+    mask(folder, "sub-01_run-1_desc-qsm")
+    assert with_given_mask(run, [folder.parents[1]]).given_mask is None
+    mask(folder, "sub-01_run-1_desc-brain", (3, 4, 6))
+    found = with_given_mask(run, [folder.parents[1]])
+    assert found.given_mask is None
+    assert "another grid" in found.remarks[0]
+    mask(folder, "sub-01_desc-other")
+    found = with_given_mask(run, [folder.parents[1]])
+    assert found.given_mask.name == "sub-01_desc-other_mask.nii.gz"
+    assert "is used" in found.remarks[0]
+    path = mask(folder, "sub-01_run-1_desc-brain")
+    assert with_given_mask(run, [folder.parents[1]]).given_mask == path
+    stranger = replace(run, subject="02", entities=(("sub", "02"),))
+    assert with_given_mask(stranger, [folder.parents[1]]).given_mask is None

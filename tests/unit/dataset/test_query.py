@@ -1,0 +1,131 @@
+"""What is found, under which names, and which anatomical image goes with it."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bids_app.dataset.models import Anatomical, GreRun
+from bids_app.dataset.pairing import choose_t1w
+from bids_app.dataset.query import find_subjects, matches
+from bids_app.errors import InputRefusedError
+
+
+def runs_of(dataset, *args, **more):
+    return [run for subject in find_subjects(dataset.root, *args, **more) for run in subject.runs]
+
+
+def test_entities_tell_runs_apart_as_they_are_written(dataset):
+    for prefix in ("sub-01_run-01", "sub-01_run-02", "sub-01_acq-a_rec-norm", "sub-01_acq-b"):
+        dataset.megre(prefix)
+    names = sorted(run.basename for run in runs_of(dataset))
+    assert names == ["sub-01_acq-a_rec-norm", "sub-01_acq-b", "sub-01_run-01", "sub-01_run-02"]
+
+
+def test_metadata_is_inherited_and_the_nearest_wins(dataset):
+    dataset.megre("sub-01")
+    dataset.megre("sub-02")
+    (dataset.root / "sub-02/anat/sub-02_MEGRE.json").write_text('{"MagneticFieldStrength": 7}')
+    assert [run.field_strength for run in runs_of(dataset)] == [3, 7]
+    assert runs_of(dataset)[0].echo_times == (0.005, 0.01)
+
+
+def test_real_and_imaginary_a_single_echo_and_a_t1w_with_phase(dataset):
+    dataset.image("sub-01_part-real_T2starw", EchoTime=0.02)
+    dataset.image("sub-01_part-imag_T2starw", EchoTime=0.02)
+    dataset.image("sub-02_part-phase_T1w", EchoTime=0.003)
+    dataset.image("sub-02_T1w", EchoTime=0.003)  # a magnitude may go without its part
+    complex_run, t1w_run = runs_of(dataset)
+    assert complex_run.echoes[0].real and complex_run.echoes[0].imag
+    assert t1w_run.suffix == "T1w"
+    assert t1w_run.echoes[0].magnitude.name == "sub-02_T1w.nii.gz"
+
+
+def test_echoes_are_in_order_of_time(dataset):
+    for echo, time in ((1, 0.02), (2, 0.01)):
+        dataset.image(f"sub-01_echo-{echo}_part-phase_MEGRE", EchoTime=time)
+    (run,) = runs_of(dataset)
+    assert run.echo_times == (0.01, 0.02)
+    assert [echo.number for echo in run.echoes] == [2, 1]
+
+
+def test_selection_by_participant_session_and_filter(dataset):
+    for session in ("a", "b"):
+        for acq in ("hi", "lo"):
+            dataset.megre(f"sub-01_ses-{session}_acq-{acq}")
+    dataset.megre("sub-02_ses-a")
+    assert len(runs_of(dataset)) == 5
+    assert len(runs_of(dataset, ["01"])) == 4
+    assert len(runs_of(dataset, ["01"], ["b"])) == 2
+    assert [run.basename for run in runs_of(dataset, ["01"], ["b"], {"gre": {"acquisition": "hi"}})] == [
+        "sub-01_ses-b_acq-hi"
+    ]
+    assert [run.basename for run in runs_of(dataset, filters={"gre": {"acquisition": None}})] == ["sub-02_ses-a"]
+    with pytest.raises(InputRefusedError, match="there are: 01, 02"):
+        runs_of(dataset, ["3"])
+    with pytest.raises(InputRefusedError, match="there are: a, b"):
+        runs_of(dataset, [], ["c"])
+
+
+@pytest.mark.parametrize(
+    ("wanted", "yes"),
+    [
+        ({"run": 1}, True), ({"run": "01"}, True), ({"run": 2}, False), ({"run": [2, 1]}, True), ({"run": None}, False),
+        ({"acquisition": None}, True), ({"acquisition": "*"}, False), ({"run": "*"}, True), ({}, True),
+    ],
+)  # fmt: skip
+def test_filter_values(wanted, yes):
+    assert matches({"run": 1, "suffix": "MEGRE"}, wanted) is yes
+
+
+def test_files_that_cannot_be_told_apart_are_named(dataset):
+    dataset.megre("sub-01", echoes=1)
+    dataset.image("sub-01_coil-2_echo-1_part-phase_MEGRE", EchoTime=0.005)
+    (run,) = runs_of(dataset)
+    assert run.clashes == (("sub-01_coil-2_echo-1_part-phase_MEGRE.nii.gz", "sub-01_echo-1_part-phase_MEGRE.nii.gz"),)
+
+
+def test_t1w_of_the_session_then_of_the_subject(dataset):
+    dataset.megre("sub-01_ses-a")
+    dataset.megre("sub-01_ses-b")
+    dataset.image("sub-01_ses-b_acq-mprage_run-1_T1w")
+    dataset.image("sub-01_ses-b_acq-mprage_rec-norm_run-2_T1w")
+    first, second = runs_of(dataset)
+    assert first.t1w == second.t1w
+    assert second.t1w.basename == "sub-01_ses-b_acq-mprage_rec-norm_run-2_T1w"
+    assert "taken from session b" in first.t1w_choice
+    assert "first of 2" in second.t1w_choice
+    assert runs_of(dataset, [], ["a"])[0].t1w == first.t1w  # a selected session does not hide the others' T1w
+    chosen = runs_of(dataset, filters={"t1w": {"run": 1}})[0].t1w
+    assert chosen.basename == "sub-01_ses-b_acq-mprage_run-1_T1w"
+
+
+labels = st.fixed_dictionaries(
+    {},
+    optional={
+        "ses": st.sampled_from("ab"), "acq": st.sampled_from(["x", "y"]), "ce": st.just("gad"),
+        "rec": st.sampled_from(["norm", "orig"]), "run": st.sampled_from(["1", "02", "10"]),
+    },
+)  # fmt: skip
+
+
+@given(st.lists(labels, max_size=6), st.sampled_from([None, "a", "c"]), st.randoms())
+def test_the_choice_is_of_the_own_session_and_does_not_depend_on_order(several, session, random):
+    images = []
+    for one in several:
+        entities = (("sub", "01"), *one.items())
+        name = "_".join(f"{k}-{v}" for k, v in entities) + "_T1w.nii.gz"
+        images.append(Anatomical(Path(name), "01", one.get("ses"), entities))
+    run = GreRun("01", session, (("sub", "01"),), "MEGRE", "anat", (), 3.0)
+    image, sentence = choose_t1w(run, images)
+    shuffled = list(images)
+    random.shuffle(shuffled)
+    assert choose_t1w(run, shuffled) == (image, sentence)
+    assert (image is None) == (not images)
+    if image is not None:
+        assert image.path.name in sentence
+        own = [other for other in images if other.session == session]
+        assert image in (own or images)
+        assert "ce" not in dict(image.entities) or all("ce" in dict(other.entities) for other in own or images
+                                                       if own or other.session == image.session)  # fmt: skip
