@@ -20,6 +20,10 @@ class FieldChoices(Params):
         "auto", choices=("auto", "mcpc3ds", "bipolar", "none"),
         doc="Removal of the phase at echo time zero; auto: bipolar where the readout is, mcpc3ds else",
     )  # fmt: skip
+    sign: str = param(
+        "auto", choices=("auto", "keep", "invert"),
+        doc="Sign of the stored phase; auto: inverted where the sidecar says that a GE scanner stored it",
+    )  # fmt: skip
     unwrap: str = param("romeo", choices=("romeo",), doc="Phase unwrapping")
     fit: str = param("linear", choices=("linear", "nonlinear"), doc="Fit of the field over echoes")
 

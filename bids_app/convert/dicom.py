@@ -15,7 +15,7 @@ from bids_app.convert.plan import SeriesPlan, plan_series
 from bids_app.convert.privacy import Redactor, words_of_patients
 from bids_app.convert.scan import Scan, scan
 from bids_app.convert.series import Series, group_series
-from bids_app.convert.tools import find_dcm2niix
+from bids_app.convert.tools import check_tools
 from bids_app.errors import InputRefusedError
 
 
@@ -27,7 +27,7 @@ def convert_dicom(request: ConvertRequest, scratch: Path, on_event: OnEvent) -> 
     assert request.dicom_dir is not None
     heuristic = load_heuristic(request.heuristic)
     if not request.dry_run:
-        find_dcm2niix()
+        check_tools()
     found = scan(request.dicom_dir, scratch / "unpacked", request.nprocs)
     redact = Redactor(words_of_patients(found.instances))
     problems = [Problem(redact(p.path), p.reason) for p in found.problems]

@@ -13,7 +13,7 @@ from typing import Any
 import bids_app
 from bids_app.convert import series as series_module
 from bids_app.convert.series import Series
-from bids_app.errors import RunFailedError, ToolMissingError, UsageError
+from bids_app.errors import RunFailedError, UsageError
 
 #: Entities that may follow ``part-`` in a file name; everything else comes before it.
 _AFTER_PART = ("proc", "hemi", "space", "split", "recording", "chunk", "res", "den", "label", "desc")
@@ -126,12 +126,9 @@ def _is_filtered(module: ModuleType, item: Series) -> bool:
 
 def _seqinfo(module: ModuleType, item: Series, series_id: str, total: int) -> Any:
     """Make the record that heudiconv hands to heuristics, from what has been read already."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            from heudiconv.utils import SeqInfo
-    except ImportError as error:
-        raise ToolMissingError("heudiconv is not installed: pip install heudiconv.") from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from heudiconv.utils import SeqInfo
     facts, first = item.facts, min(item.instances, key=lambda i: i.path)
     values = first.values
     return SeqInfo(

@@ -1,5 +1,6 @@
 """The external programs: where they are, and how they are run."""
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -49,6 +50,13 @@ def find_dcm2niix() -> str:
     if found is None:
         raise ToolMissingError("dcm2niix is not installed: pip install dcm2niix.")
     return found
+
+
+def check_tools() -> None:
+    """Raise ToolMissingError unless dcm2niix and heudiconv are installed."""
+    find_dcm2niix()
+    if importlib.util.find_spec("heudiconv") is None:
+        raise ToolMissingError("heudiconv is not installed: pip install heudiconv.")
 
 
 def run(command: Sequence[str], scratch: Path) -> Ran:

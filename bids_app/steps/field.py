@@ -13,7 +13,7 @@ from bids_app.steps.step import Output, Step, StepInput, StepResult
 _NOISE = 0.2
 
 
-def _mend(phase: Any, magnitude: Any, notes: list[str]) -> tuple[Any, list[str]]:
+def _mend(run: GreRun, sign: str, phase: Any, magnitude: Any, notes: list[str]) -> tuple[Any, list[str]]:
     """Undo what scanners do to phase; return the phase and sentences for the user."""
     from bids_app.qsm.oddities import slices_alternate, undo_alternation
 
@@ -27,6 +27,11 @@ def _mend(phase: Any, magnitude: Any, notes: list[str]) -> tuple[Any, list[str]]
         for echo in phase:
             echo[...] = undo_alternation(echo)
         warnings.append("the sign of the signal alternated from slice to slice; half a turn was added to every second")
+    # GE's phase falls where the field is higher, Siemens' and Philips' rises.
+    vendor = str(run.echoes[0].metadata.get("Manufacturer", "")).upper()
+    if sign == "invert" or (sign == "auto" and vendor.startswith("GE")):
+        np.negative(phase, out=phase)
+        notes.append("the sign of the phase is inverted" + (", as GE scanners store it" if sign == "auto" else ""))
     return phase, warnings
 
 
@@ -70,7 +75,7 @@ def total_field(step: StepInput) -> StepResult:
     run, section = step.record, step.settings.field
     magnitude, phase, notes = load_echoes(run)
     grid, times = grid_of(run, phase.shape[1:]), run.echo_times
-    phase, warnings = _mend(phase, magnitude, notes)
+    phase, warnings = _mend(run, section.choice.sign, phase, magnitude, notes)
     several, weighted = len(times) > 1, all(echo.magnitude or echo.real for echo in run.echoes)
     romeo_params = section.of("romeo")
     rough = romeo_quality(phase, None, magnitude=magnitude, echo_times=times, params=romeo_params)

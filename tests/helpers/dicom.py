@@ -185,15 +185,21 @@ def ge_gre(
     number: int = 5,
     parts: str = "MP",
     echo_times: Sequence[float] = ECHO_TIMES,
+    as_scanned: bool = False,
 ) -> list[Path]:
-    """Write one series that holds the parts named (of M, P, R, I), told apart by (0043,102F) alone."""
+    """Write one series that holds the parts named (of M, P, R, I), told apart by (0043,102F) alone.
+
+    ``as_scanned``: as GE scanners reconstruct them, with the opposite sign and with half a turn from slice to slice.
+    """
     magnitudes, phases = truth(scanner.shape, echo_times)
     paths, first = [], 1
     for letter in parts:
         for index, te in enumerate(echo_times):
             complex_image = magnitudes[index] * np.exp(1j * phases[index])
+            if as_scanned:
+                complex_image = complex_image.conj() * (-1.0) ** np.arange(scanner.shape[2])
             stored = {
-                "M": magnitudes[index] * 4000, "P": phases[index] * 1000,
+                "M": magnitudes[index] * 4000, "P": np.angle(complex_image) * 1000,
                 "R": complex_image.real * 8000, "I": complex_image.imag * 8000,
             }[letter]  # fmt: skip
             data = header(scanner, number, "3D SWAN", SequenceName="SWAN", ProtocolName="brain")

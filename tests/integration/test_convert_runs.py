@@ -7,11 +7,14 @@ import tarfile
 import zipfile
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
 
 from bids_app.cli import main
 from tests.helpers import dicom
 from tests.helpers.dicom_study import (
+    GE,
     PHILIPS,
     assert_phase_is_the_truth,
     images,
@@ -190,12 +193,20 @@ def test_dry_run_writes_nothing_and_tells_the_names(run, tmp_path, capsys):
 
 
 def test_whole_study_in_one_call_ends_with_maps(run, tmp_path):
-    """Scans make the conversion the first thing that happens, whether or not the level is named."""
+    """Scans make the conversion the first thing that happens, whether or not the level is named.
+
+    What is odd about GE's phase (its sign, half a turn from slice to slice) is undone in the field step.
+    """
     dicom.siemens_gre(tmp_path / "dicom" / "1", patient("A"))
-    dicom.philips_enhanced(tmp_path / "dicom" / "2" / "IM1", patient("B", PHILIPS))
+    dicom.ge_gre(tmp_path / "dicom" / "2", patient("B", GE), as_scanned=True)
     assert run("--preset", "fast", levels=("participant",)) == 0
     for label in ("A", "B"):
         assert (tmp_path / "out" / f"sub-{label}" / "anat" / f"sub-{label}_Chimap.nii.gz").is_file()
+    fields = [
+        np.asarray(nib.load(tmp_path / f"out/sub-{x}/fmap/sub-{x}_desc-total_fieldmap.nii.gz").dataobj) for x in "AB"
+    ]
+    assert np.ptp(fields[0]) > 50
+    assert np.abs(fields[0] - fields[1]).max() < 0.1
     assert validator_errors(tmp_path / "bids") == []
     assert run("--preset", "fast", levels=("convert", "participant")) == 0  # all is there: nothing to do
 
@@ -238,6 +249,13 @@ def test_missing_dcm2niix_is_exit_code_4(run, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("shutil.which", lambda *args, **options: None)
     assert run() == 4
     assert "pip install dcm2niix" in capsys.readouterr().err
+
+
+def test_missing_heudiconv_is_exit_code_4(run, tmp_path, capsys, monkeypatch):
+    dicom.mprage(tmp_path / "dicom", patient("A"))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name, package=None: None)
+    assert run() == 4
+    assert "pip install heudiconv" in capsys.readouterr().err
 
 
 @pytest.mark.real_data
