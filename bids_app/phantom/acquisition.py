@@ -98,7 +98,7 @@ def fine_grid(
 
 
 def receive(signal: ComplexArray, scan: Acquisition, random: np.random.Generator, level: float) -> ComplexArray:
-    """Return the signal, (echoes, nx, ny, nz), with receive sensitivity, phase offset, readout phase and noise.
+    """Give the signal, (echoes, nx, ny, nz), in place, its receive sensitivity, phase offset, readout phase and noise.
 
     ``level`` is the mean signal of the brain at the first echo, which ``scan.snr`` refers to: the standard deviation
     of the noise is ``level / snr`` in the real and in the imaginary part.
@@ -106,18 +106,17 @@ def receive(signal: ComplexArray, scan: Acquisition, random: np.random.Generator
     x, y, z = np.meshgrid(*[np.linspace(-1, 1, n, dtype=np.float32) for n in signal.shape[1:]], indexing="ij",
                           sparse=True)  # fmt: skip
     sensitivity, offset = receive_field((x, y, z), scan.phase_offset, random)
-    coil = sensitivity * np.exp(1j * offset)
+    coil = sensitivity * np.exp(np.complex64(1j) * offset)
     slope, constant = random.uniform(1.0, 2.0) * random.choice([-1, 1]), random.uniform(-1, 1)
-    out = np.empty_like(signal)
     sigma = np.float32(level / scan.snr)
     for e in range(len(signal)):
-        out[e] = signal[e] * coil
+        signal[e] *= coil
         if scan.bipolar and e % 2:
             # Odd and even readouts run in opposite directions along the second axis.
-            out[e] *= np.exp(1j * (slope * y + constant)).astype(np.complex64)
-        for part in (out[e].real, out[e].imag):
+            signal[e] *= np.exp(1j * (slope * y + constant)).astype(np.complex64)
+        for part in (signal[e].real, signal[e].imag):
             part += sigma * random.standard_normal(part.shape, np.float32)
-    return out
+    return signal
 
 
 def receive_field(

@@ -15,10 +15,10 @@ import numpy.typing as npt
 
 from bids_app.qsm.dipole import forward_field
 from bids_app.qsm.fft import ComplexArray, irfftn, rfftn
-from bids_app.qsm.geometry import BoolArray, FloatArray, Grid, ppm_per_hz
+from bids_app.qsm.geometry import FloatArray, Grid, ppm_per_hz
 
 #: Coarse grid of the far field: about this many mm, a whole multiple of the fine voxel.
-_FAR_MM = 3.0
+_FAR_MM = 3.4
 #: Room that a fine box needs around the data, mm: less, and the far field is not smooth inside.
 MARGIN_MM = 9.0
 
@@ -151,20 +151,20 @@ def _cubic(count: int, factor: int) -> FloatArray:
     return matrix
 
 
-def shim(field: FloatArray, mask: BoolArray, positions: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """Fit what the scanner's shims take away: solid harmonics up to second order, over a mask.
+def shim(field: npt.NDArray[np.floating], positions: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """Fit what the scanner's shims take away: solid harmonics up to second order.
 
     Parameters
     ----------
-    field, mask : arrays of one shape
-    positions : float32 array, (..., 3)
+    field : array, (points,)
+    positions : array, (points, 3)
         Scanner coordinates in decimetres.
 
     Returns
     -------
     nine coefficients for :func:`harmonics`.
     """
-    found = np.linalg.lstsq(harmonics(positions[mask]), field[mask].astype(np.float64), rcond=None)[0]
+    found = np.linalg.lstsq(harmonics(positions), field.astype(np.float64), rcond=None)[0]
     return np.asarray(found, np.float64)
 
 

@@ -69,8 +69,7 @@ def simulate(body: Body, scan: Acquisition, random: np.random.Generator) -> Scan
     """Return the scan of a body; the same generator state gives the same bytes."""
     shape, affine = slab(scan.orientation, scan.oblique, scan.voxel_size, body.pose, scan.matrix)
     fine, fine_affine, before = fine_grid(shape, affine, scan.oversampling)
-    labels = body.sample(affine, shape, _width(scan.voxel_size))
-    mask = labels[..., sampling.BRAIN] >= 0.5
+    mask, nuclei, tissue = _labels(body, affine, shape)
     factor = scan.oversampling
     box = tuple(slice(b * factor, (b + n) * factor) for b, n in zip(before, shape, strict=True))
 
@@ -98,7 +97,8 @@ def simulate(body: Body, scan: Acquisition, random: np.random.Generator) -> Scan
 
     total = forward.block_mean(field, (factor,) * 3)
     del field
-    local_field = forward.free_field(chi, fine, far, np.zeros(far.grid.shape, np.float32))
+    alone = forward.FarGrid.around(fine, [(0, 0)] * 3)  # the brain lies inside the box
+    local_field = forward.free_field(chi, fine, alone, np.zeros(alone.grid.shape, np.float32))
     truth = Truth(
         chi=true_chi * mask,
         total_field=total,
@@ -106,11 +106,24 @@ def simulate(body: Body, scan: Acquisition, random: np.random.Generator) -> Scan
         r2star=r2star * mask,
         density=density,
         mask=mask,
-        nuclei=labels[..., sampling.NUCLEUS].astype(np.uint8),
-        tissue=labels[..., sampling.TISSUE].astype(np.uint8),
+        nuclei=nuclei,
+        tissue=tissue,
     )
     level = float(np.abs(signal[0])[mask].mean())
     return Scan(receive(signal, scan, random, level), affine, truth)
+
+
+def _labels(
+    body: Body, affine: npt.NDArray[np.float64], shape: tuple[int, int, int]
+) -> tuple[BoolArray, npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """Return the brain mask and the labels of nuclei and tissues on the data's grid."""
+    mask, nuclei, tissue = np.empty(shape, bool), np.empty(shape, np.uint8), np.empty(shape, np.uint8)
+    grid = Grid.from_affine(shape, affine)
+    for rows, properties in _slabs(body, grid, affine, 0, shape[0]):
+        mask[rows] = properties[..., sampling.BRAIN] >= 0.5
+        nuclei[rows] = properties[..., sampling.NUCLEUS]
+        tissue[rows] = properties[..., sampling.TISSUE]
+    return mask, nuclei, tissue
 
 
 def _width(voxel_size: tuple[float, ...] | npt.NDArray[np.float64]) -> float:
@@ -149,9 +162,8 @@ def _far_chi(body: Body, fine: Grid, affine: npt.NDArray[np.float64]) -> tuple[f
 def _take_shim(field: FloatArray, factor: int, mask: BoolArray, affine: npt.NDArray[np.float64]) -> None:
     """Take the harmonics up to second order, fitted over the brain, away from a fine field, in place."""
     scale = 0.01  # decimetres keep the fit well conditioned
-    index = np.stack(np.meshgrid(*[np.arange(n) for n in mask.shape], indexing="ij"), axis=-1)
-    positions = (index @ affine[:3, :3].T + affine[:3, 3]) * scale
-    found = forward.shim(forward.block_mean(field, (factor,) * 3), mask, positions.astype(np.float32))
+    positions = (np.argwhere(mask) @ affine[:3, :3].T + affine[:3, 3]) * scale
+    found = forward.shim(forward.block_mean(field, (factor,) * 3)[mask], positions)
     # The harmonics are quadratic in the fine index too: get that polynomial from 27 points, then go plane by plane.
     corner = np.array([[i, j, k] for i in range(3) for j in range(3) for k in range(3)], float)
     at = (corner * 10 + 0.5) / factor - 0.5

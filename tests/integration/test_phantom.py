@@ -77,7 +77,7 @@ def test_the_same_arguments_give_the_same_bytes_with_any_number_of_threads(study
 
 def test_other_arguments_replace_what_was_there_and_a_damaged_file_is_made_again(tmp_path):
     out = tmp_path / "bids"
-    options = [str(out), "--subjects", "1", "--voxel-size", "5", "--t1w-voxel-size", "6"]
+    options = [str(out), "--subjects", "1", "--voxel-size", "4.5", "--t1w-voxel-size", "6"]
     assert phantom([*options, "--sessions", "2", "--real-imag", "--oblique", "10", "5", "0"]) == 0
     assert errors(out) == []
     images = sorted(p.name for p in (out / "sub-01").rglob("*.nii.gz"))
