@@ -85,23 +85,6 @@ class GreRun:
         """Echo times in seconds (preflight has made sure that they are all there)."""
         return tuple(float(e.echo_time) for e in self.echoes if e.echo_time is not None)
 
-    @property
-    def bipolar(self) -> bool | None:
-        """Whether even echoes are read backwards, where the sidecars tell (``ReadoutPolarity`` or ``BipolarReadout``).
-
-        ``ReadoutPolarity`` is ``monopolar``/``bipolar`` for the run, or ``positive``/``negative`` for each echo.
-        """
-        words = [str(e.metadata.get("ReadoutPolarity", "")).lower() for e in self.echoes]
-        flag = self.echoes[0].metadata.get("BipolarReadout")
-        if isinstance(flag, bool):
-            return flag
-        if words[0] in ("monopolar", "unipolar", "bipolar"):
-            return words[0] == "bipolar"
-        signs = {"positive": 1, "+": 1, "negative": -1, "-": -1}
-        if all(word in signs for word in words):
-            return len({signs[word] for word in words}) > 1
-        return None
-
     def facts(self) -> Mapping[str, Any]:
         """Return what results depend on besides bytes of images and parameters."""
         return {

@@ -10,6 +10,8 @@ from bids_app.qsm.geometry import FloatArray
 
 #: Share of 2 x 2 loops around which pure noise makes a turn.
 NOISE_RESIDUES = 1 / 3
+#: Share of neighbours that differ by a quarter of the range and more; one sheet of wraps through a volume has more.
+_FEW_STEPS = 1e-3
 
 
 @njit(cache=True, nogil=True, parallel=True)
@@ -46,6 +48,25 @@ def mean_steps(phase: FloatArray, magnitude: FloatArray | None) -> tuple[float, 
     total = sums.sum(axis=0)
     x, y, z = (float(c / w) if w > 0 else 0.0 for c, w in zip(total[:3], total[3:], strict=True))
     return x, y, z
+
+
+def has_no_wraps(stored: npt.NDArray[Any]) -> bool:
+    """Return whether phase of any scale, echoes first, is smooth as only unwrapped phase is.
+
+    Wraps and noise in air make neighbours differ by large parts of the range; integers are codes of a scanner and
+    never unwrapped phase.
+    """
+    values = stored[-1]
+    span = float(stored.max() - stored.min())
+    if span == 0 or np.array_equal(values, np.rint(values)):
+        return False
+    large = pairs = 0
+    for axis in range(3):
+        line = np.moveaxis(values, axis, 0)
+        inside = (line[1:] != 0) & (line[:-1] != 0)  # the rim of masked phase is no wrap
+        pairs += int(np.count_nonzero(inside))
+        large += int(np.count_nonzero(inside & (np.abs(np.diff(line, axis=0)) > span / 4)))
+    return large < _FEW_STEPS * pairs
 
 
 def slices_alternate(phase: FloatArray, magnitude: FloatArray | None = None) -> bool:

@@ -41,32 +41,50 @@ def _stack(paths: Sequence[Path]) -> Any:
     return out
 
 
-def _finite(array: Any) -> Any:
-    """Set what is not finite to 0, in place."""
+def _finite(array: Any, what: str, notes: list[str]) -> Any:
+    """Set what is not finite to 0, in place, and note it."""
+    lost = 0
     for part in array:
         good = np.isfinite(part)
         if not good.all():
+            lost += int(part.size - np.count_nonzero(good))
             part[~good] = 0
+    if lost:
+        notes.append(f"{lost} voxels of the {what} were not finite (NaN or infinite) and are set to 0")
     return array
 
 
 def load_echoes(run: GreRun) -> tuple[Any, Any, list[str]]:
-    """Return magnitude and phase of all echoes, echoes first, and notes on what was done to the phase."""
-    from bids_app.qsm.phase import to_radians
+    """Return magnitude and phase of all echoes, echoes first, and notes on what was done to the phase.
+
+    The first note says how the phase was scaled; the others are warnings.
+    """
+    from bids_app.qsm.oddities import has_no_wraps
+    from bids_app.qsm.phase import TWO_PI, to_radians
 
     if run.echoes[0].phase is None:
-        magnitude = _finite(_stack([e.real for e in run.echoes if e.real]))
-        phase = _finite(_stack([e.imag for e in run.echoes if e.imag]))
+        notes = ["phase is that of real and imaginary"]
+        magnitude = _finite(_stack([e.real for e in run.echoes if e.real]), "real part", notes)
+        phase = _finite(_stack([e.imag for e in run.echoes if e.imag]), "imaginary part", notes)
         for real, imag in zip(magnitude, phase, strict=True):
             strength = np.hypot(real, imag)
             np.arctan2(imag, real, out=imag)
             real[...] = strength
-        return magnitude, phase, ["phase is that of real and imaginary"]
+        return magnitude, phase, notes
     metadata = run.echoes[0].metadata
     units, manufacturer = metadata.get("Units"), str(metadata.get("Manufacturer", ""))
-    scaled = to_radians(_stack([e.phase for e in run.echoes if e.phase]), units=units, manufacturer=manufacturer)
+    notes = []
+    stored = _finite(_stack([e.phase for e in run.echoes if e.phase]), "phase", notes)
+    span = float(np.ptp(stored))
+    if units is None and span > 1.1 * TWO_PI and has_no_wraps(stored):
+        units = "rad"
+        notes.append(
+            f"the phase has no wraps and covers {span:.1f}: it is taken as radians that are unwrapped already; say "
+            '"Units": "rad" in its sidecar if that is right, else export the phase as the scanner stores it'
+        )
+    scaled = to_radians(stored, units=units, manufacturer=manufacturer)
     if all(e.magnitude for e in run.echoes):
-        magnitude = _finite(_stack([e.magnitude for e in run.echoes if e.magnitude]))
+        magnitude = _finite(_stack([e.magnitude for e in run.echoes if e.magnitude]), "magnitude", notes)
     else:
         magnitude = np.ones_like(scaled.phase)
-    return magnitude, scaled.phase, [scaled.note]
+    return magnitude, scaled.phase, [scaled.note, *notes]

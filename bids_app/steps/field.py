@@ -17,12 +17,10 @@ def _mend(run: GreRun, sign: str, phase: Any, magnitude: Any, notes: list[str]) 
     """Undo what scanners do to phase; return the phase and sentences for the user."""
     from bids_app.qsm.oddities import slices_alternate, undo_alternation
 
-    warnings = []
+    warnings = notes[1:]
     span = float(phase.max() - phase.min())
     if span < 0.8 * 2 * np.pi:
-        warnings.append(
-            f"the phase covers {span / (2 * np.pi):.0%} of the circle only ({'; '.join(notes)}): check its scale"
-        )
+        warnings.append(f"the phase covers {span / (2 * np.pi):.0%} of the circle only ({notes[0]}): check its scale")
     if slices_alternate(phase[0], magnitude[0]):
         for echo in phase:
             echo[...] = undo_alternation(echo)
@@ -99,7 +97,7 @@ def total_field(step: StepInput) -> StepResult:
         combined += np.square(echo)
     np.sqrt(combined, out=combined)
     like = like_of(run)
-    facts = {"EchoTimes": list(times), "MagneticFieldStrength": run.field_strength, "PhaseScaling": notes}
+    facts = {"EchoTimes": list(times), "MagneticFieldStrength": run.field_strength, "PhaseScaling": notes[0]}
     outputs = {
         "total_field": Output(fit.field_hz, like, facts),
         "total_field_magnitude": Output(combined, like, {"EchoTimes": list(times)}),
