@@ -24,14 +24,18 @@ from bids_app.qsm.thresholds import even_brightness, gaussian_threshold, otsu_th
 #: inverse standard error of the field (1 where it is as good as in the median voxel).
 SOURCES = ("quality", "magnitude", "given", "reliability")
 
-#: Masks of the two-pass method (Stewart 2022, 10.1002/mrm.29048).
+#: Masks of the two-pass method (Stewart 2022, 10.1002/mrm.29048). The filled one is eroded before the largest part is
+#: taken, which cuts the scalp off where vessels or nerves join it to the brain, and grown back. Holes are filled after
+#: that: the skull is a hole in the head.
 RELIABLE_RECIPE = "quality,otsu:1.3,fill:25,open:1,largest"
-FILLED_RECIPE = "quality,otsu:1.3,fill:25,open:1,largest,smooth:2:0.5,holes,largest"
+FILLED_RECIPE = "quality,otsu:1.3,fill:20,close:1,erode:2,largest,dilate:2,close:3,holes"
 
 #: Phase quality is an absolute scale: noise reaches about 0.1 and coherent tissue 0.8. What is above this value is
 #: object, whatever the histogram says; where the object fills the field of view there is no noise class, and Otsu's
 #: threshold splits the object itself.
 SURE_QUALITY = 0.6
+#: So it is with the magnitude once it is even: 1 is the local mean of the object.
+SURE_BRIGHTNESS = 0.5
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,9 @@ def _times(function: Callable[[BoolArray, int], BoolArray]) -> Callable[[BoolArr
 
 
 def _smooth(mask: BoolArray, sigma: float, level: float) -> BoolArray:
-    smoothed: BoolArray = gaussian(mask.astype(np.float32), (sigma,) * 3) > level
+    # Divided by what a full mask would give: an object that is cut by the field of view goes on beyond it.
+    whole = gaussian(np.ones(mask.shape, np.float32), (sigma,) * 3)
+    smoothed: BoolArray = gaussian(mask.astype(np.float32), (sigma,) * 3) > level * whole
     return smoothed
 
 
@@ -187,7 +193,10 @@ def _source_mask(term: Term, data: Any, voxel_size: tuple[float, float, float]) 
         width = operations[0].numbers[0]
         values = even_brightness(values, tuple(width / size for size in voxel_size))
         operations = operations[1:]
-    return _apply(values > _level(operations[0], term.source, values), operations[1:])
+    level = _level(operations[0], term.source, values)
+    if operations is not term.operations and operations[0].name in ("otsu", "gaussian"):
+        level = min(level, SURE_BRIGHTNESS)
+    return _apply(values > level, operations[1:])
 
 
 def make_mask(

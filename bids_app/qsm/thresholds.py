@@ -69,7 +69,10 @@ def even_brightness(magnitude: FloatArray, sigma: tuple[float, ...], mask: BoolA
     The mean is taken over bright voxels alone, so that the edge of the object is not thought dark; ``sigma`` is the
     width of the Gaussian along each axis in voxels. Values are about 1 inside the object.
     """
-    bright = magnitude > 0.5 * otsu_threshold(magnitude[magnitude > 0]) if (magnitude > 0).any() else magnitude > 0
+    bright = magnitude > 0
+    if bright.any():
+        known = magnitude[bright]
+        bright = magnitude > min(0.5 * otsu_threshold(known), gaussian_threshold(known))
     if mask is not None:
         bright &= mask
     weight = gaussian(bright.astype(np.float32), sigma)

@@ -30,8 +30,8 @@ def masks(step: StepInput) -> StepResult:
             outputs[key] = _given(given & known, step.inputs["given_mask"], like)
             continue
         mask = make_mask(recipe, **sources, given=given, voxel_size=voxel_size) & known
-        if given is not None and key == "mask_reliable":
-            mask &= given
+        if key == "mask_reliable":  # reliable voxels of the object, not of the scalp
+            mask &= np.asarray(outputs["mask_brain"].data, bool)
         if not mask.any():
             raise ValueError(f"the mask recipe {recipe!r} leaves no voxel: choose another one by --mask")
         outputs[key] = Output(mask, like, {"Recipe": recipe})
