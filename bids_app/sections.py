@@ -41,7 +41,7 @@ class MaskChoices(Params):
 class BackgroundChoices(Params):
     """Background field removal."""
 
-    method: str = param("vsharp", choices=("vsharp", "pdf", "tfi"), doc="Method")
+    method: str = param("vsharp", choices=("vsharp", "resharp", "ismv", "pdf", "tfi", "lbv"), doc="Method")
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 from bids_app.qsm import kernelcache  # noqa: F401 (must come before the first kernel)
+from bids_app.qsm.background_lbv import lbv
 from bids_app.qsm.background_pdf import pdf, tfi
+from bids_app.qsm.background_smv import ismv, resharp
 from bids_app.qsm.background_vsharp import vsharp
 from bids_app.qsm.geometry import Grid
 from bids_app.qsm.inversion_ilsqr import ilsqr
@@ -32,7 +34,10 @@ INVERSIONS: dict[str, Callable[..., Any]] = {
     "tv": tv,
 }
 BACKGROUND: dict[str, Callable[..., Any]] = {
+    "ismv": ismv,
+    "lbv": lbv,
     "pdf": pdf,
+    "resharp": resharp,
     "tfi": tfi,
     "vsharp": vsharp,
 }

@@ -9,6 +9,7 @@ from bids_app.errors import ParameterError
 from bids_app.qsm.fft import Crop, clean, irfftn, rfftn
 from bids_app.qsm.geometry import BoolArray, FloatArray, Grid
 from bids_app.qsm.params import Params, param
+from bids_app.qsm.sphere import sphere_kernel
 
 
 @dataclass(frozen=True)
@@ -24,21 +25,6 @@ class VsharpParams(Params):
         super().__post_init__()
         if self.radius_min > self.radius_max:
             raise ParameterError(f"radius_min {self.radius_min} is larger than radius_max {self.radius_max}")
-
-
-def sphere_kernel(radius: float, grid: Grid) -> FloatArray:
-    """Spectrum of the normalised sphere of ``radius`` mm centred on voxel 0 (half grid, real since it is even).
-
-    A sphere that holds the central voxel alone has no effect, so the six neighbours are always part of it.
-    """
-    distance = np.zeros(grid.shape, np.float32)
-    for axis, (n, size) in enumerate(zip(grid.shape, grid.voxel_size, strict=True)):
-        offset = np.minimum(np.arange(n), n - np.arange(n)) * size
-        distance += (offset**2).reshape([-1 if a == axis else 1 for a in range(3)]).astype(np.float32)
-    smallest = max(radius, max(grid.voxel_size)) * (1 + 1e-5)
-    sphere = (distance <= smallest**2).astype(np.float32)
-    sphere /= sphere.sum()
-    return np.ascontiguousarray(rfftn(sphere).real)
 
 
 def vsharp(

@@ -1,0 +1,53 @@
+"""Spheres for mean values: a harmonic field equals its mean over every sphere around the point."""
+
+import numpy as np
+
+from bids_app.qsm.fft import irfftn, rfftn
+from bids_app.qsm.geometry import BoolArray, FloatArray, Grid
+
+#: Points per voxel edge that find the part of a voxel inside the sphere, and the part below which it is left out:
+#: voxels that the sphere hardly touches would cost a whole layer of the mask.
+_POINTS, _LEAST = 6, 0.1
+
+
+def sphere_weights(radius: float, voxel_size: tuple[float, float, float]) -> FloatArray:
+    """Normalised sphere of ``radius`` mm around the middle voxel, odd shape; voxels at its surface count in part.
+
+    Whole voxels alone make a rough ball, whose mean misses that of a field of a near source. The radius is at least
+    the longest voxel edge, so that the six neighbours are always part of it: the centre alone has no effect.
+    """
+    radius = max(radius, max(voxel_size)) * (1 + 1e-5)
+    inner = (np.arange(_POINTS) + 0.5) / _POINTS - 0.5
+    reach = [int(np.ceil(radius / size)) for size in voxel_size]
+    squares = [
+        (((np.arange(-n, n + 1)[:, None] + inner) * size) ** 2).ravel()
+        for n, size in zip(reach, voxel_size, strict=True)
+    ]
+    inside = squares[0][:, None, None] + squares[1][None, :, None] + squares[2][None, None, :] <= radius**2
+    blocks = inside.reshape([m for n in reach for m in (2 * n + 1, _POINTS)])
+    parts = blocks.mean(axis=(1, 3, 5), dtype=np.float32)
+    parts[parts < _LEAST] = 0
+    middle = np.array(reach)
+    for axis in range(3):
+        for side in (-1, 1):
+            neighbour = middle.copy()
+            neighbour[axis] += side
+            parts[tuple(neighbour)] = max(parts[tuple(neighbour)], _LEAST)
+    return np.asarray(parts / parts.sum(), np.float32)
+
+
+def sphere_kernel(radius: float, grid: Grid) -> FloatArray:
+    """Spectrum of :func:`sphere_weights` centred on voxel 0 (half grid, real since it is even)."""
+    weights = sphere_weights(radius, grid.voxel_size)
+    sphere = np.zeros(grid.shape, np.float32)
+    places = [np.arange(-(m // 2), m // 2 + 1) % n for m, n in zip(weights.shape, grid.shape, strict=True)]
+    np.add.at(sphere, np.ix_(*places), weights)
+    return np.ascontiguousarray(rfftn(sphere).real)
+
+
+def sphere_fits(inside: FloatArray, kernel: FloatArray) -> BoolArray:
+    """Voxels of the mask (float32, 0 or 1) around which the whole sphere lies in the mask."""
+    means = irfftn(rfftn(inside) * kernel, inside.shape)
+    # Below one less the share of the voxel that counts least, above the rounding of the transforms.
+    fits: BoolArray = (means > 1 - 1e-5) & (inside > 0)
+    return fits
