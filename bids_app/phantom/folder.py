@@ -24,7 +24,7 @@ class Folder:
     """
 
     def __init__(self, root: Path):
-        self.root = root
+        self.root = root.absolute()
         self.written: list[str] = []
 
     def open(self) -> None:

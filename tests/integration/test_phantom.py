@@ -75,11 +75,14 @@ def test_the_same_arguments_give_the_same_bytes_with_any_number_of_threads(study
     assert {p: p.stat().st_mtime_ns for p in study.rglob("*")} == before
 
 
-def test_other_arguments_replace_what_was_there_and_a_damaged_file_is_made_again(tmp_path):
+def test_other_arguments_replace_what_was_there_and_a_damaged_file_is_made_again(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     out = tmp_path / "bids"
-    options = [str(out), "--subjects", "1", "--voxel-size", "4.5", "--t1w-voxel-size", "6"]
+    options = ["bids", "--subjects", "1", "--voxel-size", "4.5", "--t1w-voxel-size", "6"]
     assert phantom([*options, "--sessions", "2", "--real-imag", "--oblique", "10", "5", "0"]) == 0
     assert errors(out) == []
+    assert [p.name for p in tmp_path.iterdir()] == ["bids"]
+    assert not (out / "bids").exists()
     images = sorted(p.name for p in (out / "sub-01").rglob("*.nii.gz"))
     assert "sub-01_ses-2_echo-4_part-imag_MEGRE.nii.gz" in images
     assert len(images) == 2 * (4 * 2 + 1)
