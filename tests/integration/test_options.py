@@ -1,0 +1,96 @@
+"""Options of the command that choose input and tell what happened."""
+
+import json
+import shutil
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from bids_app import levels
+from bids_app.cli import main
+from tests.integration.conftest import write_study
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory):
+    return write_study(tmp_path_factory.mktemp("options") / "bids", subjects=("01",))
+
+
+@pytest.fixture(scope="module")
+def done(one, tmp_path_factory):
+    """Return the outputs of one plain run; tests must not change them."""
+    out = tmp_path_factory.mktemp("options-out") / "out"
+    assert main([str(one), str(out), "participant"]) == 0
+    return out
+
+
+def test_log_effective_parameters_and_records_are_beside_the_outputs(one, done):
+    (config,) = (done / "logs").glob("config-*.toml")
+    assert "[inversion.rts]" in config.read_text()
+    (log,) = (done / "logs").glob("qsm-bids-app-*.log")
+    text = log.read_text()
+    assert "no T1w image of this subject" in text
+    assert "sub-01: field finished" in text
+    record = json.loads((done / "logs/records/sub-01/sub-01_step-chi.json").read_text())
+    assert record["peak_memory_bytes"] > 10_000_000
+    assert record["status"] == "done"
+
+
+def test_the_written_parameters_give_the_same_results(one, done, tmp_path, capsys):
+    out = tmp_path / "out"
+    shutil.copytree(done, out, dirs_exist_ok=True)
+    (config,) = (out / "logs").glob("config-*.toml")
+    assert main([str(one), str(out), "participant", "--config", str(config), "--skip-bids-validation"]) == 0
+    assert "ran nothing" in capsys.readouterr().out
+
+
+def test_a_given_mask_wins_and_is_told(one, done, tmp_path, capsys):
+    out, other = tmp_path / "out", tmp_path / "other/sub-01/anat"
+    other.mkdir(parents=True)
+    image = nib.load(done / "sub-01/anat/sub-01_desc-brain_mask.nii.gz")
+    given = np.asarray(image.dataobj) > 0
+    given[: given.shape[0] // 2] = False
+    nib.save(nib.Nifti1Image(given.astype(np.uint8), image.affine), other / "sub-01_desc-brain_mask.nii.gz")
+    command = [str(one), str(out), "participant", "--derivatives", str(tmp_path / "other"), "--skip-bids-validation"]
+    assert main(command) == 0
+    assert "sub-01_desc-brain_mask.nii.gz of" in capsys.readouterr().err
+    used = nib.load(out / "sub-01/anat/sub-01_desc-brain_mask.nii.gz").get_fdata() > 0
+    assert np.array_equal(used, given)
+    valid = nib.load(out / "sub-01/anat/sub-01_desc-qsm_mask.nii.gz").get_fdata() > 0
+    assert not (valid & ~given).any()
+    assert main(command[:-3]) == 0  # without it the computed mask is back
+    assert (nib.load(out / "sub-01/anat/sub-01_desc-brain_mask.nii.gz").get_fdata() > 0).sum() > given.sum()
+
+
+def test_functions_after_a_subject_see_its_results(one, done, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(levels, "AFTER_SUBJECT", ("tests.unit.execution.fake_steps:after_subject",))
+    out = tmp_path / "out"
+    shutil.copytree(done, out)
+    assert main([str(one), str(out), "participant", "--skip-bids-validation"]) == 0
+    captured = capsys.readouterr()
+    assert "sub-01_after_subject: warning: sub-01 unchanged" in captured.err
+    assert "2 of 2 done" in captured.out
+
+
+def test_a_dataset_of_empty_files_is_refused_and_nothing_is_written(tmp_path, capsys):
+    bids = tmp_path / "qmri_qsm"
+    for name in ("sub-1_part-mag_T1w", "sub-1_part-phase_T1w", "sub-1_echo-1_part-phase_MEGRE"):
+        (bids / "sub-1/anat").mkdir(parents=True, exist_ok=True)
+        (bids / f"sub-1/anat/{name}.nii.gz").touch()
+        (bids / f"sub-1/anat/{name}.json").write_text('{"EchoTime": 0.02, "MagneticFieldStrength": 7}')
+    (bids / "dataset_description.json").write_text('{"Name": "example", "BIDSVersion": "1.10.0"}')
+    assert main([str(bids), str(tmp_path / "out"), "participant"]) == 3
+    said = capsys.readouterr().err
+    assert said.count("0 bytes") == 3
+    assert "same output names" in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_filter_leaves_out_what_cannot_be_used(tmp_path):
+    bids = write_study(tmp_path / "bids", subjects=("01",))
+    (bids / "sub-01/anat/sub-01_acq-clinical_T2starw.nii.gz").write_bytes(b"")
+    out, file = tmp_path / "out", tmp_path / "filter.json"
+    assert main([str(bids), str(out), "participant", "--dry-run"]) == 3
+    file.write_text('{"gre": {"suffix": "MEGRE"}}')
+    assert main([str(bids), str(out), "participant", "--dry-run", "--bids-filter-file", str(file)]) == 0
