@@ -1,0 +1,112 @@
+"""What runs in ANTs' own process: ``python -m bids_app.anatomy.ants_jobs JOB.json`` (see ``ants.run``)."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+#: Distance of the control points of N4's first fit stays at ANTs' default; the fit itself is made on such voxels, mm.
+_N4_VOXEL_MM = 4.0
+
+
+def _image(path: str) -> Any:
+    import ants
+
+    return ants.image_read(path, pixeltype="float")
+
+
+def _at(image: Any, resolution: float) -> Any:
+    """Return the image on voxels of ``resolution`` mm, smoothed before it gets coarser."""
+    import ants
+
+    if max(abs(s - resolution) for s in image.spacing) < 0.05 * resolution:
+        return image
+    ratio = max(resolution / s for s in image.spacing)
+    if ratio > 1.2:
+        sigma = [0.4 * max(resolution - s, 0.0) for s in image.spacing]
+        image = ants.smooth_image(image, sigma, sigma_in_physical_coordinates=True)
+    return ants.resample_image(image, (resolution,) * 3, use_voxels=False, interp_type=0)
+
+
+def n4(image: str, mask: str, out: str) -> dict[str, Any]:
+    """Correct the bias field."""
+    import ants
+
+    source, inside = _image(image), _image(mask)
+    shrink = max(1, round(_N4_VOXEL_MM / max(source.spacing)))
+    corrected = ants.n4_bias_field_correction(
+        source, mask=inside, shrink_factor=shrink, convergence={"iters": [50, 50, 30], "tol": 1e-4}
+    )
+    ants.image_write(corrected, out)
+    return {"shrink": shrink}
+
+
+def linear(fixed: str, moving: str, out: str, kind: str, resolution: float, start: str, seed: int) -> dict[str, Any]:
+    """Find a linear transform."""
+    import ants
+
+    ants.config.set_ants_deterministic(False, seed)
+    a, b = _at(_image(fixed), resolution), _at(_image(moving), resolution)
+    prefix = str(Path(out).with_name("linear_"))
+    initial: dict[str, Any] = {"initial_transform": "Identity"} if start == "headers" else {}
+    found = ants.registration(
+        a, b, type_of_transform={"rigid": "Rigid", "affine": "Affine"}[kind], outprefix=prefix, aff_metric="mattes",
+        aff_random_sampling_rate=0.25, **initial,
+    )  # fmt: skip
+    _one_transform(found["fwdtransforms"], out)
+    return {}
+
+
+def _one_transform(paths: list[str], out: str) -> None:
+    import ants
+
+    linear_ones = [ants.read_transform(path) for path in paths]
+    whole = linear_ones[0] if len(linear_ones) == 1 else ants.compose_ants_transforms(linear_ones)
+    ants.write_transform(whole, out)
+
+
+def syn(
+    fixed: str, moving: str, initial: str, out: str, resolution: float, iterations: list[int], seed: int
+) -> dict[str, Any]:
+    """Find a deformation after a linear transform."""
+    import ants
+
+    ants.config.set_ants_deterministic(False, seed)
+    a, b = _at(_image(fixed), resolution), _at(_image(moving), resolution)
+    prefix = str(Path(out).with_name("syn_"))
+    found = ants.registration(
+        a, b, type_of_transform="SyNOnly", initial_transform=initial, outprefix=prefix, syn_metric="CC",
+        syn_sampling=2, reg_iterations=tuple(iterations), grad_step=0.2,
+    )  # fmt: skip
+    # One displacement field for all of it. HDF5, ITK's other form of a composite, holds times: no two are the same.
+    whole = ants.apply_transforms(a, b, found["fwdtransforms"], compose=prefix)
+    shutil.move(whole, out)
+    for rest in Path(out).parent.glob("syn_*"):
+        rest.unlink()
+    return {}
+
+
+def apply(fixed: str, moving: str, transforms: list[str], out: str, labels: bool) -> dict[str, Any]:
+    """Resample once through all transforms."""
+    import ants
+
+    target, source = _image(fixed), _image(moving)
+    chain = transforms or "identity"
+    method = "genericLabel" if labels else "linear"
+    ants.image_write(ants.apply_transforms(target, source, transformlist=chain, interpolator=method), out)
+    return {}
+
+
+JOBS = {function.__name__: function for function in (n4, linear, syn, apply)}
+
+
+def main(order: str) -> None:
+    """Run the job of an order file and write its answer."""
+    content = json.loads(Path(order).read_text())
+    answer = JOBS[content["job"]](**content["arguments"])
+    Path(content["answer"]).write_text(json.dumps(answer))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

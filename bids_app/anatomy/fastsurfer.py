@@ -1,0 +1,237 @@
+"""FastSurferCNN through its own command line: find it, ask what it can do, run it, check what it made.
+
+Henschel et al. 2020, 10.1016/j.neuroimage.2020.117012. The command returns 0 after some failures, so only the files
+that it left count.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bids_app.derivatives.files import read_image
+from bids_app.errors import QsmAppError, ToolMissingError
+
+_SCRIPT = "run_fastsurfer.sh"
+_LABELS = "mri/aparc.DKTatlas+aseg.deep.mgz"
+_MASK = "mri/mask.mgz"
+_ASK_SECONDS = 60
+#: A brain is between a very small child's and half as much again as the largest adult's.
+_BRAIN_MM3 = (3e5, 2.5e6)
+_SMALLEST_LABEL_COUNT = 10
+#: What its log says when too little was segmented (it goes on, and returns 0).
+_VOLUMES_FAILED = r"volume is too small|QC[^\n]{0,60}fail|fail[^\n]{0,60}\bQC\b"
+GET_IT = (
+    "install it (https://deep-mi.org/fastsurfer) and set FASTSURFER_HOME or --fastsurfer-home, or do without: "
+    "--segmentation atlas --atlas DIR, or --segmentation none"
+)
+
+
+@dataclass(frozen=True)
+class FastSurfer:
+    """An installed FastSurfer: its script, its version and the options that its help names."""
+
+    script: Path
+    version: str
+    options: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """Files that FastSurfer made, on its own conformed grid."""
+
+    labels: Path
+    brain_mask: Path
+    version: str
+
+
+def find_script(home: Path | None = None, environment: Mapping[str, str] | None = None) -> Path | None:
+    """Return FastSurfer's script: in ``home`` if given, else in ``$FASTSURFER_HOME``, else on PATH; None: not there."""
+    environment = os.environ if environment is None else environment
+    given = home or (Path(environment["FASTSURFER_HOME"]) if environment.get("FASTSURFER_HOME") else None)
+    if given is not None:
+        script = given if given.name == _SCRIPT else given / _SCRIPT
+        return script if script.is_file() else None
+    found = shutil.which(_SCRIPT, path=environment.get("PATH"))
+    return Path(found) if found else None
+
+
+def require(home: Path | None = None) -> Path:
+    """Return the script.
+
+    Raises
+    ------
+    ToolMissingError
+        If it is not there; the sentence says how to get it and how to do without.
+    """
+    script = find_script(home)
+    if script is None:
+        where = f"in {home}" if home else "($FASTSURFER_HOME, PATH)"
+        raise ToolMissingError(f"FastSurfer's {_SCRIPT} was not found {where}: {GET_IT}")
+    return script
+
+
+@lru_cache(maxsize=4)
+def probe(script: Path) -> FastSurfer:
+    """Ask the script which version it is and which options it has.
+
+    Raises
+    ------
+    ToolMissingError
+        If it cannot be started or does not name the options without which it is of no use.
+    """
+    help_text = _ask(script, "--help")
+    options = frozenset(re.findall(r"--[A-Za-z0-9][\w-]*", help_text))
+    needed = {"--t1", "--sid", "--sd", "--seg_only"}
+    if not needed <= options:
+        lacking = ", ".join(sorted(needed - options))
+        raise ToolMissingError(f"{script} --help does not name {lacking}: this is no FastSurfer 2 or later; {GET_IT}")
+    version = "unknown"
+    if "--version" in options:
+        lines = [line.strip() for line in _ask(script, "--version").splitlines() if re.search(r"\d+\.\d+", line)]
+        version = lines[0] if lines else "unknown"
+    return FastSurfer(script, version, options)
+
+
+def _ask(script: Path, option: str) -> str:
+    try:
+        done = subprocess.run(
+            [*_start(script), option], capture_output=True, text=True, timeout=_ASK_SECONDS, check=False,
+            stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ToolMissingError(f"{script} {option} does not answer ({type(error).__name__}): {GET_IT}") from error
+    return done.stdout + done.stderr
+
+
+def _start(script: Path) -> list[str]:
+    """A script that lost its execution bit (a copy, a mounted share) still runs by bash."""
+    return [str(script)] if os.access(script, os.X_OK) else ["bash", str(script)]
+
+
+def command(
+    tool: FastSurfer, t1w: Path, subject: str, folder: Path, threads: int, settings: Mapping[str, Any]
+) -> list[str]:
+    """Return the command line, with those of our options that this release knows.
+
+    ``settings`` holds ``device`` and ``viewagg_device`` (auto, cpu, cuda) and ``vox_size`` (mm, or min).
+    """
+    line = [*_start(tool.script), "--t1", str(t1w), "--sid", subject, "--sd", str(folder), "--seg_only"]
+    wanted: list[tuple[str, str | None]] = [
+        ("--threads", str(threads)),
+        ("--device", str(settings["device"])),
+        ("--viewagg_device", str(settings["viewagg_device"])),
+        ("--vox_size", str(settings["vox_size"])),
+        ("--no_cereb", None),
+        ("--no_hypothal", None),
+        ("--no_cc", None),
+    ]
+    for option, value in wanted:
+        if option in tool.options:
+            line += [option] if value is None else [option, value]
+    return line
+
+
+def segment(t1w: Path, folder: Path, script: Path, threads: int, settings: Mapping[str, Any]) -> Segmentation:
+    """Segment a T1-weighted image in ``folder`` and return FastSurfer's labels and brain mask.
+
+    Raises
+    ------
+    QsmAppError
+        If it failed, whatever it returned: it refused root, its quality check of the volumes failed, a file is
+        missing, or a file is no plausible segmentation of this image.
+    """
+    tool = probe(script)
+    folder.mkdir(parents=True, exist_ok=True)
+    subject = "t1w"
+    line = command(tool, t1w.absolute(), subject, folder, threads, settings)
+    # FastSurfer's Python must not see ours; it brings its own environment.
+    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME")}
+    log = folder / "fastsurfer.log"
+    with log.open("wb") as output:
+        try:
+            done = subprocess.run(
+                line, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, check=False, cwd=folder,
+                env=environment,
+            )  # fmt: skip
+        except OSError as error:
+            raise QsmAppError(f"FastSurfer cannot be started: {script}: {error.strerror or error}") from error
+    text = log.read_text(encoding="utf-8", errors="replace")
+    own_log = folder / subject / "scripts" / "deep-seg.log"
+    if own_log.is_file():
+        text += own_log.read_text(encoding="utf-8", errors="replace")
+    made = Segmentation(folder / subject / _LABELS, folder / subject / _MASK, tool.version)
+    _check_said(text, done.returncode, made)
+    check_files(made)
+    return made
+
+
+def existing(root: Path, subject: str, session: str | None) -> Segmentation | None:
+    """Return FastSurfer's (or FreeSurfer-like named) output of a subject in a folder of such outputs, None: none."""
+    names = [f"sub-{subject}_ses-{session}", f"sub-{subject}/ses-{session}"] if session else []
+    for name in (*names, f"sub-{subject}", subject):
+        found = Segmentation(root / name / _LABELS, root / name / _MASK, "unknown")
+        if found.labels.is_file() and found.brain_mask.is_file():
+            return found
+    return None
+
+
+def _check_said(text: str, code: int, made: Segmentation) -> None:
+    complete = made.labels.is_file() and made.brain_mask.is_file()
+    if not complete and re.search(r"\b(as|by|the)\s+root\b|--allow_root", text, re.IGNORECASE):
+        raise QsmAppError(
+            "FastSurfer refuses to run as root: run as a user, e.g. docker run --user $(id -u):$(id -g) ..., "
+            "apptainer run (always a user), or su - USER"
+        )
+    if re.search(_VOLUMES_FAILED, text, re.IGNORECASE):
+        raise QsmAppError(
+            "FastSurfer's check of the volumes failed: too little was segmented; look at the T1w image "
+            f"(coverage, contrast, orientation). It said: {_last(text)}"
+        )
+    if code != 0:
+        raise QsmAppError(f"FastSurfer failed with exit code {code}: {_last(text)}")
+
+
+def _last(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    telling = [line for line in lines if re.search(r"error|fail|exception|not found|killed", line, re.IGNORECASE)]
+    return (telling or lines or ["nothing"])[-1][:300]
+
+
+def check_files(made: Segmentation) -> None:
+    """Check that the files are a plausible segmentation.
+
+    Raises
+    ------
+    QsmAppError
+        Naming the file, and what is wrong with it.
+    """
+    for path in (made.labels, made.brain_mask):
+        if not path.is_file():
+            raise QsmAppError(f"FastSurfer ended without an error, but {path.name} is not there; see its log")
+    try:
+        labels, affine = read_image(made.labels)
+        mask, mask_affine = read_image(made.brain_mask)
+    except Exception as error:  # whatever nibabel raises for a damaged file
+        raise QsmAppError(f"FastSurfer's output cannot be read ({type(error).__name__}: {error})") from error
+    if labels.ndim != 3 or labels.shape != mask.shape or not np.allclose(affine, mask_affine, atol=1e-3):
+        raise QsmAppError(
+            f"FastSurfer's labels have shape {labels.shape} and its mask {mask.shape}: they do not belong together"
+        )
+    if not np.array_equal(labels, np.rint(labels)):
+        raise QsmAppError(f"FastSurfer's {made.labels.name} holds values that are no labels")
+    count = len(np.unique(labels)) - 1
+    if count < _SMALLEST_LABEL_COUNT:
+        raise QsmAppError(f"FastSurfer found {count} structures only: the segmentation failed; look at the T1w image")
+    volume = float((mask > 0).sum() * abs(np.linalg.det(affine[:3, :3])))
+    if not _BRAIN_MM3[0] <= volume <= _BRAIN_MM3[1]:
+        raise QsmAppError(
+            f"FastSurfer's brain mask holds {volume / 1000:.0f} ml, which is no brain's volume; look at the T1w image"
+        )

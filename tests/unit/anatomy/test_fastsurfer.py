@@ -1,0 +1,146 @@
+"""The adapter against a stand-in run_fastsurfer.sh that behaves, and that fails in every known way."""
+
+import os
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from bids_app.anatomy import fastsurfer
+from bids_app.errors import QsmAppError, ToolMissingError
+
+SETTINGS = {"device": "cpu", "viewagg_device": "auto", "vox_size": "1"}
+HELP = "--t1 --sid --sd --seg_only --threads --device --viewagg_device --vox_size --no_cereb --no_hypothal --version"
+#: The stand-in's work, by the way in which it fails.
+MAKE = """
+import sys, pathlib, numpy as np, nibabel as nib
+args = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+mri = pathlib.Path(args["--sd"], args["--sid"], "mri"); mri.mkdir(parents=True)
+affine = np.array([[-4, 0, 0, 128], [0, 0, 4, -128], [0, -4, 0, 128], [0, 0, 0, 1.0]])
+x = np.indices((64, 64, 64)) - 32
+head = (x ** 2).sum(0) < 17 ** 2
+labels = np.where(head, 2 + np.clip((x[0] + 17) // 2, 0, 20), 0).astype(np.int16)
+mask = head.astype(np.uint8)
+fault = "FAULT"
+if fault == "few": labels[labels > 0] = 2
+if fault == "tiny": mask[:] = 0; mask[30:33, 30:33, 30:33] = 1
+if fault == "shape": mask = mask[:32]
+if fault != "nolabels": nib.save(nib.MGHImage(labels, affine), mri / "aparc.DKTatlas+aseg.deep.mgz")
+if fault != "nomask": nib.save(nib.MGHImage(mask, affine), mri / "mask.mgz")
+if fault == "broken": (mri / "mask.mgz").write_bytes(b"no image")
+"""
+
+
+def stand_in(folder: Path, fault: str = "", options: str = HELP, body: str = "") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "make.py").write_text(MAKE.replace("FAULT", fault))
+    script = folder / "run_fastsurfer.sh"
+    script.write_text(
+        "#!/bin/bash\n"
+        f'echo "$@" > "{folder}/called.txt"\n'
+        f'if [ "$1" = --help ]; then echo "usage: {options}"; exit 0; fi\n'
+        'if [ "$1" = --version ]; then echo "2.4.2+abc"; exit 0; fi\n'
+        f"{body}\n"
+        "keep=()\n"
+        'while [ $# -gt 0 ]; do case "$1" in --seg_only|--no_*) shift;; *) keep+=("$1" "$2"); shift 2;; esac; done\n'
+        f'exec "{sys.executable}" "{folder}/make.py" "${{keep[@]}}"\n'
+    )
+    script.chmod(0o755)
+    return script
+
+
+@pytest.fixture
+def t1w(tmp_path):
+    path = tmp_path / "T1w.nii.gz"
+    nib.save(nib.Nifti1Image(np.ones((8, 8, 8), np.float32), np.eye(4)), path)
+    return path
+
+
+def test_found_by_option_then_environment_then_path(tmp_path, monkeypatch):
+    a, b, c = (stand_in(tmp_path / name) for name in "abc")
+    environment = {"FASTSURFER_HOME": str(b.parent), "PATH": str(c.parent)}
+    assert fastsurfer.find_script(a.parent, environment) == a
+    assert fastsurfer.find_script(a, environment) == a
+    assert fastsurfer.find_script(None, environment) == b
+    assert fastsurfer.find_script(None, {"PATH": str(c.parent)}) == c
+    assert fastsurfer.find_script(tmp_path / "none", environment) is None
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("FASTSURFER_HOME", raising=False)
+    with pytest.raises(ToolMissingError, match="--segmentation atlas") as caught:
+        fastsurfer.require()
+    assert caught.value.exit_code == 4
+    assert "\n" not in str(caught.value)
+
+
+def test_a_good_run(tmp_path, t1w):
+    script = stand_in(tmp_path / "home")
+    made = fastsurfer.segment(t1w, tmp_path / "work", script, 2, SETTINGS)
+    assert made.version == "2.4.2+abc"
+    assert made.labels.name == "aparc.DKTatlas+aseg.deep.mgz"
+    words = (script.parent / "called.txt").read_text().split()
+    for pair in (["--t1", str(t1w)], ["--threads", "2"], ["--device", "cpu"], ["--vox_size", "1"]):
+        assert words[words.index(pair[0]) + 1] == pair[1]
+    assert {"--seg_only", "--no_cereb", "--no_hypothal"} <= set(words)
+    assert "--no_cc" not in words  # this release does not know it
+
+
+def test_an_older_release_is_called_with_what_it_knows(tmp_path, t1w):
+    script = stand_in(tmp_path / "home", options="--t1 --sid --sd --seg_only --device")
+    made = fastsurfer.segment(t1w, tmp_path / "work", script, 2, SETTINGS)
+    assert made.version == "unknown"
+    words = (script.parent / "called.txt").read_text().split()
+    assert not {"--threads", "--vox_size", "--no_cereb", "--no_hypothal", "--viewagg_device"} & set(words)
+
+
+def test_something_else_of_that_name_is_refused(tmp_path):
+    script = stand_in(tmp_path / "home", options="--fast --surf")
+    with pytest.raises(ToolMissingError, match="--seg_only"):
+        fastsurfer.probe(script)
+    broken = tmp_path / "broken" / "run_fastsurfer.sh"
+    broken.parent.mkdir()
+    broken.write_bytes(b"\x7fELF nothing")
+    broken.chmod(0o755)
+    with pytest.raises(ToolMissingError):
+        fastsurfer.probe(broken)
+
+
+def test_a_script_without_the_execution_bit_runs_by_bash(tmp_path, t1w):
+    script = stand_in(tmp_path / "home")
+    script.chmod(0o644)
+    if os.access(script, os.X_OK):
+        pytest.skip("this file system does not keep execution bits")
+    assert fastsurfer.segment(t1w, tmp_path / "work", script, 1, SETTINGS).labels.is_file()
+
+
+@pytest.mark.parametrize(
+    ("fault", "body", "says"),
+    [
+        ("nolabels", "", "aparc.DKTatlas.aseg.deep.mgz is not there"),
+        ("nomask", "", "mask.mgz is not there"),
+        ("broken", "", "cannot be read"),
+        ("shape", "", "do not belong together"),
+        ("few", "", "structures only"),
+        ("tiny", "", "no brain's volume"),
+        ("", 'echo "You are trying to run run_fastsurfer.sh as root"; exit 1', "run as a user"),
+        ("", 'echo "You are trying to run run_fastsurfer.sh as root"; exit 0', "run as a user"),
+        ("", 'echo "Total segmentation volume is too small. Segmentation may be corrupted."', "volumes failed"),
+        ("", 'echo "ERROR: out of memory on cuda:0"; exit 137', "exit code 137: ERROR: out of memory"),
+    ],
+)
+def test_every_failure_is_told(tmp_path, t1w, fault, body, says):
+    script = stand_in(tmp_path / "home", fault, body=body)
+    with pytest.raises(QsmAppError, match=says):
+        fastsurfer.segment(t1w, tmp_path / "work", script, 1, SETTINGS)
+
+
+def test_existing_outputs_are_found_by_subject_and_session(tmp_path):
+    for name in ("sub-01_ses-b", "sub-02"):
+        for file in ("aparc.DKTatlas+aseg.deep.mgz", "mask.mgz"):
+            path = tmp_path / name / "mri" / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+    assert fastsurfer.existing(tmp_path, "01", "b").labels.parts[-3] == "sub-01_ses-b"
+    assert fastsurfer.existing(tmp_path, "01", "a") is None
+    assert fastsurfer.existing(tmp_path, "02", "a").labels.parts[-3] == "sub-02"
