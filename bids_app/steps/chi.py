@@ -5,7 +5,7 @@ from typing import Any
 from bids_app.dataset.models import GreRun
 from bids_app.derivatives.files import read_image
 from bids_app.qsm.geometry import hz_to_ppm, ppm_to_hz
-from bids_app.steps.common import grid_of
+from bids_app.steps.common import grid_of, memory
 from bids_app.steps.masks import mask_keys
 from bids_app.steps.step import Output, Step, StepInput, StepResult
 
@@ -69,4 +69,5 @@ CHI = Step(
     "chi", "Local field and susceptibility", local_field_and_chi, reads=("background", "inversion", "reference"),
     needs=lambda run, settings: ("total_field", "field_sd", "residual", "magnitude", *mask_keys(run, settings)),
     makes=_chi_keys,
+    memory=memory(40),
 )  # fmt: skip

@@ -1,6 +1,7 @@
 """What the steps over a gradient-echo run share: its files, grid and data."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ import numpy as np
 from bids_app.dataset.models import GreRun
 from bids_app.derivatives.files import read_grid, read_image
 from bids_app.qsm.geometry import Grid
+
+#: A process with all libraries loaded and kernels compiled.
+_PROCESS_BYTES = 300_000_000
 
 
 def echo_files(run: GreRun, settings: Any = None) -> dict[str, Path]:
@@ -52,6 +56,20 @@ def _finite(array: Any, what: str, notes: list[str]) -> Any:
     if lost:
         notes.append(f"{lost} voxels of the {what} were not finite (NaN or infinite) and are set to 0")
     return array
+
+
+def memory(volumes: float, volumes_per_echo: float = 0.0) -> Callable[[Any, Any], int]:
+    """Return an estimate of a step's peak memory for ``Step.memory``, in float32 volumes of the record's grid.
+
+    ``volumes`` count once, ``volumes_per_echo`` for each echo; what an empty process takes is added.
+    """
+
+    def estimate(record: Any, settings: Any) -> int:
+        path, echoes = (like_of(record), len(record.echoes)) if isinstance(record, GreRun) else (record.path, 1)
+        volume = 4 * math.prod(read_grid(path)[0][:3])
+        return int(_PROCESS_BYTES + volume * (volumes + echoes * volumes_per_echo))
+
+    return estimate
 
 
 def load_echoes(run: GreRun) -> tuple[Any, Any, list[str]]:

@@ -5,8 +5,7 @@ from typing import Any
 import numpy as np
 
 from bids_app.dataset.models import GreRun
-from bids_app.derivatives.files import read_grid
-from bids_app.steps.common import echo_files, grid_of, like_of, load_echoes
+from bids_app.steps.common import echo_files, grid_of, like_of, load_echoes, memory
 from bids_app.steps.step import Output, Step, StepInput, StepResult
 
 #: Share of loops with a turn inside the bright part of the object from which the phase looks like noise.
@@ -142,16 +141,13 @@ def _fit(section: Any, unwrapped: Any, magnitude: Any, times: Any, support: Any)
     return fits[name](unwrapped, magnitude, times, support, params=section.of(name))
 
 
-def _memory(run: GreRun, settings: Any) -> int:
-    """Phase, corrected and unwrapped phase and magnitude of all echoes, and a dozen maps, in float32."""
-    voxels = int(np.prod(read_grid(like_of(run))[0][:3]))
-    return 200_000_000 + 4 * voxels * (4 * len(run.echoes) + 14)
-
+#: Phase, corrected and unwrapped phase and magnitude of all echoes, and a dozen maps.
+_MEMORY = memory(14, 4)
 
 FIELD = Step(
     "field", "Total field", total_field, reads=("field",), sources=echo_files,
     makes=lambda run, settings: (
         "total_field", "total_field_magnitude", "magnitude", "quality", "field_sd", "residual",
     ),
-    memory=_memory,
+    memory=_MEMORY,
 )  # fmt: skip

@@ -8,7 +8,7 @@ import numpy as np
 from bids_app.dataset.models import GreRun
 from bids_app.derivatives.files import read_image
 from bids_app.errors import QsmAppError
-from bids_app.steps.common import grid_of
+from bids_app.steps.common import grid_of, memory
 from bids_app.steps.step import Output, Step, StepInput, StepResult
 
 
@@ -69,4 +69,5 @@ def mask_keys(run: GreRun, settings: Any) -> tuple[str, ...]:
 MASKS = Step(
     "mask", "Masks", masks, reads=("mask",), sources=_given_mask,
     needs=lambda run, settings: ("quality", "magnitude", "field_sd", "residual"), makes=mask_keys,
+    memory=memory(10),
 )  # fmt: skip

@@ -6,7 +6,7 @@ import numpy as np
 
 from bids_app.dataset.models import GreRun
 from bids_app.derivatives.files import read_image
-from bids_app.steps.common import echo_files
+from bids_app.steps.common import echo_files, memory
 from bids_app.steps.step import Output, Step, StepInput, StepResult
 
 
@@ -35,4 +35,5 @@ def _relaxation_keys(run: GreRun, settings: Any) -> tuple[str, ...]:
 RELAXOMETRY = Step(
     "relaxometry", "R2*, T2* and S0", relaxation, reads=("relaxometry",), sources=echo_files,
     needs=lambda run, settings: ("mask_brain",), makes=_relaxation_keys,
+    memory=memory(4, 8),
 )  # fmt: skip
