@@ -3,16 +3,31 @@
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bids_app.convert.header import part_of
+from bids_app.convert.frames import part_of
 from bids_app.convert.heudiconv_run import link_files
+from bids_app.convert.multiframe import single_images
 from bids_app.convert.plan import VolumePlan
 from bids_app.convert.tools import find_dcm2niix, run
 
 #: Echo times (ms) closer than this are one.
 _SAME_ECHO = 0.011
+
+
+def run_taken_apart(volumes: Sequence[VolumePlan], scratch: Path) -> tuple[Path, dict[str, str]]:
+    """Convert volumes of enhanced multi-frame files after taking the files apart; returns what run_dcm2niix does."""
+    single = []
+    for index, volume in enumerate(volumes):
+        folder = scratch / f"single-{index:04d}"
+        folder.mkdir(parents=True)
+        try:
+            single.append(replace(volume, files=tuple(single_images(volume.files, volume.volume, folder))))
+        except ValueError as error:
+            return scratch, {volume.target: str(error)}
+    return run_dcm2niix(single, scratch)
 
 
 def run_dcm2niix(volumes: Sequence[VolumePlan], scratch: Path) -> tuple[Path, dict[str, str]]:

@@ -26,8 +26,7 @@ def convert_dicom(request: ConvertRequest, scratch: Path, on_event: OnEvent) -> 
     """
     assert request.dicom_dir is not None
     heuristic = load_heuristic(request.heuristic)
-    if not request.dry_run:
-        check_tools()
+    check_tools(dcm2niix=not request.dry_run)
     found = scan(request.dicom_dir, scratch / "unpacked", request.nprocs)
     redact = Redactor(words_of_patients(found.instances))
     problems = [Problem(redact(p.path), p.reason) for p in found.problems]

@@ -1,46 +1,30 @@
-"""What one DICOM file says: part of the complex image, echo time, position, and nothing that names the patient."""
+"""What one DICOM file says of its patient, study and series; the images in it are in :mod:`bids_app.convert.frames`."""
 
 import re
-from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bids_app.convert.elements import (
+    first_frame,
+    first_item,
+    group_of,
+    number_of,
+    orientation_of,
+    private_number,
+    private_text,
+    text_of,
+)
+from bids_app.convert.frames import Frames, frames_of
+
 #: Storage classes that hold MR images: classic, enhanced, legacy converted enhanced, enhanced colour.
 _MR_IMAGE = re.compile(r"1\.2\.840\.10008\.5\.1\.4\.1\.1\.4(\.1|\.3|\.4)?$")
-_GE_PARTS = {0: "mag", 1: "phase", 2: "real", 3: "imag"}
-_COMPONENTS = {"MAGNITUDE": "mag", "PHASE": "phase", "REAL": "real", "IMAGINARY": "imag"}
-_TOKENS = {
-    "field": {
-        "B0",
-        "B0 MAP",
-        "FIELD_MAP",
-        "FIELDMAP",
-        "FIELDMAPHZ",
-        "VELOCITY",
-        "VELOCITY MAP",
-        "PHASE_DIFFERENCE",
-    },
-    "phase": {"P", "PHASE", "PHASE MAP"},
-    "real": {"R", "REAL", "R_FFE", "R_SE", "R_IR"},
-    "imag": {"I", "IMAGINARY", "I_FFE", "I_SE", "I_IR"},
-    "mag": {"M", "MAGNITUDE", "M_FFE", "M_SE", "M_IR"},
-}
+#: Gyromagnetic ratio of the proton over 2 pi (CODATA 2018).
+_PROTON_MHZ_PER_T = 42.577478518
 
 
 class BrokenDicomError(ValueError):
     """The file is DICOM and cannot be read."""
-
-
-@dataclass(frozen=True)
-class Frames:
-    """The frames of one file that belong to one volume."""
-
-    part: str  # mag, phase, real, imag, field or unknown
-    echo_time: float | None  # ms
-    positions: tuple[float, ...]  # mm along the slice normal
-    repetition: int
 
 
 @dataclass(frozen=True)
@@ -75,7 +59,7 @@ def read_instance(path: Path) -> Instance | None:
                     raise BrokenDicomError("has no SOPClassUID: empty, cut short or not DICOM")
                 return None  # DICOMDIR and other files that hold no object
             _refuse_truncated(path, data)
-            return Instance(path, _values(data), _frames(data))
+            return Instance(path, _values(data), frames_of(data))
     except InvalidDicomError:
         return None
     except BrokenDicomError:
@@ -106,115 +90,76 @@ def _refuse_truncated(path: Path, data: Any) -> None:
         raise BrokenDicomError("is cut short: the image is larger than the file")
 
 
-def _text(data: Any, name: str) -> str:
-    value = data.get(name)
-    if value is None:
-        return ""
-    if isinstance(value, (list, tuple)) or type(value).__name__ == "MultiValue":
-        return "\\".join(str(v) for v in value)
-    return str(value).strip()
-
-
-def _number(data: Any, *names: str) -> float | None:
-    for name in names:
-        value = data.get(name)
-        if type(value).__name__ == "MultiValue":
-            value = value[0] if len(value) else None
-        try:
-            if value is not None and value != "":
-                return float(value)
-        except (TypeError, ValueError):
-            continue
-    return None
-
-
 def _values(data: Any) -> dict[str, Any]:
     """Return the series' values; functional groups of enhanced files are looked into where they hold them."""
-    shared = _sequence_item(data, "SharedFunctionalGroupsSequence")
-    timing = _sequence_item(shared, "MRTimingAndRelatedParametersSequence")
-    modifier = _sequence_item(shared, "MRModifierSequence")
-    sop_class = _text(data, "SOPClassUID")
-    sequence = _text(data, "SequenceName") or _text(data, "PulseSequenceName") or _private_text(data, 0x19, 0x9C)
+    shared = first_item(data, "SharedFunctionalGroupsSequence")
+    timing = first_item(shared, "MRTimingAndRelatedParametersSequence")
+    modifier = first_item(shared, "MRModifierSequence")
+    sop_class = text_of(data, "SOPClassUID")
+    sequence = text_of(data, "SequenceName") or text_of(data, "PulseSequenceName") or private_text(data, 0x19, 0x9C)
     return {
-        "study_uid": _text(data, "StudyInstanceUID") or "none",
-        "series_uid": _text(data, "SeriesInstanceUID") or f"none-{_text(data, 'SeriesNumber')}",
-        "sop_uid": _text(data, "SOPInstanceUID"),
+        "study_uid": text_of(data, "StudyInstanceUID") or "none",
+        "series_uid": text_of(data, "SeriesInstanceUID") or f"none-{text_of(data, 'SeriesNumber')}",
+        "sop_uid": text_of(data, "SOPInstanceUID"),
         "is_mr_image": bool(_MR_IMAGE.match(sop_class)) and int(data.get("Rows", 0) or 0) > 0,
-        "modality": _text(data, "Modality") or "unknown modality",
-        "patient_id": _text(data, "PatientID"),
-        "patient_name": _text(data, "PatientName"),
-        "age": _text(data, "PatientAge"),
-        "sex": _text(data, "PatientSex"),
-        "study_date": _text(data, "StudyDate"),
-        "study_time": _text(data, "StudyTime"),
-        "study_description": _text(data, "StudyDescription"),
-        "accession_number": _text(data, "AccessionNumber"),
-        "number": int(_number(data, "SeriesNumber") or 0),
-        "description": _text(data, "SeriesDescription"),
-        "protocol": _text(data, "ProtocolName"),
+        "modality": text_of(data, "Modality") or "MR",  # the storage class says it too
+        "patient_id": text_of(data, "PatientID"),
+        "patient_name": text_of(data, "PatientName"),
+        "age": text_of(data, "PatientAge"),
+        "sex": text_of(data, "PatientSex"),
+        "study_date": text_of(data, "StudyDate"),
+        "study_time": text_of(data, "StudyTime"),
+        "study_description": text_of(data, "StudyDescription"),
+        "accession_number": text_of(data, "AccessionNumber"),
+        "number": int(number_of(data, "SeriesNumber") or 0),
+        "description": text_of(data, "SeriesDescription"),
+        "protocol": text_of(data, "ProtocolName"),
         "sequence": sequence,
-        "manufacturer": _text(data, "Manufacturer"),
-        "image_type": tuple(t.strip().upper() for t in _text(data, "ImageType").split("\\") if t.strip()),
-        "scanning_sequence": _text(data, "ScanningSequence").upper(),
-        "echo_pulse": _text(data, "EchoPulseSequence").upper(),
-        "epi": bool(_number(data, "EPIFactor") or 0) or _text(data, "EchoPlanarPulseSequence").upper() == "YES",
-        "dimension": _text(data, "MRAcquisitionType").upper(),
-        "tr": _number(data, "RepetitionTime") or _number(timing, "RepetitionTime"),
-        "flip": _number(data, "FlipAngle") or _number(timing, "FlipAngle"),
-        "ti": _number(data, "InversionTime") or _number(modifier, "InversionTimes"),
-        "angio": _text(data, "AngioFlag").upper() == "Y",
-        "b_value": _number(data, "DiffusionBValue"),
-        "field": _number(data, "MagneticFieldStrength"),
+        "manufacturer": text_of(data, "Manufacturer"),
+        "image_type": tuple(t.strip().upper() for t in text_of(data, "ImageType").split("\\") if t.strip()),
+        "scanning_sequence": text_of(data, "ScanningSequence").upper(),
+        "echo_pulse": text_of(data, "EchoPulseSequence").upper(),
+        "epi": bool(number_of(data, "EPIFactor") or 0) or text_of(data, "EchoPlanarPulseSequence").upper() == "YES",
+        "dimension": text_of(data, "MRAcquisitionType").upper(),
+        "tr": number_of(data, "RepetitionTime") or number_of(timing, "RepetitionTime"),
+        "flip": number_of(data, "FlipAngle") or number_of(timing, "FlipAngle"),
+        "ti": number_of(data, "InversionTime") or number_of(modifier, "InversionTimes"),
+        "angio": text_of(data, "AngioFlag").upper() == "Y",
+        "b_value": number_of(data, "DiffusionBValue"),
+        "field": _field_strength(data),
         "rows": int(data.get("Rows", 0) or 0),
         "columns": int(data.get("Columns", 0) or 0),
-        "orientation": _orientation(data),
+        "orientation": orientation_of(data),
         "spacing": _spacing(data),
         "origin": _origin(data),
         "coil": _coil(data),
-        "expected_slices": int(_number_private(data, 0x21, 0x4F, "GEMS_RELA_01") or 0),
+        "expected_slices": int(private_number(data, 0x21, 0x4F, "GEMS_RELA_01") or 0),
         "date_time": _acquisition_time(data),
-        "rescale_type": _text(data, "RescaleType"),
+        "rescale_type": text_of(data, "RescaleType"),
         "enhanced": "PerFrameFunctionalGroupsSequence" in data,
     }
 
 
+def _field_strength(data: Any) -> float | None:
+    """Return tesla, from the frequency of the protons where the field is not told."""
+    frequency = number_of(data, "ImagingFrequency", "TransmitterFrequency")
+    return number_of(data, "MagneticFieldStrength") or (round(frequency / _PROTON_MHZ_PER_T, 4) if frequency else None)
+
+
 def _acquisition_time(data: Any) -> str:
     """Return ``YYYYMMDDHHMMSS.ffffff`` as far as it is known, or an empty text."""
-    joint = _text(data, "AcquisitionDateTime")
+    joint = text_of(data, "AcquisitionDateTime")
     if joint:
         return re.sub(r"[+-]\d{4}$", "", joint)
-    time = _text(data, "AcquisitionTime") or _text(data, "SeriesTime")
-    date = _text(data, "AcquisitionDate") or _text(data, "SeriesDate") or _text(data, "StudyDate")
+    time = text_of(data, "AcquisitionTime") or text_of(data, "SeriesTime")
+    date = text_of(data, "AcquisitionDate") or text_of(data, "SeriesDate") or text_of(data, "StudyDate")
     return f"{date}{time}" if date and time else ""
 
 
-def _sequence_item(data: Any, name: str) -> Any:
-    """Return the first item of a sequence, or an empty mapping."""
-    items = data.get(name) if data else None
-    return items[0] if items else {}
-
-
-def _group(data: Any, frame: Any, name: str) -> Any:
-    """Return a functional group of a frame, from the frame or from what all frames share."""
-    return _sequence_item(frame, name) or _sequence_item(_sequence_item(data, "SharedFunctionalGroupsSequence"), name)
-
-
-def _first_frame(data: Any) -> Any:
-    return _sequence_item(data, "PerFrameFunctionalGroupsSequence")
-
-
-def _orientation(data: Any) -> tuple[float, ...]:
-    place = data
-    if "ImageOrientationPatient" not in data:
-        place = _group(data, _first_frame(data), "PlaneOrientationSequence")
-    value = place.get("ImageOrientationPatient") if place else None
-    return tuple(round(float(v), 4) + 0.0 for v in value) if value is not None and len(value) == 6 else ()
-
-
 def _spacing(data: Any) -> tuple[float, ...]:
-    place = data if "PixelSpacing" in data else _group(data, _first_frame(data), "PixelMeasuresSequence")
+    place = data if "PixelSpacing" in data else group_of(data, first_frame(data), "PixelMeasuresSequence")
     value = place.get("PixelSpacing") if place else None
-    thickness = _number(place, "SliceThickness") if place else None
+    thickness = number_of(place, "SliceThickness") if place else None
     return tuple(round(float(v), 3) for v in [*(value or ()), thickness or 0.0])
 
 
@@ -224,9 +169,9 @@ def _origin(data: Any) -> tuple[float, ...]:
 
     place = data
     if "ImagePositionPatient" not in data:
-        place = _group(data, _first_frame(data), "PlanePositionSequence")
+        place = group_of(data, first_frame(data), "PlanePositionSequence")
     value = place.get("ImagePositionPatient") if place else None
-    orientation = _orientation(data)
+    orientation = orientation_of(data)
     if value is None or len(orientation) != 6:
         return ()
     axes = np.array(orientation).reshape(2, 3)
@@ -236,112 +181,7 @@ def _origin(data: Any) -> tuple[float, ...]:
 def _coil(data: Any) -> str:
     """Return the receiving coil element as Siemens names it, or the standard receive coil name."""
     return (
-        _private_text(data, 0x51, 0x0F)
-        or _private_text(data, 0x21, 0x4F, "SIEMENS MR SDI 02")
-        or _text(data, "ReceiveCoilName")
+        private_text(data, 0x51, 0x0F)
+        or private_text(data, 0x21, 0x4F, "SIEMENS MR SDI 02")
+        or text_of(data, "ReceiveCoilName")
     )
-
-
-def _private_text(data: Any, group: int, element: int, creator: str | None = None) -> str:
-    for name in (creator,) if creator else ("SIEMENS MR HEADER", "GEMS_ACQU_01"):
-        try:
-            value = data.private_block(group, name)[element].value
-        except KeyError:
-            continue
-        return value.decode("ascii", "ignore").strip("\0 ") if isinstance(value, bytes) else str(value).strip()
-    return ""
-
-
-def _number_private(data: Any, group: int, element: int, creator: str) -> float | None:
-    try:
-        value = data.private_block(group, creator)[element].value
-    except KeyError:
-        return None
-    if isinstance(value, bytes):  # implicit VR without a dictionary entry: a little-endian integer
-        return float(int.from_bytes(value[:2], "little")) if value else None
-    if type(value).__name__ == "MultiValue":
-        value = value[0]
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return None
-
-
-def part_of(tokens: Iterable[str], component: str = "", description: str = "", signed: bool = False) -> str:
-    """Tell which part of the complex image a header means; ``unknown`` rather than a guess.
-
-    ``component`` is ComplexImageComponent; ``signed`` says that values below zero are stored, which no magnitude has.
-    """
-    words = {t.upper() for t in tokens}
-    if words & _TOKENS["field"]:
-        return "field"
-    if component.upper() in _COMPONENTS:
-        return _COMPONENTS[component.upper()]
-    found = [part for part in ("phase", "real", "imag", "mag") if words & _TOKENS[part]]
-    if len(found) == 1:
-        return found[0]
-    if len(found) > 1:
-        return "unknown"
-    if re.search(r"(^|[\W_])(pha|phase|ph)([\W_]|$)", description, re.IGNORECASE):
-        return "phase"
-    return "unknown" if signed else "mag"
-
-
-def _frames(data: Any) -> tuple[Frames, ...]:
-    if "PerFrameFunctionalGroupsSequence" not in data:
-        return (_classic_frame(data),)
-    normal = _normal(_orientation(data))
-    repeats: Counter[tuple[Any, ...]] = Counter()
-    groups: dict[tuple[str, float | None, int], list[float]] = {}
-    for frame in data.PerFrameFunctionalGroupsSequence:
-        part = _enhanced_part(data, frame)
-        echo_time = _number(_group(data, frame, "MREchoSequence"), "EffectiveEchoTime")
-        place = _group(data, frame, "PlanePositionSequence").get("ImagePositionPatient")
-        position = _along(normal, place)
-        repeats[part, echo_time, position] += 1
-        key = (part, echo_time, repeats[part, echo_time, position])
-        groups.setdefault(key, []).append(position)
-    return tuple(Frames(p, te, tuple(sorted(z)), n) for (p, te, n), z in groups.items())
-
-
-def _enhanced_part(data: Any, frame: Any) -> str:
-    kind = _group(data, frame, "MRImageFrameTypeSequence")
-    private = frame.get((0x2005, 0x140F))
-    tokens = list(kind.get("FrameType") or ()) if kind else []
-    if private is not None and private.VR == "SQ" and private.value:
-        tokens += list(private.value[0].get("ImageType") or ())[2:]
-    component = _text(kind, "ComplexImageComponent") if kind else ""
-    if component.upper() not in _COMPONENTS:
-        component = _text(data, "ComplexImageComponent")
-    # The first two values say ORIGINAL\PRIMARY, the third the contrast.
-    return part_of(tokens[2:], component, _text(data, "SeriesDescription"), _is_signed(data))
-
-
-def _is_signed(data: Any) -> bool:
-    return (_number(data, "RescaleIntercept") or 0.0) < 0 or int(data.get("PixelRepresentation", 0) or 0) == 1
-
-
-def _classic_frame(data: Any) -> Frames:
-    ge_part = _number_private(data, 0x43, 0x2F, "GEMS_PARM_01")
-    if ge_part is not None and int(ge_part) in _GE_PARTS:
-        part = _GE_PARTS[int(ge_part)]
-    else:
-        # GE stores magnitudes as signed integers; elsewhere a sign means that it is none.
-        signed = _is_signed(data) and not _text(data, "Manufacturer").upper().startswith("GE")
-        tokens = _text(data, "ImageType").split("\\")[2:]
-        part = part_of(tokens, _text(data, "ComplexImageComponent"), _text(data, "SeriesDescription"), signed)
-    position = _along(_normal(_orientation(data)), data.get("ImagePositionPatient"))
-    repetition = _number(data, "TemporalPositionIdentifier") or _number(data, "AcquisitionNumber") or 1
-    return Frames(part, _number(data, "EchoTime"), (position,), int(repetition))
-
-
-def _normal(orientation: tuple[float, ...]) -> Any:
-    import numpy as np
-
-    return np.cross(orientation[:3], orientation[3:]) if len(orientation) == 6 else np.zeros(3)
-
-
-def _along(normal: Any, position: Any) -> float:
-    if position is None or len(position) != 3:
-        return 0.0
-    return round(float(sum(n * float(p) for n, p in zip(normal, position, strict=True))), 2) + 0.0

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from bids_app.convert.header import Frames, Instance, part_of
+from bids_app.convert.frames import Frames, part_of
+from bids_app.convert.header import Instance
 
 #: What comes after the name of a series in dcm2niix's file names, and in BIDS.
 _ENDINGS = re.compile(r"(_(e\d+|ph|real|imaginary|part-[a-z]+|echo-\d+|MEGRE|GRE|T2starw|T1w)[a-z]?)+$")

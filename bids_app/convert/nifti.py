@@ -18,9 +18,10 @@ from bids_app.convert.loose import Loose, describe, split_volumes
 from bids_app.convert.loose_sources import from_folder, from_table
 from bids_app.convert.model import ConvertRequest, OnEvent, Problem, Result
 from bids_app.convert.naming import Place, Study, compile_pattern, match, place_named, place_studies
-from bids_app.convert.plan import GRE_SUFFIXES, SeriesPlan
+from bids_app.convert.plan import SeriesPlan
 from bids_app.convert.privacy import Redactor, words_of_patients
 from bids_app.convert.series import group_series
+from bids_app.convert.tools import check_tools
 from bids_app.derivatives.files import write_bytes, write_json
 from bids_app.errors import InputRefusedError
 
@@ -33,6 +34,7 @@ def convert_nifti(request: ConvertRequest, scratch: Path, on_event: OnEvent) -> 
     Raises UsageError (table, heuristic, patterns, labels) and InputRefusedError (no image that can be used).
     """
     heuristic = load_heuristic(request.heuristic)
+    check_tools(dcm2niix=False)
     problems: list[Problem] = []
     named: dict[str, tuple[str, str | None]] = {}
     if request.nifti_dir is not None:
@@ -130,7 +132,7 @@ def _copy(
         made.ways[uid] = "copy"
         try:
             for volume in plan.volumes:
-                _copy_one(volume.files[0], sources[volume.files[0]], out / f"{volume.target}.nii.gz", volume.target)
+                _copy_one(volume.files[0], sources[volume.files[0]], out / f"{volume.target}.nii.gz")
         except ValueError as error:
             made.failures[uid] = str(error)
             continue
@@ -139,15 +141,11 @@ def _copy(
     return tree, made
 
 
-def _copy_one(path: Path, source: Loose, target: Path, name: str) -> None:
-    """Copy one image, compressed, and its sidecar; raises ValueError when it is damaged or lacks what QSM needs."""
+def _copy_one(path: Path, source: Loose, target: Path) -> None:
+    """Copy one image, compressed, and its sidecar; raises ValueError when it is damaged."""
     import nibabel as nib
     import numpy as np
 
-    if name.rpartition("_")[2] in GRE_SUFFIXES:
-        for key in ("EchoTime", "MagneticFieldStrength"):
-            if not source.values.get(key):
-                raise ValueError(f"{source.logical.name} has no {key}: add it to its JSON file or to a --nifti-table")
     try:
         image: Any = nib.load(path)
         np.asanyarray(image.dataobj)

@@ -82,10 +82,20 @@ def _plan_one(
         keep_repetitions = name.rpartition("_")[2] in GRE_SUFFIXES
         for volume, files in (item.files if keep_repetitions else _time_series(item.files)).items():
             target, reason = name_volume(template, volume, item)
+            reason = reason or _lacking(target, volume, item)
             if reason:
                 return None, reason
             volumes.append(VolumePlan(volume, files, target, item.facts.uid))
     return SeriesPlan(item, tuple(volumes)), ""
+
+
+def _lacking(target: str, volume: Volume, item: Series) -> str:
+    """Return what QSM needs of a gradient echo and the header does not have, or an empty text."""
+    if target.rpartition("_")[2] in GRE_SUFFIXES:
+        for value, name in ((volume.echo_time, "EchoTime"), (item.facts.field, "MagneticFieldStrength")):
+            if not value:
+                return f"there is no {name} in its header"
+    return ""
 
 
 def _time_series(files: Mapping[Volume, tuple[Path, ...]]) -> dict[Volume, tuple[Path, ...]]:

@@ -65,6 +65,8 @@ class SeriesFacts:
     files: int
     volumes: tuple[Volume, ...]
     mixed_files: bool  # one file holds several volumes (enhanced multi-frame)
+    told: bool  # the headers say which part every image is; else magnitudes are supposed
+    field: float | None  # tesla
 
     @cached_property
     def parts(self) -> frozenset[str]:
@@ -129,6 +131,7 @@ def make_series(instances: Sequence[Instance]) -> Series:
         expected_slices=max(i.values["expected_slices"] for i in instances),
         seconds=_seconds(times[0]) if times else None, date_time=times[0] if times else "",
         files=len(instances), volumes=tuple(files),
+        told=all(f.told for i in instances for f in i.frames), field=first["field"],
         mixed_files=any(len({(f.part, f.echo_time) for f in i.frames}) > 1 for i in instances),
     )  # fmt: skip
     return Series(facts, tuple(instances), files)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bids_app.convert import sidecars
-from bids_app.convert.dcm2niix_run import run_dcm2niix, sidecar
+from bids_app.convert.dcm2niix_run import run_dcm2niix, run_taken_apart, sidecar
 from bids_app.convert.heudiconv_run import run_heudiconv
 from bids_app.convert.heuristic import Heuristic, add_entity, get_entity
 from bids_app.convert.plan import SeriesPlan, VolumePlan
@@ -61,19 +61,27 @@ def make_images(
                 said = redact(ran.last_line)
                 made.remarks.setdefault(plan.series.facts.uid, []).append(f"heudiconv made no image of it: {said}")
     for number, plan in enumerate(p for p in plans if p.series.facts.uid not in made.ways):
-        made.ways[plan.series.facts.uid] = "dcm2niix"
-        out, missing = run_dcm2niix(plan.volumes, _new(scratch / f"single-{number:03d}"))
-        if missing:
-            made.failures[plan.series.facts.uid] = "; ".join(sorted(set(missing.values())))
-        else:
-            collect(out, plan, tree, made, redact)
+        _by_dcm2niix(plan, scratch / f"series-{number:03d}", tree, made, redact)
     complete_complex(plans, tree, made)
     return tree, made
 
 
-def _new(folder: Path) -> Path:
-    folder.mkdir(parents=True)
-    return folder
+def _by_dcm2niix(plan: SeriesPlan, scratch: Path, tree: Path, made: Made, redact: Redactor) -> None:
+    """Convert one series with dcm2niix: its files as they are, then enhanced ones taken apart."""
+    uid = plan.series.facts.uid
+    made.ways[uid] = "dcm2niix"
+    first = ""
+    for way in (run_dcm2niix, run_taken_apart) if plan.series.facts.mixed_files else (run_dcm2niix,):
+        made.failures.pop(uid, None)
+        out, missing = way(plan.volumes, scratch / way.__name__)
+        if not missing:
+            collect(out, plan, tree, made, redact)
+        else:
+            made.failures[uid] = "; ".join(sorted(set(missing.values())))
+        if uid not in made.failures:
+            return
+        first = first or made.failures[uid]
+    made.failures[uid] = first
 
 
 def _is_there(out: Path, volume: VolumePlan) -> bool:
@@ -87,7 +95,10 @@ def collect(out: Path, plan: SeriesPlan, tree: Path, made: Made, redact: Redacto
     values = plan.series.instances[0].values
     polarity = sidecars.readout_polarity(plan.volumes[0].files) if len(facts.echo_times) > 1 else None
     for volume in plan.volumes:
-        problem = _wrong_size(out / f"{volume.target}.nii.gz", plan, volume)
+        image = out / f"{volume.target}.nii.gz"
+        problem = _wrong_size(image, plan, volume)
+        if not problem and volume.volume.part == "mag" and not facts.told and sidecars.looks_like_phase(image):
+            problem = "its header does not say whether it is magnitude or phase, and its values look like phase"
         if problem:
             made.failures[facts.uid] = problem
             return

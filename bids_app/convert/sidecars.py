@@ -16,6 +16,8 @@ from bids_app.derivatives.files import write_bytes, write_json
 _SIEMENS_READOUT = {1: "monopolar", 2: "bipolar"}
 #: What only heudiconv or only dcm2niix writes: the sidecar is the same whatever made it.
 _OF_ONE_WAY = ("HeudiconvVersion", "BidsGuess")
+#: Share of neighbours that differ by more than half the range: edges of a magnitude stay below, wraps and noise do not.
+_JUMPS = 0.01
 _READOUT = re.compile(rb"ucReadOutMode\s*=\s*(0x)?(\d+)")
 
 
@@ -80,6 +82,19 @@ def phase_units(image: Any, declared: Any = None) -> str:
     low, high = float(finite.min()), float(finite.max())
     within = (low >= -np.pi * 1.001 and high <= np.pi * 1.001) or (low >= 0 and high <= 2 * np.pi * 1.001)
     return "rad" if (within or declared == "rad") and bool(np.any(finite != np.round(finite))) else "arbitrary"
+
+
+def looks_like_phase(path: Path) -> bool:
+    """Tell whether an image cannot be a magnitude: values below zero, or jumps over half the range, as wraps are."""
+    import nibabel as nib
+
+    image: Any = nib.load(path)
+    data = np.nan_to_num(np.asanyarray(image.dataobj, dtype=np.float32))
+    low, high = np.percentile(data, (0.1, 99.9))
+    if low < 0 or high <= low:
+        return bool(low < 0)
+    jumps = [np.abs(np.diff(data, axis=axis)) > 0.5 * (high - low) for axis in range(2)]
+    return float(np.mean([j.mean() for j in jumps])) > _JUMPS
 
 
 def scale_to_radians(path: Path, vendor: str, rescale_type: str) -> bool:

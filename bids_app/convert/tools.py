@@ -52,9 +52,10 @@ def find_dcm2niix() -> str:
     return found
 
 
-def check_tools() -> None:
-    """Raise ToolMissingError unless dcm2niix and heudiconv are installed."""
-    find_dcm2niix()
+def check_tools(*, dcm2niix: bool) -> None:
+    """Raise ToolMissingError unless heudiconv (and dcm2niix, where it is needed) is installed."""
+    if dcm2niix:
+        find_dcm2niix()
     if importlib.util.find_spec("heudiconv") is None:
         raise ToolMissingError("heudiconv is not installed: pip install heudiconv.")
 

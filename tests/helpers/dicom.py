@@ -302,7 +302,8 @@ def _philips_frame(letter: str, te: float, echo: int, z: int, part: int, slope: 
     frame.PlaneOrientationSequence = DicomSequence([plane])
     frame.PixelMeasuresSequence = DicomSequence([measure])
     frame.PixelValueTransformationSequence = DicomSequence([scale])
-    frame.private_block(0x2005, "Philips MR Imaging DD 005", create=True).add_new(0x0F, "SQ", DicomSequence([private]))
+    frame.add_new(0x20050014, "LO", "Philips MR Imaging DD 005")
+    frame.add_new(0x2005140F, "SQ", DicomSequence([private]))
     return frame
 
 
