@@ -48,7 +48,11 @@ class BackgroundChoices(Params):
 class InversionChoices(Params):
     """Dipole inversion."""
 
-    method: str = param("rts", choices=("tkd", "tikhonov", "ilsqr", "rts", "tv", "nltv", "hdqsm", "medi"), doc="Method")
+    method: str = param(
+        "rts",
+        choices=("bayes", "hdqsm", "ilsqr", "medi", "nltv", "rts", "tikhonov", "tkd", "tv"),
+        doc="Method",
+    )
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from bids_app.qsm.background_pdf import pdf, tfi
 from bids_app.qsm.background_smv import ismv, resharp
 from bids_app.qsm.background_vsharp import vsharp
 from bids_app.qsm.geometry import Grid
+from bids_app.qsm.inversion_bayes import bayes
 from bids_app.qsm.inversion_ilsqr import ilsqr
 from bids_app.qsm.inversion_medi import medi
 from bids_app.qsm.inversion_rts import rts
@@ -24,6 +25,7 @@ from bids_app.qsm.threads import set_threads, threads
 from bids_app.qsm.unwrap_romeo import romeo
 
 INVERSIONS: dict[str, Callable[..., Any]] = {
+    "bayes": bayes,
     "hdqsm": hdqsm,
     "ilsqr": ilsqr,
     "medi": medi,

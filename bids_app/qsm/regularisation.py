@@ -25,6 +25,8 @@ from bids_app.qsm.geometry import FloatArray, Grid
 CONE, WELL = 0.05, 0.2
 #: Error power over the field's that is assumed at least.
 FLOOR = 1e-4
+#: Power relative to the largest that counts as none.
+_NOTHING = 1e-12
 #: A shell needs this many cone samples for an error estimate of its own.
 _FEWEST = 16
 Vector = npt.NDArray[np.float64]
@@ -58,7 +60,8 @@ class Spectra:
         return float(np.sqrt(power / 3 / self.voxels))
 
 
-def _frequencies(grid: Grid) -> tuple[FloatArray, FloatArray, FloatArray]:
+def frequencies(grid: Grid) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Frequencies of the half grid along each axis, 1/mm."""
     (nx, ny, nz), (dx, dy, dz) = grid.shape, grid.voxel_size
     axes = (scipy.fft.fftfreq(nx, dx), scipy.fft.fftfreq(ny, dy), scipy.fft.rfftfreq(nz, dz))
     x, y, z = (a.astype(np.float32) for a in axes)
@@ -86,6 +89,7 @@ def _shell_sums(spectrum, kernel, laplacian, axes, width, last, sums):  # type: 
                 if shell > 0 and d < CONE:
                     sums[0, shell] += count
                     sums[1, shell] += power
+                    sums[7, shell] += count * d * d
                 elif d > WELL:
                     sums[2, shell] += count
                     sums[3, shell] += power
@@ -108,23 +112,35 @@ def estimate_spectra(
     voxels : int
         Voxels of the object.
     """
-    axes = _frequencies(grid)
+    axes = frequencies(grid)
     width = 1.5 / max(n * v for n, v in zip(grid.shape, grid.voxel_size, strict=True))
     highest = float(np.sqrt(sum(float(np.abs(a).max()) ** 2 for a in axes)))
     last = grid.shape[2] // 2 if grid.shape[2] % 2 == 0 else -1
-    sums = np.zeros((7, int(highest / width) + 2))
+    sums = np.zeros((8, int(highest / width) + 2))
     _shell_sums(spectrum, kernel, laplacian, axes, np.float32(width), last, sums)
+    noise, signal = _separate(sums)
+    return Spectra(width, noise, signal, sums[5], sums[6], int(np.prod(grid.shape)), voxels)
+
+
+def _separate(sums: Vector) -> tuple[Vector, Vector]:
+    """Noise and signal power per shell from the mean power in the cone and in the well-conditioned rest.
+
+    Both hold N + D^2 P with their own mean D^2. Shells with too few samples in the cone (the innermost) take the
+    noise-to-power ratio of the next one that has enough.
+    """
     index = np.arange(sums.shape[1])
     cone, well = sums[0] >= _FEWEST, sums[2] > 0
-    if not cone.any() or not well.any():
-        flat = np.full(index.size, sums[3].sum() / max(sums[2].sum(), 1))
-        return Spectra(width, flat, flat, sums[5], sums[6], int(np.prod(grid.shape)), voxels)
-    power = np.interp(index, index[well], sums[3][well] / sums[2][well])
-    noise = np.interp(index, index[cone], sums[1][cone] / sums[0][cone])
-    noise = np.maximum(noise, FLOOR * power)
-    squared = np.interp(index, index[well], sums[4][well] / sums[2][well])
-    signal = np.maximum(power - noise, 0.02 * power) / squared
-    return Spectra(width, noise, signal, sums[5], sums[6], int(np.prod(grid.shape)), voxels)
+    power = np.interp(index, index[well], sums[3][well] / sums[2][well]) if well.any() else np.ones(index.size)
+    squared = np.interp(index, index[well], sums[4][well] / sums[2][well]) if well.any() else np.ones(index.size)
+    power = np.maximum(power, _NOTHING * max(float(power.max()), _NOTHING))
+    if not cone.any():
+        return 0.5 * power, 0.5 * power / squared
+    counts = np.maximum(sums[0], 1)
+    inside, remaining = sums[1] / counts, sums[7] / counts
+    signal = np.maximum(power - inside, 0) / (squared - remaining)
+    ratio = np.clip((inside - remaining * signal) / power, FLOOR, 1)
+    noise = power * np.interp(index, index[cone], ratio[cone])
+    return noise, np.maximum(power - noise, 0.02 * power) / squared
 
 
 @numba.njit(cache=True, nogil=True, parallel=True)
@@ -141,7 +157,7 @@ def _spread(values, axes, width, out):  # type: ignore[no-untyped-def]
 def spread(values: Vector, spectra: Spectra, grid: Grid) -> FloatArray:
     """Values per shell on the half grid."""
     out = np.empty((grid.shape[0], grid.shape[1], grid.shape[2] // 2 + 1), np.float32)
-    _spread(values.astype(np.float32), _frequencies(grid), np.float32(spectra.width), out)
+    _spread(values.astype(np.float32), frequencies(grid), np.float32(spectra.width), out)
     return out
 
 
