@@ -24,7 +24,7 @@ class FieldChoices(Params):
         "auto", choices=("auto", "keep", "invert"),
         doc="Sign of the stored phase; auto: inverted where the sidecar says that a GE scanner stored it",
     )  # fmt: skip
-    unwrap: str = param("romeo", choices=("romeo",), doc="Phase unwrapping")
+    unwrap: str = param("romeo", choices=("romeo", "laplacian"), doc="Phase unwrapping")
     fit: str = param("linear", choices=("linear", "nonlinear"), doc="Fit of the field over echoes")
 
 
@@ -67,6 +67,13 @@ class RelaxometryChoices(Params):
     """R2*, T2* and S0."""
 
     method: str = param("arlo", choices=("arlo", "loglinear", "none"), doc="Method (multi-echo data)")
+
+
+@dataclass(frozen=True)
+class SwiChoices(Params):
+    """Susceptibility-weighted image."""
+
+    method: str = param("clearswi", choices=("clearswi", "none"), doc="Method (data with magnitude)")
 
 
 @dataclass(frozen=True)
@@ -120,6 +127,12 @@ def _relaxometry_methods() -> dict[str, Callable[..., Any]]:
     return {"arlo": relaxometry.r2star_arlo, "loglinear": relaxometry.r2star_loglinear}
 
 
+def _swi_methods() -> dict[str, Callable[..., Any]]:
+    from bids_app.qsm import swi
+
+    return {"clearswi": swi.clear_swi}
+
+
 #: In pipeline order.
 SECTIONS: dict[str, SectionSpec] = {
     "field": SectionSpec(FieldChoices, _field_methods),
@@ -128,4 +141,5 @@ SECTIONS: dict[str, SectionSpec] = {
     "inversion": SectionSpec(InversionChoices, _inversion_methods),
     "reference": SectionSpec(ReferenceChoices),
     "relaxometry": SectionSpec(RelaxometryChoices, _relaxometry_methods),
+    "swi": SectionSpec(SwiChoices, _swi_methods),
 }

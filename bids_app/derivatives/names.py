@@ -113,6 +113,14 @@ _TABLE = (
         "magnitude", "T2starw", "arbitrary", "Magnitude combined over echoes (root of the sum of squares)",
         entities=(("part", "mag"), ("desc", "combined")), skull_stripped=False,
     ),
+    _image(
+        "swi", "T2starw", "arbitrary", "Susceptibility-weighted image", entities=(("part", "mag"), ("desc", "swi")),
+        skull_stripped=False,
+    ),
+    _image(
+        "minip", "T2starw", "arbitrary", "Minimum-intensity projection of the susceptibility-weighted image over slabs",
+        entities=(("part", "mag"), ("desc", "minip")),
+    ),
     _fieldmap("total_field", "total", "Total field: frequency offset fitted over the echoes"),
     _fieldmap("local_field", "local", "Local (tissue) field after removal of the background field"),
     _fieldmap_magnitude("total_field_magnitude", "total"),

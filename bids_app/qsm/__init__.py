@@ -22,6 +22,7 @@ from bids_app.qsm.inversion_tikhonov import tikhonov
 from bids_app.qsm.inversion_tkd import tkd
 from bids_app.qsm.inversion_tv import hdqsm, nltv, tv
 from bids_app.qsm.threads import set_threads, threads
+from bids_app.qsm.unwrap_laplacian import laplacian
 from bids_app.qsm.unwrap_romeo import romeo
 
 INVERSIONS: dict[str, Callable[..., Any]] = {
@@ -44,6 +45,7 @@ BACKGROUND: dict[str, Callable[..., Any]] = {
     "vsharp": vsharp,
 }
 UNWRAP: dict[str, Callable[..., Any]] = {
+    "laplacian": laplacian,
     "romeo": romeo,
 }
 DEFAULT_INVERSION = "rts"

@@ -12,7 +12,9 @@ def _histogram(values: FloatArray, bins: int) -> tuple[FloatArray, FloatArray]:
     # The brightest voxels (vessels, artefacts) are clipped: they would leave few bins for all others.
     top = float(np.percentile(values[:: max(1, values.size // 1_000_000)], 99.9))
     low = float(values.min())
-    counts, edges = np.histogram(np.minimum(values, top), bins=bins, range=(low, max(top, low + 1e-12)))
+    counts, edges = np.histogram(
+        np.minimum(values, top), bins=bins, range=(low, max(top, low + 1e-3 * abs(low) + 1e-12))
+    )
     return counts.astype(np.float64), (edges[:-1] + edges[1:]) / 2
 
 

@@ -1,14 +1,37 @@
 """``python -m bids_app.qsm.warmup``: compile every kernel into numba's cache, once after installation."""
 
 import time
+from collections.abc import Sequence
 
 import numpy as np
 
 from bids_app import qsm
-from bids_app.qsm.fieldfit import fit_linear
-from bids_app.qsm.geometry import Grid
-from bids_app.qsm.offsets import mcpc3ds
-from bids_app.qsm.unwrap_romeo import romeo, romeo_quality
+from bids_app.qsm.bipolar import bipolar
+from bids_app.qsm.fieldfit import fit_linear, fit_nonlinear
+from bids_app.qsm.geometry import BoolArray, FloatArray, Grid
+from bids_app.qsm.masking import FILLED_RECIPE, make_mask, signal_support
+from bids_app.qsm.oddities import slices_alternate
+from bids_app.qsm.phase import to_radians
+from bids_app.qsm.relaxometry import r2star_arlo, r2star_loglinear
+from bids_app.qsm.swi import clear_swi
+from bids_app.qsm.unwrap_romeo import romeo_quality
+
+
+def _field_side(phase: FloatArray, magnitude: FloatArray, times: Sequence[float], mask: BoolArray, grid: Grid) -> None:
+    phase = to_radians(phase).phase
+    slices_alternate(phase[0], magnitude[0])
+    quality = romeo_quality(phase, mask, grid, magnitude=magnitude, echo_times=times)
+    signal_support(quality, True, True)
+    bipolar(phase, magnitude, times, mask, grid)
+    for unwrap in qsm.UNWRAP.values():
+        unwrapped = unwrap(phase, mask, grid, magnitude=magnitude, echo_times=times)
+    fit_linear(unwrapped, magnitude, times, mask)
+    fit_nonlinear(unwrapped, magnitude, times, mask)
+    for recipe in (FILLED_RECIPE, "magnitude,even:10,gaussian:1,open:1,smooth:2:0.5"):
+        make_mask(recipe, quality=quality, magnitude=magnitude[0])
+    r2star_arlo(magnitude, times, mask)
+    r2star_loglinear(magnitude, times, mask)
+    clear_swi(unwrapped[0], magnitude[0], mask, grid)
 
 
 def main() -> None:
@@ -20,9 +43,7 @@ def main() -> None:
     ramp = np.linspace(-1, 1, 12, dtype=np.float32).reshape(-1, 1, 1) * np.ones(grid.shape, np.float32)
     phase = np.stack([ramp * np.float32(250 * t) for t in times])
     magnitude = np.ones_like(phase)
-    romeo_quality(phase, mask, grid, magnitude=magnitude, echo_times=times)
-    corrected = mcpc3ds(phase, magnitude, times, mask, grid).phase
-    fit_linear(romeo(corrected, mask, grid, magnitude=magnitude, echo_times=times), magnitude, times, mask)
+    _field_side(phase, magnitude, times, mask, grid)
     for background in qsm.BACKGROUND.values():
         background(ramp, mask, grid)
     for inversion in qsm.INVERSIONS.values():

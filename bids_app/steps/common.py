@@ -34,7 +34,7 @@ def grid_of(run: GreRun, shape: tuple[int, ...]) -> Grid:
     return replace(grid, b0_dir=run.b0_dir) if run.b0_dir else grid
 
 
-def _stack(paths: Sequence[Path]) -> Any:
+def stack_images(paths: Sequence[Path]) -> Any:
     """Return images stacked along a new first axis; one image at a time is in memory twice."""
     first = read_image(paths[0])[0]
     out = np.empty((len(paths), *first.shape), np.float32)
@@ -82,8 +82,8 @@ def load_echoes(run: GreRun) -> tuple[Any, Any, list[str]]:
 
     if run.echoes[0].phase is None:
         notes = ["phase is that of real and imaginary"]
-        magnitude = _finite(_stack([e.real for e in run.echoes if e.real]), "real part", notes)
-        phase = _finite(_stack([e.imag for e in run.echoes if e.imag]), "imaginary part", notes)
+        magnitude = _finite(stack_images([e.real for e in run.echoes if e.real]), "real part", notes)
+        phase = _finite(stack_images([e.imag for e in run.echoes if e.imag]), "imaginary part", notes)
         for real, imag in zip(magnitude, phase, strict=True):
             strength = np.hypot(real, imag)
             np.arctan2(imag, real, out=imag)
@@ -92,7 +92,7 @@ def load_echoes(run: GreRun) -> tuple[Any, Any, list[str]]:
     metadata = run.echoes[0].metadata
     units, manufacturer = metadata.get("Units"), str(metadata.get("Manufacturer", ""))
     notes = []
-    stored = _finite(_stack([e.phase for e in run.echoes if e.phase]), "phase", notes)
+    stored = _finite(stack_images([e.phase for e in run.echoes if e.phase]), "phase", notes)
     span = float(np.ptp(stored))
     if units is None and span > 1.1 * TWO_PI and has_no_wraps(stored):
         units = "rad"
@@ -102,7 +102,7 @@ def load_echoes(run: GreRun) -> tuple[Any, Any, list[str]]:
         )
     scaled = to_radians(stored, units=units, manufacturer=manufacturer)
     if all(e.magnitude for e in run.echoes):
-        magnitude = _finite(_stack([e.magnitude for e in run.echoes if e.magnitude]), "magnitude", notes)
+        magnitude = _finite(stack_images([e.magnitude for e in run.echoes if e.magnitude]), "magnitude", notes)
     else:
         magnitude = np.ones_like(scaled.phase)
     return magnitude, scaled.phase, [scaled.note, *notes]

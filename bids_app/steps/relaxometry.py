@@ -2,11 +2,9 @@
 
 from typing import Any
 
-import numpy as np
-
 from bids_app.dataset.models import GreRun
 from bids_app.derivatives.files import read_image
-from bids_app.steps.common import echo_files, memory
+from bids_app.steps.common import echo_files, memory, stack_images
 from bids_app.steps.step import Output, Step, StepInput, StepResult
 
 
@@ -15,16 +13,18 @@ def relaxation(step: StepInput) -> StepResult:
     from bids_app.qsm import relaxometry
 
     section = step.settings.relaxometry
-    magnitude = np.stack([read_image(e.magnitude)[0] for e in step.record.echoes])
+    magnitude = stack_images([e.magnitude for e in step.record.echoes])
     mask = read_image(step.inputs["mask_brain"])[0] > 0
     name = section.choice.method
     if name == "arlo" and not relaxometry.arlo_applies(step.record.echo_times):
         name = "loglinear"
     function = {"arlo": relaxometry.r2star_arlo, "loglinear": relaxometry.r2star_loglinear}[name]
-    maps = function(magnitude, step.record.echo_times, mask, params=section.of(name))
+    air = read_image(step.inputs["field_sd"])[0] == 0
+    noise = relaxometry.noise_level(magnitude[-1], air)
+    maps = function(magnitude, step.record.echo_times, mask, params=section.of(section.choice.method), noise=noise)
     like, facts = step.inputs["mask_brain"], {"EchoTimes": list(step.record.echo_times), "Method": name}
     arrays = {"r2star": maps.r2star, "t2star": maps.t2star, "s0": maps.s0}
-    return StepResult({key: Output(data, like, facts) for key, data in arrays.items()}, {}, (), (name,))
+    return StepResult({key: Output(data, like, facts) for key, data in arrays.items()}, {"noise": noise}, (), (name,))
 
 
 def _relaxation_keys(run: GreRun, settings: Any) -> tuple[str, ...]:
@@ -34,6 +34,6 @@ def _relaxation_keys(run: GreRun, settings: Any) -> tuple[str, ...]:
 
 RELAXOMETRY = Step(
     "relaxometry", "R2*, T2* and S0", relaxation, reads=("relaxometry",), sources=echo_files,
-    needs=lambda run, settings: ("mask_brain",), makes=_relaxation_keys,
-    memory=memory(4, 8),
+    needs=lambda run, settings: ("mask_brain", "field_sd"), makes=_relaxation_keys,
+    memory=memory(8, 1),
 )  # fmt: skip
