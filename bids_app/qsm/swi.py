@@ -12,6 +12,10 @@ from bids_app.qsm.smoothing import gaussian
 from bids_app.qsm.thresholds import even_brightness
 
 
+#: Percentile of the positive high-pass field that veins reach and little else does.
+_STRONG = 97
+
+
 @dataclass(frozen=True)
 class SwiParams(Params):
     """Parameters of susceptibility-weighted imaging."""
@@ -46,8 +50,8 @@ def clear_swi(
     """Susceptibility-weighted image in the manner of CLEAR-SWI.
 
     The combined magnitude, freed of the receive coils' sensitivity, is multiplied by a smooth mask of the field's
-    positive high-pass part: 1 at 0 and falling like a hyperbolic tangent on the scale of the mask's median positive
-    value, so that neither echo times nor field strength must be known. The field of all echoes takes the place of the
+    positive high-pass part: 1 at 0 and falling like a hyperbolic tangent on the scale of a high percentile of its
+    positive values, so that neither echo times nor field strength must be known. The field of all echoes takes the place of the
     phase of one, which has wraps and less signal.
 
     Parameters
@@ -81,7 +85,7 @@ def clear_swi(
     share = gaussian(inside.astype(np.float32), sigma)
     field -= gaussian(field, sigma) / np.maximum(share, np.float32(1e-3))
     positive = field[inside & (field > 0)]
-    typical = np.float32(np.median(positive)) if positive.size else np.float32(0)
+    typical = np.float32(np.percentile(positive, _STRONG)) if positive.size else np.float32(0)
     if typical > 0:
         _weigh(bright.reshape(-1), field.reshape(-1), typical, params.power, inside.reshape(-1))
     slab = max(1, round(params.thickness / grid.voxel_size[2]))
