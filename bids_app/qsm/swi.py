@@ -11,7 +11,6 @@ from bids_app.qsm.params import Params, param
 from bids_app.qsm.smoothing import gaussian
 from bids_app.qsm.thresholds import even_brightness
 
-
 #: Percentile of the positive high-pass field that veins reach and little else does.
 _STRONG = 97
 
@@ -51,8 +50,8 @@ def clear_swi(
 
     The combined magnitude, freed of the receive coils' sensitivity, is multiplied by a smooth mask of the field's
     positive high-pass part: 1 at 0 and falling like a hyperbolic tangent on the scale of a high percentile of its
-    positive values, so that neither echo times nor field strength must be known. The field of all echoes takes the place of the
-    phase of one, which has wraps and less signal.
+    positive values, so that neither echo times nor field strength must be known. The field of all echoes takes the
+    place of the phase of one, which has wraps and less signal.
 
     Parameters
     ----------

