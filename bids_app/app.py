@@ -91,7 +91,7 @@ def _process(config: Config, subjects: Sequence[Subject], validation: InputValid
                 shutil.rmtree(config.work_dir, ignore_errors=True)
         for result, job in zip(results.values(), jobs, strict=True):
             result.warnings[:0] = getattr(job.record, "remarks", ())
-        crashes = {r.job: _write_crash(config, r) for r in results.values() if r.failures}
+        crashes = {job.name: _write_crash(config, job, results[job.name]) for job in jobs if results[job.name].failures}
         # Where there was nothing to do the user does not wait for the validator.
         busy = any(result.ran or result.failures for result in results.values())
         notes = validation.findings(_VALIDATOR_PATIENCE_S) if validation is not None and busy else []
@@ -119,6 +119,11 @@ def _print_plan(config: Config, subjects: Sequence[Subject]) -> None:
         steps = step_names(gre, "bids_app.steps:PARTICIPANT", config)
         print(f"{gre.basename}: {len(gre.echoes)} echoes, {gre.field_strength} T: {', '.join(steps)}")
         print(f"  anatomical image: {gre.t1w_choice}")
+        for remark in gre.remarks:
+            print(f"  {remark}")
+    for job in (job for job in jobs_of(subjects, config) if not isinstance(job.record, GreRun)):
+        steps = step_names(job.record, job.steps, config) if job.steps else [job.function]
+        print(f"{job.name}: {', '.join(steps)}")
     print("\neffective parameters:")
     for section, values in config.settings.to_mapping().items():
         for name, value in values.items():
@@ -144,23 +149,26 @@ def _write_dataset_files(config: Config) -> None:
     write_bytes(config.output_dir / "README.md", readme.encode())
 
 
-def _command_of(config: Config, subject: str) -> str:
-    """Return the command for one participant alone, with the options of this one."""
-    words = [word for word in config.command if not word.startswith("--participant-label=")]
-    if "--participant-label" in words:  # takes all words up to the next option
-        start = words.index("--participant-label")
-        end = next((k for k in range(start + 1, len(words)) if words[k].startswith("-")), len(words))
-        kept = [] if end < len(words) else [w for w in words[start + 1 : end] if w in config.levels]
-        words[start:end] = kept
-    return shlex.join(("qsm-bids-app", *words, *(("--participant-label", subject) if subject else ())))
+def command_of(config: Config, subject: str, session: str | None) -> str:
+    """Return the command for one session of one participant alone, with the options of this one."""
+    words = list(config.command)
+    for option, label in (("--participant-label", subject), ("--session-label", session)):
+        if label:
+            words = [word for word in words if not word.startswith(f"{option}=")]
+            while option in words:  # it takes all words up to the next option
+                start = words.index(option)
+                end = next((k for k in range(start + 1, len(words)) if words[k].startswith("-")), len(words))
+                del words[start:end]
+            words += [option, label]
+    return shlex.join(("qsm-bids-app", *words))
 
 
-def _write_crash(config: Config, result: JobResult) -> str:
+def _write_crash(config: Config, job: Job, result: JobResult) -> str:
     """Write what a developer needs to find the cause, and return where."""
     path = config.output_dir / "logs" / f"crash-{datetime.now(UTC):%Y%m%dT%H%M%S}-{result.job}.txt"
     text = (
         f"qsm-bids-app {__version__}\nrun: {result.job}\n"
-        f"to reproduce: {_command_of(config, result.subject)}\n"
+        f"to reproduce: {command_of(config, job.subject, getattr(job.record, 'session', None))}\n"
         f"parameters: {config.settings.to_mapping()}\n"
     )
     for failure in result.failures:

@@ -1,6 +1,7 @@
 """The command line: arguments in, exit code out. Imports nothing heavy, so that ``--help`` answers at once."""
 
 import argparse
+import errno
 import signal
 import sys
 import threading
@@ -256,6 +257,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except QsmAppError as error:
         print(f"qsm-bids-app: {error}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
+            raise
+        print(f"qsm-bids-app: nothing can be written any more: {error}", file=sys.stderr)
+        return 1
     except (KeyboardInterrupt, _TerminatedError) as error:
         print("qsm-bids-app: stopped; the same command goes on where it was", file=sys.stderr)
         return 143 if isinstance(error, _TerminatedError) else 130

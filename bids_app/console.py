@@ -52,8 +52,9 @@ class Console:
             for warning in dict.fromkeys(result.warnings):
                 self.say(f"{result.job}: warning: {warning}", error=True)
             for failure in result.failures:
+                word = "" if failure.blocked else "FAILED: "
                 step = f"{failure.step}: " if failure.step else ""
-                self.say(f"{result.job}: FAILED: {step}{failure.sentence}", error=True)
+                self.say(f"{result.job}: {word}{step}{failure.sentence}", error=True)
             if result.job in crashes:
                 self.say(f"{result.job}: details: {crashes[result.job]}", error=True)
         width = max((len(result.job) for result in results), default=3)

@@ -43,6 +43,7 @@ class StepFailure:
     step: str
     sentence: str
     traceback: str = ""
+    blocked: bool = False  # not run, because an earlier step failed
 
 
 @dataclass
@@ -152,8 +153,15 @@ class Chain:
         self.on_event("skipped", step.name, 1.0)
 
     def _block(self, step: Step, missing: Sequence[str]) -> None:
-        names = ", ".join(PRODUCTS[key].description or key for key in missing)
-        self.result.failures.append(StepFailure(step.name, f"cannot run without: {names}"))
+        makers = dict.fromkeys(self.makers[key].name for key in missing if key in self.makers)
+        others = [key for key in missing if key not in self.makers]
+        wanted = [f"what step {name} makes" for name in makers]
+        if others and getattr(self.record, "t1w", None) is not None:
+            wanted.append(f"{', '.join(others)} of {self.record.t1w.basename}")
+        elif others:
+            wanted.append(", ".join(others))
+        sentence = f"not run, because it needs {' and '.join(wanted)}"
+        self.result.failures.append(StepFailure(step.name, sentence, blocked=True))
         self._broken.update(step.makes(self.record, self.settings))
         record_path(step, self.record, self.context).unlink(missing_ok=True)
         self.on_event("blocked", step.name, 0.0)

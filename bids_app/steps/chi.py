@@ -32,10 +32,13 @@ def local_field_and_chi(step: StepInput) -> StepResult:
     for mask in _passes(step):
         weights = reliability_weights(sd, mask, residual)
         name = background.choice.method
-        local, valid = qsm.BACKGROUND[name](total, mask, grid, params=background.of(name), weights=weights)
+        local, valid = qsm.BACKGROUND[name](
+            total, mask, grid, params=background.of(name), weights=weights, progress=step.progress
+        )  # fmt: skip
         name = inversion.choice.method
         chi = qsm.INVERSIONS[name](
-            local, valid, grid, params=inversion.of(name), weights=weights, magnitude=magnitude
+            local, valid, grid, params=inversion.of(name), weights=weights, magnitude=magnitude,
+            progress=step.progress,
         )  # fmt: skip
         passes.append((local, valid, chi))
     local, valid, chi = passes[0]
