@@ -8,7 +8,6 @@ from numba import njit, prange
 
 from bids_app.qsm.geometry import BoolArray, FloatArray, Grid
 from bids_app.qsm.params import Params, param
-from bids_app.qsm.phase import wrap
 from bids_app.qsm.smoothing import gaussian
 from bids_app.qsm.unwrap_romeo import romeo
 
@@ -46,6 +45,22 @@ def _product(first, second, mask, out):  # type: ignore[no-untyped-def]
         if mask[v]:
             value = np.sqrt(max(first[v] * second[v], np.float32(0)))
         out[v] = value if np.isfinite(value) else np.float32(0)
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def _subtract(phase, offset, out):  # type: ignore[no-untyped-def]
+    """Difference of two phases, wrapped to (-pi, pi]; what is not finite counts as 0."""
+    turn = np.float32(2 * np.pi)
+    for v in prange(out.size):
+        value = (phase[v] if np.isfinite(phase[v]) else np.float32(0)) - offset[v]
+        value -= turn * np.rint(value / turn)
+        out[v] = value if value > -np.float32(np.pi) else value + turn
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def _angles(real, imag):  # type: ignore[no-untyped-def]
+    for v in prange(real.size):
+        real[v] = np.arctan2(imag[v], real[v])
 
 
 def check_echoes(phase: FloatArray, echo_times: Sequence[float], least: int) -> None:
@@ -95,7 +110,8 @@ def _smooth_offset(
         np.float32(factor), inside.reshape(-1), real.reshape(-1), imag.reshape(-1),
     )  # fmt: skip
     real, imag = gaussian(real, sigma), gaussian(imag, sigma)
-    return np.arctan2(imag, real, out=real)
+    _angles(real.reshape(-1), imag.reshape(-1))
+    return real
 
 
 def mcpc3ds(
@@ -141,7 +157,7 @@ def mcpc3ds(
     offset = _smooth_offset(phase[0], difference, first / (second - first), strength, inside, sigma)
     corrected = np.empty(phase.shape, np.float32)
     for echo, out in zip(phase, corrected, strict=True):
-        out[...] = wrap(np.nan_to_num(echo) - offset)
+        _subtract(np.ascontiguousarray(echo, np.float32).reshape(-1), offset.reshape(-1), out.reshape(-1))
     return OffsetResult(corrected, offset)
 
 
