@@ -3,9 +3,7 @@
 >>> from bids_app.convert import ConvertRequest, convert
 """
 
-import os
-import shutil
-import uuid
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from bids_app.convert.model import (
     Result,
     SeriesOutcome,
 )
+from bids_app.derivatives.files import remove_parts, remove_scratch, scratch_folder
 from bids_app.errors import UsageError
 
 __all__ = ["ConversionReport", "ConvertRequest", "Problem", "SeriesOutcome", "conversion_page", "convert"]
@@ -35,12 +34,15 @@ def convert(request: ConvertRequest, on_event: OnEvent | None = None) -> Convers
     """
     tell = on_event or (lambda _: None)
     intake = _intake(request)
-    scratch = request.work_dir.resolve() / f"convert-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-    scratch.mkdir(parents=True)
+    new = [folder for folder in (request.work_dir, request.report_dir) if not folder.exists()]
+    _clear(request)
     try:
-        outcomes, problems, notes = intake(request, scratch, tell)
+        with scratch_folder(request.work_dir.resolve(), "convert") as scratch:
+            outcomes, problems, notes = intake(request, scratch, tell)
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        for folder in new:
+            with contextlib.suppress(OSError):  # something is in it
+                folder.rmdir()
     report = ConversionReport(request.bids_dir, tuple(outcomes), tuple(problems), tuple(notes))
     if request.dry_run:
         return report
@@ -57,8 +59,19 @@ def conversion_page(report: ConversionReport) -> str:
     return as_markdown(report)
 
 
+def _clear(request: ConvertRequest) -> None:
+    """Remove what killed runs have left."""
+    remove_scratch(request.work_dir)
+    if not request.dry_run:
+        remove_scratch(request.bids_dir / "sourcedata" / "conversion")
+        for folder in (request.bids_dir, request.bids_dir / "sourcedata" / "conversion", request.report_dir):
+            remove_parts(folder)
+
+
 def _intake(request: ConvertRequest) -> _Intake:
-    """Choose the way in; raises UsageError unless the source exists."""
+    """Choose the way in; raises UsageError unless the source exists and outputs have places of their own."""
+    if request.report_dir.resolve() == request.bids_dir.resolve():
+        raise UsageError(f"The output directory is the BIDS directory itself: use {request.bids_dir}/derivatives/qsm.")
     path = request.source
     if not (path.is_file() if path == request.nifti_table else path.is_dir()):
         raise UsageError(f"{path} is not a {'file' if path == request.nifti_table else 'folder'} that exists.")

@@ -108,7 +108,7 @@ def is_single_element(f: SeriesFacts) -> bool:
 
 def incomplete(f: SeriesFacts) -> str | None:
     """Return in what way slices are missing, or None."""
-    expected = max(f.slices, f.expected_slices)
+    expected = f.slices
     for v in f.volumes:
         which = f"{v.part}" + (f" at TE {v.echo_time:g} ms" if v.echo_time is not None else "")
         if v.slices < expected:

@@ -69,15 +69,15 @@ def _create_json(path: Path, values: Mapping[str, Any]) -> None:
         write_json(path, values)
 
 
-def add_participants(bids_dir: Path, people: Mapping[str, Mapping[str, str]]) -> None:
-    """Add subjects (label: age and sex) to ``participants.tsv``; other rows and columns stay as they are.
+def add_participants(bids_dir: Path) -> None:
+    """Add the subjects that were converted to ``participants.tsv``; other rows and columns stay as they are.
 
     A run that writes at the same time may have read the table before: the table is read again until it holds all.
     """
     path = bids_dir / "participants.tsv"
     for _ in range(_ATTEMPTS):
         columns, rows = read_table(path)
-        wanted = {**_noted_people(bids_dir), **{k: dict(v) for k, v in people.items()}}
+        wanted = _noted_people(bids_dir)
         missing = sorted(set(wanted) - {r.get("participant_id", "").removeprefix("sub-") for r in rows})
         if not missing:
             return

@@ -27,7 +27,7 @@ def convert_dicom(request: ConvertRequest, scratch: Path, on_event: OnEvent) -> 
     assert request.dicom_dir is not None
     heuristic = load_heuristic(request.heuristic)
     check_tools(dcm2niix=not request.dry_run)
-    found = scan(request.dicom_dir, scratch / "unpacked", request.nprocs)
+    found = scan(request.dicom_dir, scratch / "unpacked", request.nprocs, request.own)
     redact = Redactor(words_of_patients(found.instances))
     problems = [Problem(redact(p.path), p.reason) for p in found.problems]
     if not found.instances:

@@ -11,7 +11,6 @@ from bids_app.convert.elements import (
     group_of,
     number_of,
     orientation_of,
-    private_number,
     private_text,
     text_of,
 )
@@ -19,6 +18,7 @@ from bids_app.convert.frames import Frames, frames_of
 
 #: Storage classes that hold MR images: classic, enhanced, legacy converted enhanced, enhanced colour.
 _MR_IMAGE = re.compile(r"1\.2\.840\.10008\.5\.1\.4\.1\.1\.4(\.1|\.3|\.4)?$")
+_DICOMDIR = "1.2.840.10008.1.3.10"
 #: Gyromagnetic ratio of the proton over 2 pi (CODATA 2018).
 _PROTON_MHZ_PER_T = 42.577478518
 
@@ -55,9 +55,9 @@ def read_instance(path: Path) -> Instance | None:
         with pydicom.config.disable_value_validation():
             data = pydicom.dcmread(path, force=named, defer_size=1024)
             if "SOPClassUID" not in data:
-                if named:
-                    raise BrokenDicomError("has no SOPClassUID: empty, cut short or not DICOM")
-                return None  # DICOMDIR and other files that hold no object
+                if data.file_meta.get("MediaStorageSOPClassUID") == _DICOMDIR or not (named or _has_preamble(path)):
+                    return None
+                raise BrokenDicomError("has no SOPClassUID: empty, cut short or not DICOM")
             _refuse_truncated(path, data)
             return Instance(path, _values(data), frames_of(data))
     except InvalidDicomError:
@@ -79,6 +79,8 @@ def _refuse_truncated(path: Path, data: Any) -> None:
     """Compare where the pixel data should end with the size of the file, without reading the pixels."""
     pixels = data.get_item(0x7FE00010)
     if pixels is None:
+        if _MR_IMAGE.match(text_of(data, "SOPClassUID")):
+            raise BrokenDicomError("is cut short: there is no image in it")
         return
     start, length = getattr(pixels, "value_tell", None), getattr(pixels, "length", None)
     size = path.stat().st_size
@@ -133,7 +135,6 @@ def _values(data: Any) -> dict[str, Any]:
         "spacing": _spacing(data),
         "origin": _origin(data),
         "coil": _coil(data),
-        "expected_slices": int(private_number(data, 0x21, 0x4F, "GEMS_RELA_01") or 0),
         "date_time": _acquisition_time(data),
         "rescale_type": text_of(data, "RescaleType"),
         "enhanced": "PerFrameFunctionalGroupsSequence" in data,

@@ -124,6 +124,8 @@ def run_job(intake: Intake, job: Job, scratch: Path) -> list[SeriesOutcome]:
     if session.existing(request.bids_dir, job.subject, job.session):
         where = f"sub-{job.subject}" + (f"/ses-{job.session}" if job.session else "")
         reason = f"{where} is in the dataset already; remove it to convert it anew"
+        if not request.dry_run:
+            dataset_files.add_participants(request.bids_dir)
         return [o.with_status(KEPT, reason) for o in base.values()]
     conflict = session.layout_conflict(request.bids_dir, job.subject, job.session)
     if conflict:
@@ -173,14 +175,15 @@ def _convert(
         return
     session.write_scans(tree, job.subject, job.session, kept_times)
     dataset_files.write_dataset_files(request.bids_dir)
+    # The note comes first: with it a later run completes the table of participants after a kill.
+    _take_notes(intake, job, base)
     try:
         session.place(tree, request.bids_dir, job.subject, job.session)
     except session.PlacementError as error:
         for uid, outcome in base.items():
             if outcome.status == CONVERTED:
                 base[uid] = replace(outcome, status=KEPT, reason=str(error), outputs=())
-        return
-    _take_notes(intake, job, base)
+    dataset_files.add_participants(request.bids_dir)
 
 
 def _take_notes(intake: Intake, job: Job, base: dict[str, SeriesOutcome]) -> None:
@@ -200,7 +203,6 @@ def _take_notes(intake: Intake, job: Job, base: dict[str, SeriesOutcome]) -> Non
         ]  # fmt: skip
         original = intake.redact(place.original)
         dataset_files.write_note(request.bids_dir, place, short_hash(uid), person, original, rows)
-    dataset_files.add_participants(request.bids_dir, {job.subject: person})
 
 
 def _outcome(intake: Intake, job: Job, item: Series) -> SeriesOutcome:

@@ -108,7 +108,7 @@ def _series_values(loose: Loose, shape: Sequence[int], affine: Any) -> dict[str,
         "orientation": tuple(round(float(v), 4) + 0.0 for v in directions[:, :2].T.ravel()),
         "spacing": tuple(round(float(v), 3) for v in sizes),
         "origin": tuple(round(float(v), 1) + 0.0 for v in origin),
-        "coil": str(get("ReceiveCoilActiveElements", "")), "expected_slices": 0, "date_time": _date_time(loose.values),
+        "coil": str(get("ReceiveCoilActiveElements", "")), "date_time": _date_time(loose.values),
         "rescale_type": "", "enhanced": False,
     }  # fmt: skip
 

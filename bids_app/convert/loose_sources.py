@@ -3,7 +3,7 @@
 import csv
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -23,10 +23,13 @@ _PARTS = {**{p: p for p in PARTS}, "magnitude": "mag", "imaginary": "imag", "m":
 _LONGEST_ECHO_TIME = 0.5
 
 
-def from_folder(folder: Path, problems: list[Problem]) -> list[Loose]:
-    """Return the NIfTI files below a folder, with their sidecars; what has none is a problem."""
+def from_folder(folder: Path, own: Sequence[Path], problems: list[Problem]) -> list[Loose]:
+    """Return the NIfTI files below a folder (but for our ``own``), with sidecars; what has none is a problem."""
     found = []
+    ours = {path.resolve() for path in own}
     for path in sorted(p for p in folder.rglob("*") if p.name.lower().endswith((".nii", ".nii.gz")) and p.is_file()):
+        if ours & set(path.resolve().parents):
+            continue
         logical = PurePosixPath(path.relative_to(folder).as_posix())
         try:
             values = _sidecar(path)

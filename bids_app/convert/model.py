@@ -47,6 +47,11 @@ class ConvertRequest:
     nprocs: int = 1
 
     @property
+    def own(self) -> tuple[Path, ...]:
+        """The folders that we write: what is in them is no input."""
+        return self.bids_dir, self.report_dir, self.work_dir
+
+    @property
     def source(self) -> Path:
         """The folder or table that is given; raises UsageError unless there is exactly one."""
         given = [path for path in (self.dicom_dir, self.nifti_dir, self.nifti_table) if path is not None]

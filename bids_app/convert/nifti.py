@@ -38,7 +38,7 @@ def convert_nifti(request: ConvertRequest, scratch: Path, on_event: OnEvent) -> 
     problems: list[Problem] = []
     named: dict[str, tuple[str, str | None]] = {}
     if request.nifti_dir is not None:
-        loose = _with_studies(from_folder(request.nifti_dir, problems), request)
+        loose = _with_studies(from_folder(request.nifti_dir, request.own, problems), request)
     else:
         assert request.nifti_table is not None
         loose, named = from_table(request.nifti_table, problems)

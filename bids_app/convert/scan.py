@@ -52,19 +52,22 @@ def archive_stem(name: str) -> str | None:
     return None
 
 
-def find_files(folder: Path, unpack_dir: Path, problems: list[Problem]) -> list[Located]:
-    """Return all files below ``folder``, sorted; archives are unpacked below ``unpack_dir``."""
-    return list(_walk(folder, PurePosixPath(), unpack_dir, problems, 0))
+def find_files(folder: Path, unpack_dir: Path, problems: list[Problem], own: Sequence[Path] = ()) -> list[Located]:
+    """Return all files below ``folder``, sorted; archives are unpacked below ``unpack_dir``, ``own`` left aside."""
+    seen = {path.resolve() for path in own}
+    return list(_walk(folder, PurePosixPath(), unpack_dir, problems, seen))
 
 
 def _walk(
-    folder: Path, logical: PurePosixPath, unpack_dir: Path, problems: list[Problem], depth: int
+    folder: Path, logical: PurePosixPath, unpack_dir: Path, problems: list[Problem], seen: set[Path], depth: int = 0
 ) -> Iterator[Located]:
+    seen.add(folder.resolve())
     for entry in sorted(folder.iterdir(), key=lambda p: p.name):
         here = logical / entry.name
         if entry.is_dir():
-            if not entry.name.startswith("."):
-                yield from _walk(entry, here, unpack_dir, problems, depth)
+            # A folder that is reached by two ways (a link to a folder above) is read once.
+            if not entry.name.startswith(".") and entry.resolve() not in seen:
+                yield from _walk(entry, here, unpack_dir, problems, seen, depth)
         elif not entry.is_file():
             problems.append(Problem(str(here), "is a link to nothing or a special file"))
         elif (stem := archive_stem(entry.name)) is not None and depth < _MAX_NESTING:
@@ -75,7 +78,7 @@ def _walk(
             except (OSError, EOFError, RuntimeError, tarfile.TarError, zipfile.BadZipFile) as error:
                 problems.append(Problem(str(here), f"archive cannot be unpacked to its end ({type(error).__name__})"))
             # What came out before the archive broke is used all the same; incomplete series show up by themselves.
-            yield from _walk(target, logical / stem, unpack_dir, problems, depth + 1)
+            yield from _walk(target, logical / stem, unpack_dir, problems, seen, depth + 1)
         else:
             yield Located(entry, here)
 
@@ -89,11 +92,11 @@ def _unpack(archive: Path, target: Path) -> None:
         opened_tar.extractall(target, filter="data")
 
 
-def scan(folder: Path, unpack_dir: Path, nprocs: int = 1) -> Scan:
-    """Read the headers of all DICOM files below ``folder``."""
+def scan(folder: Path, unpack_dir: Path, nprocs: int = 1, own: Sequence[Path] = ()) -> Scan:
+    """Read the headers of all DICOM files below ``folder``, but for the folders that are our ``own``."""
     unpack_dir.mkdir(parents=True, exist_ok=True)
     problems: list[Problem] = []
-    located = find_files(folder, unpack_dir, problems)
+    located = find_files(folder, unpack_dir, problems, own)
     candidates = [f for f in located if not f.path.name.lower().endswith(_OTHER) and f.path.name != "DICOMDIR"]
     logical = {f.path: f.logical for f in candidates}
     instances: list[Instance] = []

@@ -59,7 +59,6 @@ class SeriesFacts:
     orientations: int  # slices with different normals: a localizer
     geometry: tuple[Any, ...]
     coils: tuple[str, ...]
-    expected_slices: int
     seconds: float | None  # acquisition time of the first image; any zero point
     date_time: str  # the same as YYYYMMDDHHMMSS.fff
     files: int
@@ -128,7 +127,6 @@ def make_series(instances: Sequence[Instance]) -> Series:
         diffusion=any((i.values["b_value"] or 0) > 0 for i in instances),
         orientations=_count_orientations(instances), geometry=_geometry(first, files),
         coils=tuple(sorted({i.values["coil"] for i in instances} - {""})),
-        expected_slices=max(i.values["expected_slices"] for i in instances),
         seconds=_seconds(times[0]) if times else None, date_time=times[0] if times else "",
         files=len(instances), volumes=tuple(files),
         told=all(f.told for i in instances for f in i.frames), field=first["field"],

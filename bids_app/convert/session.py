@@ -1,9 +1,7 @@
 """Convert the series of one subject and session, and put them into the dataset at once."""
 
 import json
-import os
 import shutil
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,7 +15,7 @@ from bids_app.convert.heuristic import Heuristic, add_entity, get_entity
 from bids_app.convert.plan import SeriesPlan, VolumePlan
 from bids_app.convert.privacy import Redactor
 from bids_app.convert.store import write_table
-from bids_app.derivatives.files import write_json
+from bids_app.derivatives.files import scratch_folder, write_json
 
 
 class PlacementError(RuntimeError):
@@ -213,10 +211,8 @@ def place(tree: Path, bids_dir: Path, subject: str, session: str | None) -> None
 
     Raises PlacementError when another run has put the same session there in the meantime.
     """
-    staging = bids_dir / "sourcedata" / "conversion" / f".staging-{os.getpid()}-{uuid.uuid4().hex[:8]}"
     relative = Path(f"sub-{subject}") / (f"ses-{session}" if session else "")
-    staging.mkdir(parents=True)
-    try:
+    with scratch_folder(bids_dir / "sourcedata" / "conversion", "staging") as staging:
         moved = staging / "session"
         shutil.move(tree / relative, moved)  # may cross file systems: the rename below does not
         target = bids_dir / relative
@@ -225,5 +221,3 @@ def place(tree: Path, bids_dir: Path, subject: str, session: str | None) -> None
             moved.rename(target)  # refuses a folder that holds something
         except OSError as error:
             raise PlacementError(f"{relative} was put into the dataset by another run ({error.strerror})") from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)

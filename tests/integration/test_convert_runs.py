@@ -285,3 +285,31 @@ def test_real_echoes_that_share_instance_numbers_convert_under_ones_own_heuristi
     assert run("--heuristic", str(own), source=real_data / "dicom-fieldmaps" / "Siemens") == 0
     names = [x.partition("_")[2] for x in images(tmp_path / "bids")]
     assert names == ["echo-1_part-mag_MEGRE", "echo-2_part-mag_MEGRE", "part-phase_MEGRE"]
+
+
+def test_what_a_killed_run_has_left_is_mended(run, tmp_path):
+    """Scratch of a dead process goes, and a subject that was placed without its row gets it."""
+    dicom.siemens_gre(tmp_path / "dicom", patient("A"))
+    assert run() == 0
+    notes = tmp_path / "bids" / "sourcedata" / "conversion"
+    code = "import sys; from bids_app.derivatives.files import *; scratch_path(Path(sys.argv[1]), 'staging').mkdir()"
+    subprocess.run([sys.executable, "-c", code, str(notes)], env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True)
+    assert len(list(notes.iterdir())) == 2
+    table = tmp_path / "bids" / "participants.tsv"
+    whole = table.read_text()
+    table.write_text(whole.partition("sub-A")[0])
+    assert run() == 0
+    assert len(list(notes.iterdir())) == 1
+    assert table.read_text() == whole
+
+
+def test_own_folders_and_links_in_circles_are_no_input(tmp_path):
+    top = tmp_path / "dicom"
+    dicom.siemens_gre(top / "scans", patient("A"))
+    (top / "scans" / "again").symlink_to(top)
+    command = [str(top / "bids"), str(top / "out"), "convert", "--dicom-dir", str(top)]
+    assert main(command) == 0
+    assert main(command) == 0
+    page = (top / "out" / "conversion_report.md").read_text()
+    assert "not DICOM" not in page and "copies" not in page
+    assert main([str(top), str(top), "convert", "--dicom-dir", str(top)]) == 2
