@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import nibabel as nib
 import numpy as np
@@ -18,9 +19,22 @@ from bids_app.derivatives import files
 from bids_app.errors import QsmAppError
 from tests.integration.conftest import write_study
 
+_FAST = ("--skip-bids-validation", "--preset", "fast")
+
 
 def command(study, out, *options):
-    return [sys.executable, "-m", "bids_app", str(study), str(out), "participant", "--omp-nthreads", "1", *options]
+    return [
+        sys.executable,
+        "-m",
+        "bids_app",
+        str(study),
+        str(out),
+        "participant",
+        "--omp-nthreads",
+        "1",
+        *_FAST,
+        *options,
+    ]
 
 
 def arrays(folder):
@@ -54,9 +68,12 @@ def reference(study, tmp_path_factory):
 
 
 def children_of(process):
-    return [
-        child for child in psutil.Process(process.pid).children(recursive=True) if "forkserver" in str(child.cmdline())
-    ]
+    found = []
+    for child in psutil.Process(process.pid).children(recursive=True):
+        with suppress(psutil.Error):  # it may end meanwhile
+            if "forkserver" in str(child.cmdline()):
+                found.append(child)
+    return found
 
 
 def wait_for(condition, seconds=60):
