@@ -200,6 +200,7 @@ def build_settings(tree: Mapping[str, Any], origin: str = "settings") -> Setting
         sections[name] = _build_section(name, spec.load(), values, origin)
     settings = Settings(sections)
     _check_mask_recipes(settings)
+    _check_combination(settings, origin)
     return settings
 
 
@@ -237,6 +238,31 @@ def _check_mask_recipes(settings: Settings) -> None:
             parse_recipe(getattr(settings.mask.choice, name))
         except ParameterError as error:
             raise UsageError(f"mask.{name}: {error}") from error
+
+
+def _check_combination(settings: Settings, origin: str) -> None:
+    """Refuse methods that do not go together, with what to write instead."""
+    from bids_app.qsm import BACKGROUND, SINGLE_STEP
+
+    background, inversion = settings.background.choice.method, settings.inversion.choice
+    single = inversion.method in SINGLE_STEP
+    if single and background != "none":
+        raise UsageError(
+            f"{origin}: inversion.method={inversion.method} removes the background field itself and cannot follow "
+            f"background.method={background}: set background.method=none"
+        )
+    if background == "none" and not single:
+        raise UsageError(
+            f"{origin}: inversion.method={inversion.method} needs a background method before it: set background.method "
+            f"to one of {', '.join(sorted(BACKGROUND))}, or inversion.method to {', '.join(sorted(SINGLE_STEP))}"
+        )
+    if inversion.per_echo and not single:
+        raise UsageError(
+            f"{origin}: inversion.per_echo=true goes with a method that takes phase "
+            f"({', '.join(sorted(SINGLE_STEP))}), not with inversion.method={inversion.method}"
+        )
+    if inversion.per_echo and not settings.field.choice.keep_phase:
+        raise UsageError(f"{origin}: inversion.per_echo=true needs field.keep_phase=true")
 
 
 def settings_from_arguments(args: argparse.Namespace) -> Settings:

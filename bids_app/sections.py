@@ -26,6 +26,7 @@ class FieldChoices(Params):
     )  # fmt: skip
     unwrap: str = param("romeo", choices=("romeo", "laplacian"), doc="Phase unwrapping")
     fit: str = param("linear", choices=("linear", "nonlinear"), doc="Fit of the field over echoes")
+    keep_phase: bool = param(False, doc="Keep every echo's corrected phase for the inversion (inversion.per_echo)")
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,11 @@ class MaskChoices(Params):
 class BackgroundChoices(Params):
     """Background field removal."""
 
-    method: str = param("vsharp", choices=("vsharp", "resharp", "ismv", "pdf", "tfi", "lbv"), doc="Method")
+    method: str = param(
+        "vsharp",
+        choices=("vsharp", "resharp", "ismv", "pdf", "tfi", "lbv", "none"),
+        doc="Method; none: the inversion does it (tgv)",
+    )
 
 
 @dataclass(frozen=True)
@@ -50,9 +55,10 @@ class InversionChoices(Params):
 
     method: str = param(
         "rts",
-        choices=("bayes", "hdqsm", "ilsqr", "medi", "nltv", "rts", "tikhonov", "tkd", "tv"),
+        choices=("bayes", "hdqsm", "ilsqr", "medi", "nltv", "rts", "tgv", "tikhonov", "tkd", "tv"),
         doc="Method",
     )
+    per_echo: bool = param(False, doc="Invert each echo's phase and average the maps, weighted (tgv)")
 
 
 @dataclass(frozen=True)

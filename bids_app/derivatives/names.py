@@ -129,6 +129,7 @@ _TABLE = (
     _mask("mask_reliable", "reliable", "Voxels whose phase is reliable (the holey mask of the two-pass method)"),
     _mask("mask_qsm", "qsm", "Voxels where the susceptibility map is valid"),
     _work("quality", "Voxel quality of the phase, 0 to 1"),
+    _work("echo_phase", "Wrapped phase of every echo without offset, echoes first, in 32767ths of half a turn (int16)"),
     _work("field_sd", "Standard error of the total field, Hz"),
     _work("residual", "Weighted root-mean-square residual of the field fit over the echoes, rad"),
 )  # fmt: skip

@@ -18,6 +18,7 @@ from bids_app.qsm.inversion_bayes import bayes
 from bids_app.qsm.inversion_ilsqr import ilsqr
 from bids_app.qsm.inversion_medi import medi
 from bids_app.qsm.inversion_rts import rts
+from bids_app.qsm.inversion_tgv import tgv
 from bids_app.qsm.inversion_tikhonov import tikhonov
 from bids_app.qsm.inversion_tkd import tkd
 from bids_app.qsm.inversion_tv import hdqsm, nltv, tv
@@ -32,10 +33,13 @@ INVERSIONS: dict[str, Callable[..., Any]] = {
     "medi": medi,
     "nltv": nltv,
     "rts": rts,
+    "tgv": tgv,
     "tikhonov": tikhonov,
     "tkd": tkd,
     "tv": tv,
 }
+#: Inversions that take the total field: background removal is part of them.
+SINGLE_STEP = frozenset({"tgv"})
 BACKGROUND: dict[str, Callable[..., Any]] = {
     "ismv": ismv,
     "lbv": lbv,
@@ -50,4 +54,4 @@ UNWRAP: dict[str, Callable[..., Any]] = {
 }
 DEFAULT_INVERSION = "rts"
 
-__all__ = ["BACKGROUND", "DEFAULT_INVERSION", "INVERSIONS", "UNWRAP", "Grid", "set_threads", "threads"]
+__all__ = ["BACKGROUND", "DEFAULT_INVERSION", "INVERSIONS", "SINGLE_STEP", "UNWRAP", "Grid", "set_threads", "threads"]

@@ -1,11 +1,14 @@
 """Total field to susceptibility."""
 
+from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from bids_app.dataset.models import GreRun
 from bids_app.derivatives.files import read_image
 from bids_app.qsm.geometry import hz_to_ppm, ppm_to_hz
-from bids_app.steps.common import grid_of, memory
+from bids_app.steps.common import echo_files, grid_of, memory
 from bids_app.steps.masks import mask_keys
 from bids_app.steps.step import Output, Step, StepInput, StepResult
 
@@ -31,15 +34,19 @@ def local_field_and_chi(step: StepInput) -> StepResult:
     passes = []
     for mask in _passes(step):
         weights = reliability_weights(sd, mask, residual)
-        name = background.choice.method
-        local, valid = qsm.BACKGROUND[name](
-            total, mask, grid, params=background.of(name), weights=weights, progress=step.progress
-        )  # fmt: skip
+        name, local, valid = background.choice.method, None, mask
+        if name != "none":
+            local, valid = qsm.BACKGROUND[name](
+                total, mask, grid, params=background.of(name), weights=weights, progress=step.progress
+            )  # fmt: skip
         name = inversion.choice.method
-        chi = qsm.INVERSIONS[name](
-            local, valid, grid, params=inversion.of(name), weights=weights, magnitude=magnitude,
-            progress=step.progress,
-        )  # fmt: skip
+        if inversion.choice.per_echo:
+            chi = _each_echo(step, mask, grid)
+        else:
+            chi = qsm.INVERSIONS[name](
+                total if local is None else local, valid, grid, params=inversion.of(name), weights=weights,
+                magnitude=magnitude, progress=step.progress,
+            )  # fmt: skip
         passes.append((local, valid, chi))
     local, valid, chi = passes[0]
     single, facts, like = chi, {"MagneticFieldStrength": run.field_strength}, step.inputs["total_field"]
@@ -52,25 +59,66 @@ def local_field_and_chi(step: StepInput) -> StepResult:
         single, single_offset = reference(single, passes[0][1])
     outputs = {
         "chimap": Output(chi, like, facts | {"ReferenceOffset": offset}),
-        "local_field": Output(ppm_to_hz(local, run.field_strength), like, facts),
-        "local_field_magnitude": Output(magnitude, like),
         "mask_qsm": Output(valid, like),
     }
+    if local is not None:
+        outputs["local_field"] = Output(ppm_to_hz(local, run.field_strength), like, facts)
+        outputs["local_field_magnitude"] = Output(magnitude, like)
     if len(passes) > 1:
         outputs["chimap_singlepass"] = Output(single, like, facts | {"ReferenceOffset": single_offset})
-    return StepResult(
-        outputs, {"qsm_voxels": int(valid.sum())}, (), (background.choice.method, inversion.choice.method)
-    )
+    methods = tuple(m for m in (background.choice.method, inversion.choice.method) if m != "none")
+    return StepResult(outputs, {"qsm_voxels": int(valid.sum())}, (), methods)
+
+
+def _each_echo(step: StepInput, mask: Any, grid: Any) -> Any:
+    """Invert each echo's wrapped phase; return the maps' mean, weighted by (magnitude x echo time)^2."""
+    from bids_app import qsm
+
+    run, choice = step.record, step.settings.inversion.choice
+    stored = np.load(step.inputs["echo_phase"], mmap_mode="r")
+    total, norm = np.zeros(grid.shape, np.float32), np.zeros(grid.shape, np.float32)
+    for echo, integers in zip(run.echoes, stored, strict=True):
+        phase = np.multiply(integers, np.float32(np.pi / 32767), dtype=np.float32)
+        chi = qsm.INVERSIONS[choice.method](
+            phase, mask, grid, params=step.settings.inversion.of(choice.method), echo_time=echo.echo_time,
+            field_strength=run.field_strength, progress=step.progress,
+        )  # fmt: skip
+        weight = np.square(_magnitude(step, echo.number, grid.shape) * np.float32(echo.echo_time))
+        total += weight * chi
+        norm += weight
+    return np.divide(total, norm, out=np.zeros_like(total), where=norm > 0)
+
+
+def _magnitude(step: StepInput, number: int, shape: tuple[int, ...]) -> Any:
+    """Return an echo's magnitude, of real and imaginary part where these are stored, or ones."""
+    if (path := step.inputs.get(f"magnitude{number}")) is not None:
+        return np.nan_to_num(read_image(path)[0])
+    real, imag = (step.inputs.get(f"{part}{number}") for part in ("real", "imag"))
+    if real is None or imag is None:
+        return np.ones(shape, np.float32)
+    return np.nan_to_num(np.hypot(read_image(real)[0], read_image(imag)[0]))
+
+
+def _chi_sources(run: GreRun, settings: Any) -> dict[str, Path]:
+    """Return the images that weigh the echoes."""
+    if not settings.inversion.choice.per_echo:
+        return {}
+    return {name: path for name, path in echo_files(run).items() if not name.startswith("phase")}
+
+
+def _chi_needs(run: GreRun, settings: Any) -> tuple[str, ...]:
+    keys = ("total_field", "field_sd", "residual", "magnitude", *mask_keys(run, settings))
+    return (*keys, "echo_phase") if settings.inversion.choice.per_echo else keys
 
 
 def _chi_keys(run: GreRun, settings: Any) -> tuple[str, ...]:
-    keys = ("chimap", "local_field", "local_field_magnitude", "mask_qsm")
+    keys: tuple[str, ...] = ("chimap", "mask_qsm")
+    if settings.background.choice.method != "none":
+        keys += ("local_field", "local_field_magnitude")
     return (*keys, "chimap_singlepass") if settings.mask.choice.two_pass else keys
 
 
 CHI = Step(
     "chi", "Local field and susceptibility", local_field_and_chi, reads=("background", "inversion", "reference"),
-    needs=lambda run, settings: ("total_field", "field_sd", "residual", "magnitude", *mask_keys(run, settings)),
-    makes=_chi_keys,
-    memory=memory(40),
+    sources=_chi_sources, needs=_chi_needs, makes=_chi_keys, memory=memory(40),
 )  # fmt: skip

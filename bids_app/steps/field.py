@@ -88,6 +88,7 @@ def total_field(step: StepInput) -> StepResult:
         raise ValueError("there is no signal in these images: the phase is noise in every voxel")
     phase, methods = _remove_offsets(step, phase, magnitude, support, grid)
     unwrapped, quality = _unwrap(section, phase, magnitude, times, support, grid)
+    kept = {"echo_phase": Output(_as_integers(phase, support), like_of(run))} if section.choice.keep_phase else {}
     del phase
     fit = _fit(section, unwrapped, magnitude, times, support)
     del unwrapped
@@ -104,6 +105,7 @@ def total_field(step: StepInput) -> StepResult:
         "quality": Output(quality, like),
         "field_sd": Output(fit.sd_hz, like),
         "residual": Output(fit.residual_rad, like),
+        **kept,
     }
     metrics = {
         "median_residual_rad": float(np.median(fit.residual_rad[support])),
@@ -115,6 +117,14 @@ def total_field(step: StepInput) -> StepResult:
     }
     methods += [section.choice.unwrap, f"fit_{section.choice.fit}"]
     return StepResult(outputs, metrics, tuple(warnings), tuple(methods))
+
+
+def _as_integers(phase: Any, support: Any) -> Any:
+    """Return wrapped phase as int16 (32767 is half a turn), 0 outside the support: half the space of float32."""
+    out = np.empty(phase.shape, np.int16)
+    for echo, target in zip(phase, out, strict=True):
+        np.copyto(target, np.rint(np.where(support, echo, 0) * np.float32(32767 / np.pi)), casting="unsafe")
+    return out
 
 
 def _unwrap(section: Any, phase: Any, magnitude: Any, times: Any, support: Any, grid: Any) -> tuple[Any, Any]:
@@ -144,10 +154,13 @@ def _fit(section: Any, unwrapped: Any, magnitude: Any, times: Any, support: Any)
 #: Phase, corrected and unwrapped phase and magnitude of all echoes, and a dozen maps.
 _MEMORY = memory(14, 4)
 
+
+def _keys(run: GreRun, settings: Any) -> tuple[str, ...]:
+    keys = ("total_field", "total_field_magnitude", "magnitude", "quality", "field_sd", "residual")
+    return (*keys, "echo_phase") if settings.field.choice.keep_phase else keys
+
+
 FIELD = Step(
     "field", "Total field", total_field, reads=("field",), sources=echo_files,
-    makes=lambda run, settings: (
-        "total_field", "total_field_magnitude", "magnitude", "quality", "field_sd", "residual",
-    ),
-    memory=_MEMORY,
+    makes=_keys, memory=_MEMORY,
 )  # fmt: skip

@@ -42,6 +42,9 @@ def test_set_reaches_the_method():
         ("invertion.method=rts", "did you mean 'inversion'"),
         ("inversion.rts.delta=9", "between"),
         ("mask.filled='quality,otsy:1'", "did you mean 'otsu'"),
+        ("inversion.method=tgv", "set background.method=none"),
+        ("background.method=none", "needs a background method before it"),
+        ("inversion.per_echo=true", "goes with a method that takes phase"),
         ("inversion", "expected section.name=value"),
     ],
 )

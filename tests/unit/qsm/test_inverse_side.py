@@ -74,7 +74,7 @@ def test_swapping_axes_with_b0_swaps_the_kernel():
     np.testing.assert_allclose(dipole_kernel(grid).swapaxes(0, 1), dipole_kernel(swapped), atol=1e-6)
 
 
-@pytest.mark.parametrize("name", sorted(qsm.INVERSIONS))
+@pytest.mark.parametrize("name", sorted(set(qsm.INVERSIONS) - qsm.SINGLE_STEP))
 def test_inversion_recovers_susceptibility(name):
     chi, mask = problem()
     field = forward_field(chi, GRID)

@@ -1,0 +1,166 @@
+"""Single-step total generalised variation: from a field, or one echo's wrapped phase, to susceptibility."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bids_app.qsm import tgv_kernels
+from bids_app.qsm.fft import clean
+from bids_app.qsm.geometry import BoolArray, FloatArray, Grid, ppm_per_hz
+from bids_app.qsm.params import Params, param
+from bids_app.qsm.tgv_domain import Box, Domain
+from bids_app.qsm.tgv_solver import Problem, State, coarsen, refine, solve, spans_argument
+from bids_app.qsm.tgv_steps import Stencils
+
+
+@dataclass(frozen=True)
+class TgvParams(Params):
+    """Parameters of single-step TGV."""
+
+    alpha1: float = param(0.4, low=1e-6, high=1e3, doc="Weight of the first-order term, over noise and voxel size")
+    alpha0: float = param(1.2, low=1e-6, high=1e4, doc="Weight of the second-order term, over noise and voxel size^2")
+    noise: float = param(0.0, low=0.0, high=10.0, unit="ppm", doc="Noise of the field (0: estimated from the data)")
+    iterations: int = param(1000, low=1, high=100000, doc="Most iterations on the finest grid")
+    tolerance: float = param(2e-3, low=0.0, high=0.1, doc="Relative change per iteration that ends the iteration")
+    levels: int = param(3, low=1, high=6, doc="Grids, each of twice the voxel size, that are solved one after another")
+    relaxation: float = param(1.8, low=1.0, high=1.99, doc="Over-relaxation")
+    step_ratio: float = param(1.0, low=1e-3, high=1e3, doc="Primal over dual step size")
+
+
+def phase_to_ppm(echo_time: float, field_strength: float) -> float:
+    """Return the field in ppm that turns the phase by one radian in ``echo_time`` s at ``field_strength`` T."""
+    if not np.isfinite(echo_time) or echo_time <= 0:
+        raise ValueError(f"the echo time must be a positive number of seconds, got {echo_time}")
+    return ppm_per_hz(field_strength) / (2 * np.pi * echo_time)
+
+
+def _problem(
+    data: FloatArray, mask: BoolArray, weights: FloatArray | None, box: Box, scale: float, period: float
+) -> Problem:
+    """Return the fine problem: the data's Laplacian times ``scale``, and the misfit's weights with mean one."""
+    domain = Domain.of(np.asarray(box.take(mask), bool), box.grid)
+    values: FloatArray = np.ascontiguousarray(box.take(clean(data, mask)), np.float32).ravel()
+    strides = np.uint64(box.grid.shape[1] * box.grid.shape[2]), np.uint64(box.grid.shape[2])
+    laplacian: FloatArray = np.zeros(values.size, np.float32)
+    tgv_kernels.wrapped_laplacian(
+        values, spans_argument(domain.in_data), strides, Stencils.of(box.grid).laplace, np.float32(period), laplacian
+    )
+    laplacian *= np.float32(scale)
+    if weights is None:
+        return Problem(domain, laplacian, domain.mask.astype(np.float32).ravel())
+    squared: FloatArray = np.square(np.asarray(box.take(clean(weights, mask)), np.float32))
+    mean = float(squared[domain.mask].mean())
+    if mean <= 0:
+        raise ValueError("the weights are zero everywhere in the mask")
+    return Problem(domain, laplacian, np.divide(squared, mean, dtype=np.float32).ravel())
+
+
+def noise_of(problem: Problem) -> float:
+    """Return the SD of white noise whose Laplacian spreads as the field's does (median absolute deviation).
+
+    Tissue edges are few and hardly move the median; without noise it is the spread that the tissue's texture causes,
+    so that the regularisation follows the scale of the data in any case.
+    """
+    values = problem.laplacian[problem.domain.data.ravel()]
+    spread = 1.4826 * float(np.median(np.abs(values - np.median(values))))
+    centre, *sides = (float(c) for c in Stencils.of(problem.domain.grid).laplace)
+    return spread / float(np.sqrt(centre**2 + 2 * sum(c**2 for c in sides)))
+
+
+def tgv(
+    field_ppm_or_phase: FloatArray,
+    mask: BoolArray,
+    grid: Grid,
+    *,
+    params: TgvParams = TgvParams(),
+    weights: FloatArray | None = None,
+    magnitude: FloatArray | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    echo_time: float | None = None,
+    field_strength: float | None = None,
+    info: dict[str, Any] | None = None,
+) -> FloatArray:
+    """Susceptibility in one step from a total field, or from the wrapped phase of one echo.
+
+    The Laplacian of the data is explained by ``(Laplacian / 3 - (b0 . grad)^2) chi``: the background field is
+    harmonic inside the mask and drops out, and the Laplacian of wrapped phase comes from wrapped differences of
+    neighbours, so that neither background removal nor unwrapping goes before. Among all explanations up to a misfit
+    ``psi`` of the field, the one with the least ``|psi|^2 / 2 + TGV(chi)`` is found by a preconditioned,
+    over-relaxed primal-dual iteration, on coarse grids first. The weights of TGV follow the noise of the field and
+    the voxel size; with ``params.noise = 1`` (and 1 mm voxels) they are the plain weights in ppm.
+
+    Parameters
+    ----------
+    field_ppm_or_phase : float32, ``grid.shape``
+        Total (or local) field in ppm; or, with ``echo_time`` and ``field_strength``, wrapped phase in rad without
+        offset at echo time zero.
+    mask : bool, ``grid.shape``
+        Object; the data are used where a voxel and its six neighbours lie in it.
+    grid : Grid
+        Sampling.
+    params : TgvParams
+        Regularisation and iteration.
+    weights : float32, ``grid.shape``, optional
+        Relative reliability of the field (inverse of its standard error, any scale).
+    magnitude : ignored
+        The argument is there so that all inversions are called alike.
+    progress : callable, optional
+        Called as ``progress(done, total)`` after each iteration; less than the total is done where it converges.
+    echo_time, field_strength : float, optional
+        Echo time in s and main field in T, both or neither: with them the data are phase.
+    info : dict, optional
+        Receives ``iterations`` (of all grids), ``iterations_finest``, ``levels`` and ``noise_ppm``.
+
+    Returns
+    -------
+    chi : float32, ``grid.shape``, in ppm; zero outside the mask. Its zero is arbitrary.
+
+    Raises
+    ------
+    ValueError
+        If the mask is empty or too thin, the shapes differ, or one of echo time and field strength is missing.
+
+    References
+    ----------
+    Langkammer et al. 2015, 10.1016/j.neuroimage.2015.02.041; Bredies et al. 2010, 10.1137/090769521; steps: Pock &
+    Chambolle 2011, 10.1109/ICCV.2011.6126441; over-relaxation: Condat 2013, 10.1007/s10957-012-0245-9.
+    """
+    if (echo_time is None) != (field_strength is None):
+        raise ValueError("TGV takes phase with echo_time and field_strength together, or a field with neither")
+    scale, period = 1.0, 0.0
+    if echo_time is not None and field_strength is not None:
+        scale, period = phase_to_ppm(echo_time, field_strength), 2 * np.pi
+    mask = mask & np.isfinite(field_ppm_or_phase)
+    box = Box.around(mask, grid)
+    problems = [_problem(field_ppm_or_phase, mask, weights, box, scale, period)]
+    noise = params.noise or noise_of(problems[0])
+    if noise == 0:  # the field is harmonic to the last digit: nothing inside makes it
+        return np.zeros(grid.shape, np.float32)
+    problems[0].laplacian[:] *= np.float32(1 / noise)
+    size = float(np.prod(grid.voxel_size)) ** (1 / 3)
+    alphas = params.alpha1 * size, params.alpha0 * size**2
+    while len(problems) < params.levels and (coarse := coarsen(problems[-1])) is not None:
+        problems.append(coarse)
+    state = State.zero(problems[-1].domain.mask.size)
+    done, total = 0, params.iterations * len(problems)
+
+    def tick() -> None:
+        nonlocal done
+        done += 1
+        if progress is not None:
+            progress(done, total)
+
+    for level in range(len(problems) - 1, -1, -1):
+        problem = problems[level]
+        if level < len(problems) - 1:
+            state = refine(state, problems[level + 1].domain, problem.domain)
+        last = solve(
+            problem, state, alphas, (params.iterations, params.tolerance), params.relaxation, params.step_ratio, tick
+        )
+    if info is not None:
+        info |= {"iterations": done, "iterations_finest": last, "noise_ppm": noise, "levels": len(problems)}
+    chi = state.primal[0].reshape(box.grid.shape) * problems[0].domain.mask
+    chi *= np.float32(noise)
+    return box.put(chi, grid.shape)

@@ -1,0 +1,105 @@
+"""Where the TGV solver works: rows of the voxels that matter, as flat index spans of a small box around the mask."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from bids_app.qsm.geometry import BoolArray, FloatArray, Grid
+
+#: Rows are dealt out in this many pieces whatever the number of threads, so that sums are the same for all of them.
+PIECES = 64
+#: Empty voxels around the mask in the box: one for the dilation, one for the stencils that reach out of it.
+MARGIN = 2
+
+IndexArray = npt.NDArray[np.uint64]
+
+
+@dataclass(frozen=True)
+class Spans:
+    """Row spans ``[start, stop)`` of a region in flat indices of the box, and the limits of the pieces among them."""
+
+    start: IndexArray
+    stop: IndexArray
+    pieces: IndexArray
+
+    @classmethod
+    def of(cls, region: BoolArray) -> "Spans":
+        """Return the spans of a region that touches no face of the box."""
+        flat = np.zeros(region.size + 2, np.int8)
+        flat[1:-1] = region.ravel()
+        edges = np.diff(flat)
+        start, stop = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
+        ends = np.cumsum(stop - start)
+        goals = np.linspace(0, ends[-1] if ends.size else 0, PIECES + 1)[1:-1]
+        inner = np.searchsorted(ends, goals)
+        pieces = np.concatenate(([0], inner, [start.size]))
+        return cls(start.astype(np.uint64), stop.astype(np.uint64), pieces.astype(np.uint64))
+
+    @property
+    def voxels(self) -> int:
+        """Number of voxels."""
+        return int((self.stop - self.start).sum())
+
+
+@dataclass(frozen=True)
+class Domain:
+    """The regions of the discrete problem.
+
+    The data constraint holds where a voxel and its six neighbours are in the mask (``data``); the misfit and both
+    regularisation terms live in the mask; the susceptibility and its modelled gradient also one voxel around it
+    (``dilated``), so that no difference ever leaves its region and every operator has its exact adjoint.
+    """
+
+    grid: Grid
+    mask: BoolArray
+    dilated: BoolArray
+    data: BoolArray
+    in_mask: Spans
+    in_dilated: Spans
+    in_data: Spans
+
+    @classmethod
+    def of(cls, mask: BoolArray, grid: Grid) -> "Domain":
+        """Return the regions of a mask that leaves ``MARGIN`` voxels free on all sides."""
+        data = ndimage.binary_erosion(mask)
+        dilated = ndimage.binary_dilation(mask)
+        if not data.any():
+            raise ValueError("the mask is too thin for TGV: no voxel has all six neighbours inside it")
+        return cls(grid, mask, dilated, data, Spans.of(mask), Spans.of(dilated), Spans.of(data))
+
+
+@dataclass(frozen=True)
+class Box:
+    """The part of the volume that is worked on, with its margin."""
+
+    inside: tuple[slice, slice, slice]
+    grid: Grid
+
+    @classmethod
+    def around(cls, mask: BoolArray, grid: Grid) -> "Box":
+        """Return the smallest box around the mask.
+
+        Raises
+        ------
+        ValueError
+            If the mask is empty or its shape is not the grid's.
+        """
+        if mask.shape != grid.shape:
+            raise ValueError(f"mask has shape {mask.shape}, the grid {grid.shape}")
+        if not mask.any():
+            raise ValueError("the mask is empty: there is nothing to compute")
+        limits = ndimage.find_objects(mask.astype(np.uint8))[0]
+        shape = tuple(limit.stop - limit.start + 2 * MARGIN for limit in limits)
+        return cls(limits, Grid(shape, grid.voxel_size, grid.b0_dir))
+
+    def take(self, array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+        """Return the box's part of a volume, zero in the margin."""
+        return np.pad(array[self.inside], MARGIN)
+
+    def put(self, array: FloatArray, shape: tuple[int, int, int]) -> FloatArray:
+        """Return a volume that holds the box's values in their place."""
+        out = np.zeros(shape, np.float32)
+        out[self.inside] = array[MARGIN:-MARGIN, MARGIN:-MARGIN, MARGIN:-MARGIN]
+        return out

@@ -1,0 +1,244 @@
+"""Fused float32 kernels of the TGV solver, over row spans of flat arrays.
+
+Every field is an array of its own and every loop writes one array and reads few: LLVM then needs few alias checks
+and vectorises; the row buffers of a piece stay in the first-level cache. Indices are unsigned, which spares the
+wrap-around test of negative ones. Results do not depend on the number of threads.
+"""
+
+# mypy: disable-error-code="no-untyped-def"
+# ruff: noqa: PLR0913
+
+import numba
+import numpy as np
+
+_OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
+_ONE = np.uint64(1)
+
+
+@numba.njit(**_OPTIONS)
+def _laplace_row(u, a, b, sx, sy, c, out):
+    """Set ``out`` to the 7-point stencil ``c = (centre, x, y, z)`` of ``u`` on one span."""
+    c0, cx, cy, cz = c[0], c[1], c[2], c[3]
+    for i in range(a, b):
+        out[i - a] = (
+            c0 * u[i] + cx * (u[i - sx] + u[i + sx]) + cy * (u[i - sy] + u[i + sy]) + cz * (u[i - _ONE] + u[i + _ONE])
+        )
+
+
+@numba.njit(**_OPTIONS)
+def _mixed_row(u, a, b, sx, sy, c, out):
+    """Add the mixed derivatives ``c = (xy, xz, yz)`` of ``u`` to ``out`` on one span."""
+    sp, sm = sx + sy, sx - sy
+    cxy, cxz, cyz = c[0], c[1], c[2]
+    if cxy != 0:
+        for i in range(a, b):
+            out[i - a] += cxy * (u[i + sp] + u[i - sp] - u[i + sm] - u[i - sm])
+    if cxz != 0:
+        for i in range(a, b):
+            out[i - a] += cxz * (u[i + sx + _ONE] + u[i - sx - _ONE] - u[i + sx - _ONE] - u[i - sx + _ONE])
+    if cyz != 0:
+        for i in range(a, b):
+            out[i - a] += cyz * (u[i + sy + _ONE] + u[i - sy - _ONE] - u[i + sy - _ONE] - u[i - sy + _ONE])
+
+
+@numba.njit(**_OPTIONS)
+def _relax_row(x, bar, a, b, gradient, tau, rho):
+    """Gradient step, extrapolation and relaxation of one primal field on one span."""
+    for i in range(a, b):
+        step = tau * gradient[i - a]
+        bar[i] = x[i] - 2 * step
+        x[i] -= rho * step
+
+
+@numba.njit(**_OPTIONS)
+def _project_row(y, a, b, new, share, keep):
+    for i in range(a, b):
+        y[i] = keep * y[i] + share[i - a] * new[i - a]
+
+
+@numba.njit(**_OPTIONS)
+def _chi_row(a, b, sx, sy, eta, px, py, pz, wave, mixed, h, g):
+    """Set ``g`` to the adjoint of (wave operator, gradient) applied to (eta, p)."""
+    _laplace_row(eta, a, b, sx, sy, wave, g)
+    _mixed_row(eta, a, b, sx, sy, mixed, g)
+    hx, hy, hz = h[0], h[1], h[2]
+    for i in range(a, b):
+        g[i - a] += hx * (px[i - sx] - px[i]) + hy * (py[i - sy] - py[i])
+    for i in range(a, b):
+        g[i - a] += hz * (pz[i - _ONE] - pz[i])
+
+
+@numba.njit(**_OPTIONS)
+def _w_row(a, b, p, q0, q1, q2, s0, s1, s2, h0, h1, h2, g):
+    """Set ``g`` to the adjoint of (-identity, symmetrised backward difference) applied to (p, q), one component."""
+    for i in range(a, b):
+        g[i - a] = h0 * (q0[i] - q0[i + s0]) - p[i]
+    for i in range(a, b):
+        g[i - a] += h1 * (q1[i] - q1[i + s1])
+    for i in range(a, b):
+        g[i - a] += h2 * (q2[i] - q2[i + s2])
+
+
+@numba.njit(parallel=True, **_OPTIONS)
+def primal_step(primal, bars, dual, wide, narrow, weights, strides, stencils, taus, rho):
+    """One step of chi and w (over the dilated mask) and of psi (over the mask), with their extrapolations."""
+    chi, psi, wx, wy, wz = primal
+    chi_bar, psi_bar, wx_bar, wy_bar, wz_bar = bars
+    eta, px, py, pz, qxx, qyy, qzz, qxy, qxz, qyz = dual
+    sx, sy = strides
+    laplace, wave, mixed, h = stencils
+    tau_chi, tau_psi, tau_w = taus
+    start, stop, pieces, longest = wide
+    start_psi, stop_psi, pieces_psi, _ = narrow
+    for piece in numba.prange(pieces.size - 1):
+        g = np.empty(longest, np.float32)
+        for row in range(pieces[piece], pieces[piece + 1]):
+            a, b = start[row], stop[row]
+            _chi_row(a, b, sx, sy, eta, px, py, pz, wave, mixed, h, g)
+            _relax_row(chi, chi_bar, a, b, g, tau_chi, rho)
+            _w_row(a, b, px, qxx, qxy, qxz, sx, sy, _ONE, h[0], h[1], h[2], g)
+            _relax_row(wx, wx_bar, a, b, g, tau_w, rho)
+            _w_row(a, b, py, qxy, qyy, qyz, sx, sy, _ONE, h[0], h[1], h[2], g)
+            _relax_row(wy, wy_bar, a, b, g, tau_w, rho)
+            _w_row(a, b, pz, qxz, qyz, qzz, sx, sy, _ONE, h[0], h[1], h[2], g)
+            _relax_row(wz, wz_bar, a, b, g, tau_w, rho)
+        for row in range(pieces_psi[piece], pieces_psi[piece + 1]):
+            a, b = start_psi[row], stop_psi[row]
+            _laplace_row(eta, a, b, sx, sy, laplace, g)
+            for i in range(a, b):
+                # The proximal step of the weighted square; the adjoint of -Laplacian has the minus of it.
+                g[i - a] = (psi[i] + tau_psi * g[i - a]) / (1 + tau_psi * weights[i])
+            for i in range(a, b):
+                psi_bar[i] = 2 * g[i - a] - psi[i]
+                psi[i] += rho * (g[i - a] - psi[i])
+
+
+@numba.njit(**_OPTIONS)
+def _ball_share(n, radius, rho, share):
+    """Turn squared norms into relaxation times the factor that brings vectors into the ball of ``radius``."""
+    for k in range(n):
+        share[k] = rho * radius / max(radius, np.sqrt(share[k]))
+
+
+@numba.njit(**_OPTIONS)
+def _dual_p_row(a, b, sx, sy, chi, w, p, sigma, h, radius, rho, t):
+    wx, wy, wz = w
+    px, py, pz = p
+    tx, ty, tz, share = t[0], t[1], t[2], t[6]
+    hx, hy, hz = h[0], h[1], h[2]
+    for i in range(a, b):
+        tx[i - a] = px[i] + sigma * (hx * (chi[i + sx] - chi[i]) - wx[i])
+    for i in range(a, b):
+        ty[i - a] = py[i] + sigma * (hy * (chi[i + sy] - chi[i]) - wy[i])
+    for i in range(a, b):
+        tz[i - a] = pz[i] + sigma * (hz * (chi[i + _ONE] - chi[i]) - wz[i])
+    n = b - a
+    for k in range(n):
+        share[k] = tx[k] * tx[k] + ty[k] * ty[k] + tz[k] * tz[k]
+    _ball_share(n, radius, rho, share)
+    keep = np.float32(1) - rho
+    _project_row(px, a, b, tx, share, keep)
+    _project_row(py, a, b, ty, share, keep)
+    _project_row(pz, a, b, tz, share, keep)
+
+
+@numba.njit(**_OPTIONS)
+def _strain_row(a, b, q, u, v, su, sv, hu, hv, t):
+    """Dual ascent of one off-diagonal strain: half of (difference of v along u, of u along v)."""
+    for i in range(a, b):
+        t[i - a] = q[i] + hu * (v[i] - v[i - su]) + hv * (u[i] - u[i - sv])
+
+
+@numba.njit(**_OPTIONS)
+def _dual_q_row(a, b, sx, sy, w, q, sigma, h, radius, rho, t):
+    wx, wy, wz = w
+    qxx, qyy, qzz, qxy, qxz, qyz = q
+    hx, hy, hz = sigma * h[0], sigma * h[1], sigma * h[2]
+    txx, tyy, tzz, txy, txz, tyz, share = t[0], t[1], t[2], t[3], t[4], t[5], t[6]
+    for i in range(a, b):
+        txx[i - a] = qxx[i] + hx * (wx[i] - wx[i - sx])
+    for i in range(a, b):
+        tyy[i - a] = qyy[i] + hy * (wy[i] - wy[i - sy])
+    for i in range(a, b):
+        tzz[i - a] = qzz[i] + hz * (wz[i] - wz[i - _ONE])
+    half = np.float32(0.5)
+    _strain_row(a, b, qxy, wx, wy, sx, sy, half * hx, half * hy, txy)
+    _strain_row(a, b, qxz, wx, wz, sx, _ONE, half * hx, half * hz, txz)
+    _strain_row(a, b, qyz, wy, wz, sy, _ONE, half * hy, half * hz, tyz)
+    n = b - a
+    for k in range(n):
+        share[k] = txx[k] * txx[k] + tyy[k] * tyy[k] + tzz[k] * tzz[k]
+    for k in range(n):
+        share[k] += 2 * (txy[k] * txy[k] + txz[k] * txz[k] + tyz[k] * tyz[k])
+    _ball_share(n, radius, rho, share)
+    keep = np.float32(1) - rho
+    _project_row(qxx, a, b, txx, share, keep)
+    _project_row(qyy, a, b, tyy, share, keep)
+    _project_row(qzz, a, b, tzz, share, keep)
+    _project_row(qxy, a, b, txy, share, keep)
+    _project_row(qxz, a, b, txz, share, keep)
+    _project_row(qyz, a, b, tyz, share, keep)
+
+
+@numba.njit(parallel=True, **_OPTIONS)
+def dual_step(bars, dual, data, narrow, inner, strides, stencils, sigmas, radii, rho):
+    """One step of eta (where the data constraint holds), of p and q (over the mask)."""
+    chi, psi, wx, wy, wz = bars
+    eta, px, py, pz, qxx, qyy, qzz, qxy, qxz, qyz = dual
+    sx, sy = strides
+    laplace, wave, mixed, h = stencils
+    sigma_eta, sigma_p, sigma_q = sigmas
+    start, stop, pieces, longest = narrow
+    start_eta, stop_eta, pieces_eta, _ = inner
+    w, p, q = (wx, wy, wz), (px, py, pz), (qxx, qyy, qzz, qxy, qxz, qyz)
+    for piece in numba.prange(pieces.size - 1):
+        t = np.empty((7, longest), np.float32)
+        wave_chi, laplace_psi = t[0], t[1]
+        for row in range(pieces[piece], pieces[piece + 1]):
+            a, b = start[row], stop[row]
+            _dual_p_row(a, b, sx, sy, chi, w, p, sigma_p, h, radii[0], rho, t)
+            _dual_q_row(a, b, sx, sy, w, q, sigma_q, h, radii[1], rho, t)
+        for row in range(pieces_eta[piece], pieces_eta[piece + 1]):
+            a, b = start_eta[row], stop_eta[row]
+            _laplace_row(chi, a, b, sx, sy, wave, wave_chi)
+            _mixed_row(chi, a, b, sx, sy, mixed, wave_chi)
+            _laplace_row(psi, a, b, sx, sy, laplace, laplace_psi)
+            for i in range(a, b):
+                eta[i] += rho * sigma_eta * (wave_chi[i - a] - laplace_psi[i - a] - data[i])
+
+
+@numba.njit(parallel=True, **_OPTIONS)
+def change(now, before, spans):
+    """Return the squared norms of ``now - before`` and of ``now`` over the spans, and copy now to before."""
+    start, stop, pieces, _ = spans
+    sums = np.zeros((pieces.size - 1, 2), np.float64)
+    for piece in numba.prange(pieces.size - 1):
+        difference = size = 0.0
+        for row in range(pieces[piece], pieces[piece + 1]):
+            for i in range(start[row], stop[row]):
+                difference += (now[i] - before[i]) ** 2
+                size += now[i] ** 2
+                before[i] = now[i]
+        sums[piece, 0] = difference
+        sums[piece, 1] = size
+    return sums
+
+
+@numba.njit(parallel=True, **_OPTIONS)
+def wrapped_laplacian(phase, spans, strides, stencil, period, out):
+    """Laplacian from neighbour differences brought into half a ``period`` (0: plain differences)."""
+    start, stop, pieces, _ = spans
+    sx, sy = strides
+    steps = (sx, sy, _ONE)
+    for piece in numba.prange(pieces.size - 1):
+        for row in range(pieces[piece], pieces[piece + 1]):
+            for i in range(start[row], stop[row]):
+                total = np.float32(0)
+                for axis in range(3):
+                    up = phase[i + steps[axis]] - phase[i]
+                    down = phase[i - steps[axis]] - phase[i]
+                    if period > 0:
+                        up -= period * np.rint(up / period)
+                        down -= period * np.rint(down / period)
+                    total += stencil[axis + 1] * (up + down)
+                out[i] = total

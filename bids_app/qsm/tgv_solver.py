@@ -1,0 +1,166 @@
+"""The primal-dual iteration of TGV on one grid, and the passage from a coarse grid to a fine one."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from bids_app.qsm import tgv_kernels
+from bids_app.qsm.geometry import FloatArray, Grid
+from bids_app.qsm.tgv_domain import MARGIN, Domain, Spans
+from bids_app.qsm.tgv_steps import Stencils, StepSizes
+
+PRIMAL = ("chi", "psi", "wx", "wy", "wz")
+DUAL = ("eta", "px", "py", "pz", "qxx", "qyy", "qzz", "qxy", "qxz", "qyz")
+#: Typical sizes of chi, psi, w, eta in units of the field's noise; those of p and q are their bounds.
+CHI_SIZE, PSI_SIZE, W_SIZE, ETA_SIZE = 50.0, 5.0, 2.5, 50.0
+#: Iterations between two looks at the change.
+CHECK_EVERY = 20
+
+
+@dataclass
+class State:
+    """All unknowns of the saddle-point problem, flat over the box: (chi, psi, w) and (eta, p, q)."""
+
+    primal: tuple[FloatArray, ...]
+    dual: tuple[FloatArray, ...]
+
+    @classmethod
+    def zero(cls, size: int) -> "State":
+        """Return the state of no susceptibility."""
+        return cls(*(tuple(np.zeros(size, np.float32) for _ in names) for names in (PRIMAL, DUAL)))
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One grid's data, flat over the box: the field's Laplacian (noise/mm2) and the weights of the misfit."""
+
+    domain: Domain
+    laplacian: FloatArray
+    weights: FloatArray
+
+    @property
+    def strides(self) -> tuple[np.uint64, np.uint64]:
+        """Flat distance to the next voxel along x and y."""
+        _, ny, nz = self.domain.grid.shape
+        return np.uint64(ny * nz), np.uint64(nz)
+
+
+def spans_argument(spans: Spans) -> tuple[Any, Any, Any, int]:
+    """Return spans as the kernels take them, with the length of the longest row."""
+    longest = int((spans.stop - spans.start).max()) if spans.start.size else 0
+    return spans.start, spans.stop, spans.pieces, longest
+
+
+def solve(
+    problem: Problem,
+    state: State,
+    alphas: tuple[float, float],
+    limits: tuple[int, float],
+    relaxation: float,
+    ratio: float,
+    tick: Callable[[], None],
+) -> int:
+    """Iterate ``state`` in place until chi changes by less than the tolerance, and return the iterations done.
+
+    Parameters
+    ----------
+    problem : Problem
+    state : State
+        Start, changed in place.
+    alphas : 2 floats
+        Weights of the first-order (mm) and of the second-order term (mm2).
+    limits : int and float
+        Most iterations, and the relative change of chi per iteration that ends them.
+    relaxation : float
+        Over-relaxation, below 2.
+    ratio : float
+        Primal over dual step size, beyond the typical sizes of the unknowns.
+    tick : callable
+        Called after each iteration.
+    """
+    domain, (iterations, tolerance) = problem.domain, limits
+    stencils = Stencils.of(domain.grid)
+    alpha1, alpha0 = alphas
+    steps = StepSizes.of(stencils, (CHI_SIZE, PSI_SIZE, W_SIZE, ETA_SIZE, alpha1, alpha0), ratio)
+    rho, radii = np.float32(relaxation), (np.float32(alpha1), np.float32(alpha0))
+    narrow, wide, inner = (spans_argument(s) for s in (domain.in_mask, domain.in_dilated, domain.in_data))
+    bars = tuple(np.zeros_like(field) for field in state.primal)
+    before = state.primal[0].copy()
+    for iteration in range(1, iterations + 1):
+        tgv_kernels.primal_step(
+            state.primal, bars, state.dual, wide, narrow, problem.weights, problem.strides, stencils.arrays,
+            steps.taus, rho,
+        )  # fmt: skip
+        tgv_kernels.dual_step(
+            bars, state.dual, problem.laplacian, narrow, inner, problem.strides, stencils.arrays, steps.sigmas,
+            radii, rho,
+        )  # fmt: skip
+        tick()
+        if iteration % CHECK_EVERY == 0:
+            difference, size = tgv_kernels.change(state.primal[0], before, narrow).sum(axis=0)
+            if difference <= (tolerance * CHECK_EVERY) ** 2 * size:
+                return iteration
+    return iterations
+
+
+def factors(grid: Grid) -> tuple[int, int, int]:
+    """Return by how much each axis is coarsened: 2, or 1 where the voxel is already long."""
+    limit = 1.5 * min(grid.voxel_size)
+    return tuple(2 if size < limit else 1 for size in grid.voxel_size)  # type: ignore[return-value]
+
+
+def _blocks(array: FloatArray, factor: tuple[int, int, int]) -> npt.NDArray[Any]:
+    """Return the array in blocks, ``[x, fx, y, fy, z, fz]``, padded by zero to whole blocks."""
+    short = [(-n) % f for n, f in zip(array.shape, factor, strict=True)]
+    padded = np.pad(array, [(0, s) for s in short])
+    shape = [part for n, f in zip(padded.shape, factor, strict=True) for part in (n // f, f)]
+    return padded.reshape(shape)
+
+
+def coarsen(problem: Problem) -> Problem | None:
+    """Return the problem on a grid of about twice the voxel size, or None where too little would be left.
+
+    The Laplacian of the field and the weights are averaged over blocks; a coarse voxel belongs to the mask when half
+    of its block does.
+    """
+    fine, factor = problem.domain, factors(problem.domain.grid)
+    inner = tuple(slice(MARGIN, -MARGIN) for _ in range(3))
+    mask = _blocks(fine.mask[inner].astype(np.float32), factor).mean(axis=(1, 3, 5)) >= 0.5
+    mask = np.pad(mask, MARGIN)
+    if np.count_nonzero(ndimage.binary_erosion(mask)) < 500:
+        return None
+    size = tuple(s * f for s, f in zip(fine.grid.voxel_size, factor, strict=True))
+    domain = Domain.of(mask, Grid(mask.shape, size, fine.grid.b0_dir))  # type: ignore[arg-type]
+    known = _blocks(fine.data[inner].astype(np.float32), factor).mean(axis=(1, 3, 5))
+    shape = fine.grid.shape
+    sums = [
+        np.pad(_blocks(array.reshape(shape)[inner], factor).mean(axis=(1, 3, 5)), MARGIN)
+        for array in (problem.laplacian, problem.weights)
+    ]
+    known = np.pad(known, MARGIN)
+    # Blocks whose data are mostly unknown hold no constraint.
+    data = domain.data & (known >= 0.5)
+    laplacian = np.where(data, sums[0] / np.maximum(known, 0.5), 0).astype(np.float32)
+    domain = Domain(domain.grid, mask, domain.dilated, data, domain.in_mask, domain.in_dilated, Spans.of(data))
+    return Problem(domain, laplacian.ravel(), np.maximum(sums[1], 0).astype(np.float32).ravel())
+
+
+def refine(state: State, coarse: Domain, fine: Domain) -> State:
+    """Return a coarse grid's unknowns on the fine one (linear interpolation), each inside its region alone."""
+    factor = np.asarray(factors(fine.grid))
+    inside = {"chi": fine.dilated, "psi": fine.mask, "eta": fine.data}
+    start = State.zero(fine.mask.size)
+    for names, olds, news in ((PRIMAL, state.primal, start.primal), (DUAL, state.dual, start.dual)):
+        for name, old, new in zip(names, olds, news, strict=True):
+            region = inside.get(name, fine.dilated if name[0] == "w" else fine.mask)
+            # Both boxes have the same margin in voxels; the centre of fine voxel i lies at (i + 1/2) / factor - 1/2.
+            offset = MARGIN + (0.5 - MARGIN) / factor - 0.5
+            values = ndimage.affine_transform(
+                old.reshape(coarse.grid.shape), np.diag(1 / factor), offset, fine.grid.shape, order=1, mode="nearest"
+            )
+            new[:] = np.where(region, values, np.float32(0)).ravel()
+    return start
