@@ -9,7 +9,7 @@ from numba import njit, prange
 from bids_app.qsm.geometry import BoolArray, FloatArray, Grid
 from bids_app.qsm.params import Params, param
 from bids_app.qsm.smoothing import gaussian
-from bids_app.qsm.unwrap_romeo import romeo
+from bids_app.qsm.unwrap_romeo import bounding_box, romeo
 
 
 @dataclass(frozen=True)
@@ -101,17 +101,28 @@ def _smooth_offset(
     phase: FloatArray, difference: FloatArray, factor: float, strength: FloatArray, inside: BoolArray,
     sigma: Sequence[float],
 ) -> FloatArray:  # fmt: skip
-    """Return phase - factor * difference, smoothed as a complex image and so continued beyond the mask."""
-    real, imag = np.empty(inside.shape, np.float32), np.empty(inside.shape, np.float32)
-    weight = np.square(strength)
+    """Return phase - factor * difference, smoothed as a complex image and so continued beyond the mask.
+
+    Done in the box of the mask and two sigma around it; 0 farther away.
+    """
+    wide = [int(np.ceil(2 * s)) for s in sigma]
+    box = tuple(
+        slice(max(0, s.start - w), min(n, s.stop + w))
+        for s, w, n in zip(bounding_box(inside), wide, inside.shape, strict=True)
+    )
+    parts = [np.ascontiguousarray(a[box], np.float32) for a in (phase, difference, strength)]
+    weight = np.square(parts[2])
     weight /= max(float(weight.max()), 1e-30)
+    real, imag = np.empty(weight.shape, np.float32), np.empty(weight.shape, np.float32)
     _offset_signal(
-        np.ascontiguousarray(phase, np.float32).reshape(-1), difference.reshape(-1), weight.reshape(-1),
-        np.float32(factor), inside.reshape(-1), real.reshape(-1), imag.reshape(-1),
+        parts[0].reshape(-1), parts[1].reshape(-1), weight.reshape(-1), np.float32(factor),
+        np.ascontiguousarray(inside[box]).reshape(-1), real.reshape(-1), imag.reshape(-1),
     )  # fmt: skip
     real, imag = gaussian(real, sigma), gaussian(imag, sigma)
     _angles(real.reshape(-1), imag.reshape(-1))
-    return real
+    offset = np.zeros(inside.shape, np.float32)
+    offset[box] = real
+    return offset
 
 
 def mcpc3ds(
