@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from bids_app import __version__
+from bids_app import __version__, regions_choice
 from bids_app.config import Config, to_toml
 from bids_app.console import Console
 from bids_app.dataset.checks import preflight, remarks
@@ -52,13 +52,16 @@ def run_levels(config: Config) -> int:
     problems = preflight(found, config.bids_dir, config.output_dir, config.participants)
     if problems:
         raise InputRefusedError(problems)
+    config, warning = regions_choice.decided(config)
     subjects = [replace(s, runs=tuple(_completed(gre, config) for gre in s.runs)) for s in found]
     if config.dry_run:
         _print_plan(config, subjects)
+        if warning:
+            print(f"\nwarning: {warning}")
         return 0
     validation = InputValidation(config.bids_dir) if config.validate_input else None
     try:
-        return _process(config, subjects, validation)
+        return _process(config, subjects, validation, warning)
     finally:
         if validation is not None:
             validation.stop()
@@ -67,10 +70,10 @@ def run_levels(config: Config) -> int:
 def _completed(gre: GreRun, config: Config) -> GreRun:
     """Return a run with what other datasets have for it and what the user should know."""
     gre = with_given_mask(gre, config.derivatives)
-    return replace(gre, remarks=(*gre.remarks, *remarks(gre)))
+    return replace(gre, remarks=(*gre.remarks, *remarks(gre), *regions_choice.remarks(gre, config)))
 
 
-def _process(config: Config, subjects: Sequence[Subject], validation: InputValidation | None) -> int:
+def _process(config: Config, subjects: Sequence[Subject], validation: InputValidation | None, warning: str) -> int:
     _write_dataset_files(config)
     remove_scratch(config.work_dir)
     jobs = jobs_of(subjects, config)
@@ -95,7 +98,7 @@ def _process(config: Config, subjects: Sequence[Subject], validation: InputValid
         # Where there was nothing to do the user does not wait for the validator.
         busy = any(result.ran or result.failures for result in results.values())
         notes = validation.findings(_VALIDATOR_PATIENCE_S) if validation is not None and busy else []
-        console.close(list(results.values()), crashes, notes)
+        console.close(list(results.values()), crashes, [*filter(None, [warning]), *notes])
         console.say(f"maps are in {config.output_dir}")
     return 1 if crashes else 0
 

@@ -74,6 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_selection(parser.add_argument_group("which data"))
     _add_conversion(parser.add_argument_group("conversion to BIDS (level convert): the scans, and their names"))
     _add_processing(parser.add_argument_group("how it is processed"))
+    _add_regions(parser.add_argument_group("regions: segmentation of the T1w image, registration, tables"))
     _add_execution(parser.add_argument_group("how it is run"))
     _add_cluster(parser.add_argument_group("clusters (see README, 'On a cluster')"))
     return parser
@@ -94,7 +95,8 @@ def _add_selection(group: "argparse._ArgumentGroup") -> None:
     )  # fmt: skip
     add(
         "--derivatives", nargs="+", type=Path, metavar="DIR",
-        help="derivative datasets whose masks (_mask, on the grid of the gradient echo) win over computed ones",
+        help="derivative datasets: their masks (_mask, on the grid of the gradient echo) win over computed ones, "
+        "and their segmentations are used (see --segmentation)",
     )  # fmt: skip
     add("--skip-bids-validation", action="store_true", help="do not run the BIDS validator on the input")
 
@@ -136,7 +138,33 @@ def _add_processing(group: "argparse._ArgumentGroup") -> None:
         help="change one parameter, e.g. inversion.method=tkd or inversion.rts.delta=0.2; may be repeated",
     )  # fmt: skip
     add("--mask", metavar="RECIPE", help="recipe of the mask, e.g. 'quality,otsu:1.3,fill:25,open:1'")
-    add("--qsm-reference", metavar="REGION", help="where susceptibility is zero: mask (default) or none")
+    add(
+        "--qsm-reference", metavar="REGION",
+        help="where susceptibility is zero: mask (default), none, csf, or a region of the segmentation",
+    )  # fmt: skip
+
+
+def _add_regions(group: "argparse._ArgumentGroup") -> None:
+    add = group.add_argument
+    add(
+        "--segmentation", nargs="+", metavar="METHOD",
+        help="fastsurfer, atlas, none, or a pattern of existing files such as '*_seg-mine_dseg.nii.gz'; several may "
+        "be given (default: fastsurfer where it is installed, else the atlas)",
+    )  # fmt: skip
+    add(
+        "--atlas", metavar="DIR|NAME",
+        help="folder with a T1w, dseg images and their tables, or a TemplateFlow template; ':LABEL' picks one dseg",
+    )  # fmt: skip
+    add("--fastsurfer-home", type=Path, metavar="DIR", help="folder of run_fastsurfer.sh (or $FASTSURFER_HOME, PATH)")
+    add(
+        "--extra-dseg", nargs="+", metavar="PATTERN",
+        help="further segmentations, of lesions for example; {subject} and {session} may stand in the pattern",
+    )  # fmt: skip
+    add("--roi-erosion", type=int, metavar="N", help="voxels to erode every region by before its statistics")
+    add(
+        "--mask-from-anatomy", action="store_true",
+        help="let the segmentation's brain mask join the mask from phase quality",
+    )  # fmt: skip
 
 
 def _add_execution(group: "argparse._ArgumentGroup") -> None:

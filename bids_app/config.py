@@ -280,10 +280,34 @@ def settings_from_arguments(args: argparse.Namespace) -> Settings:
         shortcuts = merge(shortcuts, {"reference": {"region": args.qsm_reference}})
     if args.mask is not None:
         shortcuts = merge(shortcuts, {"mask": {"filled": args.mask}})
+    shortcuts = merge(shortcuts, _anatomy_shortcuts(args))
     tree = merge(tree, shortcuts)
     for assignment in args.set or ():
         tree = merge(tree, parse_set(assignment))
     return build_settings(tree)
+
+
+def _anatomy_shortcuts(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    folders = args.derivatives or ()
+    words = {
+        "which": ",".join(args.segmentation or ()),
+        "atlas": _absolute(args.atlas or ""),
+        "extra": os.pathsep.join(args.extra_dseg or ()),
+        "fastsurfer_home": str(args.fastsurfer_home.absolute()) if args.fastsurfer_home else "",
+        "derivatives": os.pathsep.join(str(path.absolute()) for path in folders),
+    }
+    found: dict[str, dict[str, Any]] = {"segmentation": {name: word for name, word in words.items() if word}}
+    if args.roi_erosion is not None:
+        found["regions"] = {"erosion": args.roi_erosion}
+    if args.mask_from_anatomy:
+        found["mask"] = {"from_anatomy": True}
+    return found
+
+
+def _absolute(atlas: str) -> str:
+    """Return an atlas's folder from the root on, so that every process finds it; names stay names."""
+    place, colon, label = atlas.rpartition(":") if ":" in atlas else (atlas, "", "")
+    return f"{Path(place).absolute()}{colon}{label}" if place and Path(place).is_dir() else atlas
 
 
 def from_arguments(args: argparse.Namespace, command: tuple[str, ...] = (), passed_on: tuple[str, ...] = ()) -> Config:

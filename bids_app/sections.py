@@ -31,11 +31,12 @@ class FieldChoices(Params):
 
 @dataclass(frozen=True)
 class MaskChoices(Params):
-    """Masks without anatomical priors, as recipes: a source and operations in order."""
+    """Masks as recipes (a source and operations in order), and whether the anatomy's brain mask joins them."""
 
     two_pass: bool = param(True, doc="Invert twice, in the reliable and in the filled mask, and combine")
     filled: str = param(FILLED_RECIPE, doc="Recipe of the filled mask")
     reliable: str = param(RELIABLE_RECIPE, doc="Recipe of the mask of reliable voxels (two-pass only)")
+    from_anatomy: bool = param(False, doc="Keep only what lies in the brain mask of the segmentation too")
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,9 @@ class InversionChoices(Params):
 class ReferenceChoices(Params):
     """Zero of the susceptibility scale."""
 
-    region: str = param("mask", choices=("mask", "none"), doc="mask: the mean of the valid mask; none: as inverted")
+    region: str = param(
+        "mask", doc="mask: the mean of the valid mask; none: as inverted; csf or a region's name: its mean"
+    )
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,48 @@ class SwiChoices(Params):
     """Susceptibility-weighted image."""
 
     method: str = param("clearswi", choices=("clearswi", "none"), doc="Method (data with magnitude)")
+
+
+@dataclass(frozen=True)
+class SegmentationChoices(Params):
+    """Which segmentations there are; decided before the first step, and no step's parameter."""
+
+    which: str = param(
+        "auto", doc="auto, none, or words with commas between: fastsurfer, atlas, a pattern of existing files"
+    )
+    atlas: str = param("", doc="Folder of an atlas or name of a TemplateFlow template, :SEGMENTATION after it")
+    extra: str = param("", doc="Patterns of further segmentations, lesions for example")
+    fastsurfer_home: str = param("", doc="Folder of run_fastsurfer.sh")
+    derivatives: str = param("", doc="Folders where existing segmentations are looked for")
+
+
+@dataclass(frozen=True)
+class FastSurferChoices(Params):
+    """FastSurfer's own options."""
+
+    device: str = param("auto", choices=("auto", "cpu", "cuda"), doc="Where the network runs")
+    viewagg_device: str = param("auto", choices=("auto", "cpu", "cuda"), doc="Where its views are put together")
+    vox_size: str = param("1", choices=("1", "0.9", "0.8", "0.7", "min"), doc="Voxel size of the conformed image, mm")
+
+
+@dataclass(frozen=True)
+class RegistrationChoices(Params):
+    """T1w to gradient echo, and atlas to T1w (or to the gradient echo where there is no T1w)."""
+
+    t1w_to_gre: str = param("rigid", choices=("rigid", "affine", "syn"), doc="Transform of T1w to gradient echo")
+    resolution: float = param(2.0, low=0.5, high=8, unit="mm", doc="Voxels of the linear stages")
+    atlas: str = param("syn", choices=("syn", "affine"), doc="Transform of the atlas")
+    syn_resolution: float = param(1.5, low=0.5, high=8, unit="mm", doc="Voxels of SyN's finest level")
+    syn_coarse: int = param(60, low=0, high=1000, doc="SyN's iterations on voxels 4 times as large")
+    syn_middle: int = param(40, low=0, high=1000, doc="SyN's iterations on voxels twice as large")
+    syn_fine: int = param(15, low=0, high=1000, doc="SyN's iterations on the finest level")
+
+
+@dataclass(frozen=True)
+class RegionsChoices(Params):
+    """Tables of regions."""
+
+    erosion: int = param(0, low=0, high=20, unit="voxel", doc="Erosion of every region before its statistics")
 
 
 @dataclass(frozen=True)
@@ -142,10 +187,14 @@ def _swi_methods() -> dict[str, Callable[..., Any]]:
 #: In pipeline order.
 SECTIONS: dict[str, SectionSpec] = {
     "field": SectionSpec(FieldChoices, _field_methods),
+    "segmentation": SectionSpec(SegmentationChoices),
+    "fastsurfer": SectionSpec(FastSurferChoices),
+    "registration": SectionSpec(RegistrationChoices),
     "mask": SectionSpec(MaskChoices),
     "background": SectionSpec(BackgroundChoices, _background_methods),
     "inversion": SectionSpec(InversionChoices, _inversion_methods),
     "reference": SectionSpec(ReferenceChoices),
     "relaxometry": SectionSpec(RelaxometryChoices, _relaxometry_methods),
     "swi": SectionSpec(SwiChoices, _swi_methods),
+    "regions": SectionSpec(RegionsChoices),
 }

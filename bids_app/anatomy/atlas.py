@@ -114,7 +114,8 @@ def _from_files(name: str, files: Iterable[Path], wanted: str, origin: str) -> A
         raise UsageError(f"--atlas: {origin} holds no *_dseg.nii.gz with data and a *_dseg.tsv that names its labels")
     masks = [p for p in same if entities_of(p)["suffix"] == "mask" and entities_of(p).get("desc") == "brain"]
     chosen = tuple((label, *paths) for label, paths in sorted(labelled.items()))
-    return Atlas(name, heads[0], chosen, masks[0] if masks else None)
+    plain = re.sub(r"[^A-Za-z0-9]", "", name.removeprefix("tpl-")) or "atlas"
+    return Atlas(plain, heads[0], chosen, masks[0] if masks else None)
 
 
 def _preference(path: Path) -> tuple[bool, bool, str]:

@@ -1,9 +1,11 @@
 """THE table of products: what each file is called, its unit and its meaning. Only this module spells names."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+from bids_app.derivatives.columns import REGION_COLUMNS
 
 #: Order of BIDS entities in file names (the part of the specification's order that we use).
 ENTITY_ORDER = (
@@ -29,10 +31,14 @@ class Product:
     drop: tuple[str, ...] = ("part", "echo")
     #: Tables only: BIDS data dictionary, a description (and Units, Levels) for every column.
     columns: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    #: Entity that a labelled key (``regions@nuclei``) sets: one product for every segmentation or atlas.
+    labelled: str = ""
 
     @property
     def kind(self) -> str:
         """``image`` (array), ``table`` (rows) or ``file`` (written by the step itself), by the extension."""
+        if self.suffix == "xfm":
+            return "file"
         return {".nii.gz": "image", ".npy": "image", ".tsv": "table"}.get(self.extension, "file")
 
     @property
@@ -76,28 +82,38 @@ def _work(key: str, description: str, extension: str = ".npy") -> Product:
 LOOKUP_COLUMNS: dict[str, dict[str, str]] = {
     "index": {"Description": "Value of the label in the image"},
     "name": {"Description": "Name of the region"},
+    "hemisphere": {"Description": "Side: L left, R right"},
 }
 
 
 def segmentation(key: str, seg: str, description: str, space: str = "", datatype: str = "anat") -> Product:
-    """Return a ``dseg`` image of integer labels; its step gives the rows (``index``, ``name``) of the ``.tsv`` too."""
-    entities = ((("space", space),) if space else ()) + (("seg", seg),)
-    return Product(key, datatype, "dseg", entities, "", description, dtype="int16", columns=LOOKUP_COLUMNS)
+    """Return a ``dseg`` image of integer labels; its step gives the rows (``index``, ``name``) of the ``.tsv`` too.
+
+    Without ``seg`` it is one product for every segmentation: ``KEY@SEG``.
+    """
+    entities = ((("space", space),) if space else ()) + ((("seg", seg),) if seg else ())
+    return Product(
+        key, datatype, "dseg", entities, "", description, dtype="int32", columns=LOOKUP_COLUMNS,
+        labelled="" if seg else "seg",
+    )  # fmt: skip
 
 
 def transform(key: str, source: str, target: str, extension: str = ".h5", datatype: str = "anat") -> Product:
-    """Return a transform file that a step writes itself; it maps images of ``source`` to ``target``."""
-    entities = (("from", source), ("to", target), ("mode", "image"))
-    text = f"Transform that brings images of {source} into {target}"
-    return Product(key, datatype, "xfm", entities, "", text, extension)
+    """Return a transform file that a step writes itself; it maps images of ``source`` to ``target``.
+
+    Without ``source`` it is one product for every atlas: ``KEY@ATLAS``.
+    """
+    entities = ((("from", source),) if source else ()) + (("to", target), ("mode", "image"))
+    text = f"Transform that brings images of {source or 'the atlas'} into {target}"
+    return Product(key, datatype, "xfm", entities, "", text, extension, labelled="" if source else "from")
 
 
 def table(
     key: str, suffix: str, entities: tuple[tuple[str, str], ...], description: str,
-    columns: Mapping[str, Mapping[str, Any]], datatype: str = "anat",
+    columns: Mapping[str, Mapping[str, Any]], datatype: str = "anat", labelled: str = "",
 ) -> Product:  # fmt: skip
     """Return a TSV table; ``columns`` becomes its JSON data dictionary and names the columns that it may have."""
-    return Product(key, datatype, suffix, entities, "", description, ".tsv", columns=columns)
+    return Product(key, datatype, suffix, entities, "", description, ".tsv", columns=columns, labelled=labelled)
 
 
 _TABLE = (
@@ -132,11 +148,57 @@ _TABLE = (
     _work("echo_phase", "Wrapped phase of every echo without offset, echoes first, in 32767ths of half a turn (int16)"),
     _work("field_sd", "Standard error of the total field, Hz"),
     _work("residual", "Weighted root-mean-square residual of the field fit over the echoes, rad"),
+    _work("chi_inverted", "Susceptibility as inverted, before its zero is set, ppm"),
+    _work("chi_inverted_singlepass", "Susceptibility of the filled mask as inverted, ppm"),
+    Product("mask_singlepass", "work", "singlepass", description="Voxels where the single-pass map is valid",
+            extension=".npy", dtype="uint8"),
+    # Anatomy.
+    _image(
+        "t1w_preproc", "T1w", "arbitrary", "T1-weighted image without its bias field",
+        entities=(("desc", "preproc"),), skull_stripped=False,
+    ),
+    Product(
+        "labels_native", "work", "labels", description="Labels on the segmentation's own grid", dtype="int32",
+        labelled="seg",
+    ),
+    Product(
+        "brain_native", "work", "brain", description="Brain mask on the segmentation's own grid", dtype="uint8",
+        labelled="seg",
+    ),
+    segmentation("dseg_t1w", "", "Segmentation on the grid of the T1-weighted image", space="T1w"),
+    segmentation("dseg_gre", "", "Segmentation on the grid of the gradient-echo images", space="GRE"),
+    transform("xfm_t1w_to_gre", "T1w", "GRE", ".txt"),
+    transform("xfm_t1w_to_gre_warp", "T1w", "GRE", ".nii.gz"),
+    transform("xfm_atlas_to_t1w", "", "T1w", ".nii.gz"),
+    transform("xfm_atlas_to_gre", "", "GRE", ".nii.gz"),
+    _work("t1w_on_gre", "T1-weighted image on the grid of the gradient-echo images"),
+    _mask("mask_anatomy", "anatomy", "Brain mask of the segmentation on the grid of the gradient-echo images"),
+    table(
+        "regions", "stats", (("desc", "chi"),), "Susceptibility and R2* of every region of a segmentation",
+        REGION_COLUMNS, labelled="seg",
+    ),
 )  # fmt: skip
 
 
+class _Products(dict[str, Product]):
+    """The table by key; ``KEY@LABEL`` is a labelled product with its entity set."""
+
+    def __missing__(self, key: str) -> Product:
+        base, mark, label = key.partition("@")
+        if not mark or not label or base not in self or not self[base].labelled:
+            raise KeyError(key)
+        product = self[base]
+        return replace(product, key=key, entities=(*product.entities, (product.labelled, label)), labelled="")
+
+    def __contains__(self, key: object) -> bool:
+        try:
+            return bool(self[str(key)]) if "@" in str(key) else super().__contains__(key)
+        except KeyError:
+            return False
+
+
 def _by_key(products: tuple[Product, ...]) -> dict[str, Product]:
-    found: dict[str, Product] = {}
+    found = _Products()
     names: dict[tuple[Any, ...], str] = {}
     for product in products:
         name = (product.datatype, product.suffix, frozenset(product.entities), product.extension)

@@ -1,17 +1,22 @@
 """The pipeline: reading the tuples below is reading what happens, in order."""
 
+from bids_app.steps.anatomy import ATLAS, FASTSURFER, T1W
 from bids_app.steps.chi import CHI
 from bids_app.steps.field import FIELD
 from bids_app.steps.masks import MASKS
+from bids_app.steps.reference import REFERENCE
+from bids_app.steps.regions import ATLAS_TO_GRE, BRAIN, LABELS, REGISTRATION, TABLES
 from bids_app.steps.relaxometry import RELAXOMETRY
 from bids_app.steps.step import Step
 from bids_app.steps.swi import SWI
 
 #: Steps over one anatomical image (``Anatomical``), before the runs that use it.
-ANATOMICAL: tuple[Step, ...] = ()
+ANATOMICAL: tuple[Step, ...] = (T1W, FASTSURFER, ATLAS)
 
 #: Steps over one gradient-echo run (``GreRun``).
-PARTICIPANT: tuple[Step, ...] = (FIELD, MASKS, CHI, RELAXOMETRY, SWI)
+PARTICIPANT: tuple[Step, ...] = (
+    FIELD, REGISTRATION, ATLAS_TO_GRE, BRAIN, MASKS, CHI, RELAXOMETRY, SWI, *LABELS, REFERENCE, *TABLES,
+)  # fmt: skip
 
 #: Steps over all participants (``Cohort``), after all runs.
 GROUP: tuple[Step, ...] = ()

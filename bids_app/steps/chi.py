@@ -19,9 +19,9 @@ def _passes(step: StepInput) -> list[Any]:
 
 
 def local_field_and_chi(step: StepInput) -> StepResult:
-    """Remove the background field and invert, in one pass or two, and set the zero of the scale."""
+    """Remove the background field and invert, in one pass or two; the reference step sets the zero of the scale."""
     from bids_app import qsm
-    from bids_app.qsm.combine import reference, two_pass
+    from bids_app.qsm.combine import two_pass
     from bids_app.qsm.reliability import reliability_weights
 
     run, settings = step.record, step.settings
@@ -53,19 +53,16 @@ def local_field_and_chi(step: StepInput) -> StepResult:
     if len(passes) > 1:
         chi = two_pass(passes[1][2], passes[1][1], chi, valid)
         valid = valid | passes[1][1]
-    offset = single_offset = 0.0
-    if settings.reference.choice.region == "mask":
-        chi, offset = reference(chi, valid)
-        single, single_offset = reference(single, passes[0][1])
     outputs = {
-        "chimap": Output(chi, like, facts | {"ReferenceOffset": offset}),
+        "chi_inverted": Output(chi, like),
         "mask_qsm": Output(valid, like),
     }
     if local is not None:
         outputs["local_field"] = Output(ppm_to_hz(local, run.field_strength), like, facts)
         outputs["local_field_magnitude"] = Output(magnitude, like)
     if len(passes) > 1:
-        outputs["chimap_singlepass"] = Output(single, like, facts | {"ReferenceOffset": single_offset})
+        outputs["chi_inverted_singlepass"] = Output(single, like)
+        outputs["mask_singlepass"] = Output(passes[0][1], like)
     methods = tuple(m for m in (background.choice.method, inversion.choice.method) if m != "none")
     return StepResult(outputs, {"qsm_voxels": int(valid.sum())}, (), methods)
 
@@ -112,13 +109,13 @@ def _chi_needs(run: GreRun, settings: Any) -> tuple[str, ...]:
 
 
 def _chi_keys(run: GreRun, settings: Any) -> tuple[str, ...]:
-    keys: tuple[str, ...] = ("chimap", "mask_qsm")
+    keys: tuple[str, ...] = ("chi_inverted", "mask_qsm")
     if settings.background.choice.method != "none":
         keys += ("local_field", "local_field_magnitude")
-    return (*keys, "chimap_singlepass") if settings.mask.choice.two_pass else keys
+    return (*keys, "chi_inverted_singlepass", "mask_singlepass") if settings.mask.choice.two_pass else keys
 
 
 CHI = Step(
-    "chi", "Local field and susceptibility", local_field_and_chi, reads=("background", "inversion", "reference"),
+    "chi", "Local field and susceptibility", local_field_and_chi, reads=("background", "inversion"),
     sources=_chi_sources, needs=_chi_needs, makes=_chi_keys, memory=memory(40),
 )  # fmt: skip

@@ -25,6 +25,7 @@ def masks(step: StepInput) -> StepResult:
     recipes = {"mask_brain": choice.filled} | ({"mask_reliable": choice.reliable} if choice.two_pass else {})
     outputs = {}
     given = read_image(step.inputs["given_mask"])[0] > 0 if "given_mask" in step.inputs else None
+    anatomy = read_image(step.inputs["mask_anatomy"])[0] > 0 if "mask_anatomy" in step.inputs else None
     for key, recipe in recipes.items():
         if given is not None and key == "mask_brain" and "given" not in parse_recipe(recipe).sources:
             outputs[key] = _given(given & known, step.inputs["given_mask"], like)
@@ -32,9 +33,11 @@ def masks(step: StepInput) -> StepResult:
         mask = make_mask(recipe, **sources, given=given, voxel_size=voxel_size) & known
         if key == "mask_reliable":  # reliable voxels of the object, not of the scalp
             mask &= np.asarray(outputs["mask_brain"].data, bool)
+        if anatomy is not None:
+            mask &= anatomy
         if not mask.any():
             raise ValueError(f"the mask recipe {recipe!r} leaves no voxel: choose another one by --mask")
-        outputs[key] = Output(mask, like, {"Recipe": recipe})
+        outputs[key] = Output(mask, like, {"Recipe": recipe, "BrainMaskOfSegmentation": anatomy is not None})
     return StepResult(outputs, {"mask_voxels": int(np.count_nonzero(np.asarray(outputs["mask_brain"].data)))})
 
 
@@ -61,6 +64,11 @@ def _sources(step: StepInput, choice: Any, known: Any, sd: Any) -> dict[str, Any
     return maps
 
 
+def _needs(run: GreRun, settings: Any) -> tuple[str, ...]:
+    keys = ("quality", "magnitude", "field_sd", "residual")
+    return (*keys, "mask_anatomy") if settings.mask.choice.from_anatomy else keys
+
+
 def mask_keys(run: GreRun, settings: Any) -> tuple[str, ...]:
     """Return the masks that are made."""
     return ("mask_brain", "mask_reliable") if settings.mask.choice.two_pass else ("mask_brain",)
@@ -68,6 +76,6 @@ def mask_keys(run: GreRun, settings: Any) -> tuple[str, ...]:
 
 MASKS = Step(
     "mask", "Masks", masks, reads=("mask",), sources=_given_mask,
-    needs=lambda run, settings: ("quality", "magnitude", "field_sd", "residual"), makes=mask_keys,
+    needs=_needs, makes=mask_keys,
     memory=memory(10),
 )  # fmt: skip

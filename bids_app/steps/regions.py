@@ -1,0 +1,288 @@
+"""Steps over the gradient-echo run that bring the anatomy to it: registration, labels, brain mask, tables."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bids_app.anatomy import ants, regions
+from bids_app.anatomy.images import from_ras, write_ras
+from bids_app.dataset.models import GreRun
+from bids_app.derivatives.files import read_grid, read_image
+from bids_app.qsm.geometry import Grid
+from bids_app.steps.anatomy import atlas_files, corrected, deform_atlas, judged, labels_in, resampled_labels, rows_of
+from bids_app.steps.common import like_of
+from bids_app.steps.relaxometry import RELAXOMETRY
+from bids_app.steps.segmentations import (
+    KINDS,
+    Segmentation,
+    brain_source,
+    is_wanted,
+    regions_in,
+    segmentations,
+    the_atlas,
+)
+from bids_app.steps.step import Output, Step, StepInput, StepResult
+
+#: Labels outside the head by more than this share are in the wrong place.
+_OUTSIDE = 0.1
+
+
+def t1w_to_gre(step: StepInput) -> StepResult:
+    """Register the T1-weighted image to the bias-corrected magnitude of the run."""
+    choice, work, like = step.settings.registration.choice, step.work_dir, step.inputs["magnitude"]
+    fixed = corrected(like, work, step.threads, "gre")
+    moving = work / "t1w_ras.nii.gz"
+    write_ras(step.inputs["t1w_preproc"], moving)
+    kind = "rigid" if choice.t1w_to_gre == "rigid" else "affine"
+    names = ("the gradient-echo magnitude", "the T1w image")
+    tried = []
+    for start in ("headers", "centres"):
+        out = work / f"{start}.txt"
+        ants.linear(fixed, moving, out, work, ants.Linear(kind, choice.resolution, start))
+        metrics, warnings = judged(fixed, moving, [out], step, names)
+        tried.append((metrics["mutual_information"], start, out, metrics, warnings))
+        if not warnings:
+            break  # the scanner's coordinates were right, as they are within a session
+    _, start, out, metrics, warnings = max(tried, key=lambda item: item[0])
+    key, methods = "xfm_t1w_to_gre", ["n4", kind]
+    if choice.t1w_to_gre == "syn":
+        key, warp = "xfm_t1w_to_gre_warp", work / "warp.nii.gz"
+        iterations = (choice.syn_coarse, choice.syn_middle, choice.syn_fine)
+        ants.syn(fixed, moving, out, warp, work, step.threads, ants.Syn(choice.syn_resolution, iterations))
+        metrics, warnings = judged(fixed, moving, [warp], step, names)
+        out, methods = warp, [*methods, "syn"]
+    if len(tried) > 1:  # what was judged last need not be the best
+        ants.apply(fixed, moving, [out], work / "moved.nii.gz", work, step.threads)
+    moved = from_ras(read_image(work / "moved.nii.gz")[0], read_grid(like)[1])
+    facts = {"Similarity": metrics, "StartedFrom": start, "Seed": ants.SEED, "Threads": step.threads}
+    outputs = {key: Output(file=out, sidecar=facts), "t1w_on_gre": Output(moved, like)}
+    return StepResult(outputs, metrics | {"started_from": start}, tuple(warnings), tuple(methods))
+
+
+def atlas_to_gre(step: StepInput) -> StepResult:
+    """Register the atlas to the bias-corrected magnitude directly: there is no T1-weighted image."""
+    fixed = corrected(step.inputs["magnitude"], step.work_dir, step.threads, "gre")
+    key = next(key for key in step.inputs if key.startswith("template@"))
+    name = key.partition("@")[2]
+    names = ("the gradient-echo magnitude", f"the atlas {name}")
+    warp, metrics, warnings = deform_atlas(step.inputs[key], fixed, step, names)
+    told = f"no T1w image: the atlas {name} was registered to the gradient-echo magnitude, which is less exact"
+    facts = {"Similarity": metrics, "Seed": ants.SEED, "Threads": step.threads}
+    outputs = {f"xfm_atlas_to_gre@{name}": Output(file=warp, sidecar=facts)}
+    return StepResult(outputs, metrics | {"atlas": name}, (told, *warnings), ("n4", "syn"))
+
+
+def _chain(step: StepInput, kind: str) -> list[Path]:
+    """Return the transforms that bring a segmentation to the run, last one first."""
+    names = ["xfm_t1w_to_gre_warp", "xfm_t1w_to_gre"]
+    if kind == "atlas":
+        names += [key for key in step.inputs if key.startswith("xfm_atlas_to_")]
+    return [step.inputs[name] for name in names if name in step.inputs]
+
+
+def labels_on_gre(kind: str) -> Callable[[StepInput], StepResult]:
+    """Return the function that brings the segmentations of one kind to the run's grid."""
+
+    def function(step: StepInput) -> StepResult:
+        like = step.inputs["magnitude"]
+        magnitude, _ = read_image(like)
+        outputs, warnings = {}, []
+        metrics: dict[str, Any] = {}
+        for key in [key for key in step.inputs if key.startswith(("image@", "labels_native@"))]:
+            name, image = key.partition("@")[2], step.inputs[key]
+            segmentation = Segmentation(kind, name, image, step.inputs.get(f"table@{name}"))
+            how = _space(image, like, kind, step)
+            if how == "gre":
+                labels = np.rint(read_image(image)[0]).astype(np.int32)
+            else:
+                chain = _chain(step, kind) if how == "t1w" else []
+                labels = resampled_labels(like, image, chain, step.work_dir, step.threads, name)
+            if how == "headers":
+                warnings.append(f"no T1w image: {image.name} was brought to the run by the headers alone")
+            present = labels_in(read_image(image)[0] if kind == "fastsurfer" else labels)
+            facts = {"SpatialReference": _REFERENCE, "BroughtBy": how, "Method": kind}
+            outputs[f"dseg_gre@{name}"] = Output(labels, like, facts, rows=rows_of(segmentation, present))
+            warnings += _judge_labels(labels, magnitude, name, metrics)
+        return StepResult(outputs, metrics, tuple(warnings))
+
+    return function
+
+
+#: The grid is that of the run's own images; the sidecar's Sources name them.
+_REFERENCE = "gradient-echo images of the run"
+
+
+def _space(image: Path, like: Path, kind: str, step: StepInput) -> str:
+    """Return how a segmentation lies to the run: on its grid (gre), in the T1w's space (t1w), or by its headers."""
+    shape, affine = read_grid(image)
+    own_shape, own_affine = read_grid(like)
+    if kind in ("given", "extra") and tuple(shape) == tuple(own_shape) and np.allclose(affine, own_affine, atol=1e-2):
+        return "gre"
+    return "t1w" if _chain(step, kind) else "headers"
+
+
+def _judge_labels(labels: Any, magnitude: Any, name: str, metrics: dict[str, Any]) -> list[str]:
+    from bids_app.anatomy.quality import head_mask
+
+    inside = labels != 0
+    count = int(inside.sum())
+    outside = float((inside & ~head_mask(magnitude)).sum() / count) if count else 1.0
+    metrics[name] = {"voxels": count, "outside_head": round(outside, 4)}
+    if not count:
+        return [f"segmentation {name}: no voxel of it lies in the run's field of view"]
+    if outside > _OUTSIDE:
+        return [f"segmentation {name} looks misplaced: {outside:.0%} of it lies outside the head"]
+    return []
+
+
+def brain_mask(step: StepInput) -> StepResult:
+    """Bring the segmentation's brain mask to the run."""
+    like = step.inputs["magnitude"]
+    kind = "fastsurfer" if "brain_native@fastsurfer" in step.inputs else "atlas"
+    image = step.inputs["brain_native@fastsurfer"] if kind == "fastsurfer" else step.inputs["brain"]
+    mask = resampled_labels(like, image, _chain(step, kind), step.work_dir, step.threads, "brain") > 0
+    voxel = Grid.from_affine(mask.shape, read_grid(like)[1]).voxel_volume
+    return StepResult({"mask_anatomy": Output(mask, like)}, {"brain_ml": round(mask.sum() * voxel / 1000, 1)})
+
+
+def tables(kind: str) -> Callable[[StepInput], StepResult]:
+    """Return the function that measures the regions of one kind of segmentation."""
+
+    def function(step: StepInput) -> StepResult:
+        maps = {"chi": read_image(step.inputs["chimap"])[0]}
+        if "r2star" in step.inputs:
+            maps["r2star"] = read_image(step.inputs["r2star"])[0]
+        valid, affine = read_image(step.inputs["mask_qsm"])
+        volume = Grid.from_affine(valid.shape, affine).voxel_volume
+        outputs, metrics = {}, {}
+        for key in [key for key in step.inputs if key.startswith("dseg_gre@")]:
+            name, path = key.partition("@")[2], step.inputs[key]
+            labels = np.rint(read_image(path)[0]).astype(np.int32)
+            rows = regions.statistics(
+                labels, regions_in(path), maps, valid > 0, volume, step.settings.regions.choice.erosion
+            )
+            outputs[f"regions@{name}"] = Output(rows=rows)
+            metrics[name] = {"regions": len(rows), "empty": sum(row["voxels"] == 0 for row in rows)}
+        return StepResult(outputs, metrics)
+
+    return function
+
+
+def _registered(run: GreRun, settings: Any) -> bool:
+    """Whether something of the T1w image's space has to come to the run."""
+    if run.t1w is None or not is_wanted(settings):
+        return False
+    own = read_grid(like_of(run))
+    for segmentation in segmentations(run, settings):
+        if segmentation.image is None or segmentation.kind == "atlas":
+            return True
+        shape, affine = read_grid(segmentation.image)
+        if tuple(shape) != tuple(own[0]) or not np.allclose(affine, own[1], atol=1e-2):
+            return True
+    return False
+
+
+def _xfm_key(settings: Any) -> str:
+    return "xfm_t1w_to_gre_warp" if settings.registration.choice.t1w_to_gre == "syn" else "xfm_t1w_to_gre"
+
+
+def _registration_keys(run: GreRun, settings: Any) -> tuple[str, ...]:
+    return (_xfm_key(settings), "t1w_on_gre") if _registered(run, settings) else ()
+
+
+def _atlas_to_gre_keys(run: GreRun, settings: Any) -> tuple[str, ...]:
+    source = the_atlas(settings) if run.t1w is None else None
+    return (f"xfm_atlas_to_gre@{source.name}",) if source else ()
+
+
+def _own(run: GreRun, settings: Any, kind: str) -> list[Segmentation]:
+    return [segmentation for segmentation in segmentations(run, settings) if segmentation.kind == kind]
+
+
+def _space_needs(run: GreRun, settings: Any, kind: str) -> tuple[str, ...]:
+    keys: tuple[str, ...] = ("magnitude",)
+    if _registered(run, settings):
+        keys += (_xfm_key(settings),)
+    return keys + (_atlas_to_gre_keys(run, settings) if kind == "atlas" else ())
+
+
+def _t1w_needs(run: GreRun, settings: Any, kind: str) -> tuple[str, ...]:
+    if run.t1w is None:
+        return ()
+    if kind == "fastsurfer":
+        return ("labels_native@fastsurfer",)
+    source = the_atlas(settings) if kind == "atlas" else None
+    return (f"xfm_atlas_to_t1w@{source.name}",) if source else ()
+
+
+def _label_files(run: GreRun, settings: Any, kind: str) -> dict[str, Path]:
+    files = {}
+    for segmentation in _own(run, settings, kind):
+        if segmentation.image is not None:
+            files[f"image@{segmentation.name}"] = segmentation.image
+        if segmentation.table is not None:
+            files[f"table@{segmentation.name}"] = segmentation.table
+    return files
+
+
+def _labels_step(kind: str) -> Step:
+    return Step(
+        f"labels-{kind}", f"Labels on the run's grid ({kind})", labels_on_gre(kind),
+        sources=lambda run, settings: _label_files(run, settings, kind),
+        needs=lambda run, settings: _space_needs(run, settings, kind),
+        needs_t1w=lambda run, settings: _t1w_needs(run, settings, kind),
+        makes=lambda run, settings: tuple(f"dseg_gre@{s.name}" for s in _own(run, settings, kind)),
+        memory=lambda run, settings: 2_000_000_000,
+    )  # fmt: skip
+
+
+def _table_needs(run: GreRun, settings: Any, kind: str) -> tuple[str, ...]:
+    keys = ["chimap", "mask_qsm", *(f"dseg_gre@{s.name}" for s in _own(run, settings, kind))]
+    if "r2star" in RELAXOMETRY.makes(run, settings):
+        keys.append("r2star")
+    return tuple(keys)
+
+
+def _tables_step(kind: str) -> Step:
+    return Step(
+        f"regions-{kind}", f"Table of regions ({kind})", tables(kind), reads=("regions",),
+        needs=lambda run, settings: _table_needs(run, settings, kind),
+        makes=lambda run, settings: tuple(f"regions@{s.name}" for s in _own(run, settings, kind)),
+    )  # fmt: skip
+
+
+def _brain_kind(run: GreRun, settings: Any) -> str | None:
+    return brain_source(run, settings) if settings.mask.choice.from_anatomy else None
+
+
+def _brain_files(run: GreRun, settings: Any) -> dict[str, Path]:
+    source = the_atlas(settings) if _brain_kind(run, settings) == "atlas" else None
+    return {"brain": source.brain_mask} if source and source.brain_mask else {}
+
+
+def _brain_t1w(run: GreRun, settings: Any) -> tuple[str, ...]:
+    kind = _brain_kind(run, settings)
+    return ("brain_native@fastsurfer",) if kind == "fastsurfer" else _t1w_needs(run, settings, kind or "")
+
+
+REGISTRATION = Step(
+    "registration", "T1w to gradient echo", t1w_to_gre, reads=("registration",),
+    needs=lambda run, settings: ("magnitude",), needs_t1w=lambda run, settings: ("t1w_preproc",),
+    makes=_registration_keys, memory=lambda run, settings: 2_000_000_000,
+)  # fmt: skip
+ATLAS_TO_GRE = Step(
+    "atlas", "Atlas to gradient echo", atlas_to_gre, reads=("registration",),
+    sources=lambda run, settings: atlas_files(run, settings) if run.t1w is None else {},
+    needs=lambda run, settings: ("magnitude",), makes=_atlas_to_gre_keys,
+    memory=lambda run, settings: 2_500_000_000,
+)  # fmt: skip
+BRAIN = Step(
+    "brain", "Brain mask of the segmentation", brain_mask, sources=_brain_files,
+    needs=lambda run, settings: _space_needs(run, settings, _brain_kind(run, settings) or ""),
+    needs_t1w=_brain_t1w,
+    makes=lambda run, settings: ("mask_anatomy",) if _brain_kind(run, settings) else (),
+)  # fmt: skip
+LABELS = tuple(_labels_step(kind) for kind in KINDS)
+TABLES = tuple(_tables_step(kind) for kind in KINDS)
