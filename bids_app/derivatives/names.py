@@ -93,7 +93,7 @@ def segmentation(key: str, seg: str, description: str, space: str = "", datatype
     """
     entities = ((("space", space),) if space else ()) + ((("seg", seg),) if seg else ())
     return Product(
-        key, datatype, "dseg", entities, "", description, dtype="int32", columns=LOOKUP_COLUMNS,
+        key, datatype, "dseg", entities, "", description, dtype="int16" if seg else "int32", columns=LOOKUP_COLUMNS,
         labelled="" if seg else "seg",
     )  # fmt: skip
 

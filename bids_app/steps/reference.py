@@ -75,6 +75,8 @@ def _makes(run: GreRun, settings: Any) -> tuple[str, ...]:
     return ("chimap", "chimap_singlepass") if settings.mask.choice.two_pass else ("chimap",)
 
 
+#: Background and inversion are read for the sidecar alone, which names how the map was made.
 REFERENCE = Step(
-    "reference", "Zero of the susceptibility scale", referenced, reads=("reference",), needs=_needs, makes=_makes
-)
+    "reference", "Zero of the susceptibility scale", referenced, reads=("background", "inversion", "reference"),
+    needs=_needs, makes=_makes,
+)  # fmt: skip
