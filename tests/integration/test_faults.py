@@ -19,7 +19,7 @@ from bids_app.derivatives import files
 from bids_app.errors import QsmAppError
 from tests.integration.conftest import write_study
 
-_FAST = ("--skip-bids-validation", "--preset", "fast")
+_PLAIN = ("--skip-bids-validation",)
 
 
 def command(study, out, *options):
@@ -32,7 +32,7 @@ def command(study, out, *options):
         "participant",
         "--omp-nthreads",
         "1",
-        *_FAST,
+        *_PLAIN,
         *options,
     ]
 
