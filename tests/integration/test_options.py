@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import nibabel as nib
 import numpy as np
@@ -94,3 +96,10 @@ def test_a_filter_leaves_out_what_cannot_be_used(tmp_path):
     assert main([str(bids), str(out), "participant", "--dry-run"]) == 3
     file.write_text('{"gre": {"suffix": "MEGRE"}}')
     assert main([str(bids), str(out), "participant", "--dry-run", "--bids-filter-file", str(file)]) == 0
+
+
+def test_a_reader_that_has_gone_is_no_traceback(one, tmp_path):
+    words = f"{sys.executable} -m bids_app {one} {tmp_path / 'out'} participant --dry-run | head -1"
+    done = subprocess.run(words, shell=True, capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("sub-01: 4 echoes")
+    assert "Traceback" not in done.stderr
