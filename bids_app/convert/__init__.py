@@ -7,14 +7,7 @@ import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
-from bids_app.convert.model import (
-    ConversionReport,
-    ConvertRequest,
-    OnEvent,
-    Problem,
-    Result,
-    SeriesOutcome,
-)
+from bids_app.convert.model import ConversionReport, ConvertRequest, OnEvent, Problem, Result, SeriesOutcome
 from bids_app.derivatives.files import remove_parts, remove_scratch, scratch_folder
 from bids_app.errors import UsageError
 

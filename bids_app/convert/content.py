@@ -29,7 +29,7 @@ _PROJECTION = {
 _SWI = {"SWI", "SW", "VENO", "VENBOLD"}
 _MAPS = {
     "ADC", "TRACEW", "FA", "T1 MAP", "T1_MAP", "T2 MAP", "T2_MAP", "T2_STAR MAP", "R2_STAR MAP", "T2* MAP", "R2* MAP",
-    "WATER", "FAT", "IN_PHASE", "OUT_PHASE", "FAT_FRACTION", "QSM", "SUBTRACT", "SUBTRACTION", "STDDEV", "MEAN", "CBF",
+    "WATER", "FAT", "IN_PHASE", "OUT_PHASE", "FAT_FRACTION", "QSM", "SUBTRACT", "SUBTRACTION", "STDDEV", "MEAN", "CBF"
 }  # fmt: skip
 #: Contrasts of an acquisition, unless the image is derived: then they name a map.
 _MAPS_IF_DERIVED = {"T2_STAR", "R2_STAR", "T2STAR", "R2STAR", "T1", "T2", "PERFUSION"}

@@ -45,10 +45,7 @@ def write_dataset_files(bids_dir: Path) -> None:
         bids_dir / "participants.json",
         {
             "participant_id": {"Description": "Participant identifier"},
-            "age": {
-                "Description": "Age at the first converted study, from DICOM; 89+ above 89",
-                "Units": "year",
-            },
+            "age": {"Description": "Age at the first converted study, from DICOM; 89+ above 89", "Units": "year"},
             "sex": {"Description": "Sex, from DICOM", "Levels": {"M": "male", "F": "female", "O": "other"}},
         },
     )

@@ -46,7 +46,7 @@ def run_dcm2niix(volumes: Sequence[VolumePlan], scratch: Path) -> tuple[Path, di
         ran = run(
             [find_dcm2niix(), "-b", "y", "-ba", "y", "-z", "y", "-x", "n", "-m", "0", "-w", "2", "-f", "image",
              "-o", str(made), str(folder)],
-            scratch,
+            scratch
         )  # fmt: skip
         _match(sorted(made.glob("*.nii.gz")), members, out, missing, ran.last_line)
     return out, missing

@@ -62,7 +62,7 @@ def _study(uid: str, members: Sequence[Series], found: Scan, redact: Redactor) -
     folders = {found.logical[i.path].parent for s in members for i in s.instances}
     return Study(
         uid, values["patient_id"], values["study_date"], values["study_time"], tuple(sorted(folders)),
-        frozenset(redact.words),
+        frozenset(redact.words)
     )  # fmt: skip
 
 

@@ -11,16 +11,7 @@ from bids_app.convert.elements import group_of, number_of, orientation_of, priva
 _GE_PARTS = {0: "mag", 1: "phase", 2: "real", 3: "imag"}
 _COMPONENTS = {"MAGNITUDE": "mag", "PHASE": "phase", "REAL": "real", "IMAGINARY": "imag"}
 _TOKENS = {
-    "field": {
-        "B0",
-        "B0 MAP",
-        "FIELD_MAP",
-        "FIELDMAP",
-        "FIELDMAPHZ",
-        "VELOCITY",
-        "VELOCITY MAP",
-        "PHASE_DIFFERENCE",
-    },
+    "field": {"B0", "B0 MAP", "FIELD_MAP", "FIELDMAP", "FIELDMAPHZ", "VELOCITY", "VELOCITY MAP", "PHASE_DIFFERENCE"},
     "phase": {"P", "PHASE", "PHASE MAP"},
     "real": {"R", "REAL", "R_FFE", "R_SE", "R_IR"},
     "imag": {"I", "IMAGINARY", "I_FFE", "I_SE", "I_IR"},

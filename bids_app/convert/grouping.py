@@ -10,20 +10,7 @@ from bids_app.convert.series import SeriesFacts, Volume
 #: Magnitude and phase of one acquisition start within this time (s); repetitions are further apart.
 _SAME_ACQUISITION = 10.0
 #: Tokens of ImageType that name the part, not the reconstruction.
-_PART_TOKENS = {
-    "M",
-    "P",
-    "R",
-    "I",
-    "MAGNITUDE",
-    "PHASE",
-    "REAL",
-    "IMAGINARY",
-    "M_FFE",
-    "PHASE MAP",
-    "R_FFE",
-    "I_FFE",
-}
+_PART_TOKENS = {"M", "P", "R", "I", "MAGNITUDE", "PHASE", "REAL", "IMAGINARY", "M_FFE", "PHASE MAP", "R_FFE", "I_FFE"}
 
 Slot = tuple[str, float | None, int]
 
@@ -115,11 +102,7 @@ def _decide_t1w(series: list[SeriesFacts], decisions: dict[str, Decision]) -> No
         if content.mp2rage_part(s) or (uni and s.protocol and s.protocol in {u.protocol for u in uni}):
             _skip(decisions, [s], "MP2RAGE inversion image: only the combined UNI image is needed")
         elif len(s.echo_times) > 1 or s.parts != {"mag"}:
-            _skip(
-                decisions,
-                [s],
-                "echoes or phase of an inversion-prepared scan: not a T2*-weighted gradient echo",
-            )
+            _skip(decisions, [s], "echoes or phase of an inversion-prepared scan: not a T2*-weighted gradient echo")
     mprage = _drop_duplicates([s for s in rest if s.uid not in decisions], decisions)
     uni = _drop_duplicates(uni, decisions)
     _number_runs(mprage, "T1w", (), decisions)
@@ -127,10 +110,7 @@ def _decide_t1w(series: list[SeriesFacts], decisions: dict[str, Decision]) -> No
 
 
 def _number_runs(
-    series: list[SeriesFacts],
-    suffix: str,
-    entities: tuple[tuple[str, str], ...],
-    decisions: dict[str, Decision],
+    series: list[SeriesFacts], suffix: str, entities: tuple[tuple[str, str], ...], decisions: dict[str, Decision]
 ) -> None:
     for number, s in enumerate(series, start=1):
         run = (("run", str(number)),) if len(series) > 1 else ()
@@ -151,11 +131,7 @@ def _drop_duplicates(series: list[SeriesFacts], decisions: dict[str, Decision]) 
 
 def _preference(s: SeriesFacts) -> tuple[bool, bool, bool]:
     """Less processed images first: what the scanner corrected, combined or filtered again comes after the original."""
-    return (
-        "ASPIRE" in s.tokens or "DERIVED" in s.tokens,
-        bool(s.tokens & {"DIS2D", "DIS3D"}),
-        "NORM" in s.tokens,
-    )
+    return ("ASPIRE" in s.tokens or "DERIVED" in s.tokens, bool(s.tokens & {"DIS2D", "DIS3D"}), "NORM" in s.tokens)
 
 
 def _is_other_reconstruction(a: SeriesFacts, b: SeriesFacts) -> bool:
@@ -168,6 +144,7 @@ def _is_other_reconstruction(a: SeriesFacts, b: SeriesFacts) -> bool:
 
 
 def _decide_gre(series: list[SeriesFacts], decisions: dict[str, Decision], field_maps: bool) -> None:
+    incomplete = [d.facts for d in decisions.values() if d.reason.startswith("incomplete")]
     series = _drop_duplicates(series, decisions)
     groups: dict[tuple[object, ...], list[SeriesFacts]] = {}
     for s in series:
@@ -175,6 +152,7 @@ def _decide_gre(series: list[SeriesFacts], decisions: dict[str, Decision], field
     found: dict[str, list[list[_Acquisition]]] = {}  # suffix -> protocols -> repeated acquisitions
     for members in groups.values():
         kept = [a for a in _acquisitions(members) if not _skip_acquisition(a, decisions, field_maps)]
+        kept = [a for a in kept if not _skip_with_counterpart(a, incomplete, decisions)]
         for protocol in _by_echoes(kept):
             suffix = "MEGRE" if len(protocol[0].echoes("mag", "phase", "real", "imag")) > 1 else "T2starw"
             found.setdefault(suffix, []).append(protocol)
@@ -248,6 +226,22 @@ def _skip_acquisition(a: _Acquisition, decisions: dict[str, Decision], field_map
     if reason:
         _skip(decisions, a.members, reason)
     return bool(reason)
+
+
+def _skip_with_counterpart(a: _Acquisition, incomplete: Sequence[SeriesFacts], decisions: dict[str, Decision]) -> bool:
+    """Skip an acquisition when the other part of it is incomplete: half of it would be in the way of the whole."""
+    mine = a.members[0]
+    for other in incomplete:
+        same_grid = all(mine.geometry[i] == other.geometry[i] for i in (0, 1, 3, 4))
+        if same_grid and a.parts.isdisjoint(other.parts) and _same_time_and_protocol(a, other):
+            _skip(decisions, a.members, f"incomplete: series {other.number} that belongs to it lacks images")
+            return True
+    return False
+
+
+def _same_time_and_protocol(a: _Acquisition, s: SeriesFacts) -> bool:
+    first = a.members[0]
+    return first.protocol == s.protocol and _distance(a, s) <= _SAME_ACQUISITION
 
 
 def _by_echoes(acquisitions: list[_Acquisition]) -> list[list[_Acquisition]]:

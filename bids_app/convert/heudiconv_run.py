@@ -39,7 +39,7 @@ def run_heudiconv(
     shutil.copyfile(heuristic.path, info / "heuristic.py")
     arguments = [
         "-d", f"{dicoms}/{{subject}}/*/*", "-s", subject, *(["-ss", session] if session else []),
-        "-f", str(heuristic.path), "-c", "dcm2niix", "-b", "notop", "--minmeta", "--random-seed", "1", "-o", str(out),
+        "-f", str(heuristic.path), "-c", "dcm2niix", "-b", "notop", "--minmeta", "--random-seed", "1", "-o", str(out)
     ]  # fmt: skip
     return out, run_module("heudiconv.cli.run", arguments, scratch)
 

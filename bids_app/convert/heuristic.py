@@ -107,7 +107,7 @@ def _expand(template: str, entry: Any, number: int, subject: str, session: str |
             item=number, subindex=sub_number, subject=subject, seqitem=series_id,
             session=ses or "ses-None",
             bids_subject_session_prefix=f"sub-{subject}" + (f"_{ses}" if ses else ""),
-            bids_subject_session_dir=f"sub-{subject}" + (f"/{ses}" if ses else ""),
+            bids_subject_session_dir=f"sub-{subject}" + (f"/{ses}" if ses else "")
         )  # fmt: skip
         paths.append((template.format(**values), series_id))
     return paths
@@ -142,7 +142,7 @@ def _seqinfo(module: ModuleType, item: Series, series_id: str, total: int) -> An
         patient_id=values["patient_id"], study_description=values["study_description"], referring_physician_name="",
         series_description=facts.description, sequence_name=facts.sequence, image_type=values["image_type"],
         accession_number=values["accession_number"], patient_age=values["age"], patient_sex=values["sex"],
-        date=facts.date_time[:8], series_uid=facts.uid, time=facts.date_time[8:], custom=_custom(module, item),
+        date=facts.date_time[:8], series_uid=facts.uid, time=facts.date_time[8:], custom=_custom(module, item)
     )  # fmt: skip
 
 

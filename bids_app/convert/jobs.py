@@ -7,16 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from bids_app.convert import dataset_files, session
-from bids_app.convert.model import (
-    CONVERTED,
-    FAILED,
-    KEPT,
-    PLANNED,
-    SKIPPED,
-    ConvertRequest,
-    OnEvent,
-    SeriesOutcome,
-)
+from bids_app.convert.model import CONVERTED, FAILED, KEPT, PLANNED, SKIPPED, ConvertRequest, OnEvent, SeriesOutcome
 from bids_app.convert.naming import Place, sanitise
 from bids_app.convert.plan import SeriesPlan
 from bids_app.convert.privacy import Redactor, short_hash
@@ -189,10 +180,7 @@ def _convert(
 def _take_notes(intake: Intake, job: Job, base: dict[str, SeriesOutcome]) -> None:
     request = intake.request
     first = min(job.series, key=lambda s: s.facts.date_time).instances[0].values
-    person = {
-        "age": dataset_files.age_of(first["age"]),
-        "sex": first["sex"] if first["sex"] in ("M", "F", "O") else "",
-    }
+    person = {"age": dataset_files.age_of(first["age"]), "sex": first["sex"] if first["sex"] in ("M", "F", "O") else ""}
     for uid, place in job.places:
         rows = [
             {"series": o.number, "description": o.description, "status": o.status, "reason": o.reason,
@@ -209,5 +197,5 @@ def _outcome(intake: Intake, job: Job, item: Series) -> SeriesOutcome:
     folder = min(intake.logical[i.path].parent for i in item.instances)
     return SeriesOutcome(
         job.subject, job.session, item.facts.number, intake.redact(item.facts.name),
-        intake.redact(str(folder)), len(item.instances), SKIPPED, "", uid=short_hash(item.facts.uid, 12),
+        intake.redact(str(folder)), len(item.instances), SKIPPED, "", uid=short_hash(item.facts.uid, 12)
     )  # fmt: skip

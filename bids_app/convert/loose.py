@@ -109,7 +109,7 @@ def _series_values(loose: Loose, shape: Sequence[int], affine: Any) -> dict[str,
         "spacing": tuple(round(float(v), 3) for v in sizes),
         "origin": tuple(round(float(v), 1) + 0.0 for v in origin),
         "coil": str(get("ReceiveCoilActiveElements", "")), "date_time": _date_time(loose.values),
-        "rescale_type": "", "enhanced": False,
+        "rescale_type": "", "enhanced": False
     }  # fmt: skip
 
 

@@ -16,7 +16,7 @@ _COLUMNS = {
     "path": "path", "file": "path", "subject": "subject", "participant_id": "subject", "session": "session",
     "part": "part", "echo": "echo", "echotime": "EchoTime", "b0": "MagneticFieldStrength",
     "magneticfieldstrength": "MagneticFieldStrength", "acq": "acq", "run": "run", "suffix": "suffix",
-    "manufacturer": "Manufacturer", "units": "Units",
+    "manufacturer": "Manufacturer", "units": "Units"
 }  # fmt: skip
 _PARTS = {**{p: p for p in PARTS}, "magnitude": "mag", "imaginary": "imag", "m": "mag", "p": "phase", "": ""}
 #: No gradient echo is read out later than this (s): such a number is in milliseconds.

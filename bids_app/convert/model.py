@@ -16,7 +16,7 @@ KEPT = "kept"  # was in the dataset before this run
 PLANNED = "planned"  # what a dry run would convert
 _IN_WORDS = {
     CONVERTED: "converted", PLANNED: "would be converted", KEPT: "in the dataset already", SKIPPED: "skipped",
-    FAILED: "failed",
+    FAILED: "failed"
 }  # fmt: skip
 
 #: The parts of a complex image, in the words of BIDS.

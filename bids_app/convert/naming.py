@@ -199,10 +199,7 @@ def _separate_equal_labels(places: dict[str, Place], notes: list[str]) -> None:
 
 
 def _date_sessions(
-    studies: Sequence[Study],
-    places: dict[str, Place],
-    known: Mapping[str, Mapping[str, str | None]],
-    notes: list[str],
+    studies: Sequence[Study], places: dict[str, Place], known: Mapping[str, Mapping[str, str | None]], notes: list[str]
 ) -> None:
     """Name sessions by StudyDate where a subject has more than one study; what earlier runs did stays."""
     by_subject: dict[str, list[Study]] = defaultdict(list)

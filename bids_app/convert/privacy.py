@@ -16,7 +16,7 @@ _GENERIC = frozenset(
         "healthy", "control", "ctrl", "case", "study", "scan", "mri", "mrt", "qsm", "anon", "anonymous", "anonymised",
         "anonymized", "deidentified", "removed", "none", "null", "unknown", "nobody", "name", "not", "known", "male",
         "female", "quality", "participant", "person", "siemens", "philips", "canon", "toshiba", "uih", "demo",
-        "example", "sample", "synthetic", "bids", "head", "brain",
+        "example", "sample", "synthetic", "bids", "head", "brain"
     }
 )  # fmt: skip
 #: Sidecar fields that may hold a name or an identity; dcm2niix leaves most of them out by itself.
@@ -25,12 +25,12 @@ PRIVATE_FIELDS = (
     "PatientWeight", "OtherPatientIDs", "OtherPatientNames", "AccessionNumber", "StudyID", "StudyInstanceUID",
     "SeriesInstanceUID", "StudyDate", "SeriesDate", "AcquisitionDate", "AcquisitionDateTime", "StudyDateTime",
     "ReferringPhysicianName", "PerformingPhysicianName", "OperatorsName", "PhysiciansOfRecord", "InstitutionAddress",
-    "DeviceSerialNumber", "ImageComments", "PatientComments",
+    "DeviceSerialNumber", "ImageComments", "PatientComments"
 )  # fmt: skip
 #: Fields that hold codes and no free text: a patient called Philips does not change the manufacturer.
 CODED_FIELDS = (
     "Manufacturer", "ImageType", "Modality", "MRAcquisitionType", "ScanningSequence", "SequenceVariant", "ScanOptions",
-    "PatientPosition", "PulseSequenceType", "ConversionSoftware", "ConversionSoftwareVersion", "Units",
+    "PatientPosition", "PulseSequenceType", "ConversionSoftware", "ConversionSoftwareVersion", "Units"
 )  # fmt: skip
 
 

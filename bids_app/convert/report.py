@@ -13,22 +13,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bids_app.convert.model import (
-    CONVERTED,
-    FAILED,
-    KEPT,
-    PLANNED,
-    SKIPPED,
-    ConversionReport,
-    Problem,
-    SeriesOutcome,
-)
+from bids_app.convert.model import CONVERTED, FAILED, KEPT, PLANNED, SKIPPED, ConversionReport, Problem, SeriesOutcome
 from bids_app.convert.store import write_table
 from bids_app.derivatives.files import write_bytes, write_json
 
 COLUMNS = (
     "subject", "session", "series", "description", "status", "reason", "converted_with", "outputs", "files", "source",
-    "series_hash",
+    "series_hash"
 )  # fmt: skip
 _HEADINGS = {
     FAILED: "Failed",
@@ -91,7 +82,7 @@ def rows(report: ConversionReport) -> list[dict[str, Any]]:
         {
             "subject": f"sub-{o.subject}", "session": f"ses-{o.session}" if o.session else "", "series": o.number,
             "description": o.description, "status": o.status, "reason": o.reason, "converted_with": o.way,
-            "outputs": " ".join(o.outputs), "files": o.files, "source": o.source, "series_hash": o.uid,
+            "outputs": " ".join(o.outputs), "files": o.files, "source": o.source, "series_hash": o.uid
         }
         for o in report.outcomes
     ]  # fmt: skip

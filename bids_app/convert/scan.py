@@ -16,7 +16,7 @@ _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", 
 #: Files that are never DICOM; they are not opened.
 _OTHER = (
     ".nii", ".nii.gz", ".json", ".txt", ".tsv", ".csv", ".pdf", ".jpg", ".jpeg", ".png", ".xml", ".html", ".md",
-    ".py", ".sh", ".log", ".mat", ".exe", ".dll", ".ds_store",
+    ".py", ".sh", ".log", ".mat", ".exe", ".dll", ".ds_store"
 )  # fmt: skip
 #: From so many files on, headers are read in several processes.
 _MANY_FILES = 1500

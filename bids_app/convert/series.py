@@ -130,7 +130,7 @@ def make_series(instances: Sequence[Instance]) -> Series:
         seconds=_seconds(times[0]) if times else None, date_time=times[0] if times else "",
         files=len(instances), volumes=tuple(files),
         told=all(f.told for i in instances for f in i.frames), field=first["field"],
-        mixed_files=any(len({(f.part, f.echo_time) for f in i.frames}) > 1 for i in instances),
+        mixed_files=any(len({(f.part, f.echo_time) for f in i.frames}) > 1 for i in instances)
     )  # fmt: skip
     return Series(facts, tuple(instances), files)
 

@@ -65,7 +65,7 @@ def run(command: Sequence[str], scratch: Path) -> Ran:
     try:
         done = subprocess.run(
             list(command), env=environment(scratch), cwd=scratch, capture_output=True, text=True,
-            errors="replace", timeout=_TIME_LIMIT, check=False, stdin=subprocess.DEVNULL,
+            errors="replace", timeout=_TIME_LIMIT, check=False, stdin=subprocess.DEVNULL
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         return Ran(124, f"stopped after {_TIME_LIMIT} s")

@@ -124,3 +124,20 @@ def test_missing_elements_do_no_harm(run, tmp_path, gone):
     assert run() == 0
     assert_phase_is_the_truth(tmp_path / "bids", "A")
     assert validator_errors(tmp_path / "bids") == []
+
+
+def test_real_and_imaginary_images_in_series_of_their_own(run, tmp_path):
+    for number, letter in ((5, "R"), (6, "I")):
+        dicom.philips_enhanced(tmp_path / "dicom" / f"im{number}", patient("A", PHILIPS), number=number, parts=letter)
+    assert run() == 0
+    assert_phase_is_the_truth(tmp_path / "bids", "A")
+    assert len(images(tmp_path / "bids")) == 12
+
+
+def test_very_old_and_very_young_people(run, tmp_path):
+    dicom.mprage(tmp_path / "dicom" / "1", patient("Old", extra={"PatientAge": "095Y"}))
+    dicom.mprage(tmp_path / "dicom" / "2", patient("Young", extra={"PatientAge": "006M"}))
+    assert run() == 0
+    assert validator_errors(tmp_path / "bids") == []
+    text = (tmp_path / "bids" / "participants.tsv").read_text()
+    assert "sub-Old\t89+\tF" in text and "sub-Young\t0.50\tF" in text

@@ -129,8 +129,7 @@ def test_incomplete_series_is_not_converted(planned, folder, gone):
     (folder / "003" / gone).unlink()
     fates = planned()
     assert skipped(fates[3], "incomplete", "slice")
-    assert fates[4].status == "planned"  # the phase is whole
-    assert "no magnitude" in fates[4].reason
+    assert skipped(fates[4], "incomplete: series 3 that belongs to it")  # half of it would be in the way of the whole
 
 
 def test_missing_echo_makes_both_parts_incomplete(planned, folder):
@@ -230,3 +229,32 @@ def test_echo_times_may_differ_in_their_last_digit(planned, folder):
     dicom.siemens_gre(folder, SIEMENS, jitter=lambda: float(rng.uniform(-2e-4, 2e-4)))
     fates = planned()
     assert (fates[3].outputs, fates[4].outputs) == (MAGNITUDES, PHASES)
+
+
+def test_every_echo_in_a_series_of_its_own(planned, folder):
+    for index, te in enumerate(dicom.ECHO_TIMES):
+        dicom.siemens_gre(folder, SIEMENS, 3 + 2 * index, echo_times=(te,))
+    fates = planned()
+    for echo in (1, 2, 3):
+        assert fates[1 + 2 * echo].outputs == MAGNITUDES[echo - 1 : echo]
+        assert fates[2 + 2 * echo].outputs == PHASES[echo - 1 : echo]
+
+
+def test_repetitions_in_one_series_are_runs(planned, folder):
+    dicom.siemens_gre(folder / "first", SIEMENS)
+    dicom.siemens_gre(folder / "second", SIEMENS, AcquisitionNumber=2)
+    fates = planned()
+    for number, part in ((3, "mag"), (4, "phase")):
+        names = [x.rpartition("/")[2] for x in fates[number].outputs]
+        expected = [f"sub-A_run-{r}_echo-{e}_part-{part}_MEGRE.nii.gz" for e in (1, 2, 3) for r in (1, 2)]
+        assert names == expected
+
+
+def test_copies_of_files_are_left_aside(planned, folder):
+    for path in dicom.siemens_gre(folder, SIEMENS):
+        copy = folder / "copy" / path.parent.name / path.name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(path.read_bytes())
+    fates = planned()
+    assert (fates[3].outputs, fates[4].outputs) == (MAGNITUDES, PHASES)
+    assert fates[3].files == 24
