@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numba
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
@@ -12,6 +13,7 @@ from bids_app.qsm import tgv_kernels
 from bids_app.qsm.geometry import FloatArray, Grid
 from bids_app.qsm.tgv_domain import MARGIN, Domain, Spans
 from bids_app.qsm.tgv_steps import Stencils, StepSizes
+from bids_app.qsm.threads import threads
 
 PRIMAL = ("chi", "psi", "wx", "wy", "wz")
 DUAL = ("eta", "px", "py", "pz", "qxx", "qyy", "qzz", "qxy", "qxz", "qyz")
@@ -19,6 +21,8 @@ DUAL = ("eta", "px", "py", "pz", "qxx", "qyy", "qzz", "qxy", "qxz", "qyz")
 CHI_SIZE, PSI_SIZE, W_SIZE, ETA_SIZE = 50.0, 5.0, 2.5, 50.0
 #: Iterations between two looks at the change.
 CHECK_EVERY = 20
+#: Voxels up to which one thread does the work.
+SMALL = 40_000
 
 
 @dataclass
@@ -90,20 +94,22 @@ def solve(
     narrow, wide, inner = (spans_argument(s) for s in (domain.in_mask, domain.in_dilated, domain.in_data))
     bars = tuple(np.zeros_like(field) for field in state.primal)
     before = state.primal[0].copy()
-    for iteration in range(1, iterations + 1):
-        tgv_kernels.primal_step(
-            state.primal, bars, state.dual, wide, narrow, problem.weights, problem.strides, stencils.arrays,
-            steps.taus, rho,
-        )  # fmt: skip
-        tgv_kernels.dual_step(
-            bars, state.dual, problem.laplacian, narrow, inner, problem.strides, stencils.arrays, steps.sigmas,
-            radii, rho,
-        )  # fmt: skip
-        tick()
-        if iteration % CHECK_EVERY == 0:
-            difference, size = tgv_kernels.change(state.primal[0], before, narrow).sum(axis=0)
-            if difference <= (tolerance * CHECK_EVERY) ** 2 * size:
-                return iteration
+    # Threads that wait for each other cost more than they save on a small grid; the result is the same.
+    with threads(numba.get_num_threads() if domain.in_mask.voxels > SMALL else 1):
+        for iteration in range(1, iterations + 1):
+            tgv_kernels.primal_step(
+                state.primal, bars, state.dual, wide, narrow, problem.weights, problem.strides, stencils.arrays,
+                steps.taus, rho,
+            )  # fmt: skip
+            tgv_kernels.dual_step(
+                bars, state.dual, problem.laplacian, narrow, inner, problem.strides, stencils.arrays, steps.sigmas,
+                radii, rho,
+            )  # fmt: skip
+            tick()
+            if iteration % CHECK_EVERY == 0:
+                difference, size = tgv_kernels.change(state.primal[0], before, narrow).sum(axis=0)
+                if difference <= (tolerance * CHECK_EVERY) ** 2 * size:
+                    return iteration
     return iterations
 
 
