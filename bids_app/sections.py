@@ -55,7 +55,7 @@ class InversionChoices(Params):
     """Dipole inversion."""
 
     method: str = param(
-        "rts",
+        "bayes",
         choices=("bayes", "hdqsm", "ilsqr", "medi", "nltv", "rts", "tgv", "tikhonov", "tkd", "tv"),
         doc="Method",
     )

@@ -1,8 +1,9 @@
 """Numerics of quantitative susceptibility mapping: arrays in, arrays out.
 
 Every inversion is called ``f(local_field_ppm, mask, grid, *, params=..., weights=None, magnitude=None,
-progress=None) -> chi_ppm``, every background method ``f(total_field_ppm, mask, grid, *, params=..., weights=None,
-progress=None) -> (local_field_ppm, mask)``.
+progress=None, info=None) -> chi_ppm`` (``info``: a dictionary that receives what the method chose and did), every
+background method ``f(total_field_ppm, mask, grid, *, params=..., weights=None, progress=None) -> (local_field_ppm,
+mask)``.
 """
 
 from collections.abc import Callable
@@ -52,6 +53,6 @@ UNWRAP: dict[str, Callable[..., Any]] = {
     "laplacian": laplacian,
     "romeo": romeo,
 }
-DEFAULT_INVERSION = "rts"
+DEFAULT_INVERSION = "bayes"
 
 __all__ = ["BACKGROUND", "DEFAULT_INVERSION", "INVERSIONS", "SINGLE_STEP", "UNWRAP", "Grid", "set_threads", "threads"]

@@ -19,8 +19,9 @@ from bids_app.qsm.splitting import SplitGradient, blend, change_of, laplacian_sp
 class BayesParams(Params):
     """Parameters of the empirical-Bayes inversion: shares of the measured spectra, not weights of one data set."""
 
-    gaussian: float = param(0.7, low=0.0, high=10.0, doc="Weight of the Gaussian prior; 1 is the measured spectrum's")
-    sparsity: float = param(0.07, low=0.0, high=10.0, doc="Weight of the gradient's Laplacian prior; 1 as measured")
+    gaussian: float = param(0.5, low=0.0, high=10.0, doc="Weight of the Gaussian prior; 1 is the measured spectrum's")
+    sparsity: float = param(0.1, low=0.0, high=10.0, doc="Weight of the gradient's Laplacian prior; 1 as measured")
+    edge: float = param(1.5, low=0.0, high=100.0, doc="Differences beyond this many gradient SDs are not penalised")
     rounds: int = param(4, low=1, high=50, doc="Most times that spectra and missing data are estimated anew")
     iterations: int = param(3, low=1, high=200, doc="ADMM iterations in each round")
     tolerance: float = param(2e-2, low=0.0, high=1.0, doc="Relative change from round to round that ends them")
@@ -65,7 +66,7 @@ class _Estimate:
 
     def __init__(self, grid: Grid, field: FloatArray, weight: FloatArray) -> None:
         self.grid, self.field = grid, field
-        self.certainty = np.minimum(weight, 1) ** 2
+        self.certainty = np.minimum(2 * weight, 1) ** 2
         self.voxels = int(np.count_nonzero(weight))
         self.kernel, self.laplacian = dipole_kernel(grid), laplacian_spectrum(grid)
         self.axes = frequencies(grid)
@@ -102,6 +103,7 @@ class _Estimate:
             fixed, self.kernel, self.laplacian, self.axes, np.float32(spectra.width), precision, prior, penalty,
             self._gain,
         )  # fmt: skip
+        split.spare_edges(self.chi, params.edge * spectra.gradient_sd)
         for _ in range(params.iterations):
             spectrum = rfftn(split.step(self.chi, scale))
             blend(spectrum, fixed, self._gain)
@@ -125,11 +127,13 @@ def bayes(
 
     1. The field's power inside the magic-angle cone is error, and outside it error and signal; this gives both
        spectra per shell of |k| (:mod:`bids_app.qsm.regularisation`). The linear (Wiener) estimate starts.
-    2. Outside the mask, and where ``weights`` (relative reliability, about 1) are below 1, the field is replaced, the
-       more the less certain it is, by that of the present map; the spectra are measured again, now with little
-       leakage through the mask's edge.
+    2. Outside the mask, and where ``weights`` (relative reliability, about 1) are below one half, the
+       field is replaced, the more the less certain it is, by that of the present map; the spectra are measured
+       again, now with little leakage through the mask's edge.
     3. The map minimises sum |F - D X|^2 / N + ``gaussian`` sum |X|^2 / P, both halved, + ``sparsity`` / b
        ||grad chi||_1 with b the measured scale of the gradient, by ADMM in k-space; then again from step 2.
+       Differences that exceed ``edge`` times the gradient's SD in the present map are edges and not penalised, so
+       that nuclei and veins keep their contrast.
 
     Every weight follows the data's scale, resolution and error, coarse or fine, so that the parameters need no
     change from one data set to another. Parameters and result as in every inversion: float32 arrays of

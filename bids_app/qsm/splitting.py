@@ -120,6 +120,26 @@ def change_of(new: FloatArray, old: FloatArray) -> tuple[float, float]:
     return sums[:, 0].sum(), sums[:, 1].sum()
 
 
+@numba.njit(cache=True, nogil=True, parallel=True)
+def _mark_edges(chi, limits, free):  # type: ignore[no-untyped-def]
+    """Set bits 1, 2, 4 where the periodic forward difference along x, y, z exceeds its limit."""
+    nx, ny, nz = chi.shape
+    for i in numba.prange(nx):
+        i1 = i + 1 if i + 1 < nx else 0
+        for j in range(ny):
+            j1 = j + 1 if j + 1 < ny else 0
+            for k in range(nz):
+                k1 = k + 1 if k + 1 < nz else 0
+                here, bits = chi[i, j, k], 0
+                if abs(chi[i1, j, k] - here) > limits[0]:
+                    bits |= 1
+                if abs(chi[i, j1, k] - here) > limits[1]:
+                    bits |= 2
+                if abs(chi[i, j, k1] - here) > limits[2]:
+                    bits |= 4
+                free[i, j, k] = bits
+
+
 class SplitGradient:
     """The total-variation half of an ADMM: auxiliary gradient and scaled dual, kept as the clipped part alone.
 
@@ -140,6 +160,12 @@ class SplitGradient:
         blocks = min(blocks, shape[0])
         self._first = np.array([shape[0] * b // blocks for b in range(blocks + 1)])
         self._planes = np.empty((blocks, *shape[1:]), np.float32)
+
+    def spare_edges(self, chi: FloatArray, limit: float) -> None:
+        """From now on, do not penalise differences that exceed ``limit`` (per mm) in this map."""
+        if self._free.shape != chi.shape:
+            self._free = np.empty(chi.shape, np.uint8)
+        _mark_edges(chi, tuple(np.float32(limit) / step for step in self._steps), self._free)
 
     def step(self, chi: FloatArray, bound: float) -> FloatArray:
         """Shrink grad(chi) + dual by ``bound`` (ppm/mm), update the dual; return grad^T (shrunk - dual), a buffer."""

@@ -32,6 +32,7 @@ def local_field_and_chi(step: StepInput) -> StepResult:
     magnitude, _ = read_image(step.inputs["magnitude"])
     sd, residual = read_image(step.inputs["field_sd"])[0], read_image(step.inputs["residual"])[0]
     passes = []
+    chosen: dict[str, Any] = {}
     for mask in _passes(step):
         weights = reliability_weights(sd, mask, residual)
         name, local, valid = background.choice.method, None, mask
@@ -45,7 +46,7 @@ def local_field_and_chi(step: StepInput) -> StepResult:
         else:
             chi = qsm.INVERSIONS[name](
                 total if local is None else local, valid, grid, params=inversion.of(name), weights=weights,
-                magnitude=magnitude, progress=step.progress,
+                magnitude=magnitude, progress=step.progress, info=chosen,
             )  # fmt: skip
         passes.append((local, valid, chi))
     local, valid, chi = passes[0]
@@ -64,7 +65,8 @@ def local_field_and_chi(step: StepInput) -> StepResult:
         outputs["chi_inverted_singlepass"] = Output(single, like)
         outputs["mask_singlepass"] = Output(passes[0][1], like)
     methods = tuple(m for m in (background.choice.method, inversion.choice.method) if m != "none")
-    return StepResult(outputs, {"qsm_voxels": int(valid.sum())}, (), methods)
+    metrics = {"qsm_voxels": int(valid.sum())} | {f"inversion_{key}": value for key, value in chosen.items()}
+    return StepResult(outputs, metrics, (), methods)
 
 
 def _each_echo(step: StepInput, mask: Any, grid: Any) -> Any:

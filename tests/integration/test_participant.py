@@ -46,7 +46,7 @@ def test_maps_are_near_the_truth_and_valid_bids(study, tmp_path):
     assert np.median(r2star[valid]) == pytest.approx(20, rel=0.05)
     sidecar = json.loads((out / "sub-01/anat/sub-01_Chimap.json").read_text())
     assert sidecar["Units"] == "ppm"
-    assert sidecar["Parameters"]["inversion"]["method"] == "rts"
+    assert sidecar["Parameters"]["inversion"]["method"] == "bayes"
     assert not list(out.rglob("*.part"))
     assert validator_errors(study) == []
     assert validator_errors(out, "-r") == []
