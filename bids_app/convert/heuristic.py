@@ -30,14 +30,6 @@ class Heuristic:
     module: ModuleType
 
 
-@dataclass(frozen=True)
-class Assignment:
-    """The name that a heuristic gives to a series: path below the dataset, without extension."""
-
-    template: str
-    reason: str = ""
-
-
 def heuristics_dir() -> Path:
     """Return the folder of the heuristics that come with the app (inside the package once it is installed)."""
     package = Path(bids_app.__file__).parent

@@ -101,21 +101,20 @@ def collect(out: Path, plan: SeriesPlan, tree: Path, made: Made, redact: Redacto
             made.failures[facts.uid] = problem
             return
     for volume in plan.volumes:
-        source, target = out / f"{volume.target}.nii.gz", tree / f"{volume.target}.nii.gz"
+        target = tree / volume.target
         target.parent.mkdir(parents=True, exist_ok=True)
-        for extra in (".bval", ".bvec"):
-            if (out / f"{volume.target}{extra}").is_file():
-                shutil.move(out / f"{volume.target}{extra}", tree / f"{volume.target}{extra}")
-        shutil.move(source, target)
-        target.chmod(0o644)
-        described = json.loads(sidecar(source).read_text(encoding="utf-8"))
-        units = None
-        if volume.volume.part == "phase":
-            sidecars.scale_to_radians(target, facts.vendor, values["rescale_type"])
-            units = _units(target, described.get("Units"))
-        sidecars.clean_header(target, redact.words)
-        finished = sidecars.finish_sidecar(described, volume.volume, facts, values["field"], units, polarity, redact)
-        write_json(sidecar(target), finished)
+        for extension in (".nii.gz", ".json", ".bval", ".bvec"):
+            if (out / f"{volume.target}{extension}").is_file():
+                shutil.move(out / f"{volume.target}{extension}", f"{target}{extension}")
+    phases = [tree / f"{v.target}.nii.gz" for v in plan.volumes if v.volume.part == "phase"]
+    sidecars.scale_to_radians(phases, facts.vendor, values["rescale_type"])
+    for volume in plan.volumes:
+        image = tree / f"{volume.target}.nii.gz"
+        image.chmod(0o644)
+        described = json.loads(sidecar(image).read_text(encoding="utf-8"))
+        units = _units(image, described.get("Units")) if volume.volume.part == "phase" else None
+        sidecars.clean_header(image, redact.words)
+        write_json(sidecar(image), sidecars.finish_sidecar(described, volume.volume, facts, units, polarity, redact))
         made.outputs.setdefault(facts.uid, []).append(f"{volume.target}.nii.gz")
         made.times[f"{volume.target}.nii.gz"] = facts.date_time
 

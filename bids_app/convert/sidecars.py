@@ -21,6 +21,8 @@ _OF_ONE_WAY = ("HeudiconvVersion", "BidsGuess")
 _MANY_JUMPS, _FEW_JUMPS = 0.05, 0.005
 #: Share of dark voxels that there is at least where the object has an edge.
 _AIR = 0.2
+#: Integers that stay below are no milliradians of a measured phase.
+_SMALLEST_MRAD = 100
 _READOUT = re.compile(rb"ucReadOutMode\s*=\s*(0x)?(\d+)")
 
 
@@ -37,8 +39,7 @@ def readout_polarity(files: Sequence[Path]) -> str | None:
 def finish_sidecar(
     values: dict[str, Any],
     volume: Volume,
-    facts: SeriesFacts | None,
-    field_strength: float | None,
+    facts: SeriesFacts,
     units: str | None,
     polarity: str | None,
     redact: Redactor,
@@ -51,13 +52,8 @@ def finish_sidecar(
     }
     if volume.echo_time is not None and not _agrees(kept.get("EchoTime"), volume.echo_time / 1000):
         kept["EchoTime"] = round(volume.echo_time / 1000, 8)
-    if field_strength is not None:
-        kept.setdefault("MagneticFieldStrength", field_strength)
-    if facts is not None:
-        kept.setdefault("ImageType", sorted(facts.tokens))
-        kept.setdefault("Manufacturer", facts.vendor)
-        if facts.vendor and str(kept.get("Manufacturer", "")) == "":
-            kept["Manufacturer"] = facts.vendor
+    supplied = {"MagneticFieldStrength": facts.field, "ImageType": sorted(facts.tokens), "Manufacturer": facts.vendor}
+    kept |= {key: value for key, value in supplied.items() if value and not kept.get(key)}
     if units is not None:
         kept["Units"] = units
     elif kept.get("Units") not in (None, "rad", "arbitrary", "Hz"):
@@ -103,26 +99,28 @@ def looks_like_phase(path: Path) -> bool:
     return share > _MANY_JUMPS or (share > _FEW_JUMPS and dark < _AIR)
 
 
-def scale_to_radians(path: Path, vendor: str, rescale_type: str) -> bool:
-    """Rewrite a phase image in milliradians in radians; tell whether it was one.
+def scale_to_radians(paths: Sequence[Path], vendor: str, rescale_type: str) -> bool:
+    """Rewrite the phase images of a series in radians where they are in milliradians; tell whether they were.
 
-    Milliradians are what RescaleType calls ``mrad``, and GE's integers that reach from about -3142 to 3142.
+    Milliradians are what RescaleType calls ``mrad``, and GE's integers that stay within -3142 and 3142.
     """
     import nibabel as nib
 
     named = "mrad" in rescale_type.lower()
-    if not named and vendor != "GE":
+    if not paths or not (named or vendor == "GE"):
         return False
-    image = nib.load(path)
-    data = np.asanyarray(image.dataobj, dtype=np.float32)
-    largest = float(np.abs(data).max(initial=0.0))
-    if largest > 1000 * np.pi + 1 or not (named or (largest > 2900 and np.array_equal(data, np.round(data)))):
+    images: list[Any] = [nib.load(path) for path in paths]
+    stored = [np.asanyarray(image.dataobj, dtype=np.float32) for image in images]
+    largest = max(float(np.abs(data).max(initial=0.0)) for data in stored)
+    integers = all(np.array_equal(data, np.round(data)) for data in stored)
+    if largest > 1000 * np.pi + 1 or not (named or (integers and largest > _SMALLEST_MRAD)):
         return False
-    header = image.header.copy()
-    header.set_data_dtype(np.float32)
-    header.set_slope_inter(1.0, 0.0)
-    radians = np.clip(data / 1000, -np.pi, np.pi).astype(np.float32)
-    write_bytes(path, _to_gz(nib.Nifti1Image(radians, image.affine, header)))
+    for path, image, data in zip(paths, images, stored, strict=True):
+        header = image.header.copy()
+        header.set_data_dtype(np.float32)
+        header.set_slope_inter(1.0, 0.0)
+        radians = np.clip(data / 1000, -np.pi, np.pi).astype(np.float32)
+        write_bytes(path, _to_gz(nib.Nifti1Image(radians, image.affine, header)))
     return True
 
 

@@ -7,7 +7,7 @@ import pytest
 from bids_app.convert.frames import part_of
 from bids_app.convert.header import BrokenDicomError, read_instance
 from bids_app.convert.scan import archive_stem, scan
-from bids_app.convert.sidecars import looks_like_phase, phase_units
+from bids_app.convert.sidecars import looks_like_phase, phase_units, scale_to_radians
 from tests.helpers import dicom
 
 
@@ -93,3 +93,26 @@ def test_units_of_phase(low, high, integer, declared, units):
     data = np.linspace(low, high, 4**3).reshape(4, 4, 4)
     image = nib.Nifti1Image((np.rint(data) if integer else data).astype(np.float32), np.eye(4))
     assert phase_units(image, declared) == units
+
+
+@pytest.mark.parametrize(
+    ("vendor", "rescale_type", "values", "scaled"),
+    [
+        ("GE", "", [(-3141, 3141), (-900, 700)], True),
+        ("GE", "", [(-1200, 1100)], True),
+        ("GE", "", [(-900, 700), (-4096, 4095)], False),  # one scale for all echoes of a series
+        ("Canon", "mrad", [(-3142, 3142)], True),
+        ("Siemens", "US", [(-3000, 3000)], False),
+    ],
+)
+def test_milliradians_become_radians(tmp_path, vendor, rescale_type, values, scaled):
+    paths = []
+    for number, (low, high) in enumerate(values):
+        paths.append(tmp_path / f"{number}.nii.gz")
+        data = np.rint(np.linspace(low, high, 5**3)).reshape(5, 5, 5).astype(np.int16)
+        nib.save(nib.Nifti1Image(data, np.eye(4)), paths[-1])
+    assert scale_to_radians(paths, vendor, rescale_type) is scaled
+    for path, (low, high) in zip(paths, values, strict=True):
+        data = np.asarray(nib.load(path).dataobj)
+        factor = 1000 if scaled else 1
+        assert (data.min(), data.max()) == pytest.approx((low / factor, high / factor), abs=1e-3)
