@@ -7,7 +7,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from bids_app.convert import dataset_files, session
-from bids_app.convert.model import CONVERTED, FAILED, KEPT, PLANNED, SKIPPED, ConvertRequest, OnEvent, SeriesOutcome
+from bids_app.convert.model import (
+    CONVERTED,
+    FAILED,
+    KEPT,
+    PLANNED,
+    SKIPPED,
+    ConvertRequest,
+    OnEvent,
+    SeriesOutcome,
+    in_words,
+)
 from bids_app.convert.naming import Place, sanitise
 from bids_app.convert.plan import SeriesPlan
 from bids_app.convert.privacy import Redactor, short_hash
@@ -91,16 +101,13 @@ def run_jobs(intake: Intake, jobs: Sequence[Job], scratch: Path, on_event: OnEve
     def one(numbered: tuple[int, Job]) -> list[SeriesOutcome]:
         number, job = numbered
         label = f"sub-{job.subject}" + (f" ses-{job.session}" if job.session else "")
-        on_event(f"{label}: {len(job.series)} series")
         try:
             outcomes = run_job(intake, job, scratch / f"session-{number:04d}")
         except Exception as error:
             known = isinstance(error, QsmAppError)
             reason = intake.redact(str(error) if known else f"{type(error).__name__}: {error}")
             outcomes = [_outcome(intake, job, s).with_status(FAILED, reason) for s in job.series]
-        done = sum(o.status == CONVERTED for o in outcomes)
-        failed = sum(o.status == FAILED for o in outcomes)
-        on_event(f"{label}: {done} series converted" + (f", {failed} failed" if failed else ""))
+        on_event(f"{label}: {in_words(outcomes)}")
         return outcomes
 
     # The work is done by other programs; threads are enough to keep several of them busy.

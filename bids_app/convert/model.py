@@ -1,6 +1,7 @@
 """Frozen records of a conversion: what is asked for, what became of every series."""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -95,6 +96,13 @@ class SeriesOutcome:
         return replace(self, status=status, reason=reason, way=way, outputs=outputs)
 
 
+def in_words(outcomes: Sequence[SeriesOutcome]) -> str:
+    """Return the numbers of series by their fate: ``5 series: 4 converted, 1 skipped``."""
+    counts = Counter(o.status for o in outcomes)
+    told = ", ".join(f"{counts[status]} {words}" for status, words in _IN_WORDS.items() if counts[status])
+    return f"{len(outcomes)} series: {told or 'none'}"
+
+
 @dataclass(frozen=True)
 class ConversionReport:
     """The result of :func:`bids_app.convert.convert`."""
@@ -125,10 +133,8 @@ class ConversionReport:
     @property
     def summary(self) -> str:
         """One sentence with the numbers."""
-        fates = (CONVERTED, PLANNED, KEPT, SKIPPED, FAILED)
-        counts = ", ".join(f"{self.count(s)} {_IN_WORDS[s]}" for s in fates if self.count(s))
         broken = f"; {len(self.problems)} file(s) cannot be read" if self.problems else ""
-        return f"{len(self.outcomes)} series: {counts or 'none'}{broken}."
+        return f"{in_words(self.outcomes)}{broken}."
 
     def count(self, status: str) -> int:
         """Return the number of series with this fate."""

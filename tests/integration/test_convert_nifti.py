@@ -1,6 +1,7 @@
 """Loose NIfTI files to BIDS, by the command."""
 
 import gzip
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -104,3 +105,24 @@ def test_images_without_echo_time_or_sidecar_are_refused(tmp_path, capsys):
     write_truth(tmp_path)
     assert main([str(tmp_path / "b"), str(tmp_path / "o"), "convert", "--nifti-dir", str(tmp_path)]) == 3
     assert "has no JSON file beside it" in capsys.readouterr().err
+
+
+def test_bids_names_are_understood(converted, tmp_path):
+    bids = tmp_path / "bids"
+    assert main([str(bids), str(tmp_path / "out"), "convert", "--nifti-dir", str(converted[1])]) == 0
+    assert images(bids) == images(converted[1])
+
+
+def test_pattern_finds_subjects_in_file_names_of_one_folder(tmp_path):
+    source, bids = tmp_path / "flat", tmp_path / "bids"
+    source.mkdir()
+    for label in ("S1", "S2"):
+        for name, *_, part, _, echo_time, field in write_truth(source, label):
+            token = {"mag": "M", "phase": "P"}[part]
+            values = {"EchoTime": float(echo_time), "MagneticFieldStrength": float(field), "SeriesNumber": 4}
+            values["ImageType"] = ["ORIGINAL", "PRIMARY", token]
+            (source / name.replace(".nii", ".json")).write_text(json.dumps(values))
+    command = [str(bids), str(tmp_path / "out"), "convert", "--nifti-dir", str(source), "--subject-pattern", r"S\d"]
+    assert main(command) == 0
+    for label in ("S1", "S2"):
+        assert_phase_is_the_truth(bids, label)
