@@ -24,7 +24,7 @@ warm: setup  ## compile the numerical kernels into numba's cache (once)
 
 demo: warm  ## simulate a small study with known susceptibility in demo/, run `participant` on it, compare with the truth
 	@$(BIN)/python -m bids_app.phantom demo/bids --subjects 2 --voxel-size 2
-	@$(BIN)/qsm-bids-app demo/bids demo/out participant
+	@$(BIN)/qsm-bids-app demo/bids demo/out participant --atlas demo/bids/derivatives/phantom/tpl-phantom
 	@echo && $(BIN)/python -m bids_app.phantom.score demo/bids demo/out --json demo/score.json
 	@echo && echo "maps, tables, reports: demo/out (susceptibility: demo/out/sub-*/anat/sub-*_Chimap.nii.gz)"
 	@for page in demo/out/*.html; do test ! -e "$$page" || echo "report: $$page"; done

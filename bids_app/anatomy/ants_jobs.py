@@ -8,6 +8,12 @@ from typing import Any
 
 #: Distance of the control points of N4's first fit stays at ANTs' default; the fit itself is made on such voxels, mm.
 _N4_VOXEL_MM = 4.0
+_IDENTITY = """#Insight Transform File V1.0
+#Transform 0
+Transform: AffineTransform_double_3_3
+Parameters: 1 0 0 0 1 0 0 0 1 0 0 0
+FixedParameters: 0 0 0
+"""
 
 
 def _image(path: str) -> Any:
@@ -92,7 +98,11 @@ def apply(fixed: str, moving: str, transforms: list[str], out: str, labels: bool
     import ants
 
     target, source = _image(fixed), _image(moving)
-    chain = transforms or "identity"
+    chain = transforms
+    if not chain:  # the headers alone say where the images lie
+        same = Path(out).with_name("identity.txt")
+        same.write_text(_IDENTITY)
+        chain = [str(same)]
     method = "genericLabel" if labels else "linear"
     ants.image_write(ants.apply_transforms(target, source, transformlist=chain, interpolator=method), out)
     return {}

@@ -103,7 +103,7 @@ Truth of the simulated study
 Chimap is in ppm relative to water and zero outside the brain; R2starmap in 1/s; desc-total_fieldmap and
 desc-local_fieldmap in Hz (the local field is that of the brain alone; the total field is after the scanner's shim).
 seg-nuclei_dseg and seg-tissue_dseg are labels, each with its table. tpl-phantom is the head before it was deformed:
-a small atlas (T1w, labels, table).
+a small atlas (T1w, labels with their tables, brain mask).
 """
 
 
@@ -186,11 +186,15 @@ def _write_template(folder: Folder, head: Head) -> None:
         "int16",
         {"SkullStripped": False, "Resolution": _ATLAS_GRID},
     )
-    nuclei = ATLAS / spell({**names, "seg": "nuclei"}, "dseg", ".nii.gz")
-    folder.image(
-        nuclei, properties[..., sampling.NUCLEUS], affine, "uint8", {"Manual": False, "Resolution": _ATLAS_GRID}
-    )
-    _write_table(folder, Path(str(nuclei).replace(".nii.gz", ".tsv")), nucleus_labels())
+    kinds = {"nuclei": (sampling.NUCLEUS, nucleus_labels()), "tissue": (sampling.TISSUE, sampling.TISSUE_LABELS)}
+    for kind, (channel, labels) in kinds.items():
+        own = {**names, "seg": kind}
+        image = ATLAS / spell(own, "dseg", ".nii.gz")
+        folder.image(image, properties[..., channel], affine, "uint8", {"Manual": False, "Resolution": _ATLAS_GRID})
+        _write_table(folder, ATLAS / spell(own, "dseg", ".tsv"), labels)
+    brain = ATLAS / spell({**names, "desc": "brain"}, "mask", ".nii.gz")
+    inside = properties[..., sampling.BRAIN] >= 0.5
+    folder.image(brain, inside, affine, "uint8", {"Type": "Brain", "Resolution": _ATLAS_GRID})
 
 
 def _write_person(folder: Folder, study: Study, person: subjects.Person) -> None:
