@@ -1,0 +1,59 @@
+"""ANTs in its own process: small images, same bytes again, and failures in one sentence."""
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from bids_app.anatomy import ants
+from bids_app.errors import QsmAppError
+
+AFFINE = np.diag([4.0, 4, 4, 1])
+
+
+def save(path, data, affine=AFFINE):
+    nib.save(nib.Nifti1Image(data, affine), path)
+    return path
+
+
+def head(shift=(0, 0, 0)):
+    x, y, z = (np.indices((28, 30, 26)).T * 4.0 - (52, 56, 48) - np.asarray(shift)).T
+    inside = (x / 40) ** 2 + (y / 46) ** 2 + (z / 36) ** 2 < 1
+    return (inside * (100 + 20 * np.sin(x / 9) + 20 * np.sin(y / 8 + z / 11))).astype(np.float32)
+
+
+def test_rigid_finds_a_shift_and_repeats_bit_by_bit(tmp_path):
+    fixed = save(tmp_path / "fixed.nii.gz", head())
+    moving = save(tmp_path / "moving.nii.gz", 300 - head((6, -5, 4)) * (head((6, -5, 4)) > 0))  # inverted contrast
+    found = []
+    for number in range(2):
+        out = tmp_path / f"{number}.txt"
+        ants.linear(fixed, moving, out, tmp_path / "work", ants.Linear("rigid", 4.0))
+        found.append(out.read_bytes())
+    assert found[0] == found[1]
+    line = next(line for line in found[0].decode().splitlines() if line.startswith("Parameters"))
+    # ITK counts x and y the other way round; the transform takes points of the fixed image to the moving one.
+    moved = np.array(line.split()[10:13], float)
+    centre = np.array([float(v) for v in found[0].decode().splitlines()[-1].split()[1:4]])
+    matrix = np.array(line.split()[1:10], float).reshape(3, 3)
+    shift = matrix @ (0 - centre) + moved + centre
+    assert np.allclose(shift * (-1, -1, 1), (6, -5, 4), atol=1.5)
+
+
+def test_labels_stay_labels(tmp_path):
+    labels = np.zeros((28, 30, 26), np.int16)
+    labels[8:16, 8:16, 8:16], labels[16:22, 8:16, 8:16] = 7, 2035
+    image = save(tmp_path / "labels.nii.gz", labels)
+    fine = np.diag([2.0, 2, 2, 1])
+    fine[:3, 3] = 0.5
+    like = save(tmp_path / "like.nii.gz", np.zeros((56, 60, 52), np.float32), fine)
+    ants.apply(like, image, [], tmp_path / "out.nii.gz", tmp_path / "work", 1, labels=True)
+    found = nib.load(tmp_path / "out.nii.gz").get_fdata()
+    assert set(np.unique(found)) == {0, 7, 2035}
+    assert (found == 7).sum() * 8 == pytest.approx((labels == 7).sum() * 64, rel=0.1)
+
+
+def test_a_failure_is_one_sentence(tmp_path):
+    broken = tmp_path / "broken.nii.gz"
+    broken.write_bytes(b"nothing")
+    with pytest.raises(QsmAppError, match=r"ANTs \(apply\) failed with exit code"):
+        ants.apply(broken, broken, [], tmp_path / "out.nii.gz", tmp_path / "work", 1)
