@@ -63,7 +63,16 @@ def decide(series: Sequence[SeriesFacts], *, field_maps: bool = False) -> dict[s
         else:
             left.append(facts)
     left = _drop_coil_series(left, decisions)
-    anatomy = [s for s in left if content.is_t1w(s) or content.is_inversion_prepared(s)]
+    with_phase = {
+        (s.geometry, s.echo_times) for s in left if s.parts - {"mag"} and not content.is_inversion_prepared(s)
+    }
+    anatomy = [
+        s
+        for s in left
+        if content.is_inversion_prepared(s)
+        # A name like "t1" does not make anatomy of what has a phase beside it.
+        or (content.is_t1w(s) and ("UNI" in s.tokens or (s.geometry, s.echo_times) not in with_phase))
+    ]
     _decide_t1w(anatomy, decisions)
     _decide_gre([s for s in left if s not in anatomy], decisions, field_maps)
     return decisions
@@ -167,8 +176,8 @@ def _round(value: float | None) -> float | None:
 def _acquisitions(series: list[SeriesFacts]) -> list[_Acquisition]:
     """Put together magnitude and phase (and echoes) that were acquired at once.
 
-    A series joins the acquisition that lacks what it holds and is nearest in time; where times say that it belongs to
-    none (or are missing) the order decides, and only between counterparts with the same echoes.
+    A series joins the acquisition that lacks what it holds and is nearest in time; without times the order decides. A
+    phase that was stored long after any magnitude joins the nearest one with the same echoes that has none.
     """
     found: list[_Acquisition] = []
     late: list[SeriesFacts] = []
@@ -189,8 +198,8 @@ def _acquisitions(series: list[SeriesFacts]) -> list[_Acquisition]:
             for a in found
             if not a.slots & slots and not a.parts & s.parts and a.echoes(*a.parts) == set(s.echo_times)
         ]
-        if len(free) == 1:
-            free[0].members.append(s)
+        if free:
+            min(free, key=lambda a: _distance(a, s)).members.append(s)
         else:
             found.append(_Acquisition([s]))
     return found

@@ -258,3 +258,26 @@ def test_copies_of_files_are_left_aside(planned, folder):
     fates = planned()
     assert (fates[3].outputs, fates[4].outputs) == (MAGNITUDES, PHASES)
     assert fates[3].files == 24
+
+
+@pytest.mark.parametrize("delay", [0, 40])
+def test_phase_with_a_later_time_finds_its_magnitude(planned, folder, delay):
+    """Some scanners give every series the time at which it was reconstructed."""
+    for run in range(2):
+        magnitude, phase = (dicom.later(SIEMENS, f"10{15 + 5 * run}{s:02d}") for s in (0, delay))
+        dicom.siemens_gre(folder / "m", magnitude, 3 + 2 * run)
+        dicom.siemens_gre(folder / "p", phase, 3 + 2 * run)
+        for path in (*(folder / "m" / f"00{4 + 2 * run}").iterdir(), *(folder / "p" / f"00{3 + 2 * run}").iterdir()):
+            path.unlink()
+    fates = planned()
+    for number, run, part in ((3, 1, "mag"), (4, 1, "phase"), (5, 2, "mag"), (6, 2, "phase")):
+        assert fates[number].outputs[0] == f"sub-A/anat/sub-A_run-{run}_echo-1_part-{part}_MEGRE.nii.gz"
+
+
+def test_name_like_t1_makes_no_anatomy_of_a_gradient_echo_with_phase(planned, folder):
+    for index, te in enumerate((4.0, 7.0)):
+        dicom.siemens_gre(folder, SIEMENS, 3 + 2 * index, echo_times=(te,), ProtocolName="t1_spgr_qsm")
+    fates = planned()
+    assert [fates[n].outputs[0].removeprefix("sub-A/anat/sub-A_") for n in (3, 4, 5, 6)] == [
+        f"echo-{e}_part-{p}_MEGRE.nii.gz" for e in (1, 2) for p in ("mag", "phase")
+    ]
