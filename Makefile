@@ -4,7 +4,7 @@ BIN    := $(VENV)/bin
 PYTHON ?= $(firstword $(foreach p,python3.12 python3.11 python3.13 python3,$(shell $(p) -c 'import sys; assert (3,11) <= sys.version_info < (3,14); import venv, ensurepip' 2>/dev/null && command -v $(p))))
 STAMP  := $(VENV)/.installed-$(shell cat requirements.lock requirements-dev.lock pyproject.toml | cksum | cut -d' ' -f1)
 
-.PHONY: help setup demo test unit lint lock clean warm boutiques image-check
+.PHONY: bench-setup bench-speed bench-accuracy bench-scaling bench-chain help setup demo test unit lint lock clean warm boutiques image-check
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -28,6 +28,21 @@ demo: warm  ## simulate a small study with known susceptibility in demo/, run `p
 	@echo && $(BIN)/python -m bids_app.phantom.score demo/bids demo/out --json demo/score.json
 	@echo && echo "maps, tables, reports: demo/out (susceptibility: demo/out/sub-*/anat/sub-*_Chimap.nii.gz)"
 	@for page in demo/out/*.html; do test ! -e "$$page" || echo "report: $$page"; done
+
+bench-setup: setup  ## install what the speed benchmark compares with
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "scikit-image>=0.24"
+
+bench-speed: warm  ## time every method beside its peers; writes benchmarks/README.md
+	$(BIN)/python -m benchmarks.speed
+
+bench-accuracy: warm  ## error of every method on the phantom; writes benchmarks/README.md (hours)
+	$(BIN)/python -m benchmarks.accuracy
+
+bench-scaling: warm  ## time and memory against voxels and echoes; writes benchmarks/README.md
+	$(BIN)/python -m benchmarks.scaling
+
+bench-chain: warm  ## the whole command on a 1 mm brain with 4 echoes; writes benchmarks/README.md
+	$(BIN)/python -m benchmarks.chain
 
 test: warm  ## lint, types and all tests that this machine allows
 	@$(MAKE) --no-print-directory lint

@@ -1,0 +1,1 @@
+"""Speed, accuracy and scaling of the methods, on demand; each module writes its table into benchmarks/README.md."""

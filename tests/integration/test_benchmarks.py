@@ -1,0 +1,20 @@
+"""Each benchmark runs on a tiny problem and writes its table."""
+
+import importlib
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "says"),
+    [
+        ("speed", ["--only", "tkd", "vsharp", "romeo", "tgv"], "| numpy/scipy | vsharp | 40x40x36 |"),
+        ("accuracy", ["--only", "tkd"], "| 4 mm | axial | 160 | vsharp | tkd |"),
+        ("scaling", ["--only", "tkd", "--echoes"], "| inversion | tkd |"),
+        ("chain", [], "| consensus | 4 mm | 2 |"),
+    ],
+)
+def test_benchmark_writes_its_table(name, arguments, says, tmp_path):
+    readme = tmp_path / "README.md"
+    importlib.import_module(f"benchmarks.{name}").main(["--quick", "--readme", str(readme), *arguments])
+    assert says in readme.read_text()
