@@ -5,6 +5,7 @@ import os
 import shlex
 import shutil
 import socket
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -22,10 +23,11 @@ from bids_app.execution.events import EventHandler, JobResult
 from bids_app.execution.memory import available_memory
 from bids_app.execution.runner import Policy, run_jobs
 from bids_app.execution.worker import Job
-from bids_app.levels import jobs_of, step_names
+from bids_app.group_cohort import cohort_of
+from bids_app.levels import group_jobs, jobs_of, step_names
 from bids_app.validation import InputValidation
 
-_BIDSIGNORE = "*.html\nsub-*/figures\n*_xfm.*\n*_stats.tsv\n*_stats.json\nconversion_report.*\nwork\nwork/**\n"
+_BIDSIGNORE = "*.html\nsub-*/figures\n*_xfm.*\n*_stats.*\ngroup_*\nconversion_report.*\nwork\nwork/**\n"
 #: Share of the available memory that jobs may take by their estimates.
 _MEMORY_SHARE = 0.9
 #: The validator gets this much longer than the processing.
@@ -47,7 +49,35 @@ def run(config: Config) -> int:
 
 
 def run_levels(config: Config) -> int:
-    """Do the levels after the conversion and return the exit code."""
+    """Do the levels after the conversion, one after the other, and return the exit code."""
+    code = _participant_level(config) if "participant" in config.levels else 0
+    if "group" not in config.levels or config.reports_only or (code and config.stop_on_first_crash):
+        return code
+    if config.dry_run and "participant" in config.levels:
+        print("\ngroup: what the participant level has made by then")
+        return code
+    try:
+        return max(code, _group_level(config))
+    except InputRefusedError as error:
+        if not code:
+            raise
+        print(f"qsm-bids-app: {error}", file=sys.stderr)  # what failed before has its exit code already
+        return code
+
+
+def _group_level(config: Config) -> int:
+    cohort = cohort_of(config)
+    jobs = group_jobs(cohort, config)
+    if config.dry_run:
+        for standing in cohort.standings:
+            print(f"{standing.run}: {standing.status}{': ' if standing.reason else ''}{standing.reason}")
+        for job in jobs:
+            print(f"{job.name}: {', '.join(step_names(job.record, job.steps, config))}")
+        return 0
+    return _process(config, jobs, [f"{s.run}: {s.status}: {s.reason}" for s in cohort.standings], None, "")
+
+
+def _participant_level(config: Config) -> int:
     found = find_subjects(config.bids_dir, config.participants, config.sessions, config.filters)
     problems = preflight(found, config.bids_dir, config.output_dir, config.participants)
     if problems:
@@ -61,7 +91,8 @@ def run_levels(config: Config) -> int:
         return 0
     validation = InputValidation(config.bids_dir) if config.validate_input else None
     try:
-        return _process(config, subjects, validation, warning)
+        lines = [f"{run.basename}: anatomical image: {run.t1w_choice}" for s in subjects for run in s.runs]
+        return _process(config, jobs_of(subjects, config), lines, validation, warning)
     finally:
         if validation is not None:
             validation.stop()
@@ -73,18 +104,19 @@ def _completed(gre: GreRun, config: Config) -> GreRun:
     return replace(gre, remarks=(*gre.remarks, *remarks(gre), *regions_choice.remarks(gre, config)))
 
 
-def _process(config: Config, subjects: Sequence[Subject], validation: InputValidation | None, warning: str) -> int:
+def _process(
+    config: Config, jobs: Sequence[Job], facts: Sequence[str], validation: InputValidation | None, warning: str
+) -> int:
+    """Run the jobs of a level; ``facts`` are lines for the log."""
     _write_dataset_files(config)
     remove_scratch(config.work_dir)
-    jobs = jobs_of(subjects, config)
     memory = config.mem_gb * 1e9 if config.mem_gb else _MEMORY_SHARE * available_memory()
     policy = Policy(config.nprocs, int(memory), config.stop_on_first_crash, config.verbosity > 1)
     # Elements of an array start in the same second, on several nodes: each has a log of its own.
     started = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{socket.gethostname()}-{os.getpid()}"
     with open_log(config.output_dir / "logs" / f"qsm-bids-app-{started}.log") as log:
         log.write(f"qsm-bids-app {__version__}: {shlex.join(config.command)}\n")
-        for gre in (run for subject in subjects for run in subject.runs):
-            log.write(f"{gre.basename}: anatomical image: {gre.t1w_choice}\n")
+        log.writelines(f"{line}\n" for line in facts)
         console = Console(jobs, config.verbosity, log)
         try:
             results = _engine(config)(jobs, policy, console.on_event)
@@ -99,7 +131,7 @@ def _process(config: Config, subjects: Sequence[Subject], validation: InputValid
         busy = any(result.ran or result.failures for result in results.values())
         notes = validation.findings(_VALIDATOR_PATIENCE_S) if validation is not None and busy else []
         console.close(list(results.values()), crashes, [*filter(None, [warning]), *notes])
-        console.say(f"maps are in {config.output_dir}")
+        console.say(f"results are in {config.output_dir}")
     return 1 if crashes else 0
 
 

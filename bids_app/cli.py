@@ -13,7 +13,7 @@ from typing import NoReturn
 from bids_app import __version__
 from bids_app.errors import QsmAppError, UsageError
 
-LEVELS = ("convert", "participant")
+LEVELS = ("convert", "participant", "group")
 
 #: Schedulers that dask-jobqueue knows.
 ENGINES = ("slurm", "pbs", "sge", "lsf", "htcondor")
@@ -21,7 +21,8 @@ ENGINES = ("slurm", "pbs", "sge", "lsf", "htcondor")
 _EPILOG = """\
 examples:
   qsm-bids-app /data /out participant
-  qsm-bids-app /data /out convert participant --dicom-dir /dicom
+  qsm-bids-app /data /out convert participant group --dicom-dir /dicom
+  qsm-bids-app /data /out group --model "chi ~ age + sex + group"
   qsm-bids-app /data /out participant --participant-label 01 02 --preset fast
   qsm-bids-app /data /out participant --set inversion.rts.delta=0.2 --set background.vsharp.threshold=0.03
   qsm-bids-app /data /out participant --dry-run
@@ -76,6 +77,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_conversion(parser.add_argument_group("conversion to BIDS (level convert): the scans, and their names"))
     _add_processing(parser.add_argument_group("how it is processed"))
     _add_regions(parser.add_argument_group("regions: segmentation of the T1w image, registration, tables"))
+    _add_group(parser.add_argument_group("group: tables and statistics of everybody"))
     _add_execution(parser.add_argument_group("how it is run"))
     _add_cluster(parser.add_argument_group("clusters (see README, 'On a cluster')"))
     return parser
@@ -165,6 +167,19 @@ def _add_regions(group: "argparse._ArgumentGroup") -> None:
     add(
         "--mask-from-anatomy", action="store_true",
         help="let the segmentation's brain mask join the mask from phase quality",
+    )  # fmt: skip
+
+
+def _add_group(group: "argparse._ArgumentGroup") -> None:
+    add = group.add_argument
+    add(
+        "--allow-missing", action="store_true",
+        help="go on when participants are missing, failed or incomplete; they are listed (default: refuse)",
+    )  # fmt: skip
+    add(
+        "--model", metavar="FORMULA",
+        help="linear model of every region, e.g. 'chi ~ age + sex + group' with columns of participants.tsv and "
+        "sessions.tsv (default: descriptive tables alone)",
     )  # fmt: skip
 
 

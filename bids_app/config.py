@@ -104,6 +104,7 @@ class Config:
     derivatives: tuple[Path, ...] = ()
     validate_input: bool = True
     reports_only: bool = False
+    allow_missing: bool = False  # the group goes on when somebody is missing
     nprocs: int = 1
     omp_nthreads: int = 1
     mem_gb: float | None = None
@@ -281,6 +282,7 @@ def settings_from_arguments(args: argparse.Namespace) -> Settings:
     if args.mask is not None:
         shortcuts = merge(shortcuts, {"mask": {"filled": args.mask}})
     shortcuts = merge(shortcuts, _anatomy_shortcuts(args))
+    shortcuts = merge(shortcuts, _group_shortcuts(args))
     tree = merge(tree, shortcuts)
     for assignment in args.set or ():
         tree = merge(tree, parse_set(assignment))
@@ -302,6 +304,10 @@ def _anatomy_shortcuts(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
     if args.mask_from_anatomy:
         found["mask"] = {"from_anatomy": True}
     return found
+
+
+def _group_shortcuts(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    return {"statistics": {"model": args.model}} if args.model else {}
 
 
 def _absolute(atlas: str) -> str:
@@ -331,6 +337,7 @@ def from_arguments(args: argparse.Namespace, command: tuple[str, ...] = (), pass
         validate_input=not args.skip_bids_validation,
         omp_nthreads=threads,
         mem_gb=args.mem,
+        allow_missing=args.allow_missing,
         stop_on_first_crash=args.stop_on_first_crash,
         force=args.force,
         dry_run=args.dry_run,

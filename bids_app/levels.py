@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from bids_app.config import Config
-from bids_app.dataset.models import Anatomical, Cohort, GreRun, Subject
+from bids_app.dataset.cohort import Cohort
+from bids_app.dataset.models import Anatomical, GreRun, Subject
 from bids_app.execution.cache import Context
 from bids_app.execution.worker import Job, load
 
@@ -16,15 +17,13 @@ AFTER_SUBJECT: tuple[str, ...] = ()
 
 
 def jobs_of(subjects: Sequence[Subject], config: Config) -> list[Job]:
-    """Return the jobs of the levels that were asked for, in the order in which they are best started."""
-    jobs: list[Job] = []
-    if "participant" in config.levels:
-        for subject in subjects:
-            jobs += _participant_jobs(subject, config)
-    if "group" in config.levels and not config.reports_only:
-        after = tuple(job.name for job in jobs)
-        jobs += _job(Cohort(tuple(subjects)), "", _GROUP, config, after)
-    return jobs
+    """Return the jobs of the level ``participant``, in the order in which they are best started."""
+    return [job for subject in subjects for job in _participant_jobs(subject, config)]
+
+
+def group_jobs(cohort: Cohort, config: Config) -> list[Job]:
+    """Return the jobs of the level ``group``."""
+    return _job(cohort, "", _GROUP, config)
 
 
 def _participant_jobs(subject: Subject, config: Config) -> list[Job]:

@@ -128,6 +128,16 @@ class RegionsChoices(Params):
 
 
 @dataclass(frozen=True)
+class StatisticsChoices(Params):
+    """Statistics of the group's regional values."""
+
+    model: str = param("", doc="Model of every region, e.g. 'chi ~ age + sex + group'; empty: descriptive tables alone")
+    confidence: float = param(0.95, low=0.5, high=0.9999, doc="Confidence of the intervals")
+    fdr: float = param(0.05, low=1e-6, high=0.5, doc="False discovery rate over regions")
+    outlier_z: float = param(3.5, low=1, high=100, doc="Robust z beyond which a region of a run is flagged")
+
+
+@dataclass(frozen=True)
 class SectionSpec:
     """A section's choices and a function that gives its methods (imported late: the numerics take a while)."""
 
@@ -197,4 +207,5 @@ SECTIONS: dict[str, SectionSpec] = {
     "relaxometry": SectionSpec(RelaxometryChoices, _relaxometry_methods),
     "swi": SectionSpec(SwiChoices, _swi_methods),
     "regions": SectionSpec(RegionsChoices),
+    "statistics": SectionSpec(StatisticsChoices),
 }

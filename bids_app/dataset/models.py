@@ -1,6 +1,6 @@
 """Frozen records of what a dataset holds; made by ``query``, read by steps.
 
-Every record that steps run over (``Anatomical``, ``GreRun``, ``Cohort``) has ``entities``, ``basename`` and
+Every record that steps run over (``Anatomical``, ``GreRun``, those of ``cohort``) has ``entities``, ``basename`` and
 ``facts()``: what its products are named after, what the user sees, and the metadata that its results depend on.
 """
 
@@ -103,25 +103,3 @@ class Subject:
     label: str
     runs: tuple[GreRun, ...]
     t1w: tuple[Anatomical, ...] = ()
-
-
-@dataclass(frozen=True)
-class Cohort:
-    """All participants that were asked for; what steps of the group level run over."""
-
-    subjects: tuple[Subject, ...]
-    entities: Entities = ()
-
-    @property
-    def basename(self) -> str:
-        """Return ``group``."""
-        return "group"
-
-    @property
-    def runs(self) -> tuple[GreRun, ...]:
-        """All gradient-echo runs, by subject."""
-        return tuple(run for subject in self.subjects for run in subject.runs)
-
-    def facts(self) -> Mapping[str, Any]:
-        """Return what results depend on besides bytes of images and parameters."""
-        return {"runs": [run.basename for run in self.runs]}

@@ -34,3 +34,58 @@ def _columns() -> dict[str, dict[str, Any]]:
 
 #: One row for every region of a run; the group's tables start with the run's entities.
 REGION_COLUMNS: dict[str, dict[str, Any]] = _columns()
+
+_KEYS: dict[str, dict[str, Any]] = {
+    "participant_id": {"Description": "Participant"},
+    "session_id": {"Description": "Session; n/a where there are none"},
+    "run": {"Description": "Gradient-echo run: all entities of its images"},
+}
+_REGION: dict[str, dict[str, Any]] = {name: REGION_COLUMNS[name] for name in ("index", "name", "hemisphere")}
+_MEASURE = {"Description": "Column of the table of regions: chi in ppm, r2star in 1/s, volume in mm^3"}
+#: Who is in the group.
+COHORT_COLUMNS: dict[str, dict[str, Any]] = _KEYS | {
+    "status": {"Description": "found, incomplete, failed, missing, or no data"},
+    "reason": {"Description": "Why it is not found"},
+}
+#: Every region and measure over all runs.
+DESCRIPTIVE_COLUMNS: dict[str, dict[str, Any]] = _REGION | {
+    "measure": _MEASURE,
+    "runs": {"Description": "Runs that have a value"},
+    "runs_without": {"Description": "Runs whose table has no value"},
+    "participants": {"Description": "Participants that have a value"},
+    "mean": {"Description": "Mean over runs, in the unit of the measure"},
+    "std": {"Description": "Standard deviation over runs (sample)"},
+    "median": {"Description": "Median over runs"},
+    "min": {"Description": "Smallest value"},
+    "max": {"Description": "Largest value"},
+}
+#: One row for every run and measure.
+OUTLIER_COLUMNS: dict[str, dict[str, Any]] = _KEYS | {
+    "measure": _MEASURE,
+    "regions": {"Description": "Regions whose distance is known (five runs at least have them)"},
+    "regions_flagged": {"Description": "Regions whose robust z is beyond the threshold (statistics.outlier_z)"},
+    "flagged": {"Description": "Whether any is; nothing is removed"},
+    "worst_region": {"Description": "Region with the largest distance"},
+    "worst_z": {
+        "Description": "Its robust z: distance from the median over 1.4826 times the median absolute deviation"
+    },
+    "registration_similarity": {"Description": "Mutual information of magnitude and T1w image after registration"},
+}
+#: One row for every region and term.
+MODEL_COLUMNS: dict[str, dict[str, Any]] = _REGION | {
+    "term": {"Description": "Coefficient of the model"},
+    "estimate": {"Description": "Its value, in the unit of the response for each unit of the term"},
+    "ci_low": {"Description": "Lower end of its confidence interval"},
+    "ci_high": {"Description": "Upper end of its confidence interval"},
+    "t": {"Description": "Estimate over its standard error"},
+    "df": {"Description": "Degrees of freedom of t (mixed model: between or within participants)"},
+    "p": {"Description": "Two-sided p value"},
+    "p_fdr": {"Description": "p value adjusted over all regions (Benjamini and Hochberg)"},
+    "significant": {"Description": "Whether p_fdr is below the false discovery rate (statistics.fdr)"},
+    "effect_sd": {"Description": "Estimate in standard deviations of the residuals (of a difference: Cohen's d)"},
+    "partial_r": {"Description": "Partial correlation"},
+    "observations": {"Description": "Runs that the model is made of"},
+    "participants": {"Description": "Participants that the model is made of"},
+    "method": {"Description": "ols, or mixed: random intercept of every participant, REML"},
+    "note": {"Description": "Why there is no model"},
+}

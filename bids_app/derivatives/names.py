@@ -5,7 +5,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from bids_app.derivatives.columns import REGION_COLUMNS
+from bids_app.derivatives.columns import (
+    COHORT_COLUMNS,
+    DESCRIPTIVE_COLUMNS,
+    MODEL_COLUMNS,
+    OUTLIER_COLUMNS,
+    REGION_COLUMNS,
+)
 
 #: Order of BIDS entities in file names (the part of the specification's order that we use).
 ENTITY_ORDER = (
@@ -116,6 +122,10 @@ def table(
     return Product(key, datatype, suffix, entities, "", description, ".tsv", columns=columns, labelled=labelled)
 
 
+def _group(key: str, desc: str, description: str, columns: Mapping[str, Mapping[str, Any]] = REGION_COLUMNS) -> Product:
+    return table(key, "stats", (("desc", desc),), description, columns, "", labelled="seg")
+
+
 _TABLE = (
     _image("chimap", "Chimap", "ppm", "Magnetic susceptibility relative to the reference region"),
     _image(
@@ -177,6 +187,14 @@ _TABLE = (
         "regions", "stats", (("desc", "chi"),), "Susceptibility and R2* of every region of a segmentation",
         REGION_COLUMNS, labelled="seg",
     ),
+    # The group.
+    table("cohort", "cohort", (), "Who is in the group, and what the participant level has made", COHORT_COLUMNS, ""),
+    _group("group_long", "chi", "Regional values of all runs, one row for every region"),
+    Product("group_wide", "", "stats", (("desc", "chi"),), "", "Regional values of all runs, one row for every run",
+            ".csv", labelled="seg"),
+    _group("group_descriptive", "descriptive", "Regions described over all runs", DESCRIPTIVE_COLUMNS),
+    _group("group_outliers", "outliers", "How far every run's regional values are from the cohort's", OUTLIER_COLUMNS),
+    _group("group_model", "model", "Linear model of every region", MODEL_COLUMNS),
 )  # fmt: skip
 
 

@@ -65,7 +65,7 @@ def _image(product: Product, path: Path, output: Output) -> None:
 def _table(product: Product, path: Path, output: Output) -> None:
     if not output.rows:
         raise RuntimeError(f"table {product.key!r} has no rows")
-    unknown = set(output.rows[0]) - set(product.columns)
+    unknown = set(output.rows[0]) - set(product.columns) - set(output.sidecar)
     if unknown:
         raise RuntimeError(f"table {product.key!r} has columns that its dictionary does not describe: {unknown}")
     write_table(path, output.rows)

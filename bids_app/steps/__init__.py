@@ -3,6 +3,7 @@
 from bids_app.steps.anatomy import ATLAS, FASTSURFER, T1W
 from bids_app.steps.chi import CHI
 from bids_app.steps.field import FIELD
+from bids_app.steps.group_tables import COHORT_STEPS
 from bids_app.steps.masks import MASKS
 from bids_app.steps.reference import REFERENCE
 from bids_app.steps.regions import ATLAS_TO_GRE, BRAIN, LABELS, REGISTRATION, TABLES
@@ -18,5 +19,5 @@ PARTICIPANT: tuple[Step, ...] = (
     FIELD, REGISTRATION, ATLAS_TO_GRE, BRAIN, MASKS, CHI, RELAXOMETRY, SWI, *LABELS, REFERENCE, *TABLES,
 )  # fmt: skip
 
-#: Steps over all participants (``Cohort``), after all runs.
-GROUP: tuple[Step, ...] = ()
+#: Steps over all participants (``Cohort``): tables and statistics.
+GROUP: tuple[Step, ...] = COHORT_STEPS

@@ -8,6 +8,7 @@ import pytest
 from bids_app import levels, steps
 from bids_app.cli import build_parser
 from bids_app.config import from_arguments
+from bids_app.dataset.cohort import Cohort, GroupRun
 from bids_app.dataset.models import Anatomical, Echo, GreRun, Subject
 from bids_app.steps.step import Step
 
@@ -49,14 +50,10 @@ def test_runs_without_an_anatomical_image_wait_for_nothing(subjects, config):
     assert [job.after for job in levels.jobs_of([bare], config)] == [(), ()]
 
 
-def test_the_group_comes_after_everything(subjects, config):
-    both = replace(config, levels=("participant", "group"))
-    *jobs, last = levels.jobs_of(subjects, both)
-    assert last.name == "group"
-    assert set(last.after) == {job.name for job in jobs}
-    assert [run.basename for run in last.record.runs] == [job.name for job in jobs if "run" in job.name]
-    alone = levels.jobs_of(subjects, replace(config, levels=("group",)))
-    assert [(job.name, job.after) for job in alone] == [("group", ())]
+def test_the_group_is_one_job_over_the_cohort(subjects, config):
+    cohort = Cohort((GroupRun((("sub", "01"),), ("chimap",)),))
+    jobs = levels.group_jobs(cohort, replace(config, levels=("group",)))
+    assert [(job.name, job.after, job.memory) for job in jobs] == [("group", (), 9)]
 
 
 def test_reports_come_after_the_subject_and_may_come_alone(subjects, config, monkeypatch):

@@ -1,0 +1,281 @@
+"""Statistics of regional values: descriptive tables, and one linear model for every region.
+
+Where participants were measured more than once the model has a random intercept for each of them (REML), and the
+degrees of freedom are split between and within participants (Schluchter & Elashoff 1990, 10.1080/00949659008811254);
+else it is ordinary least squares. False discovery rate over regions: Benjamini & Hochberg 1995,
+10.1111/j.2517-6161.1995.tb02031.x.
+"""
+
+import warnings
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bids_app.errors import QsmAppError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Row = dict[str, Any]
+
+#: Short names of a model's response.
+RESPONSES = {"chi": "chi_mean", "r2star": "r2star_mean", "volume": "volume_mm3"}
+REGION = ("index", "name", "hemisphere")
+MEASURES = ("chi_mean", "chi_median", "r2star_mean", "volume_mm3")
+_MODEL_COLUMNS = (
+    "term", "estimate", "ci_low", "ci_high", "t", "df", "p", "p_fdr", "significant", "effect_sd", "partial_r",
+    "observations", "participants", "method", "note",
+)  # fmt: skip
+
+
+def read_long(path: Any) -> "pd.DataFrame":
+    """Return the long table of a group."""
+    import pandas as pd
+
+    names = dict.fromkeys(("participant_id", "session_id", "run", "name", "hemisphere"), str)
+    data = pd.read_csv(path, sep="\t", dtype=names, keep_default_na=False, na_values=["n/a", ""])
+    data["hemisphere"] = data["hemisphere"].fillna("n/a")
+    return data.assign(**{short: data[name] for short, name in RESPONSES.items() if name in data})
+
+
+def regions_of(data: "pd.DataFrame") -> Iterator[tuple[Row, "pd.DataFrame"]]:
+    """Give every region and its rows, by number."""
+    for key, rows in data.groupby(list(REGION), sort=True, dropna=False):
+        index, name, hemisphere = key
+        yield {"index": int(str(index)), "name": name, "hemisphere": hemisphere}, rows
+
+
+def describe(data: "pd.DataFrame") -> list[Row]:
+    """Return number, mean, standard deviation, median, extremes of every region and measure over all runs."""
+    found = []
+    for region, rows in regions_of(data):
+        for measure in (name for name in MEASURES if name in rows):
+            values = rows[measure].dropna().to_numpy(np.float64)
+            some, many = values.size > 0, values.size > 1
+            found.append(
+                region
+                | {
+                    "measure": measure,
+                    "runs": int(values.size),
+                    "runs_without": int(len(rows) - values.size),
+                    "participants": int(rows.loc[rows[measure].notna(), "participant_id"].nunique()),
+                    "mean": float(values.mean()) if some else None,
+                    "std": float(values.std(ddof=1)) if many else None,
+                    "median": float(np.median(values)) if some else None,
+                    "min": float(values.min()) if some else None,
+                    "max": float(values.max()) if some else None,
+                }
+            )
+    return found
+
+
+def fit(
+    data: "pd.DataFrame", formula: str, confidence: float = 0.95, level: float = 0.05
+) -> tuple[list[Row], list[str]]:
+    """Fit one model for every region and return a row for every region and term, and warnings.
+
+    Parameters
+    ----------
+    data : DataFrame
+        The long table, as :func:`read_long` gives it.
+    formula : str
+        ``chi ~ age + sex + group``; the response may be ``chi``, ``r2star``, ``volume`` or any column of values.
+    confidence, level : float
+        Confidence of the intervals; false discovery rate at which ``significant`` is set.
+
+    Raises
+    ------
+    QsmAppError
+        If no region can be fitted: a column is missing, or constant, or the formula cannot be read.
+    """
+    rows: list[Row] = []
+    notes: dict[str, list[str]] = {}
+    dropped: set[str] = set()
+    for region, part in regions_of(data):
+        try:
+            found, left_out = _fit_region(part, formula, confidence)
+            dropped |= left_out
+        except QsmAppError as error:
+            found = [dict.fromkeys(_MODEL_COLUMNS) | {"note": str(error)}]
+            notes.setdefault(str(error), []).append(f"{region['name']} ({region['hemisphere']})")
+        rows += [region | row for row in found]
+    if not any(row["estimate"] is not None for row in rows):
+        reason = next(iter(notes), "there is no region")
+        raise QsmAppError(f'the model "{formula}" cannot be fitted: {reason}')
+    _correct(rows, level)
+    told = [f"{len(names)} regions have no model: {reason}: {', '.join(names[:5])}" for reason, names in notes.items()]
+    if dropped:
+        names = ", ".join(sorted(dropped)[:10])
+        told.append(f"{len(dropped)} runs lack a value in some region and are left out of its model: {names}")
+    return rows, told
+
+
+def _fit_region(part: "pd.DataFrame", formula: str, confidence: float) -> tuple[list[Row], set[str]]:
+    from scipy import stats
+
+    model = _design(part, formula)
+    names, x, y = list(model.exog_names), np.asarray(model.exog, float), np.asarray(model.endog, float)
+    used = part.loc[model.data.row_labels]
+    left_out = set(part["run"]) - set(used["run"])
+    people = used["participant_id"].to_numpy()
+    count = len(set(people))
+    rank = int(np.linalg.matrix_rank(x))
+    if rank < x.shape[1]:
+        raise QsmAppError(f"its {_culprit(names, x)}")
+    if count <= rank:
+        raise QsmAppError(f"{count} participants are too few for {rank} coefficients")
+    if np.ptp(y) == 0:
+        raise QsmAppError("all values are the same")
+    repeated = count < len(people)
+    if repeated:
+        beta, error, spread = _mixed(y, x, people)
+        df = _between_within(x, people)
+    else:
+        result = model.fit()
+        beta, error = np.asarray(result.params), np.asarray(result.bse)
+        spread, df = float(np.sqrt(result.mse_resid)), np.full(len(beta), float(len(y) - rank))
+    rows = []
+    for k, name in enumerate(names):
+        half = float(stats.t.ppf(0.5 + confidence / 2, df[k]) * error[k])
+        t = float(beta[k] / error[k])
+        rows.append({
+            "term": name, "estimate": float(beta[k]), "ci_low": float(beta[k] - half), "ci_high": float(beta[k] + half),
+            "t": t, "df": float(df[k]), "p": float(2 * stats.t.sf(abs(t), df[k])), "p_fdr": None, "significant": None,
+            "effect_sd": float(beta[k] / spread) if spread > 0 else None,
+            "partial_r": float(t / np.sqrt(t * t + df[k])), "observations": len(y), "participants": count,
+            "method": "mixed" if repeated else "ols", "note": None,
+        })  # fmt: skip
+    return rows, left_out
+
+
+def _design(part: "pd.DataFrame", formula: str) -> Any:
+    """Return the ordinary model of a formula, rows with missing values left out."""
+    import statsmodels.formula.api as smf
+
+    if formula.count("~") != 1:
+        raise QsmAppError("it needs a response, a tilde and terms: 'chi ~ age + sex'")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model = smf.ols(formula, data=part)
+    except Exception as error:  # the formula is the user's: anything may be wrong with it
+        text = str(error).splitlines()[0] if str(error) else type(error).__name__
+        empty = sorted(str(name) for name in part if str(name) in formula and part[name].isna().all())
+        if empty:
+            text = f"no run has a value of {', '.join(empty)}"
+        elif "multiple columns" in text:
+            text = "its response is not one column of numbers"
+        elif "is not defined" in text or isinstance(error, NameError | KeyError):
+            known = [str(name) for name in part if str(name) not in ("participant_id", "session_id", "run", *REGION)]
+            text += f"; the columns are {', '.join(known)}"
+        raise QsmAppError(text) from error
+    return model
+
+
+def _culprit(names: list[str], x: npt.NDArray[np.float64]) -> str:
+    """Say which column follows from those before it."""
+    for k in range(1, x.shape[1]):
+        if np.linalg.matrix_rank(x[:, : k + 1]) < k + 1:
+            if np.ptp(x[:, k]) == 0:
+                return f"column {names[k]} is the same for all participants"
+            return f"column {names[k]} follows from the others ({', '.join(names[:k])})"
+    return "columns depend on each other"
+
+
+def _mixed(
+    y: npt.NDArray[np.float64], x: npt.NDArray[np.float64], people: npt.NDArray[Any]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], float]:
+    """Return coefficients, their errors and the total standard deviation of a random-intercept model."""
+    from statsmodels.regression.mixed_linear_model import MixedLM
+
+    scale = float(y.std())  # the optimiser looks for variances near 1
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a random variance of zero is on the boundary, and a result
+            result = MixedLM(y / scale, x, groups=people).fit(reml=True)
+    except np.linalg.LinAlgError as error:
+        raise QsmAppError("the mixed model is singular") from error
+    count = x.shape[1]
+    beta, error_of = np.asarray(result.fe_params) * scale, np.asarray(result.bse_fe)[:count] * scale
+    if not np.isfinite(error_of).all() or not (error_of > 0).all():
+        raise QsmAppError("the mixed model did not converge")
+    variance = float(result.scale) + float(np.asarray(result.cov_re).ravel()[0])
+    return beta, error_of, scale * float(np.sqrt(variance))
+
+
+def _between_within(x: npt.NDArray[np.float64], people: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Return each coefficient's degrees of freedom: of participants, or of runs within them if its column varies so."""
+    labels = sorted(set(people))
+    rows = [people == label for label in labels]
+    within = np.array([any(np.ptp(x[row, k]) > 0 for row in rows) for k in range(x.shape[1])])
+    between = max(len(labels) - int((~within).sum()), 1)
+    inside = max(len(people) - len(labels) - int(within.sum()), 1)
+    return np.where(within, inside, between).astype(float)
+
+
+def _correct(rows: list[Row], level: float) -> None:
+    """Fill in what the false discovery rate says of every term but the intercept, over all regions."""
+    for term in {row["term"] for row in rows if row["term"] not in (None, "Intercept")}:
+        chosen = [row for row in rows if row["term"] == term]
+        for row, value in zip(chosen, benjamini_hochberg([row["p"] for row in chosen]), strict=True):
+            row["p_fdr"], row["significant"] = value, value < level
+
+
+def benjamini_hochberg(p: list[float]) -> list[float]:
+    """Return p values adjusted for the false discovery rate."""
+    values = np.asarray(p, float)
+    order = np.argsort(values)[::-1]
+    ranks = np.arange(len(values), 0, -1)
+    adjusted = np.empty_like(values)
+    adjusted[order] = np.minimum.accumulate(np.minimum(values[order] * len(values) / ranks, 1.0))
+    return [float(value) for value in adjusted]
+
+
+def outliers(data: "pd.DataFrame", threshold: float = 3.5) -> tuple[list[Row], list[str]]:
+    """Return how far every run's regional values are from the cohort's, a row for every run and measure.
+
+    Robust z: distance from the median in units of 1.4826 times the median absolute deviation (Iglewicz & Hoaglin
+    1993); None where fewer than five runs have the region, or they are all the same.
+    """
+    rows: list[Row] = []
+    told = []
+    for measure in (name for name in MEASURES if name in data):
+        z = data.groupby(list(REGION), dropna=False)[measure].transform(robust_z)
+        for _, part in data.assign(z=z).groupby("run", sort=True):
+            row = _distance(part, measure, threshold)
+            rows.append(row)
+            if row["flagged"] and measure in ("chi_mean", "r2star_mean"):
+                told.append(
+                    f"{row['run']}: {measure} is far from the cohort's in {row['regions_flagged']} of {row['regions']} "
+                    f"regions, worst {row['worst_region']} (robust z {row['worst_z']:.1f}); it stays in all tables and "
+                    "models"
+                )
+    return rows, told
+
+
+def _distance(part: "pd.DataFrame", measure: str, threshold: float) -> Row:
+    first = part.iloc[0]
+    known = part.dropna(subset=["z"])
+    z = known["z"].to_numpy(np.float64)
+    worst = known.iloc[int(np.argmax(np.abs(z)))] if z.size else None
+    flagged = int((np.abs(z) > threshold).sum())
+    return {
+        "participant_id": first["participant_id"],
+        "session_id": first["session_id"] if isinstance(first["session_id"], str) else None,
+        "run": first["run"],
+        "measure": measure,
+        "regions": int(z.size),
+        "regions_flagged": flagged,
+        "flagged": flagged > 0,
+        "worst_region": None if worst is None else f"{worst['name']} {worst['hemisphere']}",
+        "worst_z": None if worst is None else float(worst["z"]),
+    }
+
+
+def robust_z(values: "pd.Series[float]") -> "pd.Series[float]":
+    """Return robust z values."""
+    known = values.dropna()
+    spread = 1.4826 * float((known - known.median()).abs().median()) if len(known) >= 5 else 0.0
+    return (values - known.median()) / spread if spread > 0 else values * np.nan

@@ -1,0 +1,158 @@
+"""One table for all: regional values of every run, joined with what the dataset knows about its participants."""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+Row = dict[str, Any]
+Columns = dict[str, dict[str, Any]]
+
+MISSING = ("", "n/a", "N/A", "NA", "nan", "NaN")
+#: What the wide table has of every region, if the runs' tables have it.
+WIDE = ("chi_mean", "chi_median", "r2star_mean", "volume_mm3", "voxels")
+#: First columns of every table of the group.
+KEYS: Columns = {
+    "participant_id": {"Description": "Participant, as in participants.tsv"},
+    "session_id": {"Description": "Session, as in sessions.tsv; n/a where there are none"},
+    "run": {"Description": "Gradient-echo run: all entities of its images"},
+}
+STATUS: Columns = {
+    "status": {
+        "Description": "Whether the participant level has made what most runs have",
+        "Levels": {
+            "found": "complete", "incomplete": "some products are missing", "failed": "no map, a step failed",
+            "missing": "nothing was made", "no data": "no gradient echo with phase in the dataset",
+        },
+    },
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the group knows of a run: keys, and its table's rows (none where it has no table)."""
+
+    subject: str
+    session: str | None
+    name: str
+    status: str = "found"
+    rows: tuple[Row, ...] = ()
+
+    @property
+    def keys(self) -> Row:
+        """The first columns of its rows."""
+        session = f"ses-{self.session}" if self.session else None
+        return {"participant_id": f"sub-{self.subject}", "session_id": session, "run": self.name}
+
+
+@dataclass(frozen=True)
+class Covariates:
+    """Columns of participants.tsv and sessions.tsv; those of a session win where both have one."""
+
+    columns: Columns = field(default_factory=dict)
+    of_participant: Mapping[str, Row] = field(default_factory=dict)
+    of_session: Mapping[tuple[str, str], Row] = field(default_factory=dict)
+
+    def of(self, run: Run) -> Row:
+        """Return the values of a run, None where they are not known."""
+        values: Row = dict.fromkeys(self.columns)
+        values |= self.of_participant.get(run.subject, {})
+        own = self.of_session.get((run.subject, run.session or ""), {})
+        return values | {name: value for name, value in own.items() if value is not None}
+
+
+def read_rows(path: Path, separator: str = "\t") -> list[Row]:
+    """Return the rows of a table as text, None where a value is missing."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file, delimiter=separator))
+    return [{str(k): None if v is None or v.strip() in MISSING else v.strip() for k, v in row.items()} for row in rows]
+
+
+def read_covariates(participants: Path | None, sessions: Sequence[Path], taken: Sequence[str]) -> Covariates:
+    """Return the columns of participants.tsv and of all sessions.tsv; a name in ``taken`` gets ``participant_``."""
+    columns: Columns = {}
+    of_participant: dict[str, Row] = {}
+    of_session: dict[tuple[str, str], Row] = {}
+
+    def renamed(row: Row, key: str, path: Path) -> Row:
+        values = {}
+        for name, value in row.items():
+            if name in (key, "None", ""):
+                continue
+            new = f"participant_{name}" if name in taken or name in KEYS or name in STATUS else name
+            values[new] = value
+            columns.setdefault(new, _described(name, path))
+        return values
+
+    if participants is not None:
+        for row in read_rows(participants):
+            label = str(row.get("participant_id") or "").removeprefix("sub-")
+            of_participant[label] = renamed(row, "participant_id", participants)
+    for path in sessions:
+        label = path.name.removeprefix("sub-").removesuffix("_sessions.tsv")
+        for row in read_rows(path):
+            session = str(row.get("session_id") or "").removeprefix("ses-")
+            of_session[label, session] = renamed(row, "session_id", path)
+    return Covariates(columns, of_participant, of_session)
+
+
+def _described(name: str, path: Path) -> dict[str, Any]:
+    """Return what a column's own dictionary says of it."""
+    beside = (path.with_suffix(".json"), path.parent.parent / "sessions.json")
+    for sidecar in beside if path.name != "participants.tsv" else beside[:1]:
+        try:
+            known = json.loads(sidecar.read_text(encoding="utf-8")).get(name)
+        except (OSError, ValueError, AttributeError):
+            continue
+        if isinstance(known, dict):
+            return dict(known)
+    return {"Description": f"Column of {path.name.partition('_')[2] or path.name}"}
+
+
+def long_table(runs: Sequence[Run], covariates: Covariates) -> list[Row]:
+    """Return one row for every region of every run: keys, participant's columns, regional values."""
+    columns = list(dict.fromkeys(name for run in runs for row in run.rows for name in row))
+    empty: Row = dict.fromkeys(columns)
+    return [run.keys | covariates.of(run) | empty | row for run in runs for row in run.rows]
+
+
+def wide_table(runs: Sequence[Run], covariates: Covariates) -> tuple[list[Row], Columns]:
+    """Return one row for every run, those without values too, one column for every region and measure, and its text."""
+    regions = {region_slug(row): row for run in runs for row in run.rows}
+    measures = [name for name in WIDE if any(name in row for row in regions.values())]
+    columns: Columns = {
+        f"{measure}_{slug}": {"Description": f"{measure} of the region: {region_words(row)} (label {row['index']})"}
+        for measure in measures
+        for slug, row in regions.items()
+    }
+    rows = []
+    for run in runs:
+        values: Row = dict.fromkeys(columns)
+        for row in run.rows:
+            values |= {f"{measure}_{region_slug(row)}": row.get(measure) for measure in measures}
+        rows.append(run.keys | {"status": run.status} | covariates.of(run) | values)
+    return rows, columns
+
+
+def region_words(row: Mapping[str, Any]) -> str:
+    """Return ``left putamen``."""
+    side = {"L": "left ", "R": "right "}.get(str(row.get("hemisphere")), "")
+    return f"{side}{row['name']}"
+
+
+def region_slug(row: Mapping[str, Any]) -> str:
+    """Return ``left_putamen``; the label's number where nothing else is left of a name."""
+    return re.sub(r"[^a-z0-9]+", "_", region_words(row).lower()).strip("_") or f"label_{row['index']}"
+
+
+def csv_text(rows: Sequence[Row]) -> str:
+    """Return rows as comma-separated values, ``n/a`` where a value is missing."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(rows[0])
+    writer.writerows([["n/a" if value is None else value for value in row.values()] for row in rows])
+    return out.getvalue()
