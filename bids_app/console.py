@@ -17,6 +17,7 @@ class Console:
 
     def __init__(self, jobs: Sequence[Job], verbosity: int, log: TextIO):
         self._numbers = {job.name: number for number, job in enumerate(jobs, start=1)}
+        self._reports = {job.name for job in jobs if job.function}  # told of only where they fail
         self._shown = _SHOWN[min(verbosity, 1)]
         self._log = log
         self._bars = _Bars(len(jobs)) if sys.stdout.isatty() else None
@@ -59,14 +60,15 @@ class Console:
                 self.say(f"{result.job}: details: {crashes[result.job]}", error=True)
         width = max((len(result.job) for result in results), default=3)
         self.say(f"\n{'run':<{width}}  status     time (s)  memory (GB)  warnings  steps")
-        for result in results:
+        told = [result for result in results if result.job not in self._reports or result.failures]
+        for result in told:
             steps = f"ran {', '.join(result.ran) or 'nothing'}; unchanged {len(result.skipped)}"
             memory = f"{result.peak_bytes / 1e9:.2f}" if result.peak_bytes else "-"
             count = len(dict.fromkeys(result.warnings))
             figures = f"{result.duration_s:8.1f}  {memory:>11}  {count:8d}"
             self.say(f"{result.job:<{width}}  {result.status:<9}  {figures}  {steps}")
-        done = sum(result.status in ("done", "unchanged") for result in results)
-        self.say(f"{done} of {len(results)} done")
+        done = sum(result.status in ("done", "unchanged") for result in told)
+        self.say(f"{done} of {len(told)} done")
 
 
 class _Bars:

@@ -1,6 +1,7 @@
 """What each level runs: jobs, and which of them wait for which."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from bids_app.config import Config
@@ -13,7 +14,8 @@ from bids_app.execution.worker import Job, load
 _ANATOMICAL, _PARTICIPANT, _GROUP = (f"bids_app.steps:{name}" for name in ("ANATOMICAL", "PARTICIPANT", "GROUP"))
 #: Functions that are called once for each subject when all its runs have ended, spelled ``package.module:NAME``:
 #: ``f(subject, settings, context, payload) -> warnings``; ``payload["results"]`` holds the JobResult of each run.
-AFTER_SUBJECT: tuple[str, ...] = ()
+#: ``NAME_done`` beside it, where there is one, says from the same arguments whether there is nothing to do.
+AFTER_SUBJECT: tuple[str, ...] = ("bids_app.report.subject:report",)
 
 
 def jobs_of(subjects: Sequence[Subject], config: Config) -> list[Job]:
@@ -40,7 +42,8 @@ def _participant_jobs(subject: Subject, config: Config) -> list[Job]:
         jobs = []
     for function in AFTER_SUBJECT:
         name = f"sub-{subject.label}_{function.rpartition(':')[2]}"
-        jobs.append(Job(name, subject.label, subject, config.settings, _context(config), function=function, after=own))
+        context = replace(_context(config), force=True) if config.reports_only else _context(config)
+        jobs.append(Job(name, subject.label, subject, config.settings, context, function=function, after=own))
     return jobs
 
 

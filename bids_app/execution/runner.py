@@ -21,7 +21,7 @@ from bids_app.derivatives.files import remove_scratch, scratch_path
 from bids_app.execution.chain import StepFailure
 from bids_app.execution.events import Event, EventHandler, JobResult
 from bids_app.execution.memory import killed_for_memory
-from bids_app.execution.worker import Job, work
+from bids_app.execution.worker import Job, function_done, work
 
 #: Loaded once by the server that workers are forked from (Linux), so that a job starts in milliseconds.
 _PRELOAD = ["numba", "scipy.fft", "scipy.ndimage", "nibabel", "bids_app.execution.worker", "bids_app.steps"]
@@ -68,15 +68,15 @@ def run_jobs(jobs: Sequence[Job], policy: Policy, on_event: EventHandler) -> dic
             for job in [job for job in waiting if not (names.intersection(job.after) - results.keys())]:
                 if _fits(job, running, policy):
                     waiting.remove(job)
+                    if job.function:
+                        ended_before = {name: results[name] for name in job.after if name in results}
+                        job = replace(job, payload={**job.payload, "results": ended_before})
                     done = _unchanged(job)
                     if done is not None:
                         results[job.name] = done
                         on_event(Event("job-finished", job.name))
                     else:
                         on_event(Event("job-started", job.name))
-                        if job.function:
-                            ended_before = {name: results[name] for name in job.after if name in results}
-                            job = replace(job, payload={**job.payload, "results": ended_before})
                         running.append(_start(job, policy))
             for ended in _collect(running, on_event):
                 results[ended.job.name] = _result(ended)
@@ -98,7 +98,11 @@ def _fits(job: Job, running: Sequence[_Running], policy: Policy) -> bool:
 def _unchanged(job: Job) -> JobResult | None:
     """Return the result of a job that has nothing to do, without starting a process for it."""
     if job.function:
-        return None
+        return (
+            None
+            if job.context.force or not function_done(job)
+            else JobResult(job.name, job.subject, skipped=["report"])
+        )
     chain = job.chain()
     if chain.unfinished():
         return None

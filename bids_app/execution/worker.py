@@ -59,6 +59,13 @@ def load(reference: str) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
+def function_done(job: Job) -> bool:
+    """Return whether a function over a subject has nothing to do; it always has where no ``NAME_done`` is beside it."""
+    module, _, name = job.function.partition(":")
+    done = getattr(importlib.import_module(module), f"{name}_done", None)
+    return done is not None and bool(done(job.record, job.settings, job.context, job.payload))
+
+
 def work(job: Job, connection: Connection, printed: Path | None) -> None:
     """Do a job, send its events and at last its result; the entry point of a worker process.
 

@@ -72,7 +72,7 @@ def test_functions_after_a_subject_see_its_results(one, done, tmp_path, capsys, 
     assert main([str(one), str(out), "participant", "--skip-bids-validation"]) == 0
     captured = capsys.readouterr()
     assert "sub-01_after_subject: warning: sub-01 unchanged" in captured.err
-    assert "2 of 2 done" in captured.out
+    assert "1 of 1 done" in captured.out
 
 
 def test_a_dataset_of_empty_files_is_refused_and_nothing_is_written(tmp_path, capsys):

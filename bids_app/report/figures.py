@@ -1,0 +1,355 @@
+"""The figures of a run, stage by stage, each from the products that are there."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from bids_app.derivatives.files import read_image
+from bids_app.report import charts
+from bids_app.report.collect import Run
+from bids_app.report.pictures import (
+    COLOURS,
+    Contour,
+    Layer,
+    Picture,
+    grid,
+    picture,
+    planes,
+    symmetric,
+    window_of,
+)
+from bids_app.report.slices import Array, Frame, frame, positions, to_ras
+
+#: The usual grey scale of susceptibility maps, ppm.
+CHI_WINDOW = (-0.1, 0.2)
+#: So many echoes are shown at most.
+_ECHOES = 6
+
+
+@dataclass
+class Stage:
+    """One part of the page: a stage of the processing with its figures."""
+
+    name: str
+    title: str
+    text: str
+    pictures: list[Picture] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+class Maps:
+    """The volumes of a run in RAS axes, read when a figure needs them."""
+
+    def __init__(self, run: Run):
+        self.run = run
+        path = run.path("magnitude")
+        if path is None:
+            raise FileNotFoundError(f"{run.basename}: no combined magnitude")
+        self.magnitude, self.affine = read_image(path)
+        self.magnitude, self.voxel_size = to_ras(self.magnitude, self.affine)
+        mask = self.get("mask_brain")
+        self.mask = mask > 0 if mask is not None else self.magnitude > window_of(self.magnitude)[1] / 4
+        self.frame: Frame = frame(self.mask, self.voxel_size)
+
+    def get(self, key: str) -> Array | None:
+        """Return a product in RAS axes, None where there is none."""
+        path = self.run.path(key)
+        return None if path is None else self.oriented(read_image(path)[0])
+
+    def oriented(self, data: Array) -> Array:
+        """Return an array on the run's grid in RAS axes."""
+        return to_ras(data, self.affine)[0]
+
+    def inside(self, data: Array) -> Array:
+        """Return an array with NaN, which is drawn black, outside the object."""
+        return np.where(self.mask, data, np.float32(np.nan))
+
+    def need(self, key: str) -> Array:
+        """Return a product that the caller knows to be there."""
+        data = self.get(key)
+        if data is None:
+            raise FileNotFoundError(f"{self.run.basename}: no {key}")
+        return data
+
+
+def stages(run: Run) -> list[Stage]:
+    """Return the stages of a run of which something can be shown."""
+    if run.path("magnitude") is None:
+        return []
+    maps = Maps(run)
+    found = []
+    for name, title, text, figures in _STAGES:
+        stage = Stage(name, title, text)
+        for draw in figures:
+            try:
+                stage.pictures += draw(maps)
+            except Exception as error:  # a figure that cannot be drawn must not take the page with it
+                what = (draw.__doc__ or draw.__name__).split(".")[0]
+                stage.problems.append(f"{what}: not drawn ({type(error).__name__}: {error})")
+        if stage.pictures or stage.problems:
+            found.append(stage)
+    return found
+
+
+def echoes(maps: Maps) -> Iterator[Picture]:
+    """Magnitude and wrapped phase of the echoes."""
+    source = maps.run.source
+    if source is None:
+        return
+    chosen = [source.echoes[k] for k in np.unique(np.linspace(0, len(source.echoes) - 1, _ECHOES).round().astype(int))]
+    rows: list[list[tuple[Layer, str, int | None]]] = []
+    for kind, paths in _parts(chosen).items():
+        row: list[tuple[Layer, str, int | None]] = []
+        limits: tuple[float, float] | None = None
+        for echo, path in zip(chosen, paths, strict=True):
+            data = maps.oriented(read_image(path)[0])
+            if limits is None:
+                limits = window_of(data, None, 0.5, 99.5) if kind == "magnitude" else _full(data)
+            shade = "gray" if kind == "magnitude" else "twilight"
+            name = f"{kind}, {1000 * echo.echo_time:.1f} ms" if echo.echo_time else kind
+            row.append((Layer(data, limits, name, "as stored", shade), "axial", None))
+        rows.append(row)
+    if rows:
+        yield picture(
+            grid(rows, maps.frame), "Echoes",
+            "One axial slice of every echo as stored. Magnitude should fade smoothly with echo time; phase should show "
+            "bands that get denser with echo time, without grain inside the brain and without open-ended lines.",
+            f"Axial slices of {len(chosen)} echoes: {' and '.join(_parts(chosen))}.",
+        )  # fmt: skip
+
+
+def _parts(chosen: list[Any]) -> dict[str, list[Any]]:
+    kinds = ("magnitude", "phase") if chosen[0].phase is not None else ("real", "imag")
+    return {kind: [getattr(e, kind) for e in chosen] for kind in kinds if all(getattr(e, kind) for e in chosen)}
+
+
+def _full(data: Array) -> tuple[float, float]:
+    low, high = float(np.nanmin(data)), float(np.nanmax(data))
+    return (low, high) if high > low else (low, low + 1)
+
+
+def masks(maps: Maps) -> Iterator[Picture]:
+    """Quality map and outlines of the masks."""
+    outlines, names = [], []
+    for key, name, colour in (
+        ("mask_brain", "filled mask", COLOURS[0]),
+        ("mask_reliable", "reliable voxels", COLOURS[1]),
+        ("mask_qsm", "valid map", COLOURS[2]),
+    ):
+        data = maps.get(key)
+        if data is not None:
+            outlines.append(Contour(data > 0, colour, name))
+            names.append(f"{name} ({_COLOUR_NAMES[colour]})")
+    if not outlines:
+        return
+    layers = [Layer(maps.magnitude, window_of(maps.magnitude), "magnitude", "a.u.", contours=outlines)]
+    quality = maps.get("quality")
+    if quality is not None:
+        layers.append(Layer(quality, (0, 1), "phase quality", "0 to 1", "cividis", outlines[:1]))
+    yield picture(
+        planes(layers, maps.frame), "Masks and phase quality",
+        f"Outlines: {', '.join(names)}. The filled mask should follow the brain's surface; holes of the reliable mask "
+        "should lie in veins, bleedings and above air-filled spaces only.",
+        f"Three planes of the magnitude with outlines of {', '.join(names)}"
+        + (", and of the phase quality map." if quality is not None else "."),
+    )  # fmt: skip
+
+
+_COLOUR_NAMES = dict(zip(COLOURS, ("orange", "blue", "green", "yellow", "pink"), strict=True))
+
+
+def fields(maps: Maps) -> Iterator[Picture]:
+    """Total and local field."""
+    layers = []
+    for key, name in (("total_field", "total field"), ("local_field", "local field")):
+        data = maps.get(key)
+        if data is not None:
+            layers.append(Layer(maps.inside(data), symmetric(data, maps.mask), name, "Hz", "PuOr_r"))
+    if layers:
+        yield picture(
+            planes(layers, maps.frame), "Total and local field",
+            "The total field varies slowly over the head and is strong above the sinuses; it must not jump. The local "
+            "field shows anatomy (veins, deep grey matter) and no slow shading that is left of the background.",
+            f"Three planes of the {' and of the '.join(layer.name for layer in layers)} in hertz, purple below zero "
+            "and orange above.",
+        )  # fmt: skip
+
+
+def residuals(maps: Maps) -> Iterator[Picture]:
+    """Residual of the field fit and standard error of the field."""
+    layers = []
+    for key, name, unit in (("residual", "residual of the fit", "rad"), ("field_sd", "standard error", "Hz")):
+        data = maps.get(key)
+        if data is not None:
+            top = window_of(data, maps.mask, 0, 98)[1]
+            layers.append(Layer(maps.inside(data), (0, top), name, unit, "viridis"))
+    if layers:
+        yield picture(
+            planes(layers, maps.frame), "Field fit",
+            "Dark is good. Bright inside the brain: the phase of the echoes does not lie on a line, because of flow, "
+            "motion, unwrapping errors or a phase offset that is left.",
+            f"Three planes of the {' and of the '.join(layer.name for layer in layers)} of the field fit.",
+        )  # fmt: skip
+
+
+def susceptibility(maps: Maps) -> Iterator[Picture]:
+    """Susceptibility map."""
+    chi = maps.get("chimap")
+    if chi is None:
+        return
+    low, high = CHI_WINDOW
+    chi = maps.inside(chi)
+    layer = Layer(chi, CHI_WINDOW, "χ", "ppm")
+    yield picture(
+        planes([layer], maps.frame), "Susceptibility",
+        f"Grey scale from {low} (black) to {high} ppm (white). Deep grey nuclei and veins are bright, white matter is "
+        "dark; there should be no streaks from veins and no slow shading.",
+        f"Axial, coronal and sagittal plane of the susceptibility map, {low} to {high} ppm.",
+    )  # fmt: skip
+    row = positions(maps.frame, "axial", 6)
+    named = [[(Layer(chi, CHI_WINDOW, "", "ppm"), "axial", at) for at in part] for part in (row[:3], row[3:])]
+    yield picture(
+        grid(named, maps.frame), "Susceptibility, axial slices", "Six slices at equal distances, from below upwards.",
+        f"Six axial slices of the susceptibility map, {low} to {high} ppm.",
+    )  # fmt: skip
+
+
+def two_pass(maps: Maps) -> Iterator[Picture]:
+    """Two-pass and single-pass map."""
+    single, chi = maps.get("chimap_singlepass"), maps.get("chimap")
+    if single is None or chi is None:
+        return
+    difference = chi - single
+    layers = [
+        Layer(maps.inside(chi), CHI_WINDOW, "two passes", "ppm"),
+        Layer(maps.inside(single), CHI_WINDOW, "single pass", "ppm"),
+        Layer(maps.inside(difference), symmetric(difference, maps.mask), "difference", "ppm", "PuOr_r"),
+    ]
+    yield picture(
+        planes(layers, maps.frame), "Two passes against one",
+        "The second pass leaves unreliable voxels out, so that strong sources cast fewer streaks into their "
+        "surroundings; elsewhere both maps should agree.",
+        "Three planes of the two-pass map, the single-pass map and their difference in ppm.",
+    )  # fmt: skip
+
+
+def histogram(maps: Maps) -> Iterator[Picture]:
+    """Histogram of the susceptibility."""
+    chi = maps.get("chimap")
+    valid = maps.get("mask_qsm")
+    if chi is not None and valid is not None and (valid > 0).any():
+        yield charts.histogram(chi[valid > 0])
+
+
+def relaxometry(maps: Maps) -> Iterator[Picture]:
+    """R2* and T2*."""
+    layers = []
+    for key, name, unit, top in (("r2star", "R2*", "1/s", 80.0), ("t2star", "T2*", "ms", 100.0)):
+        data = maps.get(key)
+        if data is not None:
+            values = 1000 * data if unit == "ms" else data
+            layers.append(Layer(maps.inside(values), (0.0, top), name, unit, "inferno"))
+    if layers:
+        yield picture(
+            planes(layers, maps.frame), "R2* and T2*",
+            "At 3 T white matter has an R2* of about 20 /s and iron-rich nuclei of 30 to 60 /s. Bright areas above the "
+            "sinuses and ear canals are signal loss by the field's slope, not iron.",
+            f"Three planes of {' and '.join(layer.name for layer in layers)}.",
+        )  # fmt: skip
+
+
+def swi(maps: Maps) -> Iterator[Picture]:
+    """Susceptibility-weighted image and its minimum-intensity projection."""
+    layers = []
+    for key, name in (("swi", "SWI"), ("minip", "minimum-intensity projection")):
+        data = maps.get(key)
+        if data is not None:
+            layers.append(Layer(maps.inside(data), window_of(data, maps.mask), name, "a.u."))
+    if layers:
+        yield picture(
+            grid([[(layer, "axial", at) for at in positions(maps.frame, "axial", 3)] for layer in layers], maps.frame),
+            "Susceptibility-weighted image", "Veins should be dark and continuous in the projection.",
+            f"Three axial slices of the {' and of the '.join(layer.name for layer in layers)}.",
+        )  # fmt: skip
+
+
+def registration(maps: Maps) -> Iterator[Picture]:
+    """T1-weighted image on the run's grid, with edges of the magnitude."""
+    moved = maps.get("t1w_on_gre")
+    if moved is None:
+        return
+    board = _board(maps.magnitude, moved, maps)
+    layers = [
+        Layer(maps.magnitude, window_of(maps.magnitude), "gradient echo", "a.u."),
+        Layer(moved, window_of(moved, maps.mask), "T1w brought to it", "a.u."),
+        Layer(board, (0, 1), "both in turns", "scaled"),
+    ]
+    yield picture(
+        planes(layers, maps.frame), "Registration",
+        "Ventricles and the brain's surface should be at the same place in both, and go on across the borders of the "
+        "chequerboard.",
+        "Three planes of the gradient-echo magnitude, of the T1-weighted image brought to it, and of a chequerboard "
+        "of both.",
+    )  # fmt: skip
+
+
+def _board(first: Array, second: Array, maps: Maps) -> Array:
+    scaled = []
+    for data in (first, second):
+        low, high = window_of(data, maps.mask)
+        scaled.append(np.clip((data - low) / (high - low), 0, 1))
+    squares = [np.floor(np.arange(n) * size / 25.0) for n, size in zip(first.shape, maps.voxel_size, strict=True)]
+    odd = (squares[0][:, None, None] + squares[1][None, :, None] + squares[2]) % 2 > 0
+    return np.where(odd, scaled[0], scaled[1])
+
+
+def segmentations(maps: Maps) -> Iterator[Picture]:
+    """Outlines of the segmentation on the T1-weighted image and on the susceptibility map."""
+    chi, moved = maps.get("chimap"), maps.get("t1w_on_gre")
+    for key in maps.run.keys("dseg_gre@"):
+        labels = np.rint(maps.need(key))
+        name = key.partition("@")[2]
+        inside = labels > 0
+        if not inside.any():
+            continue
+        shown = Frame(maps.frame.box, frame(inside, maps.voxel_size).centre, maps.voxel_size)
+        outlines = [
+            Contour(np.isin(labels, values), COLOURS[n % len(COLOURS)], "") for n, values in enumerate(_groups(labels))
+        ]
+        layers = []
+        if moved is not None:
+            layers.append(Layer(moved, window_of(moved, maps.mask), "T1w", "a.u.", contours=outlines))
+        if chi is not None:
+            layers.append(Layer(maps.inside(chi), CHI_WINDOW, "χ", "ppm", contours=outlines))
+        if layers:
+            yield picture(
+                planes(layers, shown), f"Segmentation {name}",
+                "Outlines should follow the structures; the colours only tell neighbours apart.",
+                f"Outlines of the regions of {name} on the {' and on the '.join(layer.name for layer in layers)}.",
+            )  # fmt: skip
+
+
+def _groups(labels: Array) -> list[list[float]]:
+    values = [float(value) for value in np.unique(labels) if value > 0]
+    return [values[n :: len(COLOURS)] for n in range(min(len(COLOURS), len(values)))]
+
+
+def regions(maps: Maps) -> Iterator[Picture]:
+    """Chart of the regions' susceptibility."""
+    for key in maps.run.keys("regions@"):
+        path = maps.run.path(key)
+        if path is not None:
+            yield from charts.regions(charts.read_table(path), key.partition("@")[2])
+
+
+_STAGES: tuple[tuple[str, str, str, tuple[Callable[[Maps], Iterator[Picture]], ...]], ...] = (
+    ("input", "Images", "What the scanner gave.", (echoes,)),
+    ("masks", "Masks", "Where there is signal, and where the phase can be trusted.", (masks,)),
+    ("field", "Field", "The frequency offset, and the part of it that the tissue makes.", (fields, residuals)),
+    ("chi", "Susceptibility", "The map itself.", (susceptibility, two_pass, histogram)),
+    ("relaxometry", "Relaxation", "How fast the signal decays.", (relaxometry,)),
+    ("swi", "Susceptibility-weighted image", "The clinical picture of veins.", (swi,)),
+    ("regions", "Anatomy", "Regions, and their values.", (registration, segmentations, regions)),
+)

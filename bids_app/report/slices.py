@@ -1,0 +1,86 @@
+"""Slices of volumes as a radiographer looks at them: axial, coronal and sagittal, up is up, left is on the right."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+Index = tuple[int, int, int]
+
+
+def to_ras(data: Array, affine: npt.NDArray[np.float64]) -> tuple[Array, tuple[float, float, float]]:
+    """Return a view with axes to the right, anterior and superior (nearest to them), and its voxel size in mm.
+
+    Raises
+    ------
+    ValueError
+        If the affine has no such axes (is singular).
+    """
+    directions = affine[:3, :3]
+    sizes = np.linalg.norm(directions, axis=0)
+    if not np.all(sizes > 0):
+        raise ValueError("the affine has an axis without length")
+    strength = np.abs(directions / sizes)
+    order = [0, 0, 0]
+    for _ in range(3):  # the clearest pair of axes first
+        world, voxel = divmod(int(np.argmax(strength)), 3)
+        order[world] = voxel
+        strength[world, :] = strength[:, voxel] = -1
+    view = np.transpose(data, order)
+    for axis, source in enumerate(order):
+        if directions[axis, source] < 0:
+            view = np.flip(view, axis)
+    return view, (float(sizes[order[0]]), float(sizes[order[1]]), float(sizes[order[2]]))
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What part of a volume is shown: the box around an object, and the point where the planes meet."""
+
+    box: tuple[slice, slice, slice]
+    centre: Index
+    voxel_size: tuple[float, float, float]
+
+
+def frame(mask: Array, voxel_size: tuple[float, float, float], margin_mm: float = 6.0) -> Frame:
+    """Return the box around a mask (RAS axes) with a margin, and its centre; the whole volume where it is empty."""
+    if not mask.any():
+        shape = mask.shape
+        whole = (slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2]))
+        return Frame(whole, (shape[0] // 2, shape[1] // 2, shape[2] // 2), voxel_size)
+    box, centre = [], []
+    for axis in range(3):
+        line = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
+        margin = round(margin_mm / voxel_size[axis])
+        box.append(slice(max(0, int(line[0]) - margin), min(mask.shape[axis], int(line[-1]) + margin + 1)))
+        weights = mask.sum(axis=tuple(other for other in range(3) if other != axis))
+        centre.append(round(float((weights * np.arange(mask.shape[axis])).sum() / weights.sum())))
+    return Frame((box[0], box[1], box[2]), (centre[0], centre[1], centre[2]), voxel_size)
+
+
+#: Planes by name: axis that is cut.
+PLANES = {"axial": 2, "coronal": 1, "sagittal": 0}
+
+
+def cut(volume: Array, shown: Frame, plane: str, position: int | None = None) -> tuple[Array, float]:
+    """Return one slice as an image (rows from the top) inside the box, and the height of its pixels by their width.
+
+    ``position`` is the slice's index in the volume; without it the plane goes through the centre.
+    """
+    axis = PLANES[plane]
+    index: list[Any] = list(shown.box)
+    index[axis] = shown.centre[axis] if position is None else position
+    image = volume[tuple(index)].T[::-1]
+    if plane != "sagittal":
+        image = image[:, ::-1]  # radiological: the patient's left is on the right
+    across, up = [shown.voxel_size[k] for k in range(3) if k != axis]
+    return image, up / across
+
+
+def positions(shown: Frame, plane: str, count: int) -> list[int]:
+    """Return slices at equal distances through the box, away from its ends."""
+    part = shown.box[PLANES[plane]]
+    edges = np.linspace(part.start, part.stop - 1, count + 4)
+    return [round(float(edge)) for edge in edges[2:-2]]

@@ -1,0 +1,136 @@
+"""The page of a subject, ``sub-X.html``: called once when all its runs have ended, well or not."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from bids_app import __version__
+from bids_app.derivatives.files import write_bytes, write_json
+from bids_app.report.collect import Failure, Run, collect
+
+
+def report(subject: Any, settings: Any, context: Any, payload: Mapping[str, Any]) -> list[str]:
+    """Write the page of a subject and return warnings.
+
+    Parameters
+    ----------
+    subject
+        The dataset's record of the subject (``label``, ``runs``).
+    settings
+        Effective parameters (``to_mapping``).
+    context
+        Where the call happens (``output_dir``, ``bids_dir``).
+    payload
+        ``results``: how the subject's jobs ended, by their name; without it what the records say.
+    """
+    from bids_app.report.html import render
+
+    runs = _runs(subject, context, payload)
+    views = [_view(run) for run in runs]
+    page = render("subject.html.j2", {"label": subject.label, "runs": views, "parameters": settings.to_mapping()})
+    write_bytes(_page(subject, context), page.encode())
+    failures = {run.basename: [vars(failure) for failure in run.failures] for run in runs if run.failures}
+    state = {"digest": _digest(runs, settings), "size": len(page.encode()), "failures": failures}
+    write_json(_state_path(subject, context), state)
+    return [f"{run['run'].basename}: {text}" for run in views for stage in run["stages"] for text in stage.problems]
+
+
+def report_done(subject: Any, settings: Any, context: Any, payload: Mapping[str, Any]) -> bool:
+    """Return whether the page is there and shows what there is now; arguments as for ``report``."""
+    state, page = _state(subject, context), _page(subject, context)
+    if not state or not page.is_file() or page.stat().st_size != state.get("size"):
+        return False
+    return bool(state.get("digest") == _digest(_runs(subject, context, payload), settings))
+
+
+def _page(subject: Any, context: Any) -> Path:
+    path: Path = context.output_dir / f"sub-{subject.label}.html"
+    return path
+
+
+def _state_path(subject: Any, context: Any) -> Path:
+    path: Path = context.output_dir / "logs" / "reports" / f"sub-{subject.label}.json"
+    return path
+
+
+def _state(subject: Any, context: Any) -> dict[str, Any]:
+    """Return what was kept with the last page; empty where there is none or it is damaged."""
+    try:
+        state = json.loads(_state_path(subject, context).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return state if isinstance(state, dict) else {}
+
+
+def _runs(subject: Any, context: Any, payload: Mapping[str, Any]) -> list[Run]:
+    """Return the runs; failures of runs that this call has not processed are those of the call before."""
+    results = payload.get("results", {})
+    runs = collect(subject, context, results)
+    before = _state(subject, context).get("failures", {})
+    for run in runs:
+        if run.basename not in results and run.basename in before:
+            run.failures = [Failure(**failure) for failure in before[run.basename]]
+    return runs
+
+
+def _digest(runs: Sequence[Run], settings: Any) -> str:
+    content = {
+        run.basename: [
+            {name: [r["fingerprint"], r["started"], r["outputs"]] for name, r in run.records.items()},
+            [(f.step, f.sentence, f.blocked) for f in run.failures],
+            run.remarks,
+        ]
+        for run in runs
+    }
+    text = json.dumps([content, settings.to_mapping(), _code()], sort_keys=True, default=str)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+@cache
+def _code() -> str:
+    """Return the version and a digest of what makes pages."""
+    digest = hashlib.blake2b(__version__.encode(), digest_size=8)
+    for path in sorted(Path(__file__).parent.rglob("*")):
+        if path.suffix in (".py", ".j2", ".css", ".js", ".json"):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _view(run: Run) -> dict[str, Any]:
+    """Return what the page's template shows of one run."""
+    from bids_app.report import charts, figures
+
+    return {
+        "run": run,
+        "facts": _facts(run),
+        "stages": [] if run.is_anatomical else figures.stages(run),
+        "durations": charts.durations(list(run.records.values())),
+    }
+
+
+def _facts(run: Run) -> list[tuple[str, str]]:
+    """Return what was found of a run, in words."""
+    source = run.source
+    if source is None:
+        return []
+    times = ", ".join(f"{1000 * time:.2f}" for time in source.echo_times)
+    facts = [
+        ("Echoes", f"{len(source.echoes)}, at {times} ms"),
+        ("Field strength", f"{source.field_strength} T" if source.field_strength else "unknown"),
+        ("Suffix", source.suffix),
+        ("Anatomical image", source.t1w_choice or "none"),
+    ]
+    metadata = source.echoes[0].metadata
+    for key, name in (
+        ("Manufacturer", "Manufacturer"), ("ManufacturersModelName", "Scanner"),
+        ("RepetitionTime", "Repetition time (s)"), ("FlipAngle", "Flip angle (degrees)"),
+        ("MRAcquisitionType", "Acquisition"),
+    ):  # fmt: skip
+        if metadata.get(key) not in (None, ""):
+            facts.append((name, str(metadata[key])))
+    if run.metric("field", "phase"):
+        facts.append(("Phase", "; ".join(run.metric("field", "phase"))))
+    return facts
