@@ -97,7 +97,9 @@ def grid(rows: Sequence[Sequence[tuple[Layer, str, int | None]]], shown: Frame, 
                 image, cmap=_shades(layer.colours), vmin=layer.window[0], vmax=layer.window[1], aspect=aspect,
                 interpolation="nearest",
             )  # fmt: skip
-            axes.set_title(layer.name, color="white", fontsize=9, loc="left", pad=3)
+            if not (left and bars and layer.name == row[0][0].name):  # a row of one volume is named once
+                axes.text(0.01, 1.03, layer.name, color="white", fontsize=9, transform=axes.transAxes)
+            axes.set_autoscale_on(False)
             for contour in layer.contours:
                 outline = cut(contour.mask, shown, plane, at)[0]
                 if outline.any() and not outline.all():

@@ -27,6 +27,7 @@ def subjects(monkeypatch):
     monkeypatch.setattr(steps, "ANATOMICAL", (anatomical,))
     monkeypatch.setattr(steps, "PARTICIPANT", (run_step, more))
     monkeypatch.setattr(steps, "GROUP", (group,))
+    monkeypatch.setattr(levels, "AFTER_SUBJECT", ())
     found = []
     for label in ("01", "02"):
         t1w = Anatomical(Path("x"), label, None, (("sub", label),))
