@@ -26,9 +26,13 @@ SOURCES = ("quality", "magnitude", "given", "reliability")
 
 #: Masks of the two-pass method (Stewart 2022, 10.1002/mrm.29048). The filled one is eroded before the largest part is
 #: taken, which cuts the scalp off where vessels or nerves join it to the brain, and grown back. Holes are filled after
-#: that: the skull is a hole in the head.
+#: that: the skull is a hole in the head. Voxels at the rim whose field is uncertain (near air) go, since background
+#: removal takes the field there at its word; inside, holes stay filled.
 RELIABLE_RECIPE = "quality,otsu:1.3,fill:25,open:1,largest"
-FILLED_RECIPE = "quality,otsu:1.3,fill:20,close:1,erode:2,largest,dilate:2,close:3,holes"
+FILLED_RECIPE = (
+    "quality,otsu:1.3,fill:20,close:1,erode:2,largest,dilate:2,close:3,holes"
+    " & reliability,threshold:0.4,open:1 => largest,holes"
+)
 
 #: Phase quality is an absolute scale: noise reaches about 0.1 and coherent tissue 0.8. What is above this value is
 #: object, whatever the histogram says; where the object fills the field of view there is no noise class, and Otsu's

@@ -28,7 +28,7 @@ def _field_side(phase: FloatArray, magnitude: FloatArray, times: Sequence[float]
     fit_linear(unwrapped, magnitude, times, mask)
     fit_nonlinear(unwrapped, magnitude, times, mask)
     for recipe in (FILLED_RECIPE, "magnitude,even:10,gaussian:1,open:1,smooth:2:0.5"):
-        make_mask(recipe, quality=quality, magnitude=magnitude[0])
+        make_mask(recipe, quality=quality, magnitude=magnitude[0], reliability=magnitude[0])
     r2star_arlo(magnitude, times, mask)
     r2star_loglinear(magnitude, times, mask)
     clear_swi(unwrapped[0], magnitude[0], mask, grid)

@@ -58,16 +58,17 @@ def _finite(array: Any, what: str, notes: list[str]) -> Any:
     return array
 
 
-def memory(volumes: float, volumes_per_echo: float = 0.0) -> Callable[[Any, Any], int]:
+def memory(volumes: float, volumes_per_echo: float = 0.0, programs: int = 0) -> Callable[[Any, Any], int]:
     """Return an estimate of a step's peak memory for ``Step.memory``, in float32 volumes of the record's grid.
 
-    ``volumes`` count once, ``volumes_per_echo`` for each echo; what an empty process takes is added.
+    ``volumes`` count once, ``volumes_per_echo`` for each echo; what an empty process takes is added, and ``programs``,
+    the bytes of what the step starts and whose grids are not the record's.
     """
 
     def estimate(record: Any, settings: Any) -> int:
         path, echoes = (like_of(record), len(record.echoes)) if isinstance(record, GreRun) else (record.path, 1)
         volume = 4 * math.prod(read_grid(path)[0][:3])
-        return int(_PROCESS_BYTES + volume * (volumes + echoes * volumes_per_echo))
+        return int(_PROCESS_BYTES + programs + volume * (volumes + echoes * volumes_per_echo))
 
     return estimate
 

@@ -7,6 +7,7 @@ import numpy as np
 from bids_app.dataset.models import GreRun
 from bids_app.derivatives.files import read_image
 from bids_app.errors import QsmAppError
+from bids_app.steps.common import memory
 from bids_app.steps.segmentations import gre_keys, regions_in
 from bids_app.steps.step import Output, Step, StepInput, StepResult
 
@@ -78,5 +79,5 @@ def _makes(run: GreRun, settings: Any) -> tuple[str, ...]:
 #: Background and inversion are read for the sidecar alone, which names how the map was made.
 REFERENCE = Step(
     "reference", "Zero of the susceptibility scale", referenced, reads=("background", "inversion", "reference"),
-    needs=_needs, makes=_makes,
+    needs=_needs, makes=_makes, memory=memory(10),
 )  # fmt: skip

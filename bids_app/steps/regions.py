@@ -12,7 +12,7 @@ from bids_app.dataset.models import GreRun
 from bids_app.derivatives.files import read_grid, read_image
 from bids_app.qsm.geometry import Grid
 from bids_app.steps.anatomy import atlas_files, corrected, deform_atlas, judged, labels_in, resampled_labels, rows_of
-from bids_app.steps.common import like_of
+from bids_app.steps.common import like_of, memory
 from bids_app.steps.relaxometry import RELAXOMETRY
 from bids_app.steps.segmentations import (
     KINDS,
@@ -234,7 +234,7 @@ def _labels_step(kind: str) -> Step:
         needs=lambda run, settings: _space_needs(run, settings, kind),
         needs_t1w=lambda run, settings: _t1w_needs(run, settings, kind),
         makes=lambda run, settings: tuple(f"dseg_gre@{s.name}" for s in _own(run, settings, kind)),
-        memory=lambda run, settings: 2_000_000_000,
+        memory=memory(10, programs=1_000_000_000),
     )  # fmt: skip
 
 
@@ -250,6 +250,7 @@ def _tables_step(kind: str) -> Step:
         f"regions-{kind}", f"Table of regions ({kind})", tables(kind), reads=("regions",),
         needs=lambda run, settings: _table_needs(run, settings, kind),
         makes=lambda run, settings: tuple(f"regions@{s.name}" for s in _own(run, settings, kind)),
+        memory=memory(12),
     )  # fmt: skip
 
 
@@ -270,19 +271,20 @@ def _brain_t1w(run: GreRun, settings: Any) -> tuple[str, ...]:
 REGISTRATION = Step(
     "registration", "T1w to gradient echo", t1w_to_gre, reads=("registration",),
     needs=lambda run, settings: ("magnitude",), needs_t1w=lambda run, settings: ("t1w_preproc",),
-    makes=_registration_keys, memory=lambda run, settings: 2_000_000_000,
+    makes=_registration_keys, memory=memory(30, programs=1_500_000_000),
 )  # fmt: skip
 ATLAS_TO_GRE = Step(
     "atlas", "Atlas to gradient echo", atlas_to_gre, reads=("registration",),
     sources=lambda run, settings: atlas_files(run, settings) if run.t1w is None else {},
     needs=lambda run, settings: ("magnitude",), makes=_atlas_to_gre_keys,
-    memory=lambda run, settings: 2_500_000_000,
+    memory=memory(30, programs=2_000_000_000),
 )  # fmt: skip
 BRAIN = Step(
     "brain", "Brain mask of the segmentation", brain_mask, sources=_brain_files,
     needs=lambda run, settings: _space_needs(run, settings, _brain_kind(run, settings) or ""),
     needs_t1w=_brain_t1w,
     makes=lambda run, settings: ("mask_anatomy",) if _brain_kind(run, settings) else (),
+    memory=memory(10, programs=1_000_000_000),
 )  # fmt: skip
 LABELS = tuple(_labels_step(kind) for kind in KINDS)
 TABLES = tuple(_tables_step(kind) for kind in KINDS)

@@ -4,7 +4,7 @@ from typing import Any
 
 from bids_app.dataset.models import GreRun
 from bids_app.derivatives.files import read_image
-from bids_app.steps.common import grid_of
+from bids_app.steps.common import grid_of, memory
 from bids_app.steps.step import Output, Step, StepInput, StepResult
 
 
@@ -35,4 +35,5 @@ def _swi_keys(run: GreRun, settings: Any) -> tuple[str, ...]:
 SWI = Step(
     "swi", "Susceptibility-weighted image", weighted_image, reads=("swi",),
     needs=lambda run, settings: ("total_field", "magnitude", "mask_brain"), makes=_swi_keys,
+    memory=memory(20),
 )  # fmt: skip

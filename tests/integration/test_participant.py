@@ -68,7 +68,7 @@ def test_a_second_run_changes_nothing_and_a_parameter_reruns_what_reads_it(study
 def test_one_pass_removes_the_products_of_two(study, tmp_path):
     out = tmp_path / "out"
     command = [str(study), str(out), "participant", *LABELS]
-    assert main(command) == 0
+    assert main([*command, "--set", "mask.two_pass=true"]) == 0
     assert (out / "sub-01/anat/sub-01_desc-singlepass_Chimap.json").exists()
     assert main([*command, "--set", "mask.two_pass=false"]) == 0
     assert not list(out.rglob("*singlepass*"))
@@ -180,10 +180,10 @@ def test_unknown_participant_and_own_output_directory(study, capsys):
 
 def test_dry_run_prints_the_plan_and_writes_nothing(study, tmp_path, capsys):
     out = tmp_path / "out"
-    assert main([str(study), str(out), "participant", "--dry-run", "--set", "inversion.rts.delta=0.2"]) == 0
+    assert main([str(study), str(out), "participant", "--dry-run", "--set", "inversion.bayes.edge=1.25"]) == 0
     printed = capsys.readouterr().out
     assert "sub-02: 4 echoes" in printed
-    assert "'delta': 0.2" in printed
+    assert "'edge': 1.25" in printed
     assert not out.exists()
 
 

@@ -26,7 +26,7 @@ def test_otsu_splits_two_classes():
 
 def test_two_pass_recipes_find_the_object_with_and_without_its_hole():
     quality, ball, hole = ball_quality()
-    filled = make_mask(FILLED_RECIPE, quality=quality)
+    filled = make_mask(FILLED_RECIPE, quality=quality, reliability=np.ones_like(quality))
     reliable = make_mask(RELIABLE_RECIPE, quality=quality)
     assert filled[hole].all()
     assert not reliable[hole].any()
@@ -91,7 +91,7 @@ def test_scalp_that_touches_the_brain_is_cut_off():
     bridge = (np.abs(y) < 2) & (np.abs(z) < 2) & (x > 0) & (radius < 28)
     noise = np.random.default_rng(0).normal(0, 0.03, brain.shape)
     quality = (np.where(brain | scalp | bridge, 0.85, 0.1) + noise).astype(np.float32)
-    mask = make_mask(FILLED_RECIPE, quality=quality)
+    mask = make_mask(FILLED_RECIPE, quality=quality, reliability=np.ones_like(quality))
     assert not (mask & scalp).any()
     assert 2 * (mask & brain).sum() / (mask.sum() + brain.sum()) > 0.98
 
@@ -149,7 +149,8 @@ def test_real_head_that_fills_the_field_of_view(real_echoes):
     assert signal_support(quality, True, True).mean() == 1
     combined = np.sqrt(np.square(magnitude).sum(axis=0))
     for recipe in (FILLED_RECIPE, "magnitude,even:15,gaussian:1,open:1,largest,close:3,holes"):
-        assert make_mask(recipe, quality=quality, magnitude=combined).mean() > 0.9
+        ones = np.ones_like(quality)
+        assert make_mask(recipe, quality=quality, magnitude=combined, reliability=ones).mean() > 0.9
 
 
 def test_an_object_that_fills_the_field_of_view_is_not_thresholded_away():
