@@ -126,6 +126,10 @@ def _process(
                 shutil.rmtree(config.work_dir, ignore_errors=True)
         for result, job in zip(results.values(), jobs, strict=True):
             result.warnings[:0] = getattr(job.record, "remarks", ())
+        if any(job.function for job in jobs):
+            from bids_app.report.methods import cite
+
+            cite(config.output_dir / "logs")
         crashes = {job.name: _write_crash(config, job, results[job.name]) for job in jobs if results[job.name].failures}
         # Where there was nothing to do the user does not wait for the validator.
         busy = any(result.ran or result.failures for result in results.values())

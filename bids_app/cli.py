@@ -198,6 +198,7 @@ def _add_execution(group: "argparse._ArgumentGroup") -> None:
         "--mem", type=_gigabytes, metavar="GB",
         help="memory that all processes together may take by estimate (default: what is free)",
     )  # fmt: skip
+    add("--reports-only", action="store_true", help="write the reports again from what is there, process nothing")
     add("--dry-run", action="store_true", help="print the plan and the effective parameters, change nothing")
     add("--stop-on-first-crash", action="store_true", help="stop everything when one run fails")
     add("--force", action="store_true", help="run every step again, whatever the records say")

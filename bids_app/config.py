@@ -340,6 +340,7 @@ def from_arguments(args: argparse.Namespace, command: tuple[str, ...] = (), pass
         allow_missing=args.allow_missing,
         stop_on_first_crash=args.stop_on_first_crash,
         force=args.force,
+        reports_only=args.reports_only,
         dry_run=args.dry_run,
         verbosity=args.verbose,
         command=command,

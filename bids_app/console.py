@@ -17,7 +17,8 @@ class Console:
 
     def __init__(self, jobs: Sequence[Job], verbosity: int, log: TextIO):
         self._numbers = {job.name: number for number, job in enumerate(jobs, start=1)}
-        self._reports = {job.name for job in jobs if job.function}  # told of only where they fail
+        reports = {job.name for job in jobs if job.function}
+        self._reports = reports if len(reports) < len(jobs) else set()  # beside runs, told of only where they fail
         self._shown = _SHOWN[min(verbosity, 1)]
         self._log = log
         self._bars = _Bars(len(jobs)) if sys.stdout.isatty() else None

@@ -23,6 +23,7 @@ ALLOWED = {
     "console": {"execution"},
     "validation": set(),
     "app": {
+        "report",
         "submission",
         "regions_choice",
         "group_cohort",

@@ -29,11 +29,17 @@ def report(subject: Any, settings: Any, context: Any, payload: Mapping[str, Any]
     from bids_app.report.html import render
 
     runs = _runs(subject, context, payload)
-    views = [_view(run) for run in runs]
-    page = render("subject.html.j2", {"label": subject.label, "runs": views, "parameters": settings.to_mapping()})
+    views, texts = [_view(run) for run in runs], _texts(runs)
+    content = {"label": subject.label, "runs": views, "parameters": settings.to_mapping(), "texts": texts}
+    page = render("subject.html.j2", content)
     write_bytes(_page(subject, context), page.encode())
     failures = {run.basename: [vars(failure) for failure in run.failures] for run in runs if run.failures}
-    state = {"digest": _digest(runs, settings), "size": len(page.encode()), "failures": failures}
+    state = {
+        "digest": _digest(runs, settings),
+        "size": len(page.encode()),
+        "failures": failures,
+        "methods": {names: text.paragraphs for names, text in texts},
+    }
     write_json(_state_path(subject, context), state)
     return [f"{run['run'].basename}: {text}" for run in views for stage in run["stages"] for text in stage.problems]
 
@@ -97,6 +103,23 @@ def _code() -> str:
         if path.suffix in (".py", ".j2", ".css", ".js", ".json"):
             digest.update(path.read_bytes())
     return digest.hexdigest()
+
+
+def _texts(runs: Sequence[Run]) -> list[tuple[str, Any]]:
+    """Return every different methods text with the runs that it is about."""
+    from bids_app.report.methods import methods_text
+
+    anatomical = [run for run in runs if run.is_anatomical]
+    found: dict[Any, list[str]] = {}
+    for run in runs:
+        if run.records and not run.is_anatomical:
+            found.setdefault(methods_text([run, *_used(run, anatomical)]), []).append(run.basename)
+    return [(", ".join(names), text) for text, names in found.items()]
+
+
+def _used(run: Run, anatomical: Sequence[Run]) -> list[Run]:
+    t1w = getattr(run.source, "t1w", None)
+    return [one for one in anatomical if t1w is None or one.basename == t1w.basename]
 
 
 def _view(run: Run) -> dict[str, Any]:

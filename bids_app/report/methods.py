@@ -1,0 +1,262 @@
+"""The methods text: from what really ran (records), ready for a paper, with its references.
+
+The order follows what the consensus on susceptibility mapping asks authors to report (Bilgic et al. 2024,
+10.1002/mrm.30006): acquisition, phase processing, masks, background, inversion, reference, analysis, software.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bids_app import __version__
+from bids_app.derivatives.files import read_grid, write_bytes
+from bids_app.report.collect import Run
+from bids_app.report.references import REFERENCES, Reference
+
+#: What is said of a method that ran, by the key that its step records. ``[key]`` cites; ``{method}`` stands for its
+#: parameters.
+SENTENCES: dict[str, str] = {
+    "mcpc3ds": "The phase at echo time zero was estimated from the first echoes, smoothed and removed (MCPC-3D-S) "
+    "[eckstein2018]{mcpc3ds}.",
+    "bipolar": "The phase difference between readouts of opposite polarity was estimated and removed{bipolar}.",
+    "romeo": "Phase was unwrapped by ROMEO [dymerska2021]{romeo}.",
+    "laplacian": "Phase was unwrapped by a Laplacian method [schofield2003].",
+    "fit_linear": "The total field was fitted to the echoes by a linear fit weighted by squared magnitude and "
+    "echo time "
+    "[robinson2017]{linear}.",
+    "fit_nonlinear": "The total field was fitted to the complex signal of the echoes by a non-linear fit "
+    "[liu2013]{nonlinear}.",
+    "vsharp": "The background field was removed by V-SHARP [schweser2011; wu2012]{vsharp}.",
+    "resharp": "The background field was removed by RESHARP [sun2014]{resharp}.",
+    "ismv": "The background field was removed by the iterative spherical mean value method [wen2014]{ismv}.",
+    "pdf": "The background field was removed by projection onto dipole fields (PDF) [liu2011]{pdf}.",
+    "tfi": "The background field was removed by preconditioned total field inversion [liu2017]{tfi}.",
+    "lbv": "The background field was removed by solving the Laplacian boundary value problem (LBV) [zhou2014]{lbv}.",
+    "bayes": "Susceptibility was estimated by an empirical Bayes inversion with Gaussian and total-variation priors, "
+    "whose weights follow from the data's spectrum, built on the methods of [bilgic2014] and [milovic2021]{bayes}.",
+    "hdqsm": "Susceptibility was estimated by the hybrid data fidelity method (HD-QSM) [lambert2022]{hdqsm}.",
+    "ilsqr": "Susceptibility was estimated by iLSQR with removal of streaks [li2015]{ilsqr}.",
+    "medi": "Susceptibility was estimated by morphology enabled dipole inversion (MEDI) with a non-linear data term "
+    "[liu2012; liu2013]{medi}.",
+    "nltv": "Susceptibility was estimated by a non-linear inversion with total variation [milovic2018]{nltv}.",
+    "rts": "Susceptibility was estimated by rapid two-step inversion (RTS) [kames2018]{rts}.",
+    "tgv": "Susceptibility was estimated in a single step from the phase with total generalised variation "
+    "[langkammer2015]{tgv}.",
+    "tikhonov": "Susceptibility was estimated by inversion with a Tikhonov regularisation [bilgic2014l2]{tikhonov}.",
+    "tkd": "Susceptibility was estimated by thresholded k-space division [shmueli2009; schweser2013]{tkd}.",
+    "tv": "Susceptibility was estimated by inversion with total variation [bilgic2014]{tv}.",
+    "arlo": "R2* and T2* were estimated by auto-regression on linear operations (ARLO) [pei2015], with the noise floor "
+    "of the magnitude [gudbjartsson1995]{arlo}.",
+    "loglinear": "R2* and T2* were estimated by a weighted fit of the logarithm of the magnitude, with its noise floor "
+    "[gudbjartsson1995]{loglinear}.",
+    "clearswi": "Susceptibility-weighted images were made by CLEAR-SWI [eckstein2021]{clearswi}.",
+    "n4": "Intensity inhomogeneity was corrected by N4 [tustison2010].",
+    "rigid": "The T1-weighted image was registered to the magnitude by a rigid transform with mutual information "
+    "(ANTs) [avants2011].",
+    "affine": "The T1-weighted image was registered to the magnitude by an affine transform with mutual information "
+    "(ANTs) [avants2011].",
+    "syn": "Non-linear registration used symmetric normalisation (SyN, ANTs) [avants2008].",
+    "fastsurfer": "The T1-weighted image was segmented by FastSurfer [henschel2020].",
+}
+_CITATION = re.compile(r"\[([a-z0-9]+(?:; [a-z0-9]+)*)\]")
+
+
+@dataclass(frozen=True)
+class Methods:
+    """A methods text: paragraphs with ``[key]`` citations, and what the authors must add themselves."""
+
+    paragraphs: tuple[str, ...]
+    missing: tuple[str, ...] = ()
+
+    @property
+    def keys(self) -> list[str]:
+        """Return the cited works' keys in the order of the text."""
+        found = [key for text in self.paragraphs for group in _CITATION.findall(text) for key in group.split("; ")]
+        return list(dict.fromkeys(found))
+
+    @property
+    def references(self) -> list[Reference]:
+        """Return the cited works in the order of the text."""
+        return [REFERENCES[key] for key in self.keys]
+
+    def plain(self) -> list[str]:
+        """Return the paragraphs with citations as authors and year."""
+        return [_CITATION.sub(_spelled, text) for text in self.paragraphs]
+
+
+def _spelled(match: re.Match[str]) -> str:
+    return f"({'; '.join(REFERENCES[key].short for key in match[1].split('; '))})"
+
+
+def methods_text(runs: Sequence[Run]) -> Methods:
+    """Return the text for a gradient-echo run and the anatomical images that it used.
+
+    Parameters
+    ----------
+    runs
+        The gradient-echo run first, then anatomical images whose steps served it.
+    """
+    run = runs[0]
+    acquisition, missing = _acquisition(run)
+    records = [record for one in (*runs[1:], run) for record in one.records.values()]
+    paragraphs = [acquisition, _phase(run), _maps(run), _analysis(run, records), _software(records)]
+    return Methods(tuple(text for text in paragraphs if text), tuple(missing))
+
+
+def _sentences(records: Iterable[Mapping[str, Any]], only: Iterable[str] | None = None) -> str:
+    said: dict[str, str] = {}
+    for record in records:
+        parameters = _flat(record.get("parameters", {}))
+        for key in record.get("methods", []):
+            if key not in said and (only is None or key in only):
+                said[key] = _filled(SENTENCES[key], parameters)
+    return " ".join(said.values())
+
+
+def _filled(sentence: str, parameters: Mapping[str, Mapping[str, Any]]) -> str:
+    return re.sub(r"\{(\w+)\}", lambda match: _values(parameters.get(match[1], {})), sentence)
+
+
+def _flat(parameters: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return the parameters of every method by its name."""
+    return {
+        name: values for section in parameters.values() for name, values in section.items() if isinstance(values, dict)
+    }
+
+
+def _values(parameters: Mapping[str, Any]) -> str:
+    if not parameters:
+        return ""
+    told = ", ".join(f"{name.rstrip('_')} = {_number(value)}" for name, value in parameters.items())
+    return f" ({told})"
+
+
+def _number(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _acquisition(run: Run) -> tuple[str, list[str]]:
+    """Return the paragraph on the data, and what the metadata do not say."""
+    source = run.source
+    if source is None:
+        return "", ["acquisition (the data were not part of this call)"]
+    metadata = source.echoes[0].metadata if source.echoes else {}
+    scanner = " ".join(str(metadata[k]) for k in ("Manufacturer", "ManufacturersModelName") if metadata.get(k))
+    times = ", ".join(f"{1000 * time:.2f}".rstrip("0").rstrip(".") for time in source.echo_times)
+    text = f"Gradient-echo data with {len(source.echo_times)} echo{'es' if len(source.echo_times) > 1 else ''}"
+    text += f" were acquired at {source.field_strength:g} T" if source.field_strength else " were acquired"
+    text += f" ({scanner})" if scanner else ""
+    facts, missing = [f"echo times {times} ms"], [] if scanner else ["scanner (Manufacturer, ManufacturersModelName)"]
+    for key, name, scale, unit in (
+        ("RepetitionTime", "repetition time", 1000, " ms"),
+        ("FlipAngle", "flip angle", 1, "°"),
+        ("PixelBandwidth", "bandwidth", 1, " Hz/pixel"),
+        ("ParallelReductionFactorInPlane", "acceleration factor", 1, ""),
+    ):
+        if isinstance(metadata.get(key), int | float):
+            facts.append(f"{name} {scale * metadata[key]:g}{unit}")
+        else:
+            missing.append(f"{name} ({key})")
+    path = run.path("magnitude")
+    if path is not None:
+        affine = read_grid(path)[1]
+        sizes = [float((affine[:3, k] ** 2).sum() ** 0.5) for k in range(3)]
+        facts.append(f"voxel size {' × '.join(f'{size:.3g}' for size in sizes)} mm³")
+    return f"{text}: {', '.join(facts)}.", [*missing, "coil, coil combination on the scanner, scan time"]
+
+
+def _phase(run: Run) -> str:
+    field = run.records.get("field")
+    if field is None:
+        return ""
+    notes = run.metric("field", "phase") or []
+    scaling = f"Before processing: {'; '.join(notes)}. " if notes else ""
+    return scaling + _sentences([field])
+
+
+def _maps(run: Run) -> str:
+    text = []
+    mask, chi, reference = (run.records.get(name) for name in ("mask", "chi", "reference"))
+    choice = (mask or {}).get("parameters", {}).get("mask", {})
+    if choice:
+        text.append(f"The mask was made from the data by the recipe “{choice['filled']}”.")
+        if choice.get("from_anatomy"):
+            text.append("It was restricted to the brain mask of the segmentation.")
+    if chi is not None:
+        text.append(_sentences([chi]))
+        if choice.get("two_pass"):
+            text.append(
+                "Inversion was done twice, in this mask and in one of reliable voxels alone (recipe "
+                f"“{choice['reliable']}”), and the maps were combined to suppress artefacts of strong sources "
+                "[stewart2022]."
+            )
+    if reference is not None:
+        region = reference["parameters"].get("reference", {}).get("region", "mask")
+        text.append(
+            {
+                "mask": "Susceptibility is given relative to the mean over the mask.",
+                "none": "Susceptibility was not referenced to a region.",
+            }.get(region, f"Susceptibility is given relative to the mean over the region “{region}”.")
+        )
+    others = [record for name, record in run.records.items() if name in ("relaxometry", "swi")]
+    return " ".join(filter(None, [*text, _sentences(others)]))
+
+
+def _analysis(run: Run, records: Sequence[Mapping[str, Any]]) -> str:
+    done = ("field", "mask", "chi", "reference", "relaxometry", "swi")
+    text = [_sentences(record for record in records if record["step"] not in done)]
+    names = [key.partition("@")[2] for key in run.keys("regions@")]
+    if names:
+        erosion = next(
+            (r["parameters"]["regions"]["erosion"] for r in records if "regions" in r.get("parameters", {})), 0
+        )
+        shrunk = f" after erosion by {erosion} voxels" if erosion else ""
+        text.append(f"Values of regions were taken from the segmentation{'s' if len(names) > 1 else ''} "
+                    f"{', '.join(names)}{shrunk}.")  # fmt: skip
+    return " ".join(filter(None, text))
+
+
+def _software(records: Sequence[Mapping[str, Any]]) -> str:
+    versions = sorted({str(record.get("code_version", __version__)) for record in records})
+    named = ", ".join(versions) or __version__
+    return (
+        f"Processing was done by qsm-bids-app {named}, a BIDS App [gorgolewski2016], along the recommendations of the "
+        "consensus on quantitative susceptibility mapping [bilgic2024]."
+    )
+
+
+def cite(logs: Path) -> None:
+    """Write ``CITATION.md`` and ``CITATION.bib`` from what every subject's report has kept in ``logs/reports``."""
+    texts: dict[str, Methods] = {}
+    for path in sorted((logs / "reports").glob("sub-*.json")):
+        with suppress(OSError, ValueError):  # a damaged file is written again by its subject's next report
+            kept = json.loads(path.read_text(encoding="utf-8")).get("methods", {})
+            texts |= {names: Methods(tuple(paragraphs)) for names, paragraphs in kept.items()}
+    if texts:
+        write_citation(logs, texts)
+
+
+def write_citation(folder: Path, texts: Mapping[str, Methods]) -> None:
+    """Write ``CITATION.md`` and ``CITATION.bib``: each different text once, with the runs that it is about."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for name, methods in texts.items():
+        groups.setdefault(methods.paragraphs, []).append(name)
+    lines = ["# Methods", ""]
+    for paragraphs, names in groups.items():
+        lines += [f"## {_listed(names)}", "", *(f"{text}\n" for text in Methods(paragraphs).plain())]
+    keys = list(dict.fromkeys(key for methods in texts.values() for key in methods.keys))
+    lines += ["# References", "", *(f"* {REFERENCES[key].text}" for key in keys)]
+    write_bytes(folder / "CITATION.md", ("\n".join(lines) + "\n").encode())
+    write_bytes(folder / "CITATION.bib", "\n".join(REFERENCES[key].bibtex for key in keys).encode())
+
+
+def _listed(names: Sequence[str], most: int = 8) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+__all__ = ["REFERENCES", "SENTENCES", "Methods", "cite", "methods_text", "write_citation"]
