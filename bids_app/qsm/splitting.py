@@ -17,43 +17,53 @@ def laplacian_spectrum(grid: Grid) -> FloatArray:
     return total
 
 
-@numba.njit(cache=True, nogil=True)
+# The helpers take whole arrays and indices: a view of a row would cost counted references, shared by all threads.
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
 def _bounds(free, i, j, bit, bound, row):  # type: ignore[no-untyped-def]
     """Fill ``row`` with the shrinkage bound, 0 where ``free`` has ``bit`` set (an edge that is not penalised)."""
-    if free.shape[0] == 1:
-        row[:] = bound
-    else:
+    if free.shape[0] > 1:
         for k in range(row.size):
-            row[k] = 0 if free[i, j, k] & bit else bound
+            row[k] = np.float32(0) if free[i, j, k] & bit else bound
 
 
-@numba.njit(cache=True, nogil=True)
-def _flux(here, ahead, h, dual, bound, out):  # type: ignore[no-untyped-def]
-    """Shrink (ahead - here) h + dual for a row: ``dual`` takes the clipped part, ``out`` the rest less it."""
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _flux(chi, dual, index, ahead, h, bound, out):  # type: ignore[no-untyped-def]
+    """Shrink (chi ahead - chi) h + dual for a row: ``dual`` takes the clipped part, ``out`` the rest less it."""
+    axis, i, j = index
+    i1, j1 = ahead
     for k in range(out.size):
-        g = (ahead[k] - here[k]) * h + dual[k]
+        g = (chi[i1, j1, k] - chi[i, j, k]) * h + dual[axis, i, j, k]
         c = min(max(g, -bound[k]), bound[k])
-        dual[k] = c
+        dual[axis, i, j, k] = c
         out[k] = g - 2 * c
 
 
-@numba.njit(cache=True, nogil=True)
-def _peek(here, ahead, h, dual, bound, out):  # type: ignore[no-untyped-def]
-    """As :func:`_flux` but the dual stays as it is."""
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _flux_along(chi, dual, i, j, h, bound, out):  # type: ignore[no-untyped-def]
+    """As :func:`_flux` for the difference along the row itself."""
+    last = out.size - 1
+    for k in range(last):
+        out[k] = (chi[i, j, k + 1] - chi[i, j, k]) * h + dual[2, i, j, k]
+    out[last] = (chi[i, j, 0] - chi[i, j, last]) * h + dual[2, i, j, last]
     for k in range(out.size):
-        g = (ahead[k] - here[k]) * h + dual[k]
+        c = min(max(out[k], -bound[k]), bound[k])
+        dual[2, i, j, k] = c
+        out[k] -= 2 * c
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _peek(chi, dual, index, ahead, h, bound, out):  # type: ignore[no-untyped-def]
+    """As :func:`_flux` but the dual stays as it is."""
+    axis, i, j = index
+    i1, j1 = ahead
+    for k in range(out.size):
+        g = (chi[i1, j1, k] - chi[i, j, k]) * h + dual[axis, i, j, k]
         out[k] = g - 2 * min(max(g, -bound[k]), bound[k])
 
 
-@numba.njit(cache=True, nogil=True)
-def _gather(flux, before, h, out):  # type: ignore[no-untyped-def]
-    """Add the difference (before - flux) h to ``out`` and move ``flux`` into ``before``."""
-    for k in range(out.size):
-        out[k] += (before[k] - flux[k]) * h
-        before[k] = flux[k]
-
-
-@numba.njit(cache=True, nogil=True, parallel=True)
+@numba.njit(cache=True, nogil=True, parallel=True, fastmath=True)
 def _split_gradient(chi, dual, steps, bound, free, out, planes, first):  # type: ignore[no-untyped-def]
     """Fused half step of split-gradient total variation with periodic forward differences.
 
@@ -61,40 +71,43 @@ def _split_gradient(chi, dual, steps, bound, free, out, planes, first):  # type:
     Blocks of planes run in parallel; ``planes`` holds each block's incoming flux, taken before any dual changes.
     """
     nx, ny, nz = chi.shape
+    hx, hy, hz = steps
     blocks = first.size - 1
     for b in numba.prange(blocks):
         i1 = first[b]
         i = i1 - 1 if i1 > 0 else nx - 1
-        limit = np.empty(nz, np.float32)
+        limit, flux = np.full(nz, bound), np.empty(nz, np.float32)
         for j in range(ny):
             _bounds(free, i, j, 1, bound, limit)
-            _peek(chi[i, j], chi[i1, j], steps[0], dual[0, i, j], limit, planes[b, j])
+            _peek(chi, dual, (0, i, j), (i1, j), hx, limit, flux)
+            for k in range(nz):
+                planes[b, j, k] = flux[k]
     for b in numba.prange(blocks):
-        limit, flux = np.empty(nz, np.float32), np.empty(nz, np.float32)
-        row, ahead = np.empty(nz, np.float32), np.empty(nz, np.float32)
+        limit, flux, row = np.full(nz, bound), np.empty(nz, np.float32), np.empty(nz, np.float32)
         for i in range(first[b], first[b + 1]):
             i1 = i + 1 if i + 1 < nx else 0
             _bounds(free, i, ny - 1, 2, bound, limit)
-            _peek(chi[i, ny - 1], chi[i, 0], steps[1], dual[1, i, ny - 1], limit, row)
+            _peek(chi, dual, (1, i, ny - 1), (i, 0), hy, limit, row)
             for j in range(ny):
-                here, target = chi[i, j], out[i, j]
-                target[:] = 0
+                j1 = j + 1 if j + 1 < ny else 0
                 _bounds(free, i, j, 1, bound, limit)
-                _flux(here, chi[i1, j], steps[0], dual[0, i, j], limit, flux)
-                _gather(flux, planes[b, j], steps[0], target)
+                _flux(chi, dual, (0, i, j), (i1, j), hx, limit, flux)
+                for k in range(nz):
+                    out[i, j, k] = (planes[b, j, k] - flux[k]) * hx
+                    planes[b, j, k] = flux[k]
                 _bounds(free, i, j, 2, bound, limit)
-                _flux(here, chi[i, j + 1 if j + 1 < ny else 0], steps[1], dual[1, i, j], limit, flux)
-                _gather(flux, row, steps[1], target)
-                ahead[: nz - 1] = here[1:]
-                ahead[nz - 1] = here[0]
+                _flux(chi, dual, (1, i, j), (i, j1), hy, limit, flux)
+                for k in range(nz):
+                    out[i, j, k] += (row[k] - flux[k]) * hy
+                    row[k] = flux[k]
                 _bounds(free, i, j, 4, bound, limit)
-                _flux(here, ahead, steps[2], dual[2, i, j], limit, flux)
-                target[0] += (flux[nz - 1] - flux[0]) * steps[2]
+                _flux_along(chi, dual, i, j, hz, limit, flux)
+                out[i, j, 0] += (flux[nz - 1] - flux[0]) * hz
                 for k in range(1, nz):
-                    target[k] += (flux[k - 1] - flux[k]) * steps[2]
+                    out[i, j, k] += (flux[k - 1] - flux[k]) * hz
 
 
-@numba.njit(cache=True, nogil=True, parallel=True)
+@numba.njit(cache=True, nogil=True, parallel=True, fastmath=True)
 def blend(spectrum, fixed, gain):  # type: ignore[no-untyped-def]
     """``spectrum <- fixed + gain * spectrum`` on the half grid."""
     nx, ny, nz = spectrum.shape
@@ -104,7 +117,7 @@ def blend(spectrum, fixed, gain):  # type: ignore[no-untyped-def]
                 spectrum[i, j, k] = fixed[i, j, k] + gain[i, j, k] * spectrum[i, j, k]
 
 
-@numba.njit(cache=True, nogil=True, parallel=True)
+@numba.njit(cache=True, nogil=True, parallel=True, fastmath=True)
 def change_of(new: FloatArray, old: FloatArray) -> tuple[float, float]:
     """Squared norms of (new - old) and of new, each plane summed alone so that the result is the same every time."""
     nx, ny, nz = new.shape
@@ -120,7 +133,7 @@ def change_of(new: FloatArray, old: FloatArray) -> tuple[float, float]:
     return sums[:, 0].sum(), sums[:, 1].sum()
 
 
-@numba.njit(cache=True, nogil=True, parallel=True)
+@numba.njit(cache=True, nogil=True, parallel=True, fastmath=True)
 def _mark_edges(chi, limits, free):  # type: ignore[no-untyped-def]
     """Set bits 1, 2, 4 where the periodic forward difference along x, y, z exceeds its limit."""
     nx, ny, nz = chi.shape
