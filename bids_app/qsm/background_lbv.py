@@ -10,6 +10,7 @@ from scipy import ndimage
 from bids_app.qsm.fft import Crop, clean
 from bids_app.qsm.geometry import BoolArray, FloatArray, Grid
 from bids_app.qsm.params import Params, param
+from bids_app.qsm.spans import Spans
 
 
 @dataclass(frozen=True)
@@ -23,52 +24,75 @@ class LbvParams(Params):
     levels: int = param(4, low=1, high=8, doc="Grids, each twice as coarse as the one before, that give the start")
 
 
-@numba.njit(cache=True, nogil=True, parallel=True)
-def _laplacian(array, interior, hx, hy, hz, out):  # type: ignore[no-untyped-def]
-    """Negative 7-point Laplacian where ``interior`` (never at the edge), zero elsewhere; returns <array, out>."""
-    partial = np.zeros(array.shape[0])
-    centre = 2 * (hx + hy + hz)
-    for i in numba.prange(array.shape[0]):
-        total = 0.0
-        for j in range(array.shape[1]):
-            for k in range(array.shape[2]):
-                if interior[i, j, k]:
-                    value = (
-                        centre * array[i, j, k]
-                        - hx * (array[i - 1, j, k] + array[i + 1, j, k])
-                        - hy * (array[i, j - 1, k] + array[i, j + 1, k])
-                        - hz * (array[i, j, k - 1] + array[i, j, k + 1])
-                    )
-                    out[i, j, k] = value
-                    total += value * array[i, j, k]
-                else:
-                    out[i, j, k] = 0
-        partial[i] = total
+_OPTIONS = {"cache": True, "nogil": True, "fastmath": {"contract", "nsz", "reassoc"}, "error_model": "numpy"}
+_ONE = np.uint64(1)
+
+
+@numba.njit(**_OPTIONS)
+def _laplacian_row(array, a, b, steps, weights, out):  # type: ignore[no-untyped-def]
+    """Negative 7-point Laplacian of a row of voxels; returns its product with the array."""
+    sx, sy = steps
+    hx, hy, hz = weights
+    centre = np.float32(2) * (hx + hy + hz)
+    for i in range(a, b):
+        out[i] = (
+            centre * array[i]
+            - hx * (array[i - sx] + array[i + sx])
+            - hy * (array[i - sy] + array[i + sy])
+            - hz * (array[i - _ONE] + array[i + _ONE])
+        )
+    total = np.float32(0)
+    for i in range(a, b):
+        total += out[i] * array[i]
+    return total
+
+
+@numba.njit(parallel=True, **_OPTIONS)
+def _laplacian(array, spans, steps, weights, out):  # type: ignore[no-untyped-def]
+    """Negative Laplacian over the spans; returns <array, out>."""
+    start, stop, pieces, _ = spans
+    partial = np.zeros(pieces.size - 1)
+    for piece in numba.prange(pieces.size - 1):
+        for row in range(pieces[piece], pieces[piece + 1]):
+            partial[piece] += _laplacian_row(array, start[row], stop[row], steps, weights, out)
     return partial.sum()
 
 
-@numba.njit(cache=True, nogil=True, parallel=True)
-def _advance(solution, residual, direction, image, step):  # type: ignore[no-untyped-def]
+@numba.njit(**_OPTIONS)
+def _advance_row(solution, residual, direction, image, a, b, step):  # type: ignore[no-untyped-def]
+    for i in range(a, b):
+        solution[i] += step * direction[i]
+    total = np.float32(0)
+    for i in range(a, b):
+        value = residual[i] - step * image[i]
+        residual[i] = value
+        total += value * value
+    return total
+
+
+@numba.njit(parallel=True, **_OPTIONS)
+def _advance(solution, residual, direction, image, spans, step):  # type: ignore[no-untyped-def]
     """Take a step; returns the new squared norm of the residual."""
-    partial = np.zeros(solution.shape[0])
-    for i in numba.prange(solution.shape[0]):
-        total = 0.0
-        for j in range(solution.shape[1]):
-            for k in range(solution.shape[2]):
-                solution[i, j, k] += step * direction[i, j, k]
-                value = residual[i, j, k] - step * image[i, j, k]
-                residual[i, j, k] = value
-                total += value * value
-        partial[i] = total
+    start, stop, pieces, _ = spans
+    partial = np.zeros(pieces.size - 1)
+    for piece in numba.prange(pieces.size - 1):
+        for row in range(pieces[piece], pieces[piece + 1]):
+            partial[piece] += _advance_row(solution, residual, direction, image, start[row], stop[row], step)
     return partial.sum()
 
 
-@numba.njit(cache=True, nogil=True, parallel=True)
-def _turn(direction, residual, factor):  # type: ignore[no-untyped-def]
-    for i in numba.prange(direction.shape[0]):
-        for j in range(direction.shape[1]):
-            for k in range(direction.shape[2]):
-                direction[i, j, k] = residual[i, j, k] + factor * direction[i, j, k]
+@numba.njit(**_OPTIONS)
+def _turn_row(direction, residual, a, b, factor):  # type: ignore[no-untyped-def]
+    for i in range(a, b):
+        direction[i] = residual[i] + factor * direction[i]
+
+
+@numba.njit(parallel=True, **_OPTIONS)
+def _turn(direction, residual, spans, factor):  # type: ignore[no-untyped-def]
+    start, stop, pieces, _ = spans
+    for piece in numba.prange(pieces.size - 1):
+        for row in range(pieces[piece], pieces[piece + 1]):
+            _turn_row(direction, residual, start[row], stop[row], factor)
 
 
 def _halve(array: FloatArray) -> FloatArray:
@@ -102,7 +126,6 @@ def solve_laplace(
     on the 7-point Laplacian start from the interpolated solution of a grid twice as coarse (cascadic multigrid).
     """
     solution = np.where(boundary, values, np.float32(0))
-    outside = np.linalg.norm(solution)
     if params.levels > 1 and min(interior.shape) >= 16:
         outer = _halve(boundary.astype(np.float32))
         means = np.divide(_halve(solution), outer, out=np.zeros_like(outer), where=outer > 0)
@@ -113,25 +136,40 @@ def solve_laplace(
         coarse = LbvParams(params.iterations, params.tolerance, params.levels - 1)
         start = solve_laplace(means, inner, outer, double, coarse)[1:-1, 1:-1, 1:-1]  # type: ignore[arg-type]
         np.copyto(solution, _double(start, solution.shape), where=interior)
-    hx, hy, hz = (np.float32(1 / s**2) for s in spacing)
-    residual, direction, image = (np.zeros_like(solution) for _ in range(3))
-    _laplacian(np.where(boundary, solution, np.float32(0)), interior, hx, hy, hz, residual)
+    _relax(solution, interior, boundary, spacing, params, progress)
+    return solution
+
+
+def _relax(
+    solution: FloatArray,
+    interior: BoolArray,
+    boundary: BoolArray,
+    spacing: tuple[float, float, float],
+    params: LbvParams,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    """Conjugate gradients from the given start, in place."""
+    spans, (_, ny, nz) = Spans.of(interior).argument, solution.shape
+    steps = np.uint64(ny * nz), np.uint64(nz)
+    weights = tuple(np.float32(1 / s**2) for s in spacing)
+    flat = solution.reshape(-1)
+    residual, direction, image = (np.zeros_like(flat) for _ in range(3))
+    _laplacian(np.where(boundary, solution, np.float32(0)).ravel(), spans, steps, weights, residual)
     first = float(np.vdot(residual, residual))
-    _laplacian(solution, interior, hx, hy, hz, residual)
+    _laplacian(flat, spans, steps, weights, residual)
     np.negative(residual, out=residual)
-    norm = float(np.vdot(residual, residual)) if outside > 0 else 0.0
+    norm = float(np.vdot(residual, residual))
     factor = np.float32(0)
     for iteration in range(1, params.iterations + 1):
         if norm <= first * params.tolerance**2:
             break
-        _turn(direction, residual, factor)
-        curvature = _laplacian(direction, interior, hx, hy, hz, image)
+        _turn(direction, residual, spans, factor)
+        curvature = _laplacian(direction, spans, steps, weights, image)
         before = norm
-        norm = _advance(solution, residual, direction, image, np.float32(norm / max(curvature, 1e-30)))
+        norm = _advance(flat, residual, direction, image, spans, np.float32(norm / max(curvature, 1e-30)))
         factor = np.float32(norm / before)
         if progress is not None:
             progress(iteration, params.iterations)
-    return solution
 
 
 def lbv(

@@ -1,10 +1,26 @@
 """The dipole kernel and the field of a susceptibility distribution."""
 
+import numba
 import numpy as np
 import scipy.fft
 
 from bids_app.qsm.fft import irfftn, rfftn
 from bids_app.qsm.geometry import FloatArray, Grid
+
+
+@numba.njit(cache=True, nogil=True, parallel=True, error_model="numpy")
+def _fill(axes, odd, b0, kernel):  # type: ignore[no-untyped-def]
+    """Fill in 1/3 - (k.b0)^2 / |k|^2, squares from ``axes`` and cross terms from ``odd`` frequencies."""
+    x, y, z = axes
+    ox, oy, oz = odd
+    for i in numba.prange(kernel.shape[0]):
+        for j in range(kernel.shape[1]):
+            squared = x[i] ** 2 + y[j] ** 2
+            along = (b0[0] * x[i]) ** 2 + (b0[1] * y[j]) ** 2 + 2 * b0[0] * b0[1] * ox[i] * oy[j]
+            across = 2 * (b0[0] * ox[i] + b0[1] * oy[j]) * b0[2]
+            for k in range(kernel.shape[2]):
+                total = along + (b0[2] * z[k]) ** 2 + across * oz[k]
+                kernel[i, j, k] = 1 / 3 - total / (squared + z[k] ** 2)
 
 
 def dipole_kernel(grid: Grid) -> FloatArray:
@@ -31,13 +47,8 @@ def dipole_kernel(grid: Grid) -> FloatArray:
         if n % 2 == 0:
             signed[np.isclose(np.abs(k), 0.5 / d)] = 0
         odd.append(signed)
-    x, y, z = np.meshgrid(*axes, indexing="ij", sparse=True)
-    ox, oy, oz = np.meshgrid(*odd, indexing="ij", sparse=True)
-    squared = x**2 + y**2 + z**2
-    squared[0, 0, 0] = 1
-    along = (b0[0] * x) ** 2 + (b0[1] * y) ** 2 + (b0[2] * z) ** 2
-    along = along + 2 * (b0[0] * b0[1] * ox * oy + b0[0] * b0[2] * ox * oz + b0[1] * b0[2] * oy * oz)
-    kernel = (1 / 3 - along / squared).astype(np.float32)
+    kernel = np.empty((nx, ny, nz // 2 + 1), np.float32)
+    _fill(axes, tuple(odd), tuple(float(b) for b in b0), kernel)
     kernel[0, 0, 0] = 0
     return kernel
 

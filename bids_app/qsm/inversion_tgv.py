@@ -11,7 +11,7 @@ from bids_app.qsm.fft import clean
 from bids_app.qsm.geometry import BoolArray, FloatArray, Grid, ppm_per_hz
 from bids_app.qsm.params import Params, param
 from bids_app.qsm.tgv_domain import Box, Domain
-from bids_app.qsm.tgv_solver import Problem, State, coarsen, refine, solve, spans_argument
+from bids_app.qsm.tgv_solver import Problem, State, coarsen, refine, solve
 from bids_app.qsm.tgv_steps import Stencils
 
 
@@ -45,7 +45,7 @@ def _problem(
     strides = np.uint64(box.grid.shape[1] * box.grid.shape[2]), np.uint64(box.grid.shape[2])
     laplacian: FloatArray = np.zeros(values.size, np.float32)
     tgv_kernels.wrapped_laplacian(
-        values, spans_argument(domain.in_data), strides, Stencils.of(box.grid).laplace, np.float32(period), laplacian
+        values, domain.in_data.argument, strides, Stencils.of(box.grid).laplace, np.float32(period), laplacian
     )
     laplacian *= np.float32(scale)
     if weights is None:

@@ -7,40 +7,10 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from bids_app.qsm.geometry import BoolArray, FloatArray, Grid
+from bids_app.qsm.spans import Spans
 
-#: Rows are dealt out in this many pieces whatever the number of threads, so that sums are the same for all of them.
-PIECES = 64
 #: Empty voxels around the mask in the box: one for the dilation, one for the stencils that reach out of it.
 MARGIN = 2
-
-IndexArray = npt.NDArray[np.uint64]
-
-
-@dataclass(frozen=True)
-class Spans:
-    """Row spans ``[start, stop)`` of a region in flat indices of the box, and the limits of the pieces among them."""
-
-    start: IndexArray
-    stop: IndexArray
-    pieces: IndexArray
-
-    @classmethod
-    def of(cls, region: BoolArray) -> "Spans":
-        """Return the spans of a region that touches no face of the box."""
-        flat = np.zeros(region.size + 2, np.int8)
-        flat[1:-1] = region.ravel()
-        edges = np.diff(flat)
-        start, stop = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
-        ends = np.cumsum(stop - start)
-        goals = np.linspace(0, ends[-1] if ends.size else 0, PIECES + 1)[1:-1]
-        inner = np.searchsorted(ends, goals)
-        pieces = np.concatenate(([0], inner, [start.size]))
-        return cls(start.astype(np.uint64), stop.astype(np.uint64), pieces.astype(np.uint64))
-
-    @property
-    def voxels(self) -> int:
-        """Number of voxels."""
-        return int((self.stop - self.start).sum())
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from scipy import ndimage
 
 from bids_app.qsm import tgv_kernels
 from bids_app.qsm.geometry import FloatArray, Grid
-from bids_app.qsm.tgv_domain import MARGIN, Domain, Spans
+from bids_app.qsm.spans import Spans
+from bids_app.qsm.tgv_domain import MARGIN, Domain
 from bids_app.qsm.tgv_steps import Stencils, StepSizes
 from bids_app.qsm.threads import threads
 
@@ -53,12 +54,6 @@ class Problem:
         return np.uint64(ny * nz), np.uint64(nz)
 
 
-def spans_argument(spans: Spans) -> tuple[Any, Any, Any, int]:
-    """Return spans as the kernels take them, with the length of the longest row."""
-    longest = int((spans.stop - spans.start).max()) if spans.start.size else 0
-    return spans.start, spans.stop, spans.pieces, longest
-
-
 def solve(
     problem: Problem,
     state: State,
@@ -91,7 +86,7 @@ def solve(
     alpha1, alpha0 = alphas
     steps = StepSizes.of(stencils, (CHI_SIZE, PSI_SIZE, W_SIZE, ETA_SIZE, alpha1, alpha0), ratio)
     rho, radii = np.float32(relaxation), (np.float32(alpha1), np.float32(alpha0))
-    narrow, wide, inner = (spans_argument(s) for s in (domain.in_mask, domain.in_dilated, domain.in_data))
+    narrow, wide, inner = (s.argument for s in (domain.in_mask, domain.in_dilated, domain.in_data))
     bars = tuple(np.zeros_like(field) for field in state.primal)
     before = state.primal[0].copy()
     # Threads that wait for each other cost more than they save on a small grid; the result is the same.

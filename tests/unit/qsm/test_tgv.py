@@ -12,8 +12,9 @@ from bids_app.qsm.dipole import forward_field
 from bids_app.qsm.geometry import Grid
 from bids_app.qsm.inversion_tgv import TgvParams, phase_to_ppm, tgv
 from bids_app.qsm.phase import wrap
-from bids_app.qsm.tgv_domain import PIECES, Box, Domain, Spans
-from bids_app.qsm.tgv_solver import Problem, State, coarsen, refine, spans_argument
+from bids_app.qsm.spans import PIECES, Spans
+from bids_app.qsm.tgv_domain import Box, Domain
+from bids_app.qsm.tgv_solver import Problem, State, coarsen, refine
 from bids_app.qsm.tgv_steps import Stencils, StepSizes, scaled_norm
 
 GRID = Grid((44, 40, 54), (1.0, 1.1, 1.3), (0.3, -0.2, 0.9))
@@ -64,7 +65,7 @@ def test_primal_and_dual_kernels_are_adjoint_and_their_norm_is_below_one(voxel_s
     stencils = Stencils.of(grid)
     steps = StepSizes.of(stencils, (50, 5, 2, 50, 0.4, 1.2), 1.0)
     strides = np.uint64(12 * 14), np.uint64(14)
-    narrow, wide, inner = (spans_argument(s) for s in (domain.in_mask, domain.in_dilated, domain.in_data))
+    narrow, wide, inner = (s.argument for s in (domain.in_mask, domain.in_dilated, domain.in_data))
     zero, one = np.zeros(domain.mask.size, np.float32), np.float32(1)
 
     def forward(primal):  # sigma K x
