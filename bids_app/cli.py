@@ -77,7 +77,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_conversion(parser.add_argument_group("conversion to BIDS (level convert): the scans, and their names"))
     _add_processing(parser.add_argument_group("how it is processed"))
     _add_regions(parser.add_argument_group("regions: segmentation of the T1w image, registration, tables"))
-    _add_group(parser.add_argument_group("group: tables and statistics of everybody"))
+    _add_group(parser.add_argument_group("group: template, maps, tables and statistics of everybody"))
     _add_execution(parser.add_argument_group("how it is run"))
     _add_cluster(parser.add_argument_group("clusters (see README, 'On a cluster')"))
     return parser
@@ -180,6 +180,15 @@ def _add_group(group: "argparse._ArgumentGroup") -> None:
         "--model", metavar="FORMULA",
         help="linear model of every region, e.g. 'chi ~ age + sex + group' with columns of participants.tsv and "
         "sessions.tsv (default: descriptive tables alone)",
+    )  # fmt: skip
+    add(
+        "--template", metavar="WHAT",
+        help="build (default): the study's own; none: tables alone; or a template's folder or TemplateFlow name, to "
+        "which everybody who is not there yet is registered",
+    )  # fmt: skip
+    add(
+        "--template-iterations", nargs=2, type=int, metavar=("LINEAR", "SYN"),
+        help="rounds of the template with linear maps and with SyN (default: 2 3)",
     )  # fmt: skip
 
 

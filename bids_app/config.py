@@ -307,7 +307,13 @@ def _anatomy_shortcuts(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
 
 
 def _group_shortcuts(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    return {"statistics": {"model": args.model}} if args.model else {}
+    found: dict[str, dict[str, Any]] = {"statistics": {"model": args.model}} if args.model else {}
+    chosen: dict[str, Any] = {}
+    if args.template:
+        chosen["template"] = str(Path(args.template).absolute()) if Path(args.template).is_dir() else args.template
+    if args.template_iterations:
+        chosen["linear_rounds"], chosen["syn_rounds"] = args.template_iterations
+    return found | {"group": chosen}
 
 
 def _absolute(atlas: str) -> str:

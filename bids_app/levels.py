@@ -2,16 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from bids_app.config import Config
-from bids_app.dataset.cohort import Cohort
-from bids_app.dataset.models import Anatomical, GreRun, Subject
+from bids_app.dataset.cohort import Cohort, GroupRun, Member, Registration, Round, Space, SpaceRun, template_files
+from bids_app.dataset.models import Subject
 from bids_app.execution.cache import Context
 from bids_app.execution.worker import Job, load
 
 #: The steps of each kind of record, as a worker finds them.
 _ANATOMICAL, _PARTICIPANT, _GROUP = (f"bids_app.steps:{name}" for name in ("ANATOMICAL", "PARTICIPANT", "GROUP"))
+#: What the names of the template's steps begin with.
+_TEMPLATE = "bids_app.steps:TEMPLATE_"
 #: Functions that are called once for each subject when all its runs have ended, spelled ``package.module:NAME``:
 #: ``f(subject, settings, context, payload) -> warnings``; ``payload["results"]`` holds the JobResult of each run.
 #: ``NAME_done`` beside it, where there is one, says from the same arguments whether there is nothing to do.
@@ -24,8 +27,61 @@ def jobs_of(subjects: Sequence[Subject], config: Config) -> list[Job]:
 
 
 def group_jobs(cohort: Cohort, config: Config) -> list[Job]:
-    """Return the jobs of the level ``group``."""
-    return _job(cohort, "", _GROUP, config)
+    """Return the jobs of the level ``group``, in stages: tables first, which wait for no template."""
+    jobs = _job(cohort, "", _GROUP, config, stage="tables")
+    for name, steps, records in stages(cohort, config):
+        before = tuple(job.name for job in jobs if job.stage == last) if (last := _last_stage(jobs)) != "tables" else ()
+        for record in records:
+            jobs += _job(record, getattr(record, "subject", ""), steps, config, before, name)
+    return jobs
+
+
+def _last_stage(jobs: Sequence[Job]) -> str:
+    return jobs[-1].stage if jobs else "tables"
+
+
+def stages(cohort: Cohort, config: Config) -> list[tuple[str, str, list[Any]]]:
+    """Return the stages of the template: name, steps, records. Each waits for the one before."""
+    choice = config.settings.group.choice
+    by_subject: dict[str, list[GroupRun]] = {}
+    for run in cohort.runs:
+        by_subject.setdefault(run.subject, []).append(run)
+    members = tuple(Member(subject, tuple(runs)) for subject, runs in by_subject.items())
+    if choice.template == "none" or (choice.template == "build" and len(members) < 2):
+        return []
+    rounds: tuple[Round, ...] = ()
+    target: Round | None = None
+    files: tuple[tuple[str, Path], ...] = ()
+    found: list[tuple[str, str, list[Any]]] = [("members", f"{_TEMPLATE}MEMBER", list(members))]
+    if choice.template == "build":
+        rounds = _rounds(choice, members)
+        start: Round | None = None
+        for one in rounds:
+            if one.before is not None:
+                registrations = [Registration(m, one.before, one.kind, one.label, start) for m in members]
+                found.append((f"register-{one.number}", f"{_TEMPLATE}REGISTRATION", list(registrations)))
+            found.append((f"average-{one.number}", f"{_TEMPLATE}AVERAGE", [one]))
+            start = one if one.kind in ("rigid", "affine") else start
+        name, target = choice.name, rounds[-1]
+    else:
+        name, files = template_files(choice.template)
+    label = f"to{name}"
+    final = {m.subject: Registration(m, target, "final", label, files=files) for m in members}
+    found.append(("register-template", f"{_TEMPLATE}REGISTRATION", list(final.values())))
+    spaces = tuple(SpaceRun(run, final[run.subject], name) for run in cohort.runs)
+    found.append(("maps", f"{_TEMPLATE}RUN", list(spaces)))
+    found.append(("average-maps", f"{_TEMPLATE}MAPS", [Space(name, spaces, rounds)]))
+    return found
+
+
+def _rounds(choice: Any, members: tuple[Member, ...]) -> tuple[Round, ...]:
+    """Return the averages in order: centres of mass, rigid, affine, SyN."""
+    kinds = ["start", *["rigid", *["affine"] * (choice.linear_rounds - 1)], *["syn"] * choice.syn_rounds]
+    rounds: list[Round] = []
+    for number, kind in enumerate(kinds):
+        before = rounds[-1] if rounds else None
+        rounds.append(Round(choice.name, number, kind, members, before, number == len(kinds) - 1))
+    return tuple(rounds)
 
 
 def _participant_jobs(subject: Subject, config: Config) -> list[Job]:
@@ -48,7 +104,7 @@ def _participant_jobs(subject: Subject, config: Config) -> list[Job]:
 
 
 def _job(
-    record: Anatomical | GreRun | Cohort, subject: str, steps: str, config: Config, after: tuple[str, ...] = ()
+    record: Any, subject: str, steps: str, config: Config, after: tuple[str, ...] = (), stage: str = ""
 ) -> list[Job]:
     """Return the job of one record; none where no step makes anything of it."""
     active = [step for step in load(steps) if step.makes(record, config.settings)]
@@ -58,7 +114,7 @@ def _job(
     return [
         Job(
             record.basename, subject, record, config.settings, _context(config), steps=steps,
-            t1w_steps=_ANATOMICAL, after=after, memory=memory,
+            t1w_steps=_ANATOMICAL, after=after, memory=memory, stage=stage,
         )
     ]  # fmt: skip
 

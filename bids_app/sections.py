@@ -138,6 +138,29 @@ class StatisticsChoices(Params):
 
 
 @dataclass(frozen=True)
+class GroupChoices(Params):
+    """Which template there is; decided before the first step, and no step's parameter."""
+
+    template: str = param("build", doc="build, none, a template's folder, or a name of TemplateFlow")
+    name: str = param("study", doc="Name of the template that is built, in file names (letters and digits)")
+    linear_rounds: int = param(2, low=1, high=20, doc="Rounds with linear maps (the first one rigid)")
+    syn_rounds: int = param(3, low=0, high=50, doc="Rounds with SyN")
+
+
+@dataclass(frozen=True)
+class TemplateChoices(Params):
+    """How the template is built and participants are registered to it."""
+
+    resolution: float = param(1.0, low=0.3, high=10, unit="mm", doc="Voxels of the template and the maps in its space")
+    registration_resolution: float = param(2.0, low=0.5, high=10, unit="mm", doc="Voxels of all registrations")
+    magnitude_weight: float = param(0.5, low=0, high=100, doc="Magnitude's weight against the T1w's 1 in SyN")
+    sharpening: float = param(0.0, low=0, high=5, doc="Unsharp mask of each average; 0 none")
+    syn_coarse: int = param(60, low=0, high=1000, doc="SyN's iterations on voxels 4 times as large")
+    syn_middle: int = param(30, low=0, high=1000, doc="SyN's iterations on voxels twice as large")
+    syn_fine: int = param(10, low=0, high=1000, doc="SyN's iterations on the finest level")
+
+
+@dataclass(frozen=True)
 class SectionSpec:
     """A section's choices and a function that gives its methods (imported late: the numerics take a while)."""
 
@@ -208,4 +231,6 @@ SECTIONS: dict[str, SectionSpec] = {
     "swi": SectionSpec(SwiChoices, _swi_methods),
     "regions": SectionSpec(RegionsChoices),
     "statistics": SectionSpec(StatisticsChoices),
+    "group": SectionSpec(GroupChoices),
+    "template": SectionSpec(TemplateChoices),
 }

@@ -93,24 +93,31 @@ def n4(image: Path, mask: Path, out: Path, work_dir: Path, threads: int) -> None
     run("n4", work_dir, threads, image=image, mask=mask, out=out)
 
 
-def linear(fixed: Path, moving: Path, out: Path, work_dir: Path, settings: Linear = Linear()) -> None:
+def linear(
+    fixed: Path, moving: Path, out: Path, work_dir: Path, settings: Linear = Linear(), initial: Path | None = None
+) -> None:
     """Write the linear transform (``out``, ITK's text format, ``.txt``) that brings ``moving`` onto ``fixed``.
 
     Mattes' mutual information, which needs no likeness of contrasts; one thread, so that it repeats bit by bit.
+    ``initial`` is a linear transform to start from (instead of ``settings.start``); ``out`` holds it too.
     """
     run(
         "linear", work_dir, 1, fixed=fixed, moving=moving, out=out, kind=settings.kind,
-        resolution=settings.resolution, start=settings.start, seed=SEED,
+        resolution=settings.resolution, start=str(initial) if initial else settings.start, seed=SEED,
     )  # fmt: skip
 
 
 def syn(
-    fixed: Path, moving: Path, initial: Path, out: Path, work_dir: Path, threads: int, settings: Syn = Syn()
-) -> None:
-    """Write the displacement field (``.nii.gz``) that brings ``moving`` to ``fixed``; it holds ``initial`` too."""
+    fixed: Path, moving: Path, initial: Path, out: Path, work_dir: Path, threads: int, settings: Syn = Syn(),
+    extra: Sequence[tuple[Path, Path, float]] = (),
+) -> None:  # fmt: skip
+    """Write the displacement field (``.nii.gz``) that brings ``moving`` to ``fixed``; it holds ``initial`` too.
+
+    ``extra`` are further pairs, fixed and moving, on the grids of the first, with their weight against its 1.
+    """
     run(
         "syn", work_dir, threads, fixed=fixed, moving=moving, initial=initial, out=out,
-        resolution=settings.resolution, iterations=settings.iterations, seed=SEED,
+        resolution=settings.resolution, iterations=settings.iterations, seed=SEED, extra=list(extra),
     )  # fmt: skip
 
 

@@ -55,7 +55,8 @@ def linear(fixed: str, moving: str, out: str, kind: str, resolution: float, star
     ants.config.set_ants_deterministic(False, seed)
     a, b = _at(_image(fixed), resolution), _at(_image(moving), resolution)
     prefix = str(Path(out).with_name("linear_"))
-    initial: dict[str, Any] = {"initial_transform": "Identity"} if start == "headers" else {}
+    starts: dict[str, dict[str, Any]] = {"headers": {"initial_transform": "Identity"}, "centres": {}}
+    initial = starts.get(start, {"initial_transform": start})
     found = ants.registration(
         a, b, type_of_transform={"rigid": "Rigid", "affine": "Affine"}[kind], outprefix=prefix, aff_metric="mattes",
         aff_random_sampling_rate=0.25, **initial,
@@ -73,7 +74,14 @@ def _one_transform(paths: list[str], out: str) -> None:
 
 
 def syn(
-    fixed: str, moving: str, initial: str, out: str, resolution: float, iterations: list[int], seed: int
+    fixed: str,
+    moving: str,
+    initial: str,
+    out: str,
+    resolution: float,
+    iterations: list[int],
+    seed: int,
+    extra: list[Any],
 ) -> dict[str, Any]:
     """Find a deformation after a linear transform."""
     import ants
@@ -81,9 +89,10 @@ def syn(
     ants.config.set_ants_deterministic(False, seed)
     a, b = _at(_image(fixed), resolution), _at(_image(moving), resolution)
     prefix = str(Path(out).with_name("syn_"))
+    pairs = [("CC", _at(_image(x), resolution), _at(_image(y), resolution), weight, 2) for x, y, weight in extra]
     found = ants.registration(
         a, b, type_of_transform="SyNOnly", initial_transform=initial, outprefix=prefix, syn_metric="CC",
-        syn_sampling=2, reg_iterations=tuple(iterations), grad_step=0.2,
+        syn_sampling=2, reg_iterations=tuple(iterations), grad_step=0.2, multivariate_extras=pairs or None,
     )  # fmt: skip
     # One displacement field for all of it. HDF5, ITK's other form of a composite, holds times: no two are the same.
     whole = ants.apply_transforms(a, b, found["fwdtransforms"], compose=prefix)

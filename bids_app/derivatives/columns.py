@@ -89,3 +89,12 @@ MODEL_COLUMNS: dict[str, dict[str, Any]] = _REGION | {
     "method": {"Description": "ols, or mixed: random intercept of every participant, REML"},
     "note": {"Description": "Why there is no model"},
 }
+#: One row for every average of the template.
+CONVERGENCE_COLUMNS: dict[str, dict[str, Any]] = {
+    "round": {"Description": "Average; 0 is that of the centres of mass"},
+    "kind": {"Description": "Maps that it is made of: start, rigid, affine or syn"},
+    "members": {"Description": "Participants in it"},
+    "sharpness": {"Description": "Gradient energy over energy of the average", "Units": "1/mm^2"},
+    "overlap": {"Description": "Dice overlap of the members' labels over all pairs and labels, weighted by volume"},
+    "shape_update_mm": {"Description": "Mean displacement by the inverse of the mean map", "Units": "mm"},
+}

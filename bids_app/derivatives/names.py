@@ -7,6 +7,7 @@ from typing import Any
 
 from bids_app.derivatives.columns import (
     COHORT_COLUMNS,
+    CONVERGENCE_COLUMNS,
     DESCRIPTIVE_COLUMNS,
     MODEL_COLUMNS,
     OUTLIER_COLUMNS,
@@ -194,6 +195,45 @@ _TABLE = (
             ".csv", labelled="seg"),
     _group("group_descriptive", "descriptive", "Regions described over all runs", DESCRIPTIVE_COLUMNS),
     _group("group_outliers", "outliers", "How far every run's regional values are from the cohort's", OUTLIER_COLUMNS),
+    _image("member_t1w", "T1w", "arbitrary", "T1w image of all runs of a participant, for the template",
+           entities=(("desc", "member"),), skull_stripped=False),
+    _image("member_magnitude", "T2starw", "arbitrary", "Magnitude of all runs of a participant, for the template",
+           entities=(("part", "mag"), ("desc", "member")), skull_stripped=False),
+    Product("xfm_run_to_member", "anat", "xfm", (("to", "member"), ("mode", "image")), "",
+            "Rigid transform that brings a run's images to the mean position of the participant", ".txt",
+            labelled="from"),
+    Product("xfm_linear", "anat", "xfm", (("from", "member"), ("to", "template"), ("mode", "image")), "",
+            "Linear transform that brings the participant to the average before", ".txt", labelled="desc"),
+    Product("xfm_warp", "anat", "xfm", (("from", "member"), ("to", "template"), ("mode", "image")), "",
+            "Displacement field that brings the participant to the average before or the template", labelled="desc"),
+    Product("xfm_update", "anat", "xfm", (("from", "update"), ("mode", "image")), "",
+            "Inverse of the mean of all linear transforms of a round", ".txt", labelled="desc"),
+    _image("round_t1w", "T1w", "arbitrary", "Average of a round", labelled="desc", skull_stripped=False),
+    _image("round_magnitude", "T2starw", "arbitrary", "Average of a round", labelled="desc", skull_stripped=False),
+    _image("template_t1w", "T1w", "arbitrary", "Template: average in the mean shape of the group",
+           entities=(("desc", "template"),), skull_stripped=False),
+    _image("template_magnitude", "T2starw", "arbitrary", "Template: average in the mean shape of the group",
+           entities=(("desc", "template"),), skull_stripped=False),
+    _image("space_chimap", "Chimap", "ppm", "Magnetic susceptibility in the space of the template", labelled="space"),
+    _image("space_r2star", "R2starmap", "1/s", "Effective transverse relaxation rate in the space of the template",
+           labelled="space"),
+    _image("space_magnitude", "T2starw", "arbitrary", "Combined magnitude in the space of the template",
+           entities=(("part", "mag"), ("desc", "combined")), skull_stripped=False, labelled="space"),
+    Product("space_mask", "anat", "mask", (("desc", "qsm"),), "",
+            "Voxels of the template where the susceptibility map is valid", dtype="uint8", labelled="space"),
+    *(
+        _image(f"{statistic}_{key}", suffix, unit, f"{text} over participants of the {what}",
+               entities=(("desc", statistic),))
+        for statistic, text in (("mean", "Mean"), ("median", "Median"), ("sd", "Standard deviation"))
+        for key, suffix, unit, what in (("chimap", "Chimap", "ppm", "magnetic susceptibility"),
+                                        ("r2star", "R2starmap", "1/s", "effective transverse relaxation rate"))
+    ),
+    Product("count_chimap", "anat", "Chimap", (("desc", "count"),), "", "Number of participants with a valid value",
+            dtype="int32"),
+    _mask("mask_group", "group", "Voxels where half of the participants at least have a valid value"),
+    segmentation("dseg_template", "", "Segmentations of the participants, fused by majority"),
+    table("convergence", "stats", (("desc", "convergence"),), "How the template converged, one row for every average",
+          CONVERGENCE_COLUMNS),
     _group("group_model", "model", "Linear model of every region", MODEL_COLUMNS),
 )  # fmt: skip
 
@@ -219,7 +259,7 @@ def _by_key(products: tuple[Product, ...]) -> dict[str, Product]:
     found = _Products()
     names: dict[tuple[Any, ...], str] = {}
     for product in products:
-        name = (product.datatype, product.suffix, frozenset(product.entities), product.extension)
+        name = (product.datatype, product.suffix, frozenset(product.entities), product.extension, product.labelled)
         if product.key in found or name in names:
             raise ValueError(f"products {product.key!r} and {names.get(name, product.key)!r} would have one name")
         found[product.key], names[name] = product, product.key

@@ -45,6 +45,7 @@ class Job:
     payload: Mapping[str, Any] = field(default_factory=dict)
     after: tuple[str, ...] = ()  # names of jobs that must have ended before
     memory: int = 0  # estimated peak, bytes
+    stage: str = ""  # jobs of one stage do not wait for each other: an array on a cluster
 
     def chain(self, on_event: Any = None) -> Chain:
         """Return the job's chain of steps."""

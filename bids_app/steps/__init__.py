@@ -3,7 +3,9 @@
 from bids_app.steps.anatomy import ATLAS, FASTSURFER, T1W
 from bids_app.steps.chi import CHI
 from bids_app.steps.field import FIELD
+from bids_app.steps.group_space import AVERAGE_MAP_STEPS, SPACE_STEPS
 from bids_app.steps.group_tables import COHORT_STEPS
+from bids_app.steps.group_template import AVERAGE_STEPS, MEMBER_STEPS, REGISTER_STEPS
 from bids_app.steps.masks import MASKS
 from bids_app.steps.reference import REFERENCE
 from bids_app.steps.regions import ATLAS_TO_GRE, BRAIN, LABELS, REGISTRATION, TABLES
@@ -21,3 +23,11 @@ PARTICIPANT: tuple[Step, ...] = (
 
 #: Steps over all participants (``Cohort``): tables and statistics.
 GROUP: tuple[Step, ...] = COHORT_STEPS
+
+#: Steps of the template, each over a record of its own: a participant, one registration of it, one average, a run in
+#: the template's space, all of them.
+TEMPLATE_MEMBER: tuple[Step, ...] = MEMBER_STEPS
+TEMPLATE_REGISTRATION: tuple[Step, ...] = REGISTER_STEPS
+TEMPLATE_AVERAGE: tuple[Step, ...] = AVERAGE_STEPS
+TEMPLATE_RUN: tuple[Step, ...] = SPACE_STEPS
+TEMPLATE_MAPS: tuple[Step, ...] = AVERAGE_MAP_STEPS

@@ -10,7 +10,7 @@ from tests.helpers.group_study import write_table_study
 
 
 def group(bids, out, *more):
-    return main([str(bids), str(out), "group", "--nprocs", "1", "--omp-nthreads", "1", *more])
+    return main([str(bids), str(out), "group", "--nprocs", "1", "--omp-nthreads", "1", "--template", "none", *more])
 
 
 def table(path):

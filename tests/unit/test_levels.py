@@ -52,7 +52,7 @@ def test_runs_without_an_anatomical_image_wait_for_nothing(subjects, config):
 
 
 def test_the_group_is_one_job_over_the_cohort(subjects, config):
-    cohort = Cohort((GroupRun((("sub", "01"),), ("chimap",)),))
+    cohort = Cohort((GroupRun((("sub", "01"),), ("chimap",)),))  # of one person no template can be made
     jobs = levels.group_jobs(cohort, replace(config, levels=("group",)))
     assert [(job.name, job.after, job.memory) for job in jobs] == [("group", (), 9)]
 

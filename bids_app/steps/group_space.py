@@ -1,0 +1,226 @@
+"""Steps in the space of the template: every run's maps, interpolated once, and averages over participants."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bids_app.anatomy.labels import Region, from_rows
+from bids_app.dataset.cohort import Space, SpaceRun
+from bids_app.derivatives.files import read_grid, read_image
+from bids_app.derivatives.names import lookup_path, sidecar_path
+from bids_app.errors import QsmAppError
+from bids_app.group import tables, template, warps
+from bids_app.steps.group_template import CHANNELS, image_key, label_of, map_key, round_channels
+from bids_app.steps.step import Output, Step, StepInput, StepResult
+
+#: Maps that come along: key, and whether it is valid in the mask of the susceptibility map alone.
+_MAPS = (("chimap", True), ("r2star", True), ("magnitude", False))
+#: Values that one slab of all participants may hold.
+_SLAB_VALUES = 1 << 25
+
+
+def to_template(step: StepInput) -> StepResult:
+    """Bring a run's maps to the template: all maps of space composed, one linear interpolation."""
+    record: SpaceRun = step.record
+    shape, grid = read_grid(step.inputs["grid"])
+    maps = _chain(step, "")
+    mask, affine = read_image(step.inputs["mask_qsm"])
+    inside = warps.resample((mask > 0).astype(np.float32), affine, shape, grid, maps)
+    facts = {"SpatialReference": f"tpl-{record.template}", "Interpolation": "linear, once"}
+    outputs = {f"space_mask@{record.template}": Output(inside > 0.5, affine=grid, sidecar=facts)}
+    for key, masked in _MAPS:
+        if key not in step.inputs:
+            continue
+        data, own = read_image(step.inputs[key])
+        if masked:
+            # Voxels outside the mask have no value: the others share their weight.
+            weighted = warps.resample(np.where(mask > 0, np.nan_to_num(data), 0), own, shape, grid, maps)
+            moved = np.where(inside > 0.5, weighted / np.maximum(inside, 0.5), 0).astype(np.float32)
+        else:
+            moved = warps.resample(np.nan_to_num(data), own, shape, grid, maps)
+        outputs[f"space_{key}@{record.template}"] = Output(moved, affine=grid, sidecar=facts)
+    return StepResult(outputs, {"valid_voxels": int((inside > 0.5).sum())})
+
+
+def _chain(step: StepInput, of: str) -> list[warps.Map]:
+    return [warps.read_map(step.inputs[f"{of}warp"]), warps.read_map(step.inputs[f"{of}pose"])]
+
+
+def averages(step: StepInput) -> StepResult:
+    """Make mean, median, standard deviation and number of the maps, the group's mask and its segmentations."""
+    record: Space = step.record
+    reference = next(iter(path for name, path in step.inputs.items() if name.startswith("mask@")), None)
+    if reference is None:
+        raise QsmAppError("no run could be brought to the template")
+    shape, grid = read_grid(reference)
+    outputs: dict[str, Output] = {}
+    metrics: dict[str, Any] = {}
+    mask: Any = None
+    for key in ("chimap", "r2star"):
+        if f"mean_{key}" not in _average_keys(record, step.settings):
+            continue
+        values, counts = _Values(step, key, shape), np.zeros(shape, np.int32)
+        for _, valid in values.each():
+            counts += valid
+        people = len(values.people)
+        inside = counts * 2 >= people if people else counts > 0
+        if key == "chimap":
+            mask = inside
+            outputs["count_chimap"] = Output(counts, affine=grid)
+            outputs["mask_group"] = Output(inside, affine=grid)
+            metrics["participants"] = people
+        for name, image in values.summary(inside & (counts > 0)).items():
+            outputs[f"{name}_{key}"] = Output(image, affine=grid, sidecar={"Participants": people})
+    for key in record.having("dseg_gre@"):
+        fused, rows, overlap = _fused(step, record, key, shape, grid)
+        metrics[f"overlap_{key.partition('@')[2]}"] = overlap
+        outputs[f"dseg_template@{key.partition('@')[2]}"] = Output(fused, affine=grid, rows=rows)
+    lost = [run.basename for run in record.runs if f"mask@{run.basename}" not in step.inputs]
+    told = (f"the averages are made without {', '.join(lost)}",) if lost else ()
+    return StepResult(outputs, metrics | {"mask_voxels": int(mask.sum())}, told)
+
+
+class _Values:
+    """One map of all participants (the mean of a participant's runs), read one after the other."""
+
+    def __init__(self, step: StepInput, key: str, shape: Any):
+        self.step, self.key, self.shape = step, key, shape
+        self.people: dict[str, list[str]] = {}
+        for run in step.record.runs:
+            if f"{key}@{run.basename}" in step.inputs and f"mask@{run.basename}" in step.inputs:
+                self.people.setdefault(run.run.subject, []).append(run.basename)
+
+    def each(self) -> Iterator[tuple[Any, Any]]:
+        """Give every participant's values and where they are valid."""
+        for names in self.people.values():
+            total, count = np.zeros(self.shape, np.float64), np.zeros(self.shape, np.int32)
+            for name in names:
+                valid = read_image(self.step.inputs[f"mask@{name}"])[0] > 0
+                total += np.where(valid, read_image(self.step.inputs[f"{self.key}@{name}"])[0], 0)
+                count += valid
+            yield (total / np.maximum(count, 1)).astype(np.float32), count > 0
+
+    def summary(self, mask: Any) -> dict[str, Any]:
+        """Return mean, median and standard deviation; the values of all lie on the disk, one slab is in memory."""
+        voxels, people = int(mask.sum()), len(self.people)
+        path = self.step.work_dir / f"{self.key}.f32"
+        with path.open("wb") as file:
+            for values, valid in self.each():
+                np.where(valid, values, np.nan)[mask].astype(np.float32).tofile(file)
+        flat = {name: np.zeros(voxels, np.float32) for name in ("mean", "median", "sd")}
+        width = max(1, _SLAB_VALUES // max(people, 1))
+        for start in range(0, voxels, width):
+            stop = min(start + width, voxels)
+            slab = np.empty((people, stop - start), np.float32)
+            for number in range(people):
+                offset = 4 * (number * voxels + start)
+                slab[number] = np.fromfile(path, np.float32, stop - start, offset=offset)
+            known = np.isfinite(slab).sum(axis=0)
+            flat["mean"][start:stop] = np.nanmean(slab, axis=0, dtype=np.float64)
+            flat["median"][start:stop] = np.nanmedian(slab, axis=0)
+            deviation = np.nansum((slab - flat["mean"][start:stop]) ** 2, axis=0, dtype=np.float64)
+            flat["sd"][start:stop] = np.sqrt(deviation / np.maximum(known - 1, 1))
+        path.unlink()
+        images = {}
+        for name, values in flat.items():
+            images[name] = np.zeros(self.shape, np.float32)
+            images[name][mask] = values
+        return images
+
+
+def _fused(
+    step: StepInput, record: Space, key: str, shape: Any, grid: Any
+) -> tuple[Any, list[dict[str, Any]], float | None]:
+    """Return the majority of the participants' labels (their first runs'), its table, and the overlap."""
+    counts, regions, seen = template.Labels(shape), dict[int, Region](), set[str]()
+    for run in record.runs:
+        path = step.inputs.get(f"{key}@{run.basename}")
+        if path is None or run.run.subject in seen or f"{run.basename}@warp" not in step.inputs:
+            continue
+        seen.add(run.run.subject)
+        labels, affine = read_image(path)
+        maps = _chain(step, f"{run.basename}@")
+        counts.add(warps.resample(np.rint(labels).astype(np.int32), affine, shape, grid, maps, order=0))
+        regions |= from_rows({k: v or "n/a" for k, v in row.items()} for row in tables.read_rows(lookup_path(path)))
+    rows = [{"index": r.index, "name": r.name, "hemisphere": r.hemisphere} for _, r in sorted(regions.items())]
+    return counts.majority(), rows, counts.overlap()
+
+
+def convergence(step: StepInput) -> StepResult:
+    """List sharpness, overlap and change of shape of every average."""
+    record: Space = step.record
+    rows = []
+    for one in record.rounds:
+        path = step.inputs.get(f"round@{one.label}")
+        facts = json.loads(sidecar_path(path).read_text()).get("Convergence", {}) if path else {}
+        names = ("round", "kind", "members", "sharpness", "overlap", "shape_update_mm")
+        rows.append({"round": one.number, "kind": one.kind} | {name: facts.get(name) for name in names[2:]})
+    return StepResult({"convergence": Output(rows=rows)})
+
+
+def _space_inputs(record: SpaceRun, settings: Any) -> dict[str, tuple[Any, str]]:
+    registration = record.registration
+    found: dict[str, tuple[Any, str]] = {
+        key: (record.run, key) for key, _ in _MAPS if key in record.run.made or key == "chimap"
+    }
+    found["mask_qsm"] = (record.run, "mask_qsm")
+    found |= _transforms(record, "")
+    if not registration.files and registration.target is not None:
+        found["grid"] = (registration.target, image_key("magnitude", registration.target))
+    return found
+
+
+def _transforms(record: SpaceRun, of: str) -> dict[str, tuple[Any, str]]:
+    registration = record.registration
+    return {
+        f"{of}warp": (registration.member, map_key(registration.kind, registration.label)),
+        f"{of}pose": (registration.member, f"xfm_run_to_member@{label_of(record.run)}"),
+    }
+
+
+def _space_files(record: SpaceRun, settings: Any) -> dict[str, Path]:
+    files = dict(record.registration.files)
+    return {"grid": next(files[name] for name in CHANNELS if name in files)} if files else {}
+
+
+def _space_keys(record: SpaceRun, settings: Any) -> tuple[str, ...]:
+    made = [key for key, _ in _MAPS if key in record.run.made or key == "chimap"]
+    return tuple(f"space_{key}@{record.template}" for key in (*made, "mask"))
+
+
+def _average_inputs(record: Space, settings: Any) -> dict[str, tuple[Any, str]]:
+    found: dict[str, tuple[Any, str]] = {}
+    for run in record.runs:
+        for key in ("chimap", "r2star", "mask"):
+            found[f"{key}@{run.basename}"] = (run, f"space_{key}@{record.template}")
+        for key in (key for key in run.run.made if key.startswith("dseg_gre@")):
+            found[f"{key}@{run.basename}"] = (run.run, key)
+        found |= _transforms(run, f"{run.basename}@")
+    return found
+
+
+def _round_images(record: Space, settings: Any) -> dict[str, tuple[Any, str]]:
+    return {f"round@{one.label}": (one, image_key(round_channels(one)[0], one)) for one in record.rounds}
+
+
+def _average_keys(record: Space, settings: Any) -> tuple[str, ...]:
+    maps = ["chimap", *(["r2star"] if record.having("r2star") else [])]
+    keys = [f"{name}_{key}" for key in maps for name in ("mean", "median", "sd")]
+    labels = [f"dseg_template@{key.partition('@')[2]}" for key in record.having("dseg_gre@")]
+    return (*keys, "count_chimap", "mask_group", *labels)
+
+
+SPACE_STEPS = (
+    Step("space", "Maps in the space of the template", to_template, sources=_space_files, collects=_space_inputs,
+         makes=_space_keys, memory=lambda record, settings: 1_500_000_000),
+)  # fmt: skip
+AVERAGE_MAP_STEPS = (
+    Step("maps", "Average maps", averages, collects=_average_inputs, makes=_average_keys,
+         memory=lambda record, settings: 2_500_000_000),
+    # A step of its own: a template that is taken as it is leaves the table of its making alone.
+    Step("convergence", "Convergence of the template", convergence, collects=_round_images,
+         makes=lambda record, settings: ("convergence",) if record.rounds else ()),
+)  # fmt: skip
