@@ -1,5 +1,6 @@
 """How the scanner sees the head: slab, echoes, receive phase, readout, noise."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -85,10 +86,15 @@ def fine_grid(
     before = np.ceil(MARGIN_MM / voxel).astype(int)
     full = []
     for n, m, f in zip(shape, before, far, strict=True):
-        size = int(n + 2 * m) * factor
-        while size % factor or size % f or scipy.fft.next_fast_len(size, real=True) != size:
-            size += 1
-        full.append(size)
+        block = math.lcm(factor, f)
+        rough = block  # what is left of it after its primes that FFTs like: an oversampling of 7 brings one that stays
+        for prime in (2, 3, 5):
+            while rough % prime == 0:
+                rough //= prime
+        count = math.ceil(int(n + 2 * m) * factor / block)
+        while scipy.fft.next_fast_len(count * block // rough, real=True) != count * block // rough:
+            count += 1
+        full.append(count * block)
     fine_affine = affine.copy()
     fine_affine[:3, :3] /= factor
     first = -before - 0.5 + 0.5 / factor

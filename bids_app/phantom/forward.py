@@ -19,6 +19,8 @@ from bids_app.qsm.geometry import FloatArray, Grid, ppm_per_hz
 
 #: Coarse grid of the far field: about this many mm, a whole multiple of the fine voxel.
 _FAR_MM = 3.4
+#: Multiples that divide sizes on which FFTs are fast (no prime above 5).
+_FAR_FACTORS = (1, 2, 3, 4, 5, 6, 8, 9, 10, 12, 15, 16, 18, 20, 24, 25, 27, 30)
 #: Room that a fine box needs around the data, mm: less, and the far field is not smooth inside.
 MARGIN_MM = 9.0
 
@@ -94,7 +96,7 @@ class FarGrid:
 
 def far_factors(fine_mm: Sequence[float]) -> tuple[int, int, int]:
     """Return how many fine voxels make a voxel of the far field's grid, along each axis."""
-    x, y, z = (max(1, round(_FAR_MM / v)) for v in fine_mm)
+    x, y, z = (min(_FAR_FACTORS, key=lambda f: abs(f * v - _FAR_MM)) for v in fine_mm)
     return x, y, z
 
 
