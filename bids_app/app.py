@@ -24,7 +24,7 @@ from bids_app.execution.memory import available_memory
 from bids_app.execution.runner import Policy, run_jobs
 from bids_app.execution.worker import Job
 from bids_app.group_cohort import cohort_of
-from bids_app.levels import group_jobs, jobs_of, step_names
+from bids_app.levels import group_jobs, jobs_of, of_stage, step_names
 from bids_app.validation import InputValidation
 
 _BIDSIGNORE = "*.html\nsub-*/figures\n*_xfm.*\n*_stats.*\ngroup_*\nconversion_report.*\nwork\nwork/**\n"
@@ -67,12 +67,12 @@ def run_levels(config: Config) -> int:
 
 def _group_level(config: Config) -> int:
     cohort = cohort_of(config)
-    jobs = group_jobs(cohort, config)
+    jobs = of_stage(group_jobs(cohort, config), config.stage, config.stage_part)
     if config.dry_run:
         for standing in cohort.standings:
             print(f"{standing.run}: {standing.status}{': ' if standing.reason else ''}{standing.reason}")
         for job in jobs:
-            print(f"{job.name}: {', '.join(step_names(job.record, job.steps, config))}")
+            print(f"{job.name} (stage {job.stage}): {', '.join(step_names(job.record, job.steps, config))}")
         return 0
     return _process(config, jobs, [f"{s.run}: {s.status}: {s.reason}" for s in cohort.standings], None, "")
 

@@ -46,6 +46,13 @@ def _positive(text: str) -> int:
     return value
 
 
+def _part(text: str) -> tuple[int, int]:
+    number, _, count = text.partition("/")
+    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+        raise argparse.ArgumentTypeError(f"must be like 3/12, got {text}")
+    return int(number), int(count)
+
+
 def _gigabytes(text: str) -> float:
     value = float(text)
     if not 0 < value < 1e6:
@@ -182,6 +189,11 @@ def _add_group(group: "argparse._ArgumentGroup") -> None:
         "sessions.tsv (default: descriptive tables alone)",
     )  # fmt: skip
     add(
+        "--stage", metavar="NAME",
+        help="run the jobs of one stage alone and take those before as done; --dry-run lists the stages",
+    )  # fmt: skip
+    add("--stage-part", type=_part, metavar="I/N", help="of the stage, run the I-th of N parts (an array on a cluster)")
+    add(
         "--template", metavar="WHAT",
         help="build (default): the study's own; none: tables alone; or a template's folder or TemplateFlow name, to "
         "which everybody who is not there yet is registered",
@@ -251,7 +263,7 @@ _NOT_PASSED_ON = {
     "levels", "bids_dir", "output_dir", "participant_label", "session_label", "write_jobs", "cluster",
     "cluster_config", "account", "queue", "job_option", "module", "container_command", "array_limit",
     "array_at_once", "dry_run", "help", "version", "show_preset", "nprocs", "omp_nthreads", "mem",
-    "skip_bids_validation",
+    "skip_bids_validation", "stage", "stage_part",
 }  # fmt: skip
 
 

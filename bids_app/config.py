@@ -105,6 +105,8 @@ class Config:
     validate_input: bool = True
     reports_only: bool = False
     allow_missing: bool = False  # the group goes on when somebody is missing
+    stage: str = ""  # the only stage of the group level that is run
+    stage_part: tuple[int, int] = (1, 1)  # which part of it, of how many
     nprocs: int = 1
     omp_nthreads: int = 1
     mem_gb: float | None = None
@@ -344,6 +346,8 @@ def from_arguments(args: argparse.Namespace, command: tuple[str, ...] = (), pass
         omp_nthreads=threads,
         mem_gb=args.mem,
         allow_missing=args.allow_missing,
+        stage=args.stage or "",
+        stage_part=args.stage_part or (1, 1),
         stop_on_first_crash=args.stop_on_first_crash,
         force=args.force,
         reports_only=args.reports_only,

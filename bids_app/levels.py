@@ -8,6 +8,7 @@ from typing import Any
 from bids_app.config import Config
 from bids_app.dataset.cohort import Cohort, GroupRun, Member, Registration, Round, Space, SpaceRun, template_files
 from bids_app.dataset.models import Subject
+from bids_app.errors import UsageError
 from bids_app.execution.cache import Context
 from bids_app.execution.worker import Job, load
 
@@ -34,6 +35,23 @@ def group_jobs(cohort: Cohort, config: Config) -> list[Job]:
         for record in records:
             jobs += _job(record, getattr(record, "subject", ""), steps, config, before, name)
     return jobs
+
+
+def of_stage(jobs: Sequence[Job], stage: str, part: tuple[int, int]) -> list[Job]:
+    """Return the jobs of one stage, of its n-th part; all jobs where no stage is named.
+
+    Raises
+    ------
+    UsageError
+        If there is no such stage.
+    """
+    if not stage:
+        return list(jobs)
+    known = list(dict.fromkeys(job.stage for job in jobs))
+    if stage not in known:
+        raise UsageError(f"--stage {stage}: there is no such stage; there are {', '.join(known)}")
+    number, count = part
+    return [job for job in jobs if job.stage == stage][number - 1 :: count]
 
 
 def _last_stage(jobs: Sequence[Job]) -> str:

@@ -167,3 +167,18 @@ def test_a_template_that_is_not_there_is_refused(config):
 def test_an_empty_folder_is_no_template(tmp_path):
     with pytest.raises(UsageError, match="holds no"):
         template_files(str(tmp_path))
+
+
+def test_a_stage_is_cut_into_parts_that_make_the_whole(config):
+    jobs = levels.group_jobs(cohort(5), config)
+    parts = [levels.of_stage(jobs, "register-2", (n, 3)) for n in (1, 2, 3)]
+    assert sorted(job.name for part in parts for job in part) == [f"sub-0{n}_round2" for n in range(5)]
+    assert levels.of_stage(jobs, "", (1, 1)) == jobs
+    with pytest.raises(UsageError, match="there are tables, members, average-0"):
+        levels.of_stage(jobs, "register-99", (1, 1))
+
+
+@pytest.mark.parametrize("text", ["0/3", "4/3", "x", "1/", "1.5/2"])
+def test_parts_are_checked(config, text):
+    with pytest.raises(UsageError, match="3/12"):
+        build_parser().parse_args(["a", "b", "group", "--stage-part", text])
