@@ -1,4 +1,4 @@
-"""The level group, on tables without images."""
+"""The level group: tables without images, and one small study from its images to the template."""
 
 import csv
 import json
@@ -83,3 +83,25 @@ def test_a_model_that_cannot_be_fitted_leaves_the_tables(study, capfd):
     assert "'weight' is not defined; the columns are age, sex, group" in capfd.readouterr().err
     assert (out / "group_seg-nuclei_desc-descriptive_stats.tsv").is_file()
     assert not (out / "group_seg-nuclei_desc-model_stats.tsv").exists()
+
+
+@pytest.mark.slow
+def test_participant_and_group_in_one_call_end_with_a_template_and_resume(tmp_path, capfd):
+    from tests.integration.conftest import write_study
+
+    bids, out = write_study(tmp_path / "bids"), tmp_path / "out"
+    words = ["--preset", "fast", "--segmentation", "none", "--nprocs", "1", "--omp-nthreads", "1"]
+    words += ["--skip-bids-validation", "--template-iterations", "1", "1"]
+    for name, value in (("resolution", 4), ("registration_resolution", 4), ("syn_coarse", 5), ("syn_middle", 0)):
+        words += ["--set", f"template.{name}={value}"]
+    assert main([str(bids), str(out), "participant", "group", *words, "--set", "template.syn_fine=0"]) == 0
+    anat = out / "tpl-study" / "anat"
+    rounds = table(anat / "tpl-study_desc-convergence_stats.tsv")
+    assert [row["kind"] for row in rounds] == ["start", "rigid", "syn"]
+    assert (anat / "tpl-study_desc-mean_Chimap.nii.gz").is_file()
+    assert (out / "sub-01/anat/sub-01_space-study_Chimap.nii.gz").is_file()
+    (anat / "tpl-study_desc-round1_T2starw.nii.gz").unlink()  # as if killed in the middle of the round
+    capfd.readouterr()
+    assert main([str(bids), str(out), "group", *words, "--set", "template.syn_fine=0"]) == 0
+    lines = [line for line in capfd.readouterr().out.splitlines() if " ran " in line]
+    assert [line.split()[0] for line in lines if "ran nothing" not in line] == ["tpl-study_round1"]
