@@ -30,7 +30,14 @@ def report(subject: Any, settings: Any, context: Any, payload: Mapping[str, Any]
 
     runs = _runs(subject, context, payload)
     views, texts = [_view(run) for run in runs], _texts(runs)
-    content = {"label": subject.label, "runs": views, "parameters": settings.to_mapping(), "texts": texts}
+    program = _add_volumes(views)
+    content = {
+        "program": program,
+        "label": subject.label,
+        "runs": views,
+        "parameters": settings.to_mapping(),
+        "texts": texts,
+    }
     page = render("subject.html.j2", content)
     write_bytes(_page(subject, context), page.encode())
     failures = {run.basename: [vars(failure) for failure in run.failures] for run in runs if run.failures}
@@ -122,12 +129,34 @@ def _used(run: Run, anatomical: Sequence[Run]) -> list[Run]:
     return [one for one in anatomical if t1w is None or one.basename == t1w.basename]
 
 
+#: A page stays below 8 MB: this many characters for everything but the pictures' frame.
+_PAGE_BUDGET = 7_400_000
+
+
+def _add_volumes(views: Sequence[dict[str, Any]]) -> str:
+    """Give every run its volumes for the viewer while the page has room; return the viewer's program."""
+    from bids_app.report import viewer
+
+    program = viewer.program()
+    pictures = sum(len(p.uri) for view in views for stage in view["stages"] for p in stage.pictures)
+    room = _PAGE_BUDGET - pictures - len(program)
+    shown = [view for view in views if view["stages"]]
+    for view in shown:
+        if room > 0:
+            try:
+                view["volumes"] = viewer.volumes(view["run"], min(viewer.BUDGET, room // len(shown)))
+            except Exception as error:  # as for figures: the page is more than its viewer
+                view["stages"][0].problems.append(f"Interactive viewer: not drawn ({type(error).__name__}: {error})")
+    return program if any(view["volumes"] for view in views) else ""
+
+
 def _view(run: Run) -> dict[str, Any]:
     """Return what the page's template shows of one run."""
     from bids_app.report import charts, figures
 
     return {
         "run": run,
+        "volumes": None,
         "facts": _facts(run),
         "stages": [] if run.is_anatomical else figures.stages(run),
         "durations": charts.durations(list(run.records.values())),

@@ -1,0 +1,68 @@
+"""The interactive viewer: its volumes are the map's, and a browser draws it or says why not."""
+
+import base64
+import gzip
+import re
+import shutil
+import subprocess
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from bids_app.report import viewer
+from bids_app.report.collect import collect
+from bids_app.report.subject import report
+
+
+def image(text):
+    return nib.Nifti1Image.from_bytes(gzip.decompress(base64.b64decode(text)))
+
+
+@pytest.fixture
+def run(subject, context):
+    return collect(subject, context, {})[0]
+
+
+def test_volumes_lie_where_the_map_lies(run):
+    shown = viewer.volumes(run)
+    chi, labels, whole = image(shown.chi), image(shown.labels), nib.load(run.path("chimap"))
+    assert chi.shape == labels.shape
+    start = np.rint(np.linalg.inv(whole.affine) @ chi.affine[:, 3])[:3].astype(int)
+    box = tuple(slice(s, s + n) for s, n in zip(start, chi.shape, strict=True))
+    assert np.allclose(chi.get_fdata(), whole.get_fdata()[box], atol=0.00026)
+    assert np.allclose(chi.affine[:3, :3], whole.affine[:3, :3], atol=1e-5)
+    assert set(np.unique(labels.get_fdata())) == {0, 1, 2}
+
+
+def test_a_small_budget_makes_coarser_volumes_and_none_where_nothing_fits(run):
+    fine, whole = viewer.volumes(run), nib.load(run.path("chimap"))
+    coarse = viewer.volumes(run, (len(fine.chi) + len(fine.labels)) // 3)
+    assert coarse.voxel_mm > fine.voxel_mm
+    found, expected = image(coarse.chi), whole.get_fdata()
+    first = np.linalg.inv(whole.affine) @ found.affine @ [0, 0, 0, 1]
+    step = np.rint(np.linalg.norm(found.affine[:3, :3], axis=0) / np.linalg.norm(whole.affine[:3, :3], axis=0))
+    start = np.rint(first[:3] - (step - 1) / 2).astype(int)
+    block = tuple(slice(s, s + int(n)) for s, n in zip(start, step, strict=True))
+    assert found.get_fdata()[0, 0, 0] == pytest.approx(expected[block].mean(), abs=0.0003)
+    assert viewer.volumes(run, 100) is None
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(
+    ("options", "state"),
+    [(["--use-angle=swiftshader", "--enable-unsafe-swiftshader"], "drawn"), (["--disable-3d-apis"], "fallback")],
+)
+def test_a_browser_draws_the_viewer_or_tells_why_not(subject, settings, context, options, state):
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("Chromium is not installed")
+    report(subject, settings, context, {})
+    page = context.output_dir / "sub-01.html"
+    command = [chromium, "--headless", "--no-sandbox", *options, "--virtual-time-budget=20000",
+               "--enable-logging=stderr", "--dump-dom", page.as_uri()]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    assert f'data-state="{state}"' in done.stdout
+    assert bool(re.search(r"<output[^>]*>-?[0-9.]+ ppm at", done.stdout)) == (state == "drawn")
+    # The page's own policy forbids every request; a try would be an error on the console.
+    assert "CONSOLE" not in done.stderr
