@@ -14,6 +14,7 @@ from benchmarks.worker import LONG
 from bids_app import qsm
 
 SHAPES = ((160, 160, 160), (256, 256, 160))
+HEAD = ("job", "method", "volume", "s", "iterations", "ms/iteration", "peak GB", "volume reads", "of bandwidth")
 #: Float32 values per voxel of the mask that one iteration must move at least.
 VALUES_PER_ITERATION = {"tgv, 1000 iterations on one grid": 53}
 
@@ -50,16 +51,16 @@ def main(argv=None):
     if args.shapes:
         shapes = [tuple(int(n) for n in text.split("x")) for text in args.shapes]
     speed = bandwidth(2_000_000 if args.quick else 60_000_000)
-    rows = []
+    note = f"{machine()}, memory {speed / 1e9:.0f} GB/s (triad)"
     for shape in shapes:
         arrays = problem(shape)
         for kind, name in methods():
             if args.only and name not in args.only and name.split(",")[0] not in args.only:
                 continue
-            rows.append(row(kind, name, arrays, speed, 1 if args.quick else args.repeats))
-            print(*rows[-1], sep="\t", flush=True)
-    head = ("job", "method", "volume", "s", "iterations", "ms/iteration", "peak GB", "volume reads", "of bandwidth")
-    write_table(args.readme, "speed", f"{machine()}, memory {speed / 1e9:.0f} GB/s (triad)", head, rows, 3)
+            done = row(kind, name, arrays, speed, 1 if args.quick else args.repeats)
+            print(*done, sep="\t", flush=True)
+            # Row by row, so that a run that is stopped keeps what it has measured.
+            write_table(args.readme, "speed", note, HEAD, [done], 3)
 
 
 if __name__ == "__main__":

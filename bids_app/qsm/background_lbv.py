@@ -11,6 +11,7 @@ from bids_app.qsm.fft import Crop, clean
 from bids_app.qsm.geometry import BoolArray, FloatArray, Grid
 from bids_app.qsm.params import Params, param
 from bids_app.qsm.spans import Spans
+from bids_app.qsm.threads import threads
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class LbvParams(Params):
 
 _OPTIONS = {"cache": True, "nogil": True, "fastmath": {"contract", "nsz", "reassoc"}, "error_model": "numpy"}
 _ONE = np.uint64(1)
+#: Voxels up to which one thread does the work.
+SMALL = 40_000
 
 
 @numba.njit(**_OPTIONS)
@@ -136,7 +139,9 @@ def solve_laplace(
         coarse = LbvParams(params.iterations, params.tolerance, params.levels - 1)
         start = solve_laplace(means, inner, outer, double, coarse)[1:-1, 1:-1, 1:-1]  # type: ignore[arg-type]
         np.copyto(solution, _double(start, solution.shape), where=interior)
-    _relax(solution, interior, boundary, spacing, params, progress)
+    # Threads that wait for each other cost more than they save on a small grid; the result is the same.
+    with threads(numba.get_num_threads() if np.count_nonzero(interior) > SMALL else 1):
+        _relax(solution, interior, boundary, spacing, params, progress)
     return solution
 
 

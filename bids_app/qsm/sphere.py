@@ -39,10 +39,22 @@ def sphere_weights(radius: float, voxel_size: tuple[float, float, float]) -> Flo
 def sphere_kernel(radius: float, grid: Grid) -> FloatArray:
     """Spectrum of :func:`sphere_weights` centred on voxel 0 (half grid, real since it is even)."""
     weights = sphere_weights(radius, grid.voxel_size)
-    sphere = np.zeros(grid.shape, np.float32)
-    places = [np.arange(-(m // 2), m // 2 + 1) % n for m, n in zip(weights.shape, grid.shape, strict=True)]
-    np.add.at(sphere, np.ix_(*places), weights)
-    return np.ascontiguousarray(rfftn(sphere).real)
+    # The weights are even along every axis, so that one octant and three small cosine transforms are enough.
+    spectrum = weights[tuple(slice(m // 2, None) for m in weights.shape)]
+    cosines = [
+        _cosines(n, m, half=axis == 2) for axis, (n, m) in enumerate(zip(grid.shape, spectrum.shape, strict=True))
+    ]
+    spectrum = cosines[1] @ (spectrum @ cosines[2].T)
+    spectrum = cosines[0] @ spectrum.reshape(len(spectrum), -1)
+    return spectrum.reshape([len(c) for c in cosines])
+
+
+def _cosines(samples: int, places: int, *, half: bool) -> FloatArray:
+    """Transform of an even sequence given at ``places`` non-negative positions, ``[frequency, position]``."""
+    frequency = np.arange(samples // 2 + 1 if half else samples)
+    basis = 2 * np.cos(2 * np.pi / samples * (np.outer(frequency, np.arange(places)) % samples))
+    basis[:, 0] = 1
+    return basis.astype(np.float32)
 
 
 def sphere_fits(inside: FloatArray, kernel: FloatArray) -> BoolArray:
