@@ -5,6 +5,7 @@ import json
 import resource
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -49,7 +50,7 @@ def main(path, kind, name, repeats):
     small = {key: np.ascontiguousarray(value[_middle(value.shape)]) for key, value in arrays.items()}
     calls(small, kind, name)(None)  # compiles or loads what is compiled
     run = calls(arrays, kind, name)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_bytes()
     seconds, steps = [], []
     for _ in range(repeats):
         count = []
@@ -57,9 +58,15 @@ def main(path, kind, name, repeats):
         run(lambda done, total, count=count: count.append(done))
         seconds.append(time.perf_counter() - start)
         steps.append(len(count))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    unit = 1 if sys.platform == "darwin" else 1024
-    print(json.dumps({"seconds": seconds, "iterations": steps[-1], "peak_bytes": peak * unit, "before": before * unit}))
+    print(json.dumps({"seconds": seconds, "iterations": steps[-1], "peak_bytes": peak_bytes(), "before": before}))
+
+
+def peak_bytes():
+    """Most memory of this process; the system's usage figure would keep that of the process which started it."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return 1024 * int(status.read_text(encoding="utf-8").split("VmHWM:")[1].split()[0])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _middle(shape):
