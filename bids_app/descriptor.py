@@ -4,6 +4,7 @@
 """
 
 import argparse
+import inspect
 import json
 import sys
 from pathlib import Path
@@ -26,12 +27,20 @@ _ERRORS = {
 }
 
 
+def _number(action: argparse.Action) -> type | None:
+    """Return int or float where the option's text becomes one: its type, or what the function in its place returns."""
+    kind = action.type
+    if callable(kind) and not isinstance(kind, type):
+        kind = inspect.signature(kind).return_annotation
+    return kind if kind in (int, float) else None
+
+
 def _type(action: argparse.Action) -> str:
     if action.nargs == 0:
         return "Flag"
     if action.type is Path:
         return "String" if action.dest in _MADE else "File"
-    if action.type in (int, float) or getattr(action.type, "__name__", "") in {"_positive", "_number"}:
+    if _number(action) is not None:
         return "Number"
     return "String"
 
@@ -56,7 +65,9 @@ def _input(action: argparse.Action) -> dict[str, Any]:
         entry |= {"list": True, "list-separator": f" {flag} "}
     elif action.nargs in ("+", "*"):
         entry["list"] = True
-    if entry["type"] == "Number" and action.type is not float:
+    elif isinstance(action.nargs, int) and action.nargs > 1:
+        entry |= {"list": True, "min-list-entries": action.nargs, "max-list-entries": action.nargs}
+    if _number(action) is int:
         entry["integer"] = True
     return entry
 

@@ -23,6 +23,15 @@ def test_every_option_is_there_with_a_sensible_type():
     assert entries["output_dir"]["type"] == "String"  # made by the command, need not exist
     assert entries["dry_run"]["type"] == "Flag"
     assert entries["omp_nthreads"]["type"] == "Number"
+    assert entries["omp_nthreads"]["integer"]
+    assert entries["mem"]["type"] == "Number"
+    assert "integer" not in entries["mem"]
+    for pair in ("template_iterations", "write_jobs"):
+        assert (entries[pair]["list"], entries[pair]["min-list-entries"], entries[pair]["max-list-entries"]) == (
+            True,
+            2,
+            2,
+        )
     assert entries["levels"]["list"]
     assert "participant" in entries["levels"]["value-choices"]
     assert entries["set"]["list-separator"] == " --set "
