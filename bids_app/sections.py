@@ -128,6 +128,29 @@ class RegionsChoices(Params):
 
 
 @dataclass(frozen=True)
+class QcChoices(Params):
+    """Usual ranges of the numbers for quality control: what is outside is flagged and told, never removed."""
+
+    snr_min: float = param(15.0, low=0, high=1e6, doc="Lowest SNR of the first echo")
+    snr_last_min: float = param(5.0, low=0, high=1e6, doc="Lowest SNR of the last echo")
+    drift_max: float = param(1.0, low=0, high=1e6, unit="Hz", doc="Largest change of the mean field between echoes")
+    ghost_max: float = param(0.03, low=0, high=1e6, doc="Largest ghost, relative to the object's signal")
+    unreliable_max: float = param(0.25, low=0, high=1, doc="Largest part of unreliable voxels")
+    wraps_max: float = param(0.0005, low=0, high=1, doc="Largest part of pairs of neighbours with a wrap between")
+    error_max: float = param(0.01, low=0, high=1e6, unit="ppm", doc="Largest median standard error of the field")
+    residual_max: float = param(0.25, low=0, high=1e6, unit="rad", doc="Largest median residual of the field fit")
+    correlation_max: float = param(0.3, low=0, high=1, doc="Largest correlation of neighbours' residuals")
+    rim_max: float = param(3.0, low=0, high=1e6, doc="Largest spread of the local field at the rim over the core's")
+    streak_max: float = param(2.0, low=0, high=1e6, doc="Largest power of the map in the cone over that beside it")
+    spread_min: float = param(0.005, low=0, high=1e6, unit="ppm", doc="Lowest spread of the map")
+    spread_max: float = param(0.15, low=0, high=1e6, unit="ppm", doc="Largest spread of the map")
+    volume_min: float = param(600.0, low=0, high=1e6, unit="ml", doc="Smallest object mask")
+    volume_max: float = param(2500.0, low=0, high=1e6, unit="ml", doc="Largest object mask")
+    valid_min: float = param(0.7, low=0, high=1, doc="Smallest part of the mask with a valid map")
+    similarity_min: float = param(0.5, low=0, high=1e6, doc="Lowest mutual information of magnitude and T1w")
+
+
+@dataclass(frozen=True)
 class StatisticsChoices(Params):
     """Statistics of the group's regional values."""
 
@@ -230,6 +253,7 @@ SECTIONS: dict[str, SectionSpec] = {
     "relaxometry": SectionSpec(RelaxometryChoices, _relaxometry_methods),
     "swi": SectionSpec(SwiChoices, _swi_methods),
     "regions": SectionSpec(RegionsChoices),
+    "qc": SectionSpec(QcChoices),
     "statistics": SectionSpec(StatisticsChoices),
     "group": SectionSpec(GroupChoices),
     "template": SectionSpec(TemplateChoices),

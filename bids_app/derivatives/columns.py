@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from bids_app.derivatives import quality
+
 _STATISTICS = {
     "mean": "Mean of {}",
     "std": "Standard deviation of {} (sample: divided by n - 1)",
@@ -46,6 +48,12 @@ _MEASURE = {"Description": "Column of the table of regions: chi in ppm, r2star i
 COHORT_COLUMNS: dict[str, dict[str, Any]] = _KEYS | {
     "status": {"Description": "found, incomplete, failed, missing, or no data"},
     "reason": {"Description": "Why it is not found"},
+}
+#: One row for every run; one column for every echo's SNR first (``snr_echo1`` ...), as many as the runs have.
+QC_COLUMNS: dict[str, dict[str, Any]] = _KEYS | {
+    "status": {"Description": "As in the list of participants: found, incomplete, failed, missing, or no data"},
+    **quality.columns(0),
+    "flags": {"Description": "Names of the numbers out of their usual range, semicolons between; nothing is removed"},
 }
 #: Every region and measure over all runs.
 DESCRIPTIVE_COLUMNS: dict[str, dict[str, Any]] = _REGION | {

@@ -11,6 +11,7 @@ from bids_app.derivatives.columns import (
     DESCRIPTIVE_COLUMNS,
     MODEL_COLUMNS,
     OUTLIER_COLUMNS,
+    QC_COLUMNS,
     REGION_COLUMNS,
 )
 
@@ -43,10 +44,11 @@ class Product:
 
     @property
     def kind(self) -> str:
-        """``image`` (array), ``table`` (rows) or ``file`` (written by the step itself), by the extension."""
+        """``image`` (array), ``table`` (rows), ``json`` (a sidecar alone) or ``file`` (the step's): by extension."""
         if self.suffix == "xfm":
             return "file"
-        return {".nii.gz": "image", ".npy": "image", ".tsv": "table"}.get(self.extension, "file")
+        kinds = {".nii.gz": "image", ".npy": "image", ".tsv": "table", ".json": "json"}
+        return kinds.get(self.extension, "file")
 
     @property
     def is_segmentation(self) -> bool:
@@ -163,6 +165,8 @@ _TABLE = (
     _work("chi_inverted_singlepass", "Susceptibility of the filled mask as inverted, ppm"),
     Product("mask_singlepass", "work", "singlepass", description="Voxels where the single-pass map is valid",
             extension=".npy", dtype="uint8"),
+    _work("echo_quality", "Signal, noise, ghosts and field drift of the echoes", ".json"),
+    Product("qc", "anat", "qc", description="Numbers for quality control, with their usual ranges", extension=".json"),
     # Anatomy.
     _image(
         "t1w_preproc", "T1w", "arbitrary", "T1-weighted image without its bias field",
@@ -190,6 +194,7 @@ _TABLE = (
     ),
     # The group.
     table("cohort", "cohort", (), "Who is in the group, and what the participant level has made", COHORT_COLUMNS, ""),
+    table("group_qc", "stats", (("desc", "qc"),), "Numbers for quality control of all runs", QC_COLUMNS, ""),
     _group("group_long", "chi", "Regional values of all runs, one row for every region"),
     Product("group_wide", "", "stats", (("desc", "chi"),), "", "Regional values of all runs, one row for every run",
             ".csv", labelled="seg"),

@@ -51,7 +51,7 @@ def path_of(key: str, record: Any, context: Context) -> Path:
 def files_of(key: str, path: Path) -> list[Path]:
     """Return the product's own file and those that go with it."""
     product = PRODUCTS[key]
-    files = [path] if product.in_work_dir else [path, sidecar_path(path)]
+    files = [path] if product.in_work_dir or product.kind == "json" else [path, sidecar_path(path)]
     return [*files, lookup_path(path)] if product.is_segmentation else files
 
 

@@ -29,7 +29,7 @@ def write_product(
     """
     product = PRODUCTS[key]
     _CONTENT[product.kind](product, path, output)
-    if product.in_work_dir:
+    if product.in_work_dir or product.kind == "json":
         return
     sources = [_uri(source, context) for source in inputs.values() if context.work_dir not in source.parents]
     common = {"Sources": sources, "Parameters": dict(parameters)}
@@ -71,13 +71,19 @@ def _table(product: Product, path: Path, output: Output) -> None:
     write_table(path, output.rows)
 
 
+def _json(product: Product, path: Path, output: Output) -> None:
+    if not output.sidecar:
+        raise RuntimeError(f"product {product.key!r} has no content")
+    write_json(path, dict(output.sidecar))
+
+
 def _file(product: Product, path: Path, output: Output) -> None:
     if output.file is None or not output.file.is_file():
         raise RuntimeError(f"product {product.key!r} has no file")
     place_file(output.file, path)
 
 
-_CONTENT = {"image": _image, "table": _table, "file": _file}
+_CONTENT = {"image": _image, "table": _table, "json": _json, "file": _file}
 
 
 def read_affine(path: Path | None) -> Any:

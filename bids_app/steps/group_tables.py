@@ -1,9 +1,11 @@
 """Steps over the cohort: who is in it, one table for all, outliers, statistics."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 from bids_app.dataset.cohort import Cohort
+from bids_app.derivatives import quality
 from bids_app.derivatives.columns import REGION_COLUMNS
 from bids_app.group import statistics, tables
 from bids_app.steps.step import Output, Step, StepInput, StepResult
@@ -61,6 +63,22 @@ def _unknown(runs: list[tables.Run], covariates: tables.Covariates) -> list[str]
     return [f"participants.tsv has no line for {', '.join(lost[:10])}"] if lost else []
 
 
+def quality_table(step: StepInput) -> StepResult:
+    """Put all runs' numbers for quality control into one table; runs without them have a row too."""
+    found = {name: json.loads(path.read_text(encoding="utf-8"))["numbers"] for name, path in step.inputs.items()}
+    echoes = max(sum(name.startswith(quality.SNR) for name in values) for values in found.values())
+    described = quality.columns(echoes)
+    rows = []
+    for s in step.record.standings:
+        keys = tables.Run(s.subject, s.session, s.run).keys | {"status": s.status}
+        values = found.get(s.run, {})
+        flags = ";".join(name for name, number in values.items() if number["flag"])
+        rows.append(keys | {name: values.get(name, {}).get("value") for name in described} | {"flags": flags or None})
+    flagged = sum(row["flags"] is not None for row in rows)
+    told = [f"{flagged} of {len(rows)} runs have numbers out of their usual range: see flags"] if flagged else []
+    return StepResult({"group_qc": Output(rows=rows, sidecar=described)}, {"flagged": flagged}, tuple(told))
+
+
 def find_outliers(step: StepInput) -> StepResult:
     """Flag runs whose regional values are far from the cohort's; nothing is removed."""
     outputs, warnings, metrics = {}, [], {}
@@ -108,6 +126,10 @@ def _tables_of(cohort: Cohort, settings: Any) -> dict[str, tuple[Any, str]]:
     }
 
 
+def _qc_of(cohort: Cohort, settings: Any) -> dict[str, tuple[Any, str]]:
+    return {run.basename: (run, "qc") for run in cohort.runs if "qc" in run.made}
+
+
 def _listings(cohort: Cohort, settings: Any) -> dict[str, Path]:
     files = {"participants": cohort.participants} if cohort.participants else {}
     return files | {f"sessions@{path.name}": path for path in cohort.sessions}
@@ -122,6 +144,10 @@ JOIN = Step(
     "tables", "One table for all", join, sources=_listings, collects=_tables_of,
     makes=_keys("group_long", "group_wide"),
 )  # fmt: skip
+QUALITY = Step(
+    "quality", "Numbers for quality control", quality_table, collects=_qc_of,
+    makes=lambda cohort, settings: ("group_qc",) if _qc_of(cohort, settings) else (),
+)  # fmt: skip
 OUTLIERS = Step(
     "outliers", "Outliers", find_outliers, reads=("statistics",), needs=_keys("group_long"),
     makes=_keys("group_outliers"),
@@ -133,4 +159,4 @@ MODEL = Step(
     "model", "Model of every region", model, reads=("statistics",), needs=_keys("group_long"),
     makes=lambda cohort, settings: _keys("group_model")(cohort, settings) if settings.statistics.choice.model else (),
 )  # fmt: skip
-COHORT_STEPS = (COMPLETENESS, JOIN, OUTLIERS, DESCRIPTION, MODEL)
+COHORT_STEPS = (COMPLETENESS, QUALITY, JOIN, OUTLIERS, DESCRIPTION, MODEL)

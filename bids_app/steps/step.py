@@ -20,7 +20,8 @@ class Output:
     """One product as a step's function returns it, by the kind that the product table gives it.
 
     image: ``data`` with ``like`` or ``affine`` (a ``dseg`` has ``rows`` with ``index`` and ``name`` too);
-    table: ``rows``; any other extension: ``file``, which the step has written in ``work_dir``.
+    table: ``rows``; ``.json``: ``sidecar`` is all of it; any other extension: ``file``, which the step has written in
+    ``work_dir``.
     """
 
     data: npt.NDArray[Any] | None = None

@@ -1,0 +1,107 @@
+"""THE table of quality-control numbers: what each is called, its unit and meaning, and which settings bound it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Number:
+    """One number of a run; out of its bounds it is flagged, and nothing else happens.
+
+    ``low`` and ``high`` name the parameters of the settings' section ``qc`` that hold the bounds (empty: no bound).
+    """
+
+    name: str
+    unit: str
+    meaning: str
+    low: str = ""
+    high: str = ""
+
+    def describe(self, value: float | None, bounds: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what ``_qc.json`` says of a value (None: it cannot be had from this run's data)."""
+        low, high = (bounds[name] if name else None for name in (self.low, self.high))
+        flag = None
+        if value is not None and low is not None and value < low:
+            flag = "low"
+        elif value is not None and high is not None and value > high:
+            flag = "high"
+        settings = [f"qc.{name}" for name in (self.low, self.high) if name]
+        return {
+            "value": value, "unit": self.unit, "usual": [low, high], "flag": flag, "meaning": self.meaning,
+            "settings": settings,
+        }  # fmt: skip
+
+
+#: One column for every echo: ``snr_echo1``, ``snr_echo2`` ...
+SNR = "snr_echo"
+_SNR_TEXT = "Signal-to-noise ratio of the magnitude of echo {}: median over the object, over the noise's SD"
+
+_TABLE = (
+    Number(
+        "field_drift", "Hz",
+        "Largest difference of the object's mean field between intervals of echoes (three echoes at least)",
+        high="drift_max",
+    ),
+    Number(
+        "ghost_fraction", "1",
+        "Signal half a field of view beside the object over the object's, beyond the rest of the background "
+        "(largest over the axes along which phase encoding may be)",
+        high="ghost_max",
+    ),
+    Number(
+        "unreliable_fraction", "1",
+        "Part of the object mask where the field's standard error is twice the median, or the field fit does not hold",
+        high="unreliable_max",
+    ),
+    Number("wraps_left", "1", "Pairs of neighbours in the object mask whose total field differs by a turn of phase"),
+    Number("wraps_left_fraction", "1", "The same as part of all pairs of neighbours", high="wraps_max"),
+    Number(
+        "field_error", "ppm", "Median standard error of the total field in the object mask (three echoes at least)",
+        high="error_max",
+    ),
+    Number(
+        "field_residual", "rad", "Median residual of the field fit over the echoes in the object mask",
+        high="residual_max",
+    ),
+    Number(
+        "residual_correlation", "1",
+        "Correlation of neighbours' residuals of the field fit: 0 for noise, more by motion, flow or ghosts",
+        high="correlation_max",
+    ),
+    Number(
+        "rim_ratio", "1", "Spread of the local field in the outer 4 mm of its mask over that inside: background left",
+        high="rim_max",
+    ),
+    Number(
+        "streak_ratio", "1",
+        "Power of the susceptibility map in the cone where the dipole kernel is small over that beside it",
+        high="streak_max",
+    ),
+    Number(
+        "chi_spread", "ppm", "Robust SD of the susceptibility map in its mask", low="spread_min", high="spread_max"
+    ),
+    Number("mask_volume", "ml", "Volume of the object mask", low="volume_min", high="volume_max"),
+    Number("valid_fraction", "1", "Part of the object mask where the susceptibility map is valid", low="valid_min"),
+    Number(
+        "registration_similarity", "nat", "Mutual information of magnitude and T1w image after registration",
+        low="similarity_min",
+    ),
+)  # fmt: skip
+
+
+def numbers(echoes: int) -> dict[str, Number]:
+    """Return all numbers of a run of so many echoes by name, in the order of columns."""
+    snr = []
+    for echo in range(1, echoes + 1):
+        bound = "snr_min" if echo == 1 else "snr_last_min" if echo == echoes else ""
+        snr.append(Number(f"{SNR}{echo}", "1", _SNR_TEXT.format(echo), low=bound))
+    return {number.name: number for number in (*snr, *_TABLE)}
+
+
+def columns(echoes: int) -> dict[str, dict[str, Any]]:
+    """Return the BIDS data dictionary of the columns of runs of at most so many echoes."""
+    return {
+        name: {"Description": number.meaning} | ({"Units": number.unit} if number.unit != "1" else {})
+        for name, number in numbers(echoes).items()
+    }
