@@ -43,6 +43,18 @@ _KEYS: dict[str, dict[str, Any]] = {
     "run": {"Description": "Gradient-echo run: all entities of its images"},
 }
 _REGION: dict[str, dict[str, Any]] = {name: REGION_COLUMNS[name] for name in ("index", "name", "hemisphere")}
+#: Only in tables of a segmentation drawn on the template (``--group-dseg``): each region is measured twice.
+SPACE: dict[str, dict[str, Any]] = {
+    "space": {
+        "Description": "Where the region is measured",
+        "Levels": {
+            "native": "on the run's own map, the labels brought there",
+            "template": "on the map in the space of the template",
+        },
+    }
+}
+#: One row for every region of a run and space.
+DRAWN_COLUMNS: dict[str, dict[str, Any]] = SPACE | REGION_COLUMNS
 _MEASURE = {"Description": "Column of the table of regions: chi in ppm, r2star in 1/s, volume in mm^3"}
 #: Who is in the group.
 COHORT_COLUMNS: dict[str, dict[str, Any]] = _KEYS | {
@@ -56,47 +68,59 @@ QC_COLUMNS: dict[str, dict[str, Any]] = _KEYS | {
     "flags": {"Description": "Names of the numbers out of their usual range, semicolons between; nothing is removed"},
 }
 #: Every region and measure over all runs.
-DESCRIPTIVE_COLUMNS: dict[str, dict[str, Any]] = _REGION | {
-    "measure": _MEASURE,
-    "runs": {"Description": "Runs that have a value"},
-    "runs_without": {"Description": "Runs whose table has no value"},
-    "participants": {"Description": "Participants that have a value"},
-    "mean": {"Description": "Mean over runs, in the unit of the measure"},
-    "std": {"Description": "Standard deviation over runs (sample)"},
-    "median": {"Description": "Median over runs"},
-    "min": {"Description": "Smallest value"},
-    "max": {"Description": "Largest value"},
-}
+DESCRIPTIVE_COLUMNS: dict[str, dict[str, Any]] = (
+    SPACE
+    | _REGION
+    | {
+        "measure": _MEASURE,
+        "runs": {"Description": "Runs that have a value"},
+        "runs_without": {"Description": "Runs whose table has no value"},
+        "participants": {"Description": "Participants that have a value"},
+        "mean": {"Description": "Mean over runs, in the unit of the measure"},
+        "std": {"Description": "Standard deviation over runs (sample)"},
+        "median": {"Description": "Median over runs"},
+        "min": {"Description": "Smallest value"},
+        "max": {"Description": "Largest value"},
+    }
+)
 #: One row for every run and measure.
-OUTLIER_COLUMNS: dict[str, dict[str, Any]] = _KEYS | {
-    "measure": _MEASURE,
-    "regions": {"Description": "Regions whose distance is known (five runs at least have them)"},
-    "regions_flagged": {"Description": "Regions whose robust z is beyond the threshold (statistics.outlier_z)"},
-    "flagged": {"Description": "Whether any is; nothing is removed"},
-    "worst_region": {"Description": "Region with the largest distance"},
-    "worst_z": {
-        "Description": "Its robust z: distance from the median over 1.4826 times the median absolute deviation"
-    },
-    "registration_similarity": {"Description": "Mutual information of magnitude and T1w image after registration"},
-}
+OUTLIER_COLUMNS: dict[str, dict[str, Any]] = (
+    _KEYS
+    | SPACE
+    | {
+        "measure": _MEASURE,
+        "regions": {"Description": "Regions whose distance is known (five runs at least have them)"},
+        "regions_flagged": {"Description": "Regions whose robust z is beyond the threshold (statistics.outlier_z)"},
+        "flagged": {"Description": "Whether any is; nothing is removed"},
+        "worst_region": {"Description": "Region with the largest distance"},
+        "worst_z": {
+            "Description": "Its robust z: distance from the median over 1.4826 times the median absolute deviation"
+        },
+        "registration_similarity": {"Description": "Mutual information of magnitude and T1w image after registration"},
+    }
+)
 #: One row for every region and term.
-MODEL_COLUMNS: dict[str, dict[str, Any]] = _REGION | {
-    "term": {"Description": "Coefficient of the model"},
-    "estimate": {"Description": "Its value, in the unit of the response for each unit of the term"},
-    "ci_low": {"Description": "Lower end of its confidence interval"},
-    "ci_high": {"Description": "Upper end of its confidence interval"},
-    "t": {"Description": "Estimate over its standard error"},
-    "df": {"Description": "Degrees of freedom of t (mixed model: between or within participants)"},
-    "p": {"Description": "Two-sided p value"},
-    "p_fdr": {"Description": "p value adjusted over all regions (Benjamini and Hochberg)"},
-    "significant": {"Description": "Whether p_fdr is below the false discovery rate (statistics.fdr)"},
-    "effect_sd": {"Description": "Estimate in standard deviations of the residuals (of a difference: Cohen's d)"},
-    "partial_r": {"Description": "Partial correlation"},
-    "observations": {"Description": "Runs that the model is made of"},
-    "participants": {"Description": "Participants that the model is made of"},
-    "method": {"Description": "ols, or mixed: random intercept of every participant, REML"},
-    "note": {"Description": "Why there is no model"},
-}
+MODEL_COLUMNS: dict[str, dict[str, Any]] = (
+    SPACE
+    | _REGION
+    | {
+        "term": {"Description": "Coefficient of the model"},
+        "estimate": {"Description": "Its value, in the unit of the response for each unit of the term"},
+        "ci_low": {"Description": "Lower end of its confidence interval"},
+        "ci_high": {"Description": "Upper end of its confidence interval"},
+        "t": {"Description": "Estimate over its standard error"},
+        "df": {"Description": "Degrees of freedom of t (mixed model: between or within participants)"},
+        "p": {"Description": "Two-sided p value"},
+        "p_fdr": {"Description": "p value adjusted over all regions (Benjamini and Hochberg)"},
+        "significant": {"Description": "Whether p_fdr is below the false discovery rate (statistics.fdr)"},
+        "effect_sd": {"Description": "Estimate in standard deviations of the residuals (of a difference: Cohen's d)"},
+        "partial_r": {"Description": "Partial correlation"},
+        "observations": {"Description": "Runs that the model is made of"},
+        "participants": {"Description": "Participants that the model is made of"},
+        "method": {"Description": "ols, or mixed: random intercept of every participant, REML"},
+        "note": {"Description": "Why there is no model"},
+    }
+)
 #: One row for every average of the template.
 CONVERGENCE_COLUMNS: dict[str, dict[str, Any]] = {
     "round": {"Description": "Average; 0 is that of the centres of mass"},
@@ -105,4 +129,49 @@ CONVERGENCE_COLUMNS: dict[str, dict[str, Any]] = {
     "sharpness": {"Description": "Gradient energy over energy of the average", "Units": "1/mm^2"},
     "overlap": {"Description": "Dice overlap of the members' labels over all pairs and labels, weighted by volume"},
     "shape_update_mm": {"Description": "Mean displacement by the inverse of the mean map", "Units": "mm"},
+    "sharpness_to_affine": {"Description": "Sharpness over that of the first average by affine maps (one pass)"},
+    "overlap_to_affine": {"Description": "Overlap minus that of the first average by affine maps (one pass)"},
 }
+_VOXELWISE: dict[str, dict[str, Any]] = {
+    "contrast": {"Description": "Entity contrast of its maps: the model's term in letters and digits"},
+    "volume": {"Description": "Volume of the maps that is this coefficient, counted from 0"},
+    "term": {"Description": "Coefficient of the model"},
+}
+_PEAK: dict[str, dict[str, Any]] = {
+    "peak_t": {"Description": "t of largest size"},
+    "peak_x": {"Description": "Where it is, from left to right", "Units": "mm"},
+    "peak_y": {"Description": "Where it is, from back to front", "Units": "mm"},
+    "peak_z": {"Description": "Where it is, from bottom to top", "Units": "mm"},
+}
+#: One row for every coefficient of the voxel-wise model.
+VOXELWISE_COLUMNS: dict[str, dict[str, Any]] = (
+    _VOXELWISE
+    | {
+        "response": {"Description": "Map that is explained: chi in ppm, or r2star in 1/s"},
+        "participants": {"Description": "Participants that the model is made of"},
+        "df": {"Description": "Degrees of freedom of t"},
+        "voxels": {"Description": "Voxels that are tested: of the group's mask, those where everybody has a value"},
+        "fdr_level": {"Description": "False discovery rate (voxelwise.fdr)"},
+        "fdr_threshold": {"Description": "Smallest size of t that is significant by it; n/a where none is"},
+        "fdr_voxels": {"Description": "Voxels that are significant by it"},
+        "fwe_level": {"Description": "Family-wise error rate (voxelwise.fwe)"},
+        "fwe_method": {"Description": "bonferroni, or permutation: largest t of each permutation (Freedman and Lane)"},
+        "permutations": {"Description": "Permutations; 0: none"},
+        "fwe_threshold": {"Description": "Size of t beyond which a voxel is significant by it"},
+        "fwe_voxels": {"Description": "Voxels that are significant by it"},
+    }
+    | _PEAK
+)
+#: One row for every cluster of voxels (26 neighbours, one sign) of the thresholded maps.
+CLUSTER_COLUMNS: dict[str, dict[str, Any]] = (
+    _VOXELWISE
+    | {
+        "correction": {"Description": "fdr or fwe: the thresholded map"},
+        "cluster": {"Description": "Number of the cluster, the largest first"},
+        "voxels": {"Description": "Its size in voxels"},
+        "volume_mm3": {"Description": "Its size", "Units": "mm^3"},
+        "region": {"Description": "Region of the template's segmentation that holds most of it; n/a where none does"},
+        "region_fraction": {"Description": "Part of the cluster in that region, 0 to 1"},
+    }
+    | _PEAK
+)

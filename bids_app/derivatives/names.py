@@ -6,19 +6,22 @@ from pathlib import Path
 from typing import Any
 
 from bids_app.derivatives.columns import (
+    CLUSTER_COLUMNS,
     COHORT_COLUMNS,
     CONVERGENCE_COLUMNS,
     DESCRIPTIVE_COLUMNS,
+    DRAWN_COLUMNS,
     MODEL_COLUMNS,
     OUTLIER_COLUMNS,
     QC_COLUMNS,
     REGION_COLUMNS,
+    VOXELWISE_COLUMNS,
 )
 
 #: Order of BIDS entities in file names (the part of the specification's order that we use).
 ENTITY_ORDER = (
     "sub", "tpl", "cohort", "ses", "acq", "ce", "rec", "dir", "run", "echo", "flip", "inv", "part", "space",
-    "atlas", "seg", "scale", "res", "den", "label", "from", "to", "mode", "desc",
+    "atlas", "seg", "scale", "res", "den", "label", "from", "to", "mode", "contrast", "stat", "desc",
 )  # fmt: skip
 
 
@@ -240,6 +243,40 @@ _TABLE = (
     table("convergence", "stats", (("desc", "convergence"),), "How the template converged, one row for every average",
           CONVERGENCE_COLUMNS),
     _group("group_model", "model", "Linear model of every region", MODEL_COLUMNS),
+    # A segmentation drawn on the template, measured on the runs' own grids and on the template.
+    Product("dseg_drawn", "anat", "dseg", (("desc", "drawn"),), "", "Segmentation drawn in the space of the template",
+            dtype="int32", columns=LOOKUP_COLUMNS, labelled="seg"),
+    Product("dseg_drawn_gre", "anat", "dseg", (("space", "GRE"), ("desc", "drawn")), "",
+            "Segmentation drawn on the template, on the grid of the gradient-echo images", dtype="int32",
+            columns=LOOKUP_COLUMNS, labelled="seg"),
+    table("regions_drawn", "stats", (("desc", "drawn"),), "Susceptibility and R2* of every region of a segmentation "
+          "drawn on the template, on the run's own map and in the space of the template", DRAWN_COLUMNS,
+          labelled="seg"),
+    # Voxel-wise model: one set of maps for every term, one volume for every coefficient of the term.
+    *(
+        Product(f"stat_{key}", "anat", "statmap", (("stat", stat), *((("desc", desc),) if desc else ())), "", text,
+                labelled="contrast")
+        for key, stat, desc, text in (
+            ("effect", "effect", "", "Coefficient, in the unit of the map for each unit of the term"),
+            ("t", "t", "", "Coefficient over its standard error"),
+            ("z", "z", "", "Standard normal value of the same p as t"),
+            ("logp", "logp", "", "-log10 of the two-sided p value, uncorrected"),
+            ("fdr", "t", "fdr", "t where it is significant by the false discovery rate, else 0"),
+            ("fwe", "t", "fwe", "t where it is significant by the family-wise error rate, else 0"),
+            ("logpfwe", "logp", "fwe", "-log10 of the family-wise error rate from permutations"),
+        )
+    ),
+    _mask("mask_voxelwise", "voxelwise", "Voxels of the group's mask that are tested: everybody has a value"),
+    table("voxelwise", "stats", (("desc", "voxelwise"),), "Voxel-wise model, one row for every coefficient",
+          VOXELWISE_COLUMNS),
+    table("voxelwise_clusters", "stats", (("desc", "clusters"),), "Clusters of significant voxels", CLUSTER_COLUMNS),
+    # The template in another space.
+    Product("xfm_template", "anat", "xfm", (("from", "template"), ("mode", "image")), "",
+            "Displacement field that brings images of the template to the output space", labelled="to"),
+    _image("onto_t1w", "T1w", "arbitrary", "Template in the output space", entities=(("desc", "template"),),
+           skull_stripped=False, labelled="space"),
+    _image("onto_magnitude", "T2starw", "arbitrary", "Template in the output space", entities=(("desc", "template"),),
+           skull_stripped=False, labelled="space"),
 )  # fmt: skip
 
 
