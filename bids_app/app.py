@@ -28,8 +28,7 @@ from bids_app.levels import group_jobs, jobs_of, of_stage, step_names
 from bids_app.validation import InputValidation
 
 _BIDSIGNORE = (
-    "*.html\nsub-*/figures\n*_xfm.*\n*_stats.*\n*_statmap.*\n*_qc.json\n"
-    "group_*\nconversion_report.*\nwork\nwork/**\n"
+    "*.html\nsub-*/figures\n*_xfm.*\n*_stats.*\n*_statmap.*\n*_qc.json\ngroup_*\nconversion_report.*\nwork\nwork/**\n"
 )
 #: Share of the available memory that jobs may take by their estimates.
 _MEMORY_SHARE = 0.9
