@@ -25,7 +25,7 @@ from bids_app.execution.cache import (
     record_path,
     recorded_hash,
 )
-from bids_app.execution.memory import peak_memory, reset_peak
+from bids_app.execution.memory import PeakMemory
 from bids_app.execution.products import write_product
 from bids_app.steps.step import Step, StepInput, StepResult
 
@@ -253,9 +253,9 @@ class Chain:
         inputs = self._paths(step)
         # Hashed before the step reads them: what changes meanwhile makes the step run again.
         hashes = {name: self.hashes.of(path) for name, path in inputs.items()}
-        reset_peak()
         parameters = parameters_of(step, self.settings)
-        with scratch_folder(self.context.work_dir, f"{self.record.basename}_{step.name}") as scratch:
+        scratch_name = f"{self.record.basename}_{step.name}"
+        with PeakMemory() as peak, scratch_folder(self.context.work_dir, scratch_name) as scratch:
             done = self._call(step, inputs, scratch)
             if set(done.outputs) != set(outputs):
                 raise RuntimeError(f"step {step.name!r} promised {sorted(outputs)} and made {sorted(done.outputs)}")
@@ -282,7 +282,7 @@ class Chain:
             "methods": list(done.methods),
             "started": started.isoformat(),
             "duration_s": round(time.perf_counter() - clock, 3),
-            "peak_memory_bytes": peak_memory(),
+            "peak_memory_bytes": peak.bytes,
             "threads": self.context.threads,
         }
         write_json(saved_at, saved)

@@ -1,16 +1,20 @@
-"""How much memory there is, and how much a step took at its peak."""
+"""How much memory there is, and how much a step and the programs that it started took at their peak."""
 
 import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
+from types import TracebackType
 
 import psutil
 
-_STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
 _CGROUPS = (  # folder, limit, used: version 2, version 1
     (Path("/sys/fs/cgroup"), "memory.max", "memory.current"),
     (Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes", "memory.usage_in_bytes"),
 )
+#: Programs are looked at so often (s): what grows and ends in less is counted as far as it was seen.
+_INTERVAL_S = 0.1
 _KILLS = (Path("/sys/fs/cgroup/memory.events"), Path("/sys/fs/cgroup/memory/memory.oom_control"), Path("/proc/vmstat"))
 
 
@@ -55,14 +59,58 @@ def reset_peak() -> None:
 
 
 def peak_memory() -> int:
-    """Return the peak resident memory of this process in bytes since :func:`reset_peak`."""
-    try:
-        for line in _STATUS.read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
+    """Return the peak resident memory of this process in bytes since :func:`reset_peak`, without its programs'."""
+    peak = _peak_of("self")
+    if peak is not None:
+        return peak
     import resource
 
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    usage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return usage if sys.platform == "darwin" else usage * 1024
+
+
+def _peak_of(process: int | str) -> int | None:
+    """Return the peak resident memory of a process, None where the system does not tell or the process has ended."""
+    with suppress(OSError):
+        for line in Path(f"/proc/{process}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return None
+
+
+class PeakMemory:
+    """Measures the peak memory of a block: this process and all programs that it has started, at one time.
+
+    The kernel keeps a process's own peak; that of programs (ANTs, FastSurfer) is watched while they run.
+    """
+
+    def __init__(self) -> None:
+        self._together = 0
+        self._own: int | None = None  # once the block has ended
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> "PeakMemory":
+        reset_peak()
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._own = peak_memory()
+        self._over.set()
+        self._thread.join()
+
+    @property
+    def bytes(self) -> int:
+        """The peak so far."""
+        return max(self._together, peak_memory() if self._own is None else self._own)
+
+    def _watch(self) -> None:
+        own = psutil.Process()
+        while not self._over.wait(_INTERVAL_S):
+            programs = 0
+            for child in own.children(recursive=True):
+                with suppress(psutil.Error):
+                    programs += _peak_of(child.pid) or child.memory_info().rss
+            if programs:
+                self._together = max(self._together, programs + own.memory_info().rss)
