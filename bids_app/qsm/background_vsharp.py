@@ -6,10 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from bids_app.errors import ParameterError
-from bids_app.qsm.fft import Crop, clean, irfftn, rfftn
+from bids_app.qsm.erosion import Erosion
+from bids_app.qsm.fft import ComplexArray, Crop, clean, irfftn, rfftn
 from bids_app.qsm.geometry import BoolArray, FloatArray, Grid
 from bids_app.qsm.params import Params, param
-from bids_app.qsm.sphere import sphere_kernel
+from bids_app.qsm.sphere import deconvolve, less_mean, sphere_kernel, sphere_weights
+
+#: Sums over spheres are done voxel by voxel where they take fewer terms than this times the volume; a transform takes
+#: as long as that.
+_DIRECT = 12
 
 
 @dataclass(frozen=True)
@@ -72,30 +77,43 @@ def vsharp(
     """
     mask = mask & np.isfinite(total_field_ppm)
     crop = Crop.around(mask, grid, 2 * params.radius_max + max(grid.voxel_size))
-    inside = crop.take(mask)
+    inside = crop.take(mask, np.bool_)
     field = crop.take(clean(total_field_ppm, mask))
-    field_spectrum, mask_spectrum = rfftn(field), rfftn(inside)
+    high_pass, assigned, largest = _high_pass(field, inside, crop.grid, params, progress)
+    spectrum = rfftn(high_pass)
+    deconvolve(spectrum, 1 - sphere_kernel(largest, crop.grid), np.float32(params.threshold))
+    local = irfftn(spectrum, crop.grid.shape)
+    local *= assigned
+    return crop.put(local, grid.shape), crop.put(assigned, grid.shape)
+
+
+def _high_pass(
+    field: FloatArray,
+    inside: BoolArray,
+    grid: Grid,
+    params: VsharpParams,
+    progress: Callable[[int, int], None] | None,
+) -> tuple[FloatArray, BoolArray, float]:
+    """Field less its mean over the largest sphere that fits, where one fits, and the largest radius in use (mm)."""
     radii = np.arange(params.radius_max, params.radius_min - 1e-6, -params.radius_step)
-    high_pass = np.zeros_like(field)
-    assigned = np.zeros(field.shape, bool)
-    deconvolution: FloatArray | None = None
+    high_pass, assigned = np.zeros_like(field), np.zeros(field.shape, bool)
+    spectrum: ComplexArray | None = None
+    largest = 0.0
+    erosion = Erosion(inside, int(np.ceil(max(params.radius_max, *grid.voxel_size) * 1.0001 / grid.voxel_size[2])))
     for count, radius in enumerate(radii, start=1):
-        sphere = sphere_kernel(float(radius), crop.grid)
-        # A sphere fits where its mean over the mask is one; the tolerance is below one voxel's share of it.
-        fits = irfftn(mask_spectrum * sphere, crop.grid.shape) > 1 - 1e-5
-        fits &= (inside > 0) & ~assigned
-        if fits.any():
-            if deconvolution is None:
-                deconvolution = 1 - sphere
-            high_pass[fits] = (field - irfftn(field_spectrum * sphere, crop.grid.shape))[fits]
-            assigned |= fits
+        sphere = sphere_weights(float(radius), grid.voxel_size)
+        fits = np.flatnonzero(erosion.by(sphere) & ~assigned)
+        if fits.size:
+            largest = largest or float(radius)
+            if fits.size * np.count_nonzero(sphere) < _DIRECT * field.size:
+                less_mean(field, fits, sphere, high_pass)
+            else:
+                spectrum = rfftn(field) if spectrum is None else spectrum
+                means = irfftn(spectrum * sphere_kernel(float(radius), grid), grid.shape)
+                high_pass.reshape(-1)[fits] = field.reshape(-1)[fits] - means.reshape(-1)[fits]
+            assigned.reshape(-1)[fits] = True
         if progress is not None:
             progress(count, len(radii))
-    if deconvolution is None:
+    if not largest:
         raise ValueError("no sphere fits into the mask: it is too thin for V-SHARP")
-    inverse = np.zeros_like(deconvolution)
-    kept = np.abs(deconvolution) > params.threshold
-    inverse[kept] = 1 / deconvolution[kept]
-    local = irfftn(rfftn(high_pass) * inverse, crop.grid.shape)
-    local[~assigned] = 0
-    return crop.put(local, grid.shape), crop.put(assigned, grid.shape)
+    return high_pass, assigned, largest

@@ -1,6 +1,8 @@
 """Spheres for mean values: a harmonic field equals its mean over every sphere around the point."""
 
+import numba
 import numpy as np
+import numpy.typing as npt
 
 from bids_app.qsm.fft import irfftn, rfftn
 from bids_app.qsm.geometry import BoolArray, FloatArray, Grid
@@ -19,20 +21,17 @@ def sphere_weights(radius: float, voxel_size: tuple[float, float, float]) -> Flo
     radius = max(radius, max(voxel_size)) * (1 + 1e-5)
     inner = (np.arange(_POINTS) + 0.5) / _POINTS - 0.5
     reach = [int(np.ceil(radius / size)) for size in voxel_size]
+    # One octant is enough: the rest are its mirror images.
     squares = [
-        (((np.arange(-n, n + 1)[:, None] + inner) * size) ** 2).ravel()
-        for n, size in zip(reach, voxel_size, strict=True)
+        (((np.arange(n + 1)[:, None] + inner) * size) ** 2).ravel() for n, size in zip(reach, voxel_size, strict=True)
     ]
     inside = squares[0][:, None, None] + squares[1][None, :, None] + squares[2][None, None, :] <= radius**2
-    blocks = inside.reshape([m for n in reach for m in (2 * n + 1, _POINTS)])
+    blocks = inside.reshape([m for n in reach for m in (n + 1, _POINTS)])
     parts = blocks.mean(axis=(1, 3, 5), dtype=np.float32)
     parts[parts < _LEAST] = 0
-    middle = np.array(reach)
-    for axis in range(3):
-        for side in (-1, 1):
-            neighbour = middle.copy()
-            neighbour[axis] += side
-            parts[tuple(neighbour)] = max(parts[tuple(neighbour)], _LEAST)
+    for neighbour in ((1, 0, 0), (0, 1, 0), (0, 0, 1)):
+        parts[neighbour] = max(parts[neighbour], _LEAST)
+    parts = parts[np.ix_(*(np.abs(np.arange(-n, n + 1)) for n in reach))]
     return np.asarray(parts / parts.sum(), np.float32)
 
 
@@ -63,3 +62,37 @@ def sphere_fits(inside: FloatArray, kernel: FloatArray) -> BoolArray:
     # Below one less the share of the voxel that counts least, above the rounding of the transforms.
     fits: BoolArray = (means > 1 - 1e-5) & (inside > 0)
     return fits
+
+
+@numba.njit(cache=True, nogil=True, parallel=True, fastmath=True)
+def _less_mean(field, voxels, start, length, first, weights, out):  # type: ignore[no-untyped-def]
+    """``out`` = field less its weighted mean; the stencil's rows begin at flat distance ``start`` from the voxel."""
+    for v in numba.prange(voxels.size):
+        total = np.float32(0)
+        for row in range(start.size):
+            begin = voxels[v] + start[row]
+            for k in range(length[row]):
+                total += weights[first[row] + k] * field[begin + k]
+        out[voxels[v]] = field[voxels[v]] - total
+
+
+def less_mean(field: FloatArray, voxels: npt.NDArray[np.int64], weights: FloatArray, out: FloatArray) -> None:
+    """Field less its mean over the sphere around each of ``voxels`` (flat), in which the sphere lies, into ``out``."""
+    rows = weights.reshape(-1, weights.shape[2])
+    used = np.count_nonzero(rows, axis=1) > 0
+    length = np.count_nonzero(rows[used], axis=1)
+    x, y = (np.indices(weights.shape[:2]).reshape(2, -1)[:, used].T - np.array(weights.shape[:2]) // 2).T
+    start = (x * field.shape[1] + y) * field.shape[2] - length // 2
+    first = np.concatenate(([0], np.cumsum(length)[:-1]))
+    _less_mean(field.reshape(-1), voxels, start, length, first, weights[weights > 0], out.reshape(-1))
+
+
+@numba.njit(cache=True, nogil=True, parallel=True)
+def deconvolve(spectrum, kernel, threshold):  # type: ignore[no-untyped-def]
+    """Divide by the kernel where its magnitude exceeds ``threshold``, else set zero; in place on the half grid."""
+    nx, ny, nz = spectrum.shape
+    for i in numba.prange(nx):
+        for j in range(ny):
+            for k in range(nz):
+                d = kernel[i, j, k]
+                spectrum[i, j, k] *= 1 / d if abs(d) > threshold else np.float32(0)

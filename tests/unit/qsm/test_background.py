@@ -10,9 +10,10 @@ from bids_app import qsm
 from bids_app.qsm.background_lbv import LbvParams, solve_laplace
 from bids_app.qsm.background_sources import SourceProblem, _Dipoles, fit_sources
 from bids_app.qsm.dipole import forward_field
+from bids_app.qsm.erosion import Erosion
 from bids_app.qsm.fft import irfftn, irfftn_cropped, rfftn, rfftn_padded
 from bids_app.qsm.geometry import Grid
-from bids_app.qsm.sphere import sphere_fits, sphere_kernel, sphere_weights
+from bids_app.qsm.sphere import less_mean, sphere_fits, sphere_kernel, sphere_weights
 
 GRID = Grid((48, 45, 40), (1.0, 1.1, 1.3), (0.2, -0.3, 1.0))
 METHODS = sorted(qsm.BACKGROUND)
@@ -270,3 +271,25 @@ def test_masks_too_thin_are_refused(name):
     chi, mask = problem()
     with pytest.raises(ValueError, match="too thin"):
         remove(name, chi, mask & (np.arange(48) % 2 == 0)[:, None, None])
+
+
+@pytest.mark.parametrize("radius", [1.0, 4.3, 9.0])
+def test_erosion_by_words_is_erosion(radius):
+    rng = np.random.default_rng(1)
+    mask = ndimage.gaussian_filter(rng.normal(size=(23, 26, 140)), 4) > -0.03
+    stencil = sphere_weights(radius, GRID.voxel_size)
+    expected = ndimage.binary_erosion(mask, stencil > 0, border_value=0)
+    assert expected.any() or radius > 4
+    assert np.array_equal(Erosion(mask, 12).by(stencil), expected)
+
+
+def test_sums_voxel_by_voxel_are_the_mean_over_the_sphere():
+    field = np.random.default_rng(2).normal(size=GRID.shape).astype(np.float32)
+    weights = sphere_weights(4.0, GRID.voxel_size)
+    chosen = np.flatnonzero(Erosion(np.ones(GRID.shape, bool), 6).by(weights))
+    out = np.zeros_like(field)
+    less_mean(field, chosen, weights, out)
+    expected = field - ndimage.correlate(field, weights)
+    assert chosen.size > 100
+    assert np.allclose(out.reshape(-1)[chosen], expected.reshape(-1)[chosen], atol=1e-5)
+    assert np.count_nonzero(out) == chosen.size
