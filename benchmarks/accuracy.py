@@ -23,7 +23,7 @@ from bids_app.qsm.reliability import reliability_weights
 
 SNR = (20, 40, 80, 160)
 TILTS = {"axial": (0.0, 0.0, 0.0), "oblique": (20.0, 10.0, 0.0)}
-VOXELS = {"1 mm": (1.0, 1.0, 1.0), "0.6x0.6x2 mm": (0.6, 0.6, 2.0)}
+VOXELS = {"2x2x2 mm": (2.0, 2.0, 2.0), "0.6x0.6x2 mm": (0.6, 0.6, 2.0)}
 
 
 def scan(voxel_size, tilt, snr):
@@ -85,7 +85,7 @@ def scores(chi, truth):
 
 def main(argv=None):
     options = parser(__doc__)
-    options.add_argument("--background", default="vsharp", choices=sorted(qsm.BACKGROUND), help="before the inversions")
+    options.add_argument("--background", default="lbv", choices=sorted(qsm.BACKGROUND), help="before the inversions")
     options.add_argument("--voxel-sizes", nargs="+", default=None, help="such as 2x2x2, instead of the two")
     options.add_argument("--snr", nargs="+", type=float, default=SNR)
     args = options.parse_args(argv)
@@ -95,18 +95,19 @@ def main(argv=None):
     if args.voxel_sizes:
         voxels = {f"{text} mm": tuple(float(v) for v in text.split("x")) for text in args.voxel_sizes}
     levels, tilts = (args.snr[-1:], {"axial": TILTS["axial"]}) if args.quick else (args.snr, TILTS)
-    rows = []
+    head = ("voxel", "view", "SNR", "background", "inversion", "NRMSE %", "detrended %", "XSIM", "slope", "streaks %")
     for (voxel, size), (view, tilt), snr in itertools.product(voxels.items(), tilts.items(), levels):
         done, acquisition = scan(size, tilt, snr)
         grid, total, weights, magnitude = field_of(done, acquisition)
+        rows = []
         for background, inversion in pairs(args.background):
             if args.only and not {background, inversion} & set(args.only):
                 continue
             chi = invert(background, inversion, grid, total, weights, magnitude, done.truth.mask)
             rows.append((voxel, view, f"{snr:g}", background, inversion, *scores(chi, done.truth)))
             print(*rows[-1], sep="\t", flush=True)
-    head = ("voxel", "view", "SNR", "background", "inversion", "NRMSE %", "detrended %", "XSIM", "slope", "streaks %")
-    write_table(args.readme, "accuracy", machine(), head, rows, 5)
+        # Scan by scan, so that a run that is stopped keeps what it has measured.
+        write_table(args.readme, "accuracy", machine(), head, rows, 5)
 
 
 if __name__ == "__main__":
