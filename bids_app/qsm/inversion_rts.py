@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from bids_app.qsm.dipole import dipole_kernel
-from bids_app.qsm.fft import Crop, clean, irfftn, rfftn
+from bids_app.qsm.fft import ComplexArray, Crop, clean, irfftn, rfftn
 from bids_app.qsm.geometry import BoolArray, FloatArray, Grid
 from bids_app.qsm.inversion_problem import counted
 from bids_app.qsm.params import Params, param
-from bids_app.qsm.splitting import SplitGradient, blend, change_of, laplacian_spectrum
+from bids_app.qsm.splitting import SplitGradient, blend, change_of, laplacian_spectrum, power
 
 
 @dataclass(frozen=True)
@@ -27,29 +27,32 @@ class RtsParams(Params):
     padding: float = param(20.0, low=0.0, high=200.0, unit="mm", doc="Empty space around the object")
 
 
-def _least_squares_start(field: FloatArray, inside: FloatArray, kernel: FloatArray, steps: int) -> FloatArray:
-    """Conjugate gradients on the normal equations of mask(D chi) = field; few steps, so that streaks stay out."""
-    shape = field.shape
+def _least_squares_start(field: FloatArray, inside: FloatArray, kernel: FloatArray, steps: int) -> ComplexArray:
+    """Spectrum of chi by conjugate gradients on mask(D chi) = field; few steps, so that streaks stay out.
 
-    def convolve(array: FloatArray) -> FloatArray:
-        return irfftn(rfftn(array) * kernel, shape)
-
-    chi = np.zeros_like(field)
+    The field is zero outside the mask. Chi and its directions live in k-space, where D is a product, so that a step
+    takes one pair of transforms.
+    """
     residual = field.copy()
-    gradient = convolve(residual * inside)
-    direction = gradient.copy()
-    norm = float(np.vdot(gradient, gradient).real)
-    for _ in range(steps):
+    direction = rfftn(residual)
+    direction *= kernel
+    chi = np.zeros_like(direction)
+    norm = power(direction, field.shape)
+    for step in range(1, steps + 1):
         if norm <= 0:
             break
-        image = inside * convolve(direction)
-        step = np.float32(norm / max(float(np.vdot(image, image)), 1e-30))
-        chi += step * direction
-        residual -= step * image
-        gradient = convolve(residual * inside)
-        new_norm = float(np.vdot(gradient, gradient))
-        direction = gradient + np.float32(new_norm / norm) * direction
-        norm = new_norm
+        image = irfftn(direction * kernel, field.shape)
+        image *= inside
+        length = np.float32(norm / max(float(np.vdot(image, image)), 1e-30))
+        chi += length * direction
+        if step < steps:
+            image *= length
+            residual -= image
+            gradient = rfftn(residual)
+            gradient *= kernel
+            norm, previous = power(gradient, field.shape), norm
+            direction *= np.float32(norm / previous)
+            direction += gradient
     return chi
 
 
@@ -85,11 +88,11 @@ def rts(
     shape = crop.grid.shape
     kernel = dipole_kernel(crop.grid)
     inside = crop.take(mask)
-    chi = _least_squares_start(crop.take(clean(local_field_ppm, mask)), inside, kernel, params.first_step)
+    fixed = _least_squares_start(crop.take(clean(local_field_ppm, mask)), inside, kernel, params.first_step)
+    chi = irfftn(fixed.copy(), shape)
     well = np.float32(params.mu) * (np.abs(kernel) > params.delta)
     below = well + np.float32(params.rho) * laplacian_spectrum(crop.grid)
     below[0, 0, 0] = 1
-    fixed = rfftn(chi)
     fixed *= well / below
     gain = np.float32(params.rho) / below
     fixed[0, 0, 0] = gain[0, 0, 0] = 0

@@ -4,6 +4,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from bids_app.qsm.fft import ComplexArray
 from bids_app.qsm.geometry import FloatArray, Grid
 
 
@@ -131,6 +132,28 @@ def change_of(new: FloatArray, old: FloatArray) -> tuple[float, float]:
             sums[i, 0] += difference
             sums[i, 1] += power
     return sums[:, 0].sum(), sums[:, 1].sum()
+
+
+@numba.njit(cache=True, nogil=True, parallel=True, fastmath=True)
+def _plane_powers(spectrum, last, sums):  # type: ignore[no-untyped-def]
+    nx, ny, nz = spectrum.shape
+    for i in numba.prange(nx):
+        for j in range(ny):
+            total = np.float32(0)
+            for k in range(nz):
+                total += spectrum[i, j, k].real ** 2 + spectrum[i, j, k].imag ** 2
+            first, end = spectrum[i, j, 0], spectrum[i, j, last]
+            sums[i] += 2 * total - first.real**2 - first.imag**2
+            if last > 0:
+                sums[i] -= end.real**2 + end.imag**2
+
+
+def power(spectrum: ComplexArray, shape: tuple[int, ...]) -> float:
+    """Squared norm of the real array of ``shape`` whose half-grid transform is ``spectrum`` (Parseval)."""
+    sums = np.zeros(shape[0])
+    # A sample stands for two, but in the first plane and in that of an even grid's Nyquist frequency.
+    _plane_powers(spectrum, shape[2] // 2 if shape[2] % 2 == 0 else 0, sums)
+    return float(sums.sum()) / float(np.prod(shape))
 
 
 @numba.njit(cache=True, nogil=True, parallel=True, fastmath=True)

@@ -10,6 +10,7 @@ from bids_app.qsm.combine import reference, two_pass
 from bids_app.qsm.dipole import dipole_kernel, forward_field
 from bids_app.qsm.fft import irfftn, rfftn
 from bids_app.qsm.geometry import Grid
+from bids_app.qsm.splitting import power
 
 DIRECTIONS = [(0, 0, 1), (1, 0, 0), (0.3, -0.4, 0.8)]
 GRID = Grid((48, 45, 40), (1.0, 1.1, 1.3), (0.2, -0.3, 1.0))
@@ -126,3 +127,9 @@ def test_two_pass_and_reference():
     np.testing.assert_array_equal(referenced, [0, -1, 0, 1])
     with pytest.raises(ValueError, match="no voxel"):
         reference(chi, chi > 0, chi == 0)
+
+
+@pytest.mark.parametrize("shape", [(12, 10, 8), (9, 6, 7), (5, 4, 1)])
+def test_power_of_a_spectrum_is_that_of_the_array(shape):
+    array = np.random.default_rng(4).normal(size=shape).astype(np.float32)
+    assert power(rfftn(array), shape) == pytest.approx(float(np.square(array).sum()), rel=1e-4)
