@@ -25,8 +25,10 @@ def cores():
 
 
 def machine():
+    load = f", load {os.getloadavg()[0]:.1f} at the end" if hasattr(os, "getloadavg") else ""
     return (
-        f"{cores()} cores, Python {platform.python_version()}, numba {numba.__version__}, {time.strftime('%Y-%m-%d')}"
+        f"{cores()} cores, Python {platform.python_version()}, numba {numba.__version__}, "
+        f"{time.strftime('%Y-%m-%d')}{load}"
     )
 
 

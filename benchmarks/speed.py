@@ -51,7 +51,6 @@ def main(argv=None):
     if args.shapes:
         shapes = [tuple(int(n) for n in text.split("x")) for text in args.shapes]
     speed = bandwidth(2_000_000 if args.quick else 60_000_000)
-    note = f"{machine()}, memory {speed / 1e9:.0f} GB/s (triad)"
     for shape in shapes:
         arrays = problem(shape)
         for kind, name in methods():
@@ -60,6 +59,7 @@ def main(argv=None):
             done = row(kind, name, arrays, speed, 1 if args.quick else args.repeats)
             print(*done, sep="\t", flush=True)
             # Row by row, so that a run that is stopped keeps what it has measured.
+            note = f"{machine()}, memory {speed / 1e9:.0f} GB/s (triad)"
             write_table(args.readme, "speed", note, HEAD, [done], 3)
 
 
