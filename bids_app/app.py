@@ -53,7 +53,7 @@ def run(config: Config) -> int:
 def run_levels(config: Config) -> int:
     """Do the levels after the conversion, one after the other, and return the exit code."""
     code = _participant_level(config) if "participant" in config.levels else 0
-    if "group" not in config.levels or config.reports_only or (code and config.stop_on_first_crash):
+    if "group" not in config.levels or (code and config.stop_on_first_crash):
         return code
     if config.dry_run and "participant" in config.levels:
         print("\ngroup: what the participant level has made by then")
@@ -68,13 +68,15 @@ def run_levels(config: Config) -> int:
 
 
 def _group_level(config: Config) -> int:
-    cohort = cohort_of(config)
+    # Reports tell of who is missing: that must not keep them from being written again.
+    cohort = cohort_of(replace(config, allow_missing=True) if config.reports_only else config)
     jobs = of_stage(group_jobs(cohort, config), config.stage, config.stage_part)
     if config.dry_run:
         for standing in cohort.standings:
             print(f"{standing.run}: {standing.status}{': ' if standing.reason else ''}{standing.reason}")
         for job in jobs:
-            print(f"{job.name} (stage {job.stage}): {', '.join(step_names(job.record, job.steps, config))}")
+            names = step_names(job.record, job.steps, config) if job.steps else [job.function]
+            print(f"{job.name} (stage {job.stage}): {', '.join(names)}")
         return 0
     return _process(config, jobs, [f"{s.run}: {s.status}: {s.reason}" for s in cohort.standings], None, "")
 

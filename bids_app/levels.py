@@ -20,6 +20,8 @@ _TEMPLATE = "bids_app.steps:TEMPLATE_"
 #: ``f(subject, settings, context, payload) -> warnings``; ``payload["results"]`` holds the JobResult of each run.
 #: ``NAME_done`` beside it, where there is one, says from the same arguments whether there is nothing to do.
 AFTER_SUBJECT: tuple[str, ...] = ("bids_app.report.subject:report",)
+#: The same, called once when all jobs of the group have ended, over the cohort; ``payload["template"]``: its name.
+AFTER_GROUP = "bids_app.report.group_page:report"
 
 
 def jobs_of(subjects: Sequence[Subject], config: Config) -> list[Job]:
@@ -34,7 +36,16 @@ def group_jobs(cohort: Cohort, config: Config) -> list[Job]:
         before = tuple(job.name for job in jobs if job.stage == last) if (last := _last_stage(jobs)) != "tables" else ()
         for record in records:
             jobs += _job(record, getattr(record, "subject", ""), steps, config, before, name)
-    return jobs
+    return [*([] if config.reports_only else jobs), _group_report(cohort, jobs, config)]
+
+
+def _group_report(cohort: Cohort, jobs: Sequence[Job], config: Config) -> Job:
+    template = next((job.record.template for job in jobs if isinstance(job.record, Space)), "")
+    context = replace(_context(config), force=config.force or config.reports_only)
+    return Job(
+        "group_report", "", cohort, config.settings, context, function=AFTER_GROUP, payload={"template": template},
+        after=tuple(job.name for job in jobs), memory=1_000_000_000, stage="report",
+    )  # fmt: skip
 
 
 def of_stage(jobs: Sequence[Job], stage: str, part: tuple[int, int]) -> list[Job]:

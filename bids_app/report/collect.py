@@ -1,7 +1,7 @@
 """What a report is made of: the records of a subject's steps, the files that they name, and how its runs ended."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -91,17 +91,24 @@ def collect(subject: Any, context: Any, results: Mapping[str, Any]) -> list[Run]
     for run in runs.values():
         run.remarks = list(run.source.remarks)
     folder = record_folder({"sub": subject.label}, context.output_dir / "logs" / "records")
-    for path in sorted(folder.rglob("*_step-*.json")):
-        record = _load(path)
-        if record:
-            name = record["basename"]
-            runs.setdefault(name, Run(name, context.output_dir)).records[record["step"]] = record
+    load_runs(sorted(folder.rglob("*_step-*.json")), context.output_dir, runs)
     for name, result in results.items():
         run = runs.setdefault(name, Run(name, context.output_dir))
         run.failures = [Failure(f.step, f.sentence, f.traceback, f.blocked) for f in result.failures]
     for run in runs.values():
         run.records = dict(sorted(run.records.items(), key=lambda item: _rank(item[1])))
     return list(runs.values())
+
+
+def load_runs(paths: Iterable[Path], output_dir: Path, runs: dict[str, Run] | None = None) -> dict[str, Run]:
+    """Return runs by their names with the records of these files, added to ``runs`` where it is given."""
+    found = {} if runs is None else runs
+    for path in paths:
+        record = _load(path)
+        if record:
+            name = record["basename"]
+            found.setdefault(name, Run(name, output_dir)).records[record["step"]] = record
+    return found
 
 
 def _rank(record: Mapping[str, Any]) -> tuple[int, str]:

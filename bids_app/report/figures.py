@@ -316,7 +316,8 @@ def segmentations(maps: Maps) -> Iterator[Picture]:
             continue
         shown = Frame(maps.frame.box, frame(inside, maps.voxel_size).centre, maps.voxel_size)
         outlines = [
-            Contour(np.isin(labels, values), COLOURS[n % len(COLOURS)], "") for n, values in enumerate(_groups(labels))
+            Contour(np.isin(labels, values), COLOURS[n % len(COLOURS)], "")
+            for n, values in enumerate(colour_groups(labels))
         ]
         layers = []
         if moved is not None:
@@ -331,7 +332,8 @@ def segmentations(maps: Maps) -> Iterator[Picture]:
             )  # fmt: skip
 
 
-def _groups(labels: Array) -> list[list[float]]:
+def colour_groups(labels: Array) -> list[list[float]]:
+    """Return the labels in as many groups as there are colours, neighbours by number apart."""
     values = [float(value) for value in np.unique(labels) if value > 0]
     return [values[n :: len(COLOURS)] for n in range(min(len(COLOURS), len(values)))]
 

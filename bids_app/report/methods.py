@@ -232,7 +232,8 @@ def _software(records: Sequence[Mapping[str, Any]]) -> str:
 def cite(logs: Path) -> None:
     """Write ``CITATION.md`` and ``CITATION.bib`` from what every subject's report has kept in ``logs/reports``."""
     texts: dict[str, Methods] = {}
-    for path in sorted((logs / "reports").glob("sub-*.json")):
+    kept_reports = logs / "reports"
+    for path in [*sorted(kept_reports.glob("sub-*.json")), kept_reports / "group.json"]:
         with suppress(OSError, ValueError):  # a damaged file is written again by its subject's next report
             kept = json.loads(path.read_text(encoding="utf-8")).get("methods", {})
             texts |= {names: Methods(tuple(paragraphs)) for names, paragraphs in kept.items()}

@@ -229,6 +229,31 @@ _TABLE = (
         "FastSurfer - A fast and accurate deep learning based neuroimaging pipeline",
         _NI, "219:117012", "10.1016/j.neuroimage.2020.117012",
     ),
+    Reference(
+        "avants2010", "Avants BB, Yushkevich P, Pluta J, Minkoff D, Korczykowski M, Detre J, Gee JC", 2010,
+        "The optimal template effect in hippocampus studies of diseased populations",
+        _NI, "49(3):2457-2466", "10.1016/j.neuroimage.2009.09.062",
+    ),
+    Reference(
+        "benjamini1995", "Benjamini Y, Hochberg Y", 1995,
+        "Controlling the false discovery rate: A practical and powerful approach to multiple testing",
+        "Journal of the Royal Statistical Society: Series B (Methodological)", "57(1):289-300",
+        "10.1111/j.2517-6161.1995.tb02031.x",
+    ),
+    Reference(
+        "laird1982", "Laird NM, Ware JH", 1982,
+        "Random-effects models for longitudinal data", "Biometrics", "38(4):963-974", "10.2307/2529876",
+    ),
+    Reference(
+        "schluchter1990", "Schluchter MD, Elashoff JT", 1990,
+        "Small-sample adjustments to tests with unbalanced repeated measures assuming several covariance structures",
+        "Journal of Statistical Computation and Simulation", "37(1-2):69-87", "10.1080/00949659008811295",
+    ),
+    Reference(
+        "leys2013", "Leys C, Ley C, Klein O, Bernard P, Licata L", 2013,
+        "Detecting outliers: Do not use standard deviation around the mean, use absolute deviation around the median",
+        "Journal of Experimental Social Psychology", "49(4):764-766", "10.1016/j.jesp.2013.03.013",
+    ),
 )  # fmt: skip
 
 #: The bibliography by key.

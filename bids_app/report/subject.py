@@ -98,12 +98,12 @@ def _digest(runs: Sequence[Run], settings: Any) -> str:
         ]
         for run in runs
     }
-    text = json.dumps([content, settings.to_mapping(), _code()], sort_keys=True, default=str)
+    text = json.dumps([content, settings.to_mapping(), code_digest()], sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 @cache
-def _code() -> str:
+def code_digest() -> str:
     """Return the version and a digest of what makes pages."""
     digest = hashlib.blake2b(__version__.encode(), digest_size=8)
     for path in sorted(Path(__file__).parent.rglob("*")):

@@ -1,0 +1,185 @@
+"""The page of the group, ``group.html``: called once when all jobs of the group have ended, well or not."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bids_app.derivatives.files import write_bytes, write_json
+from bids_app.report.collect import Failure, Run, load_runs
+from bids_app.report.subject import code_digest
+
+#: Lists of the page have so many lines at most.
+_LINES = 200
+
+
+def report(cohort: Any, settings: Any, context: Any, payload: Mapping[str, Any]) -> list[str]:
+    """Write the page of the group and return warnings.
+
+    Parameters
+    ----------
+    cohort
+        Unused: the page shows what lies in the output directory.
+    settings
+        Effective parameters.
+    context
+        Where the call happens (``output_dir``).
+    payload
+        ``template``: name of the template's folder, empty without one; ``results``: how the jobs ended, by name.
+    """
+    from bids_app.report.html import render
+
+    group, template = _records(context, payload)
+    failures = _failures(context, payload)
+    content, problems = _content(group, template, settings, context)
+    page = render("group.html.j2", content | {"failures": failures, "parameters": _parameters(settings)})
+    write_bytes(context.output_dir / "group.html", page.encode())
+    state = {
+        "digest": _digest(group, template, failures, settings, context),
+        "size": len(page.encode()),
+        "failures": {name: [vars(failure) for failure in found] for name, found in failures.items()},
+        "methods": {"group": content["methods"].paragraphs},
+    }
+    write_json(_state_path(context), state)
+    return problems
+
+
+def report_done(cohort: Any, settings: Any, context: Any, payload: Mapping[str, Any]) -> bool:
+    """Return whether the page is there and shows what there is now; arguments as for ``report``."""
+    state, page = _state(context), context.output_dir / "group.html"
+    if not page.is_file() or page.stat().st_size != state.get("size"):
+        return False
+    group, template = _records(context, payload)
+    return bool(state.get("digest") == _digest(group, template, _failures(context, payload), settings, context))
+
+
+def _state_path(context: Any) -> Path:
+    path: Path = context.output_dir / "logs" / "reports" / "group.json"
+    return path
+
+
+def _state(context: Any) -> dict[str, Any]:
+    try:
+        state = json.loads(_state_path(context).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return state if isinstance(state, dict) else {}
+
+
+def _records(context: Any, payload: Mapping[str, Any]) -> tuple[Run, list[Run]]:
+    """Return the cohort's records, and the template's."""
+    folder = context.output_dir / "logs" / "records"
+    runs = load_runs(folder.glob("group_step-*.json"), context.output_dir)
+    group = runs.get("group", Run("group", context.output_dir))
+    name = payload.get("template")
+    paths = sorted(folder.glob(f"tpl-{name}/**/*_step-*.json")) if name else []
+    return group, list(load_runs(paths, context.output_dir).values())
+
+
+def _failures(context: Any, payload: Mapping[str, Any]) -> dict[str, list[Failure]]:
+    """Return failures by job; those of the call before where a job has no part in this one."""
+    results = payload.get("results", {})
+    before = {name: [Failure(**f) for f in found] for name, found in _state(context).get("failures", {}).items()}
+    now = {
+        name: [Failure(f.step, f.sentence, f.traceback, f.blocked) for f in r.failures] for name, r in results.items()
+    }
+    return {name: found for name, found in (before | now).items() if found}
+
+
+def _digest(group: Run, template: Sequence[Run], failures: Mapping[str, Any], settings: Any, context: Any) -> str:
+    records = [
+        (run.basename, n, r["fingerprint"], r["started"]) for run in (group, *template) for n, r in run.records.items()
+    ]
+    told = [(name, f.step, f.sentence) for name, found in failures.items() for f in found]
+    pages = sorted(path.name for path in context.output_dir.glob("sub-*.html"))
+    text = json.dumps([records, told, pages, settings.to_mapping(), code_digest()], default=str, sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _parameters(settings: Any) -> dict[str, Any]:
+    names = ("qc", "statistics", "group", "template", "voxelwise")
+    return {name: values for name, values in settings.to_mapping().items() if name in names}
+
+
+def _content(group: Run, template: Sequence[Run], settings: Any, context: Any) -> tuple[dict[str, Any], list[str]]:
+    """Return what the template of the page shows, and what could not be drawn."""
+    from bids_app.report import cohort_charts, cohort_tables
+    from bids_app.report.group_methods import group_methods_text
+
+    lines = cohort_tables.lines(group, context.output_dir)
+    numbers = cohort_tables.qc_numbers(lines, settings.to_mapping().get("qc", {}))
+    counts = {s: sum(line.status == s for line in lines) for s in dict.fromkeys(line.status for line in lines)}
+    problems: list[str] = []
+    rounds = cohort_tables.convergence(template)
+    registrations = _registrations(context, lines)
+    records = [record for run in (group, *template) for record in run.records.values()]
+    content = {
+        "lines": lines,
+        "numbers": numbers,
+        "counts": counts,
+        "warnings": list(dict.fromkeys(text for record in records for text in record.get("warnings", [])))[:_LINES],
+        "panels": [cohort_charts.qc_panel(number, lines) for number in numbers],
+        "segmentations": [_segmentation(one) for one in cohort_tables.segmentations(group)],
+        "pictures": _pictures(template, problems),
+        "statistics": _voxelwise(template, problems),
+        "rounds": rounds,
+        "round_charts": list(cohort_charts.rounds(rounds)),
+        "overlaps": _overlaps(template),
+        "methods": group_methods_text(group, template, registrations, counts),
+        "problems": problems,
+    }
+    return content, problems
+
+
+def _registrations(context: Any, lines: Sequence[Any]) -> list[Run]:
+    """Return the records of one participant's registrations: all participants' are alike."""
+    for label in dict.fromkeys(line.participant for line in lines):
+        paths = sorted((context.output_dir / "logs" / "records" / label).rglob("*_step-*.json"))
+        paths = [path for path in paths if path.name.partition("_step-")[2] in ("register.json", "member.json")]
+        if paths:
+            return list(load_runs(paths, context.output_dir).values())
+    return []
+
+
+def _segmentation(one: Any) -> dict[str, Any]:
+    from bids_app.report import cohort_charts
+    from bids_app.report.cohort_tables import RESPONSES
+
+    response = RESPONSES.get(one.formula.partition("~")[0].strip(), one.formula.partition("~")[0].strip())
+    return {
+        "table": one,
+        "strips": cohort_charts.region_strips(one),
+        "effects": list(cohort_charts.effects(one)),
+        "relations": list(cohort_charts.relations(one, response)),
+        "found": sum(row["significant"] == "true" for row in one.model),
+    }
+
+
+def _pictures(template: Sequence[Run], problems: list[str]) -> list[Any]:
+    from bids_app.report import cohort_maps
+
+    try:
+        return cohort_maps.pictures(template)
+    except Exception as error:  # a figure that cannot be drawn must not take the page with it
+        problems.append(f"pictures of the template: not drawn ({type(error).__name__}: {error})")
+        return []
+
+
+def _voxelwise(template: Sequence[Run], problems: list[str]) -> list[Any]:
+    from bids_app.report import cohort_maps
+
+    try:
+        return cohort_maps.statistics(template)
+    except Exception as error:  # as above
+        problems.append(f"maps of voxel-wise statistics: not drawn ({type(error).__name__}: {error})")
+        return []
+
+
+def _overlaps(template: Sequence[Run]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for run in template:
+        for name, value in run.records.get("maps", {}).get("metrics", {}).items():
+            if name.startswith("overlap_") and value is not None:
+                found[name.removeprefix("overlap_")] = float(value)
+    return found
