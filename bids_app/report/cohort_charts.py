@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -45,8 +46,10 @@ def _range(number_: QcNumber) -> str:
     low, high = number_.low, number_.high
     if low is None and high is None:
         return "No usual range is set."
-    if low is None or high is None:
-        return f"Usual: {'up to' if low is None else 'from'} {told(float(high if low is None else low or 0))}."
+    if low is None:
+        return f"Usual: up to {told(high or 0.0)}."
+    if high is None:
+        return f"Usual: from {told(low)}."
     return f"Usual: {told(low)} to {told(high)}."
 
 
@@ -152,7 +155,7 @@ def relations(segmentation: Segmentation, response: str) -> Iterator[Chart]:
                 continue
             if column in terms:
                 slope = next(
-                    (number(r["estimate"]) for r in rows if r["term"] == column and r["index"] == region.index),
+                    (number(r["estimate"]) for r in rows if r["term"] == column and label_of(r) == region.label),
                     math.nan,
                 )
                 yield _scatter(region, column, points, slope, response)
@@ -217,7 +220,7 @@ def rounds(rows: Sequence[dict[str, str]]) -> Iterator[Chart]:
         up = axis_of([point[1] for point in points], 142, 14)
         drawing.up(up, 52, _PANEL - 10)
         drawing.line(52, 142, _PANEL - 10, 142)
-        for before, after in zip(points, points[1:], strict=False):
+        for before, after in pairwise(points):
             drawing.line(across(before[0]), up(before[1]), across(after[0]), up(after[1]), "fit")
         for at, value, kind in points:
             drawing.dot(across(at), up(value), "", f"{int(at)} {kind}: {told(value)}", kind="estimate")

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from bids_app.derivatives.files import read_image
+from bids_app.report import cohort_tables
 from bids_app.report.collect import Run
 from bids_app.report.figures import CHI_WINDOW, colour_groups
 from bids_app.report.pictures import COLOURS, Contour, Layer, Picture, picture, planes, symmetric, window_of
@@ -27,12 +27,12 @@ class _Space:
     def _path(self, key: str) -> Path | None:
         return next((path for run in self.runs if (path := run.path(key)) is not None), None)
 
-    def get(self, key: str) -> Array | None:
+    def get(self, key: str, volume: int = 0) -> Array | None:
         path = self._path(key)
         if path is None:
             return None
         data, affine = read_image(path)
-        return to_ras(data, affine)[0]
+        return to_ras(data[..., volume] if data.ndim > 3 else data, affine)[0]
 
     def inside(self, data: Array) -> Array:
         return np.where(self.mask, data, np.float32(np.nan))
@@ -135,5 +135,37 @@ def _labels(space: _Space) -> list[Picture]:
 
 
 def statistics(runs: Sequence[Run]) -> list[Picture]:
-    """Return pictures of the maps of voxel-wise statistics that are there."""
-    return []
+    """Return pictures of the maps of voxel-wise statistics that are there: t, outlined where it is significant."""
+    rows = cohort_tables.table_of(runs, "voxelwise")
+    if not rows:
+        return []
+    space = _Space(runs)
+    found = []
+    for row in rows:
+        t = space.get(f"stat_t@{row['contrast']}", int(row["volume"]))
+        if t is None or row["term"] == "Intercept":
+            continue
+        outlines, words = [], []
+        for key, name, colour, said in (
+            ("fdr", "false discovery rate", COLOURS[1], "blue"), ("fwe", "family-wise error", COLOURS[4], "pink"),
+        ):  # fmt: skip
+            inside = space.get(f"stat_{key}@{row['contrast']}", int(row["volume"]))
+            if inside is not None:
+                outlines.append(Contour(inside != 0, colour, name))
+                words.append(f"{int((inside != 0).sum())} voxels by {name} ({said})")
+        background = space.get("mean_chimap")
+        centre = np.unravel_index(int(np.argmax(np.where(space.mask, np.abs(t), 0))), t.shape)
+        shown = Frame(space.frame.box, (int(centre[0]), int(centre[1]), int(centre[2])), space.frame.voxel_size)
+        layers = [Layer(space.inside(t), symmetric(t, space.mask), "t", "", "PuOr_r", outlines)]
+        if background is not None:
+            layers.append(Layer(space.inside(background), CHI_WINDOW, "mean χ", "ppm", contours=outlines))
+        told = f"{row['term']} on {row['response']}"
+        found.append(
+            picture(
+                planes(layers, shown), told,
+                f"t of {row['participants']} participants at its largest value, purple below zero, orange above. "
+                f"Significant: {'; '.join(words) or 'not tested'}.",
+                f"Three planes of the map of t of {told}. Significant: {'; '.join(words) or 'not tested'}.",
+            )
+        )  # fmt: skip
+    return found

@@ -63,7 +63,6 @@ class Value:
 class Region:
     """One region's values over all runs."""
 
-    index: str
     label: str
     values: list[Value]
 
@@ -130,17 +129,17 @@ def segmentations(group: Run, measure: str = "chi_mean") -> list[Segmentation]:
         name = key.partition("@")[2]
         rows = _rows(group, key)
         outlying = {
-            (row["run"], row["worst_region"]) for row in _rows(group, f"group_outliers@{name}")
+            (row["run"], row["worst_region"], row.get("space", "")) for row in _rows(group, f"group_outliers@{name}")
             if row["flagged"] == "true" and row["measure"] == measure
         }  # fmt: skip
         regions: dict[str, Region] = {}
         for row in rows:
             if row["index"] in _MISSING:
                 continue
-            region = regions.setdefault(row["index"], Region(row["index"], label_of(row), []))
+            region = regions.setdefault(label_of(row), Region(label_of(row), []))
             value = number(row.get(measure))
             if math.isfinite(value):
-                marked = (row["run"], f"{row['name']} {row['hemisphere']}") in outlying
+                marked = (row["run"], f"{row['name']} {row['hemisphere']}", row.get("space", "")) in outlying
                 region.values.append(Value(row["run"], value, marked, row))
         facts = _facts(group, f"group_model@{name}")
         found.append(
@@ -155,9 +154,10 @@ def segmentations(group: Run, measure: str = "chi_mean") -> list[Segmentation]:
 
 
 def label_of(row: Mapping[str, str]) -> str:
-    """Return a region's name with its side."""
-    side = row.get("hemisphere", "n/a")
-    return row["name"] if side in _MISSING else f"{row['name']} {side}"
+    """Return a region's name with its side, and where it was measured where there are two places."""
+    side, space = row.get("hemisphere", "n/a"), row.get("space", "")
+    name = row["name"] if side in _MISSING else f"{row['name']} {side}"
+    return name if space in _MISSING else f"{name} ({space})"
 
 
 def unit_of(measure: str) -> str:
@@ -165,9 +165,9 @@ def unit_of(measure: str) -> str:
     return str(PRODUCTS["group_long@x"].columns.get(measure, {}).get("Units", ""))
 
 
-def convergence(template: Sequence[Run]) -> list[dict[str, str]]:
-    """Return the rounds of a template."""
-    return next((rows for run in template if (rows := _rows(run, "convergence"))), [])
+def table_of(template: Sequence[Run], key: str) -> list[dict[str, str]]:
+    """Return the rows of a template's table; none where it is not there."""
+    return next((rows for run in template if (rows := _rows(run, key))), [])
 
 
 def _rows(run: Run, key: str) -> list[dict[str, str]]:

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bids_app import __version__
+from bids_app.report.cohort_tables import table_of
 from bids_app.report.collect import Run
-from bids_app.report.cohort_tables import convergence
 from bids_app.report.methods import Methods
 
 #: What is said of a method that a step of the group records; template rounds have sentences of their own.
@@ -56,7 +56,10 @@ def _who(counts: Mapping[str, int]) -> str:
     found = counts.get("found", 0)
     others = ", ".join(f"{number} {status}" for status, number in counts.items() if status != "found" and number)
     rest = f" ({others})" if others else ""
-    return f"{found} of {sum(counts.values())} gradient-echo runs had complete susceptibility maps and regional values{rest}."
+    return (
+        f"{found} of {sum(counts.values())} gradient-echo runs had complete susceptibility maps and regional "
+        f"values{rest}."
+    )
 
 
 def _template(template: Sequence[Run], registrations: Sequence[Run]) -> str:
@@ -64,16 +67,18 @@ def _template(template: Sequence[Run], registrations: Sequence[Run]) -> str:
     registered = [record for run in registrations for record in run.records.values()]
     if not averages and not any(record["step"] == "register" for record in registered):
         return ""
-    choice = next((r["parameters"]["template"] for r in [*averages, *registered] if "template" in r["parameters"]), {})
+    choice: dict[str, Any] = next(
+        (r["parameters"]["template"] for r in [*averages, *registered] if "template" in r["parameters"]), {}
+    )
     text = ["Magnitude and T1-weighted images were corrected for intensity inhomogeneity by N4 [tustison2010]."]
     if averages:
         members = max(int(record.get("metrics", {}).get("members", 0)) for record in averages)
-        kinds = [row["kind"] for row in convergence(template)]
+        kinds = [row["kind"] for row in table_of(template, "convergence")]
         linear, warped = (sum(kind in names for kind in kinds) for names in (("rigid", "affine"), ("syn",)))
         text.append(
-            f"An unbiased template was built from {members} participants: from the centres of mass in {linear} rounds of "
-            f"rigid and affine and {warped} rounds of non-linear registration (SyN, ANTs [avants2008]), each average "
-            "brought to the mean shape of the group by the inverse of the mean map [avants2010]."
+            f"An unbiased template was built from {members} participants: from the centres of mass in {linear} "
+            f"rounds of rigid and affine and {warped} rounds of non-linear registration (SyN, ANTs) [avants2008], each "
+            "average brought to the mean shape of the group by the inverse of the mean map [avants2010]."
         )
     else:
         text.append(
@@ -105,11 +110,12 @@ def _statistics(group: Run, keys: Sequence[str]) -> str:
     text = []
     if "outliers" in group.records:
         text.append(
-            f"Regional values with a robust z score beyond {choice.get('outlier_z', 3.5):g} (distance from the median over "
-            "1.4826 times the median absolute deviation [leys2013]) were flagged and not removed."
+            f"Regional values with a robust z score beyond {choice.get('outlier_z', 3.5):g} (distance from the median "
+            "over 1.4826 times the median absolute deviation [leys2013]) were flagged and not removed."
         )
     said = {
-        "model": choice.get("model", ""), "confidence": 100 * choice.get("confidence", 0.95), "fdr": choice.get("fdr", 0.05),
+        "model": choice.get("model", ""), "confidence": 100 * choice.get("confidence", 0.95),
+        "fdr": choice.get("fdr", 0.05),
     }  # fmt: skip
     text += [GROUP_SENTENCES[key].format(**said) for key in dict.fromkeys(keys) if key in GROUP_SENTENCES]
     return " ".join(text)

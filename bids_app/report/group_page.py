@@ -111,7 +111,7 @@ def _content(group: Run, template: Sequence[Run], settings: Any, context: Any) -
     numbers = cohort_tables.qc_numbers(lines, settings.to_mapping().get("qc", {}))
     counts = {s: sum(line.status == s for line in lines) for s in dict.fromkeys(line.status for line in lines)}
     problems: list[str] = []
-    rounds = cohort_tables.convergence(template)
+    rounds = cohort_tables.table_of(template, "convergence")
     registrations = _registrations(context, lines)
     records = [record for run in (group, *template) for record in run.records.values()]
     content = {
@@ -124,6 +124,7 @@ def _content(group: Run, template: Sequence[Run], settings: Any, context: Any) -
         "pictures": _pictures(template, problems),
         "statistics": _voxelwise(template, problems),
         "rounds": rounds,
+        "clusters": cohort_tables.table_of(template, "voxelwise_clusters")[:_LINES],
         "round_charts": list(cohort_charts.rounds(rounds)),
         "overlaps": _overlaps(template),
         "methods": group_methods_text(group, template, registrations, counts),

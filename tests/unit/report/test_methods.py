@@ -43,7 +43,7 @@ def test_references_are_whole():
         assert key.startswith(re.sub(r"[^a-z]", "", reference.authors.split()[0].lower())[:4]) or " " in key
         assert str(reference.year) in key
         assert re.fullmatch(r"10\.\d{4,5}/\S+", reference.doi)
-        assert re.fullmatch(r"\d+(\(\d+\))?:e?\d+(-\d+)?", reference.where), key
+        assert re.fullmatch(r"\d+(\(\d+(-\d+)?\))?:e?\d+(-\d+)?", reference.where), key
         assert reference.bibtex.count("{") == reference.bibtex.count("}")
     assert len({reference.doi for reference in REFERENCES.values()}) == len(REFERENCES)
     assert REFERENCES["schofield2003"].short == "Schofield and Zhu 2003"
