@@ -64,9 +64,10 @@ def _normal_equations(spectrum, kernel, laplacian, axes, width, precision, prior
 class _Estimate:
     """The map of the running inversion, its spectra, and the steps that refine it."""
 
-    def __init__(self, grid: Grid, field: FloatArray, weight: FloatArray) -> None:
+    def __init__(self, grid: Grid, field: FloatArray, weight: FloatArray, inside: BoolArray) -> None:
         self.grid, self.field = grid, field
         self.certainty = np.minimum(2 * weight, 1) ** 2
+        self.inside = inside
         self.voxels = int(np.count_nonzero(weight))
         self.kernel, self.laplacian = dipole_kernel(grid), laplacian_spectrum(grid)
         self.axes = frequencies(grid)
@@ -75,8 +76,13 @@ class _Estimate:
         self._gain = np.empty_like(self.kernel)
 
     def fill(self) -> None:
-        """Replace the field by that of the present map to the extent that voxels are uncertain (outside: wholly)."""
-        spectrum = rfftn(self.chi)
+        """Replace the field by that of the present map to the extent that voxels are uncertain (outside: wholly).
+
+        The sources of a local field lie in the mask: what the map holds outside makes no field, and the map's
+        arbitrary level (k = 0 is unknown) is taken off first, so that the mask's edge is no step.
+        """
+        level = self.chi.mean(where=self.inside, dtype=np.float64)
+        spectrum = rfftn(np.where(self.inside, self.chi - np.float32(level), np.float32(0)))
         spectrum *= self.kernel
         self.filled = irfftn(spectrum, self.grid.shape)
         self.filled += self.certainty * (self.field - self.filled)
@@ -128,8 +134,8 @@ def bayes(
     1. The field's power inside the magic-angle cone is error, and outside it error and signal; this gives both
        spectra per shell of |k| (:mod:`bids_app.qsm.regularisation`). The linear (Wiener) estimate starts.
     2. Outside the mask, and where ``weights`` (relative reliability, about 1) are below one half, the
-       field is replaced, the more the less certain it is, by that of the present map; the spectra are measured
-       again, now with little leakage through the mask's edge.
+       field is replaced, the more the less certain it is, by that of the present map inside the mask, where the
+       sources of a local field are; the spectra are measured again, now with little leakage through the mask's edge.
     3. The map minimises sum |F - D X|^2 / N + ``gaussian`` sum |X|^2 / P, both halved, + ``sparsity`` / b
        ||grad chi||_1 with b the measured scale of the gradient, by ADMM in k-space; then again from step 2.
        Differences that exceed ``edge`` times the gradient's SD in the present map are edges and not penalised, so
@@ -153,7 +159,8 @@ def bayes(
     problem = prepare(local_field_ppm, mask, grid, params.padding, weights)
     if not problem.field.any():
         return problem.finish(problem.field)
-    estimate = _Estimate(problem.grid, problem.field, problem.weight)
+    inside = problem.crop.take(mask, bool)
+    estimate = _Estimate(problem.grid, problem.field, problem.weight, inside)
     split, total, done = SplitGradient(problem.grid), params.rounds * params.iterations, [0]
     report = counted(progress, info)
 
