@@ -25,6 +25,7 @@ class BayesParams(Params):
     rounds: int = param(4, low=1, high=50, doc="Most times that spectra and missing data are estimated anew")
     iterations: int = param(3, low=1, high=200, doc="ADMM iterations in each round")
     tolerance: float = param(2e-2, low=0.0, high=1.0, doc="Relative change from round to round that ends them")
+    outside: float = param(0.5, low=0.0, high=1.0, doc="Share of the map outside the mask that makes field; see text")
     padding: float = param(20.0, low=0.0, high=200.0, unit="mm", doc="Empty space around the object")
 
 
@@ -75,14 +76,17 @@ class _Estimate:
         self.chi = np.zeros_like(field)
         self._gain = np.empty_like(self.kernel)
 
-    def fill(self) -> None:
+    def fill(self, outside: float) -> None:
         """Replace the field by that of the present map to the extent that voxels are uncertain (outside: wholly).
 
-        The sources of a local field lie in the mask: what the map holds outside makes no field, and the map's
-        arbitrary level (k = 0 is unknown) is taken off first, so that the mask's edge is no step.
+        The map counts less outside the mask; its arbitrary level (k = 0 is unknown) is taken off first, so that the
+        mask's edge is no step.
         """
-        level = self.chi.mean(where=self.inside, dtype=np.float64)
-        spectrum = rfftn(np.where(self.inside, self.chi - np.float32(level), np.float32(0)))
+        if outside < 1:
+            relative = self.chi - np.float32(self.chi.mean(where=self.inside, dtype=np.float64))
+            spectrum = rfftn(np.where(self.inside, relative, np.float32(outside) * relative))
+        else:
+            spectrum = rfftn(self.chi)
         spectrum *= self.kernel
         self.filled = irfftn(spectrum, self.grid.shape)
         self.filled += self.certainty * (self.field - self.filled)
@@ -134,8 +138,10 @@ def bayes(
     1. The field's power inside the magic-angle cone is error, and outside it error and signal; this gives both
        spectra per shell of |k| (:mod:`bids_app.qsm.regularisation`). The linear (Wiener) estimate starts.
     2. Outside the mask, and where ``weights`` (relative reliability, about 1) are below one half, the
-       field is replaced, the more the less certain it is, by that of the present map inside the mask, where the
-       sources of a local field are; the spectra are measured again, now with little leakage through the mask's edge.
+       field is replaced, the more the less certain it is, by that of the present map; the spectra are measured
+       again, now with little leakage through the mask's edge. The sources of a local field are in the mask, so that
+       the map outside counts by ``outside`` only: 0 is best for a local field that is free of other errors, 1
+       was better by measurement on some fields of a whole chain (mask, background removal).
     3. The map minimises sum |F - D X|^2 / N + ``gaussian`` sum |X|^2 / P, both halved, + ``sparsity`` / b
        ||grad chi||_1 with b the measured scale of the gradient, by ADMM in k-space; then again from step 2.
        Differences that exceed ``edge`` times the gradient's SD in the present map are edges and not penalised, so
@@ -171,7 +177,7 @@ def bayes(
     spectra = estimate.start()
     for _ in range(params.rounds):
         before = estimate.chi
-        estimate.fill()
+        estimate.fill(params.outside)
         spectra = estimate.refine(split, params, advance)
         change, size = change_of(estimate.chi, before)
         if change <= params.tolerance**2 * size:
