@@ -184,6 +184,13 @@ class TemplateChoices(Params):
 
 
 @dataclass(frozen=True)
+class ReportChoices(Params):
+    """Pages that people look at."""
+
+    viewer: bool = param(True, doc="Interactive viewer in the page of every subject (about 1 MB and the map itself)")
+
+
+@dataclass(frozen=True)
 class SectionSpec:
     """A section's choices and a function that gives its methods (imported late: the numerics take a while)."""
 
@@ -257,4 +264,5 @@ SECTIONS: dict[str, SectionSpec] = {
     "statistics": SectionSpec(StatisticsChoices),
     "group": SectionSpec(GroupChoices),
     "template": SectionSpec(TemplateChoices),
+    "report": SectionSpec(ReportChoices),
 }

@@ -30,7 +30,8 @@ def report(subject: Any, settings: Any, context: Any, payload: Mapping[str, Any]
 
     runs = _runs(subject, context, payload)
     views, texts = [_view(run) for run in runs], _texts(runs)
-    program = _add_volumes(views)
+    wanted = settings.to_mapping().get("report", {}).get("viewer", True)
+    program = _add_volumes(views) if wanted else ""
     content = {
         "program": program,
         "label": subject.label,

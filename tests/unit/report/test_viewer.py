@@ -13,6 +13,7 @@ import pytest
 from bids_app.report import viewer
 from bids_app.report.collect import collect
 from bids_app.report.subject import report
+from tests.helpers.browser import Browser
 
 
 def image(text):
@@ -46,6 +47,37 @@ def test_a_small_budget_makes_coarser_volumes_and_none_where_nothing_fits(run):
     block = tuple(slice(s, s + int(n)) for s, n in zip(start, step, strict=True))
     assert found.get_fdata()[0, 0, 0] == pytest.approx(expected[block].mean(), abs=0.0003)
     assert viewer.volumes(run, 100) is None
+
+
+def test_the_viewer_can_be_left_out(subject, settings, context):
+    report(subject, settings, context, {})
+    whole = (context.output_dir / "sub-01.html").stat().st_size
+    settings.values["report"] = {"viewer": False}
+    report(subject, settings, context, {})
+    page = (context.output_dir / "sub-01.html").read_text()
+    assert "niivue" not in page
+    assert 'class="viewer"' not in page
+    assert len(page) < whole - 900_000
+
+
+@pytest.mark.browser
+def test_a_browser_finds_no_barrier_on_the_page(subject, settings, context):
+    report(subject, settings, context, {})
+    page = context.output_dir / "sub-01.html"
+    browser = Browser()
+    try:
+        for width, scheme in ((1280, "light"), (400, "dark")):
+            browser.open(page, width=width, scheme=scheme)
+            browser.wait("document.querySelector('.viewer').dataset.state === 'drawn'")
+            assert browser.console == []
+            assert [url for url in browser.requests if not url.startswith(("data:", "blob:"))] == [page.as_uri()]
+            assert browser.run("[...document.images].every((i) => i.complete && i.naturalWidth > 0)")
+            assert browser.run("document.documentElement.scrollWidth <= innerWidth")
+            assert browser.problems() == []
+        assert browser.run("[...document.querySelectorAll('a[href^=\"#\"]')].every((a) => "
+                           "document.getElementById(a.getAttribute('href').slice(1)))")  # fmt: skip
+    finally:
+        browser.close()
 
 
 @pytest.mark.browser
