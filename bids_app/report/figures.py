@@ -1,7 +1,7 @@
 """The figures of a run, stage by stage, each from the products that are there."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -280,6 +280,15 @@ def registration(maps: Maps) -> Iterator[Picture]:
     moved = maps.get("t1w_on_gre")
     if moved is None:
         return
+    first, second = (
+        picture(planes([layer], maps.frame), "Registration, one after the other",
+                "Change between the gradient echo and the T1-weighted image by the button: nothing should jump.",
+                "Three planes of the gradient-echo magnitude; the button shows the T1-weighted image in its place.")
+        for layer in (
+            Layer(maps.magnitude, window_of(maps.magnitude), "gradient echo", "a.u."),
+            Layer(moved, window_of(moved, maps.mask), "T1w", "a.u."),
+        )
+    )  # fmt: skip
     board = _board(maps.magnitude, moved, maps)
     layers = [
         Layer(maps.magnitude, window_of(maps.magnitude), "gradient echo", "a.u."),
@@ -293,6 +302,7 @@ def registration(maps: Maps) -> Iterator[Picture]:
         "Three planes of the gradient-echo magnitude, of the T1-weighted image brought to it, and of a chequerboard "
         "of both.",
     )  # fmt: skip
+    yield replace(first, other=second.uri)
 
 
 def _board(first: Array, second: Array, maps: Maps) -> Array:

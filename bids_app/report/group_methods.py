@@ -12,8 +12,7 @@ from bids_app.report.methods import Methods
 GROUP_SENTENCES: dict[str, str] = {
     "ols": "The model “{model}” was fitted to every region by ordinary least squares.",
     "mixed": "The model “{model}” was fitted to every region with a random intercept of every participant by "
-    "restricted maximum likelihood [laird1982], with degrees of freedom divided between and within participants "
-    "[schluchter1990].",
+    "restricted maximum likelihood [laird1982], with degrees of freedom divided between and within participants.",
     "fdr": "Intervals are given at {confidence:g} % confidence; p values were corrected over regions for a false "
     "discovery rate of {fdr:g} [benjamini1995].",
 }

@@ -30,6 +30,7 @@ class Picture:
     uri: str
     width: int
     height: int
+    other: str = ""  # a second image of the same size, that the reader can change to
 
 
 @dataclass(frozen=True)

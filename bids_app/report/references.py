@@ -245,11 +245,6 @@ _TABLE = (
         "Random-effects models for longitudinal data", "Biometrics", "38(4):963-974", "10.2307/2529876",
     ),
     Reference(
-        "schluchter1990", "Schluchter MD, Elashoff JT", 1990,
-        "Small-sample adjustments to tests with unbalanced repeated measures assuming several covariance structures",
-        "Journal of Statistical Computation and Simulation", "37(1-2):69-87", "10.1080/00949659008811295",
-    ),
-    Reference(
         "leys2013", "Leys C, Ley C, Klein O, Bernard P, Licata L", 2013,
         "Detecting outliers: Do not use standard deviation around the mean, use absolute deviation around the median",
         "Journal of Experimental Social Psychology", "49(4):764-766", "10.1016/j.jesp.2013.03.013",

@@ -139,7 +139,7 @@ def _add_volumes(views: Sequence[dict[str, Any]]) -> str:
     from bids_app.report import viewer
 
     program = viewer.program()
-    pictures = sum(len(p.uri) for view in views for stage in view["stages"] for p in stage.pictures)
+    pictures = sum(len(p.uri) + len(p.other) for view in views for stage in view["stages"] for p in stage.pictures)
     room = _PAGE_BUDGET - pictures - len(program)
     shown = [view for view in views if view["stages"]]
     for view in shown:

@@ -11,3 +11,27 @@ document.querySelectorAll('button[data-copy]').forEach((button) => {
     }
   });
 });
+// Two images in one place: by hand, or by themselves where the reader has nothing against motion.
+document.querySelectorAll('button.change').forEach((button) => {
+  const figure = button.closest('figure');
+  const [first, other] = figure.querySelectorAll('img');
+  const play = figure.querySelector('button.play');
+  const change = () => {
+    first.hidden = !first.hidden;
+    other.hidden = !first.hidden;
+    button.setAttribute('aria-pressed', String(first.hidden));
+  };
+  let timer = 0;
+  const stop = () => {
+    clearInterval(timer);
+    timer = 0;
+    play.setAttribute('aria-pressed', 'false');
+  };
+  button.addEventListener('click', () => { stop(); change(); });
+  play.hidden = matchMedia('(prefers-reduced-motion: reduce)').matches;
+  play.addEventListener('click', () => {
+    if (timer) { stop(); return; }
+    timer = setInterval(change, 700);
+    play.setAttribute('aria-pressed', 'true');
+  });
+});

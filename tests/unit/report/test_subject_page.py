@@ -37,7 +37,8 @@ def test_every_stage_has_its_figures(page):
     assert [title for title in titles if title not in ("Time and memory", "References")] == [
         "Echoes", "Masks and phase quality", "Total and local field", "Field fit", "Susceptibility",
         "Susceptibility, axial slices", "Two passes against one", "Histogram", "R2* and T2*",
-        "Susceptibility-weighted image", "Registration", "Segmentation atlas", "Regions of atlas",
+        "Susceptibility-weighted image", "Registration",
+        "Registration, one after the other", "Segmentation atlas", "Regions of atlas",
     ]  # fmt: skip
     assert "inversion.rts.delta" in page
     assert "sub-01_T1w.nii.gz: the only one" in page

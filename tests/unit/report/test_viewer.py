@@ -76,6 +76,14 @@ def test_a_browser_finds_no_barrier_on_the_page(subject, settings, context):
             assert browser.problems() == []
         assert browser.run("[...document.querySelectorAll('a[href^=\"#\"]')].every((a) => "
                            "document.getElementById(a.getAttribute('href').slice(1)))")  # fmt: skip
+        figure = "document.querySelector('button.change').closest('figure')"
+        shown = f"[...{figure}.querySelectorAll('img')].map((i) => i.hidden)"
+        browser.run("document.querySelector('button.change').focus()")
+        assert browser.run(shown) == [False, True]
+        browser.press("Enter")
+        assert browser.run(shown) == [True, False]
+        browser.open(page, reduced=True)
+        assert browser.run("document.querySelector('button.play').hidden")
     finally:
         browser.close()
 
