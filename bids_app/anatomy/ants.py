@@ -109,15 +109,18 @@ def linear(
 
 def syn(
     fixed: Path, moving: Path, initial: Path, out: Path, work_dir: Path, threads: int, settings: Syn = Syn(),
-    extra: Sequence[tuple[Path, Path, float]] = (),
+    extra: Sequence[tuple[Path, Path, float]] = (), region: Sequence[Path] = (),
 ) -> None:  # fmt: skip
     """Write the displacement field (``.nii.gz``) that brings ``moving`` to ``fixed``; it holds ``initial`` too.
 
     ``extra`` are further pairs, fixed and moving, on the grids of the first, with their weight against its 1.
+    ``region`` are label images or masks on the moving grid: the deformation is sought in the box around them,
+    elsewhere ``initial`` alone holds.
     """
     run(
         "syn", work_dir, threads, fixed=fixed, moving=moving, initial=initial, out=out,
         resolution=settings.resolution, iterations=settings.iterations, seed=SEED, extra=list(extra),
+        region=list(region),
     )  # fmt: skip
 
 

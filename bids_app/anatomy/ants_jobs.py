@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+#: What lies so far (mm) from every region takes no part in SyN.
+_MARGIN_MM = 12.0
 #: Distance of the control points of N4's first fit stays at ANTs' default; the fit itself is made on such voxels, mm.
 _N4_VOXEL_MM = 4.0
 _IDENTITY = """#Insight Transform File V1.0
@@ -82,24 +84,47 @@ def syn(
     iterations: list[int],
     seed: int,
     extra: list[Any],
+    region: list[str],
 ) -> dict[str, Any]:
-    """Find a deformation after a linear transform."""
+    """Find a deformation after a linear transform, in the box around ``region`` (images on the moving grid)."""
     import ants
 
     ants.config.set_ants_deterministic(False, seed)
     a, b = _at(_image(fixed), resolution), _at(_image(moving), resolution)
     prefix = str(Path(out).with_name("syn_"))
     pairs = [("CC", _at(_image(x), resolution), _at(_image(y), resolution), weight, 2) for x, y, weight in extra]
+    whole = a
+    if region:
+        a = _box_of(a, region, initial)
     found = ants.registration(
         a, b, type_of_transform="SyNOnly", initial_transform=initial, outprefix=prefix, syn_metric="CC",
         syn_sampling=2, reg_iterations=tuple(iterations), grad_step=0.2, multivariate_extras=pairs or None,
     )  # fmt: skip
     # One displacement field for all of it. HDF5, ITK's other form of a composite, holds times: no two are the same.
-    whole = ants.apply_transforms(a, b, found["fwdtransforms"], compose=prefix)
-    shutil.move(whole, out)
+    # Outside the box SyN's field is nothing, and the linear transform alone holds.
+    shutil.move(ants.apply_transforms(whole, b, found["fwdtransforms"], compose=prefix), out)
     for rest in Path(out).parent.glob("syn_*"):
         rest.unlink()
     return {}
+
+
+def _box_of(image: Any, region: list[str], initial: str) -> Any:
+    """Return the part of an image around what a linear transform brings of ``region`` to it."""
+    import ants
+    import numpy as np
+
+    inside = np.zeros(image.shape, bool)
+    for path in region:
+        inside |= ants.apply_transforms(image, _image(path), [initial], interpolator="nearestNeighbor").numpy() > 0
+    if not inside.any():
+        return image
+    low, high = [], []
+    for axis, spacing in enumerate(image.spacing):
+        line = np.flatnonzero(inside.any(axis=tuple(other for other in range(3) if other != axis)))
+        margin = round(_MARGIN_MM / spacing)
+        low.append(max(0, int(line[0]) - margin))
+        high.append(min(image.shape[axis], int(line[-1]) + margin + 1))
+    return ants.crop_indices(image, low, high)
 
 
 def apply(fixed: str, moving: str, transforms: list[str], out: str, labels: bool) -> dict[str, Any]:

@@ -96,6 +96,8 @@ def _scan(group: "argparse._ArgumentGroup") -> None:
 def _structural(group: "argparse._ArgumentGroup") -> None:
     group.add_argument("--t1w-voxel-size", type=_positive, default=1.0, metavar="MM", help="edge length (default: 1)")
     group.add_argument("--t1w-orientation", default="RAS", metavar="NAME", help="as --orientation (default: RAS)")
+    group.add_argument("--t1w-oblique", type=float, nargs="+", default=[0.0], metavar="DEG",
+        help="turn its slab about the scanner's x, or x y z axes (degrees)")  # fmt: skip
 
 
 def study_from(args: argparse.Namespace) -> Any:
@@ -145,6 +147,7 @@ def study_from(args: argparse.Namespace) -> Any:
         real_imag=args.real_imag,
         t1w_voxel_size=args.t1w_voxel_size,
         t1w_orientation=args.t1w_orientation,
+        t1w_oblique=_three("--t1w-oblique", args.t1w_oblique, [*args.t1w_oblique, 0, 0]),
         age_effect=0.0 if args.null else args.age_effect,
         group_effect=0.0 if args.null else args.group_effect,
     )

@@ -179,11 +179,15 @@ def _take_shim(field: FloatArray, factor: int, mask: BoolArray, affine: npt.NDAr
 
 
 def structural(
-    body: Body, orientation: str, voxel_size: float, random: np.random.Generator
+    body: Body,
+    orientation: str,
+    voxel_size: float,
+    random: np.random.Generator,
+    oblique: tuple[float, float, float] = (0.0, 0.0, 0.0),
 ) -> tuple[FloatArray, npt.NDArray[np.float64]]:
     """Return a T1-weighted image (0 to about 260, with bias field and noise) and its affine."""
     axis_codes(orientation)
-    shape, affine = slab(orientation, (0, 0, 0), (voxel_size,) * 3, body.pose)
+    shape, affine = slab(orientation, oblique, (voxel_size,) * 3, body.pose)
     affine[:3, 3] += random.normal(0, 1.0, 3)
     grid = Grid.from_affine(shape, affine)
     image = np.empty(shape, np.float32)

@@ -39,6 +39,7 @@ class Study:
     real_imag: bool = False
     t1w_voxel_size: float = 1.0
     t1w_orientation: str = "RAS"
+    t1w_oblique: tuple[float, float, float] = (0.0, 0.0, 0.0)
     age_effect: float = 1.0
     group_effect: float = 0.02
 
@@ -214,7 +215,7 @@ def _write_person(folder: Folder, study: Study, person: subjects.Person) -> None
         _write_scan(folder, study, names, scan)
         _write_truth(folder, study, names, scan)
         random = person.random(7, session)
-        image, affine = structural(body, study.t1w_orientation, study.t1w_voxel_size, random)
+        image, affine = structural(body, study.t1w_orientation, study.t1w_voxel_size, random, study.t1w_oblique)
         folder.image(_raw(names, "T1w"), image, affine, "int16")
 
 

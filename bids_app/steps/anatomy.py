@@ -103,14 +103,22 @@ def _voxel_volume(path: Path) -> float:
 def deform_atlas(
     template: Path, target: Path, step: StepInput, names: tuple[str, str]
 ) -> tuple[Path, dict[str, Any], list[str]]:
-    """Bring a template onto an image in RAS axes; return the displacement field, figures and warnings."""
+    """Bring a template onto an image in RAS axes; return the displacement field, figures and warnings.
+
+    The deformation is sought where the atlas's labels and its brain are, and not in neck and air.
+    """
     choice, work = step.settings.registration.choice, step.work_dir
     moving, linear, out = work / "atlas_ras.nii.gz", work / "atlas_affine.txt", work / "atlas_warp.nii.gz"
     write_ras(template, moving)
+    region = []
+    for key in [key for key in step.inputs if key.startswith(("image@", "brain@"))]:
+        region.append(work / f"region_{len(region)}.nii.gz")
+        write_ras(step.inputs[key], region[-1])
     # A template stands where its authors put it: only the centres of mass bring it near.
     ants.linear(target, moving, linear, work, ants.Linear("affine", choice.resolution, "centres"))
     iterations = (choice.syn_coarse, choice.syn_middle, choice.syn_fine) if choice.atlas == "syn" else (0, 0, 0)
-    ants.syn(target, moving, linear, out, work, step.threads, ants.Syn(choice.syn_resolution, iterations))
+    settings = ants.Syn(choice.syn_resolution, iterations)
+    ants.syn(target, moving, linear, out, work, step.threads, settings, region=region)
     metrics, warnings = judged(target, moving, [out], step, names)
     return out, metrics, warnings
 
@@ -154,6 +162,8 @@ def atlas_files(record: Any, settings: Any) -> dict[str, Path]:
     if source is None:
         return {}
     files = {f"template@{source.name}": source.t1w}
+    if source.brain_mask is not None:
+        files[f"brain@{source.name}"] = source.brain_mask
     for name, image, table in source.segmentations:
         files |= {f"image@{name}": image, f"table@{name}": table}
     return files

@@ -57,3 +57,21 @@ def test_a_failure_is_one_sentence(tmp_path):
     broken.write_bytes(b"nothing")
     with pytest.raises(QsmAppError, match=r"ANTs \(apply\) failed with exit code"):
         ants.apply(broken, broken, [], tmp_path / "out.nii.gz", tmp_path / "work", 1)
+
+
+def test_syn_in_the_box_of_a_region_leaves_the_linear_transform_elsewhere(tmp_path):
+    fixed = save(tmp_path / "fixed.nii.gz", head())
+    moving = save(tmp_path / "moving.nii.gz", head((3, 0, 0)))
+    region = np.zeros((28, 30, 26), np.uint8)
+    region[12:16, 13:17, 11:15] = 1
+    box = save(tmp_path / "region.nii.gz", region)
+    initial, out = tmp_path / "initial.txt", tmp_path / "warp.nii.gz"
+    ants.linear(fixed, moving, initial, tmp_path / "work", ants.Linear("rigid", 4.0))
+    ants.syn(fixed, moving, initial, out, tmp_path / "work", 1, ants.Syn(4.0, (0, 0, 4)), region=[box])
+    linear_alone = tmp_path / "linear.nii.gz"
+    ants.syn(fixed, moving, initial, linear_alone, tmp_path / "work", 1, ants.Syn(4.0, (0, 0, 0)))
+    change = np.abs(np.squeeze(nib.load(out).get_fdata() - nib.load(linear_alone).get_fdata())).max(axis=-1)
+    assert change.shape == region.shape
+    assert change[10:18, 11:19, 9:17].max() > 1e-3
+    change[8:20, 9:21, 7:19] = 0
+    assert change.max() < 1e-4
