@@ -110,7 +110,7 @@ def deform_atlas(
     choice, work = step.settings.registration.choice, step.work_dir
     moving, linear, out = work / "atlas_ras.nii.gz", work / "atlas_affine.txt", work / "atlas_warp.nii.gz"
     write_ras(template, moving)
-    region = []
+    region: list[Path] = []
     for key in [key for key in step.inputs if key.startswith(("image@", "brain@"))]:
         region.append(work / f"region_{len(region)}.nii.gz")
         write_ras(step.inputs[key], region[-1])
