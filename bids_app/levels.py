@@ -65,6 +65,25 @@ def of_stage(jobs: Sequence[Job], stage: str, part: tuple[int, int]) -> list[Job
     return [job for job in jobs if job.stage == stage][number - 1 :: count]
 
 
+def participant_steps() -> set[str]:
+    """Return the names of all steps of the level ``participant``."""
+    return {step.name for steps in (_ANATOMICAL, _PARTICIPANT) for step in load(steps)}
+
+
+def group_plan(cohort: Cohort, config: Config) -> list[tuple[str, str, int, int]]:
+    """Return the stages of the group level without making their jobs: name, steps, records, estimated memory (bytes).
+
+    One record means a single job; of more each is a job of its own that waits for no other of its stage.
+    """
+    every = [("tables", _GROUP, [cohort]), *stages(cohort, config)]
+    return [(name, steps, len(records), memory_of(steps, records[0], config)) for name, steps, records in every]
+
+
+def memory_of(steps: str, record: Any, config: Config) -> int:
+    """Return the largest estimate of the steps of a record, in bytes."""
+    return max(step.memory(record, config.settings) for step in load(steps))
+
+
 def _last_stage(jobs: Sequence[Job]) -> str:
     return jobs[-1].stage if jobs else "tables"
 

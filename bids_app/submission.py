@@ -3,15 +3,18 @@
 import shlex
 import shutil
 import sys
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 from bids_app.config import Config
-from bids_app.errors import UsageError
-from bids_app.execution.elements import list_elements
+from bids_app.dataset.cohort import planned
+from bids_app.dataset.query import find_subjects
+from bids_app.errors import QsmAppError, UsageError
+from bids_app.execution.elements import Element, list_elements
 from bids_app.execution.jobs import Site, Stage, write_scripts
 from bids_app.execution.resources import DEFAULTS, measured, read_records
-
-#: Processors of a job, unless --omp-nthreads says otherwise.
-_CPUS = 4
+from bids_app.execution.worker import load
+from bids_app.levels import group_plan, jobs_of, participant_steps
 
 
 def own_command() -> tuple[str, ...]:
@@ -32,28 +35,48 @@ def write_jobs(config: Config) -> int:
         cluster.command or own_command(), cluster.array_limit, cluster.at_once,
     )  # fmt: skip
     elements = list_elements(config.bids_dir, config.participants, config.sessions)
-    written = write_scripts(folder, site, elements, plan(config, len(elements)))
+    written = write_scripts(folder, site, elements, plan(config, elements))
     print(f"{len(elements)} elements; {len(written)} files in {folder}")
     print(f"send them: bash {folder / 'submit.sh'}")
     return 0
 
 
-def plan(config: Config, elements: int) -> list[Stage]:
-    """Return the chain of stages for the levels that were asked for."""
+def plan(config: Config, elements: Sequence[Element]) -> list[Stage]:
+    """Return the chain of stages for the levels that were asked for: every round of the template is one."""
     records = list(read_records(config.output_dir / "logs" / "records"))
     place = shlex.join([str(config.bids_dir), str(config.output_dir)])
-    stages = []
-    for level in config.levels:
-        resources = measured(records, level, config.cluster.cpus or DEFAULTS[level].cpus)
+    chain = []
+
+    def add(level: str, name: str, steps: Collection[str], kind: str, estimate: int, count: int, words: str) -> None:
+        default = replace(DEFAULTS[kind], cpus=config.cluster.cpus or DEFAULTS[kind].cpus)
+        resources = measured(records, steps, default, estimate)
         # The validator reads the whole dataset: once, by whoever submits, and not in every job.
         always = f"--nprocs 1 --omp-nthreads {resources.cpus} --skip-bids-validation"
-        options = f"{always} {_options(config)}".strip()
-        if level == "participant":
-            chosen = '--participant-label "$subject" ${session:+--session-label "$session"}'
-            stages.append(Stage(level, f"{place} {level} {options} {chosen}", resources, elements, reads_list=True))
-        else:
-            stages.append(Stage(level, f"{place} {level} {options} {_selection(config)}".strip(), resources))
-    return stages
+        arguments = " ".join(filter(None, [place, level, always, _options(config), words]))
+        chain.append(Stage(name, arguments, resources, count, reads_list=kind == "participant"))
+
+    if "participant" in config.levels:
+        chosen = '--participant-label "$subject" ${session:+--session-label "$session"}'
+        estimate = _participant_estimate(config, elements)
+        add("participant", "participant", participant_steps(), "participant", estimate, len(elements), chosen)
+    if "group" in config.levels:
+        cohort = planned(config.bids_dir, config.participants, config.sessions)
+        for name, steps, count, estimate in group_plan(cohort, config):
+            part = f'--stage-part "$index"/{count}' if count > 1 else ""
+            words = " ".join(filter(None, [f"--stage {name}", part, _selection(config)]))
+            kind = "group" if name == "tables" else "stage"
+            known = {step.name for step in load(steps)}
+            add("group", f"group-{name}", known, kind, estimate, count if count > 1 else 0, words)
+    return chain
+
+
+def _participant_estimate(config: Config, elements: Sequence[Element]) -> int:
+    """Return the largest memory (bytes) that the steps expect of the first participant; 0 where nothing is known."""
+    try:
+        subjects = find_subjects(config.bids_dir, [elements[0][0]], (), config.filters)
+        return max((job.memory for job in jobs_of(subjects, config)), default=0)
+    except (QsmAppError, OSError, ValueError):  # the participant's own element will say what is wrong with it
+        return 0
 
 
 def _options(config: Config) -> str:

@@ -8,7 +8,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -273,6 +273,39 @@ def survey(
         table if table.is_file() else None,
         tuple(sorted(bids_dir.glob("sub-*/sub-*_sessions.tsv"))),
     )
+
+
+def planned(bids_dir: Path, participants: Sequence[str] = (), sessions: Sequence[str] = ()) -> Cohort:
+    """Return whom the group will hold when the level ``participant`` has made everything, by names of files alone."""
+    names = [name for _, _, runs in _expected(bids_dir, participants, sessions) for name in runs]
+    return Cohort(tuple(GroupRun(entities_in(name), ()) for name in sorted(names)))
+
+
+def to_json(cohort: Cohort) -> dict[str, Any]:
+    """Return a cohort as plain values."""
+    return asdict(cohort) | {
+        "participants": str(cohort.participants) if cohort.participants else None,
+        "sessions": [str(path) for path in cohort.sessions],
+    }
+
+
+def from_json(content: Mapping[str, Any]) -> Cohort:
+    """Return the cohort that ``to_json`` has given; KeyError and TypeError where it is another content."""
+    runs = []
+    for run in content["runs"]:
+        t1w = None if run["t1w"] is None else _pairs(run["t1w"])
+        runs.append(GroupRun(_pairs(run["entities"]), tuple(run["made"]), t1w, run["similarity"]))
+    table = content["participants"]
+    return Cohort(
+        tuple(runs),
+        tuple(Standing(**standing) for standing in content["standings"]),
+        Path(table) if table else None,
+        tuple(Path(path) for path in content["sessions"]),
+    )
+
+
+def _pairs(content: Iterable[Sequence[str]]) -> Entities:
+    return tuple((key, value) for key, value in content)
 
 
 def troubles(cohort: Cohort, limit: int = 20) -> list[str]:

@@ -3,13 +3,16 @@
 import json
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 #: Room above what was measured: other anatomy, a slower node, a busy file system.
 _MEMORY_FACTOR, _TIME_FACTOR = 1.5, 3.0
+_ESTIMATE_FACTOR = 1.1
+#: What the command itself takes beside the process that runs the steps.
+_COMMAND_BYTES = 4e8
 _LEAST_MEMORY_GB, _LEAST_MINUTES = 2, 10
 #: Records that are read at most; more tell nothing new.
 _ENOUGH = 5000
@@ -34,6 +37,8 @@ class Resources:
 DEFAULTS: Mapping[str, Resources] = {
     "participant": Resources(4, 8, 120, "default"),
     "group": Resources(4, 16, 720, "default"),
+    # One participant, or one average, of the template.
+    "stage": Resources(4, 8, 240, "default"),
 }
 
 
@@ -50,22 +55,33 @@ def read_records(folder: Path) -> Iterable[Mapping[str, Any]]:
             yield content
 
 
-def measured(records: Iterable[Mapping[str, Any]], kind: str, cpus: int) -> Resources:
-    """Return what a job of ``kind`` should ask for.
+def measured(
+    records: Iterable[Mapping[str, Any]], steps: Collection[str], default: Resources, estimate: int = 0
+) -> Resources:
+    """Return what a job that runs ``steps`` (names) should ask for.
 
-    The time of a job is the sum over the steps of one run, its memory the largest peak of any step; of both the
-    largest over all runs counts, times a safety factor.
+    The time of a job is the sum over its steps, and over all runs of a participant's session: one element does them
+    all. Its memory is the largest peak of any step, but no less than the steps' own ``estimate`` (bytes): the images
+    to come may be larger than those that were measured. Both get room to spare.
     """
-    seconds: dict[str, float] = defaultdict(float)
-    peak = 0
+    cpus, seconds, peak = default.cpus, defaultdict[str, float](float), 0
     for record in records:
-        if str(record.get("basename", "")).startswith("sub-") != (kind == "participant"):
+        if record.get("step") not in steps:
             continue
         threads = record.get("threads", cpus)
-        seconds[record["basename"]] += record.get("duration_s", 0.0) * max(1.0, threads / cpus)
+        element = _element_of(str(record.get("basename", "")))
+        seconds[element] += record.get("duration_s", 0.0) * max(1.0, threads / cpus)
         peak = max(peak, int(record.get("peak_memory_bytes", 0)))
+    least = math.ceil((estimate * _ESTIMATE_FACTOR + _COMMAND_BYTES) / 1e9)
     if not seconds or not peak:
-        return Resources(cpus, DEFAULTS[kind].memory_gb, DEFAULTS[kind].minutes, "default, nothing measured yet")
-    memory = max(_LEAST_MEMORY_GB, math.ceil(peak * _MEMORY_FACTOR / 1e9))
+        memory = max(default.memory_gb, least)
+        return Resources(cpus, memory, default.minutes, "default, nothing measured yet")
+    memory = max(_LEAST_MEMORY_GB, least, math.ceil((peak * _MEMORY_FACTOR + _COMMAND_BYTES) / 1e9))
     minutes = max(_LEAST_MINUTES, math.ceil(max(seconds.values()) * _TIME_FACTOR / 60))
-    return Resources(cpus, memory, minutes, f"measured over {len(seconds)} earlier runs")
+    return Resources(cpus, memory, minutes, f"measured over {len(seconds)} earlier runs, no less than estimated")
+
+
+def _element_of(basename: str) -> str:
+    """Return participant and session of a participant's record; all of another's name."""
+    words = basename.split("_")
+    return "_".join(word for word in words if word.startswith(("sub-", "ses-"))) or basename

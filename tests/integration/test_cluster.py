@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,10 +13,16 @@ import nibabel
 import numpy as np
 import pytest
 
+from bids_app.cli import main
+from bids_app.execution.resources import Resources, measured
+from tests.helpers.group_study import write_table_study
 from tests.helpers.slurm import ask, drain, missing, running_slurm, wait_for
 
 ROOT = Path(__file__).parents[2]
 FAST = ("--preset", "fast", "--omp-nthreads", "1")
+COARSE = {
+    "resolution": 4, "registration_resolution": 4, "syn_coarse": 5, "syn_middle": 0, "syn_fine": 0,
+}  # fmt: skip
 slurm_test = pytest.mark.slurm
 
 
@@ -36,7 +43,7 @@ def run(*words, env=None, **options):
 def maps(folder):
     return {
         path.relative_to(folder): nibabel.load(path).get_fdata().tobytes()
-        for path in sorted(folder.glob("sub-*/**/*.nii.gz"))
+        for path in sorted([*folder.glob("sub-*/**/*.nii.gz"), *folder.glob("tpl-*/**/*.nii.gz")])
         if "work" not in path.parts
     }
 
@@ -126,7 +133,7 @@ def test_resources_come_from_earlier_runs(study, tmp_path):
     folder = out / "logs" / "records" / "sub-01"
     folder.mkdir(parents=True)
     for step, seconds, peak in (("field", 100, 2.0e9), ("chi", 300, 3.1e9)):
-        record = {"basename": "sub-01", "duration_s": seconds, "peak_memory_bytes": peak, "threads": 2}
+        record = {"step": step, "basename": "sub-01", "duration_s": seconds, "peak_memory_bytes": peak, "threads": 2}
         (folder / f"sub-01_step-{step}.json").write_text(json.dumps(record))
     (folder / "sub-01_step-damaged.json").write_text("{")
     run(study, out, "participant", "--write-jobs", "pbs", tmp_path / "jobs", "--omp-nthreads", "2")
@@ -134,6 +141,64 @@ def test_resources_come_from_earlier_runs(study, tmp_path):
     assert "#PBS -l select=1:ncpus=2:mem=5gb\n" in text
     assert "#PBS -l walltime=00:20:00\n" in text
     assert "measured over 1 earlier runs" in text
+
+
+@pytest.mark.parametrize("scheduler", ["slurm", "pbs"])
+def test_every_round_of_the_template_is_an_array_after_the_one_before(study, tmp_path, scheduler):
+    jobs = tmp_path / "jobs"
+    done = run(
+        study, tmp_path / "out", "participant", "group", "--write-jobs", scheduler, jobs, "--template-iterations", "1",
+        "1", "--container-command", "/STANDIN", "--allow-missing",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    submit = (jobs / "submit.sh").read_text()
+    order = re.findall(r"/([a-z0-9-]+)\.sh", submit)
+    assert order == ["participant", *[f"group-{stage}" for stage in (
+        "tables", "members", "average-0", "register-1", "average-1", "register-2", "average-2", "register-template",
+        "maps", "average-maps",
+    )]]  # fmt: skip
+    variable = "SLURM_ARRAY_TASK_ID" if scheduler == "slurm" else "PBS_ARRAY_INDEX"
+    for name in order[1:]:
+        script = jobs / f"{name}.sh"
+        many = name.removeprefix("group-").startswith(("members", "register", "maps"))
+        array = "#SBATCH --array=1-2\n" if scheduler == "slurm" else "#PBS -J 1-2\n"
+        assert (array in script.read_text()) == many
+        parts = []
+        for index in (1, 2) if many else (None,):
+            words = element(script, index, tmp_path, variable)
+            assert words[words.index("--stage") + 1] == name.removeprefix("group-")
+            assert "--allow-missing" in words
+            parts += words[words.index("--stage-part") + 1 :][:1] if many else []
+        assert parts == (["1/2", "2/2"] if many else [])
+
+
+def test_a_later_stage_goes_on_with_what_the_tables_have_found_and_only_with_that(tmp_path, capfd):
+    bids, out = write_table_study(tmp_path, count=4)
+    words = [str(bids), str(out), "group", "--template-iterations", "1", "1", "--omp-nthreads", "1", "--dry-run"]
+    assert main([*words, "--stage", "members"]) == 3
+    assert "--stage tables before this" in capfd.readouterr().err
+    assert main([*words[:-1], "--stage", "tables"]) == 0
+    capfd.readouterr()
+    assert main([*words, "--stage", "members", "--stage-part", "2/3"]) == 0
+    lines = [line for line in capfd.readouterr().out.splitlines() if "(stage members)" in line]
+    assert [line.split()[0] for line in lines] == ["sub-02_member"]
+    (out / "sub-03/anat/sub-03_Chimap.nii.gz").unlink()
+    assert main([*words[:-1], "--stage", "tables"]) == 3
+    assert main([*words, "--stage", "members"]) == 3, "the check of before must not count"
+
+
+def test_resources_are_no_less_than_the_estimate(tmp_path):
+    records = [
+        {"step": "chi", "basename": "sub-1_ses-a_run-1", "duration_s": 1000, "peak_memory_bytes": 1e9},
+        {"step": "chi", "basename": "sub-1_ses-a_run-2", "duration_s": 2000, "peak_memory_bytes": 1e9},
+        {"step": "template_member", "basename": "sub-1_member", "duration_s": 9e9, "peak_memory_bytes": 9e10},
+    ]
+    default = Resources(1, 8, 120, "default")
+    asked = measured(records, {"chi"}, default, estimate=0)
+    assert (asked.memory_gb, asked.minutes) == (2, 150)  # both runs are one element's; steps of others do not count
+    assert measured(records, {"chi"}, default, estimate=4_000_000_000).memory_gb == 5
+    assert measured([], {"chi"}, default, estimate=20_000_000_000).memory_gb == 23
+    assert measured([], {"chi"}, default).memory_gb == 8
 
 
 @pytest.mark.parametrize(
@@ -194,6 +259,24 @@ def test_array_with_a_failing_participant_then_mended_and_sent_again(study, tmp_
     assert (out / "sub-01" / "anat" / "sub-01_Chimap.nii.gz").stat().st_mtime_ns == before
     local = tmp_path / "local"
     assert run(study, local, "participant", *FAST).returncode == 0
+    assert maps(out) == maps(local)
+
+
+@slurm_test
+@pytest.mark.slow
+def test_the_template_as_arrays_is_that_of_one_machine(study, tmp_path, slurm):
+    words = [*FAST, "--segmentation", "none", "--skip-bids-validation", "--template-iterations", "1", "1"]
+    for name, value in COARSE.items():
+        words += ["--set", f"template.{name}={value}"]
+    out, jobs = tmp_path / "out", tmp_path / "jobs"
+    written = run(study, out, "participant", "group", "--write-jobs", "slurm", jobs, *words)
+    assert written.returncode == 0, written.stderr
+    subprocess.run(["bash", jobs / "submit.sh"], env=slurm, check=True, capture_output=True)
+    drain(slurm, 400)
+    said = "".join(path.read_text() for path in (jobs / "logs").iterdir())
+    assert (out / "tpl-study" / "anat" / "tpl-study_desc-mean_Chimap.nii.gz").is_file(), said[-3000:]
+    local = tmp_path / "local"
+    assert run(study, local, "participant", "group", *words).returncode == 0
     assert maps(out) == maps(local)
 
 
