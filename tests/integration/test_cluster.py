@@ -138,7 +138,8 @@ def test_resources_come_from_earlier_runs(study, tmp_path):
     (folder / "sub-01_step-damaged.json").write_text("{")
     run(study, out, "participant", "--write-jobs", "pbs", tmp_path / "jobs", "--omp-nthreads", "2")
     text = (tmp_path / "jobs" / "participant.sh").read_text()
-    assert "#PBS -l select=1:ncpus=2:mem=5gb\n" in text
+    # 1.5 times the peak of 3.1 GB, and the command beside its process of steps.
+    assert "#PBS -l select=1:ncpus=2:mem=6gb\n" in text
     assert "#PBS -l walltime=00:20:00\n" in text
     assert "measured over 1 earlier runs" in text
 
