@@ -33,10 +33,11 @@ class Resources:
         return f"{self.minutes // 60:02d}:{self.minutes % 60:02d}:00"
 
 
-#: Where nothing was measured yet: 1 mm whole-brain data with segmentation by registration, and a template of dozens.
+#: Where nothing was measured yet: 1 mm whole-brain data with segmentation by registration.
 DEFAULTS: Mapping[str, Resources] = {
     "participant": Resources(4, 8, 120, "default"),
-    "group": Resources(4, 16, 720, "default"),
+    # Tables and statistics of everybody.
+    "group": Resources(4, 8, 240, "default"),
     # One participant, or one average, of the template.
     "stage": Resources(4, 8, 240, "default"),
 }

@@ -1,5 +1,6 @@
 """What is found, under which names, and which anatomical image goes with it."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,36 @@ def test_metadata_is_inherited_and_the_nearest_wins(dataset):
     (dataset.root / "sub-02/anat/sub-02_MEGRE.json").write_text('{"MagneticFieldStrength": 7}')
     assert [run.field_strength for run in runs_of(dataset)] == [3, 7]
     assert runs_of(dataset)[0].echo_times == (0.005, 0.01)
+
+
+def test_names_and_metadata_are_those_of_a_pybids_layout(dataset):
+    from bids.layout import BIDSLayout
+
+    for prefix in ("sub-01_ses-a_run-01", "sub-01_ses-a_acq-x_run-2", "sub-02", "sub-02_acq-x"):
+        dataset.megre(prefix, Manufacturer="A")
+    for place, name, content in (
+        (".", "acq-x_MEGRE", {"FlipAngle": 9, "Manufacturer": "B"}),
+        (".", "part-phase_MEGRE", {"Units": "rad"}),
+        ("sub-01", "sub-01_MEGRE", {"MagneticFieldStrength": 7, "FlipAngle": 3}),
+        ("sub-01/ses-a", "sub-01_ses-a_run-2_MEGRE", {"RepetitionTime": 0.05}),
+        (".", "T1w", {"FlipAngle": 80}),
+    ):
+        (dataset.root / place / f"{name}.json").write_text(json.dumps(content))
+    layout = BIDSLayout(dataset.root, validate=False)
+    seen = 0
+    for run in runs_of(dataset):
+        for echo in run.echoes:
+            assert echo.metadata == layout.get_metadata(echo.phase), echo.phase
+            assert echo.number == int(layout.get_file(echo.phase).entities["echo"])
+            seen += 1
+    assert seen == 8
+
+
+def test_a_damaged_sidecar_is_named(dataset):
+    dataset.megre("sub-01")
+    (dataset.root / "sub-01/anat/sub-01_echo-1_part-phase_MEGRE.json").write_text("{")
+    with pytest.raises(InputRefusedError, match=r"sub-01_echo-1_part-phase_MEGRE\.json cannot be read as JSON"):
+        find_subjects(dataset.root)
 
 
 def test_real_and_imaginary_a_single_echo_and_a_t1w_with_phase(dataset):
@@ -77,6 +108,7 @@ def test_selection_by_participant_session_and_filter(dataset):
 )  # fmt: skip
 def test_filter_values(wanted, yes):
     assert matches({"run": 1, "suffix": "MEGRE"}, wanted) is yes
+    assert matches({"run": "01", "suffix": "MEGRE"}, wanted) is yes  # as it is written
 
 
 def test_files_that_cannot_be_told_apart_are_named(dataset):
