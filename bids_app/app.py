@@ -17,7 +17,7 @@ from bids_app.dataset.checks import preflight, remarks
 from bids_app.dataset.derived import with_given_mask
 from bids_app.dataset.models import GreRun, Subject
 from bids_app.dataset.query import find_subjects
-from bids_app.derivatives.files import open_log, remove_scratch, write_bytes, write_json
+from bids_app.derivatives.files import open_log, remove_scratch, to_json_bytes, write_bytes, write_if_changed
 from bids_app.errors import InputRefusedError
 from bids_app.execution.events import EventHandler, JobResult
 from bids_app.execution.memory import available_memory
@@ -174,22 +174,22 @@ def _print_plan(config: Config, subjects: Sequence[Subject]) -> None:
 
 
 def _write_dataset_files(config: Config) -> None:
-    write_json(
-        config.output_dir / "dataset_description.json",
+    description = to_json_bytes(
         {
             "Name": "Quantitative susceptibility maps",
             "BIDSVersion": "1.10.0",
             "DatasetType": "derivative",
             "GeneratedBy": [{"Name": "qsm-bids-app", "Version": __version__}],
             "DatasetLinks": {"raw": config.bids_dir.as_uri()},
-        },
+        }
     )
-    write_bytes(config.output_dir / ".bidsignore", _BIDSIGNORE.encode())
+    write_if_changed(config.output_dir / "dataset_description.json", description)
+    write_if_changed(config.output_dir / ".bidsignore", _BIDSIGNORE.encode())
     settings = to_toml(config.settings, [f"qsm-bids-app {__version__}: effective parameters, for --config"])
     digest = hashlib.blake2b(settings.encode(), digest_size=4).hexdigest()  # the same parameters, the same file
-    write_bytes(config.output_dir / "logs" / f"config-{digest}.toml", settings.encode())
+    write_if_changed(config.output_dir / "logs" / f"config-{digest}.toml", settings.encode())
     readme = "Quantitative susceptibility maps by qsm-bids-app. Values are in ppm; sidecars name every parameter.\n"
-    write_bytes(config.output_dir / "README.md", readme.encode())
+    write_if_changed(config.output_dir / "README.md", readme.encode())
 
 
 def command_of(config: Config, subject: str, session: str | None) -> str:

@@ -84,6 +84,19 @@ def write_bytes(path: Path, content: bytes) -> None:
     _place(path, lambda file: file.write(content))
 
 
+def write_if_changed(path: Path, content: bytes) -> None:
+    """Write a file of the whole dataset, unless it is there with this content.
+
+    Thousands of elements of an array would else replace the same file while others read it.
+    """
+    try:
+        same = path.read_bytes() == content
+    except OSError:
+        same = False
+    if not same:
+        write_bytes(path, content)
+
+
 def open_log(path: Path) -> TextIO:
     """Open a log file that grows line by line.
 
@@ -168,7 +181,12 @@ def _is_alive(pid: int) -> bool:
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON with sorted structure as given, atomically."""
-    write_bytes(path, (json.dumps(content, indent=2) + "\n").encode())
+    write_bytes(path, to_json_bytes(content))
+
+
+def to_json_bytes(content: Any) -> bytes:
+    """Return JSON as all our files hold it."""
+    return (json.dumps(content, indent=2) + "\n").encode()
 
 
 def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
