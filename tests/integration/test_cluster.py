@@ -237,16 +237,15 @@ def test_working_files_on_scratch_are_gone_afterwards(study, tmp_path):
     assert "unchanged" in again.stdout, "what is complete must not run again because scratch files are gone"
 
 
-def test_files_of_the_dataset_are_written_by_the_first_element_alone(study, tmp_path):
-    out = tmp_path / "out"
+def test_files_of_the_dataset_are_written_by_the_first_element_alone(tmp_path):
+    bids, out = write_table_study(tmp_path, count=3)
+    states = []
     for label in ("01", "02"):
-        done = run(study, out, "participant", *FAST, "--participant-label", label)
-        states = {p.name: (p.stat().st_ino, p.stat().st_mtime_ns) for p in out.iterdir() if p.is_file()}
-        if label == "01":
-            first = states
-    assert done.returncode == 0, done.stderr
-    assert first == states
-    assert "dataset_description.json" in first
+        words = ["--template", "none", "--participant-label", label, "--omp-nthreads", "1"]
+        assert main([str(bids), str(out), "group", *words]) == 0
+        common = ("dataset_description.json", ".bidsignore", "README.md")
+        states.append([((out / name).stat().st_ino, (out / name).stat().st_mtime_ns) for name in common])
+    assert states[0] == states[1]
 
 
 # On a real Slurm ----------------------------------------------------------------------------------------------------
