@@ -1,5 +1,9 @@
 """Atlases and segmentations that are there already."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from bids_app.anatomy import atlas, existing
@@ -108,3 +112,16 @@ def test_names_of_patterns():
     assert existing.name_of("*_seg-my_dseg.nii.gz", "extra") == "my"
     assert existing.name_of("*.mgz", "extra") == "extra"
     assert existing.is_pattern("*_dseg.nii.gz") and existing.is_pattern("/x/y") and not existing.is_pattern("atlas")
+
+
+def test_templateflows_own_client_is_not_asked_where_the_files_are(home):
+    """The real client, in a process of its own: it reads its folder's place when it is imported."""
+    folder = fill(home / "tpl-Mine", "tpl-Mine_res-01_T1w.nii.gz", "tpl-Mine_res-01_dseg.nii.gz", "tpl-Mine_dseg.tsv")
+    code = (
+        "from templateflow import api; from bids_app.anatomy import atlas\n"
+        "print(api.get('Mine', resolution=1, suffix='T1w', extension='.nii.gz'))\n"
+        "print(atlas.find('Mine').t1w)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path.cwd())
+    client, ours = done.stdout.split()[-2:]
+    assert client == ours == str(folder / "tpl-Mine_res-01_T1w.nii.gz")
