@@ -136,7 +136,7 @@ class QcChoices(Params):
     drift_max: float = param(1.0, low=0, high=1e6, unit="Hz", doc="Largest change of the mean field between echoes")
     ghost_max: float = param(0.03, low=0, high=1e6, doc="Largest ghost, relative to the object's signal")
     unreliable_max: float = param(0.25, low=0, high=1, doc="Largest part of unreliable voxels")
-    wraps_max: float = param(0.0005, low=0, high=1, doc="Largest part of pairs of neighbours with a wrap between")
+    wraps_max: float = param(0.02, low=0, high=1, doc="Largest part of pairs of neighbours with a wrap between")
     error_max: float = param(0.01, low=0, high=1e6, unit="ppm", doc="Largest median standard error of the field")
     residual_max: float = param(0.25, low=0, high=1e6, unit="rad", doc="Largest median residual of the field fit")
     correlation_max: float = param(0.3, low=0, high=1, doc="Largest correlation of neighbours' residuals")

@@ -168,6 +168,8 @@ _TABLE = (
     _work("chi_inverted_singlepass", "Susceptibility of the filled mask as inverted, ppm"),
     Product("mask_singlepass", "work", "singlepass", description="Voxels where the single-pass map is valid",
             extension=".npy", dtype="uint8"),
+    Product("wraps", "work", "wraps", description="Neighbours (0 to 3) with half a turn between in unwrapped phase",
+            extension=".npy", dtype="uint8"),
     _work("echo_quality", "Signal, noise, ghosts and field drift of the echoes", ".json"),
     Product("qc", "anat", "qc", description="Numbers for quality control, with their usual ranges", extension=".json"),
     # Anatomy.

@@ -99,6 +99,15 @@ def numbers(echoes: int) -> dict[str, Number]:
     return {number.name: number for number in (*snr, *_TABLE)}
 
 
+def sentence(name: str, number: Mapping[str, Any]) -> str:
+    """Return what the user is told of a number (as ``Number.describe`` gives it) that is out of its bounds."""
+    low, high = number["usual"]
+    unit = "" if number["unit"] == "1" else f" {number['unit']}"
+    bound = f"{low:g}{unit} or more" if number["flag"] == "low" else f"{high:g}{unit} or less"
+    setting = number["settings"][0 if number["flag"] == "low" else -1]
+    return f"quality: {name} is {number['value']:.3g}{unit}, usual is {bound} ({setting}): {number['meaning']}"
+
+
 def columns(echoes: int) -> dict[str, dict[str, Any]]:
     """Return the BIDS data dictionary of the columns of runs of at most so many echoes."""
     return {

@@ -7,11 +7,13 @@ import numpy as np
 
 from bids_app import qsm
 from bids_app.qsm.bipolar import bipolar
-from bids_app.qsm.fieldfit import fit_linear, fit_nonlinear
+from bids_app.qsm.fieldfit import FieldFit, fit_linear, fit_nonlinear
 from bids_app.qsm.geometry import BoolArray, FloatArray, Grid
 from bids_app.qsm.masking import FILLED_RECIPE, make_mask, signal_support
 from bids_app.qsm.oddities import slices_alternate
 from bids_app.qsm.phase import to_radians
+from bids_app.qsm.quality_echoes import field_drift, ghost_fraction, snr, wraps_left
+from bids_app.qsm.quality_maps import field_quality, rim_ratio, streak_ratio
 from bids_app.qsm.relaxometry import r2star_arlo, r2star_loglinear
 from bids_app.qsm.swi import clear_swi
 from bids_app.qsm.unwrap_romeo import romeo_quality
@@ -25,13 +27,26 @@ def _field_side(phase: FloatArray, magnitude: FloatArray, times: Sequence[float]
     bipolar(phase, magnitude, times, mask, grid)
     for unwrap in qsm.UNWRAP.values():
         unwrapped = unwrap(phase, mask, grid, magnitude=magnitude, echo_times=times)
-    fit_linear(unwrapped, magnitude, times, mask)
+    fit = fit_linear(unwrapped, magnitude, times, mask)
+    _quality(unwrapped, magnitude, times, fit, mask, grid)
     fit_nonlinear(unwrapped, magnitude, times, mask)
     for recipe in (FILLED_RECIPE, "magnitude,even:10,gaussian:1,open:1,smooth:2:0.5"):
         make_mask(recipe, quality=quality, magnitude=magnitude[0], reliability=magnitude[0])
     r2star_arlo(magnitude, times, mask)
     r2star_loglinear(magnitude, times, mask)
     clear_swi(unwrapped[0], magnitude[0], mask, grid)
+
+
+def _quality(
+    unwrapped: FloatArray, magnitude: FloatArray, times: Sequence[float], fit: FieldFit, mask: BoolArray, grid: Grid
+) -> None:
+    wraps_left(unwrapped, mask)
+    field_drift(unwrapped, magnitude, times, fit.field_hz, mask)
+    ghost_fraction(magnitude[0], mask)
+    snr(magnitude[0], mask)
+    field_quality(fit.sd_hz, fit.residual_rad, mask)
+    rim_ratio(fit.field_hz, mask, grid)
+    streak_ratio(fit.field_hz, mask, grid)
 
 
 def _one_echo(phase: FloatArray, magnitude: FloatArray, times: Sequence[float], mask: BoolArray, grid: Grid) -> None:

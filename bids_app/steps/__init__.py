@@ -7,6 +7,7 @@ from bids_app.steps.group_space import AVERAGE_MAP_STEPS, SPACE_STEPS
 from bids_app.steps.group_tables import COHORT_STEPS
 from bids_app.steps.group_template import AVERAGE_STEPS, MEMBER_STEPS, REGISTER_STEPS
 from bids_app.steps.masks import MASKS
+from bids_app.steps.quality import QUALITY
 from bids_app.steps.reference import REFERENCE
 from bids_app.steps.regions import ATLAS_TO_GRE, BRAIN, LABELS, REGISTRATION, TABLES
 from bids_app.steps.relaxometry import RELAXOMETRY
@@ -18,7 +19,7 @@ ANATOMICAL: tuple[Step, ...] = (T1W, FASTSURFER, ATLAS)
 
 #: Steps over one gradient-echo run (``GreRun``).
 PARTICIPANT: tuple[Step, ...] = (
-    FIELD, REGISTRATION, ATLAS_TO_GRE, BRAIN, MASKS, CHI, RELAXOMETRY, SWI, *LABELS, REFERENCE, *TABLES,
+    FIELD, REGISTRATION, ATLAS_TO_GRE, BRAIN, MASKS, CHI, RELAXOMETRY, SWI, *LABELS, REFERENCE, QUALITY, *TABLES,
 )  # fmt: skip
 
 #: Steps over all participants (``Cohort``): tables and statistics.

@@ -67,6 +67,7 @@ def total_field(step: StepInput) -> StepResult:
     """Phase of all echoes to the total field, its standard error and the phase's quality."""
     from bids_app.qsm.masking import signal_support
     from bids_app.qsm.oddities import residue_share
+    from bids_app.qsm.quality_echoes import wraps_left
     from bids_app.qsm.unwrap_romeo import romeo_quality
 
     run, section = step.record, step.settings.field
@@ -91,6 +92,8 @@ def total_field(step: StepInput) -> StepResult:
     kept = {"echo_phase": Output(_as_integers(phase, support), like_of(run))} if section.choice.keep_phase else {}
     del phase
     fit = _fit(section, unwrapped, magnitude, times, support)
+    echo_quality = _echo_quality(run, unwrapped, magnitude, fit.field_hz, support)
+    wraps = wraps_left(unwrapped, support)
     del unwrapped
     combined = np.square(magnitude[0])
     for echo in magnitude[1:]:
@@ -105,6 +108,8 @@ def total_field(step: StepInput) -> StepResult:
         "quality": Output(quality, like),
         "field_sd": Output(fit.sd_hz, like),
         "residual": Output(fit.residual_rad, like),
+        "wraps": Output(wraps, like),
+        "echo_quality": Output(sidecar=echo_quality),
         **kept,
     }
     metrics = {
@@ -117,6 +122,23 @@ def total_field(step: StepInput) -> StepResult:
     }
     methods += [section.choice.unwrap, f"fit_{section.choice.fit}"]
     return StepResult(outputs, metrics, tuple(warnings), tuple(methods))
+
+
+def _echo_quality(run: GreRun, unwrapped: Any, magnitude: Any, field_hz: Any, support: Any) -> dict[str, Any]:
+    """Return what only this step has the data for, for the step of quality control."""
+    from bids_app.qsm.quality_echoes import field_drift, ghost_fraction, snr
+
+    found = {"field_drift": field_drift(unwrapped, magnitude, run.echo_times, field_hz, support)}
+    if not all(echo.magnitude or echo.real for echo in run.echoes):
+        return found  # the magnitude is made up
+    # Slices are encoded in 3D acquisitions alone; where the phase runs is told by few sidecars.
+    metadata = run.echoes[0].metadata
+    places = {"i": [0], "j": [1], "k": [2]}
+    axes = places.get(str(metadata.get("PhaseEncodingDirection", ""))[:1], [0, 1])
+    if metadata.get("MRAcquisitionType", "3D") == "3D":
+        axes = [*axes, 2]
+    signals = {f"snr_echo{number}": snr(image, support) for number, image in enumerate(magnitude, start=1)}
+    return signals | {"ghost_fraction": ghost_fraction(magnitude[0], support, axes)} | found
 
 
 def _as_integers(phase: Any, support: Any) -> Any:
@@ -156,7 +178,8 @@ _MEMORY = memory(14, 4)
 
 
 def _keys(run: GreRun, settings: Any) -> tuple[str, ...]:
-    keys = ("total_field", "total_field_magnitude", "magnitude", "quality", "field_sd", "residual")
+    keys: tuple[str, ...] = ("total_field", "total_field_magnitude", "magnitude", "quality", "field_sd", "residual")
+    keys += ("wraps", "echo_quality")
     return (*keys, "echo_phase") if settings.field.choice.keep_phase else keys
 
 
