@@ -1,6 +1,6 @@
 """Quality of the echoes as they come from the scanner: signal, noise, ghosts, drift of the field, wraps left.
 
-Usual ranges come from simulated heads (``bids_app.phantom``: Gaussian noise, no motion) and from the physics named
+Usual ranges are guides: of one simulated head (``bids_app.phantom``: Gaussian noise, no motion) and the physics named
 with each function; data of a scanner may lie beside them and be good.
 """
 

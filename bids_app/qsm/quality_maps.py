@@ -1,6 +1,6 @@
 """Quality of what is made of the echoes: reliability of the field, background left at the rim, streaks in the map.
 
-Usual ranges come from simulated heads (``bids_app.phantom``: Gaussian noise, no motion) and from the physics named
+Usual ranges are guides: of one simulated head (``bids_app.phantom``: Gaussian noise, no motion) and the physics named
 with each function; data of a scanner may lie beside them and be good.
 """
 
