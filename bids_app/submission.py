@@ -9,7 +9,7 @@ from dataclasses import replace
 from bids_app.config import Config
 from bids_app.dataset.cohort import planned
 from bids_app.dataset.query import find_subjects
-from bids_app.errors import QsmAppError, UsageError
+from bids_app.errors import UsageError
 from bids_app.execution.elements import Element, list_elements
 from bids_app.execution.jobs import Site, Stage, write_scripts
 from bids_app.execution.resources import DEFAULTS, measured, read_records
@@ -75,7 +75,7 @@ def _participant_estimate(config: Config, elements: Sequence[Element]) -> int:
     try:
         subjects = find_subjects(config.bids_dir, [elements[0][0]], (), config.filters)
         return max((job.memory for job in jobs_of(subjects, config)), default=0)
-    except (QsmAppError, OSError, ValueError):  # the participant's own element will say what is wrong with it
+    except Exception:  # whatever is wrong with this participant is told by its own element
         return 0
 
 

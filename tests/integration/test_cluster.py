@@ -188,6 +188,14 @@ def test_a_later_stage_goes_on_with_what_the_tables_have_found_and_only_with_tha
     assert main([*words, "--stage", "members"]) == 3, "the check of before must not count"
 
 
+def test_a_damaged_first_participant_does_not_stop_the_others_scripts(study, tmp_path):
+    for path in (study / "sub-01" / "anat").glob("*.nii.gz"):
+        path.write_bytes(b"")
+    done = run(study, tmp_path / "out", "participant", "--write-jobs", "slurm", tmp_path / "jobs")
+    assert done.returncode == 0, done.stderr
+    assert "nothing measured yet" in (tmp_path / "jobs" / "participant.sh").read_text()
+
+
 def test_resources_are_no_less_than_the_estimate(tmp_path):
     records = [
         {"step": "chi", "basename": "sub-1_ses-a_run-1", "duration_s": 1000, "peak_memory_bytes": 1e9},
@@ -277,7 +285,7 @@ def test_array_with_a_failing_participant_then_mended_and_sent_again(study, tmp_
 @slurm_test
 @pytest.mark.slow
 def test_the_template_as_arrays_is_that_of_one_machine(study, tmp_path, slurm):
-    words = [*FAST, "--segmentation", "none", "--skip-bids-validation", "--template-iterations", "1", "1"]
+    words = [*FAST, "--segmentation", "none", "--skip-bids-validation", "--template-iterations", "1", "0"]
     for name, value in COARSE.items():
         words += ["--set", f"template.{name}={value}"]
     out, jobs = tmp_path / "out", tmp_path / "jobs"
