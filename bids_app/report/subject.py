@@ -159,9 +159,16 @@ def _view(run: Run) -> dict[str, Any]:
         "run": run,
         "volumes": None,
         "facts": _facts(run),
+        "quality": _quality(run),
         "stages": [] if run.is_anatomical else figures.stages(run),
         "durations": charts.durations(list(run.records.values())),
     }
+
+
+def _quality(run: Run) -> dict[str, Any]:
+    """Return the numbers for quality control by name, as the step has described them; empty where there are none."""
+    path = run.path("qc")
+    return dict(json.loads(path.read_text(encoding="utf-8"))["numbers"]) if path is not None else {}
 
 
 def _facts(run: Run) -> list[tuple[str, str]]:
