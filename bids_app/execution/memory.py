@@ -78,6 +78,11 @@ def _peak_of(process: int | str) -> int | None:
     return None
 
 
+def _is_copy(child: psutil.Process) -> bool:
+    """Whether a process still is its parent's copy, just before it becomes a program: its memory is the parent's."""
+    return child.cmdline() == psutil.Process(child.ppid()).cmdline()
+
+
 class PeakMemory:
     """Measures the peak memory of a block: this process and all programs that it has started, at one time.
 
@@ -110,7 +115,8 @@ class PeakMemory:
         while not self._over.wait(_INTERVAL_S):
             programs = 0
             for child in own.children(recursive=True):
-                with suppress(psutil.Error):
-                    programs += _peak_of(child.pid) or child.memory_info().rss
+                with suppress(psutil.Error, OSError):
+                    if not _is_copy(child):
+                        programs += _peak_of(child.pid) or child.memory_info().rss
             if programs:
                 self._together = max(self._together, programs + own.memory_info().rss)

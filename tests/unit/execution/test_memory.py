@@ -1,7 +1,9 @@
 """Peak memory of a block: this process with the programs that it starts, and nothing of what was before."""
 
+import os
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -20,6 +22,19 @@ def test_programs_count_and_programs_of_programs():
     with PeakMemory() as peak:
         subprocess.run([sys.executable, "-c", HUNGRY.format(inner=INNER)], check=True)
     assert 150 * MB < peak.bytes - before.bytes < 260 * MB
+
+
+def test_a_copy_that_is_not_a_program_yet_does_not_count():
+    with PeakMemory() as before:
+        pass
+    ballast = np.ones(200 * MB // 8)
+    with PeakMemory() as peak:
+        child = os.fork()
+        if child == 0:
+            time.sleep(0.5)
+            os._exit(0)
+        os.waitpid(child, 0)
+    assert peak.bytes - before.bytes < 1.5 * ballast.nbytes
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak can be set back on Linux alone")
