@@ -21,6 +21,8 @@ from bids_app.derivatives.files import open_log, remove_scratch, to_json_bytes, 
 from bids_app.errors import InputRefusedError
 from bids_app.execution.events import EventHandler, JobResult
 from bids_app.execution.memory import available_memory
+from bids_app.execution.remaining import earlier_durations
+from bids_app.execution.resources import read_records
 from bids_app.execution.runner import Policy, run_jobs
 from bids_app.execution.worker import Job
 from bids_app.group_cohort import cohort_of
@@ -121,7 +123,8 @@ def _process(
     with open_log(config.output_dir / "logs" / f"qsm-bids-app-{started}.log") as log:
         log.write(f"qsm-bids-app {__version__}: {shlex.join(config.command)}\n")
         log.writelines(f"{line}\n" for line in facts)
-        console = Console(jobs, config.verbosity, log)
+        records = config.output_dir / "logs" / "records"
+        console = Console(jobs, config.verbosity, log, lambda: earlier_durations(read_records(records)))
         try:
             results = _engine(config)(jobs, policy, console.on_event)
         finally:

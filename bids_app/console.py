@@ -1,11 +1,13 @@
 """What the user sees while jobs run and at the end; all of it goes to the log file too."""
 
+import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TextIO
 
 from bids_app.execution.events import Event, JobResult
+from bids_app.execution.remaining import Durations, Remaining, in_words
 from bids_app.execution.worker import Job
 
 #: Events that are printed, by verbosity; the log has them all but progress.
@@ -13,15 +15,21 @@ _SHOWN = {0: {"started", "failed"}, 1: {"started", "failed", "finished", "skippe
 
 
 class Console:
-    """Live bars on a terminal, else one line for every step; at the end warnings, failures and a table."""
+    """Live bars on a terminal, else one line for every step; at the end warnings, failures and a table.
 
-    def __init__(self, jobs: Sequence[Job], verbosity: int, log: TextIO):
+    ``earlier`` gives the durations of earlier runs' steps by basename; it is asked for on a terminal alone.
+    """
+
+    def __init__(
+        self, jobs: Sequence[Job], verbosity: int, log: TextIO,
+        earlier: Callable[[], Mapping[str, Durations]] = dict,
+    ):  # fmt: skip
         self._numbers = {job.name: number for number, job in enumerate(jobs, start=1)}
         reports = {job.name for job in jobs if job.function}
         self._reports = reports if len(reports) < len(jobs) else set()  # beside runs, told of only where they fail
         self._shown = _SHOWN[min(verbosity, 1)]
         self._log = log
-        self._bars = _Bars(len(jobs)) if sys.stdout.isatty() else None
+        self._bars = _Bars(jobs, earlier()) if is_live(sys.stdout) else None
 
     def on_event(self, event: Event) -> None:
         """Show an event."""
@@ -72,22 +80,30 @@ class Console:
         self.say(f"{done} of {len(told)} done")
 
 
-class _Bars:
-    """One bar for all jobs and one for every job that runs."""
+def is_live(stream: TextIO) -> bool:
+    """Whether lines can be drawn over again: a terminal that is not ``TERM=dumb``."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
 
-    def __init__(self, total: int):
+
+class _Bars:
+    """One bar for all jobs, with the time left, and one for every job that runs, with its step."""
+
+    def __init__(self, jobs: Sequence[Job], earlier: Mapping[str, Durations]):
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        left = TextColumn("{task.fields[left]}")
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), left)
+        self._remaining = Remaining(jobs, earlier)
         self._progress = Progress(*columns, transient=True)
-        self._all = self._progress.add_task("all", total=total)
+        self._all = self._progress.add_task("all", total=len(jobs), left=in_words(self._remaining.seconds()))
         self._tasks: dict[str, Any] = {}
         self._progress.start()
 
     def on_event(self, event: Event) -> None:
         """Move the bars."""
+        self._remaining.on_event(event)
         if event.kind == "job-started":
-            self._tasks[event.job] = self._progress.add_task(event.job, total=100)
+            self._tasks[event.job] = self._progress.add_task(event.job, total=100, left="")
         elif event.kind == "job-finished":
             self._progress.advance(self._all)
             if event.job in self._tasks:
@@ -95,6 +111,7 @@ class _Bars:
         elif event.job in self._tasks:
             text = f"{event.job}: {event.step}"
             self._progress.update(self._tasks[event.job], description=text, completed=round(100 * event.fraction))
+        self._progress.update(self._all, left=in_words(self._remaining.seconds()))
 
     def stop(self) -> None:
         """Take the bars away."""

@@ -9,7 +9,7 @@ import pytest
     ("name", "arguments", "says"),
     [
         ("speed", ["--only", "tkd", "vsharp", "romeo", "tgv"], "| numpy/scipy | vsharp | 40x40x36 |"),
-        ("accuracy", ["--only", "tkd"], "| 4 mm | axial | 160 | vsharp | tkd |"),
+        ("accuracy", ["--only", "tkd"], "| 4 mm | axial | 160 | lbv | tkd |"),
         ("scaling", ["--only", "tkd", "--echoes"], "| inversion | tkd |"),
         ("chain", [], "| consensus | 4 mm | 2 |"),
     ],

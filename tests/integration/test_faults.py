@@ -1,12 +1,17 @@
 """Kills, interrupts, full disks and two commands at once: nothing half-written, and the same data in the end."""
 
 import errno
+import fcntl
 import os
 import random
+import re
 import resource
+import select
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from contextlib import suppress
 
@@ -145,6 +150,84 @@ def test_an_interrupt_ends_everything_and_says_how_to_go_on(study, tmp_path, sen
     assert "Traceback" not in stderr
     assert not [w for w in workers if w.is_running() and w.status() != psutil.STATUS_ZOMBIE]
     assert not [p for p in out.rglob(".*") if p.name != ".bidsignore"]
+
+
+class Terminal:
+    """A command that runs on a terminal of its own."""
+
+    def __init__(self, arguments, **environment):
+        ours, theirs = os.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+
+        def take_terminal():
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+        self.process = subprocess.Popen(
+            arguments, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True, preexec_fn=take_terminal,
+            env=os.environ | {"TERM": "xterm"} | environment,
+        )  # fmt: skip
+        os.close(theirs)
+        self._ours = ours
+        self._bytes = b""
+
+    def read_until(self, text="", timeout=60.0):
+        """Return what it printed until there is ``text``, or until its end."""
+        end = time.monotonic() + timeout
+        while time.monotonic() < end and not (text and text in self.text):
+            if select.select([self._ours], [], [], 0.1)[0]:
+                try:
+                    self._bytes += os.read(self._ours, 65536)
+                except OSError:  # the other end is closed
+                    break
+        return self.text
+
+    @property
+    def text(self):
+        """All that it printed."""
+        return self._bytes.decode(errors="replace")
+
+    def type(self, keys):
+        """Type on it."""
+        os.write(self._ours, keys)
+
+
+@pytest.mark.slow
+def test_a_terminal_shows_steps_and_the_time_left(study, tmp_path):
+    terminal = Terminal(command(study, tmp_path / "out", "--nprocs", "1"))
+    shown = terminal.read_until(timeout=300)
+    assert terminal.process.wait(10) == 0
+    assert "sub-01: field" in shown
+    assert "sub-02: chi" in shown
+    assert "0/4" in shown  # two runs, two pages
+    assert "1/4" in shown
+    assert re.search(r"about \d+ (s|min) left", shown)
+    assert "started" not in shown  # no line per event beside the bars
+    assert "2 of 2 done" in shown
+    assert "Traceback" not in shown
+
+
+@pytest.mark.slow
+def test_a_dumb_terminal_gets_lines(study, tmp_path):
+    terminal = Terminal(command(study, tmp_path / "out", "--nprocs", "1"), TERM="dumb")
+    shown = terminal.read_until("sub-01: mask started", timeout=300)
+    terminal.process.kill()
+    terminal.process.wait(10)
+    assert "[1/4] sub-01: field started" in shown
+    assert "\x1b[" not in shown
+
+
+@pytest.mark.slow
+def test_control_c_on_the_terminal_stops_at_once_and_says_how_to_go_on(study, tmp_path):
+    out = tmp_path / "out"
+    terminal = Terminal(command(study, out, "--nprocs", "2"))
+    wait_for(lambda: terminal.read_until(timeout=0.1) and list((out / "work").glob(".sub-0?_field*")))
+    workers = psutil.Process(terminal.process.pid).children(recursive=True)
+    terminal.type(b"\x03")
+    shown = terminal.read_until(timeout=10)
+    assert terminal.process.wait(10) == 130
+    assert "the same command goes on" in shown
+    assert "Traceback" not in shown
+    wait_for(lambda: not [w for w in workers if w.is_running() and w.status() != psutil.STATUS_ZOMBIE], 10)
 
 
 @pytest.mark.slow
