@@ -189,6 +189,27 @@ def _add_group(group: "argparse._ArgumentGroup") -> None:
         "sessions.tsv (default: descriptive tables alone)",
     )  # fmt: skip
     add(
+        "--voxelwise", action="store_true",
+        help="fit --model (of chi or r2star) to every voxel too: maps of effect, t, z, p, thresholded by FDR and FWE",
+    )  # fmt: skip
+    add(
+        "--permutations", type=_positive, metavar="N",
+        help="family-wise error rate of --voxelwise from N permutations (default: Bonferroni's)",
+    )  # fmt: skip
+    add(
+        "--group-dseg", type=Path, metavar="FILE",
+        help="segmentation drawn on the template: measured in every run's own map and in the template's space",
+    )  # fmt: skip
+    add(
+        "--group-labels", type=Path, metavar="FILE",
+        help="names of its labels: TSV (index, name) or ITK-SNAP's label description (default: the .tsv beside it)",
+    )  # fmt: skip
+    add(
+        "--output-space", metavar="NAME",
+        help="template of TemplateFlow, e.g. MNI152NLin2009cAsym or MNI152NLin2009cAsym:res-2, that all maps are "
+        "brought to besides, interpolated once",
+    )  # fmt: skip
+    add(
         "--stage", metavar="NAME",
         help="run the jobs of one stage alone and take those before as done; --dry-run lists the stages",
     )  # fmt: skip

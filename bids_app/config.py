@@ -204,6 +204,7 @@ def build_settings(tree: Mapping[str, Any], origin: str = "settings") -> Setting
     settings = Settings(sections)
     _check_mask_recipes(settings)
     _check_combination(settings, origin)
+    _check_group(settings)
     return settings
 
 
@@ -268,6 +269,21 @@ def _check_combination(settings: Settings, origin: str) -> None:
         raise UsageError(f"{origin}: inversion.per_echo=true needs field.keep_phase=true")
 
 
+def _check_group(settings: Settings) -> None:
+    """Refuse what needs something else that was not asked for."""
+    group, voxelwise = settings.group.choice, settings.voxelwise.choice
+    if voxelwise.run and not settings.statistics.choice.model:
+        raise UsageError("--voxelwise needs a model: --model 'chi ~ age + sex'")
+    if voxelwise.permutations and not voxelwise.run:
+        raise UsageError("--permutations goes with --voxelwise")
+    if group.labels and not group.dseg:
+        raise UsageError("--group-labels goes with --group-dseg")
+    asked = {"--voxelwise": voxelwise.run, "--group-dseg": group.dseg, "--output-space": group.output_space}
+    for option, wanted in asked.items():
+        if wanted and group.template == "none":
+            raise UsageError(f"{option} needs a template, and --template is none")
+
+
 def settings_from_arguments(args: argparse.Namespace) -> Settings:
     """Return the settings from ``--preset``, ``--config``, the short-cut options and ``--set``, in this order."""
     tree = _parse_toml(preset_text(args.preset), f"preset {args.preset}")
@@ -310,12 +326,17 @@ def _anatomy_shortcuts(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
 
 def _group_shortcuts(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {"statistics": {"model": args.model}} if args.model else {}
-    chosen: dict[str, Any] = {}
+    voxelwise: dict[str, Any] = {"run": True} if args.voxelwise else {}
+    if args.permutations is not None:
+        voxelwise["permutations"] = args.permutations
+    chosen: dict[str, Any] = {"output_space": args.output_space} if args.output_space else {}
+    for name, path in (("dseg", args.group_dseg), ("labels", args.group_labels)):
+        chosen |= {name: str(path.absolute())} if path else {}
     if args.template:
         chosen["template"] = str(Path(args.template).absolute()) if Path(args.template).is_dir() else args.template
     if args.template_iterations:
         chosen["linear_rounds"], chosen["syn_rounds"] = args.template_iterations
-    return found | {"group": chosen}
+    return found | {"group": chosen, "voxelwise": voxelwise}
 
 
 def _absolute(atlas: str) -> str:

@@ -6,8 +6,22 @@ from pathlib import Path
 from typing import Any
 
 from bids_app.config import Config
-from bids_app.dataset.cohort import Cohort, GroupRun, Member, Registration, Round, Space, SpaceRun, template_files
+from bids_app.dataset.cohort import Cohort, GroupRun
 from bids_app.dataset.models import Subject
+from bids_app.dataset.template import (
+    Drawing,
+    DrawnRun,
+    Member,
+    Onward,
+    Registration,
+    Round,
+    Space,
+    SpaceRun,
+    Voxelwise,
+    space_files,
+    template_files,
+)
+from bids_app.drawing import drawing_of
 from bids_app.errors import UsageError
 from bids_app.execution.cache import Context
 from bids_app.execution.worker import Job, load
@@ -116,10 +130,42 @@ def stages(cohort: Cohort, config: Config) -> list[tuple[str, str, list[Any]]]:
     label = f"to{name}"
     final = {m.subject: Registration(m, target, "final", label, files=files) for m in members}
     found.append(("register-template", f"{_TEMPLATE}REGISTRATION", list(final.values())))
-    spaces = tuple(SpaceRun(run, final[run.subject], name) for run in cohort.runs)
-    found.append(("maps", f"{_TEMPLATE}RUN", list(spaces)))
-    found.append(("average-maps", f"{_TEMPLATE}MAPS", [Space(name, spaces, rounds)]))
+    space = Space(name, tuple(SpaceRun(run, final[run.subject], name) for run in cohort.runs), rounds)
+    found.append(("maps", f"{_TEMPLATE}RUN", list(space.runs)))
+    found.append(("average-maps", f"{_TEMPLATE}MAPS", [space]))
+    if choice.dseg:
+        found += _drawn_stages(cohort, config, space, Drawing("", Path(), None, name, target, files))
+    if choice.output_space:
+        onward, further = _further(choice.output_space, space, target, files)
+        found.append(("register-space", f"{_TEMPLATE}ONWARD", [onward]))
+        found.append(("maps-space", f"{_TEMPLATE}RUN", list(further.runs)))
+        found.append(("average-maps-space", f"{_TEMPLATE}MAPS", [further]))
+        space = further
+    if config.settings.voxelwise.choice.run:
+        found.append(("voxelwise", f"{_TEMPLATE}VOXELWISE", [Voxelwise(space, cohort.participants, cohort.sessions)]))
     return found
+
+
+def _drawn_stages(cohort: Cohort, config: Config, space: Space, template: Drawing) -> list[tuple[str, str, list[Any]]]:
+    """Return the stages of a segmentation that was drawn on the template."""
+    drawing = drawing_of(config, cohort, template)
+    drawn = tuple(DrawnRun(run, drawing) for run in space.runs)
+    return [
+        ("drawing", f"{_TEMPLATE}DRAWING", [drawing]),
+        ("drawn", f"{_TEMPLATE}DRAWN", list(drawn)),
+        ("drawn-tables", f"{_TEMPLATE}TABLES", [replace(cohort, drawn=drawn)]),
+    ]
+
+
+def _further(
+    spec: str, space: Space, target: Round | None, files: tuple[tuple[str, Path], ...]
+) -> tuple[Onward, Space]:
+    """Return the template's registration to an output space, and all runs there."""
+    name, images = space_files(spec)
+    if name == space.template:
+        raise UsageError(f"--output-space {spec}: the maps are in that space already, by --template")
+    onward = Onward(space.template, name, images, target, files)
+    return onward, Space(name, tuple(SpaceRun(r.run, r.registration, name, onward) for r in space.runs))
 
 
 def _rounds(choice: Any, members: tuple[Member, ...]) -> tuple[Round, ...]:

@@ -161,6 +161,18 @@ class StatisticsChoices(Params):
 
 
 @dataclass(frozen=True)
+class VoxelwiseChoices(Params):
+    """Model of every voxel (the formula is statistics.model)."""
+
+    run: bool = param(False, doc="Fit the model to every voxel of the maps in the common space")
+    smoothing: float = param(2.0, low=0, high=30, unit="mm", doc="Full width at half maximum of a Gaussian; 0 none")
+    permutations: int = param(0, low=0, high=1_000_000, doc="Permutations for the family-wise error rate; 0 Bonferroni")
+    seed: int = param(20240117, low=0, high=2**31 - 1, doc="Where the permutations start")
+    fdr: float = param(0.05, low=1e-6, high=0.5, doc="False discovery rate over voxels")
+    fwe: float = param(0.05, low=1e-6, high=0.5, doc="Family-wise error rate over voxels")
+
+
+@dataclass(frozen=True)
 class GroupChoices(Params):
     """Which template there is; decided before the first step, and no step's parameter."""
 
@@ -168,6 +180,9 @@ class GroupChoices(Params):
     name: str = param("study", doc="Name of the template that is built, in file names (letters and digits)")
     linear_rounds: int = param(2, low=1, high=20, doc="Rounds with linear maps (the first one rigid)")
     syn_rounds: int = param(3, low=0, high=50, doc="Rounds with SyN")
+    output_space: str = param("", doc="Template of TemplateFlow, :res-N after it, that the maps are brought to too")
+    dseg: str = param("", doc="Segmentation drawn on the template")
+    labels: str = param("", doc="Its labels' names: a TSV with index and name, or ITK-SNAP's label description")
 
 
 @dataclass(frozen=True)
@@ -262,6 +277,7 @@ SECTIONS: dict[str, SectionSpec] = {
     "regions": SectionSpec(RegionsChoices),
     "qc": SectionSpec(QcChoices),
     "statistics": SectionSpec(StatisticsChoices),
+    "voxelwise": SectionSpec(VoxelwiseChoices),
     "group": SectionSpec(GroupChoices),
     "template": SectionSpec(TemplateChoices),
     "report": SectionSpec(ReportChoices),

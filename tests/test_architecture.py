@@ -19,7 +19,8 @@ ALLOWED = {
     "config": {"qsm", "sections", "cluster_options"},
     "cluster_options": {"qsm"},
     "submission": {"config", "dataset", "execution", "levels"},
-    "levels": {"dataset", "execution", "config"},
+    "levels": {"dataset", "execution", "config", "drawing"},
+    "drawing": {"anatomy", "config", "dataset", "derivatives"},
     "console": {"execution"},
     "validation": set(),
     "app": {

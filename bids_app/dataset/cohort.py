@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from bids_app.dataset.models import Entities, spelled
-from bids_app.errors import UsageError
 
 _PHASE = re.compile(r"_part-(?:phase|real)(?:_[a-z]+-[A-Za-z0-9+]+)*_(?:MEGRE|T2starw|T1w)\.nii(?:\.gz)?$")
 _PAIR = re.compile(r"([a-zA-Z]+)-([a-zA-Z0-9+]+)")
@@ -53,137 +52,6 @@ class GroupRun:
 
 
 @dataclass(frozen=True)
-class Member:
-    """One participant in the template: all runs, brought together before anything else."""
-
-    subject: str
-    runs: tuple[GroupRun, ...]
-
-    @property
-    def entities(self) -> Entities:
-        """Products carry the participant alone."""
-        return (("sub", self.subject),)
-
-    @property
-    def basename(self) -> str:
-        """``sub-01_member``."""
-        return f"sub-{self.subject}_member"
-
-    def facts(self) -> Mapping[str, Any]:
-        """Return what results depend on besides bytes of images and parameters."""
-        return {"runs": [run.basename for run in self.runs]}
-
-
-@dataclass(frozen=True)
-class Round:
-    """One average of the template: the first by centres of mass, then of maps found by registration to that before."""
-
-    template: str
-    number: int
-    kind: str  # start, rigid, affine or syn
-    members: tuple[Member, ...]
-    before: "Round | None" = None
-    is_last: bool = False
-
-    @property
-    def label(self) -> str:
-        """``round2``."""
-        return f"round{self.number}"
-
-    @property
-    def entities(self) -> Entities:
-        """Products lie in the template's folder."""
-        return (("tpl", self.template),)
-
-    @property
-    def basename(self) -> str:
-        """``tpl-study_round2``."""
-        return f"tpl-{self.template}_{self.label}"
-
-    def facts(self) -> Mapping[str, Any]:
-        """Return what results depend on besides bytes of images and parameters."""
-        return {"kind": self.kind, "members": [member.basename for member in self.members]}
-
-
-@dataclass(frozen=True)
-class Registration:
-    """A participant's registration to the average before a round, or to the finished template (``final``)."""
-
-    member: Member
-    target: Round | None  # None: the images are files
-    kind: str  # rigid, affine, syn or final
-    label: str  # round2, final
-    #: The last round with linear maps before this one: its map is where this registration starts.
-    start: Round | None = None
-    #: Images of a finished template (``--template``): T1w and magnitude, where they are there.
-    files: tuple[tuple[str, Path], ...] = ()
-
-    @property
-    def entities(self) -> Entities:
-        """Products carry the participant alone."""
-        return self.member.entities
-
-    @property
-    def basename(self) -> str:
-        """``sub-01_round2``."""
-        return f"sub-{self.member.subject}_{self.label}"
-
-    def facts(self) -> Mapping[str, Any]:
-        """Return what results depend on besides bytes of images and parameters."""
-        return {"kind": self.kind}
-
-
-@dataclass(frozen=True)
-class SpaceRun:
-    """A run that is brought to the template."""
-
-    run: GroupRun
-    registration: Registration
-    template: str
-
-    @property
-    def entities(self) -> Entities:
-        """Products carry what the run's carry."""
-        return self.run.entities
-
-    @property
-    def basename(self) -> str:
-        """``sub-01_ses-1_template``."""
-        return f"{self.run.basename}_template"
-
-    def facts(self) -> Mapping[str, Any]:
-        """Return what results depend on besides bytes of images and parameters."""
-        return {"entities": self.entities, "template": self.template}
-
-
-@dataclass(frozen=True)
-class Space:
-    """All runs in the space of a template: what the average maps run over."""
-
-    template: str
-    runs: tuple[SpaceRun, ...]
-    rounds: tuple[Round, ...] = ()
-
-    @property
-    def entities(self) -> Entities:
-        """Products lie in the template's folder."""
-        return (("tpl", self.template),)
-
-    @property
-    def basename(self) -> str:
-        """``tpl-study_maps``."""
-        return f"tpl-{self.template}_maps"
-
-    def having(self, start: str) -> tuple[str, ...]:
-        """Return the keys beginning so that any run has."""
-        return tuple(sorted({key for space in self.runs for key in space.run.made if key.startswith(start)}))
-
-    def facts(self) -> Mapping[str, Any]:
-        """Return what results depend on besides bytes of images and parameters."""
-        return {"runs": [run.basename for run in self.runs]}
-
-
-@dataclass(frozen=True)
 class Standing:
     """One line of the list of participants."""
 
@@ -208,15 +76,19 @@ class Cohort:
     participants: Path | None = None  # participants.tsv
     sessions: tuple[Path, ...] = ()  # sub-*_sessions.tsv
     entities: Entities = ()
+    #: Runs measured in a segmentation that was drawn on the template (``DrawnRun``): the tables are of it alone.
+    drawn: tuple[Any, ...] = ()
 
     @property
     def basename(self) -> str:
-        """Return ``group``."""
-        return "group"
+        """Return ``group``; another one for the tables of a drawn segmentation."""
+        return "group_drawn" if self.drawn else "group"
 
     @property
     def segmentations(self) -> tuple[str, ...]:
         """Names of the segmentations that any run has a table of."""
+        if self.drawn:
+            return (self.drawn[0].drawing.name,)
         return tuple(sorted({key.partition("@")[2] for run in self.runs for key in run.made if "regions@" in key}))
 
     def quality_of(self, run: str) -> float | None:
@@ -315,32 +187,6 @@ def troubles(cohort: Cohort, limit: int = 20) -> list[str]:
     if len(bad) > limit:
         lines.append(f"and {len(bad) - limit} more")
     return lines
-
-
-def template_files(place: str) -> tuple[str, tuple[tuple[str, Path], ...]]:
-    """Return the name of a finished template and its images (``t1w``, ``magnitude``), from a folder or TemplateFlow's.
-
-    Raises
-    ------
-    UsageError
-        If there is no such folder, or no image in it.
-    """
-    home = Path(os.environ.get("TEMPLATEFLOW_HOME", Path.home() / ".cache" / "templateflow")).expanduser()
-    folder = next((path for path in (Path(place), home / f"tpl-{place}") if path.is_dir()), None)
-    if folder is None:
-        raise UsageError(f"--template: {place!r} is neither build, none, a folder, nor a template in {home}")
-    images = sorted(p for p in [*folder.glob("*.nii.gz"), *folder.glob("anat/*.nii.gz")] if p.stat().st_size > 0)
-    found: dict[str, Path] = {}
-    for name, suffix in (("t1w", "T1w"), ("magnitude", "T2starw")):
-        chosen = [path for path in images if path.name.endswith(f"_{suffix}.nii.gz")]
-        # Our own templates, then images of whole heads, of the finest voxels.
-        chosen.sort(key=lambda p: ("desc-template" not in p.name, "desc-" in p.name, "res-01" not in p.name, p.name))
-        if chosen:
-            found[name] = chosen[0].absolute()
-    if not found:
-        raise UsageError(f"--template: {folder} holds no *_T1w.nii.gz and no *_T2starw.nii.gz with data")
-    label = dict(entities_in(next(iter(found.values())).name)).get("tpl", folder.absolute().name)
-    return re.sub(r"[^A-Za-z0-9]", "", label.removeprefix("tpl-")), tuple(found.items())
 
 
 def entities_in(name: str) -> Entities:

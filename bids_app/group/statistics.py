@@ -34,17 +34,23 @@ def read_long(path: Any) -> "pd.DataFrame":
     """Return the long table of a group."""
     import pandas as pd
 
-    names = dict.fromkeys(("participant_id", "session_id", "run", "name", "hemisphere"), str)
+    names = dict.fromkeys(("participant_id", "session_id", "run", "space", "name", "hemisphere"), str)
     data = pd.read_csv(path, sep="\t", dtype=names, keep_default_na=False, na_values=["n/a", ""])
     data["hemisphere"] = data["hemisphere"].fillna("n/a")
     return data.assign(**{short: data[name] for short, name in RESPONSES.items() if name in data})
 
 
 def regions_of(data: "pd.DataFrame") -> Iterator[tuple[Row, "pd.DataFrame"]]:
-    """Give every region and its rows, by number."""
-    for key, rows in data.groupby(list(REGION), sort=True, dropna=False):
-        index, name, hemisphere = key
-        yield {"index": int(str(index)), "name": name, "hemisphere": hemisphere}, rows
+    """Give every region and its rows, by number (of a drawn segmentation once for each space)."""
+    names = keys_of(data)
+    for key, rows in data.groupby(names, sort=True, dropna=False):
+        region: Row = dict(zip(names, key, strict=True))
+        yield region | {"index": int(str(region["index"]))}, rows
+
+
+def keys_of(data: "pd.DataFrame") -> list[str]:
+    """Return the columns that name a region: its space too where the table has it."""
+    return [*(["space"] if "space" in data else []), *REGION]
 
 
 def describe(data: "pd.DataFrame") -> list[Row]:
@@ -115,7 +121,7 @@ def fit(
 def _fit_region(part: "pd.DataFrame", formula: str, confidence: float) -> tuple[list[Row], set[str]]:
     from scipy import stats
 
-    model = _design(part, formula)
+    model = design_of(part, formula)
     names, x, y = list(model.exog_names), np.asarray(model.exog, float), np.asarray(model.endog, float)
     used = part.loc[model.data.row_labels]
     left_out = set(part["run"]) - set(used["run"])
@@ -123,7 +129,7 @@ def _fit_region(part: "pd.DataFrame", formula: str, confidence: float) -> tuple[
     count = len(set(people))
     rank = int(np.linalg.matrix_rank(x))
     if rank < x.shape[1]:
-        raise QsmAppError(f"its {_culprit(names, x)}")
+        raise QsmAppError(f"its {culprit(names, x)}")
     if count <= rank:
         raise QsmAppError(f"{count} participants are too few for {rank} coefficients")
     if np.ptp(y) == 0:
@@ -150,7 +156,7 @@ def _fit_region(part: "pd.DataFrame", formula: str, confidence: float) -> tuple[
     return rows, left_out
 
 
-def _design(part: "pd.DataFrame", formula: str) -> Any:
+def design_of(part: "pd.DataFrame", formula: str) -> Any:
     """Return the ordinary model of a formula, rows with missing values left out."""
     import statsmodels.formula.api as smf
 
@@ -174,7 +180,7 @@ def _design(part: "pd.DataFrame", formula: str) -> Any:
     return model
 
 
-def _culprit(names: list[str], x: npt.NDArray[np.float64]) -> str:
+def culprit(names: list[str], x: npt.NDArray[np.float64]) -> str:
     """Say which column follows from those before it."""
     for k in range(1, x.shape[1]):
         if np.linalg.matrix_rank(x[:, : k + 1]) < k + 1:
@@ -217,8 +223,8 @@ def _between_within(x: npt.NDArray[np.float64], people: npt.NDArray[Any]) -> npt
 
 def _correct(rows: list[Row], level: float) -> None:
     """Fill in what the false discovery rate says of every term but the intercept, over all regions."""
-    for term in {row["term"] for row in rows if row["term"] not in (None, "Intercept")}:
-        chosen = [row for row in rows if row["term"] == term]
+    for term, space in {(row["term"], row.get("space")) for row in rows if row["term"] not in (None, "Intercept")}:
+        chosen = [row for row in rows if (row["term"], row.get("space")) == (term, space)]
         for row, value in zip(chosen, benjamini_hochberg([row["p"] for row in chosen]), strict=True):
             row["p_fdr"], row["significant"] = value, value < level
 
@@ -242,8 +248,8 @@ def outliers(data: "pd.DataFrame", threshold: float = 3.5) -> tuple[list[Row], l
     rows: list[Row] = []
     told = []
     for measure in (name for name in MEASURES if name in data):
-        z = data.groupby(list(REGION), dropna=False)[measure].transform(robust_z)
-        for _, part in data.assign(z=z).groupby("run", sort=True):
+        z = data.groupby(keys_of(data), dropna=False)[measure].transform(robust_z)
+        for _, part in data.assign(z=z).groupby([*(["space"] if "space" in data else []), "run"], sort=True):
             row = _distance(part, measure, threshold)
             rows.append(row)
             if row["flagged"] and measure in ("chi_mean", "r2star_mean"):
@@ -265,6 +271,7 @@ def _distance(part: "pd.DataFrame", measure: str, threshold: float) -> Row:
         "participant_id": first["participant_id"],
         "session_id": first["session_id"] if isinstance(first["session_id"], str) else None,
         "run": first["run"],
+        **({"space": first["space"]} if "space" in part else {}),
         "measure": measure,
         "regions": int(z.size),
         "regions_flagged": flagged,

@@ -12,6 +12,8 @@ from typing import Any
 Row = dict[str, Any]
 Columns = dict[str, dict[str, Any]]
 
+#: Where a drawn segmentation is measured.
+_SPACES = {"native": "on the run's own map", "template": "in the space of the template"}
 MISSING = ("", "n/a", "N/A", "NA", "nan", "NaN")
 #: What the wide table has of every region, if the runs' tables have it.
 WIDE = ("chi_mean", "chi_median", "r2star_mean", "volume_mm3", "voxels")
@@ -125,7 +127,10 @@ def wide_table(runs: Sequence[Run], covariates: Covariates) -> tuple[list[Row], 
     regions = {region_slug(row): row for run in runs for row in run.rows}
     measures = [name for name in WIDE if any(name in row for row in regions.values())]
     columns: Columns = {
-        f"{measure}_{slug}": {"Description": f"{measure} of the region: {region_words(row)} (label {row['index']})"}
+        f"{measure}_{slug}": {
+            "Description": f"{measure} of the region: {region_words(row)} (label {row['index']})"
+            + (f", {_SPACES[str(row['space'])]}" if row.get("space") else "")
+        }
         for measure in measures
         for slug, row in regions.items()
     }
@@ -146,7 +151,8 @@ def region_words(row: Mapping[str, Any]) -> str:
 
 def region_slug(row: Mapping[str, Any]) -> str:
     """Return ``left_putamen``; the label's number where nothing else is left of a name."""
-    return re.sub(r"[^a-z0-9]+", "_", region_words(row).lower()).strip("_") or f"label_{row['index']}"
+    slug = re.sub(r"[^a-z0-9]+", "_", region_words(row).lower()).strip("_") or f"label_{row['index']}"
+    return f"{row['space']}_{slug}" if row.get("space") else slug
 
 
 def csv_text(rows: Sequence[Row]) -> str:

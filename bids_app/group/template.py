@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from bids_app.group.warps import Field, Float32, Float64, Linear, Map, displacement, inverse
+from bids_app.group.warps import Backward, Field, Float32, Float64, Linear, Map, displacement, inverse
 
 #: Around the head, mm.
 _MARGIN_MM = 12.0
@@ -50,6 +50,8 @@ def shape_update(maps: Iterable[Map]) -> Map:
     total: Any = None
     count, affine = 0, np.eye(4)
     for one in maps:
+        if isinstance(one, Backward):
+            raise TypeError("an inverse is no map that can be averaged")
         part = one.matrix if isinstance(one, Linear) else one.displacement
         affine = affine if isinstance(one, Linear) else one.affine
         total = part.astype(np.float64) if total is None else total + part

@@ -30,7 +30,7 @@ _MYELIN = {"pallidum": -0.010, "thalamus": -0.020, "red nucleus": -0.015, "denta
 #: R2* (1/s at 3 T) without iron, and its rise with the susceptibility of iron.
 _R2STAR_BASE, _R2STAR_PER_PPM = 15.0, 130.0
 #: Nuclei that the patients' effect is planted in.
-AFFECTED = ("putamen", "red nucleus", "substantia nigra")
+AFFECTED = ("putamen", "pallidum")
 GROUPS = ("control", "patient")
 _REFERENCE_AGE = 45.0
 

@@ -3,9 +3,12 @@
 from bids_app.steps.anatomy import ATLAS, FASTSURFER, T1W
 from bids_app.steps.chi import CHI
 from bids_app.steps.field import FIELD
+from bids_app.steps.group_drawn import DRAWING_STEPS, DRAWN_STEPS
+from bids_app.steps.group_onward import ONWARD_STEPS
 from bids_app.steps.group_space import AVERAGE_MAP_STEPS, SPACE_STEPS
-from bids_app.steps.group_tables import COHORT_STEPS
+from bids_app.steps.group_tables import COHORT_STEPS, DRAWN_TABLE_STEPS
 from bids_app.steps.group_template import AVERAGE_STEPS, MEMBER_STEPS, REGISTER_STEPS
+from bids_app.steps.group_voxelwise import VOXELWISE_STEPS
 from bids_app.steps.masks import MASKS
 from bids_app.steps.quality import QUALITY
 from bids_app.steps.reference import REFERENCE
@@ -32,3 +35,9 @@ TEMPLATE_REGISTRATION: tuple[Step, ...] = REGISTER_STEPS
 TEMPLATE_AVERAGE: tuple[Step, ...] = AVERAGE_STEPS
 TEMPLATE_RUN: tuple[Step, ...] = SPACE_STEPS
 TEMPLATE_MAPS: tuple[Step, ...] = AVERAGE_MAP_STEPS
+TEMPLATE_ONWARD: tuple[Step, ...] = ONWARD_STEPS
+TEMPLATE_VOXELWISE: tuple[Step, ...] = VOXELWISE_STEPS
+#: A segmentation drawn on the template: taken over, measured in every run, tables and statistics of it.
+TEMPLATE_DRAWING: tuple[Step, ...] = DRAWING_STEPS
+TEMPLATE_DRAWN: tuple[Step, ...] = DRAWN_STEPS
+TEMPLATE_TABLES: tuple[Step, ...] = DRAWN_TABLE_STEPS

@@ -1,30 +1,30 @@
 """Steps in the space of the template: every run's maps, interpolated once, and averages over participants."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bids_app.anatomy.labels import Region, from_rows
-from bids_app.dataset.cohort import Space, SpaceRun
+from bids_app.dataset.template import Space, SpaceRun
 from bids_app.derivatives.files import read_grid, read_image
 from bids_app.derivatives.names import lookup_path, sidecar_path
 from bids_app.errors import QsmAppError
 from bids_app.group import tables, template, warps
+from bids_app.group.values import Values, in_mask
 from bids_app.steps.group_template import CHANNELS, image_key, label_of, map_key, round_channels
 from bids_app.steps.step import Output, Step, StepInput, StepResult
 
 #: Maps that come along: key, and whether it is valid in the mask of the susceptibility map alone.
 _MAPS = (("chimap", True), ("r2star", True), ("magnitude", False))
-#: Values that one slab of all participants may hold.
-_SLAB_VALUES = 1 << 25
 
 
 def to_template(step: StepInput) -> StepResult:
     """Bring a run's maps to the template: all maps of space composed, one linear interpolation."""
     record: SpaceRun = step.record
+    if record.onward is not None and "onward" not in step.inputs:
+        raise QsmAppError(f"the template has not been registered to {record.onward.target}")
     shape, grid = read_grid(step.inputs["grid"])
     maps = _chain(step, "")
     mask, affine = read_image(step.inputs["mask_qsm"])
@@ -46,7 +46,8 @@ def to_template(step: StepInput) -> StepResult:
 
 
 def _chain(step: StepInput, of: str) -> list[warps.Map]:
-    return [warps.read_map(step.inputs[f"{of}warp"]), warps.read_map(step.inputs[f"{of}pose"])]
+    onward = [warps.read_map(step.inputs["onward"])] if "onward" in step.inputs else []
+    return [*onward, warps.read_map(step.inputs[f"{of}warp"]), warps.read_map(step.inputs[f"{of}pose"])]
 
 
 def averages(step: StepInput) -> StepResult:
@@ -62,7 +63,7 @@ def averages(step: StepInput) -> StepResult:
     for key in ("chimap", "r2star"):
         if f"mean_{key}" not in _average_keys(record, step.settings):
             continue
-        values, counts = _Values(step, key, shape), np.zeros(shape, np.int32)
+        values, counts = _values(step, key, shape), np.zeros(shape, np.int32)
         for _, valid in values.each():
             counts += valid
         people = len(values.people)
@@ -72,8 +73,9 @@ def averages(step: StepInput) -> StepResult:
             outputs["count_chimap"] = Output(counts, affine=grid)
             outputs["mask_group"] = Output(inside, affine=grid)
             metrics["participants"] = people
-        for name, image in values.summary(inside & (counts > 0)).items():
-            outputs[f"{name}_{key}"] = Output(image, affine=grid, sidecar={"Participants": people})
+        known = inside & (counts > 0)
+        for name, flat in values.store(known, step.work_dir / f"{key}.f32").summary().items():
+            outputs[f"{name}_{key}"] = Output(in_mask(flat, known), affine=grid, sidecar={"Participants": people})
     for key in record.having("dseg_gre@"):
         fused, rows, overlap = _fused(step, record, key, shape, grid)
         metrics[f"overlap_{key.partition('@')[2]}"] = overlap
@@ -83,52 +85,13 @@ def averages(step: StepInput) -> StepResult:
     return StepResult(outputs, metrics | {"mask_voxels": int(mask.sum())}, told)
 
 
-class _Values:
-    """One map of all participants (the mean of a participant's runs), read one after the other."""
-
-    def __init__(self, step: StepInput, key: str, shape: Any):
-        self.step, self.key, self.shape = step, key, shape
-        self.people: dict[str, list[str]] = {}
-        for run in step.record.runs:
-            if f"{key}@{run.basename}" in step.inputs and f"mask@{run.basename}" in step.inputs:
-                self.people.setdefault(run.run.subject, []).append(run.basename)
-
-    def each(self) -> Iterator[tuple[Any, Any]]:
-        """Give every participant's values and where they are valid."""
-        for names in self.people.values():
-            total, count = np.zeros(self.shape, np.float64), np.zeros(self.shape, np.int32)
-            for name in names:
-                valid = read_image(self.step.inputs[f"mask@{name}"])[0] > 0
-                total += np.where(valid, read_image(self.step.inputs[f"{self.key}@{name}"])[0], 0)
-                count += valid
-            yield (total / np.maximum(count, 1)).astype(np.float32), count > 0
-
-    def summary(self, mask: Any) -> dict[str, Any]:
-        """Return mean, median and standard deviation; the values of all lie on the disk, one slab is in memory."""
-        voxels, people = int(mask.sum()), len(self.people)
-        path = self.step.work_dir / f"{self.key}.f32"
-        with path.open("wb") as file:
-            for values, valid in self.each():
-                np.where(valid, values, np.nan)[mask].astype(np.float32).tofile(file)
-        flat = {name: np.zeros(voxels, np.float32) for name in ("mean", "median", "sd")}
-        width = max(1, _SLAB_VALUES // max(people, 1))
-        for start in range(0, voxels, width):
-            stop = min(start + width, voxels)
-            slab = np.empty((people, stop - start), np.float32)
-            for number in range(people):
-                offset = 4 * (number * voxels + start)
-                slab[number] = np.fromfile(path, np.float32, stop - start, offset=offset)
-            known = np.isfinite(slab).sum(axis=0)
-            flat["mean"][start:stop] = np.nanmean(slab, axis=0, dtype=np.float64)
-            flat["median"][start:stop] = np.nanmedian(slab, axis=0)
-            deviation = np.nansum((slab - flat["mean"][start:stop]) ** 2, axis=0, dtype=np.float64)
-            flat["sd"][start:stop] = np.sqrt(deviation / np.maximum(known - 1, 1))
-        path.unlink()
-        images = {}
-        for name, values in flat.items():
-            images[name] = np.zeros(self.shape, np.float32)
-            images[name][mask] = values
-        return images
+def _values(step: StepInput, key: str, shape: Any) -> Values:
+    people: dict[str, list[tuple[Path, Path]]] = {}
+    for run in step.record.runs:
+        names = (f"{key}@{run.basename}", f"mask@{run.basename}")
+        if all(name in step.inputs for name in names):
+            people.setdefault(run.run.subject, []).append((step.inputs[names[0]], step.inputs[names[1]]))
+    return Values(people, tuple(shape))
 
 
 def _fused(
@@ -152,28 +115,38 @@ def _fused(
 def convergence(step: StepInput) -> StepResult:
     """List sharpness, overlap and change of shape of every average."""
     record: Space = step.record
-    rows = []
+    rows: list[dict[str, Any]] = []
     for one in record.rounds:
         path = step.inputs.get(f"round@{one.label}")
         facts = json.loads(sidecar_path(path).read_text()).get("Convergence", {}) if path else {}
         names = ("round", "kind", "members", "sharpness", "overlap", "shape_update_mm")
         rows.append({"round": one.number, "kind": one.kind} | {name: facts.get(name) for name in names[2:]})
+    affine: dict[str, Any] = next((row for row in rows if row["kind"] == "affine"), {})
+    for row in rows:
+        sharp, plain = row["sharpness"], affine.get("sharpness")
+        row["sharpness_to_affine"] = sharp / plain if sharp and plain else None
+        overlap, of_affine = row["overlap"], affine.get("overlap")
+        known = overlap is not None and of_affine is not None
+        row["overlap_to_affine"] = overlap - of_affine if known else None
     return StepResult({"convergence": Output(rows=rows)})
 
 
 def _space_inputs(record: SpaceRun, settings: Any) -> dict[str, tuple[Any, str]]:
-    registration = record.registration
+    registration, onward = record.registration, record.onward
     found: dict[str, tuple[Any, str]] = {
         key: (record.run, key) for key, _ in _MAPS if key in record.run.made or key == "chimap"
     }
     found["mask_qsm"] = (record.run, "mask_qsm")
-    found |= _transforms(record, "")
-    if not registration.files and registration.target is not None:
+    found |= transforms_of(record, "")
+    if onward is not None:
+        found["onward"] = (onward, f"xfm_template@{onward.target}")
+    elif not registration.files and registration.target is not None:
         found["grid"] = (registration.target, image_key("magnitude", registration.target))
     return found
 
 
-def _transforms(record: SpaceRun, of: str) -> dict[str, tuple[Any, str]]:
+def transforms_of(record: SpaceRun, of: str) -> dict[str, tuple[Any, str]]:
+    """Return the maps from the space to the run, by the names that the steps know them by."""
     registration = record.registration
     return {
         f"{of}warp": (registration.member, map_key(registration.kind, registration.label)),
@@ -182,7 +155,7 @@ def _transforms(record: SpaceRun, of: str) -> dict[str, tuple[Any, str]]:
 
 
 def _space_files(record: SpaceRun, settings: Any) -> dict[str, Path]:
-    files = dict(record.registration.files)
+    files = dict(record.onward.space_files if record.onward else record.registration.files)
     return {"grid": next(files[name] for name in CHANNELS if name in files)} if files else {}
 
 
@@ -198,8 +171,9 @@ def _average_inputs(record: Space, settings: Any) -> dict[str, tuple[Any, str]]:
             found[f"{key}@{run.basename}"] = (run, f"space_{key}@{record.template}")
         for key in (key for key in run.run.made if key.startswith("dseg_gre@")):
             found[f"{key}@{run.basename}"] = (run.run, key)
-        found |= _transforms(run, f"{run.basename}@")
-    return found
+        found |= transforms_of(run, f"{run.basename}@")
+    onward = record.runs[0].onward
+    return found | ({"onward": (onward, f"xfm_template@{onward.target}")} if onward else {})
 
 
 def _round_images(record: Space, settings: Any) -> dict[str, tuple[Any, str]]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from bids_app.dataset.cohort import Cohort
 from bids_app.derivatives import quality
-from bids_app.derivatives.columns import REGION_COLUMNS
+from bids_app.derivatives.columns import DRAWN_COLUMNS, REGION_COLUMNS
 from bids_app.group import statistics, tables
 from bids_app.steps.step import Output, Step, StepInput, StepResult
 
@@ -29,7 +29,7 @@ def join(step: StepInput) -> StepResult:
     """Put all runs' tables of regions into one, with what the dataset knows about the participants."""
     cohort: Cohort = step.record
     session_files = [path for name, path in step.inputs.items() if name.startswith("sessions@")]
-    covariates = tables.read_covariates(step.inputs.get("participants"), session_files, tuple(REGION_COLUMNS))
+    covariates = tables.read_covariates(step.inputs.get("participants"), session_files, tuple(DRAWN_COLUMNS))
     statuses = {s.run: s.status for s in cohort.standings}
     outputs: dict[str, Output] = {}
     warnings: list[str] = []
@@ -49,7 +49,7 @@ def join(step: StepInput) -> StepResult:
         text = step.work_dir / f"{seg}.csv"
         text.write_text(tables.csv_text(wide), encoding="utf-8")
         # Both tables have one name but for the extension, and so one dictionary: it describes the columns of both.
-        joined = tables.KEYS | covariates.columns | REGION_COLUMNS
+        joined = tables.KEYS | covariates.columns | (DRAWN_COLUMNS if cohort.drawn else REGION_COLUMNS)
         outputs[f"group_long@{seg}"] = Output(rows=long, sidecar=joined)
         outputs[f"group_wide@{seg}"] = Output(file=text, sidecar=joined | tables.STATUS | columns)
         warnings += _unknown(runs, covariates)
@@ -118,6 +118,9 @@ def _long(step: StepInput) -> dict[str, Path]:
 
 
 def _tables_of(cohort: Cohort, settings: Any) -> dict[str, tuple[Any, str]]:
+    if cohort.drawn:
+        name = cohort.drawn[0].drawing.name
+        return {f"{one.space.run.basename}@{name}": (one, f"regions_drawn@{name}") for one in cohort.drawn}
     return {
         f"{run.basename}@{seg}": (run, f"regions@{seg}")
         for run in cohort.runs
@@ -160,3 +163,5 @@ MODEL = Step(
     makes=lambda cohort, settings: _keys("group_model")(cohort, settings) if settings.statistics.choice.model else (),
 )  # fmt: skip
 COHORT_STEPS = (COMPLETENESS, QUALITY, JOIN, OUTLIERS, DESCRIPTION, MODEL)
+#: A segmentation drawn on the template has tables of its own, after the maps.
+DRAWN_TABLE_STEPS = (JOIN, OUTLIERS, DESCRIPTION, MODEL)

@@ -9,7 +9,8 @@ import numpy as np
 from bids_app.anatomy import ants
 from bids_app.anatomy.images import write_ras
 from bids_app.anatomy.quality import head_mask
-from bids_app.dataset.cohort import GroupRun, Member, Registration, Round
+from bids_app.dataset.cohort import GroupRun
+from bids_app.dataset.template import Member, Registration, Round
 from bids_app.derivatives.files import read_grid, read_image
 from bids_app.errors import QsmAppError
 from bids_app.group import template, warps
