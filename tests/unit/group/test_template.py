@@ -124,7 +124,16 @@ def test_stages_wait_for_the_one_before_and_the_tables_for_none(config):
     jobs = levels.group_jobs(cohort(), config)
     order = list(dict.fromkeys(job.stage for job in jobs))
     registered = [f"{kind}-{n}" for n in range(1, 6) for kind in ("register", "average")]
-    assert order == ["tables", "members", "average-0", *registered, "register-template", "maps", "average-maps"]
+    assert order == [
+        "tables",
+        "members",
+        "average-0",
+        *registered,
+        "register-template",
+        "maps",
+        "average-maps",
+        "report",
+    ]
     of = {stage: [job.name for job in jobs if job.stage == stage] for stage in order}
     assert all(set(job.after) == set(of[order[order.index(job.stage) - 1]]) for job in jobs if job.stage in order[2:])
     assert all(not job.after for job in jobs if job.stage in ("tables", "members"))
