@@ -135,16 +135,17 @@ def test_stages_wait_for_the_one_before_and_the_tables_for_none(config):
         "report",
     ]
     of = {stage: [job.name for job in jobs if job.stage == stage] for stage in order}
-    assert all(set(job.after) == set(of[order[order.index(job.stage) - 1]]) for job in jobs if job.stage in order[2:])
+    assert all(set(job.after) == set(of[order[order.index(job.stage) - 1]]) for job in jobs if job.stage in order[2:-1])
     assert all(not job.after for job in jobs if job.stage in ("tables", "members"))
+    assert set(jobs[-1].after) == {job.name for job in jobs[:-1]}  # the page shows all
     assert len(of["register-3"]) == 3
     assert len({job.name for job in jobs}) == len(jobs)
 
 
 def test_one_person_has_no_template_and_none_means_none(config):
-    assert {job.stage for job in levels.group_jobs(cohort(1), config)} == {"tables"}
+    assert {job.stage for job in levels.group_jobs(cohort(1), config)} == {"tables", "report"}
     args = build_parser().parse_args([str(config.bids_dir), str(config.output_dir), "group", "--template", "none"])
-    assert {job.stage for job in levels.group_jobs(cohort(), from_arguments(args))} == {"tables"}
+    assert {job.stage for job in levels.group_jobs(cohort(), from_arguments(args))} == {"tables", "report"}
 
 
 def test_a_finished_template_needs_no_rounds(config, tmp_path):
@@ -160,6 +161,7 @@ def test_a_finished_template_needs_no_rounds(config, tmp_path):
         "register-template",
         "maps",
         "average-maps",
+        "report",
     ]
     assert template_files(str(folder.parent))[0] == "mine"
     # Those who were registered when it was built are not registered again: same record, same facts.
