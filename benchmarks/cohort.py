@@ -37,12 +37,13 @@ HEAD = (
 )
 
 
-def run_cohort(folder, name, voxel, count, preset, more=()):
+def run_cohort(folder, name, voxel, count, preset, effect=0.02, more=()):
     """Simulate, run both levels, and return the rows of the model's table and the reference by region and term."""
     study, out = folder / name / "bids", folder / name / "out"
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    effects = ["--null"] if name == "null" else ["--group-effect", str(effect)]
     simulate = [sys.executable, "-m", "bids_app.phantom", str(study), "--subjects", str(count)]
-    simulate += ["--voxel-size", str(voxel), "--t1w-voxel-size", "2", *(["--null"] if name == "null" else [])]
+    simulate += ["--voxel-size", str(voxel), "--t1w-voxel-size", "2", *effects]
     subprocess.run(simulate, check=True, env=environment)
     atlas = study / "derivatives" / "phantom" / "tpl-phantom"
     command = [sys.executable, "-m", "bids_app", str(study), str(out), "participant", "group", "--preset", preset]
@@ -105,6 +106,7 @@ def main(argv=None):
     options = parser(__doc__)
     options.add_argument("--preset", default="fast")
     options.add_argument("--voxel-size", type=float, default=2.5, help="mm")
+    options.add_argument("--group-effect", type=float, default=0.02, help="ppm")
     options.add_argument("--subjects", type=int, default=12)
     options.add_argument("--folder", type=Path, help="where the cohorts are kept (default: a temporary folder)")
     args, more = options.parse_known_args(argv)
@@ -112,7 +114,10 @@ def main(argv=None):
     with tempfile.TemporaryDirectory() as scratch:
         folder, rows = args.folder or Path(scratch), []
         for name in args.only or ("planted", "null"):
-            rows += judged(name, *run_cohort(folder, name, size, count, args.preset, more), args.preset, size)
+            label = name if name == "null" else f"{name} {args.group_effect:g} ppm"
+            rows += judged(
+                label, *run_cohort(folder, name, size, count, args.preset, args.group_effect, more), args.preset, size
+            )
     text = summary(rows)
     print(text)
     write_table(args.readme, "cohort", f"{machine()}, {count} participants. {text}", HEAD, rows, 5)

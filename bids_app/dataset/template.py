@@ -257,7 +257,7 @@ def space_files(spec: str) -> tuple[str, tuple[tuple[str, Path], ...]]:
         text = (
             str(error)
             .replace("--template:", "--output-space:")
-            .replace("is neither build, none, a folder, nor", "is no")
+            .replace("is neither build, none, a folder, nor a", "is no")
         )
         raise UsageError(f"{text}; set TEMPLATEFLOW_HOME to the folder that holds it") from error
 

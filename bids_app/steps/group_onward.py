@@ -44,7 +44,9 @@ def register(step: StepInput) -> StepResult:
     for name in _channels(record):
         data, own = read_image(step.inputs[f"moving_{name}"])
         moved = warps.resample(np.nan_to_num(data), own, shape, grid, maps)
-        outputs[f"onto_{name}@{record.target}"] = Output(moved, affine=grid)
+        outputs[f"onto_{name}@{record.target}"] = Output(
+            moved, affine=grid, sidecar={"SpatialReference": f"tpl-{record.target}", "Interpolation": "linear, once"}
+        )
     data, own = read_image(fixed)
     seen = warps.resample(*read_image(moving), data.shape, own, maps)
     quality = (f"the template {record.target}", f"the template {record.template}")
