@@ -117,13 +117,12 @@ def stages(cohort: Cohort, config: Config) -> list[tuple[str, str, list[Any]]]:
     found: list[tuple[str, str, list[Any]]] = [("members", f"{_TEMPLATE}MEMBER", list(members))]
     if choice.template == "build":
         rounds = _rounds(choice, members)
-        start: Round | None = None
         for one in rounds:
             if one.before is not None:
-                registrations = [Registration(m, one.before, one.kind, one.label, start) for m in members]
-                found.append((f"register-{one.number}", f"{_TEMPLATE}REGISTRATION", list(registrations)))
+                found.append(
+                    (f"register-{one.number}", f"{_TEMPLATE}REGISTRATION", [one.registration(m) for m in members])
+                )
             found.append((f"average-{one.number}", f"{_TEMPLATE}AVERAGE", [one]))
-            start = one if one.kind in ("rigid", "affine") else start
         name, target = choice.name, rounds[-1]
     else:
         name, files = template_files(choice.template)
@@ -174,7 +173,9 @@ def _rounds(choice: Any, members: tuple[Member, ...]) -> tuple[Round, ...]:
     rounds: list[Round] = []
     for number, kind in enumerate(kinds):
         before = rounds[-1] if rounds else None
-        rounds.append(Round(choice.name, number, kind, members, before, number == len(kinds) - 1))
+        start = before if before is None or before.kind in ("rigid", "affine") else before.start
+        start = None if start is None or start.kind == "start" else start
+        rounds.append(Round(choice.name, number, kind, members, before, number == len(kinds) - 1, start))
     return tuple(rounds)
 
 
@@ -214,7 +215,8 @@ def _job(
 
 
 def _context(config: Config) -> Context:
-    return Context(config.bids_dir, config.output_dir, config.work_dir, config.omp_nthreads, config.force)
+    shared = config.output_dir / "work" if config.scratch else None
+    return Context(config.bids_dir, config.output_dir, config.work_dir, config.omp_nthreads, config.force, shared)
 
 
 def step_names(record: Any, steps: str, config: Config) -> list[str]:

@@ -44,6 +44,12 @@ class Round:
     members: tuple[Member, ...]
     before: "Round | None" = None
     is_last: bool = False
+    #: The last round with linear maps before this one.
+    start: "Round | None" = None
+
+    def registration(self, member: Member) -> "Registration":
+        """Return a participant's registration for this round."""
+        return Registration(member, self.before, self.kind, self.label, self.start)
 
     @property
     def label(self) -> str:

@@ -44,6 +44,8 @@ class Product:
     columns: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     #: Entity that a labelled key (``regions@nuclei``) sets: one product for every segmentation or atlas.
     labelled: str = ""
+    #: Working files only: other records' steps read it, on other nodes too, so it lies on no disk of one process alone.
+    shared: bool = False
 
     @property
     def kind(self) -> str:
@@ -215,7 +217,9 @@ _TABLE = (
     Product("xfm_linear", "anat", "xfm", (("from", "member"), ("to", "template"), ("mode", "image")), "",
             "Linear transform that brings the participant to the average before", ".txt", labelled="desc"),
     Product("xfm_warp", "anat", "xfm", (("from", "member"), ("to", "template"), ("mode", "image")), "",
-            "Displacement field that brings the participant to the average before or the template", labelled="desc"),
+            "Displacement field that brings the participant to the template", labelled="desc"),
+    Product("xfm_round", "work", "xfm", (("from", "member"), ("to", "template"), ("mode", "image")), "",
+            "Displacement field that brings the participant to the average before", labelled="desc", shared=True),
     Product("xfm_update", "anat", "xfm", (("from", "update"), ("mode", "image")), "",
             "Inverse of the mean of all linear transforms of a round", ".txt", labelled="desc"),
     _image("round_t1w", "T1w", "arbitrary", "Average of a round", labelled="desc", skull_stripped=False),

@@ -31,6 +31,8 @@ class Context:
     work_dir: Path
     threads: int
     force: bool = False
+    #: Where working files lie that other processes read, if the work directory is this process's own.
+    shared_dir: Path | None = None
 
 
 @cache
@@ -45,7 +47,9 @@ def code_version() -> str:
 
 def path_of(key: str, record: Any, context: Context) -> Path:
     """Return where a product of a record is kept."""
-    return product_path(PRODUCTS[key], dict(record.entities), context.output_dir, context.work_dir)
+    product = PRODUCTS[key]
+    work_dir = context.shared_dir if product.shared and context.shared_dir is not None else context.work_dir
+    return product_path(product, dict(record.entities), context.output_dir, work_dir)
 
 
 def files_of(key: str, path: Path) -> list[Path]:

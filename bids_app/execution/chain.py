@@ -172,10 +172,13 @@ class Chain:
         paths = dict(step.sources(record, settings))
         paths |= {key: path_of(key, record, self.context) for key in step.needs(record, settings)}
         paths |= {key: path_of(key, record.t1w, self.context) for key in step.needs_t1w(record, settings)}
-        collected = {
-            name: path_of(key, of, self.context) for name, (of, key) in step.collects(record, settings).items()
-        }
-        return paths | {name: path for name, path in collected.items() if path.is_file()}
+        collected = step.collects(record, settings)
+        found = {name: path_of(key, of, self.context) for name, (of, key) in collected.items()}
+        return paths | {n: path for n, path in found.items() if path.is_file() or self._recorded(step, *collected[n])}
+
+    def _recorded(self, step: Step, of: Any, key: str) -> str | None:
+        """Return the hash that is recorded of another record's working file, None where it was never made."""
+        return recorded_hash(key, of, step.makers, self.context) if PRODUCTS[key].in_work_dir else None
 
     def _input_hashes(self, step: Step) -> tuple[dict[str, str | None], list[str]]:
         """Return the hashes of a step's inputs, and the keys of products that it needs and that cannot be had.
@@ -184,6 +187,9 @@ class Chain:
         """
         hashes = {name: self.hashes.of(path) for name, path in self._paths(step).items()}
         missing = []
+        collected = step.collects(self.record, self.settings)
+        for name in (name for name in collected if name in hashes and hashes[name] is None):
+            hashes[name] = self._recorded(step, *collected[name])
         for key in step.needs(self.record, self.settings):
             if key in self._broken or key not in self.makers:
                 missing.append(key)
@@ -217,6 +223,10 @@ class Chain:
         lost = [k for k in step.needs_t1w(self.record, self.settings) if not self._paths(step)[k].is_file()]
         if lost:
             Chain(self.t1w_steps, self.record.t1w, self.settings, self.context)._remake(lost)
+        collected, paths = step.collects(self.record, self.settings), self._paths(step)
+        for name in (name for name in collected if name in paths and not paths[name].is_file()):
+            of, key = collected[name]
+            Chain(step.makers, of, self.settings, self.context)._remake([key])
         return not self._broken.intersection(step.needs(self.record, self.settings))
 
     def _remake(self, keys: Sequence[str]) -> None:

@@ -130,7 +130,7 @@ def register(step: StepInput) -> StepResult:
     out = work / "warp.nii.gz"
     extra = [(f, m, choice.magnitude_weight) for f, m in ready[1:] if choice.magnitude_weight > 0]
     ants.syn(fixed, moving, start, out, work, step.threads, settings, extra)
-    return StepResult({f"xfm_warp@{record.label}": Output(file=out, sidecar=facts)}, {}, (), ("syn",))
+    return StepResult({map_key(record.kind, record.label): Output(file=out, sidecar=facts)}, {}, (), ("syn",))
 
 
 def _start(step: StepInput) -> Path | None:
@@ -259,8 +259,8 @@ def _round_keys(record: Round, settings: Any) -> tuple[str, ...]:
 
 
 def map_key(kind: str, label: str) -> str:
-    """Return the key of the transform that a registration makes."""
-    return f"xfm_linear@{label}" if kind in ("rigid", "affine") else f"xfm_warp@{label}"
+    """Return the key of the transform that a registration makes; a round's deformation is a working file."""
+    return f"{'xfm_linear' if kind in ('rigid', 'affine') else 'xfm_round' if kind == 'syn' else 'xfm_warp'}@{label}"
 
 
 def _round_inputs(record: Round, settings: Any) -> dict[str, tuple[Any, str]]:
@@ -269,7 +269,8 @@ def _round_inputs(record: Round, settings: Any) -> dict[str, tuple[Any, str]]:
         for name in round_channels(record):
             found[f"{name}@{member.subject}"] = (member, f"member_{name}")
         if record.kind != "start":
-            found[f"map@{member.subject}"] = (member, map_key(record.kind, record.label))
+            key = map_key(record.kind, record.label)
+            found[f"map@{member.subject}"] = (record.registration(member), key)
         run = member.runs[0]
         labels = [key for key in run.made if key.startswith("dseg_gre@")]
         if labels:
@@ -308,5 +309,5 @@ REGISTER_STEPS = (
 )  # fmt: skip
 AVERAGE_STEPS = (
     Step("average", "Average of the template", average, reads=("template",), collects=_round_inputs,
-         makes=_round_keys, memory=lambda record, settings: 2_500_000_000),
+         makers=REGISTER_STEPS, makes=_round_keys, memory=lambda record, settings: 2_500_000_000),
 )  # fmt: skip

@@ -84,6 +84,7 @@ class Step:
     cannot run without them, and ``makes`` must be empty where ``record.t1w`` is None;
     ``collects(record, settings)`` names products of other records, ``{name: (record, key)}``: those that are there
     become inputs, those that are not (a run failed) are left out;
+    ``makers`` are the steps that make those of them that are working files: one that is gone is made again when needed;
     ``reads`` names the sections of the settings that the function may look at: exactly these enter the fingerprint.
     A step for which ``makes`` is empty is skipped.
     """
@@ -96,6 +97,7 @@ class Step:
     needs: Callable[[Any, Any], tuple[str, ...]] = _nothing
     needs_t1w: Callable[[Any, Any], tuple[str, ...]] = _nothing
     collects: Callable[[Any, Any], Mapping[str, tuple[Any, str]]] = _no_products
+    makers: tuple["Step", ...] = ()
     makes: Callable[[Any, Any], tuple[str, ...]] = _nothing
     #: Estimated peak memory of the function in bytes, from the record alone (see ``steps.common.memory``).
     memory: Callable[[Any, Any], int] = lambda record, settings: 500_000_000

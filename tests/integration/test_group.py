@@ -2,6 +2,12 @@
 
 import csv
 import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 
@@ -86,7 +92,7 @@ def test_a_model_that_cannot_be_fitted_leaves_the_tables(study, capfd):
 
 
 @pytest.mark.slow
-def test_participant_and_group_in_one_call_end_with_a_template_and_resume(tmp_path, capfd):
+def test_a_group_killed_in_a_round_goes_on_and_repeats_no_registration(tmp_path, capfd):
     from tests.integration.conftest import write_study
 
     bids, out = write_study(tmp_path / "bids"), tmp_path / "out"
@@ -94,14 +100,37 @@ def test_participant_and_group_in_one_call_end_with_a_template_and_resume(tmp_pa
     words += ["--skip-bids-validation", "--template-iterations", "1", "1"]
     for name, value in (("resolution", 4), ("registration_resolution", 4), ("syn_coarse", 5), ("syn_middle", 0)):
         words += ["--set", f"template.{name}={value}"]
-    assert main([str(bids), str(out), "participant", "group", *words, "--set", "template.syn_fine=0"]) == 0
+    words += ["--set", "template.syn_fine=0"]
+    assert main([str(bids), str(out), "participant", *words]) == 0
+    records = out / "logs" / "records"
+    first = records / "sub-01" / "sub-01_round2_step-register.json"
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "bids_app", str(bids), str(out), "group", *words],
+            stdout=log, stderr=log, start_new_session=True,
+        )  # fmt: skip
+        deadline = time.monotonic() + 120
+        while not first.exists() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGKILL)  # one of the two deformations of the round is done
+        process.wait()
+    finished = {path.name.partition("_step-")[0] for path in records.rglob("*.json")}
+    assert "sub-01_round2" in finished
+    assert "sub-02_round2" not in finished
+    capfd.readouterr()
+    assert main([str(bids), str(out), "group", *words]) == 0
+    lines = [line for line in capfd.readouterr().out.splitlines() if " ran " in line and "ran nothing" not in line]
+    again = {line.split()[0] for line in lines}
+    assert {"sub-02_round2", "tpl-study_round2", "sub-01_tostudy", "sub-02_tostudy", "tpl-study_maps"} <= again
+    assert not again & finished
     anat = out / "tpl-study" / "anat"
     rounds = table(anat / "tpl-study_desc-convergence_stats.tsv")
     assert [row["kind"] for row in rounds] == ["start", "rigid", "syn"]
     assert (anat / "tpl-study_desc-mean_Chimap.nii.gz").is_file()
     assert (out / "sub-01/anat/sub-01_space-study_Chimap.nii.gz").is_file()
-    (anat / "tpl-study_desc-round1_T2starw.nii.gz").unlink()  # as if killed in the middle of the round
-    capfd.readouterr()
-    assert main([str(bids), str(out), "group", *words, "--set", "template.syn_fine=0"]) == 0
-    lines = [line for line in capfd.readouterr().out.splitlines() if " ran " in line]
-    assert [line.split()[0] for line in lines if "ran nothing" not in line] == ["tpl-study_round1"]
+    # The deformations of the rounds are working files, and nothing is made again when they are gone.
+    assert [p for p in out.rglob("*round2_xfm.nii.gz") if out / "work" not in p.parents] == []
+    shutil.rmtree(out / "work")
+    assert main([str(bids), str(out), "group", *words]) == 0
+    lines = [line for line in capfd.readouterr().out.splitlines() if " ran " in line and "ran nothing" not in line]
+    assert lines == []

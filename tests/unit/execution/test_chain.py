@@ -76,6 +76,41 @@ def test_a_lost_work_product_is_made_again_only_when_a_later_step_needs_it(steps
     assert result.skipped == ["third", "apart"]
 
 
+def test_a_working_file_of_another_record_that_is_gone_is_made_again_only_for_a_step_that_runs(
+    ran, run, settings, context
+):
+    other = replace(run, entities=(("sub", "02"),), subject="02")
+    never = replace(run, entities=(("sub", "03"),), subject="03")
+    makers = (ran.make("own", ("quality",), sources=True),)
+    seen = []
+
+    def gather(level):
+        def function(step):
+            seen.append(sorted(name for name, path in step.inputs.items() if path.is_file()))
+            return StepResult({"r2star": Output(np.ones((3, 3, 3), np.float32), run.echoes[0].phase)})
+
+        return Step(
+            "gather", "gather", function, reads=(level,), makers=makers, makes=lambda r, s: ("r2star",),
+            collects=lambda r, s: {"a": (other, "quality"), "b": (never, "quality")},
+        )  # fmt: skip
+
+    go(makers, other, settings, context)
+    go((gather("mask"),), run, settings, context)
+    path_of("quality", other, context).unlink()
+    result = go((gather("mask"),), run, settings, context)
+    assert (result.skipped, ran, seen) == (["gather"], ["own"], [["a"]])
+    go((gather("inversion"),), run, settings, context)  # other parameters: it runs, and needs the file
+    assert (ran, seen) == (["own", "own"], [["a"], ["a"]])
+
+
+def test_shared_working_files_lie_where_other_processes_see_them(run, context):
+    elsewhere = replace(context, shared_dir=context.output_dir / "work")
+    member = replace(run, entities=(("sub", "01"),))
+    assert context.work_dir in path_of("xfm_round@round2", member, context).parents
+    assert elsewhere.shared_dir in path_of("xfm_round@round2", member, elsewhere).parents
+    assert elsewhere.work_dir in path_of("quality", member, elsewhere).parents
+
+
 def test_a_damaged_output_or_sidecar_is_made_again(steps, ran, run, settings, context):
     go(steps, run, settings, context)
     ran.clear()
