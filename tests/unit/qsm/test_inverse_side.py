@@ -111,7 +111,7 @@ def test_rts_stops_by_its_tolerance_and_never_before_the_third_iteration():
         )
         seen.append(calls[-1])
     assert seen[0] == 3
-    assert seen[0] <= seen[1] <= seen[2] == 20
+    assert seen[0] <= seen[1] <= seen[2] == params().iterations
 
 
 def test_default_inversion_is_registered():
