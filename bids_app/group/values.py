@@ -15,7 +15,7 @@ Float32 = npt.NDArray[np.float32]
 Bool = npt.NDArray[np.bool_]
 
 #: Values that one slab of all participants may hold.
-_SLAB_VALUES = 1 << 25
+_SLAB_VALUES = 1 << 21
 _FWHM = 2 * np.sqrt(2 * np.log(2))
 
 

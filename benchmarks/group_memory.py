@@ -1,0 +1,137 @@
+"""Peak memory of the group's steps at 4 and at 40 participants of 2 mm: ``python -m benchmarks.group_memory``.
+
+Every step runs in a process of its own on made-up heads of a whole brain's size. Participants repeat four sets of files
+by links, which changes nothing for a step that reads one after the other.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+
+from benchmarks.common import ROOT, machine, parser, write_table
+from bids_app.dataset.cohort import Cohort, GroupRun, Standing
+from bids_app.dataset.template import Member, Registration, Round, Space, SpaceRun, Voxelwise
+from bids_app.derivatives.files import write_image
+from bids_app.derivatives.files import write_table as write_rows
+from bids_app.group import warps
+from bids_app.steps.step import StepInput
+
+SHAPE = (96, 116, 96)
+GRID = np.diag([2.0, 2, 2, 1])
+SETS = 4
+HEAD = ("step", "4 participants, GB", "40 participants, GB", "ratio")
+STEPS = ("average", "maps", "voxelwise", "permutations", "tables")
+
+
+def write_sets(folder, shape):
+    """Write the files of four participants: magnitude, labels, warp, pose, and maps in the template's space."""
+    rng = np.random.default_rng(1)
+    axes = [np.linspace(-1, 1, n, dtype=np.float32) for n in shape]
+    x, y, z = np.meshgrid(*axes, indexing="ij", sparse=True)
+    head = x**2 + y**2 + z**2 < 0.85
+    for number in range(SETS):
+        own = folder / f"{number}"
+        own.mkdir()
+        image = head * (1 + 0.2 * rng.normal(size=shape)).astype(np.float32)
+        write_image(own / "magnitude.nii.gz", image, GRID, "float32")
+        write_image(own / "labels.nii.gz", head * (1 + (x > 0)), GRID, "int32")
+        write_rows(own / "labels.tsv", [{"index": k, "name": f"half {k}"} for k in (1, 2)])
+        write_image(own / "chimap.nii.gz", 0.1 * image * rng.normal(size=shape), GRID, "float32")
+        write_image(own / "mask.nii.gz", head, GRID, "uint8")
+        bend = np.stack(np.broadcast_arrays(2 * np.sin(3 * y + number) * (x < 2), 2 * z * (y < 2), x * y * z), -1)
+        write_image(own / "warp.nii.gz", bend[:, :, :, None, :], GRID, "float32")
+        warps.write_linear(own / "pose.txt", np.eye(4))
+        rows = [{"index": k, "name": f"region {k}", "hemisphere": "n/a", "chi_mean": 0.1 * k} for k in range(1, 101)]
+        write_rows(own / "regions.tsv", rows)
+
+
+def order(folder, name, count):
+    """Return a step's function and what it is given."""
+    from bids_app.steps import group_space, group_tables, group_template, group_voxelwise
+
+    runs = tuple(GroupRun((("sub", f"{n:03d}"),), ("chimap", "dseg_gre@x", "regions@x")) for n in range(count))
+    members = tuple(Member(run.subject, (run,)) for run in runs)
+    of = {run.subject: folder / str(n % SETS) for n, run in enumerate(runs)}
+    inputs = {}
+    if name == "average":
+        first = Round("study", 0, "start", members)
+        record, function = Round("study", 1, "syn", members, first), group_template.average
+        inputs["before"] = folder / "0" / "magnitude.nii.gz"
+        for subject, own in of.items():
+            inputs |= {f"magnitude@{subject}": own / "magnitude.nii.gz", f"map@{subject}": own / "warp.nii.gz"}
+            inputs |= {f"labels@{subject}": own / "labels.nii.gz", f"pose@{subject}": own / "pose.txt"}
+    elif name == "tables":
+        standings = tuple(Standing(run.subject, None, run.basename, "found") for run in runs)
+        record, function = Cohort(runs, standings), group_tables.join
+        inputs = {f"{run.basename}@x": of[run.subject] / "regions.tsv" for run in runs}
+    else:
+        registrations = [Registration(member, None, "final", "tostudy") for member in members]
+        space = Space("study", tuple(SpaceRun(r, g, "study") for r, g in zip(runs, registrations, strict=True)))
+        for one in space.runs:
+            own = of[one.run.subject]
+            inputs |= {f"{key}@{one.basename}": own / f"{key}.nii.gz" for key in ("chimap", "mask")}
+            if name == "maps":
+                inputs |= {f"dseg_gre@x@{one.basename}": own / "labels.nii.gz"}
+                inputs |= {f"{one.basename}@warp": own / "warp.nii.gz", f"{one.basename}@pose": own / "pose.txt"}
+        record, function = space, group_space.averages
+        if name != "maps":
+            table = folder / f"participants{count}.tsv"
+            lines = [f"sub-{run.subject}\t{20 + n % 7}\t{'ab'[n % 2]}" for n, run in enumerate(runs)]
+            table.write_text("\n".join(["participant_id\tage\tgroup", *lines]) + "\n")
+            inputs |= {"participants": table, "mask_group": folder / "0" / "mask.nii.gz"}
+            record, function = Voxelwise(space, table), group_voxelwise.fit
+    return function, record, inputs
+
+
+def settings(name):
+    voxelwise = {"smoothing": 2.0, "permutations": 20 if name == "permutations" else 0, "seed": 1, "fdr": 0.05}
+    sections = {
+        "template": {"resolution": 2.0, "sharpening": 0.0}, "voxelwise": voxelwise | {"fwe": 0.05},
+        "statistics": {"model": "chi ~ age + group"},
+    }  # fmt: skip
+    return SimpleNamespace(**{k: SimpleNamespace(choice=SimpleNamespace(**v)) for k, v in sections.items()})
+
+
+def worker(folder, name, count):
+    """Run one step and print the peak memory of this process, bytes."""
+    import resource
+
+    function, record, inputs = order(Path(folder), name, int(count))
+    with tempfile.TemporaryDirectory() as scratch:
+        function(StepInput(record, settings(name), inputs, Path(scratch), 1))
+    unit = 1 if sys.platform == "darwin" else 1024
+    print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit))
+
+
+def measured(folder, name, count):
+    line = [sys.executable, "-m", "benchmarks.group_memory", "--worker", str(folder), name, str(count)]
+    done = subprocess.run(line, capture_output=True, text=True, cwd=ROOT, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{name} of {count} failed:\n{done.stderr[-2000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main(argv=None):
+    options = parser(__doc__)
+    options.add_argument("--worker", nargs=3, metavar=("FOLDER", "STEP", "COUNT"), help="one step in this process")
+    args = options.parse_args(argv)
+    if args.worker:
+        worker(*args.worker)
+        return
+    rows = []
+    with tempfile.TemporaryDirectory() as scratch:
+        write_sets(Path(scratch), (24, 28, 24) if args.quick else SHAPE)
+        for name in args.only or STEPS:
+            few, many = (measured(Path(scratch), name, count) for count in (4, 40))
+            rows.append((name, f"{few / 1e9:.3f}", f"{many / 1e9:.3f}", f"{many / few:.2f}"))
+            print(*rows[-1], sep="\t", flush=True)
+    write_table(args.readme, "group-memory", machine(), HEAD, rows, 1)
+
+
+if __name__ == "__main__":
+    main()
