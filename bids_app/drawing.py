@@ -5,11 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
+from bids_app.anatomy.images import off_grid
 from bids_app.anatomy.itksnap import read_labels
 from bids_app.config import Config
 from bids_app.dataset.cohort import Cohort, entities_in
 from bids_app.dataset.template import Drawing
-from bids_app.derivatives.files import read_grid, read_image
+from bids_app.derivatives.files import read_image
 from bids_app.derivatives.names import PRODUCTS, lookup_path, product_path
 from bids_app.errors import InputRefusedError, QsmAppError, UsageError
 
@@ -54,12 +55,9 @@ def _faults(image: Path, table: Path | None, reference: Path | None) -> list[str
     if data.ndim != 3:
         return [f"{image} has {data.ndim} dimensions; a 3D image of labels is needed"]
     if reference is not None:
-        shape, grid = read_grid(reference)
-        if tuple(shape) != data.shape or not np.allclose(grid, affine, atol=1e-2):
-            return [
-                f"{image} does not lie on the template's grid (it has {data.shape}, the template {tuple(shape)}, or "
-                f"another position): draw it on {reference}"
-            ]
+        fault = off_grid(image, data.shape, affine, reference)
+        if fault:
+            return [fault]
     if not np.isfinite(data).all() or not np.array_equal(data, np.rint(data)) or data.min() < 0:
         return [f"{image} holds values that are no labels (whole numbers from 0 on)"]
     present = {int(value) for value in np.unique(data) if value}

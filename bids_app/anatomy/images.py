@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bids_app.derivatives.files import read_image, write_image
+from bids_app.derivatives.files import read_grid, read_image, write_image
 from bids_app.errors import QsmAppError
 
 FloatArray = npt.NDArray[np.float32]
@@ -74,3 +74,14 @@ def _orthogonal(affine: Affine) -> Affine:
     new = affine.copy()
     new[:3, :3] = (u @ v) * sizes
     return new
+
+
+def off_grid(image: Path, shape: tuple[int, ...], affine: Affine, template: Path) -> str:
+    """Return a sentence where an image of this grid does not lie on the template's, else nothing."""
+    wanted, place = read_grid(template)
+    if tuple(wanted) == tuple(shape) and np.allclose(place, affine, atol=1e-2):
+        return ""
+    return (
+        f"{image} does not lie on the template's grid (it has {tuple(shape)}, the template {tuple(wanted)}, or "
+        f"another position): draw it on {template}"
+    )

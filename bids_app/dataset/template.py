@@ -12,6 +12,17 @@ from bids_app.dataset.models import Entities
 from bids_app.errors import UsageError
 
 
+class _OfTemplate:
+    """A record whose products lie in the folder of its template."""
+
+    template: str
+
+    @property
+    def entities(self) -> Entities:
+        """Products lie in the template's folder."""
+        return (("tpl", self.template),)
+
+
 @dataclass(frozen=True)
 class Member:
     """One participant in the template: all runs, brought together before anything else."""
@@ -35,7 +46,7 @@ class Member:
 
 
 @dataclass(frozen=True)
-class Round:
+class Round(_OfTemplate):
     """One average of the template: the first by centres of mass, then of maps found by registration to that before."""
 
     template: str
@@ -55,11 +66,6 @@ class Round:
     def label(self) -> str:
         """``round2``."""
         return f"round{self.number}"
-
-    @property
-    def entities(self) -> Entities:
-        """Products lie in the template's folder."""
-        return (("tpl", self.template),)
 
     @property
     def basename(self) -> str:
@@ -100,7 +106,7 @@ class Registration:
 
 
 @dataclass(frozen=True)
-class Onward:
+class Onward(_OfTemplate):
     """The template's registration to an output space of TemplateFlow."""
 
     template: str
@@ -109,11 +115,6 @@ class Onward:
     source: Round | None = None
     #: Images of the template, where it was not built here.
     files: tuple[tuple[str, Path], ...] = ()
-
-    @property
-    def entities(self) -> Entities:
-        """Products lie in the template's folder."""
-        return (("tpl", self.template),)
 
     @property
     def basename(self) -> str:
@@ -151,17 +152,12 @@ class SpaceRun:
 
 
 @dataclass(frozen=True)
-class Space:
+class Space(_OfTemplate):
     """All runs in the space of a template: what the average maps run over."""
 
     template: str
     runs: tuple[SpaceRun, ...]
     rounds: tuple[Round, ...] = ()
-
-    @property
-    def entities(self) -> Entities:
-        """Products lie in the template's folder."""
-        return (("tpl", self.template),)
 
     @property
     def basename(self) -> str:
@@ -201,7 +197,7 @@ class Voxelwise:
 
 
 @dataclass(frozen=True)
-class Drawing:
+class Drawing(_OfTemplate):
     """A segmentation that was drawn on the template."""
 
     name: str  # as in ``seg-<name>``
@@ -210,11 +206,6 @@ class Drawing:
     template: str
     target: Round | None
     files: tuple[tuple[str, Path], ...] = ()
-
-    @property
-    def entities(self) -> Entities:
-        """Products lie in the template's folder."""
-        return (("tpl", self.template),)
 
     @property
     def basename(self) -> str:
@@ -258,17 +249,13 @@ def space_files(spec: str) -> tuple[str, tuple[tuple[str, Path], ...]]:
     """
     place, _, resolution = spec.partition(":")
     try:
-        return template_files(place, resolution.removeprefix("res-").lstrip("0"))
+        return _images_of(place, resolution.removeprefix("res-").lstrip("0"), "is no")
     except UsageError as error:
-        text = (
-            str(error)
-            .replace("--template:", "--output-space:")
-            .replace("is neither build, none, a folder, nor a", "is no")
-        )
-        raise UsageError(f"{text}; set TEMPLATEFLOW_HOME to the folder that holds it") from error
+        text = f"--output-space: {error}; set TEMPLATEFLOW_HOME to the folder that holds it"
+        raise UsageError(text) from error
 
 
-def template_files(place: str, resolution: str = "") -> tuple[str, tuple[tuple[str, Path], ...]]:
+def template_files(place: str) -> tuple[str, tuple[tuple[str, Path], ...]]:
     """Return the name of a finished template and its images (``t1w``, ``magnitude``), from a folder or TemplateFlow's.
 
     Raises
@@ -276,10 +263,18 @@ def template_files(place: str, resolution: str = "") -> tuple[str, tuple[tuple[s
     UsageError
         If there is no such folder, or no image in it.
     """
+    try:
+        return _images_of(place, "", "is neither build, none, a folder, nor a")
+    except UsageError as error:
+        raise UsageError(f"--template: {error}") from error
+
+
+def _images_of(place: str, resolution: str, unlike: str) -> tuple[str, tuple[tuple[str, Path], ...]]:
+    """Return name and images; ``unlike`` begins what is said of a place that is no template."""
     home = Path(os.environ.get("TEMPLATEFLOW_HOME", Path.home() / ".cache" / "templateflow")).expanduser()
     folder = next((path for path in (Path(place), home / f"tpl-{place}") if path.is_dir()), None)
     if folder is None:
-        raise UsageError(f"--template: {place!r} is neither build, none, a folder, nor a template in {home}")
+        raise UsageError(f"{place!r} {unlike} template in {home}")
     images = sorted(p for p in [*folder.glob("*.nii.gz"), *folder.glob("anat/*.nii.gz")] if p.stat().st_size > 0)
     found: dict[str, Path] = {}
     for name, suffix in (("t1w", "T1w"), ("magnitude", "T2starw")):
@@ -291,6 +286,6 @@ def template_files(place: str, resolution: str = "") -> tuple[str, tuple[tuple[s
         if chosen:
             found[name] = chosen[0].absolute()
     if not found:
-        raise UsageError(f"--template: {folder} holds no *_T1w.nii.gz and no *_T2starw.nii.gz with data")
+        raise UsageError(f"{folder} holds no *_T1w.nii.gz and no *_T2starw.nii.gz with data")
     label = dict(entities_in(next(iter(found.values())).name)).get("tpl", folder.absolute().name)
     return re.sub(r"[^A-Za-z0-9]", "", label.removeprefix("tpl-")), tuple(found.items())

@@ -1,9 +1,9 @@
 """How long a command will still take, from how long the same steps took in earlier runs and take in this one."""
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from statistics import fmean
+from dataclasses import dataclass
 from typing import Any
 
 from bids_app.execution.events import Event
@@ -20,6 +20,20 @@ def earlier_durations(records: Iterable[Mapping[str, Any]]) -> dict[str, Duratio
         if isinstance(name, str) and isinstance(step, str) and isinstance(seconds, int | float):
             found[name][step] = float(seconds)
     return dict(found)
+
+
+@dataclass
+class _Mean:
+    total: float = 0.0
+    count: int = 0
+
+    def add(self, value: float) -> None:
+        self.total += value
+        self.count += 1
+
+    @property
+    def value(self) -> float:
+        return self.total / self.count
 
 
 class Remaining:
@@ -43,50 +57,68 @@ class Remaining:
     ) -> None:
         self._clock = clock
         self._kinds = {job.name: f"{type(job.record).__name__} {job.function}" for job in jobs}
-        self._seen: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-        self._before: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+        # Sums, not lists: every event asks for the time left, of thousands of jobs.
+        self._seen, self._before = (defaultdict[str, dict[str, _Mean]](dict) for _ in range(2))
         for name, steps in earlier.items():
             if name in self._kinds:
                 for step, seconds in steps.items():
-                    self._before[self._kinds[name]][step].append(seconds)
+                    self._before[self._kinds[name]].setdefault(step, _Mean()).add(seconds)
+        #: Jobs that have not ended, by kind, and how many of them have each step behind them.
+        self._alive = Counter(self._kinds.values())
+        self._done: dict[str, Counter[str]] = defaultdict(Counter)
         self._past: dict[str, set[str]] = {name: set() for name in self._kinds}
         self._now: dict[str, tuple[str, float]] = {}
 
     def on_event(self, event: Event) -> None:
         """Take note of an event."""
+        kind = self._kinds.get(event.job, "")
         if event.kind == "job-started":
             self._now[event.job] = "", self._clock()
         elif event.kind == "job-finished":
-            self._past.pop(event.job, None)
             self._now.pop(event.job, None)
+            if event.job in self._past:
+                self._alive[kind] -= 1
+                self._done[kind].subtract(self._past.pop(event.job))
         elif event.kind == "started":
             self._now[event.job] = event.step, self._clock()
         elif event.kind in {"finished", "skipped", "failed", "blocked"} and event.job in self._past:
             step, start = self._now.get(event.job, ("", 0.0))
-            self._past[event.job].add(event.step)
-            taken = self._clock() - start if step == event.step else 0.0
+            if event.step not in self._past[event.job]:
+                self._past[event.job].add(event.step)
+                self._done[kind][event.step] += 1
             if event.kind in {"finished", "skipped"}:
-                self._seen[self._kinds[event.job]][event.step].append(taken)
+                taken = self._clock() - start if step == event.step else 0.0
+                self._seen[kind].setdefault(event.step, _Mean()).add(taken)
 
     def seconds(self) -> float | None:
         """Return the expected seconds until the last job ends, None where nothing is known yet."""
-        left = {name: self._left(name) for name in self._past}
-        known = [value for value in left.values() if value is not None]
-        if not known:
+        expected = {kind: self._expected(kind) for kind, count in self._alive.items() if count}
+        if not any(expected.values()):
             return None
+        now = {name: self._credit(name, expected) for name in self._now if name in self._past}
+        total = sum(
+            seconds * (self._alive[kind] - self._done[kind][step])
+            for kind, steps in expected.items()
+            for step, seconds in steps.items()
+        )
+        longest = max((self._left(name, expected) - credit for name, credit in now.items()), default=0.0)
         # Kinds of which nothing is known (reports) take the others' place only for a moment.
-        at_a_time = max(len(self._now), 1)
-        return max(sum(known) / at_a_time, max((left[name] or 0.0 for name in self._now), default=0.0))
+        return max((total - sum(now.values())) / max(len(self._now), 1), longest)
 
-    def _left(self, name: str) -> float | None:
-        kind = self._kinds[name]
-        expected = {step: fmean(values) for step, values in self._before[kind].items()}
-        expected |= {step: fmean(values) for step, values in self._seen[kind].items()}
-        if not expected:
-            return None
-        step, start = self._now.get(name, ("", 0.0))
-        total = sum(seconds for other, seconds in expected.items() if other not in self._past[name])
-        return max(total - min(self._clock() - start, expected.get(step, 0.0)), 0.0) if step else total
+    def _expected(self, kind: str) -> Durations:
+        return {step: mean.value for step, mean in (self._before[kind] | self._seen[kind]).items()}
+
+    def _left(self, name: str, expected: Mapping[str, Durations]) -> float:
+        """Return what a job's steps that are not behind it take, from their start on."""
+        past = self._past[name]
+        return sum(seconds for step, seconds in expected[self._kinds[name]].items() if step not in past)
+
+    def _credit(self, name: str, expected: Mapping[str, Durations]) -> float:
+        """Return what has passed of a job's present step, at most what it was expected to take."""
+        step, start = self._now[name]
+        if step in self._past[name]:
+            return 0.0
+        return min(self._clock() - start, expected[self._kinds[name]].get(step, 0.0))
 
 
 def in_words(seconds: float | None) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from bids_app.group.warps import Backward, Field, Float32, Float64, Linear, Map, displacement, inverse
+from bids_app.group.warps import Backward, Field, Float32, Float64, Linear, Map, inverse
 
 #: Around the head, mm.
 _MARGIN_MM = 12.0
@@ -125,14 +125,3 @@ class Labels:
         keep = first & (counts > self.members - any_label[voxels])
         fused[voxels[keep]] = labels[keep]
         return fused.reshape(self.shape)
-
-
-def total_map(shape: Sequence[int], grid: Float64, maps: Sequence[Map]) -> Map:
-    """Return one map for a chain: linear if all of it is, else a field on a grid."""
-    if all(isinstance(one, Linear) for one in maps):
-        matrix = np.eye(4)
-        for one in maps:
-            assert isinstance(one, Linear)
-            matrix = one.matrix @ matrix
-        return Linear(matrix)
-    return Field(displacement(shape, grid, maps), grid)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.fft
 
-from bids_app.qsm.geometry import BoolArray, FloatArray, Grid
+from bids_app.qsm.geometry import BoolArray, FloatArray, Grid, bounding_box
 
 ComplexArray = npt.NDArray[np.complex64]
 
@@ -61,15 +61,12 @@ class Crop:
             raise ValueError(f"mask has shape {mask.shape}, the grid {grid.shape}")
         if not mask.any():
             raise ValueError("the mask is empty: there is nothing to compute")
-        box, sizes = [], []
-        for axis in range(3):
-            occupied = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
-            start, stop = int(occupied[0]), int(occupied[-1]) + 1
-            box.append(slice(start, stop))
-            pad = int(np.ceil(padding_mm / grid.voxel_size[axis]))
-            sizes.append(scipy.fft.next_fast_len(stop - start + pad, real=True))
+        box, sizes = bounding_box(mask), []
+        for part, size in zip(box, grid.voxel_size, strict=True):
+            pad = int(np.ceil(padding_mm / size))
+            sizes.append(scipy.fft.next_fast_len(part.stop - part.start + pad, real=True))
         inner = tuple(slice(0, s.stop - s.start) for s in box)
-        return cls(tuple(box), inner, Grid(tuple(sizes), grid.voxel_size, grid.b0_dir))  # type: ignore[arg-type]
+        return cls(box, inner, Grid(tuple(sizes), grid.voxel_size, grid.b0_dir))  # type: ignore[arg-type]
 
     def take(self, array: npt.NDArray[Any], dtype: Any = np.float32) -> npt.NDArray[Any]:
         """Return the array on the working grid, zero outside the box."""

@@ -90,3 +90,15 @@ def hz_to_ppm(field_hz: npt.NDArray[Any], field_strength: float) -> FloatArray:
 def ppm_to_hz(field_ppm: npt.NDArray[Any], field_strength: float) -> FloatArray:
     """Field in Hz from a field in ppm of B0."""
     return np.multiply(field_ppm, np.float32(1.0 / ppm_per_hz(field_strength)), dtype=np.float32)
+
+
+def bounding_box(mask: BoolArray, margin: int = 0) -> tuple[slice, slice, slice]:
+    """Return the smallest box that holds the mask (one voxel if empty), with a margin as far as the grid goes."""
+    box: list[slice] = []
+    part = mask
+    for axis, n in enumerate(mask.shape):
+        occupied = np.flatnonzero(part.any(axis=tuple(a for a in range(3) if a != axis)))
+        first, last = (int(occupied[0]), int(occupied[-1])) if occupied.size else (0, 0)
+        part = part[(slice(None),) * axis + (slice(first, last + 1),)]
+        box.append(slice(max(0, first - margin), min(n, last + 1 + margin)))
+    return tuple(box)  # type: ignore[return-value]

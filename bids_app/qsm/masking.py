@@ -15,7 +15,7 @@ import numpy as np
 
 from bids_app.errors import ParameterError
 from bids_app.qsm import morphology
-from bids_app.qsm.geometry import BoolArray, FloatArray
+from bids_app.qsm.geometry import BoolArray, FloatArray, bounding_box
 from bids_app.qsm.params import nearest
 from bids_app.qsm.smoothing import gaussian
 from bids_app.qsm.thresholds import even_brightness, gaussian_threshold, otsu_threshold
@@ -174,15 +174,12 @@ def _apply(mask: BoolArray, operations: tuple[Operation, ...]) -> BoolArray:
     if not operations or not mask.any():
         return mask
     room = 3 + int(sum(max(1, 3 * o.numbers[0]) for o in operations if o.name in ("dilate", "close", "smooth")))
-    box = []
-    for axis, n in enumerate(mask.shape):
-        occupied = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
-        box.append(slice(max(0, int(occupied[0]) - room), min(n, int(occupied[-1]) + 1 + room)))
-    part = np.ascontiguousarray(mask[tuple(box)])
+    box = bounding_box(mask, room)
+    part = np.ascontiguousarray(mask[box])
     for operation in operations:
         part = OPERATIONS[operation.name][0](part, *operation.numbers)
     out = np.zeros(mask.shape, bool)
-    out[tuple(box)] = part
+    out[box] = part
     return out
 
 

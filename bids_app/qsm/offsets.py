@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit, prange
 
-from bids_app.qsm.geometry import BoolArray, FloatArray, Grid
+from bids_app.qsm.geometry import BoolArray, FloatArray, Grid, bounding_box
 from bids_app.qsm.params import Params, param
 from bids_app.qsm.smoothing import gaussian
-from bids_app.qsm.unwrap_romeo import bounding_box, romeo
+from bids_app.qsm.unwrap_romeo import romeo
 
 
 @dataclass(frozen=True)

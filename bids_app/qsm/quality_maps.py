@@ -12,7 +12,7 @@ from numba import njit, prange
 
 from bids_app.qsm.dipole import dipole_kernel
 from bids_app.qsm.fft import rfftn
-from bids_app.qsm.geometry import BoolArray, FloatArray, Grid
+from bids_app.qsm.geometry import BoolArray, FloatArray, Grid, bounding_box
 from bids_app.qsm.morphology import erode
 from bids_app.qsm.quality_echoes import NORMAL_MAD
 from bids_app.qsm.reliability import reliability_weights
@@ -133,7 +133,7 @@ def rim_ratio(local: FloatArray, mask: BoolArray, grid: Grid) -> float | None:
         None where the object has no core.
     """
     edge = grid.voxel_volume ** (1 / 3)
-    box = _box(mask, 1)
+    box = bounding_box(mask, 1)
     inside, field = mask[box], local[box]
     depth = max(1, round(RIM_MM / edge))
     deeper = erode(inside, depth)
@@ -143,15 +143,6 @@ def rim_ratio(local: FloatArray, mask: BoolArray, grid: Grid) -> float | None:
         return None
     spread = robust_sd(field[core])
     return robust_sd(field[rim]) / spread if spread > 0 else None
-
-
-def _box(mask: BoolArray, margin: int) -> tuple[slice, ...]:
-    """Return the box around a mask that is not empty, with a margin as far as the grid goes."""
-    found = []
-    for axis in range(3):
-        lines = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
-        found.append(slice(max(0, int(lines[0]) - margin), min(mask.shape[axis], int(lines[-1]) + 1 + margin)))
-    return tuple(found)
 
 
 @njit(cache=True, nogil=True, parallel=True)
@@ -199,7 +190,7 @@ def streak_ratio(chi: FloatArray, mask: BoolArray, grid: Grid) -> float | None:
     float or None
         None where the map is constant.
     """
-    box = _box(mask, 1)
+    box = bounding_box(mask, 1)
     inside = mask[box]
     shape = tuple(scipy.fft.next_fast_len(n, real=True) for n in inside.shape)
     part = np.zeros(shape, np.float32)

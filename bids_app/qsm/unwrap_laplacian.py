@@ -8,9 +8,8 @@ import numpy as np
 import scipy.fft
 from numba import njit, prange
 
-from bids_app.qsm.geometry import BoolArray, FloatArray, Grid
+from bids_app.qsm.geometry import BoolArray, FloatArray, Grid, bounding_box
 from bids_app.qsm.params import Params
-from bids_app.qsm.unwrap_romeo import bounding_box
 
 _TWO_PI = np.float32(2 * np.pi)
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_app.qsm import romeo_kernels as kernels
-from bids_app.qsm.geometry import BoolArray, FloatArray, Grid
+from bids_app.qsm.geometry import BoolArray, FloatArray, Grid, bounding_box
 from bids_app.qsm.params import Params, param
 
 
@@ -39,17 +39,6 @@ class _Problem:
         out = np.zeros((*inner.shape[:-3], *self.shape), np.float32)
         out[(..., *self.box)] = inner
         return out
-
-
-def bounding_box(mask: BoolArray) -> tuple[slice, slice, slice]:
-    """Return the smallest box that holds the mask (one voxel where the mask is empty)."""
-    box: list[slice] = []
-    part = mask
-    for axis in range(3):
-        occupied = np.flatnonzero(part.any(axis=tuple(a for a in range(3) if a != axis)))
-        box.append(slice(int(occupied[0]), int(occupied[-1]) + 1) if occupied.size else slice(0, 1))
-        part = part[(slice(None),) * axis + (box[-1],)]
-    return tuple(box)  # type: ignore[return-value]
 
 
 def _take(volume: npt.NDArray[Any], box: tuple[slice, slice, slice], mask: npt.NDArray[np.uint8]) -> FloatArray:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +104,7 @@ def _parameters(settings: Any) -> dict[str, Any]:
 
 def _content(group: Run, template: Sequence[Run], settings: Any, context: Any) -> tuple[dict[str, Any], list[str]]:
     """Return what the template of the page shows, and what could not be drawn."""
-    from bids_app.report import cohort_charts, cohort_tables
+    from bids_app.report import cohort_charts, cohort_maps, cohort_tables
     from bids_app.report.group_methods import group_methods_text
 
     lines = cohort_tables.lines(group, context.output_dir)
@@ -121,8 +121,8 @@ def _content(group: Run, template: Sequence[Run], settings: Any, context: Any) -
         "warnings": list(dict.fromkeys(text for record in records for text in record.get("warnings", [])))[:_LINES],
         "panels": [cohort_charts.qc_panel(number, lines) for number in numbers],
         "segmentations": [_segmentation(one) for one in cohort_tables.segmentations(group)],
-        "pictures": _pictures(template, problems),
-        "statistics": _voxelwise(template, problems),
+        "pictures": _drawn(cohort_maps.pictures, "pictures of the template", template, problems),
+        "statistics": _drawn(cohort_maps.statistics, "maps of voxel-wise statistics", template, problems),
         "rounds": rounds,
         "clusters": cohort_tables.table_of(template, "voxelwise_clusters")[:_LINES],
         "round_charts": list(cohort_charts.rounds(rounds)),
@@ -157,23 +157,13 @@ def _segmentation(one: Any) -> dict[str, Any]:
     }
 
 
-def _pictures(template: Sequence[Run], problems: list[str]) -> list[Any]:
-    from bids_app.report import cohort_maps
-
+def _drawn(
+    draw: Callable[[Sequence[Run]], list[Any]], what: str, template: Sequence[Run], problems: list[str]
+) -> list[Any]:
     try:
-        return cohort_maps.pictures(template)
+        return draw(template)
     except Exception as error:  # a figure that cannot be drawn must not take the page with it
-        problems.append(f"pictures of the template: not drawn ({type(error).__name__}: {error})")
-        return []
-
-
-def _voxelwise(template: Sequence[Run], problems: list[str]) -> list[Any]:
-    from bids_app.report import cohort_maps
-
-    try:
-        return cohort_maps.statistics(template)
-    except Exception as error:  # as above
-        problems.append(f"maps of voxel-wise statistics: not drawn ({type(error).__name__}: {error})")
+        problems.append(f"{what}: not drawn ({type(error).__name__}: {error})")
         return []
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from bids_app.anatomy import ants, fastsurfer
 from bids_app.anatomy.images import from_ras, write_ras
-from bids_app.anatomy.labels import Region, named
+from bids_app.anatomy.labels import Region, lookup_rows, named
 from bids_app.anatomy.quality import head_mask, registration_quality
 from bids_app.dataset.models import Anatomical
 from bids_app.derivatives.files import read_grid, read_image, write_image
@@ -37,7 +37,7 @@ def rows_of(segmentation: Segmentation, present: Sequence[int]) -> list[dict[str
     if not table and listed <= {1}:  # a mask of one thing, which may be empty: no lesion is a finding
         table, listed = {1: Region(1, segmentation.name)}, {1}
     regions = named(table, sorted(listed))
-    return [{"index": r.index, "name": r.name, "hemisphere": r.hemisphere} for r in regions.values()]
+    return lookup_rows(regions.values())
 
 
 def labels_in(data: Any) -> list[int]:

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 
 from bids_app.anatomy import regions
+from bids_app.anatomy.images import off_grid
 from bids_app.anatomy.itksnap import read_labels
-from bids_app.anatomy.labels import named
+from bids_app.anatomy.labels import lookup_rows, named
 from bids_app.dataset.template import Drawing, DrawnRun
 from bids_app.derivatives.files import read_grid, read_image
 from bids_app.errors import QsmAppError
@@ -26,16 +27,14 @@ def take_over(step: StepInput) -> StepResult:
     grid = step.inputs.get("grid")
     if grid is None:
         raise QsmAppError("there is no template that the segmentation could lie on")
-    shape, own = read_grid(grid)
-    if tuple(shape) != data.shape or not np.allclose(own, affine, atol=1e-2):
-        raise QsmAppError(
-            f"{record.image} does not lie on the template's grid (it has {data.shape}, the template {tuple(shape)}, or "
-            f"another position): draw it on {grid}"
-        )
+    fault = off_grid(record.image, data.shape, affine, grid)
+    if fault:
+        raise QsmAppError(fault)
+    own = read_grid(grid)[1]
     labels = np.rint(data).astype(np.int32)
     table = read_labels(step.inputs["table"]) if "table" in step.inputs else {}
     found = named(table, sorted({*table, *(int(v) for v in np.unique(labels) if v)}))
-    rows = [{"index": r.index, "name": r.name, "hemisphere": r.hemisphere} for r in found.values()]
+    rows = lookup_rows(found.values())
     outputs = {f"dseg_drawn@{record.name}": Output(labels, affine=own, rows=rows)}
     return StepResult(outputs, {"labels": len(rows)})
 
@@ -66,7 +65,7 @@ def measure(step: StepInput) -> StepResult:
         rows += [{"space": space} | row for row in regions.statistics(values, table, maps, valid, volume, erosion)]
     lost = [r.words for i, r in sorted(table.items()) if not (native == i).any() and (labels_there == i).any()]
     told = (f"no voxel of the run lies in {', '.join(lost[:10])} of the drawn segmentation",) if lost else ()
-    lookup = [{"index": r.index, "name": r.name, "hemisphere": r.hemisphere} for _, r in sorted(table.items())]
+    lookup = lookup_rows(region for _, region in sorted(table.items()))
     facts = {"SpatialReference": "gradient-echo images of the run", "Interpolation": "generic label, once"}
     outputs = {
         f"dseg_drawn_gre@{name}": Output(native, affine=grid, sidecar=facts, rows=lookup),

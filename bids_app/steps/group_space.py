@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from bids_app.anatomy.labels import Region, from_rows
+from bids_app.anatomy.labels import Region, from_rows, lookup_rows
 from bids_app.dataset.template import Space, SpaceRun
 from bids_app.derivatives.files import read_grid, read_image
 from bids_app.derivatives.names import lookup_path, sidecar_path
@@ -108,7 +108,7 @@ def _fused(
         maps = _chain(step, f"{run.basename}@")
         counts.add(warps.resample(np.rint(labels).astype(np.int32), affine, shape, grid, maps, order=0))
         regions |= from_rows({k: v or "n/a" for k, v in row.items()} for row in tables.read_rows(lookup_path(path)))
-    rows = [{"index": r.index, "name": r.name, "hemisphere": r.hemisphere} for _, r in sorted(regions.items())]
+    rows = lookup_rows(region for _, region in sorted(regions.items()))
     return counts.majority(), rows, counts.overlap()
 
 
