@@ -45,21 +45,88 @@ def common_grid(extents: Sequence[tuple[Float64, Float64]], resolution: float) -
     return shape, affine
 
 
+def rotation_of(matrix: Float64) -> Float64:
+    """Return the rotation nearest to a 3x3 matrix."""
+    u, _, v = np.linalg.svd(matrix)
+    return np.asarray(u @ np.diag([1, 1, np.linalg.det(u @ v)]) @ v)
+
+
+def mean_pose(poses: Sequence[Float64], centre: Float64, grid: Float64) -> Float64:
+    """Return the 4x4 matrix from a participant's mean position to the first run.
+
+    Turned by the mean of all runs, and shifted by the part of their mean shift that is less than half a voxel: all runs
+    are interpolated alike, and the head stays on the first run's grid wherever the others lie in their scanners.
+
+    Parameters
+    ----------
+    poses : sequence of 4x4 matrices
+        From points of the first run to points of each run, mm; the first one is the identity.
+    centre : centre of the head in the first run, mm
+    grid : 4x4 affine of the first run's grid
+    """
+    mean = np.mean(poses, axis=0)
+    turn = rotation_of(mean[:3, :3])
+    voxels = np.linalg.solve(grid[:3, :3], Linear(mean)(centre) - centre)
+    back = np.eye(4)
+    back[:3, :3] = turn.T
+    back[:3, 3] = centre - turn.T @ (centre + grid[:3, :3] @ (voxels - np.rint(voxels)))
+    return back
+
+
 def shape_update(maps: Iterable[Map]) -> Map:
-    """Return the inverse of the mean of maps, which are all linear or all fields on one grid."""
+    """Return the inverse of the mean shape of maps, which are all linear or all fields on one grid.
+
+    The shape of a map is what it does besides turning and shifting: how the members lie in their scanners is no part of
+    it, and the mean of turns would be a shrinking. So the template stays where its grid is. Linear maps scale and shear
+    about the origin, where the template's centre of mass is (``common_grid``).
+    """
     total: Any = None
     count, affine = 0, np.eye(4)
+    linear, shift = np.zeros((3, 3)), np.zeros(3)
+    points = np.zeros((0, 3))
     for one in maps:
         if isinstance(one, Backward):
             raise TypeError("an inverse is no map that can be averaged")
-        part = one.matrix if isinstance(one, Linear) else one.displacement
-        affine = affine if isinstance(one, Linear) else one.affine
-        total = part.astype(np.float64) if total is None else total + part
         count += 1
+        if isinstance(one, Linear):
+            part: Any = rotation_of(one.matrix[:3, :3]).T @ one.matrix[:3, :3]
+        else:
+            if not count > 1:
+                affine, points = one.affine, _every_second(one)
+            turn, moved = _rigid_part(points, points + one.displacement[::2, ::2, ::2].reshape(-1, 3))
+            part = one.displacement @ turn.astype(np.float32)  # turned back
+            linear += turn.T - np.eye(3)
+            shift += points.mean(axis=0) - turn.T @ moved
+        total = part.astype(np.float64) if total is None else total + part
     if count == 0:
         raise ValueError("no map to average")
     mean = total / count
-    return Linear(np.linalg.inv(mean)) if mean.shape == (4, 4) else inverse(Field(mean.astype(np.float32), affine))
+    if mean.shape == (3, 3):
+        update = np.eye(4)
+        update[:3, :3] = np.linalg.inv(mean)
+        return Linear(update)
+    step, corner = affine[:3, :3], affine[:3, 3]
+    index = [np.arange(n).reshape([-1 if a == k else 1 for a in range(3)]) for k, n in enumerate(mean.shape[:3])]
+    for axis in range(3):
+        row = (linear / count)[axis]
+        mean[..., axis] += sum(float(row @ step[:, k]) * index[k] for k in range(3))
+        mean[..., axis] += float(row @ corner + shift[axis] / count)
+    return inverse(Field(mean.astype(np.float32), affine))
+
+
+def _every_second(field: Field) -> Float64:
+    """Return the scanner coordinates of every second voxel of a field, ``[n, 3]``."""
+    index = np.meshgrid(*(np.arange(0, n, 2.0) for n in field.displacement.shape[:3]), indexing="ij")
+    return Linear(field.affine)(np.stack(index, axis=-1).reshape(-1, 3))
+
+
+def _rigid_part(points: Float64, moved: Float64) -> tuple[Float64, Float64]:
+    """Return the rotation that brings points nearest to where they are moved, and the mean of the moved ones.
+
+    Kabsch 1976, 10.1107/S0567739476001873.
+    """
+    centre = moved.mean(axis=0)
+    return rotation_of((moved - centre).T @ (points - points.mean(axis=0))), centre
 
 
 def mean_image(images: Iterable[Float32]) -> tuple[Float32, int]:

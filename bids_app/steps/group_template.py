@@ -71,17 +71,10 @@ def _poses(images: Sequence[Path], step: StepInput) -> list[warps.Float64]:
         out = step.work_dir / f"pose{number}.txt"
         ants.linear(images[0], image, out, step.work_dir, ants.Linear("rigid", 2.0, "headers"))
         found.append(warps.read_linear(out))
-    update = template.shape_update(warps.Linear(matrix) for matrix in found)
-    assert isinstance(update, warps.Linear)
-    rigid = _nearest_rigid(update.matrix)
-    return [matrix @ rigid for matrix in found] if len(found) > 1 else found
-
-
-def _nearest_rigid(matrix: warps.Float64) -> warps.Float64:
-    u, _, v = np.linalg.svd(matrix[:3, :3])
-    rigid = matrix.copy()
-    rigid[:3, :3] = u @ v
-    return rigid
+    if len(found) == 1:
+        return found
+    back = template.mean_pose(found, template.centre_of_mass(*read_image(images[0])), read_grid(images[0])[1])
+    return [matrix @ back for matrix in found]
 
 
 def _normalised(path: Path) -> tuple[warps.Float32, warps.Float64]:

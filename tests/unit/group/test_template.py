@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from bids_app import levels
 from bids_app.cli import build_parser
@@ -71,16 +72,74 @@ def test_the_inverse_of_a_field_undoes_it():
     assert np.abs(residual[3:-3, 3:-3, 3:-3]).max() < 0.02
 
 
-def test_after_the_update_the_mean_map_is_the_identity():
-    """That is what mean shape says, of fields and of linear maps."""
-    fields = [smooth_field(1.5), warps.Field(smooth_field().displacement[::-1].copy(), grid())]
+def turned(degrees, axis=0):
+    angle, (i, j) = np.deg2rad(degrees), [k for k in range(3) if k != axis]
+    matrix = np.eye(4)
+    matrix[[i, i, j, j], [i, j, i, j]] = np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)
+    return matrix
+
+
+def test_after_the_update_the_mean_map_is_a_shift():
+    """That is what mean shape says, of fields and of linear maps; where the members lie is no part of it."""
+    fields = [smooth_field(1.5), warps.Field(smooth_field().displacement[::-1] + np.float32([90, 0, -40]), grid())]
     update = template.shape_update(fields)
-    mean = sum(field(update(points())) for field in fields) / 2
-    assert np.abs(mean - points())[3:-3, 3:-3, 3:-3].max() < 0.05
-    assert np.abs(sum(field(points()) for field in fields) / 2 - points()).max() > 0.5
-    linear = [shift(4, 0, 0), shift(0, -2, 0)]
-    update = template.shape_update(linear)
-    assert np.allclose(sum(one(update(points())) for one in linear) / 2, points())
+    flat = points()[::2, ::2, ::2].reshape(-1, 3)
+    turns = [
+        Rotation.align_vectors(m - m.mean(axis=0), flat - flat.mean(axis=0))[0]
+        for m in (f(flat) for f in fields)
+    ]  # fmt: skip
+    shapes = [turn.inv().apply(field(update(flat))) for turn, field in zip(turns, fields, strict=True)]
+    moved = (sum(shapes) / 2 - flat).reshape(10, 11, 9, 3)[2:-2, 2:-2, 2:-2].reshape(-1, 3)
+    assert np.ptp(moved, axis=0).max() < 0.1
+    before = sum(t.inv().apply(field(flat)) for t, field in zip(turns, fields, strict=True)) / 2 - flat
+    assert np.ptp(before, axis=0).max() > 2
+    assert np.abs(np.mean(update(flat) - flat, axis=0)).max() < 0.1  # the template stays where its grid is
+
+
+def test_linear_maps_scale_about_the_origin_wherever_the_heads_lie():
+    wide, narrow = np.diag([1.1, 1, 1, 1]), np.diag([0.9, 1.2, 1, 1])
+    wide[:3, 3], narrow[:3, 3] = (90, -80, 70), (100, -60, 90)
+    update = template.shape_update([warps.Linear(wide), warps.Linear(narrow)])
+    assert np.allclose(update.matrix, np.diag([1, 1 / 1.1, 1, 1]))
+
+
+@pytest.mark.parametrize("as_field", [False, True])
+def test_heads_that_are_turned_do_not_shrink_the_template(as_field):
+    """The mean of turns by 20 and -20 degrees would be a scaling by cos(20)."""
+    maps = []
+    for degrees in (20, -20):
+        one = warps.Linear(shift(90, 30, 0).matrix @ turned(degrees))
+        maps.append(warps.Field(warps.displacement(SHAPE, grid(), [one]), grid()) if as_field else one)
+    update = template.shape_update(maps)
+    assert np.abs(update(points()) - points()).max() < 0.01
+
+
+def test_rounds_of_averages_stay_on_their_grid():
+    """Registration is perfect here: each member's map is known. 90 mm off the origin, and turned."""
+    rng = np.random.default_rng(5)
+    members = []
+    for side in (1, -1, 1):
+        matrix = turned(8 * side, 1) @ np.diag([*(1 + 0.06 * rng.normal(size=3)), 1])
+        matrix[:3, 3] = 90 * side, -90, 60 + 3 * side
+        members.append(matrix)
+    place = np.eye(4)  # from the last average to what the first one showed
+    for _ in range(5):
+        maps = [warps.Linear(matrix @ place) for matrix in members]
+        place = place @ template.shape_update(maps).matrix
+    assert np.allclose(place[:3, 3], 0, atol=1e-9)
+    mean = np.mean([template.rotation_of((m @ place)[:3, :3]).T @ (m @ place)[:3, :3] for m in members], axis=0)
+    assert np.allclose(mean, np.eye(3), atol=1e-3)
+
+
+def test_sessions_meet_half_way_on_the_first_ones_grid():
+    first, second = np.eye(4), shift(61, -3, 0).matrix @ turned(10, 2)
+    centre = np.array([5.0, -8.0, 20.0])
+    back = template.mean_pose([first, second], centre, grid())
+    poses = [first @ back, second @ back]
+    angles = [np.rad2deg(np.arctan2(pose[1, 0], pose[0, 0])) for pose in poses]
+    assert angles == pytest.approx([-5, 5])
+    there = np.linalg.inv(back) @ [*centre, 1]
+    assert np.abs(there[:3] - centre).max() <= 1  # half a voxel
 
 
 def test_overlap_is_that_of_all_pairs():
