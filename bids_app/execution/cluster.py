@@ -10,7 +10,6 @@ import sys
 import tempfile
 import tomllib
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
@@ -19,6 +18,7 @@ from typing import Any
 from bids_app.errors import ToolMissingError, UsageError
 from bids_app.execution.chain import StepFailure
 from bids_app.execution.events import Event, EventHandler, JobResult
+from bids_app.execution.order import Order
 from bids_app.execution.runner import Policy, run_jobs
 from bids_app.execution.worker import Job
 
@@ -37,7 +37,8 @@ _LEAVE_EARLY_MINUTES = 3
 #: Workers that may die under one job before the job itself counts as failed.
 _LIVES = 3
 _TOPIC = "qsm-bids-app"
-_POLL_S = 0.5
+#: Jobs that are handed to Dask at once, for every worker that there may be.
+_AHEAD = 4
 
 
 @dataclass(frozen=True)
@@ -92,9 +93,7 @@ class ClusterEngine:
                     f"cluster: {self.name}, at most {limits['maximum_jobs']} jobs; dashboard {client.dashboard_link}"
                 )
                 cluster.adapt(**limits, interval="2s", wait_count=5)
-                head = _Head(client, distributed, policy, on_event)
-                client.subscribe_topic(_TOPIC, lambda message: head.events.put(message[1]["event"]))
-                return head.run(jobs)
+                return _Head(client, distributed, policy, on_event, limits["maximum_jobs"]).run(jobs)
 
     def _configuration(self, jobs: Sequence[Job]) -> tuple[Any, dict[str, Any], dict[str, int]]:
         """Return dask-jobqueue's class, its keywords, and the limits of the number of jobs."""
@@ -153,24 +152,38 @@ def _read(path: Path | None) -> dict[str, Any]:
 
 
 class _Head:
-    """Hands jobs to Dask in the order of their dependencies and gathers what comes back."""
+    """Hands jobs to Dask in the order of their dependencies and gathers what comes back.
 
-    def __init__(self, client: Any, distributed: Any, policy: Policy, on_event: EventHandler):
+    Only so many are handed over at once that every worker has the next one at hand: the scheduler's memory and its work
+    for each message stay the same with 10,000 jobs.
+    """
+
+    def __init__(self, client: Any, distributed: Any, policy: Policy, on_event: EventHandler, most: int):
         self.client, self.distributed, self.policy, self.on_event = client, distributed, policy, on_event
+        self.most = _AHEAD * most
         self.results: dict[str, JobResult] = {}
-        self.running: dict[Any, Job] = {}  # by future
-        self.events: SimpleQueue[dict[str, Any]] = SimpleQueue()  # filled by Dask's own thread
+        self.running: dict[str, tuple[Any, Job]] = {}  # by the future's key
+        self.messages: SimpleQueue[Event | Any] = SimpleQueue()  # events and ended futures, from Dask's own thread
 
     def run(self, jobs: Sequence[Job]) -> dict[str, JobResult]:
-        waiting, names = list(jobs), {job.name for job in jobs}
-        while waiting or self.running:
-            if self.policy.stop_on_first_crash and any(result.failures for result in self.results.values()):
-                self.results |= {job.name: JobResult(job.name, job.subject, stopped=True) for job in waiting}
-                waiting = []
-            for job in [job for job in waiting if not names.intersection(job.after) - self.results.keys()]:
-                waiting.remove(job)
+        order = Order(jobs)
+        self.client.subscribe_topic(_TOPIC, lambda message: self.messages.put(Event(**message[1]["event"])))
+        while order or self.running:
+            for job in order.ready():
+                if len(self.running) >= self.most:
+                    break
+                order.take(job)
                 self._send(job)
-            self._gather()
+            message = self.messages.get()
+            if isinstance(message, Event):
+                self.on_event(message)
+                continue
+            result = self._result(message)
+            self.results[result.job] = result
+            order.ended(result.job)
+            self.on_event(Event("job-finished", result.job))
+            if self.policy.stop_on_first_crash and result.failures:
+                self.results |= {job.name: JobResult(job.name, job.subject, stopped=True) for job in order.take_all()}
         return {job.name: self.results[job.name] for job in jobs}
 
     def _send(self, job: Job) -> None:
@@ -178,28 +191,19 @@ class _Head:
             before = {name: self.results[name] for name in job.after if name in self.results}
             job = replace(job, payload={**job.payload, "results": before})
         future = self.client.submit(run_on_worker, job, pure=False, retries=0)
-        self.running[future] = job
+        self.running[future.key] = future, job  # Dask forgets a task whose future is gone
+        future.add_done_callback(self.messages.put)
 
-    def _gather(self) -> None:
-        while not self.events.empty():
-            self.on_event(Event(**self.events.get()))
-        if not self.running:
-            return
-        with suppress(TimeoutError, self.distributed.TimeoutError):
-            self.distributed.wait(list(self.running), timeout=_POLL_S, return_when="FIRST_COMPLETED")
-        for future in [future for future in self.running if future.done()]:
-            job = self.running.pop(future)
-            try:
-                result = future.result()
-            except self.distributed.KilledWorker:
-                sentence = f"{_LIVES} workers died under it; memory may have run out, see the scheduler's own records"
-                result = JobResult(job.name, job.subject, failures=[StepFailure("", sentence)])
-            except Exception as error:  # whatever went wrong on the worker is this job's failure and no other's
-                result = JobResult(
-                    job.name, job.subject, failures=[StepFailure("", f"{type(error).__name__}: {error}")]
-                )
-            self.results[job.name] = result
-            self.on_event(Event("job-finished", job.name))
+    def _result(self, future: Any) -> JobResult:
+        _, job = self.running.pop(future.key)
+        try:
+            result: JobResult = future.result()
+        except self.distributed.KilledWorker:
+            sentence = f"{_LIVES} workers died under it; memory may have run out, see the scheduler's own records"
+            result = JobResult(job.name, job.subject, failures=[StepFailure("", sentence)])
+        except Exception as error:  # whatever went wrong on the worker is this job's failure and no other's
+            result = JobResult(job.name, job.subject, failures=[StepFailure("", f"{type(error).__name__}: {error}")])
+        return result
 
 
 def run_on_worker(job: Job) -> JobResult:

@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
@@ -21,6 +21,7 @@ from bids_app.derivatives.files import remove_scratch, scratch_path
 from bids_app.execution.chain import StepFailure
 from bids_app.execution.events import Event, EventHandler, JobResult
 from bids_app.execution.memory import killed_for_memory
+from bids_app.execution.order import Order
 from bids_app.execution.worker import Job, function_done, work
 
 #: Loaded once by the server that workers are forked from (Linux), so that a job starts in milliseconds.
@@ -57,42 +58,46 @@ def run_jobs(jobs: Sequence[Job], policy: Policy, on_event: EventHandler) -> dic
     On KeyboardInterrupt every worker is ended at once, and the exception goes on.
     """
     results: dict[str, JobResult] = {}
-    waiting, running = list(jobs), list[_Running]()
-    names = {job.name for job in jobs}
+    order, running = Order(jobs), list[_Running]()
+
+    def end(result: JobResult) -> None:
+        results[result.job] = result
+        order.ended(result.job)
+        on_event(Event("job-finished", result.job))
+        if policy.stop_on_first_crash and result.failures:
+            results.update({job.name: JobResult(job.name, job.subject, stopped=True) for job in order.take_all()})
+
     try:
-        while waiting or running:
-            if policy.stop_on_first_crash and any(result.failures for result in results.values()):
-                for job in waiting:
-                    results[job.name] = JobResult(job.name, job.subject, stopped=True)
-                waiting = []
-            for job in [job for job in waiting if not (names.intersection(job.after) - results.keys())]:
-                if _fits(job, running, policy):
-                    waiting.remove(job)
-                    if job.function:
-                        ended_before = {name: results[name] for name in job.after if name in results}
-                        job = replace(job, payload={**job.payload, "results": ended_before})
-                    done = _unchanged(job)
-                    if done is not None:
-                        results[job.name] = done
-                        on_event(Event("job-finished", job.name))
-                    else:
-                        on_event(Event("job-started", job.name))
-                        running.append(_start(job, policy))
+        while order or running:
+            for job in _that_fit(order, running, policy):
+                order.take(job)
+                if job.function:
+                    ended_before = {name: results[name] for name in job.after if name in results}
+                    job = replace(job, payload={**job.payload, "results": ended_before})
+                done = _unchanged(job)
+                if done is not None:
+                    end(done)
+                else:
+                    on_event(Event("job-started", job.name))
+                    running.append(_start(job, policy))
             for ended in _collect(running, on_event):
-                results[ended.job.name] = _result(ended)
                 running.remove(ended)
-                on_event(Event("job-finished", ended.job.name))
+                end(_result(ended))
     finally:
         for left in running:
             _kill(left)
     return {job.name: results[job.name] for job in jobs}
 
 
-def _fits(job: Job, running: Sequence[_Running], policy: Policy) -> bool:
-    if not running:
-        return True
-    taken = sum(other.job.memory for other in running)
-    return len(running) < policy.processes and taken + job.memory <= policy.memory
+def _that_fit(order: Order, running: Sequence[_Running], policy: Policy) -> Iterator[Job]:
+    """Give the jobs that may start beside those that run (which grow meanwhile); one that is alone always may."""
+    free = policy.memory - sum(other.job.memory for other in running)
+    for job in order.ready():
+        if running and len(running) >= policy.processes:
+            return
+        if not running or job.memory <= free:
+            yield job
+            free = policy.memory - sum(other.job.memory for other in running)
 
 
 def _unchanged(job: Job) -> JobResult | None:
