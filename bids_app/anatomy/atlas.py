@@ -79,11 +79,14 @@ def templateflow_home() -> Path:
 def default() -> str | None:
     """Return the default template's name when its files are here with labels, else None."""
     folder = templateflow_home() / f"tpl-{DEFAULT_TEMPLATE}"
+    # Placeholders do not count, and are not fetched either: each element of an array would ask the network.
+    if not folder.is_dir() or not any(path.name.endswith(_IMAGE) for path in _files(folder)):
+        return None
     try:
-        find(DEFAULT_TEMPLATE) if folder.is_dir() else None
+        find(DEFAULT_TEMPLATE)
     except (UsageError, ToolMissingError):
         return None
-    return DEFAULT_TEMPLATE if folder.is_dir() else None
+    return DEFAULT_TEMPLATE
 
 
 def _files(folder: Path) -> list[Path]:

@@ -86,6 +86,12 @@ def test_placeholders_are_no_data(home, monkeypatch):
     assert atlas.default() is None
 
 
+def test_the_default_is_never_fetched(home, monkeypatch):
+    fill(home / f"tpl-{atlas.DEFAULT_TEMPLATE}", f"tpl-{atlas.DEFAULT_TEMPLATE}_res-01_T1w.nii.gz", content=b"")
+    monkeypatch.setattr(atlas, "_fetch", lambda *words: pytest.fail("asked the network"))
+    assert atlas.default() is None
+
+
 def test_patterns_match_by_entities(tmp_path):
     root = fill(
         tmp_path / "lesions", "sub-01/ses-a/anat/sub-01_ses-a_label-lesion_dseg.nii.gz",

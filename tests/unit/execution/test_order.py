@@ -2,7 +2,7 @@
 
 from types import SimpleNamespace
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bids_app.execution.order import Order
@@ -12,6 +12,7 @@ def job(name, after=()):
     return SimpleNamespace(name=name, after=tuple(after))
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=60)
 @given(st.data())
 def test_every_job_starts_once_after_those_it_waits_for_and_first_come_first_served(data):
     count = data.draw(st.integers(1, 12))
