@@ -34,7 +34,7 @@ _TEMPLATE = "bids_app.steps:TEMPLATE_"
 #: ``f(subject, settings, context, payload) -> warnings``; ``payload["results"]`` holds the JobResult of each run.
 #: ``NAME_done`` beside it, where there is one, says from the same arguments whether there is nothing to do.
 AFTER_SUBJECT: tuple[str, ...] = ("bids_app.report.subject:report",)
-#: The same, called once when all jobs of the group have ended, over the cohort; ``payload["template"]``: its name.
+#: The same, called once when all jobs of the group have ended, over the cohort; ``payload["spaces"]``: its templates.
 AFTER_GROUP = "bids_app.report.group_page:report"
 
 
@@ -54,10 +54,10 @@ def group_jobs(cohort: Cohort, config: Config) -> list[Job]:
 
 
 def _group_report(cohort: Cohort, jobs: Sequence[Job], config: Config) -> Job:
-    template = next((job.record.template for job in jobs if isinstance(job.record, Space)), "")
+    spaces = tuple(dict.fromkeys(job.record.template for job in jobs if isinstance(job.record, Space)))
     context = replace(_context(config), force=config.force or config.reports_only)
     return Job(
-        "group_report", "", cohort, config.settings, context, function=AFTER_GROUP, payload={"template": template},
+        "group_report", "", cohort, config.settings, context, function=AFTER_GROUP, payload={"spaces": spaces},
         after=tuple(job.name for job in jobs), memory=1_000_000_000, stage="report",
     )  # fmt: skip
 

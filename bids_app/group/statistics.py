@@ -1,7 +1,7 @@
 """Statistics of regional values: descriptive tables, and one linear model for every region.
 
 Where participants were measured more than once the model has a random intercept for each of them (REML), and the
-degrees of freedom are split between and within participants (Schluchter & Elashoff 1990, 10.1080/00949659008811254);
+degrees of freedom are split between and within participants (Schluchter & Elashoff 1990);
 else it is ordinary least squares. False discovery rate over regions: Benjamini & Hochberg 1995,
 10.1111/j.2517-6161.1995.tb02031.x.
 """

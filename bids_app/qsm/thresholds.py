@@ -42,8 +42,7 @@ def gaussian_threshold(values: FloatArray, bins: int = _BINS) -> float:
 
     References
     ----------
-    Kittler and Illingworth 1986, 10.1016/0031-3203(86)90030-0; for head images Balan et al. 2012,
-    10.1016/j.mri.2012.01.002.
+    Kittler and Illingworth 1986, 10.1016/0031-3203(86)90030-0.
     """
     counts, centres = _histogram(values, bins)
     total = counts.sum()

@@ -81,9 +81,13 @@ class Segmentation:
     confidence: float
 
 
-def lines(group: Run, output_dir: Path) -> list[Line]:
-    """Return every run with what is known about it, in the order of the list of participants."""
+def lines(cohorts: Sequence[Run], output_dir: Path) -> list[Line]:
+    """Return every run with what is known about it, in the order of the list of participants.
+
+    ``cohorts`` are the records of the tables, those with the list of participants first.
+    """
     found: dict[str, Line] = {}
+    group = cohorts[0]
     for row in _rows(group, "cohort"):
         session = "" if row["session_id"] in _MISSING else row["session_id"]
         reason = "" if row["reason"] in _MISSING else row["reason"]
@@ -99,8 +103,8 @@ def lines(group: Run, output_dir: Path) -> list[Line]:
         others = (*_KEYS, "status", "flags")
         line.numbers = {name: number(value) for name, value in row.items() if name not in others}
         line.flags = [name for name in row.get("flags", "").split(";") if name not in _MISSING]
-    for key in group.keys("group_outliers@"):
-        for row in _rows(group, key):
+    for one, key in ((run, key) for run in cohorts for key in run.keys("group_outliers@")):
+        for row in _rows(one, key):
             if row["flagged"] == "true" and row["run"] in found:
                 words = f"{row['worst_region'].removesuffix(' n/a')} ({row['measure']}, z {number(row['worst_z']):.1f}"
                 more = int(number(row["regions_flagged"])) - 1

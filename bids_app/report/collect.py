@@ -111,6 +111,14 @@ def load_runs(paths: Iterable[Path], output_dir: Path, runs: dict[str, Run] | No
     return found
 
 
+def spaces_of(template: Iterable[Run]) -> dict[str, list[Run]]:
+    """Return the records of templates by the space that they belong to: the study's own template, an output space."""
+    found: dict[str, list[Run]] = {}
+    for run in template:
+        found.setdefault(run.basename.partition("_")[0].removeprefix("tpl-"), []).append(run)
+    return found
+
+
 def _rank(record: Mapping[str, Any]) -> tuple[int, str]:
     name = record["step"]
     return (_ORDER.index(name) if name in _ORDER else len(_ORDER), str(record.get("started", "")))

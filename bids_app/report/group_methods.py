@@ -1,52 +1,59 @@
-"""The methods text of the group level, from what really ran there."""
+"""The methods text of the group level, from what really ran there: a paragraph for every part of it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from bids_app import __version__
 from bids_app.report.cohort_tables import table_of
-from bids_app.report.collect import Run
-from bids_app.report.methods import Methods
+from bids_app.report.collect import Run, spaces_of
+from bids_app.report.methods import Methods, libraries
 
-#: What is said of a method that a step of the group records; template rounds have sentences of their own.
+#: What is said of a method that the model of every region records.
 GROUP_SENTENCES: dict[str, str] = {
     "ols": "The model “{model}” was fitted to every region by ordinary least squares.",
     "mixed": "The model “{model}” was fitted to every region with a random intercept of every participant by "
-    "restricted maximum likelihood [laird1982], with degrees of freedom divided between and within participants.",
+    "restricted maximum likelihood [laird1982], with degrees of freedom divided between and within participants "
+    "[schluchter1990].",
     "fdr": "Intervals are given at {confidence:g} % confidence; p values were corrected over regions for a false "
     "discovery rate of {fdr:g} [benjamini1995].",
 }
+#: Methods of the model of every voxel, whose sentences need more than parameters.
+VOXELWISE_METHODS = ("ols", "fdr", "permutation")
 
 
-def group_methods_text(
-    group: Run, template: Sequence[Run], registrations: Sequence[Run], counts: Mapping[str, int]
-) -> Methods:
-    """Return the text of the group level.
+@dataclass(frozen=True)
+class GroupRecords:
+    """What ran at the group level.
 
-    Parameters
-    ----------
-    group
-        The cohort's records.
-    template
-        Records of the template: one for every average, and those of the average maps.
-    registrations
-        Records of the participants' images and registrations for the template.
-    counts
-        Number of runs by their state (``found``, ``missing`` ...).
+    ``cohorts`` are the records of the tables: of the participants' own segmentations, then of a drawn one;
+    ``template`` those of every average, space and model in a space; ``registrations`` those of one participant's images
+    and registrations (all participants' are alike); ``counts`` the number of runs by their state.
     """
-    keys = [key for record in group.records.values() for key in record.get("methods", [])]
-    unknown = [key for key in dict.fromkeys(keys) if key not in GROUP_SENTENCES]
+
+    cohorts: Sequence[Run]
+    template: Sequence[Run]
+    registrations: Sequence[Run]
+    counts: Mapping[str, int]
+    repeated: bool = False  # whether anybody has several runs
+
+    def of(self, step: str) -> dict[str, Any]:
+        """Return the first record of a step, empty where it did not run."""
+        runs = (*self.cohorts, *self.template, *self.registrations)
+        return next((run.records[step] for run in runs if step in run.records), {})
+
+
+def group_methods_text(records: GroupRecords) -> Methods:
+    """Return the text of the group level; what did not run is not in it."""
     paragraphs = [
-        _who(counts), _template(template, registrations), _maps(template), _statistics(group, keys),
-        f"Group analysis was done by qsm-bids-app {_version(group)}, a BIDS App [gorgolewski2016].",
+        _who(records.counts), _template(records), _maps(records), _drawn(records), _regions(records),
+        _voxelwise(records), _software(records),
     ]  # fmt: skip
-    missing = [f"a sentence on the method {key}" for key in unknown]
+    model, voxelwise = (records.of(step).get("methods", []) for step in ("model", "voxelwise"))
+    unknown = [key for key in model if key not in GROUP_SENTENCES]
+    unknown += [key for key in voxelwise if key not in VOXELWISE_METHODS]
+    missing = [f"a sentence on the method {key}" for key in dict.fromkeys(unknown)]
     return Methods(tuple(text for text in paragraphs if text), tuple(missing))
-
-
-def _version(group: Run) -> str:
-    versions = sorted({str(record.get("code_version", __version__)) for record in group.records.values()})
-    return ", ".join(versions) or __version__
 
 
 def _who(counts: Mapping[str, int]) -> str:
@@ -61,53 +68,118 @@ def _who(counts: Mapping[str, int]) -> str:
     )
 
 
-def _template(template: Sequence[Run], registrations: Sequence[Run]) -> str:
-    averages = [run.records["average"] for run in template if "average" in run.records]
-    registered = [record for run in registrations for record in run.records.values()]
-    if not averages and not any(record["step"] == "register" for record in registered):
+def _template(records: GroupRecords) -> str:
+    averages = [run.records["average"] for run in records.template if "average" in run.records]
+    registered = [run.records["register"] for run in records.registrations if "register" in run.records]
+    if not averages and not registered:
         return ""
     choice: dict[str, Any] = next(
         (r["parameters"]["template"] for r in [*averages, *registered] if "template" in r["parameters"]), {}
     )
-    text = ["Magnitude and T1-weighted images were corrected for intensity inhomogeneity by N4 [tustison2010]."]
-    if averages:
-        members = max(int(record.get("metrics", {}).get("members", 0)) for record in averages)
-        kinds = [row["kind"] for row in table_of(template, "convergence")]
-        linear, warped = (sum(kind in names for kind in kinds) for names in (("rigid", "affine"), ("syn",)))
+    return " ".join(filter(None, [_images(records), _built(records, averages), _settings(choice, averages)]))
+
+
+def _images(records: GroupRecords) -> str:
+    """Return what was done to a participant's images before they were registered."""
+    member = records.of("member")
+    text = []
+    if "n4" in member.get("methods", []):
         text.append(
-            f"An unbiased template was built from {members} participants: from the centres of mass in {linear} "
-            f"rounds of rigid and affine and {warped} rounds of non-linear registration (SyN, ANTs) [avants2008], each "
-            "average brought to the mean shape of the group by the inverse of the mean map [avants2010]."
+            "The combined magnitude was corrected for intensity inhomogeneity by N4 [tustison2010] and scaled to a "
+            "median of 1 in the head."
         )
-    else:
-        text.append(
-            "Participants were registered to the given template rigidly, affinely and by SyN (ANTs) [avants2008]."
-        )
-    if choice:
-        told = ", ".join(f"{name} = {value:g}" for name, value in choice.items() if isinstance(value, int | float))
-        text.append(f"Parameters of the template: {told}.")
+    if "t1w" in member.get("metrics", {}).get("channels", []):
+        text.append("The T1-weighted images, corrected in the same way, were brought to the magnitude of their runs.")
+    if records.repeated and member:
+        text.append("Several runs of a participant were aligned rigidly at their mean position and averaged.")
     return " ".join(text)
 
 
-def _maps(template: Sequence[Run]) -> str:
-    maps = next((run.records["maps"] for run in template if "maps" in run.records), None)
-    if maps is None:
-        return ""
-    people = maps.get("metrics", {}).get("participants")
-    text = (
-        "Maps were brought to the template by one linear interpolation through the composed transforms, and averaged "
-        f"over {people} participants where half of them at least have a valid value."
+def _built(records: GroupRecords, averages: Sequence[Mapping[str, Any]]) -> str:
+    if not averages:
+        return "Participants were registered to the given template rigidly, affinely and by SyN (ANTs) [avants2008]."
+    members = max(int(record.get("metrics", {}).get("members", 0)) for record in averages)
+    kinds = [row["kind"] for row in table_of(records.template, "convergence")]
+    said = [
+        f"{kinds.count(kind)} {'round' if kinds.count(kind) == 1 else 'rounds'} of {name}"
+        for kind, name in (
+            ("rigid", "rigid registration"), ("affine", "affine registration"),
+            ("syn", "non-linear registration (SyN, ANTs, local correlation) [avants2008]"),
+        )
+        if kind in kinds
+    ]  # fmt: skip
+    return (
+        f"An unbiased template was built from {members} participants, from the centres of mass in "
+        f"{', '.join(said)}; each average was brought to the mean shape of the group by the inverse of the mean map "
+        "[guimond2000; avants2010]."
     )
-    labels = [key.partition("@")[2] for run in template for key in run.keys("dseg_template@")]
-    return text + (f" Segmentations ({', '.join(labels)}) were fused by majority." if labels else "")
 
 
-def _statistics(group: Run, keys: Sequence[str]) -> str:
-    choice: dict[str, Any] = {}
-    for step in ("outliers", "model"):
-        choice |= group.parameters(step).get("statistics", {})
+def _settings(choice: Mapping[str, Any], averages: Sequence[Mapping[str, Any]]) -> str:
+    if not choice:
+        return ""
+    fine = "/".join(str(choice.get(f"syn_{level}")) for level in ("coarse", "middle", "fine"))
+    text = (
+        f"The template has voxels of {choice.get('resolution'):g} mm; images were registered on voxels of "
+        f"{choice.get('registration_resolution'):g} mm, by SyN with {fine} iterations from coarse to fine"
+    )
+    text += f" and a weight of {choice.get('magnitude_weight'):g} of the magnitude against the T1-weighted image's 1"
+    if averages and choice.get("sharpening"):
+        text += f"; every average was sharpened by an unsharp mask ({choice['sharpening']:g})"
+    return f"{text}."
+
+
+def _maps(records: GroupRecords) -> str:
     text = []
-    if "outliers" in group.records:
+    for name, runs in spaces_of(records.template).items():
+        onward = next((run.records["onward"] for run in records.template if run.basename.endswith(f"_to{name}")
+                       and "onward" in run.records), None)  # fmt: skip
+        if onward is not None:
+            overlap = onward.get("metrics", {}).get("overlap_dice")
+            judged = f" (overlap of the heads {overlap:.2f}, Dice)" if overlap is not None else ""
+            text.append(
+                f"The template was registered to {name} of TemplateFlow [ciric2022] rigidly, affinely and by SyN "
+                f"[avants2008]{judged}."
+            )
+        maps = next((run.records["maps"] for run in runs if "maps" in run.records), None)
+        if maps is None:
+            continue
+        people = maps.get("metrics", {}).get("participants")
+        text.append(
+            f"Maps were brought to the space of {'the template' if onward is None else name} by one linear "
+            f"interpolation through all transforms composed, and averaged over {people} participants where half of "
+            "them at least have a valid value."
+        )
+        labels = [key.partition("@")[2] for run in runs for key in run.keys("dseg_template@")]
+        if labels:
+            text.append(f"Segmentations ({', '.join(labels)}) were fused by majority there.")
+    return " ".join(text)
+
+
+def _drawn(records: GroupRecords) -> str:
+    """Return what was done with a segmentation that was drawn on the template."""
+    drawing, drawn = records.of("drawing"), records.of("drawn")
+    if not drawing or not drawn:
+        return ""
+    name = next(iter(drawing.get("paths", {})), "").partition("@")[2]
+    erosion = drawn.get("parameters", {}).get("regions", {}).get("erosion", 0)
+    eroded = f" after erosion by {erosion} voxels" if erosion else ""
+    return (
+        f"A segmentation drawn on the template ({name}, {drawing.get('metrics', {}).get('labels')} regions) was "
+        "brought to the grid of every run through the inverse transforms, in one interpolation for labels; its regions "
+        f"were measured in every run's own map and in the space of the template{eroded}."
+    )
+
+
+def _regions(records: GroupRecords) -> str:
+    choice: dict[str, Any] = {}
+    methods: list[str] = []
+    for cohort in records.cohorts:
+        for step in ("outliers", "model"):
+            choice |= cohort.parameters(step).get("statistics", {})
+        methods += cohort.records.get("model", {}).get("methods", [])
+    text = []
+    if records.of("outliers"):
         text.append(
             f"Regional values with a robust z score beyond {choice.get('outlier_z', 3.5):g} (distance from the median "
             "over 1.4826 times the median absolute deviation [leys2013]) were flagged and not removed."
@@ -116,5 +188,45 @@ def _statistics(group: Run, keys: Sequence[str]) -> str:
         "model": choice.get("model", ""), "confidence": 100 * choice.get("confidence", 0.95),
         "fdr": choice.get("fdr", 0.05),
     }  # fmt: skip
-    text += [GROUP_SENTENCES[key].format(**said) for key in dict.fromkeys(keys) if key in GROUP_SENTENCES]
+    text += [GROUP_SENTENCES[key].format(**said) for key in dict.fromkeys(methods) if key in GROUP_SENTENCES]
     return " ".join(text)
+
+
+def _voxelwise(records: GroupRecords) -> str:
+    record = records.of("voxelwise")
+    if not record:
+        return ""
+    choice, metrics = record["parameters"].get("voxelwise", {}), record.get("metrics", {})
+    model = record["parameters"].get("statistics", {}).get("model", "")
+    rows = table_of(records.template, "voxelwise")
+    people = f" of {rows[0]['participants']} participants ({rows[0].get('df')} degrees of freedom)" if rows else ""
+    smoothed = f", smoothed by a Gaussian of {choice['smoothing']:g} mm (FWHM)," if choice.get("smoothing") else ""
+    sessions = " Sessions of a participant were averaged." if records.repeated else ""
+    if "permutation" in record.get("methods", []):
+        family = (
+            f"by the largest t of {choice.get('permutations')} permutations [freedman1983; nichols2002] "
+            f"(seed {choice.get('seed')})"
+        )
+    else:
+        family = "by Bonferroni's correction"
+    return (
+        f"The model “{model}” was fitted by ordinary least squares (nilearn [abraham2014]) to every voxel of the maps"
+        f"{people}{smoothed} in the space of {metrics.get('space')}: {metrics.get('voxels')} voxels where everybody "
+        f"has a value.{sessions} Maps of t were thresholded at a false discovery rate of {choice.get('fdr'):g} over "
+        f"voxels [benjamini1995] and at a family-wise error rate of {choice.get('fwe'):g} {family}."
+    )
+
+
+def _software(records: GroupRecords) -> str:
+    runs = (*records.cohorts, *records.template)
+    versions = sorted({str(r.get("code_version", __version__)) for run in runs for r in run.records.values()})
+    used = [
+        *(["statsmodels"] if records.of("model") else []),
+        *(["nilearn"] if records.of("voxelwise") else []),
+        *(["antspyx"] if records.of("register") or records.of("onward") else []),
+    ]
+    with_others = f" with {libraries(*used)}" if used else ""
+    return (
+        f"Group analysis was done by qsm-bids-app {', '.join(versions) or __version__}, a BIDS App "
+        f"[gorgolewski2017]{with_others}."
+    )

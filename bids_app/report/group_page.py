@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bids_app.derivatives.files import write_bytes, write_json
-from bids_app.report.collect import Failure, Run, load_runs
+from bids_app.report.collect import Failure, Run, load_runs, spaces_of
 from bids_app.report.subject import code_digest
 
 #: Lists of the page have so many lines at most.
@@ -26,17 +26,17 @@ def report(cohort: Any, settings: Any, context: Any, payload: Mapping[str, Any])
     context
         Where the call happens (``output_dir``).
     payload
-        ``template``: name of the template's folder, empty without one; ``results``: how the jobs ended, by name.
+        ``spaces``: names of the templates' folders, the study's own first; ``results``: how the jobs ended, by name.
     """
     from bids_app.report.html import render
 
-    group, template = _records(context, payload)
+    cohorts, template = _records(context, payload)
     failures = _failures(context, payload)
-    content, problems = _content(group, template, settings, context)
+    content, problems = _content(cohorts, template, settings, context)
     page = render("group.html.j2", content | {"failures": failures, "parameters": _parameters(settings)})
     write_bytes(context.output_dir / "group.html", page.encode())
     state = {
-        "digest": _digest(group, template, failures, settings, context),
+        "digest": _digest((*cohorts, *template), failures, settings, context),
         "size": len(page.encode()),
         "failures": {name: [vars(failure) for failure in found] for name, found in failures.items()},
         "methods": {"group": content["methods"].paragraphs},
@@ -50,8 +50,9 @@ def report_done(cohort: Any, settings: Any, context: Any, payload: Mapping[str, 
     state, page = _state(context), context.output_dir / "group.html"
     if not page.is_file() or page.stat().st_size != state.get("size"):
         return False
-    group, template = _records(context, payload)
-    return bool(state.get("digest") == _digest(group, template, _failures(context, payload), settings, context))
+    cohorts, template = _records(context, payload)
+    now = _digest((*cohorts, *template), _failures(context, payload), settings, context)
+    return bool(state.get("digest") == now)
 
 
 def _state_path(context: Any) -> Path:
@@ -67,14 +68,17 @@ def _state(context: Any) -> dict[str, Any]:
     return state if isinstance(state, dict) else {}
 
 
-def _records(context: Any, payload: Mapping[str, Any]) -> tuple[Run, list[Run]]:
-    """Return the cohort's records, and the template's."""
+def _records(context: Any, payload: Mapping[str, Any]) -> tuple[list[Run], list[Run]]:
+    """Return the records of the tables (of a drawn segmentation too), and those of the spaces."""
     folder = context.output_dir / "logs" / "records"
-    runs = load_runs(folder.glob("group_step-*.json"), context.output_dir)
-    group = runs.get("group", Run("group", context.output_dir))
-    name = payload.get("template")
-    paths = sorted(folder.glob(f"tpl-{name}/**/*_step-*.json")) if name else []
-    return group, list(load_runs(paths, context.output_dir).values())
+    runs = load_runs([p for name in ("group", "group_drawn") for p in folder.glob(f"{name}_step-*.json")],
+                     context.output_dir)  # fmt: skip
+    cohorts = [
+        runs.get("group", Run("group", context.output_dir)),
+        *([runs["group_drawn"]] if "group_drawn" in runs else []),
+    ]
+    paths = [path for name in payload.get("spaces", ()) for path in sorted(folder.glob(f"tpl-{name}/**/*_step-*.json"))]
+    return cohorts, list(load_runs(paths, context.output_dir).values())
 
 
 def _failures(context: Any, payload: Mapping[str, Any]) -> dict[str, list[Failure]]:
@@ -87,10 +91,8 @@ def _failures(context: Any, payload: Mapping[str, Any]) -> dict[str, list[Failur
     return {name: found for name, found in (before | now).items() if found}
 
 
-def _digest(group: Run, template: Sequence[Run], failures: Mapping[str, Any], settings: Any, context: Any) -> str:
-    records = [
-        (run.basename, n, r["fingerprint"], r["started"]) for run in (group, *template) for n, r in run.records.items()
-    ]
+def _digest(runs: Sequence[Run], failures: Mapping[str, Any], settings: Any, context: Any) -> str:
+    records = [(run.basename, n, r["fingerprint"], r["started"]) for run in runs for n, r in run.records.items()]
     told = [(name, f.step, f.sentence) for name, found in failures.items() for f in found]
     pages = sorted(path.name for path in context.output_dir.glob("sub-*.html"))
     text = json.dumps([records, told, pages, settings.to_mapping(), code_digest()], default=str, sort_keys=True)
@@ -102,42 +104,68 @@ def _parameters(settings: Any) -> dict[str, Any]:
     return {name: values for name, values in settings.to_mapping().items() if name in names}
 
 
-def _content(group: Run, template: Sequence[Run], settings: Any, context: Any) -> tuple[dict[str, Any], list[str]]:
+def _content(
+    cohorts: Sequence[Run], template: Sequence[Run], settings: Any, context: Any
+) -> tuple[dict[str, Any], list[str]]:
     """Return what the template of the page shows, and what could not be drawn."""
-    from bids_app.report import cohort_charts, cohort_maps, cohort_tables
-    from bids_app.report.group_methods import group_methods_text
+    from bids_app.report import cohort_charts, cohort_tables
+    from bids_app.report.group_methods import GroupRecords, group_methods_text
 
-    lines = cohort_tables.lines(group, context.output_dir)
+    lines = cohort_tables.lines(cohorts, context.output_dir)
     numbers = cohort_tables.qc_numbers(lines, settings.to_mapping().get("qc", {}))
     counts = {s: sum(line.status == s for line in lines) for s in dict.fromkeys(line.status for line in lines)}
     problems: list[str] = []
     rounds = cohort_tables.table_of(template, "convergence")
-    registrations = _registrations(context, lines)
-    records = [record for run in (group, *template) for record in run.records.values()]
+    found = [line.participant for line in lines if line.status == "found"]
+    repeated = len(found) > len(set(found))
+    told = GroupRecords(cohorts, template, _registrations(context, lines), counts, repeated)
+    records = [record for run in (*cohorts, *template) for record in run.records.values()]
     content = {
         "lines": lines,
         "numbers": numbers,
         "counts": counts,
         "warnings": list(dict.fromkeys(text for record in records for text in record.get("warnings", [])))[:_LINES],
         "panels": [cohort_charts.qc_panel(number, lines) for number in numbers],
-        "segmentations": [_segmentation(one) for one in cohort_tables.segmentations(group)],
-        "pictures": _drawn(cohort_maps.pictures, "pictures of the template", template, problems),
-        "statistics": _drawn(cohort_maps.statistics, "maps of voxel-wise statistics", template, problems),
+        "segmentations": [_segmentation(one) for run in cohorts for one in cohort_tables.segmentations(run)],
+        "spaces": [_space(name, runs, problems) for name, runs in spaces_of(template).items()],
         "rounds": rounds,
-        "clusters": cohort_tables.table_of(template, "voxelwise_clusters")[:_LINES],
         "round_charts": list(cohort_charts.rounds(rounds)),
         "overlaps": _overlaps(template),
-        "methods": group_methods_text(group, template, registrations, counts),
+        "onward": _onward(template),
+        "methods": group_methods_text(told),
         "problems": problems,
     }
     return content, problems
+
+
+def _space(name: str, runs: Sequence[Run], problems: list[str]) -> dict[str, Any]:
+    """Return what is shown of a template's space, or of an output space."""
+    from bids_app.report import cohort_maps, cohort_tables
+
+    return {
+        "name": name,
+        "pictures": _drawn(cohort_maps.pictures, f"pictures of {name}", runs, problems),
+        "statistics": _drawn(cohort_maps.statistics, f"maps of voxel-wise statistics in {name}", runs, problems),
+        "models": cohort_tables.table_of(runs, "voxelwise"),
+        "clusters": cohort_tables.table_of(runs, "voxelwise_clusters")[:_LINES],
+    }
+
+
+def _onward(template: Sequence[Run]) -> dict[str, dict[str, float]]:
+    """Return how well the template was registered to an output space."""
+    found = {run.basename.rpartition("_to")[2]: run.records["onward"] for run in template if "onward" in run.records}
+    return {name: dict(record.get("metrics", {})) for name, record in found.items()}
+
+
+#: Steps of one participant in the template that the methods text tells of.
+_TOLD = ("register", "member", "drawn")
 
 
 def _registrations(context: Any, lines: Sequence[Any]) -> list[Run]:
     """Return the records of one participant's registrations: all participants' are alike."""
     for label in dict.fromkeys(line.participant for line in lines):
         paths = sorted((context.output_dir / "logs" / "records" / label).rglob("*_step-*.json"))
-        paths = [path for path in paths if path.name.partition("_step-")[2] in ("register.json", "member.json")]
+        paths = [p for p in paths if p.name.partition("_step-")[2].removesuffix(".json") in _TOLD]
         if paths:
             return list(load_runs(paths, context.output_dir).values())
     return []
@@ -153,7 +181,7 @@ def _segmentation(one: Any) -> dict[str, Any]:
         "strips": cohort_charts.region_strips(one),
         "effects": list(cohort_charts.effects(one)),
         "relations": list(cohort_charts.relations(one, response)),
-        "found": sum(row["significant"] == "true" for row in one.model),
+        "found": sum(row["significant"] == "true" and row["term"] != "Intercept" for row in one.model),
     }
 
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -224,9 +225,21 @@ def _software(records: Sequence[Mapping[str, Any]]) -> str:
     versions = sorted({str(record.get("code_version", __version__)) for record in records})
     named = ", ".join(versions) or __version__
     return (
-        f"Processing was done by qsm-bids-app {named}, a BIDS App [gorgolewski2016], along the recommendations of the "
+        f"Processing was done by qsm-bids-app {named}, a BIDS App [gorgolewski2017], along the recommendations of the "
         "consensus on quantitative susceptibility mapping [bilgic2024]."
     )
+
+
+def libraries(*names: str) -> str:
+    """Return installed libraries with their versions, as ``NumPy 2.1.0``; those that are not here are left out."""
+    found = []
+    for name in names:
+        with suppress(metadata.PackageNotFoundError):
+            found.append(f"{_SPELLED.get(name, name)} {metadata.version(name)}")
+    return ", ".join(found)
+
+
+_SPELLED = {"numpy": "NumPy", "scipy": "SciPy", "numba": "Numba", "antspyx": "ANTsPy"}
 
 
 def cite(logs: Path) -> None:

@@ -10,6 +10,10 @@ import pytest
 from bids_app.cli import main
 from bids_app.derivatives.files import write_image, write_json, write_table
 from bids_app.derivatives.names import PRODUCTS, product_path
+from bids_app.report.cohort_tables import Segmentation
+from bids_app.report.collect import Run
+from bids_app.report.group_methods import GroupRecords, group_methods_text
+from bids_app.report.group_page import _segmentation as shown_of
 from bids_app.report.group_page import report, report_done
 from tests.helpers.browser import Browser
 from tests.helpers.group_study import write_table_study
@@ -25,12 +29,13 @@ def group(bids, out, *more):
     return main([*words, "--model", "chi ~ age + group", *more])
 
 
-def record(out, name, step, products, metrics=None, warnings=()):
-    """Write the record of a step of the group or the template."""
+def record(out, name, step, products, metrics=None, warnings=(), parameters=None, methods=()):
+    """Write the record of a step of the group, a template or a participant."""
     paths = {key: str(path.relative_to(out)) for key, path in products.items()}
-    folder = out / "logs/records" / ("tpl-study" if name.startswith("tpl") else "")
+    folder = out / "logs/records" / ("" if name.startswith("group") else name.partition("_")[0])
     content = {"step": step, "basename": name, "paths": paths, "fingerprint": step, "started": "2026-01-01",
-               "metrics": metrics or {}, "parameters": {}, "methods": [], "warnings": list(warnings)}  # fmt: skip
+               "metrics": metrics or {}, "parameters": parameters or {}, "methods": list(methods),
+               "warnings": list(warnings)}  # fmt: skip
     write_json(folder / f"{name}_step-{step}.json", content)
 
 
@@ -50,35 +55,57 @@ def write_quality(out):
     record(out, "group", "quality", {"group_qc": place(out, "group_qc")}, warnings=("3 <b>runs</b> are flagged",))
 
 
+TEMPLATE = {"resolution": 1.0, "registration_resolution": 2.0, "magnitude_weight": 0.5, "sharpening": 0.0,
+            "syn_coarse": 60, "syn_middle": 30, "syn_fine": 10}  # fmt: skip
+VOXELWISE = {"run": True, "smoothing": 2.0, "permutations": 0, "seed": 3, "fdr": 0.05, "fwe": 0.01}
+
+
+def write_maps(out, space, volumes, tables):
+    files = {}
+    for key, data in volumes.items():
+        files[key] = place(out, key, (("tpl", space),))
+        write_image(files[key], data, AFFINE, PRODUCTS[key].dtype)
+    for key, rows in tables.items():
+        files[key] = place(out, key, (("tpl", space),))
+        write_table(files[key], rows)
+    return files
+
+
 def write_template(out):
+    """Write a template, its registration to another one, the maps there, and a model of their voxels."""
     x, y, z = np.meshgrid(*(np.linspace(-1, 1, n) for n in SHAPE), indexing="ij")
     mask = x**2 + y**2 + z**2 < 0.8
     labels = np.where(mask & (x > 0.3), 1, 0) + np.where(mask & (x < -0.3), 2, 0)
     chi = np.where(mask, 0.05 * x, 0)
     t = np.stack([5 * x * mask, -5 * x * mask], axis=-1)
-    volumes = {
+    averages = {
         "mean_chimap": chi, "median_chimap": chi, "sd_chimap": np.abs(chi), "count_chimap": 12 * mask,
-        "mask_group": mask, "template_magnitude": 100 * mask, "dseg_template@nuclei": labels, "mean_r2star": 20 * mask,
-        "stat_t@group": t, "stat_fdr@group": np.where(np.abs(t) > 3, t, 0),
+        "mask_group": mask, "dseg_template@nuclei": labels, "mean_r2star": 20 * mask,
     }  # fmt: skip
-    files = {}
-    for key, data in volumes.items():
-        files[key] = place(out, key, (("tpl", "study"),))
-        write_image(files[key], data, AFFINE, PRODUCTS[key].dtype)
+    tested = {"stat_t@group": t, "stat_fdr@group": np.where(np.abs(t) > 3, t, 0)}
     rounds = [
         {"round": n, "kind": kind, "members": 12, "sharpness": 0.005 + 0.001 * n, "overlap": 0.5 + 0.05 * n,
          "shape_update_mm": 3.0 / (n + 1)}
         for n, kind in enumerate(("start", "rigid", "syn"))
     ]  # fmt: skip
-    models = [{"contrast": "group", "volume": n, "term": f"group[{n}]", "response": "chi", "participants": 12}
+    models = [{"contrast": "group", "volume": n, "term": f"group[{n}]", "response": "chi", "participants": 12, "df": 9}
               for n in range(2)]  # fmt: skip
     clusters = [{"term": "group[0]", "correction": "fdr", "cluster": 1, "voxels": 20, "volume_mm3": 300,
                  "region": "putamen L", "peak_t": 4.9, "peak_x": 1, "peak_y": 2, "peak_z": 3}]  # fmt: skip
-    for key, rows in (("convergence", rounds), ("voxelwise", models), ("voxelwise_clusters", clusters)):
-        files[key] = place(out, key, (("tpl", "study"),))
-        write_table(files[key], rows)
-    record(out, "tpl-study_maps", "maps", files, {"participants": 12, "overlap_nuclei": 0.77})
-    record(out, "tpl-study_round2", "average", {}, {"members": 12})
+    study = write_maps(out, "study", averages | {"template_magnitude": 100 * mask}, {"convergence": rounds})
+    record(out, "tpl-study_maps", "maps", study, {"participants": 12, "overlap_nuclei": 0.77})
+    record(out, "tpl-study_round2", "average", {}, {"members": 12}, parameters={"template": TEMPLATE})
+    similar = {"overlap_dice": 0.93, "mutual_information": 1.2, "mutual_information_shifted": 1.1}
+    record(out, "tpl-study_toMNI", "onward", {}, similar, warnings=("less exact",), methods=("affine", "syn"))
+    there = write_maps(out, "MNI", averages, {})
+    record(out, "tpl-MNI_maps", "maps", there, {"participants": 12})
+    found = write_maps(out, "MNI", tested, {"voxelwise": models, "voxelwise_clusters": clusters})
+    parameters = {"voxelwise": VOXELWISE, "statistics": {"model": "chi ~ age + group"}}
+    record(out, "tpl-MNI_voxelwise", "voxelwise", found, {"voxels": 1234, "space": "MNI"}, parameters=parameters,
+           methods=("ols", "fdr"))  # fmt: skip
+    record(out, "tpl-study_drawing", "drawing", {"dseg_drawn@mine": place(out, "dseg_drawn@mine", (("tpl", "study"),))},
+           {"labels": 3})  # fmt: skip
+    record(out, "sub-01_drawn", "drawn", {}, parameters={"regions": {"erosion": 1}})
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +135,7 @@ def full(study):
     write_quality(out)
     write_template(out)
     settings = SimpleNamespace(to_mapping=lambda: {"qc": {"drift_max": 1.0}, "statistics": {"fdr": 0.05}})
-    context, payload = SimpleNamespace(output_dir=out), {"template": "study", "results": {}}
+    context, payload = SimpleNamespace(output_dir=out), {"spaces": ("study", "MNI"), "results": {}}
     assert report(None, settings, context, payload) == []
     return out, settings, context, payload
 
@@ -169,7 +196,13 @@ def test_the_template_and_voxelwise_maps_are_shown(page):
     for title in ("Average maps", "Spread and number", "Template", "Segmentation nuclei", "Sharpness", "Overlap",
                   "group[0] on chi", "group[1] on chi", "Clusters"):  # fmt: skip
         assert title in titles
+    assert titles.count("Average maps") == 2  # in the template's space and in the output space
+    assert '<h2 id="space-MNI">' in page
+    assert '<h2 id="voxels-MNI">' in page
+    assert '<h2 id="voxels-study">' not in page
     assert "overlap by 0.77" in page
+    assert "The template on MNI: the heads overlap by 0.93" in page
+    assert "less exact" in page
     assert all(len(a["alt"]) > 15 for tag, a in found.tags if tag == "img")
     assert all(b - a <= 1 for a, b in zip(found.headings, found.headings[1:], strict=False))
     ids = [a["id"] for _, a in found.tags if "id" in a]
@@ -179,10 +212,50 @@ def test_the_template_and_voxelwise_maps_are_shown(page):
 
 def test_the_text_says_what_ran(page):
     text = re.search(r'id="methods-group">(.*?)</div>', page, re.S)[1]
-    for part in ("11 of 12 gradient-echo runs", "1 failed", "built from 12 participants", "1 rounds of rigid",
+    for part in ("11 of 12 gradient-echo runs", "1 failed", "built from 12 participants",
+                 "1 round of rigid registration, 1 round of non-linear registration", "60/30/10 iterations",
+                 "registered to MNI of TemplateFlow (Ciric et al. 2022)", "overlap of the heads 0.93",
+                 "brought to the space of the template by one linear interpolation",
+                 "brought to the space of MNI by one linear interpolation",
+                 "drawn on the template (mine, 3 regions)", "after erosion by 1 voxels",
+                 "every voxel of the maps of 12 participants (9 degrees of freedom)", "Gaussian of 2 mm (FWHM)",
+                 "1234 voxels where everybody has a value", "family-wise error rate of 0.01 by Bonferroni",
+                 "statsmodels", "nilearn", "ANTsPy",
                  "“chi ~ age + group” was fitted to every region by ordinary least squares",
                  "(Benjamini and Hochberg 1995)", "robust z score beyond 3.5"):  # fmt: skip
         assert part in text.replace("&#34;", '"'), part
+
+
+def test_the_text_says_nothing_of_what_did_not_run(page, tmp_path):
+    text = re.search(r'id="methods-group">(.*?)</div>', page, re.S)[1]
+    for part in ("N4", "Several runs", "permutation", "Sessions", "random intercept", "affine registration, 1"):
+        assert part not in text, part
+    run = Run("group", tmp_path)
+    run.records["voxelwise"] = {
+        "parameters": {"voxelwise": VOXELWISE | {"permutations": 500}}, "metrics": {"voxels": 9, "space": "study"},
+        "methods": ["ols", "fdr", "permutation", "new"],
+    }  # fmt: skip
+    member = Run("sub-01_member", tmp_path)
+    member.records["member"] = {"methods": ["n4"], "metrics": {"channels": ["magnitude"]}, "parameters": {}}
+    member.records["register"] = {"parameters": {"template": TEMPLATE}, "methods": ["syn"]}
+    text = group_methods_text(GroupRecords([run], [], [member], {}, repeated=True))
+    said = " ".join(text.plain())
+    for part in ("corrected for intensity inhomogeneity by N4", "registered to the given template", "Several runs",
+                 "500 permutations (Freedman and Lane 1983; Nichols and Holmes 2002) (seed 3)",
+                 "Sessions of a"):  # fmt: skip
+        assert part in said, part
+    for part in ("T1-weighted images, corrected", "built from", "robust z", "TemplateFlow", "statsmodels"):
+        assert part not in said, part
+    assert text.missing == ("a sentence on the method new",)
+
+
+def test_found_effects_are_counted_without_the_intercept():
+    def row(term, significant):
+        return {"term": term, "significant": significant, "estimate": "n/a", "name": "putamen", "hemisphere": "L"}
+
+    rows = [row("Intercept", "true"), row("age", "true"), row("age", "false"), row("group", "true")]
+    one = Segmentation("nuclei", [], [], [], rows, "chi ~ age + group", 0.05, 0.95)
+    assert shown_of(one)["found"] == 2
 
 
 def test_the_page_is_made_again_only_where_something_changed(full):
