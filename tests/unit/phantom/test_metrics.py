@@ -43,7 +43,8 @@ def test_xsim_by_hand_at_one_voxel(maps):
     found[5, 5, 5] += 0.04
     a, b = (m[5, 5, 5:7] - m[5, 5, 5:7].mean() for m in (found, true))
     side = np.exp(-1 / (2 * 1.5**2))
-    centre, edge = 1 / (1 + 2 * side) ** 3, side / (1 + 2 * side) ** 3
+    total = 1 + 2 * sum(np.exp(-(step**2) / (2 * 1.5**2)) for step in (1, 2, 3))
+    centre, edge = 1 / total**3, side / total**3
     values = []
     for w in ((centre, edge), (edge, centre)):
         ma, mb = np.dot(w, a), np.dot(w, b)
