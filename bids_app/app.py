@@ -134,7 +134,7 @@ def _process(
         for result, job in zip(results.values(), jobs, strict=True):
             result.warnings[:0] = getattr(job.record, "remarks", ())
         if any(job.function for job in jobs):
-            from bids_app.report.methods import cite
+            from bids_app.report.citation import cite
 
             cite(config.output_dir / "logs")
         crashes = {job.name: _write_crash(config, job, results[job.name]) for job in jobs if results[job.name].failures}

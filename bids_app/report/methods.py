@@ -1,20 +1,20 @@
 """The methods text: from what really ran (records), ready for a paper, with its references.
 
 The order follows what the consensus on susceptibility mapping asks authors to report (Bilgic et al. 2024,
-10.1002/mrm.30006): acquisition, phase processing, masks, background, inversion, reference, analysis, software.
+10.1002/mrm.30006): acquisition, phase processing, masks, background, inversion, reference, analysis, software. What the
+data do not state is named, so that nobody thinks it was told.
 """
 
-import json
+import platform
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 from bids_app import __version__
-from bids_app.derivatives.files import read_grid, write_bytes
+from bids_app.report.acquisition import items
 from bids_app.report.collect import Run
 from bids_app.report.references import REFERENCES, Reference
 
@@ -141,33 +141,20 @@ def _number(value: Any) -> str:
 
 
 def _acquisition(run: Run) -> tuple[str, list[str]]:
-    """Return the paragraph on the data, and what the metadata do not say."""
+    """Return the paragraph on the data, and what the metadata do not say with the fields that would."""
     source = run.source
     if source is None:
         return "", ["acquisition (the data were not part of this call)"]
-    metadata = source.echoes[0].metadata if source.echoes else {}
-    scanner = " ".join(str(metadata[k]) for k in ("Manufacturer", "ManufacturersModelName") if metadata.get(k))
-    times = ", ".join(f"{1000 * time:.2f}".rstrip("0").rstrip(".") for time in source.echo_times)
-    text = f"Gradient-echo data with {len(source.echo_times)} echo{'es' if len(source.echo_times) > 1 else ''}"
-    text += f" were acquired at {source.field_strength:g} T" if source.field_strength else " were acquired"
-    text += f" ({scanner})" if scanner else ""
-    facts, missing = [f"echo times {times} ms"], [] if scanner else ["scanner (Manufacturer, ManufacturersModelName)"]
-    for key, name, scale, unit in (
-        ("RepetitionTime", "repetition time", 1000, " ms"),
-        ("FlipAngle", "flip angle", 1, "°"),
-        ("PixelBandwidth", "bandwidth", 1, " Hz/pixel"),
-        ("ParallelReductionFactorInPlane", "acceleration factor", 1, ""),
-    ):
-        if isinstance(metadata.get(key), int | float):
-            facts.append(f"{name} {scale * metadata[key]:g}{unit}")
-        else:
-            missing.append(f"{name} ({key})")
-    path = run.path("magnitude")
-    if path is not None:
-        affine = read_grid(path)[1]
-        sizes = [float((affine[:3, k] ** 2).sum() ** 0.5) for k in range(3)]
-        facts.append(f"voxel size {' × '.join(f'{size:.3g}' for size in sizes)} mm³")
-    return f"{text}: {', '.join(facts)}.", [*missing, "coil, coil combination on the scanner, scan time"]
+    found = items(run)
+    number = len(source.echo_times)
+    text = f"Gradient-echo data with {number} echo{'es' if number != 1 else ''} were acquired"
+    text += f" at {source.field_strength:g} T" if source.field_strength else ""
+    text += f" ({found[0].text})" if found[0].text else ""
+    text += f": {'; '.join(item.text for item in found[1:] if item.text)}."
+    lost = [item for item in found if not item.text]
+    if lost:
+        text += f" Not stated in the data: {', '.join(item.name for item in lost)}."
+    return text, [f"{item.name} ({item.keys})" for item in lost]
 
 
 def _phase(run: Run) -> str:
@@ -175,8 +162,18 @@ def _phase(run: Run) -> str:
     if field is None:
         return ""
     notes = run.metric("field", "phase") or []
-    scaling = f"Before processing: {'; '.join(notes)}. " if notes else ""
-    return scaling + _sentences([field])
+    methods = field.get("methods", [])
+    text = [f"Before processing: {'; '.join(notes)}."] if notes else []
+    if not {"mcpc3ds", "bipolar"} & set(methods):
+        text.append("No phase offset was removed.")
+    if run.source is not None and len(run.source.echo_times) == 1:
+        kept = [{**field, "methods": [key for key in methods if not key.startswith("fit_")]}]
+        text += [_sentences(kept), "The total field is the unwrapped phase over the echo time."]
+    else:
+        text.append(_sentences([field]))
+    if run.path("magnitude") is not None:
+        text.append("Magnitudes of the echoes were combined as the root of their sum of squares.")
+    return " ".join(filter(None, text))
 
 
 def _maps(run: Run) -> str:
@@ -188,7 +185,7 @@ def _maps(run: Run) -> str:
         if choice.get("from_anatomy"):
             text.append("It was restricted to the brain mask of the segmentation.")
     if chi is not None:
-        text.append(_sentences([chi]))
+        text += [_sentences([chi]), _chosen(chi)]
         if choice.get("two_pass"):
             text.append(
                 "Inversion was done twice, in this mask and in one of reliable voxels alone (recipe "
@@ -207,6 +204,23 @@ def _maps(run: Run) -> str:
     return " ".join(filter(None, [*text, _sentences(others)]))
 
 
+#: Numbers that inversions choose from the data, and what is said of them.
+_CHOSEN = {
+    "inversion_regularisation": "regularisation weight {:.3g}",
+    "inversion_edges": "edges of the magnitude above {:.3g}",
+    "inversion_noise_ppm": "noise of the field {:.3g} ppm",
+    "inversion_gradient_ppm_per_mm": "typical gradient of the map {:.3g} ppm/mm",
+    "inversion_iterations": "{:g} iterations",
+}
+
+
+def _chosen(chi: Mapping[str, Any]) -> str:
+    """Return what the inversion has found in the data by itself."""
+    numbers = chi.get("metrics", {})
+    told = [words.format(numbers[key]) for key, words in _CHOSEN.items() if isinstance(numbers.get(key), int | float)]
+    return f"The data gave: {', '.join(told)}." if told else ""
+
+
 def _analysis(run: Run, records: Sequence[Mapping[str, Any]]) -> str:
     done = ("field", "mask", "chi", "reference", "relaxometry", "swi")
     text = [_sentences(record for record in records if record["step"] not in done)]
@@ -216,16 +230,26 @@ def _analysis(run: Run, records: Sequence[Mapping[str, Any]]) -> str:
             (r["parameters"]["regions"]["erosion"] for r in records if "regions" in r.get("parameters", {})), 0
         )
         shrunk = f" after erosion by {erosion} voxels" if erosion else ""
-        text.append(f"Values of regions were taken from the segmentation{'s' if len(names) > 1 else ''} "
-                    f"{', '.join(names)}{shrunk}.")  # fmt: skip
+        several = "s" if len(names) > 1 else ""
+        text.append(
+            f"Values of regions were taken over the valid mask from the segmentation{several} "
+            f"{', '.join(names)}{shrunk}."
+        )
     return " ".join(filter(None, text))
 
 
 def _software(records: Sequence[Mapping[str, Any]]) -> str:
     versions = sorted({str(record.get("code_version", __version__)) for record in records})
     named = ", ".join(versions) or __version__
+    used = {key for record in records for key in record.get("methods", [])}
+    others = libraries("numpy", "scipy", "numba", *(["antspyx"] if used & {"n4", "rigid", "affine", "syn"} else []))
+    found = [
+        record.get("metrics", {}).get("version") for record in records if "fastsurfer" in record.get("methods", [])
+    ]
+    others += "".join(f", FastSurfer {version}" for version in dict.fromkeys(found) if version)
     return (
-        f"Processing was done by qsm-bids-app {named}, a BIDS App [gorgolewski2017], along the recommendations of the "
+        f"Processing was done by qsm-bids-app {named}, a BIDS App [gorgolewski2017] on data in BIDS "
+        f"[gorgolewski2016], with Python {platform.python_version()}, {others}, along the recommendations of the "
         "consensus on quantitative susceptibility mapping [bilgic2024]."
     )
 
@@ -240,37 +264,3 @@ def libraries(*names: str) -> str:
 
 
 _SPELLED = {"numpy": "NumPy", "scipy": "SciPy", "numba": "Numba", "antspyx": "ANTsPy"}
-
-
-def cite(logs: Path) -> None:
-    """Write ``CITATION.md`` and ``CITATION.bib`` from what every subject's report has kept in ``logs/reports``."""
-    texts: dict[str, Methods] = {}
-    kept_reports = logs / "reports"
-    for path in [*sorted(kept_reports.glob("sub-*.json")), kept_reports / "group.json"]:
-        with suppress(OSError, ValueError):  # a damaged file is written again by its subject's next report
-            kept = json.loads(path.read_text(encoding="utf-8")).get("methods", {})
-            texts |= {names: Methods(tuple(paragraphs)) for names, paragraphs in kept.items()}
-    if texts:
-        write_citation(logs, texts)
-
-
-def write_citation(folder: Path, texts: Mapping[str, Methods]) -> None:
-    """Write ``CITATION.md`` and ``CITATION.bib``: each different text once, with the runs that it is about."""
-    groups: dict[tuple[str, ...], list[str]] = {}
-    for name, methods in texts.items():
-        groups.setdefault(methods.paragraphs, []).append(name)
-    lines = ["# Methods", ""]
-    for paragraphs, names in groups.items():
-        lines += [f"## {_listed(names)}", "", *(f"{text}\n" for text in Methods(paragraphs).plain())]
-    keys = list(dict.fromkeys(key for methods in texts.values() for key in methods.keys))
-    lines += ["# References", "", *(f"* {REFERENCES[key].text}" for key in keys)]
-    write_bytes(folder / "CITATION.md", ("\n".join(lines) + "\n").encode())
-    write_bytes(folder / "CITATION.bib", "\n".join(REFERENCES[key].bibtex for key in keys).encode())
-
-
-def _listed(names: Sequence[str], most: int = 8) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
-
-
-__all__ = ["REFERENCES", "SENTENCES", "Methods", "cite", "methods_text", "write_citation"]

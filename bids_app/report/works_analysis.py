@@ -96,4 +96,9 @@ WORKS = (
         "Machine learning for neuroimaging with scikit-learn",
         "Frontiers in Neuroinformatics", "8:14", "10.3389/fninf.2014.00014",
     ),
+    Reference(
+        "kabsch1976", "Kabsch W", 1976,
+        "A solution for the best rotation to relate two sets of vectors",
+        "Acta Crystallographica Section A", "32(5):922-923", "10.1107/S0567739476001873",
+    ),
 )  # fmt: skip
