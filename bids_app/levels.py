@@ -117,13 +117,16 @@ def stages(cohort: Cohort, config: Config) -> list[tuple[str, str, list[Any]]]:
     found: list[tuple[str, str, list[Any]]] = [("members", f"{_TEMPLATE}MEMBER", list(members))]
     if choice.template == "build":
         rounds = _rounds(choice, members)
-        for one in rounds:
-            if one.before is not None:
-                found.append(
-                    (f"register-{one.number}", f"{_TEMPLATE}REGISTRATION", [one.registration(m) for m in members])
-                )
-            found.append((f"average-{one.number}", f"{_TEMPLATE}AVERAGE", [one]))
         name, target = choice.name, rounds[-1]
+        # What one affine registration each would give is found beside the first round, to compare with.
+        single = (Round(name, 1, "single", members, rounds[0]),) if choice.single_pass else ()
+        for one in rounds:
+            both = [one, *(single if one.number == 1 else ())]
+            if one.before is not None:
+                records = [each.registration(member) for each in both for member in members]
+                found.append((f"register-{one.number}", f"{_TEMPLATE}REGISTRATION", records))
+            found.append((f"average-{one.number}", f"{_TEMPLATE}AVERAGE", both))
+        rounds += single
     else:
         name, files = template_files(choice.template)
     label = f"to{name}"

@@ -51,7 +51,7 @@ class Round(_OfTemplate):
 
     template: str
     number: int
-    kind: str  # start, rigid, affine or syn
+    kind: str  # start, rigid, affine or syn; single: one affine registration of each to the first average, no more
     members: tuple[Member, ...]
     before: "Round | None" = None
     is_last: bool = False
@@ -64,8 +64,8 @@ class Round(_OfTemplate):
 
     @property
     def label(self) -> str:
-        """``round2``."""
-        return f"round{self.number}"
+        """``round2``, or ``single``."""
+        return self.kind if self.kind == "single" else f"round{self.number}"
 
     @property
     def basename(self) -> str:
@@ -83,8 +83,8 @@ class Registration:
 
     member: Member
     target: Round | None  # None: the images are files
-    kind: str  # rigid, affine, syn or final
-    label: str  # round2, final
+    kind: str  # rigid, affine, single, syn or final
+    label: str  # round2, single, tostudy
     #: The last round with linear maps before this one: its map is where this registration starts.
     start: Round | None = None
     #: Images of a finished template (``--template``): T1w and magnitude, where they are there.

@@ -123,14 +123,17 @@ MODEL_COLUMNS: dict[str, dict[str, Any]] = (
 )
 #: One row for every average of the template.
 CONVERGENCE_COLUMNS: dict[str, dict[str, Any]] = {
-    "round": {"Description": "Average; 0 is that of the centres of mass"},
-    "kind": {"Description": "Maps that it is made of: start, rigid, affine or syn"},
+    "round": {"Description": "Average; 0 is that of the centres of mass, n/a the one to compare with"},
+    "kind": {
+        "Description": "Maps that it is made of: start, rigid, affine or syn; single: one affine registration of each "
+        "participant to the first average, without rounds and mean shape"
+    },
     "members": {"Description": "Participants in it"},
     "sharpness": {"Description": "Gradient energy over energy of the average", "Units": "1/mm^2"},
     "overlap": {"Description": "Dice overlap of the members' labels over all pairs and labels, weighted by volume"},
-    "shape_update_mm": {"Description": "Mean displacement by the inverse of the mean map", "Units": "mm"},
-    "sharpness_to_affine": {"Description": "Sharpness over that of the first average by affine maps (one pass)"},
-    "overlap_to_affine": {"Description": "Overlap minus that of the first average by affine maps (one pass)"},
+    "shape_update_mm": {"Description": "Mean displacement by the inverse of the mean shape", "Units": "mm"},
+    "sharpness_to_single": {"Description": "Sharpness over that of the single affine pass"},
+    "overlap_to_single": {"Description": "Overlap minus that of the single affine pass"},
 }
 _VOXELWISE: dict[str, dict[str, Any]] = {
     "contrast": {"Description": "Entity contrast of its maps: the model's term in letters and digits"},

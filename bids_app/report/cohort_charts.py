@@ -208,22 +208,28 @@ def rounds(rows: Sequence[dict[str, str]]) -> Iterator[Chart]:
         (
             "shape_update_mm",
             "Change of shape",
-            "Mean displacement by the inverse of the mean map (mm): it should fall.",
+            "Mean displacement by the inverse of the mean shape (mm): it should fall.",
         ),
     ):
         points = [(number(row["round"]), number(row.get(name)), row["kind"]) for row in rows]
-        points = [point for point in points if math.isfinite(point[1])]
+        single = [point for point in points if point[2] == "single" and name != "shape_update_mm"]
+        points = [point for point in points if math.isfinite(point[0]) and math.isfinite(point[1])]
         if len(points) < 2:
             continue
+        single = [(points[-1][0] + 1, value, kind) for _, value, kind in single if math.isfinite(value)]
         drawing = Drawing(_PANEL, 180)
-        across = Axis(points[0][0] - 0.3, points[-1][0] + 0.3, 52, _PANEL - 10)
-        up = axis_of([point[1] for point in points], 142, 14)
+        every = [*points, *single]
+        across = Axis(points[0][0] - 0.3, every[-1][0] + 0.3, 52, _PANEL - 10)
+        up = axis_of([point[1] for point in every], 142, 14)
         drawing.up(up, 52, _PANEL - 10)
         drawing.line(52, 142, _PANEL - 10, 142)
         for before, after in pairwise(points):
             drawing.line(across(before[0]), up(before[1]), across(after[0]), up(after[1]), "fit")
-        for at, value, kind in points:
-            drawing.dot(across(at), up(value), "", f"{int(at)} {kind}: {told(value)}", kind="estimate")
+        names = [*(f"{int(at)} {kind}" for at, _, kind in points), *("single affine pass" for _ in single)]
+        for (at, value, kind), words in zip(every, names, strict=True):
+            drawing.dot(across(at), up(value), "", f"{words}: {told(value)}", kind="estimate")
             drawing.text(across(at), 158, kind, "middle")
-        spoken = "; ".join(f"{int(at)} {kind} {told(value)}" for at, value, kind in points)
+        spoken = "; ".join(f"{words} {told(value)}" for words, (_, value, _) in zip(names, every, strict=True))
+        if single:
+            meaning += " single: one affine registration of each, to compare with."
         yield Chart(title, meaning, drawing.done(f"{title} by average: {spoken}."))

@@ -120,14 +120,15 @@ def convergence(step: StepInput) -> StepResult:
         path = step.inputs.get(f"round@{one.label}")
         facts = json.loads(sidecar_path(path).read_text()).get("Convergence", {}) if path else {}
         names = ("round", "kind", "members", "sharpness", "overlap", "shape_update_mm")
-        rows.append({"round": one.number, "kind": one.kind} | {name: facts.get(name) for name in names[2:]})
-    affine: dict[str, Any] = next((row for row in rows if row["kind"] == "affine"), {})
+        number = None if one.kind == "single" else one.number
+        rows.append({"round": number, "kind": one.kind} | {name: facts.get(name) for name in names[2:]})
+    single: dict[str, Any] = next((row for row in rows if row["kind"] == "single"), {})
     for row in rows:
-        sharp, plain = row["sharpness"], affine.get("sharpness")
-        row["sharpness_to_affine"] = sharp / plain if sharp and plain else None
-        overlap, of_affine = row["overlap"], affine.get("overlap")
-        known = overlap is not None and of_affine is not None
-        row["overlap_to_affine"] = overlap - of_affine if known else None
+        sharp, plain = row["sharpness"], single.get("sharpness")
+        row["sharpness_to_single"] = sharp / plain if sharp and plain else None
+        overlap, of_single = row["overlap"], single.get("overlap")
+        known = overlap is not None and of_single is not None
+        row["overlap_to_single"] = overlap - of_single if known else None
     return StepResult({"convergence": Output(rows=rows)})
 
 

@@ -18,6 +18,8 @@ from bids_app.steps.anatomy import corrected
 from bids_app.steps.step import Output, Step, StepInput, StepResult
 
 CHANNELS = ("t1w", "magnitude")
+#: Registrations that end with a linear map.
+_LINEAR = ("rigid", "affine", "single")
 
 
 def label_of(run: GroupRun) -> str:
@@ -108,15 +110,15 @@ def register(step: StepInput) -> StepResult:
     fixed, moving = ready[0]
     resolution = max(choice.registration_resolution, choice.resolution)
     start, linear = _start(step), work / "linear.txt"
-    if record.kind in ("rigid", "final"):
+    if record.kind in ("rigid", "single", "final"):
         first = work / "rigid.txt"
         ants.linear(fixed, moving, first, work, ants.Linear("rigid", resolution, "centres"), start)
         start = first
-    if record.kind in ("affine", "final"):
+    if record.kind in ("affine", "single", "final"):
         ants.linear(fixed, moving, linear, work, ants.Linear("affine", resolution), start)
         start = linear
     facts = {"Seed": ants.SEED, "Threads": step.threads, "Kind": record.kind}
-    if record.kind in ("rigid", "affine"):
+    if record.kind in _LINEAR:
         return StepResult({f"xfm_linear@{record.label}": Output(file=start, sidecar=facts)}, {}, (), (record.kind,))
     assert start is not None
     settings = ants.Syn(resolution, (choice.syn_coarse, choice.syn_middle, choice.syn_fine))
@@ -148,11 +150,12 @@ def average(step: StepInput) -> StepResult:
     lost = [f"sub-{member.subject}" for member in record.members if member not in there]
     warnings = [f"{record.label} is made without {', '.join(lost)}, who could not be registered"] if lost else []
     channels = round_channels(record)
+    update: warps.Map = warps.Linear(np.eye(4))
     if record.kind == "start":
         shape, grid = _first_grid(step, there, channels[0])
-        update: warps.Map = warps.Linear(np.eye(4))
     else:
         shape, grid = read_grid(step.inputs["before"])
+    if record.kind not in ("start", "single"):
         update = template.shape_update(warps.read_map(step.inputs[f"map@{m.subject}"]) for m in there)
     moved = float(np.linalg.norm(warps.displacement(shape, grid, [update]), axis=-1).mean())
     outputs, facts = {}, _judged(record, there, step, shape, grid, update) | {"shape_update_mm": moved}
@@ -253,7 +256,7 @@ def _round_keys(record: Round, settings: Any) -> tuple[str, ...]:
 
 def map_key(kind: str, label: str) -> str:
     """Return the key of the transform that a registration makes; a round's deformation is a working file."""
-    return f"{'xfm_linear' if kind in ('rigid', 'affine') else 'xfm_round' if kind == 'syn' else 'xfm_warp'}@{label}"
+    return f"{'xfm_linear' if kind in _LINEAR else 'xfm_round' if kind == 'syn' else 'xfm_warp'}@{label}"
 
 
 def _round_inputs(record: Round, settings: Any) -> dict[str, tuple[Any, str]]:

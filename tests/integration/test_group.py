@@ -125,7 +125,7 @@ def test_a_group_killed_in_a_round_goes_on_and_repeats_no_registration(tmp_path,
     assert not again & finished
     anat = out / "tpl-study" / "anat"
     rounds = table(anat / "tpl-study_desc-convergence_stats.tsv")
-    assert [row["kind"] for row in rounds] == ["start", "rigid", "syn"]
+    assert [row["kind"] for row in rounds] == ["start", "rigid", "syn", "single"]
     assert (anat / "tpl-study_desc-mean_Chimap.nii.gz").is_file()
     assert (out / "sub-01/anat/sub-01_space-study_Chimap.nii.gz").is_file()
     # The deformations of the rounds are working files, and nothing is made again when they are gone.

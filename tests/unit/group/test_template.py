@@ -198,7 +198,16 @@ def test_stages_wait_for_the_one_before_and_the_tables_for_none(config):
     assert all(not job.after for job in jobs if job.stage in ("tables", "members"))
     assert set(jobs[-1].after) == {job.name for job in jobs[:-1]}  # the page shows all
     assert len(of["register-3"]) == 3
+    # Beside the first round: what one affine registration of each would give.
+    assert of["average-1"] == ["tpl-study_round1", "tpl-study_single"]
+    assert of["register-1"] == [f"sub-{n:02d}_{label}" for label in ("round1", "single") for n in range(3)]
     assert len({job.name for job in jobs}) == len(jobs)
+
+
+def test_the_average_to_compare_with_can_be_left_out(config):
+    words = [str(config.bids_dir), str(config.output_dir), "group", "--set", "group.single_pass=false"]
+    jobs = levels.group_jobs(cohort(), from_arguments(build_parser().parse_args(words)))
+    assert not [job.name for job in jobs if "single" in job.name]
 
 
 def test_one_person_has_no_template_and_none_means_none(config):

@@ -88,6 +88,7 @@ def write_template(out):
          "shape_update_mm": 3.0 / (n + 1)}
         for n, kind in enumerate(("start", "rigid", "syn"))
     ]  # fmt: skip
+    rounds.append(rounds[1] | {"round": None, "kind": "single", "sharpness": 0.0055})
     models = [{"contrast": "group", "volume": n, "term": f"group[{n}]", "response": "chi", "participants": 12, "df": 9}
               for n in range(2)]  # fmt: skip
     clusters = [{"term": "group[0]", "correction": "fdr", "cluster": 1, "voxels": 20, "volume_mm3": 300,
