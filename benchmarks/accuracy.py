@@ -10,7 +10,7 @@ import itertools
 import numpy as np
 from scipy import ndimage
 
-from benchmarks.common import machine, parser, write_table
+from benchmarks.common import machine, parser, publish
 from bids_app import qsm
 from bids_app.phantom import metrics, simulate, subjects
 from bids_app.phantom.acquisition import Acquisition
@@ -107,7 +107,7 @@ def main(argv=None):
             rows.append((voxel, view, f"{snr:g}", background, inversion, *scores(chi, done.truth)))
             print(*rows[-1], sep="\t", flush=True)
         # Scan by scan, so that a run that is stopped keeps what it has measured.
-        write_table(args.readme, "accuracy", machine(), head, rows, 5)
+        publish(args, "accuracy", f"{machine()}.", head, rows, 5)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""The whole command from the shell prompt: ``python -m benchmarks.chain`` (1 mm brain, 4 echoes, preset consensus)."""
+"""The whole command from the shell prompt: ``python -m benchmarks.chain`` (1 mm brain, 4 echoes, preset consensus).
+
+``--study DIR`` keeps the simulated study, so that a second run has nothing to simulate.
+"""
 
 import os
 import resource
@@ -8,19 +11,26 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.common import ROOT, cores, machine, parser, write_table
+from benchmarks.common import ROOT, circumstances, cores, machine, parser, publish
 
 
-def run_chain(voxel_mm, echoes, preset="consensus"):
-    """Simulate one subject and run the participant level on it; return seconds and peak bytes of its processes."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    with tempfile.TemporaryDirectory() as folder:
-        study, out = Path(folder) / "bids", Path(folder) / "out"
+def simulated(study, voxel_mm, echoes, environment):
+    """Return the folder of a study of one subject, which is simulated unless it is there."""
+    study = study / f"{voxel_mm:g}mm-{echoes}echoes"
+    if not (study / "dataset_description.json").exists():
         times = [f"{0.004 + 0.006 * n:.3f}" for n in range(echoes)]
         simulate = [sys.executable, "-m", "bids_app.phantom", str(study), "--subjects", "1", "--voxel-size"]
         subprocess.run(
             [*simulate, str(voxel_mm), "--echo-times", *times], check=True, env=environment, stdout=subprocess.DEVNULL
         )
+    return study
+
+
+def run_chain(voxel_mm, echoes, preset="consensus", keep=None):
+    """Simulate one subject and run the participant level on it; return seconds and peak bytes of its processes."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with tempfile.TemporaryDirectory() as folder:
+        study, out = simulated(keep or Path(folder) / "bids", voxel_mm, echoes, environment), Path(folder) / "out"
         command = [sys.executable, "-m", "bids_app", str(study), str(out), "participant", "--preset", preset]
         command += ["--skip-bids-validation", "--omp-nthreads", str(cores())]
         start = time.perf_counter()
@@ -51,13 +61,21 @@ def main(argv=None):
     options = parser(__doc__)
     options.add_argument("--preset", default="consensus")
     options.add_argument("--voxel-size", type=float, default=1.0, help="mm")
+    options.add_argument("--study", type=Path, default=None, help="where the simulated study is kept")
+    options.add_argument("--simulate-only", action="store_true", help="make the study of --study and stop")
     args = options.parse_args(argv)
     size, echoes = (4.0, 2) if args.quick else (args.voxel_size, 4)
-    done = run_chain(size, echoes, args.preset)
-    row = (args.preset, f"{size:g} mm", echoes, f"{done['seconds']:.1f}", f"{done['peak_bytes'] / 1e9:.2f}")
+    if args.simulate_only:
+        simulated(args.study, size, echoes, os.environ | {"PYTHONPATH": str(ROOT)})
+        return
+    done = run_chain(size, echoes, args.preset, args.study)
+    row = (
+        args.preset, f"{size:g} mm", echoes, f"{done['seconds']:.1f}", f"{done['peak_bytes'] / 1e9:.2f}",
+        circumstances(),
+    )  # fmt: skip
     print(*row, sep="\t")
-    head = ("preset", "voxel", "echoes", "s from the shell prompt", "peak GB")
-    write_table(args.readme, "chain", machine(), head, [row], 3)
+    head = ("preset", "voxel", "echoes", "s from the shell prompt", "peak GB", "run")
+    publish(args, "chain", f"{machine()}.", head, [row], 3)
 
 
 if __name__ == "__main__":

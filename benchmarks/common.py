@@ -13,6 +13,8 @@ from pathlib import Path
 import numba
 import numpy as np
 
+from benchmarks import summary
+from benchmarks.tables import write_table
 from bids_app.qsm.dipole import forward_field
 from bids_app.qsm.geometry import Grid
 
@@ -25,11 +27,28 @@ def cores():
 
 
 def machine():
-    load = f", load {os.getloadavg()[0]:.1f} at the end" if hasattr(os, "getloadavg") else ""
     return (
-        f"{cores()} cores, Python {platform.python_version()}, numba {numba.__version__}, "
-        f"{time.strftime('%Y-%m-%d')}{load}"
+        f"{cores()} cores ({processor()}), Python {platform.python_version()}, numba {numba.__version__}, "
+        f"{time.strftime('%Y-%m-%d')}"
     )
+
+
+def processor():
+    """The processor's name as the system gives it."""
+    listing = Path("/proc/cpuinfo")
+    if listing.exists():
+        for line in listing.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def circumstances():
+    """Return ``alone`` where nothing else can take the cores (real-time priority), else the load at the end."""
+    policy = os.sched_getscheduler(0) if hasattr(os, "sched_getscheduler") else 0
+    if policy in {getattr(os, "SCHED_FIFO", 1), getattr(os, "SCHED_RR", 2)}:
+        return "alone"
+    return f"load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
 
 
 def parser(doc):
@@ -37,11 +56,23 @@ def parser(doc):
     made.add_argument("--quick", action="store_true", help="tiny problems and one repetition: does it run at all?")
     made.add_argument("--only", nargs="+", default=None, metavar="NAME", help="these methods alone")
     made.add_argument("--readme", type=Path, default=README, help="the file whose table is replaced")
+    made.add_argument("--short", type=Path, default=None, help="the file whose short tables are replaced (README.md)")
     return made
 
 
+def publish(args, name, note, head, rows, keys):
+    """Write a table into ``args.readme`` and the short ones that come of it into the project's README."""
+    write_table(args.readme, name, note, head, rows, keys)
+    short = args.short or (ROOT / "README.md" if args.readme == README else None)
+    if short:
+        summary.write(short, args.readme)
+
+
 def problem(shape, noise=0.002, seed=0):
-    """An ellipsoid of a brain's share of the volume, with nuclei, in an oblique main field: arrays by name."""
+    """An ellipsoid of a brain's share of the volume, with nuclei, in an oblique main field: arrays by name.
+
+    The maps of one field; :mod:`benchmarks.worker` makes echoes of them.
+    """
     grid = Grid(shape, (1.0, 1.0, 1.0), (0.1, -0.2, 0.95))
     x, y, z = np.meshgrid(*[np.arange(n, dtype=np.float32) - n / 2 for n in shape], indexing="ij", sparse=True)
     radii = [0.262 * shape[0], 0.336 * shape[1], 0.381 * shape[2]]
@@ -64,12 +95,12 @@ def grid_of(arrays):
     return Grid(arrays["mask"].shape, (1.0, 1.0, 1.0), (0.1, -0.2, 0.95))
 
 
-def measure(arrays, kind, name, repeats):
+def measure(arrays, kind, name, repeats, echoes=4):
     """Time one method in a process of its own; returns the worker's answer (see :mod:`benchmarks.worker`)."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "problem.npz"
         np.savez(path, **arrays)
-        command = [sys.executable, "-m", "benchmarks.worker", str(path), kind, name, str(repeats)]
+        command = [sys.executable, "-m", "benchmarks.worker", str(path), kind, name, str(repeats), str(echoes)]
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
         done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, check=False)
     if done.returncode:
@@ -93,29 +124,3 @@ def bandwidth(count=60_000_000, repeats=9):
         _triad(a, b, c)
         times.append(time.perf_counter() - start)
     return 16 * count / float(np.median(times))
-
-
-def table(head, rows):
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    return "\n".join(lines + ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows])
-
-
-def _between(readme, name):
-    """Return the text before, between and after the markers of ``name`` (which are added where they are missing)."""
-    begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->"
-    old = readme.read_text(encoding="utf-8") if readme.exists() else ""
-    if begin not in old:
-        old += f"\n{begin}{end}\n"
-    before, rest = old.split(begin, 1)
-    inside, after = rest.split(end, 1)
-    return before + begin, inside, end + after
-
-
-def write_table(readme, name, note, head, rows, keys):
-    """Write a table between its markers; rows of another run with other first ``keys`` cells stay."""
-    before, inside, after = _between(readme, name)
-    cells = [[c.strip() for c in line.strip("|").split("|")] for line in inside.splitlines() if line.startswith("|")]
-    kept = cells[2:] if cells and cells[0] == list(head) else []
-    new = {tuple(str(c) for c in row[:keys]): [str(c) for c in row] for row in rows}
-    merged = {tuple(row[:keys]): row for row in kept} | new
-    readme.write_text(f"{before}{note}\n\n{table(head, merged.values())}\n{after}", encoding="utf-8")

@@ -1,45 +1,70 @@
 """Time of every registered method beside what else does the same job: ``python -m benchmarks.speed``.
 
 Each method runs in a process of its own, kernels compiled; the table has the median time, time per iteration, peak
-memory of the process, and how many times the volume could be read from memory meanwhile at the measured bandwidth.
+memory of the process, how often the volume could have been read from memory meanwhile at the measured bandwidth, and
+the share of that bandwidth that the method's own reads and writes need at least. Rows are merged into the table, so
+that each may be measured by itself (``--only``); the column ``run`` says under what load.
 """
 
 import importlib.util
 
 import numpy as np
 
-from benchmarks import plain
-from benchmarks.common import bandwidth, machine, measure, parser, problem, write_table
+from benchmarks import plain, stages
+from benchmarks.common import bandwidth, circumstances, machine, measure, parser, problem, publish
+from benchmarks.summary import LONG_TGV
 from benchmarks.worker import LONG
 from bids_app import qsm
 
 SHAPES = ((160, 160, 160), (256, 256, 160))
-HEAD = ("job", "method", "volume", "s", "iterations", "ms/iteration", "peak GB", "volume reads", "of bandwidth")
-#: Float32 values per voxel of the mask that one iteration must move at least.
-VALUES_PER_ITERATION = {"tgv, 1000 iterations on one grid": 53}
+HEAD = (
+    "job", "method", "volume", "s", "iterations", "ms/iteration", "peak GB", "volume reads", "of bandwidth",
+    "memory GB/s", "run",
+)  # fmt: skip
+#: Float32 values per voxel of the mask that one iteration reads and writes at least; of the methods without Fourier
+#: transforms, whose passes are counted while they run.
+VALUES_PER_ITERATION = {LONG_TGV: 53}
 
 
 def methods():
-    """Every method of the registries, then the peers: (kind, name)."""
+    """Every method of the registries and every stage, then the peers: (kind, name)."""
     own = {"unwrap": qsm.UNWRAP, "background": qsm.BACKGROUND, "inversion": qsm.INVERSIONS}
     found = [(kind, name) for kind, registry in own.items() for name in sorted(registry)]
     found += [("inversion", name) for name in LONG]
+    found += [("stage", name) for name in stages.STAGES]
     if importlib.util.find_spec("skimage"):
         found.append(("unwrap peer", "scikit-image"))
     return found + [("plain", name) for name in plain.METHODS]
 
 
+def chosen(only):
+    """The methods whose name, its part before a comma, or kind is among ``only`` (all without)."""
+    return [m for m in methods() if not only or {m[0], m[1], m[1].split(",")[0]} & set(only)]
+
+
+def share_of(kind, name, done, voxels, seconds, speed):
+    """Share of the bandwidth that the method's passes need at least; empty where they are not counted."""
+    moved = done["transform_bytes"]
+    if kind == "inversion" and name in VALUES_PER_ITERATION:
+        moved = 4 * VALUES_PER_ITERATION[name] * voxels * done["iterations"]
+    return f"{moved / seconds / speed:.0%}" if moved else ""
+
+
 def row(kind, name, arrays, speed, repeats):
     done = measure(arrays, kind, name, repeats)
-    seconds, steps = float(np.median(done["seconds"])), done["iterations"]
-    values = VALUES_PER_ITERATION.get(name) if kind == "inversion" else None
-    share = "" if not values else f"{4 * values * arrays['mask'].sum() * steps / seconds / speed:.0%}"
-    label = {"plain": "numpy/scipy", "unwrap peer": "unwrap"}.get(kind, kind)
+    seconds, steps, each = float(np.median(done["seconds"])), done["iterations"], done["seconds_per_iteration"]
+    share = share_of(kind, name, done, arrays["mask"].sum(), seconds, speed)
+    count = str(steps or "")
+    if "iterations_due" in done:
+        count = f"{done['iterations_due']} ({steps} timed)"
+        seconds += (done["iterations_due"] - steps) * each
+    label = {"plain": "numpy/scipy", "unwrap peer": "unwrap", "stage": "stage, 4 echoes"}.get(kind, kind)
     shape = "x".join(str(n) for n in arrays["mask"].shape)
-    each = f"{1000 * seconds / steps:.1f}" if steps else ""
     volumes = seconds * speed / (4 * arrays["mask"].size)
-    peak = f"{done['peak_bytes'] / 1e9:.2f}"
-    return label, name, shape, f"{seconds:.2f}", steps or "", each, peak, f"{volumes:.0f}", share
+    return (
+        label, name, shape, f"{seconds:.2f}", count, f"{1000 * each:.1f}" if each else "",
+        f"{done['peak_bytes'] / 1e9:.2f}", f"{volumes:.0f}", share, f"{speed / 1e9:.0f}", circumstances(),
+    )  # fmt: skip
 
 
 def main(argv=None):
@@ -53,14 +78,12 @@ def main(argv=None):
     speed = bandwidth(2_000_000 if args.quick else 60_000_000)
     for shape in shapes:
         arrays = problem(shape)
-        for kind, name in methods():
-            if args.only and name not in args.only and name.split(",")[0] not in args.only:
-                continue
-            done = row(kind, name, arrays, speed, 1 if args.quick else args.repeats)
+        for kind, name in chosen(args.only):
+            slow = kind == "plain" or name in LONG
+            done = row(kind, name, arrays, speed, 1 if args.quick or slow else args.repeats)
             print(*done, sep="\t", flush=True)
             # Row by row, so that a run that is stopped keeps what it has measured.
-            note = f"{machine()}, memory {speed / 1e9:.0f} GB/s (triad)"
-            write_table(args.readme, "speed", note, HEAD, [done], 3)
+            publish(args, "speed", f"{machine()}.", HEAD, [done], 3)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,9 @@ import pytest
     [
         ("speed", ["--only", "tkd", "vsharp", "romeo", "tgv"], "| numpy/scipy | vsharp | 40x40x36 |"),
         ("accuracy", ["--only", "tkd"], "| 4 mm | axial | 160 | lbv | tkd |"),
-        ("scaling", ["--only", "tkd", "--echoes"], "| inversion | tkd |"),
+        ("speed", ["--only", "mcpc3ds", "pdf"], "| numpy/scipy | pdf | 40x40x36 |"),
+        ("scaling", ["--only", "tkd", "--parts", "voxels"], "| inversion | tkd |"),
+        ("scaling", ["--only", "fit, linear", "--parts", "echoes"], "| fit, linear, 128^3 |"),
         ("chain", [], "| consensus | 4 mm | 2 |"),
     ],
 )

@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
+import scipy.fft
 
-from benchmarks import plain
-from benchmarks.common import grid_of, problem, write_table
+from benchmarks import plain, summary, worker
+from benchmarks.common import grid_of, problem
 from benchmarks.scaling import exponent
+from benchmarks.speed import HEAD as SPEED_HEAD
 from benchmarks.speed import methods
+from benchmarks.tables import read_rows, write_table
 from bids_app import qsm
 
 HEAD = ("job", "method", "s")
@@ -34,6 +37,70 @@ def test_other_columns_start_a_new_table(tmp_path):
     assert "| a | x" not in readme.read_text()
 
 
+def _speed_row(job, method, seconds, volume=summary.VOLUME):
+    cells = {
+        "job": job,
+        "method": method,
+        "volume": volume,
+        "s": seconds,
+        "of bandwidth": "40%",
+        "peak GB": "0.6",
+        "run": "alone",
+    }
+    return tuple(cells.get(column, "") for column in SPEED_HEAD)
+
+
+def test_short_tables_come_of_the_full_ones_and_nothing_else_is_touched(tmp_path):
+    full, short = tmp_path / "full.md", tmp_path / "short.md"
+    rows = [
+        _speed_row("inversion", "rts", "0.50"), _speed_row("numpy/scipy", "rts", "10.00"),
+        _speed_row("inversion", "rts", "0.10", "160x160x160"), _speed_row("unwrap", "romeo", "0.25"),
+        _speed_row("unwrap", "scikit-image", "2.00"), _speed_row("inversion", "tkd", "0.08"),
+    ]  # fmt: skip
+    write_table(full, "speed", "note", SPEED_HEAD, rows, 3)
+    short.write_text("# Title\n<!-- speed: begin -->\nold\n<!-- speed: end -->\nafter\n")
+    summary.write(short, full)
+    once = short.read_text()
+    summary.write(short, full)
+    assert short.read_text() == once
+    assert once.startswith("# Title\n")
+    assert once.endswith("<!-- speed: end -->\nafter\n")
+    assert "old" not in once
+    assert "chain" not in once  # no markers, no table
+    made = {r["256x256x160 voxels"]: r for r in read_rows(short, "speed")}
+    assert set(made) == {"RTS", "ROMEO, one echo"}
+    assert (made["RTS"]["s"], made["RTS"]["numpy/scipy, s"], made["RTS"]["faster"]) == ("0.50", "10.00", "20x")
+    assert (made["ROMEO, one echo"]["scikit-image, s"], made["ROMEO, one echo"]["faster"]) == ("2.00", "8x")
+
+
+def test_short_tables_of_the_readme_are_those_of_the_full_tables(tmp_path):
+    """Whoever measures again without ``benchmarks.summary``, or types into a table, is told here."""
+    copy = tmp_path / "README.md"
+    copy.write_text(summary.README.read_text(encoding="utf-8"), encoding="utf-8")
+    summary.write(copy, summary.FULL)
+    assert copy.read_text(encoding="utf-8") == summary.README.read_text(encoding="utf-8")
+
+
+def test_the_accuracy_table_shows_one_scan_with_the_default_first():
+    cells = {"voxel": "2x2x2 mm", "view": "oblique", "SNR": "80", "background": "lbv"}
+    scores = dict.fromkeys(("NRMSE %", "detrended %", "XSIM", "slope"), "1")
+    rows = [cells | scores | {"inversion": name} for name in ("tkd", "bayes", "medi")]
+    rows += [rows[1] | {"SNR": "20"}, rows[1] | {"background": "pdf"}]
+    _, made = summary.accuracy(rows)
+    assert [row[1] for row in made] == ["bayes", "tkd"]
+
+
+def test_fourier_transforms_are_counted(monkeypatch):
+    for name in worker.AXES:  # undone after the test
+        monkeypatch.setattr(scipy.fft, name, getattr(scipy.fft, name))
+    counter = worker.Transforms()
+    array = np.zeros((8, 8, 14), np.float32)
+    half = scipy.fft.rfft(array, axis=2)
+    assert counter.bytes == 2 * array.nbytes  # the spectrum is a little larger than the array
+    scipy.fft.fftn(half, axes=(0, 1))
+    assert counter.bytes == 2 * array.nbytes + 4 * half.nbytes
+
+
 def test_every_registered_method_is_found():
     found = set(methods())
     for kind, registry in (("unwrap", qsm.UNWRAP), ("background", qsm.BACKGROUND), ("inversion", qsm.INVERSIONS)):
@@ -47,7 +114,8 @@ def test_plain_methods_solve_the_problem(name):
     mask, chi = arrays["mask"], arrays["chi"]
     total = name in plain.TAKE_TOTAL
     before = arrays["total" if total else "local"].copy()
-    found = plain.METHODS[name](arrays["total" if total else "local"], mask, grid_of(arrays))
+    few = {"iterations": 50} if name == "tgv" else {}
+    found = plain.METHODS[name](arrays["total" if total else "local"], mask, grid_of(arrays), **few)
     assert np.array_equal(before, arrays["total" if total else "local"])
     truth = arrays["local"] if total else chi
     where = mask & (found != 0)

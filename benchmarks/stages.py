@@ -1,0 +1,68 @@
+"""What else of the package is timed: the stages from echoes to a total field, masks, R2* and SWI."""
+
+import numpy as np
+
+from bids_app.qsm.bipolar import bipolar
+from bids_app.qsm.fieldfit import fit_linear, fit_nonlinear
+from bids_app.qsm.geometry import ppm_per_hz
+from bids_app.qsm.masking import FILLED_RECIPE, make_mask
+from bids_app.qsm.offsets import mcpc3ds
+from bids_app.qsm.relaxometry import r2star_arlo, r2star_loglinear
+from bids_app.qsm.swi import clear_swi
+from bids_app.qsm.thresholds import even_brightness
+from bids_app.qsm.unwrap_romeo import romeo, romeo_quality
+
+FIELD_STRENGTH = 3.0
+FIRST, STEP = 0.004, 0.006
+#: Those that need more than one echo (ARLO and the bipolar correction three).
+LEAST = {"mcpc3ds": 2, "bipolar": 3, "r2star, log-linear": 2, "r2star, arlo": 3}
+
+
+class Echoes:
+    """Wrapped noisy phase (rad, with a smooth offset) and magnitude of several echoes of a problem."""
+
+    def __init__(self, arrays, grid, count):
+        self.mask, self.grid, self.field = arrays["mask"], grid, arrays["total"]
+        rng, shape = np.random.default_rng(1), grid.shape
+        self.times = tuple(FIRST + STEP * n for n in range(count))
+        self.phase, self.magnitude = (np.empty((count, *shape), np.float32) for _ in range(2))
+        hz = self.field / np.float32(ppm_per_hz(FIELD_STRENGTH))
+        ramp = np.linspace(-2, 2, shape[0], dtype=np.float32)[:, None, None]
+        for time, phase, magnitude in zip(self.times, self.phase, self.magnitude, strict=True):
+            magnitude[:] = arrays["magnitude"] * np.float32(np.exp(-20 * time))
+            phase[:] = np.float32(2 * np.pi * time) * hz + ramp
+            phase += np.float32(0.02) * rng.standard_normal(shape, np.float32) / magnitude
+            phase -= np.float32(2 * np.pi) * np.rint(phase / np.float32(2 * np.pi))
+            magnitude += np.float32(0.02) * rng.standard_normal(shape, np.float32)
+            np.abs(magnitude, out=magnitude)
+
+
+def _mask(e):
+    quality = romeo_quality(e.phase, None, magnitude=e.magnitude, echo_times=e.times)
+    return lambda: make_mask(FILLED_RECIPE, quality=quality, reliability=quality)
+
+
+#: From the echoes to a function of no argument. A fit takes as long on wrapped phase.
+STAGES = {
+    "romeo, all echoes": lambda e: lambda: romeo(e.phase, e.mask, magnitude=e.magnitude, echo_times=e.times),
+    "phase quality": lambda e: lambda: romeo_quality(e.phase, None, magnitude=e.magnitude, echo_times=e.times),
+    "mcpc3ds": lambda e: lambda: mcpc3ds(e.phase, e.magnitude, e.times, e.mask, e.grid),
+    "bipolar": lambda e: lambda: bipolar(e.phase, e.magnitude, e.times, e.mask, e.grid),
+    "fit, linear": lambda e: lambda: fit_linear(e.phase, e.magnitude, e.times, e.mask),
+    "fit, complex signal": lambda e: lambda: fit_nonlinear(e.phase, e.magnitude, e.times, e.mask),
+    "mask, from quality": _mask,
+    "inhomogeneity": lambda e: lambda: even_brightness(e.magnitude[0], (10.0, 10.0, 10.0)),
+    "r2star, arlo": lambda e: lambda: r2star_arlo(e.magnitude, e.times, e.mask),
+    "r2star, log-linear": lambda e: lambda: r2star_loglinear(e.magnitude, e.times, e.mask),
+    "swi": lambda e: lambda: clear_swi(e.field, e.magnitude[0], e.mask, e.grid),
+}
+
+
+def applies(name, count):
+    """Whether a stage can be done with so many echoes."""
+    return count >= LEAST.get(name, 1)
+
+
+def call(name, arrays, grid, count):
+    """Return a stage as a function of no argument, with its input made."""
+    return STAGES[name](Echoes(arrays, grid, count))
