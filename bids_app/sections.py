@@ -147,7 +147,7 @@ class QcChoices(Params):
     volume_min: float = param(600.0, low=0, high=1e6, unit="ml", doc="Smallest object mask")
     volume_max: float = param(2500.0, low=0, high=1e6, unit="ml", doc="Largest object mask")
     valid_min: float = param(0.7, low=0, high=1, doc="Smallest part of the mask with a valid map")
-    similarity_min: float = param(0.5, low=0, high=1e6, doc="Lowest mutual information of magnitude and T1w")
+    similarity_min: float = param(1.03, low=1, high=2, doc="Lowest mutual information of magnitude and T1w")
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,21 @@ class Failure:
     blocked: bool = False
 
 
+@dataclass(frozen=True)
+class Notice:
+    """Something that the reader should look at, and the part of the page that shows it (empty: none does)."""
+
+    text: str
+    part: str = ""
+
+
+#: The part of the page that shows what a step made.
+_PARTS = {
+    "field": "input", "mask": "masks", "brain": "masks", "chi": "chi", "reference": "chi", "relaxometry": "relaxometry",
+    "swi": "swi", "qc": "qc", "registration": "regions", "atlas": "regions",
+}  # fmt: skip
+
+
 @dataclass
 class Run:
     """One gradient-echo run (or anatomical image): records by step, and what went wrong."""
@@ -60,10 +75,24 @@ class Run:
         return self.basename.rpartition("_")[2] in ("T1w", "T2w", "UNIT1", "FLAIR")
 
     @property
-    def warnings(self) -> list[str]:
+    def notices(self) -> list[Notice]:
         """Return remarks on the input and warnings of all steps, each once."""
-        steps = [text for record in self.records.values() for text in record.get("warnings", [])]
-        return list(dict.fromkeys([*self.remarks, *steps]))
+        found = {text: Notice(text) for text in self.remarks}
+        for step, record in self.records.items():
+            part = "regions" if step.startswith(("labels-", "regions-")) else _PARTS.get(step, "")
+            for text in record.get("warnings", []):
+                found.setdefault(text, Notice(text, part))
+        return list(found.values())
+
+    @property
+    def warnings(self) -> list[str]:
+        """Return the sentences of all notices."""
+        return [notice.text for notice in self.notices]
+
+    @property
+    def failed(self) -> list[Failure]:
+        """Return the steps that failed themselves."""
+        return [failure for failure in self.failures if not failure.blocked]
 
     @property
     def status(self) -> str:

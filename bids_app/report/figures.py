@@ -45,12 +45,18 @@ class Maps:
     def __init__(self, run: Run):
         self.run = run
         path = run.path("magnitude")
-        if path is None:
-            raise FileNotFoundError(f"{run.basename}: no combined magnitude")
-        self.magnitude, self.affine = read_image(path)
+        stored = path or _stored(run)  # where the first step failed, what the scanner gave is all that there is
+        if stored is None:
+            raise FileNotFoundError(f"{run.basename}: no image")
+        self.magnitude, self.affine = read_image(stored)
         self.magnitude, self.voxel_size = to_ras(self.magnitude, self.affine)
         mask = self.get("mask_brain")
-        self.mask = mask > 0 if mask is not None else self.magnitude > window_of(self.magnitude)[1] / 4
+        if mask is not None:
+            self.mask = mask > 0
+        elif path is not None:
+            self.mask = self.magnitude > window_of(self.magnitude)[1] / 4
+        else:
+            self.mask = np.ones(self.magnitude.shape, bool)
         self.frame: Frame = frame(self.mask, self.voxel_size)
 
     def get(self, key: str) -> Array | None:
@@ -74,11 +80,21 @@ class Maps:
         return data
 
 
+def _stored(run: Run) -> Any:
+    """Return the first image of the run in the dataset."""
+    echo = run.source.echoes[0] if run.source is not None and run.source.echoes else None
+    return next((path for part in ("magnitude", "phase", "real") if (path := getattr(echo, part, None))), None)
+
+
 def stages(run: Run) -> list[Stage]:
     """Return the stages of a run of which something can be shown."""
-    if run.path("magnitude") is None:
+    if run.path("magnitude") is None and _stored(run) is None:
         return []
-    maps = Maps(run)
+    try:
+        maps = Maps(run)
+    except Exception as error:  # the image itself may be what is wrong
+        name, title, text, _ = _STAGES[0]
+        return [Stage(name, title, text, problems=[f"Not drawn ({type(error).__name__}: {error})"])]
     found = []
     for name, title, text, figures in _STAGES:
         stage = Stage(name, title, text)

@@ -135,7 +135,7 @@ def _bar(figure: Any, layer: Layer, place: tuple[float, float, float]) -> None:
     bar.outline.set_edgecolor("#888888")
     bar.ax.tick_params(colors="white", labelsize=8)
     bar.ax.locator_params(nbins=5)
-    bar.ax.set_title(layer.unit, color="white", fontsize=8, pad=5)
+    bar.ax.set_title(layer.unit, color="white", fontsize=8, pad=5, loc="left")
 
 
 def chart(width: float, height: float) -> tuple[Any, Any]:

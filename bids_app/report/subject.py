@@ -160,37 +160,45 @@ def _view(run: Run) -> dict[str, Any]:
         "volumes": None,
         "facts": _facts(run),
         "quality": _quality(run),
+        "registrations": _registrations(run),
         "stages": [] if run.is_anatomical else figures.stages(run),
         "durations": charts.durations(list(run.records.values())),
     }
 
 
 def _quality(run: Run) -> dict[str, Any]:
-    """Return the numbers for quality control by name, as the step has described them; empty where there are none."""
+    """Return the numbers for quality control by name, as the step has described them, those out of range first."""
     path = run.path("qc")
-    return dict(json.loads(path.read_text(encoding="utf-8"))["numbers"]) if path is not None else {}
+    if path is None:
+        return {}
+    numbers = json.loads(path.read_text(encoding="utf-8"))["numbers"]
+    return dict(sorted(numbers.items(), key=lambda item: item[1]["flag"] is None))
+
+
+def _registrations(run: Run) -> list[dict[str, Any]]:
+    """Return how well images were brought onto each other: the figures of every step that has judged it."""
+    found = []
+    for record in run.records.values():
+        numbers = record.get("metrics", {})
+        if isinstance(numbers.get("overlap_dice"), int | float):
+            found.append({"title": record.get("title", record["step"]), "wrong": bool(record["warnings"]), **numbers})
+    return found
 
 
 def _facts(run: Run) -> list[tuple[str, str]]:
     """Return what was found of a run, in words."""
+    from bids_app.report.acquisition import items
+
     source = run.source
     if source is None:
         return []
-    times = ", ".join(f"{1000 * time:.2f}" for time in source.echo_times)
     facts = [
-        ("Echoes", f"{len(source.echoes)}, at {times} ms"),
-        ("Field strength", f"{source.field_strength} T" if source.field_strength else "unknown"),
-        ("Suffix", source.suffix),
+        ("Images", f"{len(source.echoes)} {'echo' if len(source.echoes) == 1 else 'echoes'}, suffix {source.suffix}"),
+        ("Field strength", f"{source.field_strength:g} T" if source.field_strength else "unknown"),
         ("Anatomical image", source.t1w_choice or "none"),
     ]
-    metadata = source.echoes[0].metadata
-    for key, name in (
-        ("Manufacturer", "Manufacturer"), ("ManufacturersModelName", "Scanner"),
-        ("RepetitionTime", "Repetition time (s)"), ("FlipAngle", "Flip angle (degrees)"),
-        ("MRAcquisitionType", "Acquisition"),
-    ):  # fmt: skip
-        if metadata.get(key) not in (None, ""):
-            facts.append((name, str(metadata[key])))
+    stated = [item for item in items(run) if item.text]
+    facts += [(item.name.capitalize(), item.text.removeprefix(f"{item.name} ")) for item in stated]
     if run.metric("field", "phase"):
         facts.append(("Phase", "; ".join(run.metric("field", "phase"))))
     return facts

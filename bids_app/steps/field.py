@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from bids_app.dataset.models import GreRun
+from bids_app.errors import QsmAppError
 from bids_app.steps.common import echo_files, grid_of, like_of, load_echoes, memory
 from bids_app.steps.step import Output, Step, StepInput, StepResult
 
@@ -52,6 +53,16 @@ def _remove_offsets(step: StepInput, phase: Any, magnitude: Any, mask: Any, grid
     return mcpc3ds(phase, magnitude, times, mask, grid, params=section.of("mcpc3ds")).phase, ["mcpc3ds"]
 
 
+def _no_signal(run: GreRun, magnitude: Any) -> str:
+    """Return what the user is told where no voxel has signal: which files, and what to do."""
+    files = ", ".join(path.name for name, path in echo_files(run).items() if name.startswith(("magnitude", "real")))
+    advice = "export them from the scanner again, or leave the run out by --bids-filter-file"
+    if not magnitude.any():
+        return f"every voxel of {files} is 0: there is no image in it; {advice}"
+    files = ", ".join(path.name for name, path in echo_files(run).items() if name.startswith(("phase", "imag")))
+    return f"there is no signal in these images: the phase ({files}) is noise in every voxel; {advice}"
+
+
 def _polarity(run: GreRun) -> str:
     """Return ``monopolar`` or ``bipolar`` where a sidecar says so, else an empty text: the data decides."""
     for echo in run.echoes:
@@ -86,7 +97,7 @@ def total_field(step: StepInput) -> StepResult:
             "phase, that it belongs to the magnitude and is not filtered or interpolated"
         )
     if not support.any():
-        raise ValueError("there is no signal in these images: the phase is noise in every voxel")
+        raise QsmAppError(_no_signal(run, magnitude))
     phase, methods = _remove_offsets(step, phase, magnitude, support, grid)
     unwrapped, quality = _unwrap(section, phase, magnitude, times, support, grid)
     kept = {"echo_phase": Output(_as_integers(phase, support), like_of(run))} if section.choice.keep_phase else {}

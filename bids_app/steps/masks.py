@@ -36,7 +36,7 @@ def masks(step: StepInput) -> StepResult:
         if anatomy is not None:
             mask &= anatomy
         if not mask.any():
-            raise ValueError(f"the mask recipe {recipe!r} leaves no voxel: choose another one by --mask")
+            raise QsmAppError(f"the mask recipe {recipe!r} leaves no voxel: choose another one by --mask")
         outputs[key] = Output(mask, like, {"Recipe": recipe, "BrainMaskOfSegmentation": anatomy is not None})
     return StepResult(outputs, {"mask_voxels": int(np.count_nonzero(np.asarray(outputs["mask_brain"].data)))})
 

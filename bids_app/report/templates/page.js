@@ -35,3 +35,12 @@ document.querySelectorAll('button.change').forEach((button) => {
     play.setAttribute('aria-pressed', 'true');
   });
 });
+// What does not scroll at this width needs no place in the order of the keyboard.
+{
+  const reachable = () => document.querySelectorAll('.scroll').forEach((box) => {
+    if (box.scrollWidth > box.clientWidth + 1 || box.scrollHeight > box.clientHeight + 1) box.tabIndex = 0;
+    else box.removeAttribute('tabindex');
+  });
+  addEventListener('load', reachable);
+  addEventListener('resize', reachable);
+}

@@ -1,13 +1,19 @@
 """The page of a subject: what it says, and what every page must be."""
 
+import json
 import re
+import shutil
 from html.parser import HTMLParser
 from types import SimpleNamespace
 
 import pytest
 
+from bids_app.derivatives import quality
+from bids_app.derivatives.files import write_json
+from bids_app.derivatives.names import PRODUCTS, product_path
 from bids_app.report.subject import report, report_done
-from tests.unit.report.conftest import Result, Source
+from bids_app.sections import QcChoices
+from tests.unit.report.conftest import Result, Source, record
 
 MAX_BYTES = 8_000_000
 
@@ -95,7 +101,87 @@ def test_a_subject_of_which_nothing_was_made_has_a_page(settings, context):
     report(subject, settings, context, {"results": {"sub-02": Result([failure(), failure(blocked=True)])}})
     page = (context.output_dir / "sub-02.html").read_text()
     assert "No step has finished" in page
-    assert "was not run" in page
+    assert "Not run because of it: chi." in page
+    assert "the same command goes on from here" in page
+
+
+def test_a_failure_and_what_it_stops_are_one_box_with_the_images_as_stored(subject, settings, context):
+    shutil.rmtree(context.output_dir / "logs/records")
+    steps = [failure(), *(failure(blocked=True) for _ in range(3))]
+    for number, one in enumerate(steps[1:]):
+        one.step, one.sentence = f"later{number}", "not run, because it needs what step chi makes"
+    report(subject, settings, context, {"results": {"sub-01": Result(steps)}})
+    page = (context.output_dir / "sub-01.html").read_text()
+    assert page.count('class="box bad"') == 1
+    assert "Not run because of it: later0, later1, later2." in page
+    assert "Step chi failed: see below what to do." in page
+    assert "what the scanner gave is shown" in page
+    assert re.findall(r"<h4>(.*?)</h4>", page)[:1] == ["Echoes"]
+
+
+def test_what_is_blocked_by_another_image_is_told_with_its_reason(subject, settings, context):
+    one = failure(blocked=True)
+    one.step, one.sentence = "registration", "not run, because it needs t1w_preproc of sub-01_T1w"
+    report(subject, settings, context, {"results": {"sub-01": Result([one])}})
+    page = (context.output_dir / "sub-01.html").read_text()
+    assert "sub-01 is not complete.</strong> registration: not run, because it needs t1w_preproc" in page
+
+
+def test_a_broken_image_is_told_beside_the_failure(subject, settings, context):
+    shutil.rmtree(context.output_dir / "logs/records")
+    (magnitude,) = {echo.magnitude for echo in subject.runs[0].echoes}
+    magnitude.write_bytes(b"broken")
+    report(subject, settings, context, {"results": {"sub-01": Result([failure()])}})
+    assert "Not drawn (" in (context.output_dir / "sub-01.html").read_text()
+
+
+def test_what_to_look_at_leads_to_the_part_that_shows_it(page):
+    assert "sub-01: 2 things to look at." in page
+    part = re.search(r'the registration looks wrong <a href="#(sub-01-[a-z]+)" aria-label="Show', page)[1]
+    assert part == "sub-01-regions"
+    assert f'<h3 id="{part}">Anatomy</h3>' in page
+
+
+def test_the_figures_of_the_registration_stand_beside_its_pictures(page):
+    table = re.search(r"<h3 id=\"sub-01-regions\">.*?<h4>", page, re.S)[0]
+    for part in (">0.740<", ">1.019<", ">1.020<", "look at it", "--bids-filter-file"):
+        assert part in table
+
+
+def write_quality(context, **values):
+    """Write what the step of quality control would have of a run with these numbers."""
+    known, bounds = quality.numbers(2), QcChoices().to_mapping()
+    numbers = {name: known[name].describe(value, bounds) for name, value in values.items()}
+    path = product_path(PRODUCTS["qc"], {"sub": "01"}, context.output_dir, context.work_dir)
+    write_json(path, {"numbers": numbers, "flags": [name for name, one in numbers.items() if one["flag"]]})
+    told = [quality.sentence(name, one) for name, one in numbers.items() if one["flag"]]
+    record(context.output_dir, "qc", ["qc"], 9, warnings=told)
+
+
+def test_the_table_of_quality_has_what_is_out_of_range_first_with_what_to_do(subject, settings, context):
+    write_quality(context, snr_echo1=40.0, chi_spread=None, mask_volume=90.0, field_drift=29.4, wraps_left=12)
+    report(subject, settings, context, {})
+    page = (context.output_dir / "sub-01.html").read_text()
+    table = re.search(r'<table class="quality">.*?</table>', page, re.S)[0]
+    rows = [re.sub(r"<[^>]*>", " ", row) for row in re.findall(r"<tr><th scope=.row.*?</tr>", table, re.S)]
+    assert [row.split()[0] for row in rows] == ["mask_volume", "field_drift", "snr_echo1", "chi_spread", "wraps_left"]
+    assert re.search(r"too low .*right for a test object.* 90 ml\s+600 to 2500", rows[0], re.S)
+    assert re.search(r"too high .*an echo whose phase is not of this scan.* 29.4 Hz\s+1 or less", rows[1], re.S)
+    assert re.search(r"40\s+15 or more", rows[2])
+    assert "not known" in rows[3]
+    assert "too" not in rows[4]
+    assert 'href="#sub-01-qc"' in page
+    assert "mask_volume is 90 ml, usual is 600 ml or more (qc.volume_min)" in page
+
+
+def test_a_page_of_numbers_without_advice_is_shown_too(subject, settings, context):
+    write_quality(context, field_drift=29.4)
+    (path,) = context.output_dir.rglob("*_qc.json")
+    content = json.loads(path.read_text())
+    del content["numbers"]["field_drift"]["advice"]  # as an earlier version has written it
+    path.write_text(json.dumps(content))
+    assert report(subject, settings, context, {}) == []
+    assert "field_drift" in (context.output_dir / "sub-01.html").read_text()
 
 
 def test_a_figure_that_cannot_be_drawn_is_told(subject, settings, context):
