@@ -15,6 +15,8 @@ BoolArray = npt.NDArray[np.bool_]
 LOWEST_OVERLAP = 0.8
 #: A correct alignment has more mutual information than the same images shifted by this much, in mm.
 _SHIFT_MM = 6.0
+#: Images are judged in RAS axes.
+_AXES = ("left-right", "front-back", "head-foot")
 
 
 def dice(first: BoolArray, second: BoolArray) -> float:
@@ -65,13 +67,24 @@ def _entropy(probability: npt.NDArray[np.float64]) -> float:
     return float(-(p * np.log(p)).sum())
 
 
+def _half_turn(image: FloatArray, head: BoolArray, axis: int) -> FloatArray:
+    """Return the image turned by 180 degrees about an axis through the middle of the head."""
+    turned: FloatArray = image
+    for other in (n for n in range(3) if n != axis):
+        line = np.flatnonzero(head.any(axis=tuple(n for n in range(3) if n != other)))
+        both_ends = int(line[0] + line[-1]) if line.size else image.shape[other] - 1
+        turned = np.roll(np.flip(turned, other), both_ends - (image.shape[other] - 1), other)
+    return turned
+
+
 def registration_quality(
     fixed: FloatArray, moved: FloatArray, voxel_size: tuple[float, float, float], names: tuple[str, str]
 ) -> tuple[dict[str, Any], list[str]]:
     """Return figures and warnings of an image that was brought onto another one's grid.
 
-    The mutual information inside the head must be higher than that of the same images shifted by 6 mm along any axis:
-    a comparison that needs no threshold for a contrast that nobody knows beforehand.
+    The mutual information inside the head must be higher than that of the same images shifted by 6 mm along any axis,
+    and than with the head turned by half a turn, as a wrong orientation in a header does: comparisons that need no
+    threshold for a contrast that nobody knows beforehand.
     """
     heads = head_mask(fixed), head_mask(moved)
     overlap = dice(*heads)
@@ -81,10 +94,13 @@ def registration_quality(
     for axis in range(3):
         step = max(1, round(_SHIFT_MM / voxel_size[axis]))
         shifted += [mutual_information(fixed, np.roll(moved, sign * step, axis), mask) for sign in (-1, 1)]
+    turned = {axis: mutual_information(fixed, _half_turn(moved, heads[1], axis), mask) for axis in range(3)}
+    best = max(turned, key=lambda axis: turned[axis])
     metrics = {
         "overlap_dice": round(overlap, 4),
         "mutual_information": round(score, 5),
         "mutual_information_shifted": round(max(shifted), 5),
+        "mutual_information_turned": round(turned[best], 5),
     }
     warnings = []
     if overlap < LOWEST_OVERLAP:
@@ -95,5 +111,11 @@ def registration_quality(
         warnings.append(
             f"registration of {names[1]} to {names[0]} looks wrong: the images agree better when shifted by "
             f"{_SHIFT_MM:g} mm (mutual information {max(shifted):.3f} against {score:.3f})"
+        )
+    if score <= turned[best]:
+        warnings.append(
+            f"registration of {names[1]} to {names[0]} looks wrong: the images agree better when the head is turned by "
+            f"180 degrees about the {_AXES[best]} axis (mutual information {turned[best]:.3f} against {score:.3f}); is "
+            "the orientation in the header right?"
         )
     return metrics, warnings

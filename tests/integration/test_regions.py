@@ -147,6 +147,46 @@ def test_atlas_through_the_t1w(study, atlas, tmp_path, capsys):
     assert all(before[name] == after[name] for name in before)
 
 
+def labelled_t1w(study, stretch):
+    """Write a T1-weighted image of a stretched head, and labels on it."""
+    affine = np.array([[-2.5, 0, 0, 62], [0, 0, 2.5, -62], [0, 2.5, 0, -62], [0, 0, 0, 1.0]])
+    labels, t1w, _ = scene(positions((50,) * 3, affine) * stretch)
+    save(study / "sub-01/anat/sub-01_T1w.nii.gz", t1w.astype(np.int16), affine)
+    save(study / "derivatives/drawn/sub-01/anat/sub-01_desc-parts_dseg.nii.gz", labels, affine)
+    return [
+        str(study), str(study.parent / "out"), "participant", *CHEAP, "--segmentation", "*_desc-parts_dseg.nii.gz",
+    ]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_stretched_t1w_wants_an_affine_or_a_deformation(study):
+    command = labelled_t1w(study, (1.1, 0.92, 1.0))
+    anat = study.parent / "out/sub-01/anat"
+    found = {}
+    for kind in ("rigid", "affine", "syn"):
+        assert main([*command, "--set", f"registration.t1w_to_gre={kind}"]) == 0
+        found[kind] = min(overlap(data_of(anat / "sub-01_space-GRE_seg-parts_dseg.nii.gz")))
+        # One transform, and no left-over of the former kind.
+        assert len(list(anat.glob("*_from-T1w_to-GRE_mode-image_xfm.*"))) == 2
+        suffix = ".nii.gz" if kind == "syn" else ".txt"
+        assert (anat / f"sub-01_from-T1w_to-GRE_mode-image_xfm{suffix}").is_file()
+    assert found["affine"] > found["rigid"] + 0.05, found
+    assert found["affine"] > 0.8, found
+    assert found["syn"] > 0.8, found
+
+
+@pytest.mark.slow
+def test_a_t1w_that_does_not_fit_is_told_in_the_log_and_on_the_page(study, capsys):
+    command = labelled_t1w(study, (1, 1, 1))
+    path = study / "sub-01/anat/sub-01_T1w.nii.gz"
+    image = nib.load(path)
+    save(path, np.asarray(image.dataobj), np.diag([1.0, -1, -1, 1]) @ image.affine)  # a header that is upside down
+    assert main(command) == 0
+    told = "registration of the T1w image to the gradient-echo magnitude looks wrong"
+    assert told in capsys.readouterr().err
+    assert told in (study.parent / "out/sub-01.html").read_text()
+
+
 @pytest.mark.slow
 def test_atlas_without_a_t1w(study, atlas, tmp_path, capsys):
     out = tmp_path / "out"

@@ -1,6 +1,7 @@
 """A registration that looks wrong is told, a right one is not."""
 
 import numpy as np
+import pytest
 
 from bids_app.anatomy.quality import registration_quality
 
@@ -34,3 +35,10 @@ def test_a_head_six_millimetres_aside_agrees_better_when_shifted():
     metrics, warnings = judged(np.roll(head(), 2, axis=0))
     assert metrics["overlap_dice"] > 0.8
     assert any("agree better when shifted by 6 mm" in warning for warning in warnings)
+
+
+@pytest.mark.parametrize(("axes", "name"), [((1, 2), "left-right"), ((0, 2), "front-back"), ((0, 1), "head-foot")])
+def test_a_head_turned_by_half_a_turn_is_told(axes, name):
+    turned = np.roll(np.flip(head(), axes), (1, -1), (0, 2))
+    _, warnings = judged(turned)
+    assert any(f"turned by 180 degrees about the {name} axis" in warning for warning in warnings)
