@@ -104,7 +104,8 @@ def row_of(name, found, first):
 
 def run(folder, names, quick):
     """Yield the rows."""
-    options = ["--set", "registration.syn_resolution=4", "--set", "registration.syn_fine=0"] if quick else []
+    coarse = ("resolution=4", "syn_resolution=4", "syn_coarse=5", "syn_middle=5", "syn_fine=0")
+    options = [word for setting in coarse for word in ("--set", f"registration.{setting}")] if quick else []
     first = None
     for number, name in enumerate(VARIANTS):
         if name not in names:

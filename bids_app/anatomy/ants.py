@@ -33,10 +33,15 @@ class Linear:
 
 @dataclass(frozen=True)
 class Syn:
-    """Settings of SyN: local correlation, at ``resolution`` mm, iterations from coarse (4x) to fine (1x)."""
+    """Settings of SyN: at ``resolution`` mm, iterations from coarse (4x) to fine (1x).
+
+    ``metric``: local correlation (``CC``) for images of one contrast, mutual information (``mattes``) for two: where a
+    contrast is weak, the local correlation follows the noise.
+    """
 
     resolution: float = 1.5
     iterations: tuple[int, ...] = (60, 40, 15)
+    metric: str = "CC"
 
 
 def run(job: str, work_dir: Path, threads: int, **arguments: Any) -> dict[str, Any]:
@@ -115,12 +120,12 @@ def syn(
 
     ``extra`` are further pairs, fixed and moving, on the grids of the first, with their weight against its 1.
     ``region`` are label images or masks on the moving grid: the deformation is sought in the box around them,
-    elsewhere ``initial`` alone holds.
+    elsewhere ``initial`` alone holds. Mutual information has one thread, so that it repeats bit by bit.
     """
     run(
-        "syn", work_dir, threads, fixed=fixed, moving=moving, initial=initial, out=out,
-        resolution=settings.resolution, iterations=settings.iterations, seed=SEED, extra=list(extra),
-        region=list(region),
+        "syn", work_dir, threads if settings.metric == "CC" else 1, fixed=fixed, moving=moving, initial=initial, out=out,
+        resolution=settings.resolution, iterations=settings.iterations, metric=settings.metric, seed=SEED,
+        extra=list(extra), region=list(region),
     )  # fmt: skip
 
 

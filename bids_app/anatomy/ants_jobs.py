@@ -10,6 +10,8 @@ from typing import Any
 _MARGIN_MM = 12.0
 #: Distance of the control points of N4's first fit stays at ANTs' default; the fit itself is made on such voxels, mm.
 _N4_VOXEL_MM = 4.0
+#: Radius of the local correlation in voxels, bins of the mutual information.
+_SAMPLING = {"CC": 2, "mattes": 32}
 _IDENTITY = """#Insight Transform File V1.0
 #Transform 0
 Transform: AffineTransform_double_3_3
@@ -82,6 +84,7 @@ def syn(
     out: str,
     resolution: float,
     iterations: list[int],
+    metric: str,
     seed: int,
     extra: list[Any],
     region: list[str],
@@ -97,8 +100,8 @@ def syn(
     if region:
         a = _box_of(a, region, initial)
     found = ants.registration(
-        a, b, type_of_transform="SyNOnly", initial_transform=initial, outprefix=prefix, syn_metric="CC",
-        syn_sampling=2, reg_iterations=tuple(iterations), grad_step=0.2, multivariate_extras=pairs or None,
+        a, b, type_of_transform="SyNOnly", initial_transform=initial, outprefix=prefix, syn_metric=metric,
+        syn_sampling=_SAMPLING[metric], reg_iterations=tuple(iterations), grad_step=0.2, multivariate_extras=pairs or None,
     )  # fmt: skip
     # One displacement field for all of it. HDF5, ITK's other form of a composite, holds times: no two are the same.
     # Outside the box SyN's field is nothing, and the linear transform alone holds.

@@ -50,7 +50,8 @@ def t1w_to_gre(step: StepInput) -> StepResult:
     if choice.t1w_to_gre == "syn":
         key, warp = "xfm_t1w_to_gre_warp", work / "warp.nii.gz"
         iterations = (choice.syn_coarse, choice.syn_middle, choice.syn_fine)
-        ants.syn(fixed, moving, out, warp, work, step.threads, ants.Syn(choice.syn_resolution, iterations))
+        settings = ants.Syn(choice.syn_resolution, iterations, "mattes")
+        ants.syn(fixed, moving, out, warp, work, step.threads, settings)
         metrics, warnings = judged(fixed, moving, [warp], step, names)
         out, methods = warp, [*methods, "syn"]
     if len(tried) > 1:  # what was judged last need not be the best

@@ -14,6 +14,7 @@ import pytest
         ("scaling", ["--only", "tkd", "--parts", "voxels"], "| inversion | tkd |"),
         ("scaling", ["--only", "fit, linear", "--parts", "echoes"], "| fit, linear, 128^3 |"),
         ("chain", [], "| consensus | 4 mm | 2 |"),
+        ("anatomy", ["--only", "RAS 1 mm"], "| RAS 1 mm, --mask-from-anatomy |"),
     ],
 )
 def test_benchmark_writes_its_table(name, arguments, says, tmp_path):
