@@ -122,8 +122,10 @@ def syn(
     ``region`` are label images or masks on the moving grid: the deformation is sought in the box around them,
     elsewhere ``initial`` alone holds. Mutual information has one thread, so that it repeats bit by bit.
     """
+    if settings.metric != "CC":
+        threads = 1
     run(
-        "syn", work_dir, threads if settings.metric == "CC" else 1, fixed=fixed, moving=moving, initial=initial, out=out,
+        "syn", work_dir, threads, fixed=fixed, moving=moving, initial=initial, out=out,
         resolution=settings.resolution, iterations=settings.iterations, metric=settings.metric, seed=SEED,
         extra=list(extra), region=list(region),
     )  # fmt: skip

@@ -101,7 +101,8 @@ def syn(
         a = _box_of(a, region, initial)
     found = ants.registration(
         a, b, type_of_transform="SyNOnly", initial_transform=initial, outprefix=prefix, syn_metric=metric,
-        syn_sampling=_SAMPLING[metric], reg_iterations=tuple(iterations), grad_step=0.2, multivariate_extras=pairs or None,
+        syn_sampling=_SAMPLING[metric], reg_iterations=tuple(iterations), grad_step=0.2,
+        multivariate_extras=pairs or None,
     )  # fmt: skip
     # One displacement field for all of it. HDF5, ITK's other form of a composite, holds times: no two are the same.
     # Outside the box SyN's field is nothing, and the linear transform alone holds.
