@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TextIO
 
@@ -61,10 +61,8 @@ class Console:
         for result in results:
             for warning in dict.fromkeys(result.warnings):
                 self.say(f"{result.job}: warning: {warning}", error=True)
-            for failure in result.failures:
-                word = "" if failure.blocked else "FAILED: "
-                step = f"{failure.step}: " if failure.step else ""
-                self.say(f"{result.job}: {word}{step}{failure.sentence}", error=True)
+            for line in _failures(result):
+                self.say(f"{result.job}: {line}", error=True)
             if result.job in crashes:
                 self.say(f"{result.job}: details: {crashes[result.job]}", error=True)
         width = max((len(result.job) for result in results), default=3)
@@ -78,6 +76,20 @@ class Console:
             self.say(f"{result.job:<{width}}  {result.status:<9}  {figures}  {steps}")
         done = sum(result.status in ("done", "unchanged") for result in told)
         self.say(f"{done} of {len(told)} done")
+
+
+def _failures(result: JobResult) -> Iterator[str]:
+    """Yield a line for every step that failed, and one for all that could not run because of that."""
+    failed = [failure for failure in result.failures if not failure.blocked]
+    blocked = [failure for failure in result.failures if failure.blocked]
+    for failure in failed:
+        yield f"FAILED: {failure.step}: {failure.sentence}" if failure.step else f"FAILED: {failure.sentence}"
+    if failed and blocked:
+        yield f"not run because of it: {', '.join(failure.step for failure in blocked)}"
+    elif blocked:
+        yield f"{blocked[0].step}: {blocked[0].sentence}"
+        if blocked[1:]:
+            yield f"not run because of it: {', '.join(failure.step for failure in blocked[1:])}"
 
 
 def is_live(stream: TextIO) -> bool:
@@ -109,8 +121,11 @@ class _Bars:
             if event.job in self._tasks:
                 self._progress.remove_task(self._tasks.pop(event.job))
         elif event.job in self._tasks:
-            text = f"{event.job}: {event.step}"
-            self._progress.update(self._tasks[event.job], description=text, completed=round(100 * event.fraction))
+            # Solvers that converge early end below their total; a finished step is told by the next one.
+            count = f" (iteration {event.done} of {event.total})" if event.kind == "progress" and event.total else ""
+            text = f"{event.job}: {event.step}{count}"
+            done = 100 * event.done // event.total if event.total else 0
+            self._progress.update(self._tasks[event.job], description=text, completed=done)
         self._progress.update(self._all, left=in_words(self._remaining.seconds()))
 
     def stop(self) -> None:

@@ -1,5 +1,6 @@
 """Runs the steps of one record in order, and skips those whose record says that nothing has changed."""
 
+import math
 import os
 import time
 import traceback
@@ -29,8 +30,9 @@ from bids_app.execution.memory import PeakMemory
 from bids_app.execution.products import write_product
 from bids_app.steps.step import Step, StepInput, StepResult
 
-#: ``on_event(kind, step, fraction)``; kinds are skipped, started, progress, finished, failed and blocked.
-OnEvent = Callable[[str, str, float], None]
+#: ``on_event(kind, step, done, total)``; kinds are skipped, started, progress (with a solver's count), finished, failed
+#: and blocked.
+OnEvent = Callable[[str, str, int, int], None]
 
 #: Progress of a solver is passed on this often at most.
 _PROGRESS_INTERVAL_S = 0.2
@@ -94,7 +96,7 @@ class Chain:
         record: Any,
         settings: Any,
         context: Context,
-        on_event: OnEvent = lambda kind, step, fraction: None,
+        on_event: OnEvent = lambda kind, step, done, total: None,
         t1w_steps: Sequence[Step] = (),
     ):
         self.record, self.settings, self.context, self.on_event = record, settings, context, on_event
@@ -152,7 +154,7 @@ class Chain:
     def _skip(self, step: Step) -> None:
         self.result.skipped.append(step.name)
         self.result.warnings += self.records[step.name].get("warnings", [])
-        self.on_event("skipped", step.name, 1.0)
+        self.on_event("skipped", step.name, 0, 0)
 
     def _block(self, step: Step, missing: Sequence[str]) -> None:
         makers = dict.fromkeys(self.makers[key].name for key in missing if key in self.makers)
@@ -166,7 +168,7 @@ class Chain:
         self.result.failures.append(StepFailure(step.name, sentence, blocked=True))
         self._broken.update(step.makes(self.record, self.settings))
         record_path(step, self.record, self.context).unlink(missing_ok=True)
-        self.on_event("blocked", step.name, 0.0)
+        self.on_event("blocked", step.name, 0, 0)
 
     def _paths(self, step: Step) -> dict[str, Path]:
         """Return the step's inputs by name, present or not."""
@@ -240,7 +242,7 @@ class Chain:
 
     def _execute(self, step: Step) -> None:
         self._done.add(step.name)
-        self.on_event("started", step.name, 0.0)
+        self.on_event("started", step.name, 0, 0)
         saved_at = record_path(step, self.record, self.context)
         try:
             if not self._fetch(step):
@@ -250,13 +252,13 @@ class Chain:
             self.result.failures.append(StepFailure(step.name, sentence_of(error), traceback.format_exc()))
             self._broken.update(step.makes(self.record, self.settings))
             saved_at.unlink(missing_ok=True)
-            self.on_event("failed", step.name, 0.0)
+            self.on_event("failed", step.name, 0, 0)
             return
         self.records[step.name] = saved
         self.result.ran.append(step.name)
         self.result.warnings += saved["warnings"]
         self.result.peak_bytes = max(self.result.peak_bytes, saved["peak_memory_bytes"])
-        self.on_event("finished", step.name, 1.0)
+        self.on_event("finished", step.name, 0, 0)
 
     def _make(self, step: Step, saved_at: Path) -> dict[str, Any]:
         """Run a step's function, write what it returned, and then its record."""
@@ -301,14 +303,14 @@ class Chain:
         return saved
 
     def _call(self, step: Step, inputs: Mapping[str, Path], scratch: Path) -> StepResult:
-        last = time.monotonic()
+        last = -math.inf
 
         def progress(done: int, total: int) -> None:
             nonlocal last
             now = time.monotonic()
             if now - last >= _PROGRESS_INTERVAL_S:
                 last = now
-                self.on_event("progress", step.name, done / max(total, 1))
+                self.on_event("progress", step.name, done, total)
 
         view = _Slice(self.settings, step.reads, step.name)
         return step.function(StepInput(self.record, view, inputs, scratch, self.context.threads, progress))

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import tomllib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -214,8 +214,7 @@ def run_on_worker(job: Job) -> JobResult:
 
     def forward(event: Event) -> None:
         if event.kind != "job-finished":  # the head says that itself, once, when the result is there
-            fields = {"kind": event.kind, "job": event.job, "step": event.step, "fraction": event.fraction}
-            worker.log_event(_TOPIC, {"event": fields})
+            worker.log_event(_TOPIC, {"event": asdict(event)})
 
     # Within Slurm the scheduler's own limit of memory rules; here one job runs at a time.
     return run_jobs([job], Policy(processes=1, memory=2**62), forward)[job.name]

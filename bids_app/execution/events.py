@@ -11,13 +11,14 @@ class Event:
     """Something that happened to a job.
 
     Kinds of a job: ``job-started``, ``job-finished``; of a step within it: ``skipped``, ``started``, ``progress``
-    (with ``fraction``, 0 to 1, as solvers report it), ``finished``, ``failed``, ``blocked``.
+    (``done`` of ``total`` iterations, as solvers report them), ``finished``, ``failed``, ``blocked``.
     """
 
     kind: str
     job: str  # basename of what it runs over
     step: str = ""
-    fraction: float = 0.0
+    done: int = 0
+    total: int = 0
 
 
 EventHandler = Callable[[Event], None]

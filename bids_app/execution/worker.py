@@ -82,9 +82,9 @@ def work(job: Job, connection: Connection, printed: Path | None) -> None:
     limit_threads(job.context.threads)
     lock = threading.Lock()
 
-    def send(kind: str, step: str, fraction: float) -> None:
+    def send(kind: str, step: str, done: int, total: int) -> None:
         with lock:
-            connection.send(Event(kind, job.name, step, fraction))
+            connection.send(Event(kind, job.name, step, done, total))
 
     result = JobResult(job.name, job.subject)
     try:

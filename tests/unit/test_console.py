@@ -1,7 +1,10 @@
 """What the user sees."""
 
 import io
+import os
+import subprocess
 import sys
+from contextlib import suppress
 
 import pytest
 
@@ -23,7 +26,7 @@ def test_one_line_for_a_step_and_all_in_the_log(jobs, capsys, verbosity, lines):
     log = io.StringIO()
     console = Console(jobs, verbosity, log)
     for kind in KINDS:
-        console.on_event(Event(kind, "sub-02", "chi", 0.5))
+        console.on_event(Event(kind, "sub-02", "chi", 12, 500))
     assert len(capsys.readouterr().out.splitlines()) == lines
     assert len(log.getvalue().splitlines()) == len(KINDS) - 1
 
@@ -54,6 +57,57 @@ def test_bars_on_a_terminal(jobs, monkeypatch):
     monkeypatch.setattr(sys, "stdout", terminal)
     console = Console(jobs, 0, io.StringIO())
     for kind in KINDS:
-        console.on_event(Event(kind, "sub-02", "chi", 0.5))
+        console.on_event(Event(kind, "sub-02", "chi", 12, 500))
     console.stop()
     assert "started" not in terminal.getvalue()
+
+
+def test_what_a_failure_has_stopped_is_one_line(jobs, capsys):
+    blocked = [StepFailure(step, "not run, because it needs chi", blocked=True) for step in ("reference", "qc")]
+    results = [
+        JobResult("sub-01", "01", failures=[StepFailure("chi", "memory ran out"), *blocked]),
+        JobResult("sub-02", "02", failures=blocked),
+    ]
+    Console(jobs, 0, io.StringIO()).close(results, {}, [])
+    assert capsys.readouterr().err.splitlines() == [
+        "sub-01: FAILED: chi: memory ran out",
+        "sub-01: not run because of it: reference, qc",
+        "sub-02: reference: not run, because it needs chi",
+        "sub-02: not run because of it: qc",
+    ]
+
+
+_SHOW = """
+import io, time
+from bids_app.console import Console
+from bids_app.execution.events import Event
+from bids_app.execution.worker import Job
+console = Console([Job("sub-01", "01", None, None, None)], 0, io.StringIO())
+for event in (Event("job-started", "sub-01"), Event("started", "sub-01", "chi"),
+              Event("progress", "sub-01", "chi", 12, 500), Event("progress", "sub-01", "chi", 499, 500),
+              Event("started", "sub-01", "qc")):
+    console.on_event(event)
+    time.sleep(0.3)
+console.stop()
+"""
+
+
+def test_a_terminal_shows_the_iterations_of_a_solver():
+    ours, theirs = os.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", _SHOW],
+        stdout=theirs,
+        stderr=theirs,
+        env=os.environ | {"TERM": "xterm", "COLUMNS": "120"},
+    )
+    os.close(theirs)
+    shown = b""
+    with suppress(OSError):  # the other end is closed
+        while more := os.read(ours, 65536):
+            shown += more
+    os.close(ours)
+    assert process.wait(30) == 0
+    text = shown.decode()
+    first, last, after = (text.index(part) for part in ("chi (iteration 12 of 500)", "iteration 499 of 500", ": qc"))
+    assert first < last < after
+    assert "iteration" not in text[after:]

@@ -253,3 +253,6 @@ def test_progress_is_passed_on_and_throttled(run, settings, context, ran):
     Chain((step,), run, settings, context, lambda *event: events.append(event)).run()
     assert [event[0] for event in events if event[0] != "progress"] == ["started", "finished"]
     assert len(events) < 100
+    counts = [event[2:] for event in events if event[0] == "progress"]
+    assert counts
+    assert all(done <= total == 1000 for done, total in counts)
