@@ -1,4 +1,12 @@
-"""Single-step total generalised variation: from a field, or one echo's wrapped phase, to susceptibility."""
+"""Single-step total generalised variation: from a field, or one echo's wrapped phase, to susceptibility.
+
+The Laplacian of the data is explained by ``(Laplacian / 3 - (b0 . grad)^2) chi``: the background field is harmonic
+inside the mask and drops out, and the Laplacian of wrapped phase comes from wrapped differences of neighbours, so that
+neither background removal nor unwrapping goes before. Among all explanations up to a misfit ``psi`` of the field, the
+one with the least ``|psi|^2 / 2 + TGV(chi)`` is found by a preconditioned, over-relaxed primal-dual iteration, on
+coarse grids first. The weights of TGV follow the noise of the field and the voxel size; with ``noise = 1`` (and 1 mm
+voxels) they are the plain weights in ppm.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -69,6 +77,42 @@ def noise_of(problem: Problem) -> float:
     return spread / float(np.sqrt(centre**2 + 2 * sum(c**2 for c in sides)))
 
 
+def _unit(echo_time: float | None, field_strength: float | None) -> tuple[float, float]:
+    """Return ppm per unit of the data, and the data's period (0: a field, which has none)."""
+    if (echo_time is None) != (field_strength is None):
+        raise ValueError("TGV takes phase with echo_time and field_strength together, or a field with neither")
+    if echo_time is None or field_strength is None:
+        return 1.0, 0.0
+    return phase_to_ppm(echo_time, field_strength), 2 * np.pi
+
+
+def _coarse_to_fine(
+    problem: Problem, params: TgvParams, progress: Callable[[int, int], None] | None
+) -> tuple[State, dict[str, int]]:
+    """Solve the problem on coarse grids first, each the start of the next; return the finest grid's state."""
+    problems = [problem]
+    while len(problems) < params.levels and (coarse := coarsen(problems[-1])) is not None:
+        problems.append(coarse)
+    size = float(np.prod(problem.domain.grid.voxel_size)) ** (1 / 3)
+    alphas = params.alpha1 * size, params.alpha0 * size**2
+    state = State.zero(problems[-1].domain.mask.size)
+    done, total = 0, params.iterations * len(problems)
+
+    def tick() -> None:
+        nonlocal done
+        done += 1
+        if progress is not None:
+            progress(done, total)
+
+    last = 0
+    for level in range(len(problems) - 1, -1, -1):
+        if level < len(problems) - 1:
+            state = refine(state, problems[level + 1].domain, problems[level].domain)
+        limits = params.iterations, params.tolerance
+        last = solve(problems[level], state, alphas, limits, params.relaxation, params.step_ratio, tick)
+    return state, {"iterations": done, "iterations_finest": last, "levels": len(problems)}
+
+
 def tgv(
     field_ppm_or_phase: FloatArray,
     mask: BoolArray,
@@ -84,12 +128,7 @@ def tgv(
 ) -> FloatArray:
     """Susceptibility in one step from a total field, or from the wrapped phase of one echo.
 
-    The Laplacian of the data is explained by ``(Laplacian / 3 - (b0 . grad)^2) chi``: the background field is
-    harmonic inside the mask and drops out, and the Laplacian of wrapped phase comes from wrapped differences of
-    neighbours, so that neither background removal nor unwrapping goes before. Among all explanations up to a misfit
-    ``psi`` of the field, the one with the least ``|psi|^2 / 2 + TGV(chi)`` is found by a preconditioned,
-    over-relaxed primal-dual iteration, on coarse grids first. The weights of TGV follow the noise of the field and
-    the voxel size; with ``params.noise = 1`` (and 1 mm voxels) they are the plain weights in ppm.
+    The method is in the module's text: neither unwrapping nor background removal goes before.
 
     Parameters
     ----------
@@ -127,40 +166,19 @@ def tgv(
     Langkammer et al. 2015, 10.1016/j.neuroimage.2015.02.041; Bredies et al. 2010, 10.1137/090769521; steps: Pock &
     Chambolle 2011, 10.1109/ICCV.2011.6126441; over-relaxation: Condat 2013, 10.1007/s10957-012-0245-9.
     """
-    if (echo_time is None) != (field_strength is None):
-        raise ValueError("TGV takes phase with echo_time and field_strength together, or a field with neither")
-    scale, period = 1.0, 0.0
-    if echo_time is not None and field_strength is not None:
-        scale, period = phase_to_ppm(echo_time, field_strength), 2 * np.pi
+    scale, period = _unit(echo_time, field_strength)
     mask = mask & np.isfinite(field_ppm_or_phase)
     box = Box.around(mask, grid)
-    problems = [_problem(field_ppm_or_phase, mask, weights, box, scale, period)]
-    noise = params.noise or noise_of(problems[0])
-    if noise == 0:  # the field is harmonic to the last digit: nothing inside makes it
-        return np.zeros(grid.shape, np.float32)
-    problems[0].laplacian[:] *= np.float32(1 / noise)
-    size = float(np.prod(grid.voxel_size)) ** (1 / 3)
-    alphas = params.alpha1 * size, params.alpha0 * size**2
-    while len(problems) < params.levels and (coarse := coarsen(problems[-1])) is not None:
-        problems.append(coarse)
-    state = State.zero(problems[-1].domain.mask.size)
-    done, total = 0, params.iterations * len(problems)
-
-    def tick() -> None:
-        nonlocal done
-        done += 1
-        if progress is not None:
-            progress(done, total)
-
-    for level in range(len(problems) - 1, -1, -1):
-        problem = problems[level]
-        if level < len(problems) - 1:
-            state = refine(state, problems[level + 1].domain, problem.domain)
-        last = solve(
-            problem, state, alphas, (params.iterations, params.tolerance), params.relaxation, params.step_ratio, tick
-        )
+    problem = _problem(field_ppm_or_phase, mask, weights, box, scale, period)
+    noise = params.noise or noise_of(problem)
+    facts: dict[str, Any] = {"iterations": 0, "iterations_finest": 0, "noise_ppm": noise, "levels": 0}
+    chi = np.zeros(grid.shape, np.float32)
+    if noise > 0:  # else the field is harmonic to the last digit: nothing inside makes it
+        problem.laplacian[:] *= np.float32(1 / noise)
+        state, counts = _coarse_to_fine(problem, params, progress)
+        inside = state.primal[0].reshape(box.grid.shape) * problem.domain.mask
+        inside *= np.float32(noise)
+        chi, facts = box.put(inside, grid.shape), facts | counts
     if info is not None:
-        info |= {"iterations": done, "iterations_finest": last, "noise_ppm": noise, "levels": len(problems)}
-    chi = state.primal[0].reshape(box.grid.shape) * problems[0].domain.mask
-    chi *= np.float32(noise)
-    return box.put(chi, grid.shape)
+        info |= facts
+    return chi

@@ -10,12 +10,35 @@ from bids_app.derivatives.files import read_image
 from bids_app.qsm.geometry import hz_to_ppm, ppm_to_hz
 from bids_app.steps.common import echo_files, grid_of, memory
 from bids_app.steps.masks import mask_keys
-from bids_app.steps.step import Output, Step, StepInput, StepResult
+from bids_app.steps.step import Output, Progress, Step, StepInput, StepResult
 
 
 def _passes(step: StepInput) -> list[Any]:
     keys = [key for key in ("mask_brain", "mask_reliable") if key in step.inputs]
     return [read_image(step.inputs[key])[0] > 0 for key in keys]
+
+
+class _Iterations:
+    """Passes progress on and keeps the iterations of each pass (or echo) of a method that iterates."""
+
+    def __init__(self, progress: Progress | None, params: Any) -> None:
+        self._progress = progress
+        self._iterates = hasattr(params, "iterations")  # V-SHARP, say, counts radii
+        self._done: list[int] = []
+
+    def start(self) -> Progress:
+        """Return the callback of a solver that starts now."""
+        self._done.append(0)
+        return self._count
+
+    def _count(self, done: int, total: int) -> None:
+        self._done[-1] = done
+        if self._progress is not None:
+            self._progress(done, total)
+
+    def facts(self, name: str) -> dict[str, int]:
+        """Return the most iterations of any pass, or nothing where the method does not iterate."""
+        return {name: max(self._done)} if self._iterates and self._done else {}
 
 
 def local_field_and_chi(step: StepInput) -> StepResult:
@@ -33,20 +56,24 @@ def local_field_and_chi(step: StepInput) -> StepResult:
     sd, residual = read_image(step.inputs["field_sd"])[0], read_image(step.inputs["residual"])[0]
     passes = []
     chosen: dict[str, Any] = {}
+    removing, inverting = (
+        _Iterations(step.progress, s.of(s.choice.method) if s.choice.method != "none" else None)
+        for s in (background, inversion)
+    )
     for mask in _passes(step):
         weights = reliability_weights(sd, mask, residual)
         name, local, valid = background.choice.method, None, mask
         if name != "none":
             local, valid = qsm.BACKGROUND[name](
-                total, mask, grid, params=background.of(name), weights=weights, progress=step.progress
+                total, mask, grid, params=background.of(name), weights=weights, progress=removing.start()
             )  # fmt: skip
         name = inversion.choice.method
         if inversion.choice.per_echo:
-            chi = _each_echo(step, mask, grid)
+            chi = _each_echo(step, mask, grid, inverting)
         else:
             chi = qsm.INVERSIONS[name](
                 total if local is None else local, valid, grid, params=inversion.of(name), weights=weights,
-                magnitude=magnitude, progress=step.progress, info=chosen,
+                magnitude=magnitude, progress=inverting.start(), info=chosen,
             )  # fmt: skip
         passes.append((local, valid, chi))
     local, valid, chi = passes[0]
@@ -66,10 +93,11 @@ def local_field_and_chi(step: StepInput) -> StepResult:
         outputs["mask_singlepass"] = Output(passes[0][1], like)
     methods = tuple(m for m in (background.choice.method, inversion.choice.method) if m != "none")
     metrics = {"qsm_voxels": int(valid.sum())} | {f"inversion_{key}": value for key, value in chosen.items()}
+    metrics |= inverting.facts("inversion_iterations") | removing.facts("background_iterations")
     return StepResult(outputs, metrics, (), methods)
 
 
-def _each_echo(step: StepInput, mask: Any, grid: Any) -> Any:
+def _each_echo(step: StepInput, mask: Any, grid: Any, inverting: _Iterations) -> Any:
     """Invert each echo's wrapped phase; return the maps' mean, weighted by (magnitude x echo time)^2."""
     from bids_app import qsm
 
@@ -80,7 +108,7 @@ def _each_echo(step: StepInput, mask: Any, grid: Any) -> Any:
         phase = np.multiply(integers, np.float32(np.pi / 32767), dtype=np.float32)
         chi = qsm.INVERSIONS[choice.method](
             phase, mask, grid, params=step.settings.inversion.of(choice.method), echo_time=echo.echo_time,
-            field_strength=run.field_strength, progress=step.progress,
+            field_strength=run.field_strength, progress=inverting.start(),
         )  # fmt: skip
         weight = np.square(_magnitude(step, echo.number, grid.shape) * np.float32(echo.echo_time))
         total += weight * chi

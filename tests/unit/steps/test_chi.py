@@ -1,0 +1,63 @@
+"""What the inversion step records."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from bids_app.config import build_settings
+from bids_app.dataset.models import Echo
+from bids_app.derivatives.files import write_image
+from bids_app.qsm.dipole import forward_field
+from bids_app.qsm.geometry import Grid, ppm_to_hz
+from bids_app.steps.chi import local_field_and_chi
+from bids_app.steps.step import StepInput
+
+SHAPE = (28, 26, 24)
+
+
+@pytest.fixture(scope="module")
+def maps(tmp_path_factory):
+    """Files of a ball with a smaller one inside, and the run they belong to."""
+    folder = tmp_path_factory.mktemp("maps")
+    x, y, z = np.meshgrid(*[np.arange(n) - n / 2 for n in SHAPE], indexing="ij")
+    mask = (x**2 + y**2 + z**2 < 100).astype(np.float32)
+    chi = (0.1 * (x**2 + (y - 3) ** 2 + z**2 < 12)).astype(np.float32)
+    field = ppm_to_hz(forward_field(chi, Grid(SHAPE)) + 0.002 * z.astype(np.float32), 3.0)
+    field += 0.1 * np.random.default_rng(0).standard_normal(SHAPE, np.float32)
+    phase = np.rint(np.angle(np.exp(2j * np.pi * 0.01 * field)) * 32767 / np.pi)
+    images = {
+        "total_field": field * mask, "magnitude": mask, "field_sd": 0.1 * mask, "residual": 0.01 * mask,
+        "mask_brain": mask, "magnitude1": mask,
+    }  # fmt: skip
+    inputs = {name: folder / f"{name}.nii.gz" for name in images} | {"echo_phase": folder / "phase.npy"}
+    for name, data in images.items():
+        write_image(inputs[name], data.astype(np.float32), np.eye(4), "float32")
+    np.save(inputs["echo_phase"], phase[None].astype(np.int16))
+    echo = Echo(1, 0.01, magnitude=inputs["magnitude1"], phase=inputs["total_field"], metadata={})
+    return SimpleNamespace(echoes=(echo,), echo_times=(0.01,), field_strength=3.0, b0_dir=None), inputs
+
+
+def metrics_of(maps, tmp_path, **sections):
+    run, inputs = maps
+    step = StepInput(run, build_settings(sections), inputs, tmp_path, 1)
+    return local_field_and_chi(step).metrics
+
+
+@pytest.mark.parametrize("background", ["pdf", "ismv", "lbv"])
+def test_iterations_of_both_solvers_are_recorded(background, maps, tmp_path):
+    found = metrics_of(maps, tmp_path, background={"method": background}, inversion={"method": "tv"})
+    assert found["inversion_iterations"] >= 3
+    assert found["background_iterations"] >= 1
+
+
+def test_iterations_of_an_inversion_of_each_echo_are_recorded(maps, tmp_path):
+    inversion = {"method": "tgv", "per_echo": True, "tgv": {"iterations": 30, "tolerance": 0.0, "levels": 1}}
+    found = metrics_of(maps, tmp_path, field={"keep_phase": True}, background={"method": "none"}, inversion=inversion)
+    assert found["inversion_iterations"] == 30
+    assert "background_iterations" not in found
+
+
+def test_methods_that_do_not_iterate_record_none(maps, tmp_path):
+    found = metrics_of(maps, tmp_path, background={"method": "vsharp"}, inversion={"method": "tkd"})
+    assert not [key for key in found if key.endswith("iterations")]
