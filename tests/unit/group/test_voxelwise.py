@@ -63,6 +63,29 @@ def test_permutations_do_not_depend_on_the_slabs(tmp_path, design, data):
     np.testing.assert_allclose(whole.logpfwe, parts.logpfwe, rtol=1e-5)
 
 
+def test_permutations_are_nilearns_own(tmp_path, design, data):
+    from nilearn.mass_univariate import permuted_ols
+
+    (k,) = design.columns_of("group")
+    one = voxelwise.fit(stored(tmp_path / "v", data), design, [k], 99, 7, slab_values=PEOPLE * 61)[k]
+    age = design.matrix[:, design.columns_of("age")]
+    theirs = permuted_ols(
+        design.matrix[:, [k]], data.astype(float), confounding_vars=age, n_perm=99, random_state=7, n_jobs=1,
+        output_type="dict",
+    )  # fmt: skip
+    np.testing.assert_allclose(one.logpfwe, theirs["logp_max_t"].ravel(), rtol=1e-5)
+    np.testing.assert_allclose(one.t, theirs["t"].ravel(), rtol=1e-3)
+
+
+def test_of_a_single_voxel_permutations_give_the_p_of_students_t(tmp_path, design, data):
+    """With Gaussian noise both tests are the same one but for the chance of 999 permutations."""
+    (k,) = design.columns_of("group")
+    for voxel in range(20, 26):
+        one = voxelwise.fit(stored(tmp_path / "v", data[:, [voxel]]), design, [k], 999, 2)[k]
+        permuted, expected = 10.0 ** -one.logpfwe[0], 10.0 ** -one.logp[0]
+        assert abs(permuted - expected) < 0.02 + 3 * np.sqrt(expected * (1 - expected) / 999)
+
+
 @pytest.mark.parametrize("permutations", [0, 199])
 def test_planted_voxels_are_found_and_no_others(tmp_path, design, data, permutations):
     (k,) = design.columns_of("group")

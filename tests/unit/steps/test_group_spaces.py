@@ -168,6 +168,19 @@ def test_the_voxels_that_rise_with_age_are_found(voxels):
     assert [r["cluster"] for r in result.outputs["voxelwise_clusters"].rows if r["contrast"] == "sex"] == [0, 0]
 
 
+def test_in_maps_without_any_effect_nothing_is_found(voxels):
+    """Neither by the rate of false discoveries nor by that of any, over all voxels; with and without permutations."""
+    _, inputs, _, _ = voxels
+    rng = np.random.default_rng(11)
+    for name in [name for name in inputs if name.startswith("chimap@")]:
+        write_image(inputs[name], rng.normal(0, 0.01, SHAPE), GRID, "float32")
+    for permutations in (0, 99):
+        result = run_fit(voxels, permutations=permutations)
+        for row in result.outputs["voxelwise"].rows:
+            assert (row["fdr_voxels"], row["fwe_voxels"]) == (0, 0)
+        assert [r["cluster"] for r in result.outputs["voxelwise_clusters"].rows] == [0] * 4
+
+
 def test_why_no_model_can_be_fitted_is_said(voxels):
     with pytest.raises(QsmAppError, match=r'"chi ~ weight" cannot be fitted to voxels: .*weight'):
         run_fit(voxels, "chi ~ weight")
