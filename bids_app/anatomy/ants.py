@@ -24,7 +24,7 @@ SEED = 20240117
 
 @dataclass(frozen=True)
 class Linear:
-    """Settings of a linear stage: ``rigid`` or ``affine``, at ``resolution`` mm."""
+    """Settings of a linear stage: ``rigid``, ``affine`` or both in turn (``rigid+affine``), at ``resolution`` mm."""
 
     kind: str = "rigid"
     resolution: float = 2.0

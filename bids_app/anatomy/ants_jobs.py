@@ -53,7 +53,7 @@ def n4(image: str, mask: str, out: str) -> dict[str, Any]:
 
 
 def linear(fixed: str, moving: str, out: str, kind: str, resolution: float, start: str, seed: int) -> dict[str, Any]:
-    """Find a linear transform."""
+    """Find a linear transform: of one kind, or of several in turn (``rigid+affine``)."""
     import ants
 
     ants.config.set_ants_deterministic(False, seed)
@@ -61,11 +61,13 @@ def linear(fixed: str, moving: str, out: str, kind: str, resolution: float, star
     prefix = str(Path(out).with_name("linear_"))
     starts: dict[str, dict[str, Any]] = {"headers": {"initial_transform": "Identity"}, "centres": {}}
     initial = starts.get(start, {"initial_transform": start})
-    found = ants.registration(
-        a, b, type_of_transform={"rigid": "Rigid", "affine": "Affine"}[kind], outprefix=prefix, aff_metric="mattes",
-        aff_random_sampling_rate=0.25, **initial,
-    )  # fmt: skip
-    _one_transform(found["fwdtransforms"], out)
+    for stage in kind.split("+"):
+        found = ants.registration(
+            a, b, type_of_transform={"rigid": "Rigid", "affine": "Affine"}[stage], outprefix=prefix,
+            aff_metric="mattes", aff_random_sampling_rate=0.25, **initial,
+        )  # fmt: skip
+        _one_transform(found["fwdtransforms"], out)
+        initial = {"initial_transform": out}
     return {}
 
 

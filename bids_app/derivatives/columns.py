@@ -131,7 +131,7 @@ CONVERGENCE_COLUMNS: dict[str, dict[str, Any]] = {
     "members": {"Description": "Participants in it"},
     "sharpness": {"Description": "Gradient energy over energy of the average", "Units": "1/mm^2"},
     "overlap": {"Description": "Dice overlap of the members' labels over all pairs and labels, weighted by volume"},
-    "shape_update_mm": {"Description": "Mean displacement by the inverse of the mean shape", "Units": "mm"},
+    "shape_update_mm": {"Description": "Mean displacement of the head by the inverse of the mean shape", "Units": "mm"},
     "sharpness_to_single": {"Description": "Sharpness over that of the single affine pass"},
     "overlap_to_single": {"Description": "Overlap minus that of the single affine pass"},
 }

@@ -7,13 +7,14 @@ so that the template has the shape of nobody (Guimond et al. 2000, 10.1006/cviu.
 """
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from bids_app.group.warps import Backward, Field, Float32, Float64, Linear, Map, inverse
+from bids_app.group.warps import Backward, Field, Float32, Float64, Linear, Map, inverse, resample
 
 #: Around the head, mm.
 _MARGIN_MM = 12.0
@@ -73,51 +74,60 @@ def mean_pose(poses: Sequence[Float64], centre: Float64, grid: Float64) -> Float
     return back
 
 
-def shape_update(maps: Iterable[Map]) -> Map:
+def shape_update(maps: Iterable[Map], head: tuple[npt.NDArray[np.bool_], Float64] | None = None) -> Map:
     """Return the inverse of the mean shape of maps, which are all linear or all fields on one grid.
 
     The shape of a map is what it does besides turning and shifting: how the members lie in their scanners is no part of
     it, and the mean of turns would be a shrinking. So the template stays where its grid is. Linear maps scale and shear
-    about the origin, where the template's centre of mass is (``common_grid``).
+    about the origin, where the template's centre of mass is (``common_grid``); how a field turns and shifts is judged
+    in the ``head`` (mask and affine; default: everywhere).
     """
-    total: Any = None
-    count, affine = 0, np.eye(4)
-    linear, shift = np.zeros((3, 3)), np.zeros(3)
-    points = np.zeros((0, 3))
-    for one in maps:
-        if isinstance(one, Backward):
-            raise TypeError("an inverse is no map that can be averaged")
-        count += 1
-        if isinstance(one, Linear):
-            part: Any = rotation_of(one.matrix[:3, :3]).T @ one.matrix[:3, :3]
-        else:
-            if not count > 1:
-                affine, points = one.affine, _every_second(one)
-            turn, moved = _rigid_part(points, points + one.displacement[::2, ::2, ::2].reshape(-1, 3))
-            part = one.displacement @ turn.astype(np.float32)  # turned back
-            linear += turn.T - np.eye(3)
-            shift += points.mean(axis=0) - turn.T @ moved
-        total = part.astype(np.float64) if total is None else total + part
-    if count == 0:
+    every = iter(maps)
+    first = next(every, None)
+    if first is None:
         raise ValueError("no map to average")
-    mean = total / count
-    if mean.shape == (3, 3):
-        update = np.eye(4)
-        update[:3, :3] = np.linalg.inv(mean)
-        return Linear(update)
-    step, corner = affine[:3, :3], affine[:3, 3]
-    index = [np.arange(n).reshape([-1 if a == k else 1 for a in range(3)]) for k, n in enumerate(mean.shape[:3])]
+    if isinstance(first, Backward):
+        raise TypeError("an inverse is no map that can be averaged")
+    if isinstance(first, Field):
+        return inverse(_mean_shape(chain([first], every), head))
+    parts = [rotation_of(one.matrix[:3, :3]).T @ one.matrix[:3, :3] for one in (first, *every)]  # type: ignore[union-attr]
+    update = np.eye(4)
+    update[:3, :3] = np.linalg.inv(np.mean(parts, axis=0))
+    return Linear(update)
+
+
+def _mean_shape(fields: Iterable[Any], head: tuple[npt.NDArray[np.bool_], Float64] | None) -> Field:
+    """Return the mean of fields, each turned and shifted back."""
+    mean, affine = np.zeros(0), np.eye(4)
+    turns, shift, count = np.zeros((3, 3)), np.zeros(3), 0
+    for field in fields:
+        if not count:
+            mean, affine = np.zeros(field.displacement.shape), field.affine
+            chosen = _voxels_in(field, head)
+            points = Linear(affine)(2.0 * np.argwhere(chosen))
+        turn, moved = _rigid_part(points, points + field.displacement[::2, ::2, ::2][chosen])
+        mean += field.displacement @ turn.astype(np.float32)
+        turns += turn.T - np.eye(3)
+        shift += points.mean(axis=0) - turn.T @ moved
+        count += 1
+    # What turning back moves the voxels themselves by.
+    rows = turns @ affine[:3, :3]
+    index = np.ogrid[tuple(slice(n) for n in mean.shape[:3])]
     for axis in range(3):
-        row = (linear / count)[axis]
-        mean[..., axis] += sum(float(row @ step[:, k]) * index[k] for k in range(3))
-        mean[..., axis] += float(row @ corner + shift[axis] / count)
-    return inverse(Field(mean.astype(np.float32), affine))
+        mean[..., axis] += sum(rows[axis, k] * index[k] for k in range(3)) + (turns @ affine[:3, 3] + shift)[axis]
+    mean /= count
+    return Field(mean.astype(np.float32), affine)
 
 
-def _every_second(field: Field) -> Float64:
-    """Return the scanner coordinates of every second voxel of a field, ``[n, 3]``."""
-    index = np.meshgrid(*(np.arange(0, n, 2.0) for n in field.displacement.shape[:3]), indexing="ij")
-    return Linear(field.affine)(np.stack(index, axis=-1).reshape(-1, 3))
+def _voxels_in(field: Field, head: tuple[npt.NDArray[np.bool_], Float64] | None) -> npt.NDArray[np.bool_]:
+    """Return which voxels of a field lie in the head, of every second one along each axis; all where none does."""
+    shape = field.displacement[::2, ::2, ::2].shape[:3]
+    if head is not None:
+        half = field.affine @ np.diag([2.0, 2, 2, 1])
+        inside = resample(head[0].astype(np.uint8), head[1], shape, half, [], order=0) > 0
+        if inside.any():
+            return inside
+    return np.ones(shape, bool)
 
 
 def _rigid_part(points: Float64, moved: Float64) -> tuple[Float64, Float64]:

@@ -64,8 +64,8 @@ def _study(group: "argparse._ArgumentGroup") -> None:
     add("--seed", type=int, default=1, metavar="N", help="another number, other persons and noise (default: 1)")
     add("--age-effect", type=float, default=1.0, metavar="F",
         help="iron's change with age: 1 as measured by Hallgren and Sourander (default), 0 none")  # fmt: skip
-    add("--group-effect", type=float, default=0.02, metavar="PPM",
-        help="added to putamen and pallidum of patients (default: 0.02)")  # fmt: skip
+    add("--group-effect", type=float, default=0.04, metavar="PPM",
+        help="added to putamen and pallidum of patients (default: 0.04)")  # fmt: skip
     add("--null", action="store_true", help="neither age nor group has an effect")
 
 

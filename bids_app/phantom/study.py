@@ -41,7 +41,7 @@ class Study:
     t1w_orientation: str = "RAS"
     t1w_oblique: tuple[float, float, float] = (0.0, 0.0, 0.0)
     age_effect: float = 1.0
-    group_effect: float = 0.02
+    group_effect: float = 0.04
 
     @property
     def suffix(self) -> str:

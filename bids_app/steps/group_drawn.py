@@ -77,7 +77,7 @@ def measure(step: StepInput) -> StepResult:
 def _drawing_files(record: Drawing, settings: Any) -> dict[str, Path]:
     files = {"image": record.image} | ({"table": record.table} if record.table else {})
     given = dict(record.files)
-    return files | ({"grid": next(given[name] for name in CHANNELS if name in given)} if given else {})
+    return files | ({"grid": next(given[name] for name in reversed(CHANNELS) if name in given)} if given else {})
 
 
 def _drawing_target(record: Drawing, settings: Any) -> dict[str, tuple[Any, str]]:

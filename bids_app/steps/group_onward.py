@@ -33,9 +33,8 @@ def register(step: StepInput) -> StepResult:
     write_ras(step.inputs[f"fixed_{names[0]}"], fixed)
     write_ras(step.inputs[f"moving_{names[1]}"], moving)
     resolution = max(choice.registration_resolution, choice.resolution)
-    rigid, affine, warp = work / "rigid.txt", work / "affine.txt", work / "warp.nii.gz"
-    ants.linear(fixed, moving, rigid, work, ants.Linear("rigid", resolution, "centres"))
-    ants.linear(fixed, moving, affine, work, ants.Linear("affine", resolution), rigid)
+    affine, warp = work / "affine.txt", work / "warp.nii.gz"
+    ants.linear(fixed, moving, affine, work, ants.Linear("rigid+affine", resolution, "centres"))
     settings = ants.Syn(resolution, (choice.syn_coarse, choice.syn_middle, choice.syn_fine))
     ants.syn(fixed, moving, affine, warp, work, step.threads, settings)
     maps = [warps.read_map(warp)]

@@ -157,7 +157,8 @@ def transforms_of(record: SpaceRun, of: str) -> dict[str, tuple[Any, str]]:
 
 def _space_files(record: SpaceRun, settings: Any) -> dict[str, Path]:
     files = dict(record.onward.space_files if record.onward else record.registration.files)
-    return {"grid": next(files[name] for name in CHANNELS if name in files)} if files else {}
+    # The magnitude's, as where the template is built here: what is made of it is not made again.
+    return {"grid": next(files[name] for name in reversed(CHANNELS) if name in files)} if files else {}
 
 
 def _space_keys(record: SpaceRun, settings: Any) -> tuple[str, ...]:

@@ -29,41 +29,45 @@ def label_of(run: GroupRun) -> str:
 
 def prepare(step: StepInput) -> StepResult:
     """Remove bias fields, bring T1w images to their runs, and average a participant's runs at their mean position."""
-    images: dict[str, list[Path]] = {name: [] for name in CHANNELS}
+    magnitudes: list[Path] = []
+    t1w: list[tuple[Path, warps.Map]] = []
     member: Member = step.record
     runs = [run for run in member.runs if f"{run.basename}@magnitude" in step.inputs]
     if not runs:
         raise QsmAppError(f"sub-{member.subject} has no combined magnitude to register")
     for number, run in enumerate(runs):
-        fixed = corrected(step.inputs[f"{run.basename}@magnitude"], step.work_dir, step.threads, f"run{number}")
-        images["magnitude"].append(fixed)
-        t1w, xfm = (step.inputs.get(f"{run.basename}@{what}") for what in ("t1w", "xfm"))
-        if t1w is not None and xfm is not None:
-            plain, out = (step.work_dir / f"run{number}_t1w_{what}.nii.gz" for what in ("ras", "gre"))
-            write_ras(t1w, plain)
-            ants.apply(fixed, plain, [xfm], out, step.work_dir, step.threads)
-            images["t1w"].append(out)
-    poses = _poses(images["magnitude"], step)
+        source = step.inputs[f"{run.basename}@magnitude"]
+        magnitudes.append(corrected(source, step.work_dir, step.threads, f"run{number}"))
+        image, xfm = (step.inputs.get(f"{run.basename}@{what}") for what in ("t1w", "xfm"))
+        if image is not None and xfm is not None:
+            t1w.append((image, warps.read_map(xfm)))
+    poses = _poses(magnitudes, step)
     outputs = {}
     for run in member.runs:
         matrix = poses[runs.index(run)] if run in runs else np.eye(4)
         path = warps.write_linear(step.work_dir / f"{label_of(run)}.txt", matrix)
         outputs[f"xfm_run_to_member@{label_of(run)}"] = Output(file=path)
-    shape, affine = read_grid(images["magnitude"][0])
-    channels = [name for name in CHANNELS if len(images[name]) == len(runs)]
-    promised = "member_t1w" in _member_keys(member, step.settings)
-    if promised and "t1w" not in channels:
-        raise QsmAppError(f"sub-{member.subject}: the T1w image or its transform to the gradient echo is gone")
-    for name in channels if promised else ["magnitude"]:
-        parts = [_normalised(path) for path in images[name]]
-        data = parts[0][0]
-        if len(parts) > 1:
-            data, _ = template.mean_image(
-                warps.resample(part, own, shape, affine, [warps.Linear(pose)])
-                for (part, own), pose in zip(parts, poses, strict=True)
-            )
+    seen: dict[str, list[tuple[Path, list[warps.Map]]]] = {
+        "magnitude": [(path, [warps.Linear(pose)]) for path, pose in zip(magnitudes, poses, strict=True)]
+    }
+    if "member_t1w" in _member_keys(member, step.settings):
+        if len(t1w) < len(runs):
+            raise QsmAppError(f"sub-{member.subject}: the T1w image or its transform to the gradient echo is gone")
+        seen["t1w"] = [(path, [warps.Linear(pose), xfm]) for (path, xfm), pose in zip(t1w, poses, strict=True)]
+    shape, affine = read_grid(magnitudes[0])
+    for name, parts in seen.items():
+        if name == "magnitude" and len(parts) == 1:
+            data, _ = _normalised(magnitudes[0])
+        else:
+            data, _ = template.mean_image(_moved(*_normalised(path), shape, affine, maps) for path, maps in parts)
         outputs[f"member_{name}"] = Output(data, affine=affine)
-    return StepResult(outputs, {"runs": len(runs), "channels": channels}, (), ("n4",))
+    return StepResult(outputs, {"runs": len(runs), "channels": sorted(seen)}, (), ("n4",))
+
+
+def _moved(
+    data: warps.Float32, own: warps.Float64, shape: Sequence[int], affine: warps.Float64, maps: Sequence[warps.Map]
+) -> warps.Float32:
+    return warps.resample(data, own, shape, affine, maps)
 
 
 def _poses(images: Sequence[Path], step: StepInput) -> list[warps.Float64]:
@@ -110,12 +114,9 @@ def register(step: StepInput) -> StepResult:
     fixed, moving = ready[0]
     resolution = max(choice.registration_resolution, choice.resolution)
     start, linear = _start(step), work / "linear.txt"
-    if record.kind in ("rigid", "single", "final"):
-        first = work / "rigid.txt"
-        ants.linear(fixed, moving, first, work, ants.Linear("rigid", resolution, "centres"), start)
-        start = first
-    if record.kind in ("affine", "single", "final"):
-        ants.linear(fixed, moving, linear, work, ants.Linear("affine", resolution), start)
+    if record.kind != "syn":
+        kind = record.kind if record.kind in ("rigid", "affine") else "rigid+affine"
+        ants.linear(fixed, moving, linear, work, ants.Linear(kind, resolution, "centres"), start)
         start = linear
     facts = {"Seed": ants.SEED, "Threads": step.threads, "Kind": record.kind}
     if record.kind in _LINEAR:
@@ -151,13 +152,15 @@ def average(step: StepInput) -> StepResult:
     warnings = [f"{record.label} is made without {', '.join(lost)}, who could not be registered"] if lost else []
     channels = round_channels(record)
     update: warps.Map = warps.Linear(np.eye(4))
+    moved = 0.0
     if record.kind == "start":
         shape, grid = _first_grid(step, there, channels[0])
     else:
         shape, grid = read_grid(step.inputs["before"])
     if record.kind not in ("start", "single"):
-        update = template.shape_update(warps.read_map(step.inputs[f"map@{m.subject}"]) for m in there)
-    moved = float(np.linalg.norm(warps.displacement(shape, grid, [update]), axis=-1).mean())
+        head = head_mask(read_image(step.inputs["before"])[0]), grid
+        update = template.shape_update((warps.read_map(step.inputs[f"map@{m.subject}"]) for m in there), head)
+        moved = float(np.linalg.norm(warps.displacement(shape, grid, [update]), axis=-1)[head[0]].mean())
     outputs, facts = {}, _judged(record, there, step, shape, grid, update) | {"shape_update_mm": moved}
     for number, name in enumerate(channels):
         data, count = template.mean_image(_seen(step, there, name, shape, grid, update))
@@ -221,7 +224,12 @@ def _judged(
 
 
 def _has_t1w(member: Member) -> bool:
-    return all(run.t1w is not None and "xfm_t1w_to_gre" in run.made for run in member.runs)
+    return all(run.t1w is not None and _to_gre(run) for run in member.runs)
+
+
+def _to_gre(run: GroupRun) -> str:
+    """Return the key of the transform from the T1w image to the run: linear, or a deformation; empty if none."""
+    return next((key for key in ("xfm_t1w_to_gre", "xfm_t1w_to_gre_warp") if key in run.made), "")
 
 
 def _member_keys(member: Member, settings: Any) -> tuple[str, ...]:
@@ -235,7 +243,7 @@ def _member_inputs(member: Member, settings: Any) -> dict[str, tuple[Any, str]]:
         found[f"{run.basename}@magnitude"] = (run, "magnitude")
         if _has_t1w(member) and run.t1w is not None:
             found[f"{run.basename}@t1w"] = (GroupRun(run.t1w, ()), "t1w_preproc")
-            found[f"{run.basename}@xfm"] = (run, "xfm_t1w_to_gre")
+            found[f"{run.basename}@xfm"] = (run, _to_gre(run))
     return found
 
 

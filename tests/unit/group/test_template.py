@@ -239,6 +239,22 @@ def test_a_finished_template_needs_no_rounds(config, tmp_path):
     ]
 
 
+def test_a_template_of_templateflow_is_taken_by_its_name(config, tmp_path, monkeypatch):
+    """From the offline folder: images of whole heads before cut-out ones; an empty file is a placeholder."""
+    folder = tmp_path / "home" / "tpl-Own"
+    folder.mkdir(parents=True)
+    for name in ("res-01_T1w", "res-01_desc-brain_T1w", "res-02_T1w"):
+        (folder / f"tpl-Own_{name}.nii.gz").write_bytes(b"x")
+    (folder / "tpl-Own_res-01_T2starw.nii.gz").touch()
+    monkeypatch.setenv("TEMPLATEFLOW_HOME", str(folder.parent))
+    words = [str(config.bids_dir), str(config.output_dir), "group", "--template", "Own"]
+    jobs = levels.group_jobs(cohort(), from_arguments(build_parser().parse_args(words)))
+    registrations = [job.record for job in jobs if job.stage == "register-template"]
+    assert [record.label for record in registrations] == ["toOwn"] * 3
+    assert registrations[0].files == (("t1w", folder / "tpl-Own_res-01_T1w.nii.gz"),)
+    assert not [job for job in jobs if job.stage.startswith("average-") and job.stage != "average-maps"]
+
+
 def test_a_template_that_is_not_there_is_refused(config):
     with pytest.raises(UsageError, match="neither build, none, a folder"):
         template_files("no-such-template")
