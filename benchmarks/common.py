@@ -21,6 +21,14 @@ from bids_app.qsm.geometry import Grid
 README = Path(__file__).with_name("README.md")
 ROOT = Path(__file__).parents[1]
 
+#: How the rows of a table are sorted: a method's volumes below each other, its peer's below them.
+ORDER = {
+    "speed": lambda row: (
+        JOBS.index(row[0]) if row[0] in JOBS else len(JOBS), row[1], [-int(n) for n in row[2].split("x")],
+    ),
+}  # fmt: skip
+JOBS = ("unwrap", "background", "inversion", "numpy/scipy")
+
 
 def cores():
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -62,7 +70,7 @@ def parser(doc):
 
 def publish(args, name, note, head, rows, keys):
     """Write a table into ``args.readme`` and the short ones that come of it into the project's README."""
-    write_table(args.readme, name, note, head, rows, keys)
+    write_table(args.readme, name, note, head, rows, keys, ORDER.get(name))
     short = args.short or (ROOT / "README.md" if args.readme == README else None)
     if short:
         summary.write(short, args.readme)

@@ -31,11 +31,15 @@ def read_rows(readme, name):
     return [dict(zip(head, row, strict=True)) for row in rows]
 
 
-def write_table(readme, name, note, head, rows, keys):
-    """Write a table between its markers; rows of another run with other first ``keys`` cells stay."""
+def write_table(readme, name, note, head, rows, keys, order=None):
+    """Write a table between its markers; rows of another run with other first ``keys`` cells stay.
+
+    ``order`` is the key by which all rows are sorted; without it new rows come last.
+    """
     before, inside, after = between(readme, name)
     old, rows_there = parse(inside)
     kept = rows_there if old == list(head) else []
     new = {tuple(str(c) for c in row[:keys]): [str(c) for c in row] for row in rows}
     merged = {tuple(row[:keys]): row for row in kept} | new
-    readme.write_text(f"{before}{note}\n\n{table(head, merged.values())}\n{after}", encoding="utf-8")
+    lines = sorted(merged.values(), key=order) if order else merged.values()
+    readme.write_text(f"{before}{note}\n\n{table(head, lines)}\n{after}", encoding="utf-8")

@@ -5,7 +5,7 @@ import pytest
 import scipy.fft
 
 from benchmarks import plain, summary, worker
-from benchmarks.common import grid_of, problem
+from benchmarks.common import ORDER, grid_of, problem
 from benchmarks.scaling import exponent
 from benchmarks.speed import HEAD as SPEED_HEAD
 from benchmarks.speed import methods
@@ -28,6 +28,20 @@ def test_a_table_replaces_its_rows_and_keeps_the_others(tmp_path):
         "| job | method | s |", "| a | x | 1 |", "| a | y | 3 |", "| b | z | 4 |",
     ]  # fmt: skip
     assert text.index("| b | z | 4 |") < text.index("after") < text.index("| c | d | 5 |")
+
+
+def test_rows_are_sorted_where_the_table_has_an_order(tmp_path):
+    readme = tmp_path / "README.md"
+    order = ORDER["speed"]
+    for row in (("numpy/scipy", "rts", "8x8x8"), ("inversion", "rts", "8x8x8"), ("inversion", "rts", "16x8x8")):
+        write_table(readme, "speed", "", HEAD, [row], 3, order)
+    write_table(
+        readme, "speed", "", HEAD, [("stage, 4 echoes", "swi", "8x8x8"), ("unwrap", "romeo", "8x8x8")], 3, order
+    )
+    assert [(r["job"], r["s"]) for r in read_rows(readme, "speed")] == [
+        ("unwrap", "8x8x8"), ("inversion", "16x8x8"), ("inversion", "8x8x8"), ("numpy/scipy", "8x8x8"),
+        ("stage, 4 echoes", "8x8x8"),
+    ]  # fmt: skip
 
 
 def test_other_columns_start_a_new_table(tmp_path):
