@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
 
 from bids_app.qsm.dipole import forward_field
 from bids_app.qsm.fft import ComplexArray, irfftn, rfftn
@@ -119,13 +120,24 @@ def free_field(chi: FloatArray, fine: Grid, far: FarGrid, far_chi: FloatArray) -
     inner = tuple(slice(b, b + n) for b, n in zip(far.before, blocks.shape, strict=True))
     whole[inner] = blocks
     box = Grid(blocks.shape, far.grid.voxel_size, fine.b0_dir)
-    smooth = forward_field(whole, far.grid)[inner] - periodic_field(blocks, box)
+    smooth = _without_ringing(forward_field(whole, far.grid)[inner] - periodic_field(blocks, box))
     spread = [_cubic(n, f) for n, f in zip(blocks.shape, far.factors, strict=True)]
     part = np.einsum("abc,yb,zc->ayz", smooth, spread[1], spread[2], optimize=True)
     flat = part.reshape(part.shape[0], -1)
     for first in range(0, fine.shape[0], 8):
         rows = slice(first, min(first + 8, fine.shape[0]))
         field[rows] += (spread[0][rows] @ flat).reshape(-1, *fine.shape[1:])
+    return field
+
+
+def _without_ringing(field: FloatArray) -> FloatArray:
+    """Take the highest frequencies away: the head's borders ring there, differently in the two fields' k-spaces.
+
+    What is left of a difference of fields has no source inside the box, so that it is harmonic there and equals its
+    local mean.
+    """
+    for axis in range(3):
+        field = ndimage.correlate1d(field, np.array([0.25, 0.5, 0.25], np.float32), axis=axis, mode="nearest")
     return field
 
 

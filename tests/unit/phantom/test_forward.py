@@ -53,6 +53,17 @@ def test_what_lies_outside_the_fine_box_acts_inside():
     assert np.abs(error).max() < 0.02 * np.abs(expected[inner, inner, inner]).max()
 
 
+def test_a_head_in_an_oblique_field_leaves_no_ringing_where_there_are_no_sources():
+    grid = Grid((54, 60, 48), (1.0, 1.0, 1.0), (0.3, 0.4, 0.87))
+    far = forward.FarGrid.around(grid, [(30, 30)] * 3)
+    shell = 9 * (ball(grid, np.array([26.0, 30.0, 24.0]), 20.0) - ball(grid, np.array([26.0, 30.0, 24.0]), 16.0))
+    field = forward.block_mean(forward.free_field(shell, grid, far, np.zeros(far.grid.shape, np.float32)), (2, 2, 2))
+    # The field of what lies around is harmonic in the middle: it equals the mean of its neighbours.
+    cube = (slice(10, 16), slice(12, 18), slice(9, 15))
+    neighbours = sum(np.roll(field, step, axis) for axis in range(3) for step in (-1, 1)) / 6
+    assert np.std((field - neighbours)[cube]) < 1e-3
+
+
 def test_phase_is_gamma_b0_field_te_and_magnitude_decays():
     times, tesla = (0.003, 0.011), 3.0
     field = np.full((4, 4, 4), 0.25, np.float32)
