@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from bids_app import __version__, regions_choice
-from bids_app.config import Config, to_toml
+from bids_app.config import Config
 from bids_app.console import Console
 from bids_app.dataset.checks import preflight, remarks
 from bids_app.dataset.derived import with_given_mask
@@ -27,6 +27,7 @@ from bids_app.execution.runner import Policy, run_jobs
 from bids_app.execution.worker import Job
 from bids_app.group_cohort import cohort_of
 from bids_app.levels import group_jobs, jobs_of, of_stage, step_names
+from bids_app.settings import to_toml
 from bids_app.validation import InputValidation
 
 _BIDSIGNORE = (

@@ -312,7 +312,7 @@ class _ShowPreset(argparse.Action):
     """Print a preset and leave, before the positional arguments are asked for."""
 
     def __call__(self, parser: argparse.ArgumentParser, *values: object) -> None:
-        from bids_app.config import preset_names, preset_text
+        from bids_app.settings import preset_names, preset_text
 
         name = values[1]
         print(

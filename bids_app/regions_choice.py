@@ -5,9 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from bids_app.anatomy import atlas, choose, existing
-from bids_app.config import Config, Section, Settings
+from bids_app.config import Config
 from bids_app.dataset.models import GreRun
 from bids_app.errors import UsageError
+from bids_app.settings import Section, Settings
 
 
 def decided(config: Config) -> tuple[Config, str]:

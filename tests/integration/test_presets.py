@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bids_app.cli import main
-from bids_app.config import preset_names, preset_text
+from bids_app.settings import preset_names, preset_text
 from tests.integration.conftest import truth, write_study
 
 

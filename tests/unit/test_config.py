@@ -1,56 +1,11 @@
-"""Presets, --set and their errors."""
+"""The command line's options and their errors."""
 
 import pytest
 
 from bids_app.cli import build_parser
-from bids_app.config import (
-    build_settings,
-    from_arguments,
-    merge,
-    parse_set,
-    preset_names,
-    preset_text,
-    settings_from_arguments,
-    share_processors,
-    to_toml,
-)
+from bids_app.config import from_arguments, settings_from_arguments, share_processors
 from bids_app.errors import UsageError
-
-
-def test_every_preset_is_valid():
-    import tomllib
-
-    for name in preset_names():
-        tree = tomllib.loads(preset_text(name))
-        assert tree.pop("title") == name
-        assert build_settings(tree).inversion.choice.method
-
-
-def test_set_reaches_the_method():
-    tree = merge(parse_set("inversion.rts.delta=0.2"), parse_set("inversion.method=rts"))
-    settings = build_settings(tree)
-    assert settings.inversion.of("rts").delta == 0.2
-    assert settings.to_mapping()["inversion"]["rts"]["delta"] == 0.2
-    assert "tkd" not in settings.to_mapping()["inversion"]
-
-
-@pytest.mark.parametrize(
-    ("assignment", "says"),
-    [
-        ("inversion.metod=rts", "did you mean 'method'"),
-        ("inversion.method=rst", "did you mean 'rts'"),
-        ("invertion.method=rts", "did you mean 'inversion'"),
-        ("inversion.rts.delta=9", "between"),
-        ("mask.filled='quality,otsy:1'", "did you mean 'otsu'"),
-        ("inversion.method=tgv", "set background.method=none"),
-        ("background.method=none", "needs a background method before it"),
-        ("inversion.per_echo=true", "goes with a method that takes phase"),
-        ("inversion", "expected section.name=value"),
-    ],
-)
-def test_mistakes_name_the_nearest_valid_word(assignment, says):
-    with pytest.raises(UsageError, match=says):
-        build_settings(parse_set(assignment))
+from bids_app.settings import to_toml
 
 
 def settings_of(*options):

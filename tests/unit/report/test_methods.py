@@ -10,13 +10,13 @@ import pytest
 
 import bids_app
 from bids_app import qsm
-from bids_app.config import build_settings
 from bids_app.derivatives.files import write_image
 from bids_app.report.citation import cite, write_citation
 from bids_app.report.collect import collect
 from bids_app.report.methods import SENTENCES, Methods, methods_text
 from bids_app.report.references import REFERENCES
 from bids_app.report.subject import report
+from bids_app.settings import build_settings
 
 #: Keys that steps record besides the choices of the sections.
 OTHERS = {"fit_linear", "fit_nonlinear", "mcpc3ds", "bipolar", "n4", "rigid", "affine", "syn", "fastsurfer"}

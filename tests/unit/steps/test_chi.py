@@ -5,11 +5,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from bids_app.config import build_settings
 from bids_app.dataset.models import Echo
 from bids_app.derivatives.files import write_image
 from bids_app.qsm.dipole import forward_field
 from bids_app.qsm.geometry import Grid, ppm_to_hz
+from bids_app.settings import build_settings
 from bids_app.steps.chi import local_field_and_chi
 from bids_app.steps.step import StepInput
 

@@ -5,11 +5,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from bids_app.config import build_settings
 from bids_app.dataset.models import Echo
 from bids_app.qsm.geometry import Grid
 from bids_app.qsm.oddities import undo_alternation
 from bids_app.qsm.phase import wrap
+from bids_app.settings import build_settings
 from bids_app.steps import field as step
 
 SHAPE = (30, 28, 24)
