@@ -4,7 +4,7 @@ BIN    := $(VENV)/bin
 PYTHON ?= $(firstword $(foreach p,python3.12 python3.11 python3.13 python3,$(shell $(p) -c 'import sys; assert (3,11) <= sys.version_info < (3,14); import venv, ensurepip' 2>/dev/null && command -v $(p))))
 STAMP  := $(VENV)/.installed-$(shell cat requirements.lock requirements-dev.lock pyproject.toml | cksum | cut -d' ' -f1)
 
-.PHONY: bench-setup bench-speed bench-accuracy bench-scaling bench-chain bench-anatomy help setup demo test unit lint lock clean warm boutiques image-check
+.PHONY: bench-setup bench-speed bench-accuracy bench-scaling bench-chain bench-anatomy bench-scheduler help setup demo test unit lint lock clean warm boutiques image-check
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -49,6 +49,9 @@ bench-chain: warm  ## the whole command on a 1 mm brain with 4 echoes; writes be
 
 bench-anatomy: warm  ## segmentation and regions with T1w images of several kinds; writes benchmarks/README.md (an hour)
 	$(BIN)/python -m benchmarks.anatomy
+
+bench-scheduler: warm  ## plan and run 10,000 no-op participants, arrays beside a plain one on Slurm (an hour)
+	$(BIN)/python -m benchmarks.scheduler
 
 test: warm  ## lint, types and all tests that this machine allows
 	@$(MAKE) --no-print-directory lint

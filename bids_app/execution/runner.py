@@ -25,7 +25,7 @@ from bids_app.execution.order import Order
 from bids_app.execution.worker import Job, function_done, work
 
 #: Loaded once by the server that workers are forked from (Linux), so that a job starts in milliseconds.
-_PRELOAD = ["numba", "scipy.fft", "scipy.ndimage", "nibabel", "bids_app.execution.worker", "bids_app.steps"]
+PRELOAD = ["numba", "scipy.fft", "scipy.ndimage", "nibabel", "bids_app.execution.worker", "bids_app.steps"]
 #: So much of what a failed job's process printed is kept.
 _TAIL_BYTES = 8000
 
@@ -119,7 +119,7 @@ def _start(job: Job, policy: Policy) -> _Running:
     method = "forkserver" if sys.platform == "linux" else "spawn"
     context: Any = multiprocessing.get_context(method)
     if method == "forkserver":
-        context.set_forkserver_preload(_PRELOAD)
+        context.set_forkserver_preload(PRELOAD)
     receiver, sender = context.Pipe(duplex=False)
     printed = None if policy.verbose else scratch_path(job.context.work_dir, job.name)
     process = context.Process(target=work, args=(job, sender, printed), name=job.name)

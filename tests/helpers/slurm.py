@@ -24,6 +24,7 @@ AccountingStorageType=accounting_storage/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU_Memory
 ReturnToService=2
+SlurmdParameters=config_overrides
 SchedulerParameters=sched_interval=1,bf_interval=1
 KillWait=5
 MinJobAge=300

@@ -4,6 +4,8 @@ import importlib
 
 import pytest
 
+from benchmarks import scheduler
+
 
 @pytest.mark.parametrize(
     ("name", "arguments", "says"),
@@ -21,3 +23,12 @@ def test_benchmark_writes_its_table(name, arguments, says, tmp_path):
     readme = tmp_path / "README.md"
     importlib.import_module(f"benchmarks.{name}").main(["--quick", "--readme", str(readme), *arguments])
     assert says in readme.read_text()
+
+
+def test_the_scheduler_is_measured_beside_a_plain_loop(tmp_path):
+    readme = tmp_path / "README.md"
+    scheduler.main(["--quick", "--readme", str(readme), "--only", "plan", "jobs"])
+    text = readme.read_text()
+    assert "| all found and their jobs made | 10 |" in text
+    assert "| plain loop | 4 |" in text
+    assert "| scheduler | 10 |" in text
