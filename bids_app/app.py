@@ -156,7 +156,8 @@ def _engine(config: Config) -> Callable[[Sequence[Job], Policy, EventHandler], d
 
     return ClusterEngine(
         cluster.engine, config_file=cluster.config, account=cluster.account, queue=cluster.queue,
-        options=cluster.options, modules=cluster.modules, threads=config.omp_nthreads, at_once=cluster.at_once,
+        options=cluster.options, modules=cluster.modules, command=cluster.command,
+        threads=config.omp_nthreads, at_once=cluster.at_once,
         log_dir=config.output_dir / "logs" / "cluster", say=print,
     )  # fmt: skip
 

@@ -5,35 +5,22 @@ goes on at the step in flight, and when the head process dies the same command s
 """
 
 import math
-import shutil
-import sys
 import tempfile
-import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from bids_app.errors import ToolMissingError, UsageError
+from bids_app.errors import UsageError
+from bids_app.execution import engines
 from bids_app.execution.chain import StepFailure
 from bids_app.execution.events import Event, EventHandler, JobResult
 from bids_app.execution.order import Order
 from bids_app.execution.runner import Policy, run_jobs
 from bids_app.execution.worker import Job
 
-#: dask-jobqueue's class of each scheduler, the program that sends jobs, and the keywords that the class takes.
-_ENGINES = {
-    "slurm": ("SLURMCluster", "sbatch", {"account": "account", "queue": "queue", "walltime": "walltime"}),
-    "pbs": ("PBSCluster", "qsub", {"account": "account", "queue": "queue", "walltime": "walltime"}),
-    "sge": ("SGECluster", "qsub", {"account": "project", "queue": "queue", "walltime": "walltime"}),
-    "lsf": ("LSFCluster", "bsub", {"account": "project", "queue": "queue", "walltime": "walltime"}),
-    "htcondor": ("HTCondorCluster", "condor_submit", {}),
-}
-_DEFAULT_MINUTES = 240
 _DEFAULT_JOBS = 100
-#: A worker ends itself this long before the scheduler would, so that its job moves on in good order.
-_LEAVE_EARLY_MINUTES = 3
 #: Workers that may die under one job before the job itself counts as failed.
 _LIVES = 3
 _TOPIC = "qsm-bids-app"
@@ -64,6 +51,7 @@ class ClusterEngine:
     queue: str | None = None
     options: tuple[str, ...] = ()
     modules: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()  # container command of the jobs
     threads: int = 1
     at_once: int | None = None
     log_dir: Path | None = None
@@ -79,7 +67,7 @@ class ClusterEngine:
         UsageError
             If the configuration file cannot be used.
         """
-        kind, keywords, limits = self._configuration(jobs)
+        kind, keywords, limits = self.configuration(jobs)
         dask, distributed = _import_dask()
         # One bad node must not fail a job for good.
         settings = {"distributed.scheduler.allowed-failures": _LIVES, "distributed.worker.profile.enabled": False}
@@ -95,44 +83,27 @@ class ClusterEngine:
                 cluster.adapt(**limits, interval="2s", wait_count=5)
                 return _Head(client, distributed, policy, on_event, limits["maximum_jobs"]).run(jobs)
 
-    def _configuration(self, jobs: Sequence[Job]) -> tuple[Any, dict[str, Any], dict[str, int]]:
-        """Return dask-jobqueue's class, its keywords, and the limits of the number of jobs."""
-        class_name, program, known = _ENGINES[self.name]
-        try:
-            import dask_jobqueue
-        except ImportError as error:
-            raise ToolMissingError(
-                "--cluster needs Dask: pip install 'qsm-bids-app[cluster]', or write array scripts with --write-jobs"
-            ) from error
-        if shutil.which(program) is None:
-            raise ToolMissingError(
-                f"--cluster {self.name}: {program} is not on this machine; start the command where jobs are submitted, "
-                "or write array scripts with --write-jobs and send them from there"
-            )
-        changed = _read(self.config_file)
-        minutes = int(changed.pop("minutes", _DEFAULT_MINUTES))
-        most = min(len(jobs), int(changed.pop("maximum_jobs", self.at_once or _DEFAULT_JOBS)))
-        limits = {"minimum_jobs": min(most, int(changed.pop("minimum_jobs", 1))), "maximum_jobs": max(1, most)}
+    def configuration(self, jobs: Sequence[Job]) -> tuple[Any, dict[str, Any], dict[str, int]]:
+        """Return dask-jobqueue's class, its keywords, and the limits of the number of jobs.
+
+        Raises
+        ------
+        ToolMissingError, UsageError
+            As the call.
+        """
+        kind = engines.find(self.name)
+        changed = engines.read(self.config_file, kind)
+        minutes = changed.pop("minutes", engines.DEFAULT_MINUTES)
+        most = min(len(jobs), changed.pop("maximum_jobs", self.at_once or _DEFAULT_JOBS))
+        limits = {"minimum_jobs": min(most, changed.pop("minimum_jobs", 1)), "maximum_jobs": max(1, most)}
         memory = max(2, math.ceil(1.25 * max((job.memory for job in jobs), default=0) / 1e9) + 1)
-        keywords: dict[str, Any] = {
-            "cores": self.threads,
-            "memory": f"{memory}GB",
-            "processes": 1,
-            "nanny": False,  # a worker starts processes of its own, which a nanny's child may not
-            "job_name": "qsm-worker",
-            "job_extra_directives": list(self.options),
-            "job_script_prologue": [f"module load {name}" for name in self.modules],
-            "worker_extra_args": ["--nthreads", "1", "--lifetime", f"{max(1, minutes - _LEAVE_EARLY_MINUTES)}m"],
-            "death_timeout": 120,
-            "python": sys.executable,
-            "scheduler_options": {"dashboard_address": ":0"},
-        }
-        given = {"account": self.account, "queue": self.queue, "walltime": f"{minutes // 60:02d}:{minutes % 60:02d}:00"}
-        keywords |= {known[key]: value for key, value in given.items() if key in known and value is not None}
         if self.log_dir is not None:
             self.log_dir.mkdir(parents=True, exist_ok=True)
-            keywords["log_directory"] = str(self.log_dir)
-        return getattr(dask_jobqueue, class_name), keywords | changed, limits
+        worker = engines.Worker(
+            self.threads, memory, minutes, self.account, self.queue, self.options, self.modules,
+            () if "python" in changed else self.command, self.log_dir,
+        )  # fmt: skip
+        return kind, engines.keywords_of(self.name, worker) | changed, limits
 
 
 def _import_dask() -> tuple[Any, Any]:
@@ -140,15 +111,6 @@ def _import_dask() -> tuple[Any, Any]:
     import distributed
 
     return dask, distributed
-
-
-def _read(path: Path | None) -> dict[str, Any]:
-    if path is None:
-        return {}
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"--cluster-config: {path} cannot be used: {error}") from error
 
 
 class _Head:
