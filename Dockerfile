@@ -63,6 +63,7 @@ ENV PATH=/opt/qsm/bin:/usr/local/bin:/usr/bin:/bin \
     TEMPLATEFLOW_HOME=/opt/templateflow \
     TEMPLATEFLOW_AUTOUPDATE=0 \
     FASTSURFER_HOME=/fastsurfer \
+    FASTSURFER_PYTHON="/venv/bin/python3 -s" \
     NO_ET=1
 RUN /opt/qsm/share/install-image.sh check /opt/qsm
 USER 1000:1000

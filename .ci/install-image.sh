@@ -58,6 +58,7 @@ check() {
     if [ -x /fastsurfer/run_fastsurfer.sh ]; then
         test -n "$(find /fastsurfer/checkpoints -name '*.pkl' -print -quit)"
         /venv/bin/python3 -c "import torch; print('FastSurfer with torch', torch.__version__)"
+        FASTSURFER_HOME=/fastsurfer bash /fastsurfer/run_fastsurfer.sh --py "/venv/bin/python3 -s" --version
     fi
 }
 

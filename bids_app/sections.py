@@ -105,6 +105,7 @@ class FastSurferChoices(Params):
     device: str = param("auto", choices=("auto", "cpu", "cuda"), doc="Where the network runs")
     viewagg_device: str = param("auto", choices=("auto", "cpu", "cuda"), doc="Where its views are put together")
     vox_size: str = param("1", choices=("1", "0.9", "0.8", "0.7", "min"), doc="Voxel size of the conformed image, mm")
+    python: str = param("", doc="FastSurfer's Python, as in its --py (empty: FASTSURFER_PYTHON, its venv, or its own)")
 
 
 @dataclass(frozen=True)

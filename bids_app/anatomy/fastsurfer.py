@@ -1,14 +1,15 @@
 """FastSurferCNN through its own command line: find it, ask what it can do, run it, check what it made.
 
 Henschel et al. 2020, 10.1016/j.neuroimage.2020.117012. The command returns 0 after some failures, so only the files
-that it left count.
+that it left count. It is a program of its own: its Python has torch, ours has not, so ours is kept out of its sight.
 """
 
 import os
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -28,6 +29,8 @@ _BRAIN_MM3 = (3e5, 2.5e6)
 _SMALLEST_LABEL_COUNT = 10
 #: What its log says when too little was segmented (it goes on, and returns 0).
 _VOLUMES_FAILED = r"volume is too small|QC[^\n]{0,60}fail|fail[^\n]{0,60}\bQC\b"
+#: What the shell or Python says where the interpreter is not FastSurfer's.
+_NO_PYTHON = r"Cannot find the python interpreter|python[\d.]*: command not found|ModuleNotFoundError"
 GET_IT = (
     "install it (https://deep-mi.org/fastsurfer) and set FASTSURFER_HOME or --fastsurfer-home, or do without: "
     "--segmentation atlas --atlas DIR, or --segmentation none"
@@ -78,8 +81,42 @@ def require(home: Path | None = None) -> Path:
     return script
 
 
+def home_of(script: Path) -> Path:
+    """Return the folder of FastSurfer's code; a script on PATH may be a link to it."""
+    return next((p for p in (script.parent, script.resolve().parent) if (p / "FastSurferCNN").is_dir()), script.parent)
+
+
+def python_of(script: Path, wanted: str = "", environment: Mapping[str, str] | None = None) -> str:
+    """Return the Python that FastSurfer is to be run by, as its ``--py`` takes it; empty: what the script says itself.
+
+    What is ``wanted``, else ``$FASTSURFER_PYTHON``, else that of a virtual environment in FastSurfer's folder.
+    """
+    environment = os.environ if environment is None else environment
+    named = wanted or environment.get("FASTSURFER_PYTHON", "")
+    if named:
+        return named
+    own = (home_of(script) / folder / "bin" / "python3" for folder in ("venv", ".venv"))
+    return next((f"{path} -s" for path in own if path.exists()), "")
+
+
+def environment_for(script: Path, threads: int = 1, cache: Path | None = None) -> dict[str, str]:
+    """Return the environment that FastSurfer is run in: without our Python, with its own folder, threads and caches."""
+    ours = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
+    environment = {name: value for name, value in os.environ.items() if name not in ours}
+    if sys.prefix != sys.base_prefix:
+        # In a virtual environment of ours "python3" would be ours, which has no torch.
+        own = {Path(sys.prefix, "bin"), Path(sys.executable).parent}
+        parts = environment.get("PATH", os.defpath).split(os.pathsep)
+        environment["PATH"] = os.pathsep.join(part for part in parts if Path(part) not in own)
+    environment["FASTSURFER_HOME"] = str(home_of(script))
+    environment |= {"OMP_NUM_THREADS": str(threads), "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": str(threads)}
+    if cache is not None:  # containers have no home to write to
+        environment = {"MPLCONFIGDIR": str(cache), "XDG_CACHE_HOME": str(cache)} | environment
+    return environment
+
+
 @lru_cache(maxsize=4)
-def probe(script: Path) -> FastSurfer:
+def probe(script: Path, python: str = "") -> FastSurfer:
     """Ask the script which version it is and which options it has.
 
     Raises
@@ -87,7 +124,7 @@ def probe(script: Path) -> FastSurfer:
     ToolMissingError
         If it cannot be started or does not name the options without which it is of no use.
     """
-    help_text = _ask(script, "--help")
+    help_text = _ask(script, ["--help"])
     options = frozenset(re.findall(r"--[A-Za-z0-9][\w-]*", help_text))
     needed = {"--t1", "--sid", "--sd", "--seg_only"}
     if not needed <= options:
@@ -95,19 +132,21 @@ def probe(script: Path) -> FastSurfer:
         raise ToolMissingError(f"{script} --help does not name {lacking}: this is no FastSurfer 2 or later; {GET_IT}")
     version = "unknown"
     if "--version" in options:
-        lines = [line.strip() for line in _ask(script, "--version").splitlines() if re.search(r"\d+\.\d+", line)]
+        said = _ask(script, [*(["--py", python] if python and "--py" in options else []), "--version"])
+        # A shell's complaint about python3.10 holds a number too.
+        lines = [line.strip() for line in said.splitlines() if re.match(r"\s*v?\d+\.\d+", line)]
         version = lines[0] if lines else "unknown"
     return FastSurfer(script, version, options)
 
 
-def _ask(script: Path, option: str) -> str:
+def _ask(script: Path, words: Sequence[str]) -> str:
     try:
         done = subprocess.run(
-            [*_start(script), option], capture_output=True, text=True, timeout=_ASK_SECONDS, check=False,
-            stdin=subprocess.DEVNULL,
+            [*_start(script), *words], capture_output=True, text=True, timeout=_ASK_SECONDS, check=False,
+            stdin=subprocess.DEVNULL, env=environment_for(script),
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise ToolMissingError(f"{script} {option} does not answer ({type(error).__name__}): {GET_IT}") from error
+        raise ToolMissingError(f"{script} {words[-1]} does not answer ({type(error).__name__}): {GET_IT}") from error
     return done.stdout + done.stderr
 
 
@@ -121,7 +160,7 @@ def command(
 ) -> list[str]:
     """Return the command line, with those of our options that this release knows.
 
-    ``settings`` holds ``device`` and ``viewagg_device`` (auto, cpu, cuda) and ``vox_size`` (mm, or min).
+    ``settings`` holds ``device`` and ``viewagg_device`` (auto, cpu, cuda), ``vox_size`` (mm, or min) and ``python``.
     """
     line = [*_start(tool.script), "--t1", str(t1w), "--sid", subject, "--sd", str(folder), "--seg_only"]
     wanted: list[tuple[str, str | None]] = [
@@ -133,6 +172,8 @@ def command(
         ("--no_hypothal", None),
         ("--no_cc", None),
     ]
+    if python := python_of(tool.script, str(settings["python"])):
+        wanted.append(("--py", python))
     for option, value in wanted:
         if option in tool.options:
             line += [option] if value is None else [option, value]
@@ -148,12 +189,11 @@ def segment(t1w: Path, folder: Path, script: Path, threads: int, settings: Mappi
         If it failed, whatever it returned: it refused root, its quality check of the volumes failed, a file is
         missing, or a file is no plausible segmentation of this image.
     """
-    tool = probe(script)
+    tool = probe(script, python_of(script, str(settings["python"])))
     folder.mkdir(parents=True, exist_ok=True)
     subject = "t1w"
     line = command(tool, t1w.absolute(), subject, folder, threads, settings)
-    # FastSurfer's Python must not see ours; it brings its own environment.
-    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME")}
+    environment = environment_for(tool.script, threads, folder / "cache")
     log = folder / "fastsurfer.log"
     with log.open("wb") as output:
         try:
@@ -189,6 +229,11 @@ def _check_said(text: str, code: int, made: Segmentation) -> None:
         raise QsmAppError(
             "FastSurfer refuses to run as root: run as a user, e.g. docker run --user $(id -u):$(id -g) ..., "
             "apptainer run (always a user), or su - USER"
+        )
+    if not complete and re.search(_NO_PYTHON, text):
+        raise QsmAppError(
+            "FastSurfer's Python was not found or lacks a package: name it, --set fastsurfer.python=/path/to/python3 "
+            f"or $FASTSURFER_PYTHON. It said: {_last(text)}"
         )
     if re.search(_VOLUMES_FAILED, text, re.IGNORECASE):
         raise QsmAppError(

@@ -34,6 +34,7 @@ def stand_in(folder: Path, fault: str = "", options: str = HELP, body: str = "",
         f'if [ "$1" = --help ]; then echo "usage: {options}"; exit 0; fi\n'
         'if [ "$1" = --version ]; then echo "2.4.2+abc"; exit 0; fi\n'
         f"{body}\n"
+        'if [ "$1" = --py ] && [ "$3" = --version ]; then echo "2.4.2+abc"; exit 0; fi\n'
         "keep=()\n"
         'while [ $# -gt 0 ]; do case "$1" in --seg_only|--no_*) shift;; *) keep+=("$1" "$2"); shift 2;; esac; done\n'
         f'exec "{sys.executable}" "{folder}/make.py" "${{keep[@]}}"\n'

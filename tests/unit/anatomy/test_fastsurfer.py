@@ -1,6 +1,8 @@
 """The adapter against a stand-in run_fastsurfer.sh that behaves, and that fails in every known way."""
 
 import os
+import sys
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -8,9 +10,9 @@ import pytest
 
 from bids_app.anatomy import fastsurfer
 from bids_app.errors import QsmAppError, ToolMissingError
-from tests.helpers.fastsurfer import stand_in
+from tests.helpers.fastsurfer import HELP, stand_in
 
-SETTINGS = {"device": "cpu", "viewagg_device": "auto", "vox_size": "1"}
+SETTINGS = {"device": "cpu", "viewagg_device": "auto", "vox_size": "1", "python": ""}
 
 
 @pytest.fixture
@@ -56,6 +58,47 @@ def test_an_older_release_is_called_with_what_it_knows(tmp_path, t1w):
     assert not {"--threads", "--vox_size", "--no_cereb", "--no_hypothal", "--viewagg_device"} & set(words)
 
 
+def test_its_python_is_not_ours(tmp_path, t1w, monkeypatch):
+    """An activated environment of ours, as in the container, would give it a Python without torch."""
+    told = tmp_path / "told"
+    body = (
+        f'if [ "$1" != --version ]; then {{ which python3 || echo none; echo "$FASTSURFER_HOME $OMP_NUM_THREADS"; '
+        f'echo "$PYTHONPATH$VIRTUAL_ENV"; }} > {told}; fi'
+    )
+    script = stand_in(tmp_path / "home", options=HELP + " --py", body=body)
+    ours = Path(sys.executable).parent
+    monkeypatch.setenv("PATH", f"{ours}:/usr/bin:/bin")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("VIRTUAL_ENV", str(ours.parent))
+    monkeypatch.setenv("FASTSURFER_HOME", "/of/another/release")
+    monkeypatch.delenv("FASTSURFER_PYTHON", raising=False)
+    fastsurfer.segment(t1w, tmp_path / "work", script, 3, SETTINGS)
+    python, home, paths = told.read_text().splitlines()
+    assert Path(python).parent != ours or sys.prefix == sys.base_prefix
+    assert home == f"{script.parent} 3"
+    assert paths == ""
+    words = (script.parent / "called.txt").read_text()
+    assert "--py" not in words
+    # Named by the setting, by the environment, or lying in FastSurfer's own folder.
+    own = script.parent / "venv" / "bin" / "python3"
+    own.parent.mkdir(parents=True)
+    own.touch()
+    assert fastsurfer.python_of(script, "", {}) == f"{own} -s"
+    assert fastsurfer.python_of(script, "", {"FASTSURFER_PYTHON": "/venv/bin/python3 -s"}) == "/venv/bin/python3 -s"
+    assert fastsurfer.python_of(script, "python3.12", {"FASTSURFER_PYTHON": "x"}) == "python3.12"
+    tool = fastsurfer.probe(script, "python3.12")
+    line = fastsurfer.command(tool, t1w, "a", tmp_path, 1, SETTINGS | {"python": "python3 -s"})
+    assert line[line.index("--py") + 1] == "python3 -s"
+
+
+def test_a_complaint_of_the_shell_is_no_version(tmp_path):
+    body = 'if [ "$1" = --asked ]; then exit; fi'
+    script = stand_in(tmp_path / "home", body=body)
+    text = script.read_text().replace('echo "2.4.2+abc"', 'echo "$0: line 345: python3.10: command not found" >&2')
+    script.write_text(text)
+    assert fastsurfer.probe(script).version == "unknown"
+
+
 def test_something_else_of_that_name_is_refused(tmp_path):
     script = stand_in(tmp_path / "home", options="--fast --surf")
     with pytest.raises(ToolMissingError, match="--seg_only"):
@@ -88,6 +131,9 @@ def test_a_script_without_the_execution_bit_runs_by_bash(tmp_path, t1w):
         ("", 'echo "You are trying to run run_fastsurfer.sh as root"; exit 1', "run as a user"),
         ("", 'echo "You are trying to run run_fastsurfer.sh as root"; exit 0', "run as a user"),
         ("", 'echo "Total segmentation volume is too small. Segmentation may be corrupted."', "volumes failed"),
+        ("", 'echo "Cannot find the python interpreter python3.10."; exit 1', "--set fastsurfer.python="),
+        ("", "echo \"ModuleNotFoundError: No module named 'torch'\"; exit 1", "--set fastsurfer.python="),
+        ("", 'echo "ERROR: FastSurfer asegdkt segmentation failed QC checks."; exit 1', "volumes failed"),
         ("", 'echo "ERROR: out of memory on cuda:0"; exit 137', "exit code 137: ERROR: out of memory"),
     ],
 )
