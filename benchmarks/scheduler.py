@@ -25,7 +25,8 @@ from pathlib import Path
 import nibabel
 import numpy as np
 
-from benchmarks.common import ROOT, machine, parser, table, write_table
+from benchmarks.common import ROOT, circumstances, machine, parser
+from benchmarks.tables import table, write_table
 from bids_app.cli import build_parser, passed_on
 from bids_app.config import from_arguments
 from bids_app.dataset.checks import preflight
@@ -368,7 +369,7 @@ def main(argv=None):
             elif part == "jobs":
                 head = ("loop", "jobs", "jobs/s", "beside plain", "idle", "ms from start to end", "own ms/job")
                 rows, peak = local_jobs(folder, count)
-                note += f", {AT_ONCE} at once, peak of the scheduler's process {peak / 1e9:.2f} GB"
+                note = f"{AT_ONCE} at once, peak of the scheduler's process {peak / 1e9:.2f} GB"
             elif reason := missing():
                 print(f"slurm: {reason}")
                 continue
@@ -376,7 +377,8 @@ def main(argv=None):
                 head = ("what", "elements", "s", "elements/min", "beside plain", "idle")
                 rows = slurm(folder, *((2, 6) if args.quick else (12, 3)))
             print(table(head, rows))
-            write_table(args.readme, f"scheduler-{part}", machine() + note, head, rows, 2)
+            note = ", ".join(filter(None, [machine(), circumstances(), note]))
+            write_table(args.readme, f"scheduler-{part}", note, head, rows, 2)
 
 
 if __name__ == "__main__":
