@@ -76,7 +76,8 @@ def _template(records: GroupRecords) -> str:
     choice: dict[str, Any] = next(
         (r["parameters"]["template"] for r in [*averages, *registered] if "template" in r["parameters"]), {}
     )
-    return " ".join(filter(None, [_images(records), _built(records, averages), _settings(choice, averages)]))
+    both = "t1w" in records.of("member").get("metrics", {}).get("channels", [])
+    return " ".join(filter(None, [_images(records), _built(records, averages), _settings(choice, averages, both)]))
 
 
 def _images(records: GroupRecords) -> str:
@@ -115,7 +116,8 @@ def _built(records: GroupRecords, averages: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def _settings(choice: Mapping[str, Any], averages: Sequence[Mapping[str, Any]]) -> str:
+def _settings(choice: Mapping[str, Any], averages: Sequence[Mapping[str, Any]], both: bool) -> str:
+    """Return the parameters; ``both`` says whether T1-weighted images were registered beside the magnitude."""
     if not choice:
         return ""
     fine = "/".join(str(choice.get(f"syn_{level}")) for level in ("coarse", "middle", "fine"))
@@ -123,7 +125,9 @@ def _settings(choice: Mapping[str, Any], averages: Sequence[Mapping[str, Any]]) 
         f"The template has voxels of {choice.get('resolution'):g} mm; images were registered on voxels of "
         f"{choice.get('registration_resolution'):g} mm, by SyN with {fine} iterations from coarse to fine"
     )
-    text += f" and a weight of {choice.get('magnitude_weight'):g} of the magnitude against the T1-weighted image's 1"
+    if both:
+        weight = choice.get("magnitude_weight")
+        text += f" and a weight of {weight:g} of the magnitude against the T1-weighted image's 1"
     if averages and choice.get("sharpening"):
         text += f"; every average was sharpened by an unsharp mask ({choice['sharpening']:g})"
     return f"{text}."
@@ -193,15 +197,18 @@ def _regions(records: GroupRecords) -> str:
 
 
 def _voxelwise(records: GroupRecords) -> str:
-    record = records.of("voxelwise")
-    if not record:
-        return ""
+    """Return what was fitted to the voxels of every space where that was done."""
+    return " ".join(_voxelwise_in(run, records.repeated) for run in records.template if "voxelwise" in run.records)
+
+
+def _voxelwise_in(run: Run, repeated: bool) -> str:
+    record = run.records["voxelwise"]
     choice, metrics = record["parameters"].get("voxelwise", {}), record.get("metrics", {})
     model = record["parameters"].get("statistics", {}).get("model", "")
-    rows = table_of(records.template, "voxelwise")
+    rows = table_of([run], "voxelwise")
     people = f" of {rows[0]['participants']} participants ({rows[0].get('df')} degrees of freedom)" if rows else ""
     smoothed = f", smoothed by a Gaussian of {choice['smoothing']:g} mm (FWHM)," if choice.get("smoothing") else ""
-    sessions = " Sessions of a participant were averaged." if records.repeated else ""
+    sessions = " Sessions of a participant were averaged." if repeated else ""
     if "permutation" in record.get("methods", []):
         family = (
             f"by the largest t of {choice.get('permutations')} permutations [freedman1983; nichols2002] "
@@ -211,9 +218,10 @@ def _voxelwise(records: GroupRecords) -> str:
         family = "by Bonferroni's correction"
     return (
         f"The model “{model}” was fitted by ordinary least squares (nilearn [abraham2014]) to every voxel of the maps"
-        f"{people}{smoothed} in the space of {metrics.get('space')}: {metrics.get('voxels')} voxels where everybody "
-        f"has a value.{sessions} Maps of t were thresholded at a false discovery rate of {choice.get('fdr'):g} over "
-        f"voxels [benjamini1995] and at a family-wise error rate of {choice.get('fwe'):g} {family}."
+        f"{people}{smoothed} in the space of the template {metrics.get('space')}: {metrics.get('voxels')} voxels where "
+        f"everybody has a value.{sessions} Maps of t were thresholded at a false discovery rate of "
+        f"{choice.get('fdr'):g} over voxels [benjamini1995] and at a family-wise error rate of {choice.get('fwe'):g} "
+        f"{family}."
     )
 
 

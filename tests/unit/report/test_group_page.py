@@ -231,7 +231,7 @@ def test_the_text_says_nothing_of_what_did_not_run(page, tmp_path):
     text = re.search(r'id="methods-group">(.*?)</div>', page, re.S)[1]
     for part in ("N4", "Several runs", "permutation", "Sessions", "random intercept", "affine registration, 1"):
         assert part not in text, part
-    run = Run("group", tmp_path)
+    run = Run("tpl-study_voxelwise", tmp_path)
     run.records["voxelwise"] = {
         "parameters": {"voxelwise": VOXELWISE | {"permutations": 500}}, "metrics": {"voxels": 9, "space": "study"},
         "methods": ["ols", "fdr", "permutation", "new"],
@@ -239,13 +239,13 @@ def test_the_text_says_nothing_of_what_did_not_run(page, tmp_path):
     member = Run("sub-01_member", tmp_path)
     member.records["member"] = {"methods": ["n4"], "metrics": {"channels": ["magnitude"]}, "parameters": {}}
     member.records["register"] = {"parameters": {"template": TEMPLATE}, "methods": ["syn"]}
-    text = group_methods_text(GroupRecords([run], [], [member], {}, repeated=True))
+    text = group_methods_text(GroupRecords([Run("group", tmp_path)], [run], [member], {}, repeated=True))
     said = " ".join(text.plain())
     for part in ("corrected for intensity inhomogeneity by N4", "registered to the given template", "Several runs",
                  "500 permutations (Freedman and Lane 1983; Nichols and Holmes 2002) (seed 3)",
                  "Sessions of a"):  # fmt: skip
         assert part in said, part
-    for part in ("T1-weighted images, corrected", "built from", "robust z", "TemplateFlow", "statsmodels"):
+    for part in ("T1-weighted image", "built from", "robust z", "TemplateFlow", "statsmodels"):
         assert part not in said, part
     assert text.missing == ("a sentence on the method new",)
 
