@@ -1,7 +1,9 @@
 """Background removal by the Laplace equation with boundary values (LBV)."""
 
+import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numba
 import numpy as np
@@ -9,6 +11,7 @@ from scipy import ndimage
 
 from bids_app.qsm.fft import Crop, clean
 from bids_app.qsm.geometry import BoolArray, FloatArray, Grid
+from bids_app.qsm.inversion_bayes import expected_field
 from bids_app.qsm.params import Params, param
 from bids_app.qsm.spans import Spans
 from bids_app.qsm.threads import threads
@@ -23,6 +26,12 @@ class LbvParams(Params):
         1e-4, low=0.0, high=1.0, doc="Residual, relative to that without background, that ends them"
     )
     levels: int = param(4, low=1, high=8, doc="Grids, each twice as coarse as the one before, that give the start")
+    corrections: int = param(
+        3,
+        low=0,
+        high=20,
+        doc="Times that the surface's values are freed of the field of the sources inside; 0 as published",
+    )
 
 
 _OPTIONS = {"cache": True, "nogil": True, "fastmath": {"contract", "nsz", "reassoc"}, "error_model": "numpy"}
@@ -136,7 +145,7 @@ def solve_laplace(
         means, outer = np.pad(means, 1), np.pad(outer > 0, 1)
         inner &= ~ndimage.binary_dilation(~(inner | outer))
         double = tuple(2 * s for s in spacing)
-        coarse = LbvParams(params.iterations, params.tolerance, params.levels - 1)
+        coarse = replace(params, levels=params.levels - 1)
         start = solve_laplace(means, inner, outer, double, coarse)[1:-1, 1:-1, 1:-1]  # type: ignore[arg-type]
         np.copyto(solution, _double(start, solution.shape), where=interior)
     # Threads that wait for each other cost more than they save on a small grid; the result is the same.
@@ -186,10 +195,14 @@ def lbv(
     weights: FloatArray | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[FloatArray, BoolArray]:
-    """Local field by the Laplacian boundary value method.
+    """Local field by the Laplacian boundary value method, its boundary values corrected.
 
     At the object's surface the background is taken for the whole field; inside it is the solution of Laplace's
-    equation with these boundary values. The local field is what is left, zero at the surface.
+    equation with these boundary values, and the local field is what is left, zero at the surface. Where the surface
+    runs along tissue (a brain mask, not a mask of the head), the field of the tissue is not zero there, and the error
+    reaches inside: on simulated heads the nuclei lose a tenth of their susceptibility by it. So the map that the local
+    field lets expect (one round of :func:`bids_app.qsm.inversion_bayes.bayes`) tells the surface's own local field,
+    which is taken off the boundary values, and all is done again, ``corrections`` times.
 
     Parameters
     ----------
@@ -200,16 +213,17 @@ def lbv(
     grid : Grid
         Sampling; anisotropic voxels are honoured.
     params : LbvParams
-        Stopping rule and number of grids.
-    weights : ignored
-        The method does not weight the data; the argument is there so that all background methods are called alike.
+        Stopping rule, number of grids and of corrections.
+    weights : float32, ``grid.shape``, optional
+        Relative reliability of the data, for the map behind the corrections; the Laplace equation knows none.
     progress : callable, optional
         Called as ``progress(done, total)`` after each iteration on the finest grid.
 
     Returns
     -------
     local_field_ppm : float32, ``grid.shape``; zero outside the returned mask.
-    mask : bool, ``grid.shape``; the mask without its surface: voxels whose six neighbours belong to it.
+    mask : bool, ``grid.shape``; the object where the field is finite, without corrections less its surface: voxels
+        whose six neighbours belong to it.
 
     Raises
     ------
@@ -230,8 +244,23 @@ def lbv(
     field = np.pad(clean(total_field_ppm[crop.box], mask[crop.box]), 1)
     # A constant is harmonic; without it fewer digits are lost.
     field -= np.float32(field[boundary].mean(dtype=np.float64)) * inside
-    local = field - solve_laplace(field, interior, boundary, grid.voxel_size, params, progress)
-    local *= interior
+    reliable = np.pad(clean(weights if weights is not None else mask.astype(np.float32), mask)[crop.box], 1)
+    local, own, tell = field, np.zeros_like(field), _counted(progress, params)
+    box = Grid(field.shape, grid.voxel_size, grid.b0_dir)
+    for correction in range(params.corrections + 1):
+        if correction:
+            # Nothing is known of the surface's local field at first; later what the map before it says.
+            own = expected_field(local, inside, box, reliable * interior if correction == 1 else reliable)
+        local = (field - solve_laplace(field - own, interior, boundary, grid.voxel_size, params, tell)) * inside
     out, valid = np.zeros(grid.shape, np.float32), np.zeros(grid.shape, bool)
-    out[crop.box], valid[crop.box] = local[1:-1, 1:-1, 1:-1], interior[1:-1, 1:-1, 1:-1]
+    kept = inside if params.corrections else interior
+    out[crop.box], valid[crop.box] = local[1:-1, 1:-1, 1:-1], kept[1:-1, 1:-1, 1:-1]
     return out, valid
+
+
+def _counted(progress: Callable[[int, int], None] | None, params: LbvParams) -> Any:
+    """Return a callback that goes on counting from one correction to the next."""
+    if progress is None:
+        return None
+    count, total = itertools.count(1), params.iterations * (params.corrections + 1)
+    return lambda *_: progress(next(count), total)

@@ -1,6 +1,6 @@
 """Empirical-Bayes inversion: error and signal spectra are measured in the data, nothing is tuned by hand."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numba
@@ -122,6 +122,28 @@ class _Estimate:
         return spectra
 
 
+def expected_field(
+    local_field_ppm: FloatArray, mask: BoolArray, grid: Grid, weights: FloatArray, params: BayesParams = BayesParams()
+) -> FloatArray:
+    """Field in ppm of the sources inside that a local field lets expect, in the mask's box; zero elsewhere.
+
+    One round of :func:`bayes` with one ADMM iteration. Where ``weights`` is 0 inside the mask, the field is the map's
+    alone, so that it is told where it could not be measured. Arguments as there.
+    """
+    problem = prepare(local_field_ppm, mask, grid, params.padding, weights)
+    if not problem.field.any():
+        return np.zeros(grid.shape, np.float32)
+    inside = problem.crop.take(mask, bool)
+    estimate = _Estimate(problem.grid, problem.field, problem.weight, inside)
+    estimate.start()
+    estimate.fill(1.0)
+    estimate.refine(SplitGradient(problem.grid), replace(params, iterations=1), lambda: None)
+    relative = estimate.chi - np.float32(estimate.chi.mean(where=inside, dtype=np.float64))
+    spectrum = rfftn(np.where(inside, relative, np.float32(0)))
+    spectrum *= estimate.kernel
+    return problem.crop.put(irfftn(spectrum, problem.grid.shape) * np.float32(problem.scale), grid.shape)
+
+
 def bayes(
     local_field_ppm: FloatArray,
     mask: BoolArray,
@@ -140,8 +162,9 @@ def bayes(
     2. Outside the mask, and where ``weights`` (relative reliability, about 1) are below one half, the
        field is replaced, the more the less certain it is, by that of the present map; the spectra are measured
        again, now with little leakage through the mask's edge. The sources of a local field are in the mask, so that
-       the map outside counts by ``outside`` only: 0 is best for a local field that is free of other errors, 1
-       was better by measurement on some fields of a whole chain (mask, background removal).
+       the map outside counts by ``outside`` only: 0 is best for a local field that is free of other errors. A
+       background method that takes the local field at the surface for background (LBV without corrections) leaves
+       the field of sources outside, and 1 is better.
     3. The map minimises sum |F - D X|^2 / N + ``gaussian`` sum |X|^2 / P, both halved, + ``sparsity`` / b
        ||grad chi||_1 with b the measured scale of the gradient, by ADMM in k-space; then again from step 2.
        Differences that exceed ``edge`` times the gradient's SD in the present map are edges and not penalised, so

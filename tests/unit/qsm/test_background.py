@@ -151,12 +151,30 @@ def test_the_tolerance_stops_and_iterations_are_reported(name):
     field = forward_field(chi, GRID) + harmonic([0.5, 0.2, -0.2, 0.3, 0.1, 0.1, 0.2, -0.3, 0.1, 0.2])
     most = 25
     counts = []
+    once = {"corrections": 0} if name == "lbv" else {}
     for tolerance in (0.5, 0.01, 0.0):
-        _, _, calls = remove(name, field, mask, tolerance=tolerance, iterations=most)
+        _, _, calls = remove(name, field, mask, tolerance=tolerance, iterations=most, **once)
         assert [done for done, _ in calls] == list(range(1, len(calls) + 1))
         assert all(total == most for _, total in calls)
         counts.append(len(calls))
     assert counts[0] < counts[1] <= counts[2] == most
+
+
+def test_lbv_frees_its_boundary_values_of_the_sources_inside():
+    _, mask = problem()
+    folds = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=GRID.shape), 2.5)
+    chi = (0.05 * np.sign(folds) * mask).astype(np.float32)
+    chi -= chi.mean(where=mask) * mask
+    truth = forward_field(chi, GRID)
+    field = truth + 4 * harmonic([0.5, 0.2, -0.2, 0.3, 0.1, 0.1, 0.2, -0.3, 0.1, 0.2])
+    interior = ndimage.binary_erosion(mask)
+    errors = []
+    for corrections in (0, 3):
+        local, valid, calls = remove("lbv", field, mask, corrections=corrections)
+        assert np.array_equal(valid, mask if corrections else interior)
+        assert [done for done, _ in calls] == list(range(1, len(calls) + 1))
+        errors.append(np.std((local - truth)[interior]) / np.std(truth[interior]))
+    assert errors[1] < 0.7 * errors[0]
 
 
 @pytest.mark.parametrize("name", ["pdf", "tfi"])
