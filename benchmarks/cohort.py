@@ -82,7 +82,7 @@ def judged(name, seed, labels, rows, true):
         values = {id(row): true[row["name"], row["hemisphere"], term] for row in own}
         counts[said] = {
             "planted": len(wanted),
-            "signs": sum(float(row["estimate"]) > 0 for row in wanted),
+            "signs": sum(float(row["estimate"]) * values[id(row)] > 0 for row in wanted),
             "regions": len(own),
             "inside": sum(float(row["ci_low"]) <= values[id(row)] <= float(row["ci_high"]) for row in own),
             "significant": sum(row["significant"] == "true" for row in wanted),
@@ -107,12 +107,13 @@ def summary(counts, effect):
         return sum(each[said][what] for each in counts)
 
     inside, regions = (total("group", what) + total("age", what) for what in ("inside", "regions"))
+    false = total("group", "false") + total("age", "false")
     return (
         f"{effect:g} ppm were added to putamen and pallidum of patients: {total('group', 'signs')} of "
         f"{total('group', 'planted')} planted differences have the right sign, {total('group', 'significant')} are "
-        f"significant after FDR. Age raises every nucleus: {total('age', 'signs')} of {total('age', 'planted')} signs "
-        f"are right, {total('age', 'significant')} significant. {inside} of {regions} intervals hold the reference "
-        f"(95 %). Significant where nothing was planted: {total('group', 'false') + total('age', 'false')} regions."
+        f"significant after FDR. Age raises every nucleus: {total('age', 'signs')} of {total('age', 'planted')} slopes "
+        f"have the sign of the reference, {total('age', 'significant')} are significant. {inside} of {regions} "
+        f"intervals hold the reference (95 %). Significant where nothing was planted: {false} regions."
     )
 
 
