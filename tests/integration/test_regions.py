@@ -163,16 +163,14 @@ def test_a_stretched_t1w_wants_an_affine_or_a_deformation(study):
     command = labelled_t1w(study, (1.1, 0.92, 1.0))
     anat = study.parent / "out/sub-01/anat"
     found = {}
-    for kind in ("rigid", "affine", "syn"):
+    for kind in ("affine", "syn"):
         assert main([*command, "--set", f"registration.t1w_to_gre={kind}"]) == 0
         found[kind] = min(overlap(data_of(anat / "sub-01_space-GRE_seg-parts_dseg.nii.gz")))
         # One transform, and no left-over of the former kind.
         assert len(list(anat.glob("*_from-T1w_to-GRE_mode-image_xfm.*"))) == 2
         suffix = ".nii.gz" if kind == "syn" else ".txt"
         assert (anat / f"sub-01_from-T1w_to-GRE_mode-image_xfm{suffix}").is_file()
-    assert found["affine"] > found["rigid"] + 0.05, found
-    assert found["affine"] > 0.8, found
-    assert found["syn"] > 0.8, found
+    assert min(found.values()) > 0.85, found  # rigid reaches 0.77
 
 
 @pytest.mark.slow
