@@ -27,7 +27,6 @@ import numpy as np
 
 from benchmarks.common import ROOT, circumstances, machine, parser
 from benchmarks.tables import table, write_table
-from bids_app.cli import build_parser, passed_on
 from bids_app.config import from_arguments
 from bids_app.dataset.checks import preflight
 from bids_app.dataset.query import find_subjects
@@ -35,6 +34,7 @@ from bids_app.execution.events import Event
 from bids_app.execution.runner import PRELOAD, Policy, run_jobs
 from bids_app.execution.worker import work
 from bids_app.levels import jobs_of
+from bids_app.options import build_parser, passed_on
 from bids_app.steps.step import Output, Step, StepResult
 from tests.helpers.slurm import ask, missing, running_slurm
 

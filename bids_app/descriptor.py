@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bids_app import __version__
-from bids_app.cli import build_parser
+from bids_app.options import build_parser
 
 #: Paths that the command makes: they need not exist beforehand, so for Boutiques they are strings and not files.
 _MADE = {"output_dir", "work_dir"}

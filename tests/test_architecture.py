@@ -43,10 +43,11 @@ ALLOWED = {
     "group_cohort": {"config", "dataset", "derivatives"},
     "regions_choice": {"anatomy", "config", "settings", "dataset"},
     "intake": {"convert", "config"},
-    "cli": {"app", "config", "settings", "__init__"},
+    "options": {"settings", "__init__"},
+    "cli": {"app", "config", "options"},
     "__main__": {"cli"},
     "brainlife": {"cli", "__init__"},
-    "descriptor": {"cli", "__init__"},
+    "descriptor": {"options", "__init__"},
     "errors": set(),
     "__init__": set(),
 }

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from bids_app.app import command_of
-from bids_app.cli import build_parser
 from bids_app.config import from_arguments
+from bids_app.options import build_parser
 
 
 @pytest.mark.parametrize(

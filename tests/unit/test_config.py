@@ -2,9 +2,9 @@
 
 import pytest
 
-from bids_app.cli import build_parser
 from bids_app.config import from_arguments, settings_from_arguments, share_processors
 from bids_app.errors import UsageError
+from bids_app.options import build_parser
 from bids_app.settings import to_toml
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bids_app.cli import build_parser
 from bids_app.descriptor import descriptor, text
+from bids_app.options import build_parser
 
 FILE = Path(__file__).parents[2] / "boutiques.json"
 

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from bids_app import levels
-from bids_app.cli import build_parser
 from bids_app.config import from_arguments
 from bids_app.dataset.cohort import Cohort, GroupRun
 from bids_app.derivatives.files import write_image
 from bids_app.errors import InputRefusedError, UsageError
+from bids_app.options import build_parser
 
 GRID = np.diag([4.0, 4, 4, 1])
 RUNS = tuple(GroupRun((("sub", f"{n:02d}"),), ("chimap", "magnitude", "regions@nuclei")) for n in (1, 2, 3))

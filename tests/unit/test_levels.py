@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from bids_app import levels, steps
-from bids_app.cli import build_parser
 from bids_app.config import from_arguments
 from bids_app.dataset.cohort import Cohort, GroupRun
 from bids_app.dataset.models import Anatomical, Echo, GreRun, Subject
+from bids_app.options import build_parser
 from bids_app.steps.step import Step
 
 

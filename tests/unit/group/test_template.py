@@ -5,12 +5,12 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from bids_app import levels
-from bids_app.cli import build_parser
 from bids_app.config import from_arguments
 from bids_app.dataset.cohort import Cohort, GroupRun
 from bids_app.dataset.template import template_files
 from bids_app.errors import UsageError
 from bids_app.group import template, warps
+from bids_app.options import build_parser
 
 SHAPE = (20, 22, 18)
 
