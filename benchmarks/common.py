@@ -21,13 +21,22 @@ from bids_app.qsm.geometry import Grid
 README = Path(__file__).with_name("README.md")
 ROOT = Path(__file__).parents[1]
 
-#: How the rows of a table are sorted: a method's volumes below each other, its peer's below them.
-ORDER = {
-    "speed": lambda row: (
-        JOBS.index(row[0]) if row[0] in JOBS else len(JOBS), row[1], [-int(n) for n in row[2].split("x")],
-    ),
-}  # fmt: skip
 JOBS = ("unwrap", "background", "inversion", "numpy/scipy")
+
+
+def _speed_order(row):
+    """Sort a method's volumes below each other, the peers below the app's methods."""
+    job, method, volume = row[:3]
+    return JOBS.index(job) if job in JOBS else len(JOBS), method, [-int(n) for n in volume.split("x")]
+
+
+def _accuracy_order(row):
+    """Sort by voxel, view and noise; the inversions come before the background methods."""
+    voxel, view, snr, background = row[:4]
+    return -float(voxel.split()[0].split("x")[0]), view, float(snr), background not in ("lbv", "none")
+
+
+ORDER = {"speed": _speed_order, "accuracy": _accuracy_order}
 
 
 def cores():
