@@ -150,12 +150,12 @@ def minimise(
         spectrum = rfftn(gradient.step(chi, bound))
         _combine(spectrum, data, kernel, laplacian, data_penalty, penalty, ridge)
         old, chi = chi, irfftn(data, shape)
-        image = irfftn(spectrum, shape)
-        if harmonic is not None:
-            harmonic.update(split_field - image, problem.data_penalty)
         change, size = change_of(chi, old)
         if progress is not None:
             progress(iteration, iterations)
-        if iteration > 2 and change <= tolerance**2 * size:
+        if iteration == iterations or (iteration > 2 and change <= tolerance**2 * size):
             break
+        image = irfftn(spectrum, shape)
+        if harmonic is not None:
+            harmonic.update(split_field - image, problem.data_penalty)
     return chi

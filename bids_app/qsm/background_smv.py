@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bids_app.qsm.fft import Crop, clean, irfftn, rfftn
+from bids_app.qsm.fft import Crop, irfftn, rfftn
 from bids_app.qsm.geometry import BoolArray, FloatArray, Grid
 from bids_app.qsm.params import Params, param
 from bids_app.qsm.sphere import sphere_fits, sphere_kernel
@@ -66,7 +66,7 @@ def _sphere_problem(
     valid = sphere_fits(crop.take(mask), sphere).astype(np.float32)
     if not valid.any():
         raise ValueError(f"no sphere of {radius:g} mm fits into the mask: it is too thin for {name}")
-    return crop, crop.take(clean(total, mask)), valid, sphere
+    return crop, crop.take_clean(total, mask), valid, sphere
 
 
 def resharp(

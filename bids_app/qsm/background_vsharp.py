@@ -7,7 +7,7 @@ import numpy as np
 
 from bids_app.errors import ParameterError
 from bids_app.qsm.erosion import Erosion
-from bids_app.qsm.fft import ComplexArray, Crop, clean, irfftn, rfftn
+from bids_app.qsm.fft import ComplexArray, Crop, irfftn, rfftn
 from bids_app.qsm.geometry import BoolArray, FloatArray, Grid
 from bids_app.qsm.params import Params, param
 from bids_app.qsm.sphere import deconvolve, less_mean, sphere_kernel, sphere_weights
@@ -78,7 +78,7 @@ def vsharp(
     mask = mask & np.isfinite(total_field_ppm)
     crop = Crop.around(mask, grid, 2 * params.radius_max + max(grid.voxel_size))
     inside = crop.take(mask, np.bool_)
-    field = crop.take(clean(total_field_ppm, mask))
+    field = crop.take_clean(total_field_ppm, mask)
     high_pass, assigned, largest = _high_pass(field, inside, crop.grid, params, progress)
     spectrum = rfftn(high_pass)
     deconvolve(spectrum, 1 - sphere_kernel(largest, crop.grid), np.float32(params.threshold))

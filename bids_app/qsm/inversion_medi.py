@@ -7,7 +7,6 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_app.qsm.admm import Problem, minimise
-from bids_app.qsm.fft import clean
 from bids_app.qsm.geometry import BoolArray, FloatArray, Grid
 from bids_app.qsm.inversion_problem import Prepared, Progress, counted, note, prepare, total_variation_weight
 from bids_app.qsm.inversion_tv import residual_of, without_outliers
@@ -48,7 +47,7 @@ def edge_bits(image: FloatArray, inside: BoolArray, grid: Grid, share: float) ->
 def _edges(problem: Prepared, magnitude: FloatArray | None, share: float) -> npt.NDArray[np.uint8] | None:
     if magnitude is None:
         return None
-    image = problem.crop.take(clean(magnitude, problem.mask))
+    image = problem.crop.take_clean(magnitude, problem.mask)
     return edge_bits(image, problem.weight > 0, problem.grid, share)
 
 

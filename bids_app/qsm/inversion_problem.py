@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from bids_app.qsm.dipole import dipole_kernel
-from bids_app.qsm.fft import Crop, clean, rfftn
+from bids_app.qsm.fft import Crop, rfftn
 from bids_app.qsm.geometry import BoolArray, FloatArray, Grid
 from bids_app.qsm.regularisation import Spectra, estimate_spectra, tv_weight
 from bids_app.qsm.splitting import laplacian_spectrum
@@ -34,9 +34,9 @@ class Prepared:
 
     def finish(self, chi: FloatArray) -> FloatArray:
         """Susceptibility in ppm on the whole grid, zero outside the mask."""
-        full = self.crop.put(chi, self.mask.shape)
-        full *= np.float32(self.scale)
-        full[~self.mask] = 0
+        full = np.zeros(self.mask.shape, np.float32)
+        box = self.crop.box
+        np.multiply(chi[self.crop.inner], np.float32(self.scale), out=full[box], where=self.mask[box])
         return full
 
 
@@ -54,10 +54,10 @@ def prepare(
         raise ValueError(f"the field or the weights do not have the grid's shape {grid.shape}")
     crop = Crop.around(mask, grid, padding_mm)
     finite = mask & np.isfinite(local_field_ppm)
-    field = crop.take(clean(local_field_ppm, finite))
+    field = crop.take_clean(local_field_ppm, finite)
     weight = crop.take(finite)
     if weights is not None:
-        weight *= np.clip(crop.take(clean(weights, finite)), 0, LARGEST_WEIGHT)
+        weight *= np.clip(crop.take_clean(weights, finite), 0, LARGEST_WEIGHT)
     field[weight == 0] = 0
     inside = field[weight > 0]
     scale = float(np.std(inside, dtype=np.float64)) if inside.size else 0.0

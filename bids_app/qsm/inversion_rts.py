@@ -4,10 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numba
 import numpy as np
 
 from bids_app.qsm.dipole import dipole_kernel
-from bids_app.qsm.fft import ComplexArray, Crop, clean, irfftn, rfftn
+from bids_app.qsm.fft import ComplexArray, Crop, irfftn, rfftn
 from bids_app.qsm.geometry import BoolArray, FloatArray, Grid
 from bids_app.qsm.inversion_problem import counted
 from bids_app.qsm.params import Params, param
@@ -27,6 +28,50 @@ class RtsParams(Params):
     padding: float = param(20.0, low=0.0, high=200.0, unit="mm", doc="Empty space around the object")
 
 
+@numba.njit(cache=True, nogil=True, parallel=True, fastmath=True)
+def _filtered(spectrum, kernel, out):  # type: ignore[no-untyped-def]
+    nx, ny, nz = spectrum.shape
+    for i in numba.prange(nx):
+        for j in range(ny):
+            for k in range(nz):
+                out[i, j, k] = spectrum[i, j, k] * kernel[i, j, k]
+
+
+@numba.njit(cache=True, nogil=True, parallel=True, fastmath=True)
+def _masked_power(image, inside):  # type: ignore[no-untyped-def]
+    """Squared norm of the image inside the mask, each plane summed alone so that the result is always the same."""
+    nx, ny, nz = image.shape
+    sums = np.zeros(nx)
+    for i in numba.prange(nx):
+        for j in range(ny):
+            total = np.float32(0)
+            for k in range(nz):
+                total += inside[i, j, k] * image[i, j, k] * image[i, j, k]
+            sums[i] += total
+    return sums.sum()
+
+
+@numba.njit(cache=True, nogil=True, parallel=True, fastmath=True)
+def _descend(residual, image, inside, length):  # type: ignore[no-untyped-def]
+    nx, ny, nz = image.shape
+    for i in numba.prange(nx):
+        for j in range(ny):
+            for k in range(nz):
+                residual[i, j, k] -= length * inside[i, j, k] * image[i, j, k]
+
+
+@numba.njit(cache=True, nogil=True, parallel=True, fastmath=True)
+def _add(chi, direction, length, scale, gradient):  # type: ignore[no-untyped-def]
+    """``chi += length * direction``, then ``direction <- gradient + scale * direction``."""
+    nx, ny, nz = chi.shape
+    for i in numba.prange(nx):
+        for j in range(ny):
+            for k in range(nz):
+                d = direction[i, j, k]
+                chi[i, j, k] += length * d
+                direction[i, j, k] = gradient[i, j, k] + scale * d
+
+
 def _least_squares_start(field: FloatArray, inside: FloatArray, kernel: FloatArray, steps: int) -> ComplexArray:
     """Spectrum of chi by conjugate gradients on mask(D chi) = field; few steps, so that streaks stay out.
 
@@ -35,24 +80,23 @@ def _least_squares_start(field: FloatArray, inside: FloatArray, kernel: FloatArr
     """
     residual = field.copy()
     direction = rfftn(residual)
-    direction *= kernel
-    chi = np.zeros_like(direction)
+    _filtered(direction, kernel, direction)
+    chi, work = np.zeros_like(direction), np.empty_like(direction)
     norm = power(direction, field.shape)
     for step in range(1, steps + 1):
         if norm <= 0:
             break
-        image = irfftn(direction * kernel, field.shape)
-        image *= inside
-        length = np.float32(norm / max(float(np.vdot(image, image)), 1e-30))
-        chi += length * direction
-        if step < steps:
-            image *= length
-            residual -= image
-            gradient = rfftn(residual)
-            gradient *= kernel
-            norm, previous = power(gradient, field.shape), norm
-            direction *= np.float32(norm / previous)
-            direction += gradient
+        _filtered(direction, kernel, work)
+        image = irfftn(work, field.shape)
+        length = np.float32(norm / max(_masked_power(image, inside), 1e-30))
+        if step == steps:
+            chi += length * direction
+            break
+        _descend(residual, image, inside, length)
+        gradient = rfftn(residual)
+        _filtered(gradient, kernel, gradient)
+        norm, previous = power(gradient, field.shape), norm
+        _add(chi, direction, length, np.float32(norm / previous), gradient)
     return chi
 
 
@@ -88,7 +132,7 @@ def rts(
     shape = crop.grid.shape
     kernel = dipole_kernel(crop.grid)
     inside = crop.take(mask)
-    fixed = _least_squares_start(crop.take(clean(local_field_ppm, mask)), inside, kernel, params.first_step)
+    fixed = _least_squares_start(crop.take_clean(local_field_ppm, mask), inside, kernel, params.first_step)
     chi = irfftn(fixed.copy(), shape)
     well = np.float32(params.mu) * (np.abs(kernel) > params.delta)
     below = well + np.float32(params.rho) * laplacian_spectrum(crop.grid)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from bids_app.qsm.dipole import dipole_kernel
-from bids_app.qsm.fft import Crop, clean, irfftn, rfftn
+from bids_app.qsm.fft import Crop, irfftn, rfftn
 from bids_app.qsm.geometry import BoolArray, FloatArray, Grid
 from bids_app.qsm.inversion_problem import note
 from bids_app.qsm.params import Params, param
@@ -56,7 +56,7 @@ def tkd(
         # The mean of D times its truncated inverse over k-space is the share of a point source that is recovered.
         inverse /= np.float32(np.mean(kernel * inverse))
     inverse[0, 0, 0] = 0
-    spectrum = rfftn(crop.take(clean(local_field_ppm, mask)))
+    spectrum = rfftn(crop.take_clean(local_field_ppm, mask))
     spectrum *= inverse.astype(np.float32)
     chi = irfftn(spectrum, crop.grid.shape) * crop.take(mask)
     return crop.put(chi, grid.shape)
