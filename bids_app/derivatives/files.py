@@ -26,8 +26,10 @@ _FIELD = "~"  # between the parts of a temporary name; no host or BIDS name has 
 _ABANDONED_S = 86_400.0
 
 
-def read_image(path: Path) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
+def read_image(path: Path, box: tuple[slice, ...] = ()) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
     """Return an image's scaled values (float32, C order) and its affine; an ``.npy`` file has the unit affine.
+
+    With a ``box`` only the voxels inside it are returned; the affine is that of the whole image.
 
     Raises
     ------
@@ -35,17 +37,36 @@ def read_image(path: Path) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.floa
         If the file is damaged.
     """
     if path.suffix == ".npy":
-        return np.load(path), np.eye(4)
+        return (np.ascontiguousarray(np.load(path, mmap_mode="r")[box]) if box else np.load(path)), np.eye(4)
+    stored, affine = _stored(path)
+    return np.ascontiguousarray(stored[box] if box else stored, dtype=np.float32), affine
+
+
+def read_mask(path: Path) -> npt.NDArray[np.bool_]:
+    """Return where an image is larger than zero (C order); for masks much faster than by way of float32.
+
+    Raises
+    ------
+    QsmAppError
+        If the file is damaged.
+    """
+    stored, _ = _stored(path)
+    mask: npt.NDArray[np.bool_] = np.ascontiguousarray(stored > 0)
+    return mask
+
+
+def _stored(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64]]:
+    """Return an image's scaled values as they are stored, and its affine."""
     import nibabel
     from nibabel.filebasedimages import ImageFileError
 
     try:
         image: Any = nibabel.load(path)
-        data = np.ascontiguousarray(image.dataobj, dtype=np.float32)
+        data = np.asanyarray(image.dataobj)
     except (ImageFileError, OSError, EOFError, zlib.error, ValueError) as error:
         raise QsmAppError(f"{path} cannot be read, it is damaged ({error}); copy it again") from error
     if data.ndim > 3 and set(data.shape[3:]) == {1}:
-        data = data.reshape(data.shape[:3])
+        data = data.reshape(data.shape[:3], order="F")
     return data, np.asarray(image.affine, np.float64)
 
 

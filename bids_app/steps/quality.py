@@ -1,15 +1,17 @@
 """Numbers for quality control of a run: computed of what the other steps made, never a reason to remove anything."""
 
 import json
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
 from bids_app.dataset.models import GreRun
 from bids_app.derivatives import quality
-from bids_app.derivatives.files import read_image
+from bids_app.derivatives.files import read_image, read_mask
 from bids_app.derivatives.names import sidecar_path
-from bids_app.qsm.geometry import ppm_per_hz
+from bids_app.qsm.geometry import Grid, bounding_box, ppm_per_hz
 from bids_app.steps.common import grid_of, memory
 from bids_app.steps.regions import REGISTRATION
 from bids_app.steps.step import Output, Step, StepInput, StepResult
@@ -21,10 +23,7 @@ def numbers_of(step: StepInput) -> StepResult:
     """Measure, compare with the usual ranges, and tell what is outside."""
     run, bounds = step.record, step.settings.qc.choice.to_mapping()
     found = json.loads(step.inputs["echo_quality"].read_text(encoding="utf-8"))
-    mask = read_image(step.inputs["mask_brain"])[0] > 0
-    grid = grid_of(run, mask.shape)
-    found |= _field(step, mask, run.field_strength) | _maps(step, mask, grid)
-    found["mask_volume"] = np.count_nonzero(mask) * grid.voxel_volume / 1000
+    found |= _measured(step)
     found["registration_similarity"] = _similarity(step)
     known = quality.numbers(len(run.echoes))
     described = {name: number.describe(_plain(found.get(name)), bounds) for name, number in known.items()}
@@ -38,12 +37,28 @@ def numbers_of(step: StepInput) -> StepResult:
     return StepResult({"qc": Output(sidecar=content)}, metrics | {"flags": flags}, warnings)
 
 
-def _field(step: StepInput, mask: Any, field_strength: float) -> dict[str, Any]:
+def _measured(step: StepInput) -> dict[str, Any]:
+    """Return the numbers of field, masks and map; what is measured next is read meanwhile, inside the object's box."""
+    with ThreadPoolExecutor(max(1, min(2, step.threads))) as pool:
+        masks = pool.map(lambda name: read_mask(step.inputs[name]), ("mask_brain", "mask_qsm"))
+        mask, valid = masks
+        grid = grid_of(step.record, mask.shape)
+        either = mask | valid
+        box = bounding_box(either) if either.any() else (slice(None),) * 3
+        names = ("local_field", "field_sd", "residual", "chi_inverted", "wraps")
+        parts = {name: pool.submit(read_image, step.inputs[name], box) for name in names if name in step.inputs}
+        mask, valid = mask[box], valid[box]
+        small = Grid(mask.shape, grid.voxel_size, grid.b0_dir)
+        found = _field(parts, mask, step.record.field_strength) | _maps(parts, mask, valid, small)
+        return found | {"mask_volume": np.count_nonzero(mask) * grid.voxel_volume / 1000}
+
+
+def _field(parts: Mapping[str, Future[Any]], mask: Any, field_strength: float) -> dict[str, Any]:
     """Return the numbers of the field fit and of unwrapping inside the mask."""
     from bids_app.qsm.quality_maps import field_quality
 
-    fit = field_quality(read_image(step.inputs["field_sd"])[0], read_image(step.inputs["residual"])[0], mask)
-    wraps = int(np.load(step.inputs["wraps"], mmap_mode="r")[mask].sum(dtype=np.int64))
+    fit = field_quality(parts["field_sd"].result()[0], parts["residual"].result()[0], mask)
+    wraps = int(parts["wraps"].result()[0][mask].sum(dtype=np.int64))
     pairs = sum(int(np.count_nonzero(a & b)) for a, b in ((mask[1:], mask[:-1]), (mask[:, 1:], mask[:, :-1])))
     pairs += int(np.count_nonzero(mask[..., 1:] & mask[..., :-1]))
     return {
@@ -54,20 +69,19 @@ def _field(step: StepInput, mask: Any, field_strength: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _maps(step: StepInput, mask: Any, grid: Any) -> dict[str, Any]:
+def _maps(parts: Mapping[str, Future[Any]], mask: Any, valid: Any, grid: Grid) -> dict[str, Any]:
     """Return the numbers of the local field and the susceptibility map."""
     from bids_app.qsm.quality_maps import rim_ratio, robust_sd, streak_ratio
 
-    valid = read_image(step.inputs["mask_qsm"])[0] > 0
     if not valid.any():
         return {"valid_fraction": 0.0}
-    chi = read_image(step.inputs["chi_inverted"])[0]
+    chi = parts["chi_inverted"].result()[0]
     found = {
         "valid_fraction": np.count_nonzero(valid & mask) / np.count_nonzero(mask),
         "chi_spread": robust_sd(chi[valid]), "streak_ratio": streak_ratio(chi, valid, grid),
     }  # fmt: skip
-    if "local_field" in step.inputs:
-        found["rim_ratio"] = rim_ratio(read_image(step.inputs["local_field"])[0], valid, grid)
+    if "local_field" in parts:
+        found["rim_ratio"] = rim_ratio(parts["local_field"].result()[0], valid, grid)
     return found
 
 

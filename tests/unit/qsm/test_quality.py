@@ -195,3 +195,20 @@ def test_inputs_stay_and_results_repeat(ball, field):
     assert echoes.snr(magnitude[0], ball) == echoes.snr(magnitude[0], ball)
     for now, before in zip((phase, magnitude, ball), kept, strict=True):
         np.testing.assert_array_equal(now, before)
+
+
+def test_large_objects_are_judged_by_a_sample_as_they_would_be_whole(monkeypatch):
+    rng = np.random.default_rng(5)
+    shape = (40, 44, 48)
+    sd = np.abs(rng.normal(1, 0.4, shape)).astype(np.float32)
+    residual = (sd * rng.uniform(0.5, 1.5, shape)).astype(np.float32)
+    mask = np.ones(shape, bool)
+    whole, spread = maps.field_quality(sd, residual, mask), maps.robust_sd(sd[mask])
+    monkeypatch.setattr(maps, "_MEDIAN_OF", 1 << 13)
+    some = maps.field_quality(sd, residual, mask)
+    assert some.error_hz == pytest.approx(whole.error_hz, rel=0.02)
+    assert some.residual_rad == pytest.approx(whole.residual_rad, rel=0.02)
+    assert some.unreliable_fraction == pytest.approx(whole.unreliable_fraction, abs=0.01)
+    assert some.residual_correlation == pytest.approx(whole.residual_correlation, abs=0.01)
+    assert maps.robust_sd(sd[mask]) == pytest.approx(spread, rel=0.03)
+    assert some != whole

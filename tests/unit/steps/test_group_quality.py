@@ -3,9 +3,14 @@
 import json
 from types import SimpleNamespace
 
+import numpy as np
+import pytest
+
 from bids_app.dataset.cohort import Cohort, Standing
 from bids_app.derivatives import quality
+from bids_app.derivatives.files import read_image, read_mask, write_image
 from bids_app.derivatives.names import PRODUCTS
+from bids_app.errors import QsmAppError
 from bids_app.sections import QcChoices
 from bids_app.steps.group_tables import quality_table
 
@@ -50,3 +55,25 @@ def test_a_number_at_its_bound_is_in_range():
     assert number.describe(BOUNDS["volume_min"] - 1, BOUNDS)["flag"] == "low"
     assert number.describe(BOUNDS["volume_max"] + 1, BOUNDS)["flag"] == "high"
     assert number.describe(None, BOUNDS)["flag"] is None
+
+
+def test_masks_and_boxes_are_read_as_whole_images_are(tmp_path):
+    rng = np.random.default_rng(3)
+    data, affine = rng.normal(size=(5, 6, 7)).astype(np.float32), np.diag([2.0, 2.0, 3.0, 1.0])
+    box = (slice(1, 4), slice(2, 6), slice(0, 3))
+    for name in ("map.nii.gz", "map.npy"):
+        path = tmp_path / name
+        np.save(path, data) if name.endswith("npy") else write_image(path, data, affine, "float32")
+        whole, _ = read_image(path)
+        part, _ = read_image(path, box)
+        assert np.array_equal(whole, data)
+        assert np.array_equal(part, data[box])
+        assert part.flags.c_contiguous
+    write_image(tmp_path / "mask.nii.gz", data > 0.5, affine, "uint8")
+    mask = read_mask(tmp_path / "mask.nii.gz")
+    assert mask.dtype == bool
+    assert mask.flags.c_contiguous
+    assert np.array_equal(mask, data > 0.5)
+    (tmp_path / "mask.nii.gz").write_bytes(b"broken")
+    with pytest.raises(QsmAppError, match="damaged"):
+        read_mask(tmp_path / "mask.nii.gz")
