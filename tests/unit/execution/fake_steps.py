@@ -21,6 +21,12 @@ def _behave(step):
         raise ValueError("no voxel left")
     if deed == "sleep":
         time.sleep(60)
+    if deed == "hang once":
+        log = Path(step.settings.mask.values["log"])
+        first = not log.exists()
+        with log.open("a") as file:
+            file.write("in\n")
+        time.sleep(600 if first else 0)
     if deed == "overlap":
         log = Path(step.settings.mask.values["log"])
         with log.open("a") as file:
