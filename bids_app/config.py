@@ -66,6 +66,7 @@ class Config:
     allow_missing: bool = False  # the group goes on when somebody is missing
     stage: str = ""  # the only stage of the group level that is run
     stage_part: tuple[int, int] = (1, 1)  # which part of it, of how many
+    stage_patience: float = 0.0  # seconds in which what is missing may still come to light
     nprocs: int = 1
     omp_nthreads: int = 1
     mem_gb: float | None = None
@@ -164,6 +165,7 @@ def from_arguments(args: argparse.Namespace, command: tuple[str, ...] = (), pass
         allow_missing=args.allow_missing,
         stage=args.stage or "",
         stage_part=args.stage_part or (1, 1),
+        stage_patience=args.stage_patience,
         stop_on_first_crash=args.stop_on_first_crash,
         force=args.force,
         reports_only=args.reports_only,

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 from pathlib import Path
 
 from bids_app.config import Config
@@ -9,18 +10,33 @@ from bids_app.dataset.cohort import Cohort, from_json, survey, to_json, troubles
 from bids_app.derivatives.files import write_json
 from bids_app.errors import InputRefusedError
 
+_PAUSE_S = 5.0
+
 
 def cohort_of(config: Config) -> Cohort:
     """Return the cohort of a command.
 
     Only a command of all stages, or of the stage ``tables``, looks at everybody's records. The latter keeps what it
-    has found for the elements of the later stages: reading 10,000 participants 10,000 times would take days.
+    has found for the elements of the later stages: reading 10,000 participants 10,000 times would take days. What is
+    missing is looked for again for ``config.stage_patience`` seconds: on a shared disk, what other nodes have written
+    may come to light late.
 
     Raises
     ------
     InputRefusedError
         If there is no map at all, or somebody is missing, failed or incomplete and ``--allow-missing`` was not given.
     """
+    end = time.monotonic() + config.stage_patience
+    while True:
+        try:
+            return _found(config)
+        except InputRefusedError:
+            if time.monotonic() >= end:
+                raise
+        time.sleep(min(_PAUSE_S, max(end - time.monotonic(), 0.0)))
+
+
+def _found(config: Config) -> Cohort:
     kept = _kept(config)
     if config.stage not in ("", "tables"):
         try:

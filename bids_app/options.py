@@ -209,6 +209,10 @@ def _add_group(group: "argparse._ArgumentGroup") -> None:
     )  # fmt: skip
     add("--stage-part", type=_part, metavar="I/N", help="of the stage, run the I-th of N parts (an array on a cluster)")
     add(
+        "--stage-patience", type=float, default=0.0, metavar="S",
+        help="look again for so many seconds for what other nodes have written and a shared disk does not show yet",
+    )  # fmt: skip
+    add(
         "--template", metavar="WHAT",
         help="build (default): the study's own; none: tables alone; or a template's folder or TemplateFlow name, to "
         "which everybody who is not there yet is registered",
@@ -278,7 +282,7 @@ _NOT_PASSED_ON = {
     "levels", "bids_dir", "output_dir", "participant_label", "session_label", "write_jobs", "cluster",
     "cluster_config", "account", "queue", "job_option", "module", "container_command", "array_limit",
     "array_at_once", "dry_run", "help", "version", "show_preset", "nprocs", "omp_nthreads", "mem",
-    "skip_bids_validation", "stage", "stage_part",
+    "skip_bids_validation", "stage", "stage_part", "stage_patience",
 }  # fmt: skip
 
 

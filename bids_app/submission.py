@@ -16,6 +16,9 @@ from bids_app.execution.resources import DEFAULTS, measured, read_records
 from bids_app.execution.worker import load
 from bids_app.levels import group_plan, jobs_of, participant_steps
 
+#: NFS clients keep what they know of a folder for a minute at most: so long may a file of another node stay unseen.
+_PATIENCE_S = 60
+
 
 def own_command() -> tuple[str, ...]:
     """Return how this very installation is called."""
@@ -63,7 +66,8 @@ def plan(config: Config, elements: Sequence[Element]) -> list[Stage]:
         cohort = planned(config.bids_dir, config.participants, config.sessions)
         for name, steps, count, estimate in group_plan(cohort, config):
             part = f'--stage-part "$index"/{count}' if count > 1 else ""
-            words = " ".join(filter(None, [f"--stage {name}", part, _selection(config)]))
+            patience = f"--stage-patience {_PATIENCE_S}"
+            words = " ".join(filter(None, [f"--stage {name}", part, patience, _selection(config)]))
             kind = "group" if name == "tables" else "stage"
             known = {step.name for step in load(steps)}
             add("group", f"group-{name}", known, kind, estimate, count if count > 1 else 0, words)

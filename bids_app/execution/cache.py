@@ -65,6 +65,19 @@ def record_path(step: Step, record: Any, context: Context) -> Path:
     return folder / f"{record.basename}_step-{step.name}.json"
 
 
+def is_there(path: Path) -> bool:
+    """Return whether there is a file, asking a shared disk again where it seems not.
+
+    A node of a cluster remembers for a while that a name was not there; listing its folder asks the server.
+    """
+    if path.is_file():
+        return True
+    try:
+        return path.name in os.listdir(path.parent) and path.is_file()  # noqa: PTH208 - names alone, no objects
+    except OSError:
+        return False
+
+
 def load_record(path: Path) -> dict[str, Any]:
     """Return a step's record; empty where there is none or it is damaged."""
     try:
@@ -90,8 +103,10 @@ class Hashes:
     def of(self, path: Path) -> str | None:
         """Return the hash of a file's bytes, None where there is no file."""
         try:
-            state = path.stat()
-        except OSError:
+            state = path.stat() if is_there(path) else None
+        except OSError:  # gone meanwhile
+            state = None
+        if state is None:
             return None
         known = self._known.get(path)
         if known is None or known[1:] != (state.st_size, state.st_mtime_ns):

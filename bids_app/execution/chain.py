@@ -20,6 +20,7 @@ from bids_app.execution.cache import (
     files_of,
     fingerprint,
     is_intact,
+    is_there,
     load_record,
     parameters_of,
     path_of,
@@ -178,7 +179,7 @@ class Chain:
         paths |= {key: path_of(key, record.t1w, self.context) for key in step.needs_t1w(record, settings)}
         collected = step.collects(record, settings)
         found = {name: path_of(key, of, self.context) for name, (of, key) in collected.items()}
-        return paths | {n: path for n, path in found.items() if path.is_file() or self._recorded(step, *collected[n])}
+        return paths | {n: path for n, path in found.items() if is_there(path) or self._recorded(step, *collected[n])}
 
     def _recorded(self, step: Step, of: Any, key: str) -> str | None:
         """Return the hash that is recorded of another record's working file, None where it was never made."""

@@ -6,6 +6,7 @@ goes on at the step in flight, and when the head process dies the same command s
 
 import math
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -125,6 +126,8 @@ class _Head:
         self.most = _AHEAD * most
         self.results: dict[str, JobResult] = {}
         self.running: dict[str, tuple[Any, Job]] = {}  # by the future's key
+        self.starts: Counter[tuple[str, str]] = Counter()  # of each job's steps
+        self.given_up: dict[str, str] = {}  # the step that never ends, by job
         self.messages: SimpleQueue[Event | Any] = SimpleQueue()  # events and ended futures, from Dask's own thread
 
     def run(self, jobs: Sequence[Job]) -> dict[str, JobResult]:
@@ -138,6 +141,7 @@ class _Head:
                 self._send(job)
             message = self.messages.get()
             if isinstance(message, Event):
+                self._watch(message)
                 self.on_event(message)
                 continue
             result = self._result(message)
@@ -147,6 +151,17 @@ class _Head:
             if self.policy.stop_on_first_crash and result.failures:
                 self.results |= {job.name: JobResult(job.name, job.subject, stopped=True) for job in order.take_all()}
         return {job.name: self.results[job.name] for job in jobs}
+
+    def _watch(self, event: Event) -> None:
+        """Give a job up whose step starts again and again: it is longer than the wall time, or kills its workers."""
+        if event.kind != "started":
+            return
+        self.starts[event.job, event.step] += 1
+        if self.starts[event.job, event.step] > _LIVES + 1:
+            self.given_up[event.job] = event.step
+            for future, job in self.running.values():
+                if job.name == event.job:
+                    future.cancel()
 
     def _send(self, job: Job) -> None:
         if job.function:
@@ -158,6 +173,10 @@ class _Head:
 
     def _result(self, future: Any) -> JobResult:
         _, job = self.running.pop(future.key)
+        if job.name in self.given_up:
+            advice = "give workers more time ('minutes' in --cluster-config)"
+            sentence = f"it was begun {_LIVES + 2} times and never ended: {advice}"
+            return JobResult(job.name, job.subject, failures=[StepFailure(self.given_up[job.name], sentence)])
         try:
             result: JobResult = future.result()
         except self.distributed.KilledWorker:

@@ -8,6 +8,7 @@ import inspect
 import math
 import os
 import shutil
+import signal
 import sys
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -98,12 +99,16 @@ def find(name: str) -> Any:
         If Dask or the scheduler's commands are not installed.
     """
     class_name, program, _ = _ENGINES[name]
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        import dask_jobqueue
+        import dask_jobqueue  # takes SIGINT for itself: Ctrl-C would end the command without a word
     except ImportError as error:
         raise ToolMissingError(
             "--cluster needs Dask: pip install 'qsm-bids-app[cluster]', or write array scripts with --write-jobs"
         ) from error
+    for number, handler in handlers.items():
+        if signal.getsignal(number) is not handler:
+            signal.signal(number, handler)
     if shutil.which(program) is None:
         raise ToolMissingError(
             f"--cluster {name}: {program} is not on this machine; start the command where jobs are submitted, "

@@ -1,5 +1,6 @@
 """Scripts and the live engine on the stand-in for OpenPBS (``tests/helpers/pbs.py``); no real server was at hand."""
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -112,6 +113,9 @@ def test_an_array_with_a_failing_participant_then_mended_and_the_group(study, se
     words = [str(study), str(out), "participant", "group", *FAST, "--template", "none", "--omp-nthreads", "1"]
     words += ["--write-jobs", "pbs", str(jobs), "--account", "lab", "--queue", "long", "--array-at-once", "2"]
     assert main([*words, "--container-command", str(app)]) == 0
+    tables = jobs / "group-tables.sh"
+    assert "--stage tables --stage-patience 60" in tables.read_text()
+    tables.write_text(tables.read_text().replace("--stage-patience 60", "--stage-patience 1"))
     sent = subprocess.run(["bash", jobs / "submit.sh"], capture_output=True, text=True, check=False)
     assert sent.returncode == 0, sent.stderr
     assert "participant: 1[].pbs\ngroup-tables: 2.pbs\n" in sent.stdout
@@ -146,8 +150,8 @@ def job_of(tmp_path, label, deeds, **more):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("dask_jobqueue") is None, reason="needs dask-jobqueue")
 def test_a_worker_ended_at_its_wall_time_is_replaced_and_its_step_runs_again(server, tmp_path):
-    pytest.importorskip("dask_jobqueue")
     starts, config = tmp_path / "starts", tmp_path / "cluster.toml"
     config.write_text(
         f'walltime = "00:00:20"\nmaximum_jobs = 1\njob_script_prologue = ["export PYTHONPATH={ROOT}"]\n'

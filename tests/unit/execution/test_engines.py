@@ -1,6 +1,9 @@
 """The job scripts of the live engine, as dask-jobqueue makes them for each scheduler."""
 
+import importlib.util
 import shlex
+import signal
+import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -10,7 +13,7 @@ from bids_app.errors import UsageError
 from bids_app.execution import engines
 from bids_app.execution.cluster import ClusterEngine
 
-dask_jobqueue = pytest.importorskip("dask_jobqueue")
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("dask_jobqueue") is None, reason="needs dask-jobqueue")
 JOBS = [SimpleNamespace(memory=3_000_000_000)]  # one of 3 GB: workers of 5 GB
 
 
@@ -133,3 +136,12 @@ def test_mistakes_in_the_file_are_one_sentence(name, config, says, tmp_path):
 def test_a_file_that_is_not_there_is_told(tmp_path):
     with pytest.raises(UsageError, match=r"nowhere\.toml cannot be used"):
         ClusterEngine("slurm", config_file=tmp_path / "nowhere.toml").configuration(JOBS)
+
+
+def test_control_c_stays_ours():
+    code = (
+        "import signal; from bids_app.execution import engines; before = signal.getsignal(signal.SIGINT);"
+        "engines.shutil.which = str; engines.find('slurm'); assert signal.getsignal(signal.SIGINT) is before"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
