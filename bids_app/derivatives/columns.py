@@ -135,6 +135,17 @@ CONVERGENCE_COLUMNS: dict[str, dict[str, Any]] = {
     "sharpness_to_single": {"Description": "Sharpness over that of the single affine pass"},
     "overlap_to_single": {"Description": "Overlap minus that of the single affine pass"},
 }
+#: How well every run fits the average in a space.
+REGISTRATION_COLUMNS: dict[str, dict[str, Any]] = {
+    "participant_id": {"Description": "Participant"},
+    "session_id": {"Description": "Session"},
+    "run": {"Description": "Run: entities of its images"},
+    "correlation": {"Description": "Correlation of its magnitude with the mean of the others' in the group's mask"},
+    "mask_overlap": {"Description": "Dice overlap of its mask with the group's"},
+    "correlation_z": {"Description": "Robust z of the correlation over the runs; n/a below five runs"},
+    "mask_overlap_z": {"Description": "Robust z of the mask's overlap over the runs; n/a below five runs"},
+    "flagged": {"Description": "true if one of them is far below the others'; nothing is removed"},
+}
 _VOXELWISE: dict[str, dict[str, Any]] = {
     "contrast": {"Description": "Entity contrast of its maps: the model's term in letters and digits"},
     "volume": {"Description": "Volume of the maps that is this coefficient, counted from 0"},

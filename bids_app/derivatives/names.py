@@ -15,6 +15,7 @@ from bids_app.derivatives.columns import (
     OUTLIER_COLUMNS,
     QC_COLUMNS,
     REGION_COLUMNS,
+    REGISTRATION_COLUMNS,
     VOXELWISE_COLUMNS,
 )
 
@@ -248,6 +249,8 @@ _TABLE = (
     segmentation("dseg_template", "", "Segmentations of the participants, fused by majority"),
     table("convergence", "stats", (("desc", "convergence"),), "How the template converged, one row for every average",
           CONVERGENCE_COLUMNS),
+    table("registrations", "stats", (("desc", "registration"),), "How well every run fits the average in the space of "
+          "the template", REGISTRATION_COLUMNS),
     _group("group_model", "model", "Linear model of every region", MODEL_COLUMNS),
     # A segmentation drawn on the template, measured on the runs' own grids and on the template.
     Product("dseg_drawn", "anat", "dseg", (("desc", "drawn"),), "", "Segmentation drawn in the space of the template",

@@ -4,6 +4,7 @@ from bids_app.steps.anatomy import ATLAS, FASTSURFER, T1W
 from bids_app.steps.chi import CHI
 from bids_app.steps.field import FIELD
 from bids_app.steps.group_drawn import DRAWING_STEPS, DRAWN_STEPS
+from bids_app.steps.group_fit import FIT_STEPS
 from bids_app.steps.group_onward import ONWARD_STEPS
 from bids_app.steps.group_space import AVERAGE_MAP_STEPS, SPACE_STEPS
 from bids_app.steps.group_tables import COHORT_STEPS, DRAWN_TABLE_STEPS
@@ -34,7 +35,7 @@ TEMPLATE_MEMBER: tuple[Step, ...] = MEMBER_STEPS
 TEMPLATE_REGISTRATION: tuple[Step, ...] = REGISTER_STEPS
 TEMPLATE_AVERAGE: tuple[Step, ...] = AVERAGE_STEPS
 TEMPLATE_RUN: tuple[Step, ...] = SPACE_STEPS
-TEMPLATE_MAPS: tuple[Step, ...] = AVERAGE_MAP_STEPS
+TEMPLATE_MAPS: tuple[Step, ...] = AVERAGE_MAP_STEPS + FIT_STEPS
 TEMPLATE_ONWARD: tuple[Step, ...] = ONWARD_STEPS
 TEMPLATE_VOXELWISE: tuple[Step, ...] = VOXELWISE_STEPS
 #: A segmentation drawn on the template: taken over, measured in every run, tables and statistics of it.

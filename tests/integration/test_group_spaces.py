@@ -133,6 +133,11 @@ def test_both_contrasts_and_all_sessions_make_one_template_and_come_to_another_s
         assert np.linalg.norm(first - other) < 3
         mean = read_image(out / f"tpl-{space}/anat/tpl-{space}_desc-mean_Chimap.nii.gz")[0]
         assert mean.max() > 0.08
+    for space in ("study", "Small"):
+        with (out / f"tpl-{space}/anat/tpl-{space}_desc-registration_stats.tsv").open(newline="") as file:
+            fits = list(csv.DictReader(file, delimiter="\t"))
+        assert [row["flagged"] for row in fits] == ["false"] * 3
+        assert all(float(row["mask_overlap"]) > 0.85 for row in fits)
     truth = (at((9, 5, -3)) @ [*np.argwhere(nucleus).mean(axis=0), 1])[:3]
     assert np.linalg.norm(centre(out / "tpl-Small/anat/tpl-Small_desc-mean_Chimap.nii.gz") - truth) < 3
     sidecar = json.loads((anat / "tpl-study_space-Small_desc-template_T1w.json").read_text())

@@ -11,6 +11,7 @@ from bids_app.derivatives.files import read_image, write_image, write_table
 from bids_app.errors import QsmAppError
 from bids_app.group import warps
 from bids_app.steps.group_drawn import measure, take_over
+from bids_app.steps.group_fit import judge
 from bids_app.steps.group_voxelwise import fit
 from bids_app.steps.step import StepInput
 
@@ -117,6 +118,29 @@ def test_inverse_maps_undo_the_maps(drawn):
     for one in reversed(forward):
         there = warps.inverted(one)(there)
     assert np.abs(there - points).max() < 0.01
+
+
+def test_a_run_that_does_not_lie_on_the_others_is_flagged(tmp_path):
+    rng = np.random.default_rng(8)
+    runs = tuple(run_of(n) for n in range(1, 8))
+    x, y, z = (np.indices(SHAPE).T / np.array(SHAPE) * 2 - 1).T
+    head = x**2 + y**2 + z**2 < 0.7
+    texture = head * (2 + np.sin(9 * x) + np.sin(8 * y + 3 * z))
+    inputs = {"mask_group": tmp_path / "group.nii.gz"}
+    write_image(inputs["mask_group"], head, GRID, "uint8")
+    for number, run in enumerate(runs):
+        shift = 4 if number == 6 else number % 2  # the last one is 12 mm off
+        image = (100 + 50 * number) * np.roll(texture, shift, 0) + rng.normal(0, 5 + number, SHAPE)
+        for key, data in (("magnitude", image), ("mask", np.roll(head, shift, 0))):
+            inputs[f"{key}@{run.basename}"] = tmp_path / f"{run.basename}_{key}.nii.gz"
+            write_image(inputs[f"{key}@{run.basename}"], data, GRID, "float32")
+    result = judge(StepInput(Space("study", runs), settings(statistics={"outlier_z": 3.5}), inputs, tmp_path, 1))
+    rows = result.outputs["registrations"].rows
+    assert [row["flagged"] for row in rows] == [False] * 6 + [True]
+    assert rows[0]["correlation"] > 0.7 > rows[6]["correlation"] + 0.2
+    assert any(text.startswith("sub-07") and "it stays in all averages" in text for text in result.warnings)
+    few = judge(StepInput(Space("study", runs[4:]), settings(statistics={"outlier_z": 3.5}), inputs, tmp_path, 1))
+    assert [row["correlation_z"] for row in few.outputs["registrations"].rows] == [None] * 3
 
 
 @pytest.fixture
