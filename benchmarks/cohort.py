@@ -123,7 +123,7 @@ def main(argv=None):
     options.add_argument("--voxel-size", type=float, default=2.0, help="mm")
     options.add_argument("--group-effect", type=float, default=0.04, help="ppm")
     options.add_argument("--subjects", type=int, default=12)
-    options.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    options.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
     options.add_argument("--atlas-seeds", type=int, nargs="*", default=[1], help="with the atlas's labels too (slow)")
     options.add_argument("--folder", type=Path, help="where the cohorts are kept (default: a temporary folder)")
     args, more = options.parse_known_args(argv)
