@@ -24,7 +24,7 @@ PEERS = (
 #: The scan whose rows the short accuracy table has: voxel, view and SNR, and the methods in order.
 SCAN = {"voxel": "2x2x2 mm", "view": "oblique", "SNR": "80"}
 BACKGROUNDS = {"lbv", "none"}
-METHODS = ("bayes", "tgv", "rts", "tv", "tkd")
+METHODS = ("bayes", "tgv", "hdqsm", "medi", "tv", "rts", "tkd")
 
 
 def speed(rows):

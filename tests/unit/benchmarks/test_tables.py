@@ -98,7 +98,7 @@ def test_short_tables_of_the_readme_are_those_of_the_full_tables(tmp_path):
 def test_the_accuracy_table_shows_one_scan_with_the_default_first():
     cells = {"voxel": "2x2x2 mm", "view": "oblique", "SNR": "80", "background": "lbv"}
     scores = dict.fromkeys(("NRMSE %", "detrended %", "XSIM", "slope"), "1")
-    rows = [cells | scores | {"inversion": name} for name in ("tkd", "bayes", "medi")]
+    rows = [cells | scores | {"inversion": name} for name in ("tkd", "bayes", "tikhonov")]
     rows += [rows[1] | {"SNR": "20"}, rows[1] | {"background": "pdf"}]
     _, made = summary.accuracy(rows)
     assert [row[1] for row in made] == ["bayes", "tkd"]
