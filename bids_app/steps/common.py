@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -67,10 +68,16 @@ def memory(volumes: float, volumes_per_echo: float = 0.0, programs: int = 0) -> 
 
     def estimate(record: Any, settings: Any) -> int:
         path, echoes = (like_of(record), len(record.echoes)) if isinstance(record, GreRun) else (record.path, 1)
-        volume = 4 * math.prod(read_grid(path)[0][:3])
+        volume = 4 * _voxels(path)
         return int(_PROCESS_BYTES + programs + volume * (volumes + echoes * volumes_per_echo))
 
     return estimate
+
+
+@lru_cache(maxsize=64)
+def _voxels(path: Path) -> int:
+    # Every step of a record asks; the plan of 10,000 participants would read each header seven times.
+    return math.prod(read_grid(path)[0][:3])
 
 
 def load_echoes(run: GreRun) -> tuple[Any, Any, list[str]]:
