@@ -17,6 +17,14 @@ import pytest
 AXE = Path(__file__).parent / "axe" / "axe-core-4.14.1.min.js.gz"
 WEBGL = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
 
+#: Parts of a page that scroll by themselves: how many the keyboard reaches, and how many not.
+SCROLLING = (
+    "(() => { const boxes = [...document.querySelectorAll('.scroll')].filter((b) => b.checkVisibility() && "
+    "(b.scrollWidth > b.clientWidth + 1 || b.scrollHeight > b.clientHeight + 1)); "
+    "const reached = boxes.filter((b) => b.tabIndex === 0).length; "
+    "return {reached, lost: boxes.length - reached}; })()"
+)
+
 
 class Browser:
     """One page of a browser: what it told, asked for, and looks like."""

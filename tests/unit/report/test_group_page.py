@@ -15,7 +15,7 @@ from bids_app.report.collect import Run
 from bids_app.report.group_methods import GroupRecords, group_methods_text
 from bids_app.report.group_page import _segmentation as shown_of
 from bids_app.report.group_page import report, report_done
-from tests.helpers.browser import Browser
+from tests.helpers.browser import SCROLLING, Browser
 from tests.helpers.group_study import write_table_study
 from tests.unit.report.test_subject_page import Page
 
@@ -289,6 +289,8 @@ def test_a_browser_sorts_points_and_finds_no_barrier(full):
             assert [url for url in browser.requests if not url.startswith("data:")] == [(out / "group.html").as_uri()]
             assert browser.run("[...document.images].every((i) => i.complete && i.naturalWidth > 0)")
             assert browser.run("document.documentElement.scrollWidth <= innerWidth")
+            assert browser.run(SCROLLING)["lost"] == 0
+            assert browser.run(SCROLLING)["reached"] > 0
             assert browser.problems() == []
         links = browser.run("[...document.links].map((a) => a.getAttribute('href'))")
         assert all(link.startswith("https://doi.org/") or link.startswith("#")

@@ -13,7 +13,7 @@ import pytest
 from bids_app.report import viewer
 from bids_app.report.collect import collect
 from bids_app.report.subject import report
-from tests.helpers.browser import Browser
+from tests.helpers.browser import SCROLLING, Browser
 
 
 def image(text):
@@ -73,6 +73,15 @@ def test_a_browser_finds_no_barrier_on_the_page(subject, settings, context):
             assert [url for url in browser.requests if not url.startswith(("data:", "blob:"))] == [page.as_uri()]
             assert browser.run("[...document.images].every((i) => i.complete && i.naturalWidth > 0)")
             assert browser.run("document.documentElement.scrollWidth <= innerWidth")
+            assert browser.run(SCROLLING)["lost"] == 0
+            assert (browser.run(SCROLLING)["reached"] > 5) == (width < 1000)
+            assert (
+                browser.run(
+                    "Math.min(...[...document.querySelectorAll('.picture img:not([hidden])')]"
+                    ".map((i) => i.clientWidth))"
+                )
+                >= 700
+            )  # texts in pictures stay readable
             assert browser.problems() == []
         assert browser.run("[...document.querySelectorAll('a[href^=\"#\"]')].every((a) => "
                            "document.getElementById(a.getAttribute('href').slice(1)))")  # fmt: skip
