@@ -91,10 +91,14 @@ class Browser:
 
     def open(self, path, width=1280, scheme="light", media="", reduced=False, javascript=True):
         """Open a file at a width, with a colour scheme, as on a screen or on paper."""
-        self.console, self.requests, self.loaded = [], [], False
         self.send("Emulation.setScriptExecutionDisabled", value=not javascript)
         self.look(width, scheme, media, reduced)
-        self.send("Page.navigate", url=path.as_uri())
+        self.visit(path.as_uri())
+
+    def visit(self, address):
+        """Open an address and wait until it is loaded."""
+        self.console, self.requests, self.loaded = [], [], False
+        self.send("Page.navigate", url=address)
         while not self.loaded:
             self._next()
 

@@ -117,15 +117,14 @@ def write_subject(out: Path):
     record(out, "regions-atlas", ["regions@atlas"], 8, warnings=("a <script>alert(1)</script> warning",))
 
 
-@pytest.fixture
-def context(tmp_path):
-    out = tmp_path / "out"
-    return SimpleNamespace(output_dir=out, bids_dir=tmp_path / "bids", work_dir=out / "work", force=False, threads=2)
+def context_in(folder):
+    """Return where a call happens."""
+    out = folder / "out"
+    return SimpleNamespace(output_dir=out, bids_dir=folder / "bids", work_dir=out / "work", force=False, threads=2)
 
 
-@pytest.fixture
-def subject(context):
-    """Return a subject whose images and records are there; the echoes are the combined magnitude and the field."""
+def subject_in(context):
+    """Write a subject and return it; its echoes are the combined magnitude and the field."""
     write_subject(context.output_dir)
     magnitude = product_path(PRODUCTS["magnitude"], {"sub": "01"}, context.output_dir, context.work_dir)
     phase = product_path(PRODUCTS["total_field"], {"sub": "01"}, context.output_dir, context.work_dir)
@@ -135,6 +134,16 @@ def subject(context):
         for n in (1, 2)
     )  # fmt: skip
     return SimpleNamespace(label="01", runs=(Source(echoes=echoes),))
+
+
+@pytest.fixture
+def context(tmp_path):
+    return context_in(tmp_path)
+
+
+@pytest.fixture
+def subject(context):
+    return subject_in(context)
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """The page of a subject: what it says, and what every page must be."""
 
-import json
 import re
 import shutil
 from html.parser import HTMLParser
@@ -13,7 +12,7 @@ from bids_app.derivatives.files import write_json
 from bids_app.derivatives.names import PRODUCTS, product_path
 from bids_app.report.subject import report, report_done
 from bids_app.sections import QcChoices
-from tests.unit.report.conftest import Result, Source, record
+from tests.unit.report.conftest import Result, Settings, Source, context_in, record, subject_in
 
 MAX_BYTES = 8_000_000
 
@@ -32,9 +31,10 @@ class Page(HTMLParser):
             self.headings.append(int(tag[1]))
 
 
-@pytest.fixture
-def page(subject, settings, context):
-    assert report(subject, settings, context, {"results": {"sub-01": Result()}}) == []
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    context = context_in(tmp_path_factory.mktemp("page"))
+    assert report(subject_in(context), Settings(), context, {"results": {"sub-01": Result()}}) == []
     return (context.output_dir / "sub-01.html").read_text()
 
 
@@ -152,6 +152,7 @@ def write_quality(context, **values):
     """Write what the step of quality control would have of a run with these numbers."""
     known, bounds = quality.numbers(2), QcChoices().to_mapping()
     numbers = {name: known[name].describe(value, bounds) for name, value in values.items()}
+    numbers.get("snr_echo1", {}).pop("advice", None)
     path = product_path(PRODUCTS["qc"], {"sub": "01"}, context.output_dir, context.work_dir)
     write_json(path, {"numbers": numbers, "flags": [name for name, one in numbers.items() if one["flag"]]})
     told = [quality.sentence(name, one) for name, one in numbers.items() if one["flag"]]
@@ -172,16 +173,7 @@ def test_the_table_of_quality_has_what_is_out_of_range_first_with_what_to_do(sub
     assert "too" not in rows[4]
     assert 'href="#sub-01-qc"' in page
     assert "mask_volume is 90 ml, usual is 600 ml or more (qc.volume_min)" in page
-
-
-def test_a_page_of_numbers_without_advice_is_shown_too(subject, settings, context):
-    write_quality(context, field_drift=29.4)
-    (path,) = context.output_dir.rglob("*_qc.json")
-    content = json.loads(path.read_text())
-    del content["numbers"]["field_drift"]["advice"]  # as an earlier version has written it
-    path.write_text(json.dumps(content))
-    assert report(subject, settings, context, {}) == []
-    assert "field_drift" in (context.output_dir / "sub-01.html").read_text()
+    assert rows[2].count("Signal-to-noise") == 1  # the numbers of an earlier version, without advice, are shown too
 
 
 def test_a_figure_that_cannot_be_drawn_is_told(subject, settings, context):

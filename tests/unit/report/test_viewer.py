@@ -5,6 +5,10 @@ import gzip
 import re
 import shutil
 import subprocess
+import threading
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import nibabel as nib
 import numpy as np
@@ -60,6 +64,16 @@ def test_the_viewer_can_be_left_out(subject, settings, context):
     assert len(page) < whole - 900_000
 
 
+@contextmanager
+def served(folder):
+    """Give the address of a web server of a folder."""
+    handler = type("Quiet", (SimpleHTTPRequestHandler,), {"log_message": lambda *_: None})
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(folder))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
 @pytest.mark.browser
 def test_a_browser_finds_no_barrier_on_the_page(subject, settings, context):
     report(subject, settings, context, {})
@@ -91,6 +105,12 @@ def test_a_browser_finds_no_barrier_on_the_page(subject, settings, context):
         assert browser.run(shown) == [False, True]
         browser.press("Enter")
         assert browser.run(shown) == [True, False]
+        with served(page.parent) as address:
+            browser.visit(f"{address}/{page.name}")
+            browser.wait("document.querySelector('.viewer').dataset.state === 'drawn'")
+            assert browser.console == []
+            asked = [url for url in browser.requests if not url.startswith(("data:", "blob:"))]
+            assert asked == [f"{address}/{page.name}"]
         browser.open(page, reduced=True)
         assert browser.run("document.querySelector('button.play').hidden")
     finally:
