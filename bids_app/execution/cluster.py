@@ -6,11 +6,12 @@ goes on at the step in flight, and when the head process dies the same command s
 
 import math
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from bids_app.errors import UsageError
@@ -25,6 +26,8 @@ _DEFAULT_JOBS = 100
 #: Workers that may die under one job before the job itself counts as failed.
 _LIVES = 3
 _TOPIC = "qsm-bids-app"
+#: So often the scheduler is asked about workers that have not come yet.
+_LOOK_S = 10.0
 #: Jobs that are handed to Dask at once, for every worker that there may be.
 _AHEAD = 4
 
@@ -82,7 +85,8 @@ class ClusterEngine:
                     f"cluster: {self.name}, at most {limits['maximum_jobs']} jobs; dashboard {client.dashboard_link}"
                 )
                 cluster.adapt(**limits, interval="2s", wait_count=5)
-                return _Head(client, distributed, policy, on_event, limits["maximum_jobs"]).run(jobs)
+                head = _Head(client, distributed, policy, on_event, limits["maximum_jobs"])
+                return head.run(jobs, lambda: _forget_lost(self.name, cluster))
 
     def configuration(self, jobs: Sequence[Job]) -> tuple[Any, dict[str, Any], dict[str, int]]:
         """Return dask-jobqueue's class, its keywords, and the limits of the number of jobs.
@@ -114,6 +118,18 @@ def _import_dask() -> tuple[Any, Any]:
     return dask, distributed
 
 
+def _forget_lost(name: str, cluster: Any) -> None:
+    """Let workers be replaced that have left the queue without ever having come to us.
+
+    Dask itself waits for them for ever; those that came and died it replaces.
+    """
+    here = {worker.name for worker in cluster.scheduler.workers.values()}
+    jobs = {key: job.job_id for key, job in list(cluster.workers.items()) if key not in here}
+    lost = [key for key, job_id in jobs.items() if job_id and not engines.is_queued(name, str(job_id))]
+    if lost:
+        cluster.sync(cluster.scale_down, lost)
+
+
 class _Head:
     """Hands jobs to Dask in the order of their dependencies and gathers what comes back.
 
@@ -130,8 +146,9 @@ class _Head:
         self.given_up: dict[str, str] = {}  # the step that never ends, by job
         self.messages: SimpleQueue[Event | Any] = SimpleQueue()  # events and ended futures, from Dask's own thread
 
-    def run(self, jobs: Sequence[Job]) -> dict[str, JobResult]:
-        order = Order(jobs)
+    def run(self, jobs: Sequence[Job], look_after: Callable[[], None]) -> dict[str, JobResult]:
+        """Run all jobs; ``look_after`` is called every few seconds."""
+        order, looked = Order(jobs), time.monotonic()
         self.client.subscribe_topic(_TOPIC, lambda message: self.messages.put(Event(**message[1]["event"])))
         while order or self.running:
             for job in order.ready():
@@ -139,7 +156,13 @@ class _Head:
                     break
                 order.take(job)
                 self._send(job)
-            message = self.messages.get()
+            if time.monotonic() - looked >= _LOOK_S:
+                look_after()
+                looked = time.monotonic()
+            try:
+                message = self.messages.get(timeout=_LOOK_S)
+            except Empty:
+                continue
             if isinstance(message, Event):
                 self._watch(message)
                 self.on_event(message)

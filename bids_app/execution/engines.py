@@ -9,6 +9,7 @@ import math
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +23,7 @@ from bids_app.qsm.params import nearest
 DEFAULT_MINUTES = 240
 #: A worker ends itself this long before the scheduler would, so that its job moves on in good order.
 _LEAVE_EARLY_MINUTES = 3
+_ANSWER_S = 60
 #: Taken out of the configuration file: they are the engine's own.
 OWN_KEYS = ("minimum_jobs", "maximum_jobs", "minutes")
 #: Keywords of dask-jobqueue that the engine sets itself or that cannot be said in a file.
@@ -88,6 +90,30 @@ _ENGINES: Mapping[str, tuple[str, str, Callable[[Worker], dict[str, Any]]]] = {
     "lsf": ("LSFCluster", "bsub", _lsf),
     "htcondor": ("HTCondorCluster", "condor_submit", _htcondor),
 }
+
+
+#: How each scheduler is asked about a job, and the words (in lower case) by which it says that there is none any more.
+_QUESTIONS: Mapping[str, tuple[str, ...]] = {
+    "slurm": ("squeue", "-h", "-o", "%T", "-j"),
+    "pbs": ("qstat",),
+    "sge": ("qstat", "-j"),
+    "lsf": ("bjobs", "-noheader", "-o", "stat"),
+    "htcondor": ("condor_q", "-af", "JobStatus"),
+}
+_GONE = ("invalid job id", "has finished", "unknown job", "do not exist", "is not found")
+
+
+def is_queued(name: str, job_id: str) -> bool:
+    """Return whether a job waits or runs, as far as the scheduler tells; a question that fails counts as yes."""
+    try:
+        told = subprocess.run(
+            [*_QUESTIONS[name], job_id], capture_output=True, text=True, check=False, timeout=_ANSWER_S
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return True
+    if told.returncode == 0:
+        return told.stdout.strip() not in ("", "DONE", "EXIT")
+    return not any(words in told.stderr.lower() for words in _GONE)
 
 
 def find(name: str) -> Any:

@@ -286,16 +286,20 @@ def qdel(folder, words):
 
 
 def qstat(folder, words):
-    words, everything = list(words), False
+    words, everything, asked = list(words), False, []
     while words:
         word = words.pop(0)
         if word == "-u":
             words.pop(0)
         elif word == "-x":
             everything = True
-        elif word != "-t":
+        elif word.startswith("-") and word != "-t":
             raise RefusedError(f"illegal option {word}")
-    for job in jobs(folder):
+        elif not word.startswith("-"):
+            asked.append(load(folder, number_of(word)))
+    if asked and asked[0]["state"] == FINISHED and not everything:
+        raise RefusedError(f"{asked[0]['id']} Job has finished, use -x or -H to obtain historical job information")
+    for job in asked or jobs(folder):
         if everything or job["state"] != FINISHED:
             print(job["id"], job["name"], job["state"])
 

@@ -151,10 +151,11 @@ def job_of(tmp_path, label, deeds, **more):
 
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("dask_jobqueue") is None, reason="needs dask-jobqueue")
-def test_a_worker_ended_at_its_wall_time_is_replaced_and_its_step_runs_again(server, tmp_path):
-    starts, config = tmp_path / "starts", tmp_path / "cluster.toml"
+def test_workers_are_replaced_that_never_came_or_reached_their_wall_time(server, tmp_path):
+    starts, config, came = tmp_path / "starts", tmp_path / "cluster.toml", tmp_path / "came"
+    bad_node = f"[ -e {came} ] || {{ touch {came}; exit 1; }}"  # the first worker ends before it has said a word
     config.write_text(
-        f'walltime = "00:00:20"\nmaximum_jobs = 1\njob_script_prologue = ["export PYTHONPATH={ROOT}"]\n'
+        f'walltime = "00:00:50"\nmaximum_jobs = 1\njob_script_prologue = ["export PYTHONPATH={ROOT}", "{bad_node}"]\n'
         'worker_extra_args = ["--nthreads", "1"]\n'
     )
     jobs = [job_of(tmp_path, "01", {}), job_of(tmp_path, "02", {"sub-02": "hang once"}, log=str(starts))]
@@ -165,5 +166,6 @@ def test_a_worker_ended_at_its_wall_time_is_replaced_and_its_step_runs_again(ser
     assert starts.read_text().count("in\n") == 2
     assert [event.job for event in events if event.kind == "job-finished"] == ["sub-01", "sub-02"]
     workers = pbs.jobs(server)
-    assert len(workers) >= 2
+    assert len(workers) >= 3
+    assert workers[0]["elements"] == {"None": 1}
     assert "dashboard http" in said[0]

@@ -145,3 +145,32 @@ def test_control_c_stays_ours():
     )
     subprocess.run([sys.executable, "-c", code], check=True)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "out", "err", "queued"),
+    [
+        ("slurm", 0, "PENDING\n", "", True),
+        ("slurm", 0, "", "", False),  # it has ended a moment ago
+        ("slurm", 1, "", "slurm_load_jobs error: Invalid job id specified", False),
+        ("slurm", 1, "", "slurm_load_jobs error: Unable to contact slurm controller", True),
+        ("pbs", 35, "", "qstat: 12.pbs Job has finished, use -x or -H to obtain historical job information", False),
+        ("pbs", 153, "", "qstat: Unknown Job Id 12.pbs", False),
+        ("sge", 1, "", "Following jobs do not exist:", False),
+        ("lsf", 0, "EXIT\n", "", False),
+        ("lsf", 255, "", "Job <12> is not found", False),
+        ("lsf", 0, "RUN\n", "", True),
+        ("htcondor", 0, "", "", False),
+        ("htcondor", 0, "1\n", "", True),
+    ],
+)
+def test_whether_a_job_is_still_queued(monkeypatch, name, code, out, err, queued):
+    asked = []
+
+    def run(words, **more):
+        asked.append(words)
+        return subprocess.CompletedProcess(words, code, out, err)
+
+    monkeypatch.setattr(engines.subprocess, "run", run)
+    assert engines.is_queued(name, "12") is queued
+    assert asked[0][-1] == "12"
