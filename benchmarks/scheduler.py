@@ -28,7 +28,6 @@ import numpy as np
 from benchmarks.common import ROOT, circumstances, machine, parser
 from benchmarks.tables import table, write_table
 from bids_app.config import from_arguments
-from bids_app.dataset.checks import preflight
 from bids_app.dataset.query import find_subjects
 from bids_app.execution.events import Event
 from bids_app.execution.runner import PRELOAD, Policy, run_jobs
@@ -98,26 +97,17 @@ def plan_all(study, out):
     return len(jobs_of(find_subjects(config.bids_dir), config))
 
 
-def check_all(study, out):
-    found = find_subjects(study)
-    begin = time.perf_counter()
-    problems = preflight(found, study, out)
-    if problems:
-        raise RuntimeError(problems[0])
-    return time.perf_counter() - begin
-
-
 def find_one(study, out):
     return len(find_subjects(study, [max(path.name for path in study.glob("sub-*")).removeprefix("sub-")]))
 
 
 def do(name, study, out):
-    """Time one function in this process, imports apart, and print seconds and peak memory."""
+    """Time one function in this process, imports apart, and print seconds, processor seconds and peak memory."""
     find_subjects(study, ["00001"])
-    begin = time.perf_counter()
-    told = globals()[name](study, out)
-    seconds = told if isinstance(told, float) else time.perf_counter() - begin
-    print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNIT]))
+    begin, own = time.perf_counter(), time.process_time()
+    globals()[name](study, out)
+    seconds, own = time.perf_counter() - begin, time.process_time() - own
+    print(json.dumps([seconds, own, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNIT]))
 
 
 def environment():
@@ -131,20 +121,21 @@ def in_process(name, study, out):
 
 
 def from_prompt(*words):
-    """Return seconds and peak memory of a command from the shell prompt."""
+    """Return seconds, processor seconds and peak memory of a command from the shell prompt."""
     code = (
         "import subprocess, sys, resource, time; begin = time.perf_counter();"
         "subprocess.run([sys.executable, '-m', 'bids_app', *sys.argv[1:]], check=True, stdout=subprocess.DEVNULL);"
-        "print(time.perf_counter() - begin, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+        "seconds = time.perf_counter() - begin; used = resource.getrusage(resource.RUSAGE_CHILDREN);"
+        "print(seconds, used.ru_utime + used.ru_stime, used.ru_maxrss)"
     )
     words = [sys.executable, "-c", code, *map(str, words)]
     done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=ROOT, env=environment())
-    seconds, peak = done.stdout.split()
-    return float(seconds), int(peak) * UNIT
+    seconds, own, peak = done.stdout.split()
+    return float(seconds), float(own), int(peak) * UNIT
 
 
 def plan(folder, counts):
-    """Return rows: what, participants, seconds, peak memory."""
+    """Return rows: what, participants, seconds, processor seconds, peak memory."""
     rows = []
     for count in counts:
         study, out = write_names(folder / f"names-{count}", count), folder / f"out-{count}"
@@ -153,12 +144,13 @@ def plan(folder, counts):
         both = (study, out, "participant", "group", *OPTIONS[:4], "--write-jobs", "slurm", folder / f"jobs-{count}")
         measured = {
             "all found and their jobs made": in_process("plan_all", study, out),
-            "preflight of all, without finding": in_process("check_all", study, out),
             "`--write-jobs`, both levels, from the prompt": from_prompt(*both),
             "the last one found, as its element does": in_process("find_one", study, out),
             "its `--dry-run` from the prompt": from_prompt(*element),
         }
-        rows += [(what, count, f"{s:.3g}", f"{peak / 1e9:.2f}") for what, (s, peak) in measured.items()]
+        rows += [
+            (what, count, f"{s:.3g}", f"{own:.3g}", f"{peak / 1e9:.2f}") for what, (s, own, peak) in measured.items()
+        ]
     return rows
 
 
@@ -365,7 +357,8 @@ def main(argv=None):
         for part in args.only or PARTS:
             note = ""
             if part == "plan":
-                head, rows = ("what", "participants", "s", "peak GB"), plan(folder, sorted({10, count}))
+                head = ("what", "participants", "s", "processor s", "peak GB")
+                rows = plan(folder, sorted({10, count}))
             elif part == "jobs":
                 head = ("loop", "jobs", "jobs/s", "beside plain", "idle", "ms from start to end", "own ms/job")
                 rows, peak = local_jobs(folder, count)
