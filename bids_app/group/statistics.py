@@ -105,7 +105,7 @@ def fit(
             dropped |= left_out
         except QsmAppError as error:
             found = [dict.fromkeys(_MODEL_COLUMNS) | {"note": str(error)}]
-            notes.setdefault(str(error), []).append(f"{region['name']} ({region['hemisphere']})")
+            notes.setdefault(str(error), []).append(_words(region))
         rows += [region | row for row in found]
     if not any(row["estimate"] is not None for row in rows):
         reason = next(iter(notes), "there is no region")
@@ -116,6 +116,12 @@ def fit(
         names = ", ".join(sorted(dropped)[:10])
         told.append(f"{len(dropped)} runs lack a value in some region and are left out of its model: {names}")
     return rows, told
+
+
+def _words(region: Any) -> str:
+    """Return ``putamen L``; the name alone where a region has no side."""
+    side = region["hemisphere"]
+    return str(region["name"]) if side in (None, "n/a") else f"{region['name']} {side}"
 
 
 def _fit_region(part: "pd.DataFrame", formula: str, confidence: float) -> tuple[list[Row], set[str]]:
@@ -276,7 +282,7 @@ def _distance(part: "pd.DataFrame", measure: str, threshold: float) -> Row:
         "regions": int(z.size),
         "regions_flagged": flagged,
         "flagged": flagged > 0,
-        "worst_region": None if worst is None else f"{worst['name']} {worst['hemisphere']}",
+        "worst_region": None if worst is None else _words(worst),
         "worst_z": None if worst is None else float(worst["z"]),
     }
 
