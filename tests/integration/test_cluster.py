@@ -161,8 +161,9 @@ def test_every_round_of_the_template_is_an_array_after_the_one_before(study, tmp
     variable = "SLURM_ARRAY_TASK_ID" if scheduler == "slurm" else "PBS_ARRAY_INDEX"
     for name in order[1:]:
         script = jobs / f"{name}.sh"
-        many = name.removeprefix("group-").startswith(("members", "register", "maps"))
-        # Beside the first round every member is registered once more, for the single affine pass.
+        # Beside the first round every member is registered once more, for the single affine pass and its average.
+        single = name in ("group-register-1", "group-average-1")
+        many = single or name.removeprefix("group-").startswith(("members", "register", "maps"))
         count = 4 if name == "group-register-1" else 2
         array = f"#SBATCH --array=1-{count}\n" if scheduler == "slurm" else f"#PBS -J 1-{count}\n"
         assert (array in script.read_text()) == many
