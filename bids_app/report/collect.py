@@ -9,6 +9,8 @@ from typing import Any
 from bids_app.derivatives.names import record_folder
 
 #: Order of the stages on the page; steps that are not named come after, by their start.
+#: Steps of the group level over one participant: their records lie beside the participant's and are no runs of it.
+GROUP_STEPS = ("member", "register", "space", "drawn")
 _ORDER = ("t1w", "fastsurfer", "atlas", "field", "registration", "brain", "mask", "chi", "relaxometry", "swi")
 
 
@@ -120,7 +122,8 @@ def collect(subject: Any, context: Any, results: Mapping[str, Any]) -> list[Run]
     for run in runs.values():
         run.remarks = list(run.source.remarks)
     folder = record_folder({"sub": subject.label}, context.output_dir / "logs" / "records")
-    load_runs(sorted(folder.rglob("*_step-*.json")), context.output_dir, runs)
+    paths = [p for p in folder.rglob("*_step-*.json") if p.stem.rpartition("_step-")[2] not in GROUP_STEPS]
+    load_runs(sorted(paths), context.output_dir, runs)
     for name, result in results.items():
         run = runs.setdefault(name, Run(name, context.output_dir))
         run.failures = [Failure(f.step, f.sentence, f.traceback, f.blocked) for f in result.failures]

@@ -195,3 +195,18 @@ def test_a_page_is_made_again_only_where_something_changed(subject, settings, co
     settings.values["inversion"]["method"] = "rts"
     (context.output_dir / "sub-01.html").write_text("cut")
     assert not report_done(subject, settings, context, payload)
+
+
+def test_what_the_group_did_with_a_participant_is_no_run_of_it(tmp_path):
+    """The group's records lie beside the participant's: the page of a call that comes later is the same."""
+    context = context_in(tmp_path)
+    results = {"results": {"sub-01": Result()}}
+    assert report(subject_in(context), Settings(), context, results) == []
+    before = (context.output_dir / "sub-01.html").read_text()
+    folder = context.output_dir / "logs" / "records" / "sub-01"
+    for name, step in (("single", "register"), ("round1", "register"), ("member", "member"), ("drawn", "drawn")):
+        content = {"basename": f"sub-01_{name}", "step": step, "methods": ["single"], "parameters": {}}
+        write_json(folder / f"sub-01_{name}_step-{step}.json", content)
+    assert report_done(subject_in(context), Settings(), context, results)
+    assert report(subject_in(context), Settings(), context, results) == []
+    assert (context.output_dir / "sub-01.html").read_text() == before
