@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from benchmarks.common import parser, publish
+from benchmarks.common import map_scores, parser, publish
 from bids_app import qsm
-from bids_app.phantom import metrics, simulate, subjects
+from bids_app.phantom import simulate, subjects
 from bids_app.phantom.acquisition import Acquisition
 from bids_app.phantom.study import nucleus_labels
 from bids_app.phantom.template import load_head
@@ -109,17 +109,10 @@ def maps(wanted, grid, total, weights, magnitude, mask):
 def scores(chi, truth):
     """NRMSE, detrended NRMSE, XSIM over the whole mask (what a method leaves out counts as zero), slope, streaks."""
     mask = truth.mask
-    regional = metrics.regions(chi, truth.chi, mask, truth.nuclei, nucleus_labels())
     calm = mask & ~ndimage.binary_dilation(truth.nuclei > 0, iterations=3) & (np.abs(truth.chi) < 0.03)
     error = (chi - truth.chi)[calm]
     streaks = 100 * float(np.std(error) / np.std(truth.chi[mask]))
-    return (
-        f"{metrics.nrmse(chi, truth.chi, mask):.1f}",
-        f"{metrics.detrended_nrmse(chi, truth.chi, mask):.1f}",
-        f"{metrics.xsim(chi, truth.chi, mask):.3f}",
-        f"{metrics.slope(regional):.2f}",
-        f"{streaks:.0f}",
-    )
+    return *map_scores(chi, truth.chi, mask, truth.nuclei, nucleus_labels()), f"{streaks:.0f}"
 
 
 def main(argv=None):

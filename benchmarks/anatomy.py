@@ -7,16 +7,13 @@ row has the segmentation's brain mask join the mask (``--mask-from-anatomy``). `
 
 import csv
 import json
-import os
 import shutil
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.common import ROOT, cores, machine, parser, write_table
+from benchmarks.common import call, cores, machine, parser, write_table
 from bids_app.derivatives.files import read_image
 from bids_app.phantom.metrics import nrmse, xsim
 
@@ -38,17 +35,9 @@ HEAD = (
 )  # fmt: skip
 
 
-def command(*words):
-    """Run one of the project's commands."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-m", *words], env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(words)} failed:\n{done.stdout[-1000:]}{done.stderr[-2000:]}")
-
-
 def simulate(study, variant, gre_mm, t1w_mm):
     axes, edge, oblique = VARIANTS[variant]
-    command(
+    call(
         "bids_app.phantom", str(study), "--subjects", "1", "--voxel-size", str(gre_mm), "--oblique", "10",
         "--t1w-orientation", axes, "--t1w-voxel-size", str(edge * t1w_mm), "--t1w-oblique", str(oblique),
     )  # fmt: skip
@@ -56,7 +45,7 @@ def simulate(study, variant, gre_mm, t1w_mm):
 
 def participant(study, out, *options):
     atlas = study / "derivatives" / "phantom" / "tpl-phantom"
-    command(
+    call(
         "bids_app", str(study), str(out), "participant", "--skip-bids-validation", "--segmentation", "atlas", "--atlas",
         f"{atlas}:nuclei", "--omp-nthreads", str(cores()), *options,
     )  # fmt: skip

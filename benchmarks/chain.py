@@ -3,41 +3,32 @@
 ``--study DIR`` keeps the simulated study, so that a second run has nothing to simulate.
 """
 
-import os
 import resource
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.common import ROOT, circumstances, cores, machine, parser, publish
+from benchmarks.common import call, circumstances, cores, machine, parser, publish
 
 
-def simulated(study, voxel_mm, echoes, environment):
+def simulated(study, voxel_mm, echoes):
     """Return the folder of a study of one subject, which is simulated unless it is there."""
     study = study / f"{voxel_mm:g}mm-{echoes}echoes"
     if not (study / "dataset_description.json").exists():
         times = [f"{0.004 + 0.006 * n:.3f}" for n in range(echoes)]
-        simulate = [sys.executable, "-m", "bids_app.phantom", str(study), "--subjects", "1", "--voxel-size"]
-        subprocess.run(
-            [*simulate, str(voxel_mm), "--echo-times", *times], check=True, env=environment, stdout=subprocess.DEVNULL
-        )
+        call("bids_app.phantom", study, "--subjects", 1, "--voxel-size", voxel_mm, "--echo-times", *times)
     return study
 
 
 def run_chain(voxel_mm, echoes, preset="consensus", keep=None):
     """Simulate one subject and run the participant level on it; return seconds and peak bytes of its processes."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
     with tempfile.TemporaryDirectory() as folder:
-        study, out = simulated(keep or Path(folder) / "bids", voxel_mm, echoes, environment), Path(folder) / "out"
-        command = [sys.executable, "-m", "bids_app", str(study), str(out), "participant", "--preset", preset]
-        command += ["--skip-bids-validation", "--omp-nthreads", str(cores())]
+        study, out = simulated(keep or Path(folder) / "bids", voxel_mm, echoes), Path(folder) / "out"
+        words = ("--preset", preset, "--skip-bids-validation", "--omp-nthreads", cores())
         start = time.perf_counter()
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        done = call("bids_app", study, out, "participant", *words)
         seconds = time.perf_counter() - start
-        if done.returncode:
-            raise RuntimeError(done.stdout[-2000:] + done.stderr[-2000:])
         maps = len(list(out.rglob("*_Chimap.nii.gz")))
     unit = 1 if sys.platform == "darwin" else 1024
     # The largest of all processes that have ended, the simulation's included.
@@ -66,7 +57,7 @@ def main(argv=None):
     args = options.parse_args(argv)
     size, echoes = (4.0, 2) if args.quick else (args.voxel_size, 4)
     if args.simulate_only:
-        simulated(args.study, size, echoes, os.environ | {"PYTHONPATH": str(ROOT)})
+        simulated(args.study, size, echoes)
         return
     done = run_chain(size, echoes, args.preset, args.study)
     row = (

@@ -7,15 +7,12 @@ scatter of the persons too. Regions are the true ones, or those of the phantom's
 
 import csv
 import json
-import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.common import ROOT, machine, parser, write_table
+from benchmarks.common import call, machine, parser, write_table
 from bids_app.derivatives.files import read_image
 from bids_app.group import statistics
 
@@ -35,15 +32,12 @@ def run_cohort(folder, args, name, seed, labels, more=()):
     """Simulate, run both levels, and return the rows of the model's table and the reference by region and term."""
     home = folder / f"{name}{seed}"
     study, out = home / "bids", home / f"out-{labels}"
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
     effects = ["--null"] if name == "null" else ["--group-effect", str(args.group_effect)]
-    size, count = str(args.voxel_size), str(args.subjects)
-    simulate = [sys.executable, "-m", "bids_app.phantom", str(study), "--subjects", count, "--seed", str(seed)]
-    simulate += ["--voxel-size", size, "--t1w-voxel-size", "2", *effects]
-    subprocess.run(simulate, check=True, env=environment)
+    people = ("--subjects", args.subjects, "--seed", seed, "--voxel-size", args.voxel_size, "--t1w-voxel-size", 2)
+    call("bids_app.phantom", study, *people, *effects, show=True)
     truth = study / "derivatives" / "phantom"
-    command = [sys.executable, "-m", "bids_app", str(study), str(out), "participant", "group", "--preset", args.preset]
-    command += ["--template", "none", "--model", MODEL, "--skip-bids-validation", *more]
+    command = ["bids_app", study, out, "participant", "group", "--preset", args.preset, "--template", "none"]
+    command += ["--model", MODEL, "--skip-bids-validation", *more]
     if labels == "atlas":
         command += ["--atlas", f"{truth / 'tpl-phantom'}:nuclei"]
         for key, value in COARSE.items():
@@ -51,9 +45,9 @@ def run_cohort(folder, args, name, seed, labels, more=()):
     else:
         no_t1w = home / "no-t1w.json"
         no_t1w.write_text(json.dumps({"t1w": {"acquisition": "none"}}))
-        command += ["--segmentation", "*_seg-nuclei_dseg.nii.gz", "--derivatives", str(truth)]
-        command += ["--bids-filter-file", str(no_t1w)]
-    subprocess.run(command, check=True, env=environment)
+        command += ["--segmentation", "*_seg-nuclei_dseg.nii.gz", "--derivatives", truth]
+        command += ["--bids-filter-file", no_t1w]
+    call(*command, show=True)
     with (out / "group_seg-nuclei_desc-model_stats.tsv").open(newline="") as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
     return rows, reference(study, out)

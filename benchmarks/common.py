@@ -15,6 +15,7 @@ import numpy as np
 
 from benchmarks import summary
 from benchmarks.tables import write_table
+from bids_app.phantom import metrics
 from bids_app.qsm.dipole import forward_field
 from bids_app.qsm.geometry import Grid
 
@@ -41,6 +42,27 @@ ORDER = {"speed": _speed_order, "accuracy": _accuracy_order}
 
 def cores():
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def call(*words, show=False):
+    """Run one of the project's modules as a command of its own; with ``show`` its output is seen, else kept."""
+    command = [sys.executable, "-m", *map(str, words)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=environment, capture_output=not show, text=True, check=False)
+    if done.returncode:
+        kept = "" if show else f":\n{done.stdout[-1000:]}{done.stderr[-2000:]}"
+        raise RuntimeError(f"{' '.join(command[2:])} failed with exit code {done.returncode}{kept}")
+    return done
+
+
+def map_scores(found, true, mask, labels, names):
+    """NRMSE, detrended NRMSE, XSIM and deep-grey slope of a susceptibility map in a mask, as they stand in a table."""
+    return (
+        f"{metrics.nrmse(found, true, mask):.1f}",
+        f"{metrics.detrended_nrmse(found, true, mask):.1f}",
+        f"{metrics.xsim(found, true, mask):.3f}",
+        f"{metrics.slope(metrics.regions(found, true, mask, labels, names)):.2f}",
+    )
 
 
 def machine():

@@ -7,9 +7,6 @@ the mask holds; slope is that of the nuclei or organs.
 """
 
 import json
-import os
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -17,9 +14,9 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from benchmarks.common import ROOT, cores, machine, parser, write_table
+from benchmarks.common import call, cores, machine, map_scores, parser, write_table
 from bids_app.derivatives.files import read_image
-from bids_app.phantom import forward, metrics
+from bids_app.phantom import forward
 from bids_app.qsm.dipole import forward_field
 from bids_app.qsm.geometry import Grid
 
@@ -79,15 +76,6 @@ def write_torso(study, signal, affine):
             Path(f"{stem}.json").write_text(json.dumps(sidecar))
 
 
-def call(*command):
-    done = subprocess.run(
-        [sys.executable, "-m", *map(str, command)], env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True,
-        text=True, check=False,
-    )  # fmt: skip
-    if done.returncode:
-        raise RuntimeError(done.stdout[-2000:] + done.stderr[-2000:])
-
-
 def head(study, options, voxel):
     """Simulate a head and return true chi, mask, nuclei's numbers."""
     call(
@@ -105,14 +93,8 @@ def scored(out, truth):
     anat = out / "sub-01" / "anat"
     found = read_image(next(iter(sorted(anat.glob("sub-01*_Chimap.nii.gz")))))[0]
     valid = mask & (read_image(next(iter(sorted(anat.glob("sub-01*_desc-qsm_mask.nii.gz")))))[0] > 0)
-    regional = metrics.regions(found, chi, valid, labels, {int(n): str(n) for n in np.unique(labels[valid]) if n})
-    return (
-        f"{metrics.nrmse(found, chi, valid):.1f}",
-        f"{metrics.detrended_nrmse(found, chi, valid):.1f}",
-        f"{metrics.xsim(found, chi, valid):.3f}",
-        f"{metrics.slope(regional):.2f}",
-        f"{100 * valid.sum() / mask.sum():.0f}",
-    )
+    names = {int(n): str(n) for n in np.unique(labels[valid]) if n}
+    return *map_scores(found, chi, valid, labels, names), f"{100 * valid.sum() / mask.sum():.0f}"
 
 
 def main(argv=None):

@@ -5,13 +5,10 @@ Simulated heads go through ``participant`` with their true labels, then through 
 """
 
 import csv
-import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.common import ROOT, machine, parser, write_table
+from benchmarks.common import call, machine, parser, write_table
 
 HEAD = (
     "participants", "voxel", "average", "sharpness (1/mm²)", "to single pass", "overlap (Dice)", "to single pass",
@@ -22,16 +19,14 @@ HEAD = (
 def rounds(folder, size, count, iterations, more=()):
     """Simulate, build the template, and return the rows of its convergence table."""
     study, out = folder / "bids", folder / "out"
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    simulate = [sys.executable, "-m", "bids_app.phantom", str(study), "--subjects", str(count)]
-    simulate += ["--voxel-size", f"{size:g}", "--t1w-voxel-size", "2"]
-    subprocess.run(simulate, check=True, env=environment)
-    command = [sys.executable, "-m", "bids_app", str(study), str(out), "participant", "group", "--preset", "fast"]
-    command += ["--segmentation", "*_seg-nuclei_dseg.nii.gz", "--derivatives", str(study / "derivatives" / "phantom")]
-    command += ["--template-iterations", *map(str, iterations), "--skip-bids-validation"]
+    people = ("--subjects", count, "--voxel-size", f"{size:g}", "--t1w-voxel-size", 2)
+    call("bids_app.phantom", study, *people, show=True)
+    command = ["bids_app", study, out, "participant", "group", "--preset", "fast"]
+    command += ["--segmentation", "*_seg-nuclei_dseg.nii.gz", "--derivatives", study / "derivatives" / "phantom"]
+    command += ["--template-iterations", *iterations, "--skip-bids-validation"]
     for name in ("resolution", "registration_resolution"):
         command += ["--set", f"template.{name}={size:g}"]
-    subprocess.run([*command, *more], check=True, env=environment)
+    call(*command, *more, show=True)
     with (out / "tpl-study/anat/tpl-study_desc-convergence_stats.tsv").open(newline="") as file:
         return list(csv.DictReader(file, delimiter="\t"))
 

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from bids_app.qsm.geometry import bounding_box
 from bids_app.qsm.masking import otsu_threshold
 
 FloatArray = npt.NDArray[np.float32]
@@ -70,10 +71,9 @@ def _entropy(probability: npt.NDArray[np.float64]) -> float:
 def _half_turn(image: FloatArray, head: BoolArray, axis: int) -> FloatArray:
     """Return the image turned by 180 degrees about an axis through the middle of the head."""
     turned: FloatArray = image
+    box = bounding_box(head) if head.any() else tuple(slice(0, n) for n in image.shape)
     for other in (n for n in range(3) if n != axis):
-        line = np.flatnonzero(head.any(axis=tuple(n for n in range(3) if n != other)))
-        both_ends = int(line[0] + line[-1]) if line.size else image.shape[other] - 1
-        turned = np.roll(np.flip(turned, other), both_ends - (image.shape[other] - 1), other)
+        turned = np.roll(np.flip(turned, other), box[other].start + box[other].stop - image.shape[other], other)
     return turned
 
 

@@ -225,10 +225,11 @@ class Chain:
                 if maker.name in self.result.skipped:
                     self.result.skipped.remove(maker.name)
                 self._execute(maker)
-        lost = [k for k in step.needs_t1w(self.record, self.settings) if not self._paths(step)[k].is_file()]
+        paths = self._paths(step)
+        lost = [key for key in step.needs_t1w(self.record, self.settings) if not paths[key].is_file()]
         if lost:
             Chain(self.t1w_steps, self.record.t1w, self.settings, self.context)._remake(lost)
-        collected, paths = step.collects(self.record, self.settings), self._paths(step)
+        collected = step.collects(self.record, self.settings)
         for name in (name for name in collected if name in paths and not paths[name].is_file()):
             of, key = collected[name]
             Chain(step.makers, of, self.settings, self.context)._remake([key])

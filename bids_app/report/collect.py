@@ -8,9 +8,9 @@ from typing import Any
 
 from bids_app.derivatives.names import record_folder
 
-#: Order of the stages on the page; steps that are not named come after, by their start.
 #: Steps of the group level over one participant: their records lie beside the participant's and are no runs of it.
 GROUP_STEPS = ("member", "register", "space", "drawn")
+#: Order of the stages on the page; steps that are not named come after, by their start.
 _ORDER = ("t1w", "fastsurfer", "atlas", "field", "registration", "brain", "mask", "chi", "relaxometry", "swi")
 
 

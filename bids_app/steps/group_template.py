@@ -59,15 +59,11 @@ def prepare(step: StepInput) -> StepResult:
         if name == "magnitude" and len(parts) == 1:
             data, _ = _normalised(magnitudes[0])
         else:
-            data, _ = template.mean_image(_moved(*_normalised(path), shape, affine, maps) for path, maps in parts)
+            data, _ = template.mean_image(
+                warps.resample(*_normalised(path), shape, affine, maps) for path, maps in parts
+            )
         outputs[f"member_{name}"] = Output(data, affine=affine)
     return StepResult(outputs, {"runs": len(runs), "channels": sorted(seen)}, (), ("n4",))
-
-
-def _moved(
-    data: warps.Float32, own: warps.Float64, shape: Sequence[int], affine: warps.Float64, maps: Sequence[warps.Map]
-) -> warps.Float32:
-    return warps.resample(data, own, shape, affine, maps)
 
 
 def _poses(images: Sequence[Path], step: StepInput) -> list[warps.Float64]:

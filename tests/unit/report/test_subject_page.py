@@ -7,9 +7,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from bids_app import steps
 from bids_app.derivatives import quality
 from bids_app.derivatives.files import write_json
 from bids_app.derivatives.names import PRODUCTS, product_path
+from bids_app.report.collect import GROUP_STEPS
 from bids_app.report.subject import report, report_done
 from bids_app.sections import QcChoices
 from tests.unit.report.conftest import Result, Settings, Source, context_in, record, subject_in
@@ -195,6 +197,11 @@ def test_a_page_is_made_again_only_where_something_changed(subject, settings, co
     settings.values["inversion"]["method"] = "rts"
     (context.output_dir / "sub-01.html").write_text("cut")
     assert not report_done(subject, settings, context, payload)
+
+
+def test_steps_of_the_group_over_one_participant_are_known():
+    of_one = (*steps.TEMPLATE_MEMBER, *steps.TEMPLATE_REGISTRATION, *steps.TEMPLATE_RUN, *steps.TEMPLATE_DRAWN)
+    assert {step.name for step in of_one} == set(GROUP_STEPS)
 
 
 def test_what_the_group_did_with_a_participant_is_no_run_of_it(tmp_path):
