@@ -14,6 +14,7 @@ from bids_app.qsm.geometry import BoolArray, FloatArray, Grid
 from bids_app.qsm.inversion_bayes import expected_field
 from bids_app.qsm.params import Params, param
 from bids_app.qsm.spans import Spans
+from bids_app.qsm.stencil19 import NEIGHBOURS, point_weights
 from bids_app.qsm.threads import threads
 
 
@@ -42,16 +43,22 @@ SMALL = 40_000
 
 @numba.njit(**_OPTIONS)
 def _laplacian_row(array, a, b, steps, weights, out):  # type: ignore[no-untyped-def]
-    """Negative 7-point Laplacian of a row of voxels; returns its product with the array."""
+    """Negative 19-point Laplacian of a row of voxels; returns its product with the array."""
     sx, sy = steps
-    hx, hy, hz = weights
-    centre = np.float32(2) * (hx + hy + hz)
+    centre, x, y, z, xy, xz, yz = weights
+    sp, sm = sx + sy, sx - sy
     for i in range(a, b):
         out[i] = (
             centre * array[i]
-            - hx * (array[i - sx] + array[i + sx])
-            - hy * (array[i - sy] + array[i + sy])
-            - hz * (array[i - _ONE] + array[i + _ONE])
+            - x * (array[i - sx] + array[i + sx])
+            - y * (array[i - sy] + array[i + sy])
+            - xy * (array[i - sp] + array[i + sp] + array[i - sm] + array[i + sm])
+        )
+    for i in range(a, b):
+        out[i] -= (
+            z * (array[i - _ONE] + array[i + _ONE])
+            + xz * (array[i - sx - _ONE] + array[i - sx + _ONE] + array[i + sx - _ONE] + array[i + sx + _ONE])
+            + yz * (array[i - sy - _ONE] + array[i - sy + _ONE] + array[i + sy - _ONE] + array[i + sy + _ONE])
         )
     total = np.float32(0)
     for i in range(a, b):
@@ -134,8 +141,9 @@ def solve_laplace(
 ) -> FloatArray:
     """Return the array that is harmonic in ``interior`` and equals ``values`` on ``boundary``.
 
-    Neither touches the edge of the arrays, and every neighbour of the interior is in one of both. Conjugate gradients
-    on the 7-point Laplacian start from the interpolated solution of a grid twice as coarse (cascadic multigrid).
+    Neither touches the edge of the arrays, and each of the 18 neighbours of the interior is in one of both. Conjugate
+    gradients on the 19-point Laplacian (:mod:`bids_app.qsm.stencil19`) start from the interpolated solution of a grid
+    twice as coarse (cascadic multigrid).
     """
     solution = np.where(boundary, values, np.float32(0))
     if params.levels > 1 and min(interior.shape) >= 16:
@@ -143,7 +151,7 @@ def solve_laplace(
         means = np.divide(_halve(solution), outer, out=np.zeros_like(outer), where=outer > 0)
         inner = np.pad((_halve(interior.astype(np.float32)) > 0) & (outer == 0), 1)
         means, outer = np.pad(means, 1), np.pad(outer > 0, 1)
-        inner &= ~ndimage.binary_dilation(~(inner | outer))
+        inner &= ~ndimage.binary_dilation(~(inner | outer), NEIGHBOURS)
         double = tuple(2 * s for s in spacing)
         coarse = replace(params, levels=params.levels - 1)
         start = solve_laplace(means, inner, outer, double, coarse)[1:-1, 1:-1, 1:-1]  # type: ignore[arg-type]
@@ -165,7 +173,8 @@ def _relax(
     """Conjugate gradients from the given start, in place."""
     spans, (_, ny, nz) = Spans.of(interior).argument, solution.shape
     steps = np.uint64(ny * nz), np.uint64(nz)
-    weights = tuple(np.float32(1 / s**2) for s in spacing)
+    centre, along, across = point_weights(spacing)
+    weights = tuple(np.float32(value) for value in (-centre, *along, *across))
     flat = solution.reshape(-1)
     residual, direction, image = (np.zeros_like(flat) for _ in range(3))
     _laplacian(np.where(boundary, solution, np.float32(0)).ravel(), spans, steps, weights, residual)
@@ -223,7 +232,7 @@ def lbv(
     -------
     local_field_ppm : float32, ``grid.shape``; zero outside the returned mask.
     mask : bool, ``grid.shape``; the object where the field is finite, without corrections less its surface: voxels
-        whose six neighbours belong to it.
+        whose 18 neighbours belong to it.
 
     Raises
     ------
@@ -237,7 +246,7 @@ def lbv(
     mask = mask & np.isfinite(total_field_ppm)
     crop = Crop.around(mask, grid, 0.0)
     inside = np.pad(mask[crop.box], 1)
-    interior = ndimage.binary_erosion(inside)
+    interior = ndimage.binary_erosion(inside, NEIGHBOURS)
     if not interior.any():
         raise ValueError("the mask has no interior: it is too thin for LBV")
     boundary = inside & ~interior

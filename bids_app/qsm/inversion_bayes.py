@@ -19,7 +19,7 @@ from bids_app.qsm.splitting import SplitGradient, blend, change_of, laplacian_sp
 class BayesParams(Params):
     """Parameters of the empirical-Bayes inversion: shares of the measured spectra, not weights of one data set."""
 
-    gaussian: float = param(0.5, low=0.0, high=10.0, doc="Weight of the Gaussian prior; 1 is the measured spectrum's")
+    gaussian: float = param(0.25, low=0.0, high=10.0, doc="Weight of the Gaussian prior; 1 is the measured spectrum's")
     sparsity: float = param(0.1, low=0.0, high=10.0, doc="Weight of the gradient's Laplacian prior; 1 as measured")
     edge: float = param(1.5, low=0.0, high=100.0, doc="Differences beyond this many gradient SDs are not penalised")
     rounds: int = param(4, low=1, high=50, doc="Most times that spectra and missing data are estimated anew")

@@ -1,8 +1,9 @@
 """Single-step total generalised variation: from a field, or one echo's wrapped phase, to susceptibility.
 
 The Laplacian of the data is explained by ``(Laplacian / 3 - (b0 . grad)^2) chi``: the background field is harmonic
-inside the mask and drops out, and the Laplacian of wrapped phase comes from wrapped differences of neighbours, so that
-neither background removal nor unwrapping goes before. Among all explanations up to a misfit ``psi`` of the field, the
+inside the mask and drops out (to the fourth order of the voxel size: :mod:`bids_app.qsm.stencil19`), and the Laplacian
+of wrapped phase comes from wrapped differences of neighbours, so that neither background removal nor unwrapping goes
+before. Among all explanations up to a misfit ``psi`` of the field, the
 one with the least ``|psi|^2 / 2 + TGV(chi)`` is found by a preconditioned, over-relaxed primal-dual iteration, on
 coarse grids first. The weights of TGV follow the noise of the field and the voxel size; with ``noise = 1`` (and 1 mm
 voxels) they are the plain weights in ppm.
@@ -18,17 +19,21 @@ from bids_app.qsm import tgv_kernels
 from bids_app.qsm.fft import clean
 from bids_app.qsm.geometry import BoolArray, FloatArray, Grid, ppm_per_hz
 from bids_app.qsm.params import Params, param
+from bids_app.qsm.stencil19 import difference_weights, noise_gain
 from bids_app.qsm.tgv_domain import Box, Domain
 from bids_app.qsm.tgv_solver import Problem, State, coarsen, refine, solve
-from bids_app.qsm.tgv_steps import Stencils
+
+#: Longest over shortest voxel edge from which a voxel's Laplacian needs all 18 neighbours: with fewer it leaves, at
+#: the object's rim, more of the background than the tissue's own field. With other voxels the rim is worth more.
+LONG = 1.7
 
 
 @dataclass(frozen=True)
 class TgvParams(Params):
     """Parameters of single-step TGV."""
 
-    alpha1: float = param(0.15, low=1e-6, high=1e3, doc="Weight of the first-order term, over noise and voxel size")
-    alpha0: float = param(0.45, low=1e-6, high=1e4, doc="Weight of the second-order term, over noise and voxel size^2")
+    alpha1: float = param(0.13, low=1e-6, high=1e3, doc="Weight of the first-order term, over noise and voxel size")
+    alpha0: float = param(0.39, low=1e-6, high=1e4, doc="Weight of the second-order term, over noise and voxel size^2")
     noise: float = param(0.0, low=0.0, high=10.0, unit="ppm", doc="Noise of the field (0: estimated from the data)")
     iterations: int = param(1000, low=1, high=100000, doc="Most iterations on the finest grid")
     tolerance: float = param(5e-4, low=0.0, high=0.1, doc="Relative change per iteration that ends the iteration")
@@ -48,12 +53,14 @@ def _problem(
     data: FloatArray, mask: BoolArray, weights: FloatArray | None, box: Box, scale: float, period: float
 ) -> Problem:
     """Return the fine problem: the data's Laplacian times ``scale``, and the misfit's weights with mean one."""
-    domain = Domain.of(np.asarray(box.take(mask), bool), box.grid)
+    size = box.grid.voxel_size
+    domain = Domain.of(np.asarray(box.take(mask), bool), box.grid, max(size) > LONG * min(size))
     values: FloatArray = np.ascontiguousarray(box.take(clean(data, mask)), np.float32).ravel()
     strides = np.uint64(box.grid.shape[1] * box.grid.shape[2]), np.uint64(box.grid.shape[2])
     laplacian: FloatArray = np.zeros(values.size, np.float32)
+    second, across = (weights.astype(np.float32) for weights in difference_weights(size))
     tgv_kernels.wrapped_laplacian(
-        values, domain.in_data.argument, strides, Stencils.of(box.grid).laplace, np.float32(period), laplacian
+        values, domain.mask.ravel(), domain.in_data.argument, strides, second, across, np.float32(period), laplacian
     )
     laplacian *= np.float32(scale)
     if weights is None:
@@ -73,8 +80,7 @@ def noise_of(problem: Problem) -> float:
     """
     values = problem.laplacian[problem.domain.data.ravel()]
     spread = 1.4826 * float(np.median(np.abs(values - np.median(values))))
-    centre, *sides = (float(c) for c in Stencils.of(problem.domain.grid).laplace)
-    return spread / float(np.sqrt(centre**2 + 2 * sum(c**2 for c in sides)))
+    return spread / noise_gain(problem.domain.grid.voxel_size)
 
 
 def _unit(echo_time: float | None, field_strength: float | None) -> tuple[float, float]:
@@ -136,7 +142,7 @@ def tgv(
         Total (or local) field in ppm; or, with ``echo_time`` and ``field_strength``, wrapped phase in rad without
         offset at echo time zero.
     mask : bool, ``grid.shape``
-        Object; the data are used where a voxel and its six neighbours lie in it.
+        Object; the data are used where a voxel and its six neighbours lie in it (18 where voxels are long).
     grid : Grid
         Sampling.
     params : TgvParams

@@ -8,6 +8,7 @@ from scipy import ndimage
 
 from bids_app.qsm.geometry import BoolArray, FloatArray, Grid
 from bids_app.qsm.spans import Spans
+from bids_app.qsm.stencil19 import NEIGHBOURS
 
 #: Empty voxels around the mask in the box: one for the dilation, one for the stencils that reach out of it.
 MARGIN = 2
@@ -17,9 +18,9 @@ MARGIN = 2
 class Domain:
     """The regions of the discrete problem.
 
-    The data constraint holds where a voxel and its six neighbours are in the mask (``data``); the misfit and both
-    regularisation terms live in the mask; the susceptibility and its modelled gradient also one voxel around it
-    (``dilated``), so that no difference ever leaves its region and every operator has its exact adjoint.
+    The data constraint holds where a voxel and its six neighbours (``strict``: 18) are in the mask (``data``); the
+    misfit and both regularisation terms live in the mask; the susceptibility and its modelled gradient also one voxel
+    around it (``dilated``), so that no difference ever leaves its region and every operator has its exact adjoint.
     """
 
     grid: Grid
@@ -29,15 +30,16 @@ class Domain:
     in_mask: Spans
     in_dilated: Spans
     in_data: Spans
+    strict: bool
 
     @classmethod
-    def of(cls, mask: BoolArray, grid: Grid) -> "Domain":
+    def of(cls, mask: BoolArray, grid: Grid, strict: bool) -> "Domain":
         """Return the regions of a mask that leaves ``MARGIN`` voxels free on all sides."""
-        data = ndimage.binary_erosion(mask)
+        data = ndimage.binary_erosion(mask, NEIGHBOURS if strict else None)
         dilated = ndimage.binary_dilation(mask)
         if not data.any():
-            raise ValueError("the mask is too thin for TGV: no voxel has all six neighbours inside it")
-        return cls(grid, mask, dilated, data, Spans.of(mask), Spans.of(dilated), Spans.of(data))
+            raise ValueError("the mask is too thin for TGV: no voxel has its neighbours inside it")
+        return cls(grid, mask, dilated, data, Spans.of(mask), Spans.of(dilated), Spans.of(data), strict)
 
 
 @dataclass(frozen=True)

@@ -16,29 +16,21 @@ _ONE = np.uint64(1)
 
 
 @numba.njit(**_OPTIONS)
-def _laplace_row(u, a, b, sx, sy, c, out):
-    """Set ``out`` to the 7-point stencil ``c = (centre, x, y, z)`` of ``u`` on one span."""
-    c0, cx, cy, cz = c[0], c[1], c[2], c[3]
+def _stencil_row(u, a, b, sx, sy, c, out):
+    """Set ``out`` to the 19-point stencil ``c`` (see :class:`bids_app.qsm.tgv_steps.Stencils`) of ``u`` on one span."""
+    sp, sm = sx + sy, sx - sy
+    xp, xm, yp, ym = sx + _ONE, sx - _ONE, sy + _ONE, sy - _ONE
+    c0, cx, cy, cz, xy, xz, yz, yx, zx, zy = c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7], c[8], c[9]
     for i in range(a, b):
         out[i - a] = (
             c0 * u[i] + cx * (u[i - sx] + u[i + sx]) + cy * (u[i - sy] + u[i + sy]) + cz * (u[i - _ONE] + u[i + _ONE])
         )
-
-
-@numba.njit(**_OPTIONS)
-def _mixed_row(u, a, b, sx, sy, c, out):
-    """Add the mixed derivatives ``c = (xy, xz, yz)`` of ``u`` to ``out`` on one span."""
-    sp, sm = sx + sy, sx - sy
-    cxy, cxz, cyz = c[0], c[1], c[2]
-    if cxy != 0:
-        for i in range(a, b):
-            out[i - a] += cxy * (u[i + sp] + u[i - sp] - u[i + sm] - u[i - sm])
-    if cxz != 0:
-        for i in range(a, b):
-            out[i - a] += cxz * (u[i + sx + _ONE] + u[i - sx - _ONE] - u[i + sx - _ONE] - u[i - sx + _ONE])
-    if cyz != 0:
-        for i in range(a, b):
-            out[i - a] += cyz * (u[i + sy + _ONE] + u[i - sy - _ONE] - u[i + sy - _ONE] - u[i - sy + _ONE])
+    for i in range(a, b):
+        out[i - a] += xy * (u[i + sp] + u[i - sp]) + yx * (u[i + sm] + u[i - sm])
+    for i in range(a, b):
+        out[i - a] += xz * (u[i + xp] + u[i - xp]) + zx * (u[i + xm] + u[i - xm])
+    for i in range(a, b):
+        out[i - a] += yz * (u[i + yp] + u[i - yp]) + zy * (u[i + ym] + u[i - ym])
 
 
 @numba.njit(**_OPTIONS)
@@ -57,10 +49,9 @@ def _project_row(y, a, b, new, share, keep):
 
 
 @numba.njit(**_OPTIONS)
-def _chi_row(a, b, sx, sy, eta, px, py, pz, wave, mixed, h, g):
+def _chi_row(a, b, sx, sy, eta, px, py, pz, wave, h, g):
     """Set ``g`` to the adjoint of (wave operator, gradient) applied to (eta, p)."""
-    _laplace_row(eta, a, b, sx, sy, wave, g)
-    _mixed_row(eta, a, b, sx, sy, mixed, g)
+    _stencil_row(eta, a, b, sx, sy, wave, g)
     hx, hy, hz = h[0], h[1], h[2]
     for i in range(a, b):
         g[i - a] += hx * (px[i - sx] - px[i]) + hy * (py[i - sy] - py[i])
@@ -86,7 +77,7 @@ def primal_step(primal, bars, dual, wide, narrow, weights, strides, stencils, ta
     chi_bar, psi_bar, wx_bar, wy_bar, wz_bar = bars
     eta, px, py, pz, qxx, qyy, qzz, qxy, qxz, qyz = dual
     sx, sy = strides
-    laplace, wave, mixed, h = stencils
+    laplace, wave, h = stencils
     tau_chi, tau_psi, tau_w = taus
     start, stop, pieces, longest = wide
     start_psi, stop_psi, pieces_psi, _ = narrow
@@ -94,7 +85,7 @@ def primal_step(primal, bars, dual, wide, narrow, weights, strides, stencils, ta
         g = np.empty(longest, np.float32)
         for row in range(pieces[piece], pieces[piece + 1]):
             a, b = start[row], stop[row]
-            _chi_row(a, b, sx, sy, eta, px, py, pz, wave, mixed, h, g)
+            _chi_row(a, b, sx, sy, eta, px, py, pz, wave, h, g)
             _relax_row(chi, chi_bar, a, b, g, tau_chi, rho)
             _w_row(a, b, px, qxx, qxy, qxz, sx, sy, _ONE, h[0], h[1], h[2], g)
             _relax_row(wx, wx_bar, a, b, g, tau_w, rho)
@@ -104,7 +95,7 @@ def primal_step(primal, bars, dual, wide, narrow, weights, strides, stencils, ta
             _relax_row(wz, wz_bar, a, b, g, tau_w, rho)
         for row in range(pieces_psi[piece], pieces_psi[piece + 1]):
             a, b = start_psi[row], stop_psi[row]
-            _laplace_row(eta, a, b, sx, sy, laplace, g)
+            _stencil_row(eta, a, b, sx, sy, laplace, g)
             for i in range(a, b):
                 # The proximal step of the weighted square; the adjoint of -Laplacian has the minus of it.
                 g[i - a] = (psi[i] + tau_psi * g[i - a]) / (1 + tau_psi * weights[i])
@@ -186,7 +177,7 @@ def dual_step(bars, dual, data, narrow, inner, strides, stencils, sigmas, radii,
     chi, psi, wx, wy, wz = bars
     eta, px, py, pz, qxx, qyy, qzz, qxy, qxz, qyz = dual
     sx, sy = strides
-    laplace, wave, mixed, h = stencils
+    laplace, wave, h = stencils
     sigma_eta, sigma_p, sigma_q = sigmas
     start, stop, pieces, longest = narrow
     start_eta, stop_eta, pieces_eta, _ = inner
@@ -200,9 +191,8 @@ def dual_step(bars, dual, data, narrow, inner, strides, stencils, sigmas, radii,
             _dual_q_row(a, b, sx, sy, w, q, sigma_q, h, radii[1], rho, t)
         for row in range(pieces_eta[piece], pieces_eta[piece + 1]):
             a, b = start_eta[row], stop_eta[row]
-            _laplace_row(chi, a, b, sx, sy, wave, wave_chi)
-            _mixed_row(chi, a, b, sx, sy, mixed, wave_chi)
-            _laplace_row(psi, a, b, sx, sy, laplace, laplace_psi)
+            _stencil_row(chi, a, b, sx, sy, wave, wave_chi)
+            _stencil_row(psi, a, b, sx, sy, laplace, laplace_psi)
             for i in range(a, b):
                 eta[i] += rho * sigma_eta * (wave_chi[i - a] - laplace_psi[i - a] - data[i])
 
@@ -224,21 +214,41 @@ def change(now, before, spans):
     return sums
 
 
+@numba.njit(**_OPTIONS)
+def _second_difference(phase, i, step, period):
+    """Second difference from neighbour differences brought into half a ``period`` (0: plain differences)."""
+    up = phase[i + step] - phase[i]
+    down = phase[i - step] - phase[i]
+    if period > 0:
+        up -= period * np.rint(up / period)
+        down -= period * np.rint(down / period)
+    return up + down
+
+
+@numba.njit(**_OPTIONS)
+def _product(phase, mask, i, a, b, period):
+    """Product of the second differences along steps ``a`` and ``b``; 0 where a neighbour across is not known."""
+    plus, minus = b + a, b - a
+    if not (mask[i + plus] and mask[i - plus] and mask[i + minus] and mask[i - minus]):
+        return np.float32(0)
+    # Each difference is that of two neighbours, so that wrapped phase needs no other care.
+    beside = _second_difference(phase, i + b, a, period) + _second_difference(phase, i - b, a, period)
+    return beside - 2 * _second_difference(phase, i, a, period)
+
+
 @numba.njit(parallel=True, **_OPTIONS)
-def wrapped_laplacian(phase, spans, strides, stencil, period, out):
-    """Laplacian from neighbour differences brought into half a ``period`` (0: plain differences)."""
+def wrapped_laplacian(phase, mask, spans, strides, along, across, period, out):
+    """19-point Laplacian of a field or of phase with a ``period``; weights along x, y, z and across xy, xz, yz."""
     start, stop, pieces, _ = spans
     sx, sy = strides
-    steps = (sx, sy, _ONE)
     for piece in numba.prange(pieces.size - 1):
         for row in range(pieces[piece], pieces[piece + 1]):
             for i in range(start[row], stop[row]):
-                total = np.float32(0)
-                for axis in range(3):
-                    up = phase[i + steps[axis]] - phase[i]
-                    down = phase[i - steps[axis]] - phase[i]
-                    if period > 0:
-                        up -= period * np.rint(up / period)
-                        down -= period * np.rint(down / period)
-                    total += stencil[axis + 1] * (up + down)
-                out[i] = total
+                out[i] = (
+                    along[0] * _second_difference(phase, i, sx, period)
+                    + along[1] * _second_difference(phase, i, sy, period)
+                    + along[2] * _second_difference(phase, i, _ONE, period)
+                    + across[0] * _product(phase, mask, i, sx, sy, period)
+                    + across[1] * _product(phase, mask, i, sx, _ONE, period)
+                    + across[2] * _product(phase, mask, i, sy, _ONE, period)
+                )

@@ -19,7 +19,7 @@ from bids_app.qsm.threads import threads
 PRIMAL = ("chi", "psi", "wx", "wy", "wz")
 DUAL = ("eta", "px", "py", "pz", "qxx", "qyy", "qzz", "qxy", "qxz", "qyz")
 #: Typical sizes of chi, psi, w, eta in units of the field's noise; those of p and q are their bounds.
-CHI_SIZE, PSI_SIZE, W_SIZE, ETA_SIZE = 50.0, 5.0, 2.5, 50.0
+CHI_SIZE, PSI_SIZE, W_SIZE, ETA_SIZE = 50.0, 5.0, 2.5, 25.0
 #: Iterations between two looks at the change.
 CHECK_EVERY = 20
 #: Voxels up to which one thread does the work.
@@ -135,7 +135,7 @@ def coarsen(problem: Problem) -> Problem | None:
     if np.count_nonzero(ndimage.binary_erosion(mask)) < 500:
         return None
     size = tuple(s * f for s, f in zip(fine.grid.voxel_size, factor, strict=True))
-    domain = Domain.of(mask, Grid(mask.shape, size, fine.grid.b0_dir))  # type: ignore[arg-type]
+    domain = Domain.of(mask, Grid(mask.shape, size, fine.grid.b0_dir), fine.strict)  # type: ignore[arg-type]
     known = _blocks(fine.data[inner].astype(np.float32), factor).mean(axis=(1, 3, 5))
     shape = fine.grid.shape
     sums = [
@@ -146,7 +146,9 @@ def coarsen(problem: Problem) -> Problem | None:
     # Blocks whose data are mostly unknown hold no constraint.
     data = domain.data & (known >= 0.5)
     laplacian = np.where(data, sums[0] / np.maximum(known, 0.5), 0).astype(np.float32)
-    domain = Domain(domain.grid, mask, domain.dilated, data, domain.in_mask, domain.in_dilated, Spans.of(data))
+    domain = Domain(
+        domain.grid, mask, domain.dilated, data, domain.in_mask, domain.in_dilated, Spans.of(data), fine.strict
+    )
     return Problem(domain, laplacian.ravel(), np.maximum(sums[1], 0).astype(np.float32).ravel())
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_app.qsm.geometry import FloatArray, Grid
+from bids_app.qsm.stencil19 import PAIRS, Weights, difference_weights
 
 #: Frequencies per axis at which the operator's norm is looked for, and what is added for those between.
 _FREQUENCIES = 17
@@ -15,33 +16,44 @@ _BETWEEN = 1.01
 
 @dataclass(frozen=True)
 class Stencils:
-    """Finite differences on a grid, in 1/mm and 1/mm2, as ``(centre, x, y, z)`` and ``(xy, xz, yz)`` weights."""
+    """Finite differences on a grid: 19-point stencils in 1/mm2, the gradient's ``(x, y, z)`` in 1/mm.
+
+    The order of a stencil's weights: centre; neighbours along x, y, z; those of equal sign across xy, xz, yz; those of
+    opposite sign.
+    """
 
     laplace: FloatArray
     wave: FloatArray
-    mixed: FloatArray
     gradient: FloatArray
 
     @classmethod
     def of(cls, grid: Grid) -> "Stencils":
         """Return the stencils of the Laplacian and of the wave operator ``Laplacian / 3 - (b0 . grad)^2``.
 
-        Both share their second differences; the mixed derivatives are products of central differences, so that the
-        wave operator of an oblique main field has 19 points.
+        The Laplacian is that of :mod:`bids_app.qsm.stencil19`, which a background field passes with an error of the
+        fourth order only. It is the continuous one smoothed a little, by 1 + sum h_a^2 delta_a^2 / 12; so that a field
+        and the susceptibility that makes it stay in step, the second derivative along the main field is smoothed alike
+        (but for its mixed terms, products of central differences).
         """
-        h, b = np.asarray(grid.voxel_size), np.asarray(grid.b0_dir)
-        second = 1 / h**2
-        laplace = np.concatenate(([-2 * second.sum()], second))
-        along = (1 / 3 - b**2) * second
-        wave = np.concatenate(([-2 * along.sum()], along))
-        pairs = ((0, 1), (0, 2), (1, 2))
-        mixed = np.array([-2 * b[i] * b[j] / (4 * h[i] * h[j]) for i, j in pairs])
-        return cls(*(values.astype(np.float32) for values in (laplace, wave, mixed, 1 / h)))
+        h2, b = np.square(grid.voxel_size), np.asarray(grid.b0_dir)
+        second, across = difference_weights(grid.voxel_size)
+        smoothed = np.array([(b[i] ** 2 * h2[j] + b[j] ** 2 * h2[i]) / (12 * h2[i] * h2[j]) for i, j in PAIRS])
+        mixed = np.array([-2 * b[i] * b[j] / (4 * np.sqrt(h2[i] * h2[j])) for i, j in PAIRS])
+        laplace = _stencil(second, across, np.zeros(3))
+        wave = _stencil((1 / 3 - b**2) * second, across / 3 - smoothed, mixed)
+        return cls(laplace, wave, (1 / np.sqrt(h2)).astype(np.float32))
 
     @property
-    def arrays(self) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-        """The four arrays in the kernels' order."""
-        return self.laplace, self.wave, self.mixed, self.gradient
+    def arrays(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """The three arrays in the kernels' order."""
+        return self.laplace, self.wave, self.gradient
+
+
+def _stencil(second: Weights, across: Weights, mixed: Weights) -> FloatArray:
+    """Return a stencil of weights of second differences, of their products, and of differences across each pair."""
+    centre = -2 * second.sum() + 4 * across.sum()
+    along = second - 2 * np.array([across[0] + across[1], across[0] + across[2], across[1] + across[2]])
+    return np.concatenate(([centre], along, across + mixed, across - mixed)).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -76,8 +88,7 @@ class StepSizes:
 
 def _block_sums(stencils: Stencils) -> npt.NDArray[np.float64]:
     """Sums of absolute entries per row of every block: rows eta, p, q, columns chi, psi, w."""
-    laplace = np.abs(stencils.laplace[0]) + 2 * np.abs(stencils.laplace[1:]).sum()
-    wave = np.abs(stencils.wave[0]) + 2 * np.abs(stencils.wave[1:]).sum() + 4 * np.abs(stencils.mixed).sum()
+    laplace, wave = (np.abs(s[0]) + 2 * np.abs(s[1:]).sum() for s in (stencils.laplace, stencils.wave))
     difference = 2 * float(stencils.gradient.max())
     return np.array([[wave, laplace, 0], [difference, 0, 1], [0, 0, 2 * difference]], np.float64)
 
@@ -89,21 +100,19 @@ def symbol(stencils: Stencils, angles: npt.NDArray[np.float64]) -> npt.NDArray[A
     columns chi, psi, w (3).
     """
     count = len(angles)
-    cosine = np.cos(angles)
-    second = 2 * cosine - 2
     forward = (np.exp(1j * angles) - 1) * stencils.gradient
     backward = (1 - np.exp(-1j * angles)) * stencils.gradient
-    sine = np.sin(angles)
     out = np.zeros((count, 10, 5), np.complex128)
+    first, other = np.array(PAIRS).T
+    ways = np.concatenate((angles, angles[:, first] + angles[:, other], angles[:, first] - angles[:, other]), axis=1)
+    second = 2 * np.cos(ways) - 2
     out[:, 0, 0] = second @ stencils.wave[1:].astype(np.float64)
-    for weight, (i, j) in zip(stencils.mixed, ((0, 1), (0, 2), (1, 2)), strict=True):
-        out[:, 0, 0] -= 4 * float(weight) * sine[:, i] * sine[:, j]
     out[:, 0, 1] = -(second @ stencils.laplace[1:].astype(np.float64))
     for axis in range(3):
         out[:, 1 + axis, 0] = forward[:, axis]
         out[:, 1 + axis, 2 + axis] = -1
         out[:, 4 + axis, 2 + axis] = backward[:, axis]
-    for row, (i, j) in enumerate(((0, 1), (0, 2), (1, 2)), start=7):
+    for row, (i, j) in enumerate(PAIRS, start=7):
         out[:, row, 2 + i] = backward[:, j] / np.sqrt(2)
         out[:, row, 2 + j] = backward[:, i] / np.sqrt(2)
     return out

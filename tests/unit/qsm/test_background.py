@@ -14,6 +14,7 @@ from bids_app.qsm.erosion import Erosion
 from bids_app.qsm.fft import irfftn, irfftn_cropped, rfftn, rfftn_padded
 from bids_app.qsm.geometry import Grid
 from bids_app.qsm.sphere import less_mean, sphere_fits, sphere_kernel, sphere_weights
+from bids_app.qsm.stencil19 import NEIGHBOURS
 
 GRID = Grid((48, 45, 40), (1.0, 1.1, 1.3), (0.2, -0.3, 1.0))
 METHODS = sorted(qsm.BACKGROUND)
@@ -167,7 +168,7 @@ def test_lbv_frees_its_boundary_values_of_the_sources_inside():
     chi -= chi.mean(where=mask) * mask
     truth = forward_field(chi, GRID)
     field = truth + 4 * harmonic([0.5, 0.2, -0.2, 0.3, 0.1, 0.1, 0.2, -0.3, 0.1, 0.2])
-    interior = ndimage.binary_erosion(mask)
+    interior = ndimage.binary_erosion(mask, NEIGHBOURS)
     errors = []
     for corrections in (0, 3):
         local, valid, calls = remove("lbv", field, mask, corrections=corrections)
@@ -269,7 +270,7 @@ def test_a_sphere_fits_where_all_its_voxels_are_inside():
 @pytest.mark.parametrize("levels", [1, 3])
 def test_laplace_solution_is_harmonic_with_its_boundary_values(levels):
     _, mask = problem()
-    interior = ndimage.binary_erosion(mask)
+    interior = ndimage.binary_erosion(mask, NEIGHBOURS)
     boundary = mask & ~interior
     truth = harmonic([0.5, 0.2, -0.2, 0.3, 0.1, 0.1, 0.2, -0.3, 0.1, 0.2])
     calls = []

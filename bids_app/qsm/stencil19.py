@@ -1,0 +1,41 @@
+"""The 19-point Laplacian, which is zero to the fourth order of the voxel size for harmonic functions.
+
+Second differences alone leave the second order: of a background field, whose sources lie near, they leave a field that
+no source in the object makes, the more the longer the voxel is in one direction. With delta_a^2 the second difference
+along an axis and h_a the voxel's length there, the operator is
+
+    sum_a delta_a^2 + sum_(a<b) (h_a^2 + h_b^2) / 12 delta_a^2 delta_b^2
+
+(Collatz 1960, The Numerical Treatment of Differential Equations, 10.1007/978-3-662-05500-7, for equal lengths).
+"""
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+#: A voxel and its 18 neighbours, by ``[3, 3, 3]``.
+NEIGHBOURS: npt.NDArray[np.bool_] = ndimage.generate_binary_structure(3, 2)
+#: Pairs of axes, in the order of the weights.
+PAIRS = ((0, 1), (0, 2), (1, 2))
+
+Weights = npt.NDArray[np.float64]
+
+
+def difference_weights(voxel_size: tuple[float, float, float]) -> tuple[Weights, Weights]:
+    """Return the weights (1/mm2) of plain second differences along x, y, z and of their products across xy, xz, yz."""
+    x, y, z = (1 / size**2 for size in voxel_size)
+    return np.array([x, y, z]), np.array([x + y, x + z, y + z]) / 12
+
+
+def point_weights(voxel_size: tuple[float, float, float]) -> tuple[float, Weights, Weights]:
+    """Return the weights (1/mm2) of the voxel, of its neighbours along x, y, z and of those across xy, xz, yz."""
+    along, across = difference_weights(voxel_size)
+    xy, xz, yz = across
+    centre = -2 * along.sum() + 4 * across.sum()
+    return float(centre), along - 2 * np.array([xy + xz, xy + yz, xz + yz]), across
+
+
+def noise_gain(voxel_size: tuple[float, float, float]) -> float:
+    """Return the SD of the Laplacian (1/mm2) of white noise with SD one."""
+    centre, along, across = point_weights(voxel_size)
+    return float(np.sqrt(centre**2 + 2 * (along**2).sum() + 4 * (across**2).sum()))
