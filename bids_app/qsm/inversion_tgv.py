@@ -32,8 +32,8 @@ LONG = 1.7
 class TgvParams(Params):
     """Parameters of single-step TGV."""
 
-    alpha1: float = param(0.13, low=1e-6, high=1e3, doc="Weight of the first-order term, over noise and voxel size")
-    alpha0: float = param(0.39, low=1e-6, high=1e4, doc="Weight of the second-order term, over noise and voxel size^2")
+    alpha1: float = param(0.1, low=1e-6, high=1e3, doc="Weight of the first-order term, over noise and voxel size")
+    alpha0: float = param(0.3, low=1e-6, high=1e4, doc="Weight of the second-order term, over noise and voxel size^2")
     noise: float = param(0.0, low=0.0, high=10.0, unit="ppm", doc="Noise of the field (0: estimated from the data)")
     iterations: int = param(1000, low=1, high=100000, doc="Most iterations on the finest grid")
     tolerance: float = param(5e-4, low=0.0, high=0.1, doc="Relative change per iteration that ends the iteration")

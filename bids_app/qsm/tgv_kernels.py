@@ -16,15 +16,22 @@ _ONE = np.uint64(1)
 
 
 @numba.njit(**_OPTIONS)
-def _stencil_row(u, a, b, sx, sy, c, out):
-    """Set ``out`` to the 19-point stencil ``c`` (see :class:`bids_app.qsm.tgv_steps.Stencils`) of ``u`` on one span."""
-    sp, sm = sx + sy, sx - sy
-    xp, xm, yp, ym = sx + _ONE, sx - _ONE, sy + _ONE, sy - _ONE
-    c0, cx, cy, cz, xy, xz, yz, yx, zx, zy = c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7], c[8], c[9]
+def _laplace_row(u, a, b, sx, sy, c, out):
+    """Set ``out`` to the 7-point stencil ``c = (centre, x, y, z)`` of ``u`` on one span."""
+    c0, cx, cy, cz = c[0], c[1], c[2], c[3]
     for i in range(a, b):
         out[i - a] = (
             c0 * u[i] + cx * (u[i - sx] + u[i + sx]) + cy * (u[i - sy] + u[i + sy]) + cz * (u[i - _ONE] + u[i + _ONE])
         )
+
+
+@numba.njit(**_OPTIONS)
+def _wave_row(u, a, b, sx, sy, c, out):
+    """Set ``out`` to the 19-point stencil ``c`` (see :class:`bids_app.qsm.tgv_steps.Stencils`) of ``u`` on one span."""
+    sp, sm = sx + sy, sx - sy
+    xp, xm, yp, ym = sx + _ONE, sx - _ONE, sy + _ONE, sy - _ONE
+    xy, xz, yz, yx, zx, zy = c[4], c[5], c[6], c[7], c[8], c[9]
+    _laplace_row(u, a, b, sx, sy, c, out)
     for i in range(a, b):
         out[i - a] += xy * (u[i + sp] + u[i - sp]) + yx * (u[i + sm] + u[i - sm])
     for i in range(a, b):
@@ -51,7 +58,7 @@ def _project_row(y, a, b, new, share, keep):
 @numba.njit(**_OPTIONS)
 def _chi_row(a, b, sx, sy, eta, px, py, pz, wave, h, g):
     """Set ``g`` to the adjoint of (wave operator, gradient) applied to (eta, p)."""
-    _stencil_row(eta, a, b, sx, sy, wave, g)
+    _wave_row(eta, a, b, sx, sy, wave, g)
     hx, hy, hz = h[0], h[1], h[2]
     for i in range(a, b):
         g[i - a] += hx * (px[i - sx] - px[i]) + hy * (py[i - sy] - py[i])
@@ -95,7 +102,7 @@ def primal_step(primal, bars, dual, wide, narrow, weights, strides, stencils, ta
             _relax_row(wz, wz_bar, a, b, g, tau_w, rho)
         for row in range(pieces_psi[piece], pieces_psi[piece + 1]):
             a, b = start_psi[row], stop_psi[row]
-            _stencil_row(eta, a, b, sx, sy, laplace, g)
+            _laplace_row(eta, a, b, sx, sy, laplace, g)
             for i in range(a, b):
                 # The proximal step of the weighted square; the adjoint of -Laplacian has the minus of it.
                 g[i - a] = (psi[i] + tau_psi * g[i - a]) / (1 + tau_psi * weights[i])
@@ -191,8 +198,8 @@ def dual_step(bars, dual, data, narrow, inner, strides, stencils, sigmas, radii,
             _dual_q_row(a, b, sx, sy, w, q, sigma_q, h, radii[1], rho, t)
         for row in range(pieces_eta[piece], pieces_eta[piece + 1]):
             a, b = start_eta[row], stop_eta[row]
-            _stencil_row(chi, a, b, sx, sy, wave, wave_chi)
-            _stencil_row(psi, a, b, sx, sy, laplace, laplace_psi)
+            _wave_row(chi, a, b, sx, sy, wave, wave_chi)
+            _laplace_row(psi, a, b, sx, sy, laplace, laplace_psi)
             for i in range(a, b):
                 eta[i] += rho * sigma_eta * (wave_chi[i - a] - laplace_psi[i - a] - data[i])
 

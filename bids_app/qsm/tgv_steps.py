@@ -16,10 +16,10 @@ _BETWEEN = 1.01
 
 @dataclass(frozen=True)
 class Stencils:
-    """Finite differences on a grid: 19-point stencils in 1/mm2, the gradient's ``(x, y, z)`` in 1/mm.
+    """Finite differences on a grid: stencils in 1/mm2, the gradient's ``(x, y, z)`` in 1/mm.
 
-    The order of a stencil's weights: centre; neighbours along x, y, z; those of equal sign across xy, xz, yz; those of
-    opposite sign.
+    The order of the weights: centre; neighbours along x, y, z; the wave operator's also across xy, xz, yz, those of
+    equal sign before those of opposite sign.
     """
 
     laplace: FloatArray
@@ -28,18 +28,19 @@ class Stencils:
 
     @classmethod
     def of(cls, grid: Grid) -> "Stencils":
-        """Return the stencils of the Laplacian and of the wave operator ``Laplacian / 3 - (b0 . grad)^2``.
+        """Return the stencils of the misfit's Laplacian and of the wave operator ``Laplacian / 3 - (b0 . grad)^2``.
 
-        The Laplacian is that of :mod:`bids_app.qsm.stencil19`, which a background field passes with an error of the
-        fourth order only. It is the continuous one smoothed a little, by 1 + sum h_a^2 delta_a^2 / 12; so that a field
-        and the susceptibility that makes it stay in step, the second derivative along the main field is smoothed alike
-        (but for its mixed terms, products of central differences).
+        The data's Laplacian is that of :mod:`bids_app.qsm.stencil19`, which a background field passes with an error of
+        the fourth order only. It is the continuous one smoothed a little, by 1 + sum h_a^2 delta_a^2 / 12; so that a
+        field and the susceptibility that makes it stay in step, the wave operator is smoothed alike (but for its mixed
+        terms, products of central differences). The misfit's is that of second differences: noise at the highest
+        frequencies, which the data's Laplacian holds less of, then counts less.
         """
         h2, b = np.square(grid.voxel_size), np.asarray(grid.b0_dir)
         second, across = difference_weights(grid.voxel_size)
         smoothed = np.array([(b[i] ** 2 * h2[j] + b[j] ** 2 * h2[i]) / (12 * h2[i] * h2[j]) for i, j in PAIRS])
         mixed = np.array([-2 * b[i] * b[j] / (4 * np.sqrt(h2[i] * h2[j])) for i, j in PAIRS])
-        laplace = _stencil(second, across, np.zeros(3))
+        laplace = np.concatenate(([-2 * second.sum()], second)).astype(np.float32)
         wave = _stencil((1 / 3 - b**2) * second, across / 3 - smoothed, mixed)
         return cls(laplace, wave, (1 / np.sqrt(h2)).astype(np.float32))
 
@@ -107,7 +108,7 @@ def symbol(stencils: Stencils, angles: npt.NDArray[np.float64]) -> npt.NDArray[A
     ways = np.concatenate((angles, angles[:, first] + angles[:, other], angles[:, first] - angles[:, other]), axis=1)
     second = 2 * np.cos(ways) - 2
     out[:, 0, 0] = second @ stencils.wave[1:].astype(np.float64)
-    out[:, 0, 1] = -(second @ stencils.laplace[1:].astype(np.float64))
+    out[:, 0, 1] = -(second[:, :3] @ stencils.laplace[1:].astype(np.float64))
     for axis in range(3):
         out[:, 1 + axis, 0] = forward[:, axis]
         out[:, 1 + axis, 2 + axis] = -1
