@@ -2,8 +2,8 @@
 
 plan: finding and planning 10,000 simulated participants, from names and headers, and what one element of their array
 pays for it. jobs: a no-op step of each through the real scheduler, beside a plain loop over the same processes in the
-same run, in turns. slurm: a small study as the arrays that the app writes and as its live engine, beside a plain array
-of the same commands at the same time, a processor each, on a Slurm of one node that is started by hand. "idle" there is
+same run, in turns. slurm: a small study as the arrays that the app writes and as its live engine, each beside a plain
+array of the same commands at the same time, a processor each, on a Slurm of one node started by hand. "idle" there is
 all that is not a step: Python's start, the scheduler's own time.
 """
 
@@ -325,21 +325,28 @@ def in_steps(out):
 
 
 def slurm(folder, subjects, voxel):
-    """Return rows: what, elements, seconds, elements/min, beside plain, idle; all side by side."""
+    """Return rows: what, elements, seconds, elements/min, beside plain, idle; each beside a plain array of its own."""
     study, labels = one_under_many_names(folder / "bids", subjects, voxel)
-    kinds = {"plain array": "plain", "written array": "written", "live engine": "live"}
-    with running_slurm(folder / "slurm", cpus=len(kinds)) as reached, ThreadPoolExecutor(len(kinds)) as pool:
-        places = {n: Place(folder / m, study, labels, environment() | reached) for n, m in kinds.items()}
-        places["written array"].write()
-        taken = {name: pool.submit(getattr(places[name], method)) for name, method in kinds.items()}
-        seconds = {name: future.result() for name, future in taken.items()}
-        busy = {name: in_steps(place.out) for name, place in places.items()}
-        again = places["written array"].written()
+    rows, count, reached = [], len(labels), environment()
+    with running_slurm(folder / "slurm", cpus=2) as found, ThreadPoolExecutor(2) as pool:
+        reached |= found
+        for name, method in (("written array", "written"), ("live engine", "live")):
+            places = {
+                f"plain array beside the {name}": Place(folder / f"plain-{method}", study, labels, reached),
+                name: Place(folder / method, study, labels, reached),
+            }
+            plain, other = places.values()
+            if method == "written":
+                other.write()
+            pair = pool.submit(plain.plain), pool.submit(getattr(other, method))
+            taken = [future.result() for future in pair]
+            for (what, place), spent in zip(places.items(), taken, strict=True):
+                beside, idle = spent / taken[0] - 1, 1 - in_steps(place.out) / spent
+                rate = 60 * count / spent
+                rows.append((what, count, f"{spent:.1f}", f"{rate:.1f}", f"{100 * beside:+.1f} %", f"{idle:.0%}"))
+            if method == "written":
+                again = other.written()
         ask(reached, "scancel", "--user=root")
-    count, rows = len(labels), []
-    for name, spent in seconds.items():
-        beside, idle = spent / seconds["plain array"] - 1, 1 - busy[name] / spent
-        rows.append((name, count, f"{spent:.1f}", f"{60 * count / spent:.1f}", f"{100 * beside:+.1f} %", f"{idle:.0%}"))
     return [*rows, ("written array, all complete", count, f"{again:.1f}", f"{60 * count / again:.1f}", "", "")]
 
 
