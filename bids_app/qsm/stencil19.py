@@ -6,7 +6,7 @@ along an axis and h_a the voxel's length there, the operator is
 
     sum_a delta_a^2 + sum_(a<b) (h_a^2 + h_b^2) / 12 delta_a^2 delta_b^2
 
-(Collatz 1960, The Numerical Treatment of Differential Equations, 10.1007/978-3-662-05500-7, for equal lengths).
+(for equal lengths: Collatz, The Numerical Treatment of Differential Equations, 1960).
 """
 
 import numpy as np
