@@ -3,10 +3,9 @@
 The Laplacian of the data is explained by ``(Laplacian / 3 - (b0 . grad)^2) chi``: the background field is harmonic
 inside the mask and drops out (to the fourth order of the voxel size: :mod:`bids_app.qsm.stencil19`), and the Laplacian
 of wrapped phase comes from wrapped differences of neighbours, so that neither background removal nor unwrapping goes
-before. Among all explanations up to a misfit ``psi`` of the field, the
-one with the least ``|psi|^2 / 2 + TGV(chi)`` is found by a preconditioned, over-relaxed primal-dual iteration, on
-coarse grids first. The weights of TGV follow the noise of the field and the voxel size; with ``noise = 1`` (and 1 mm
-voxels) they are the plain weights in ppm.
+before. Among all explanations up to a misfit ``psi`` of the field, the one with the least ``|psi|^2 / 2 + TGV(chi)`` is
+found by a preconditioned, over-relaxed primal-dual iteration, on coarse grids first. The weights of TGV follow the
+noise of the field and the voxel size; with ``noise = 1`` (and 1 mm voxels) they are the plain weights in ppm.
 """
 
 from collections.abc import Callable

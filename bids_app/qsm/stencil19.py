@@ -27,12 +27,19 @@ def difference_weights(voxel_size: tuple[float, float, float]) -> tuple[Weights,
     return np.array([x, y, z]), np.array([x + y, x + z, y + z]) / 12
 
 
+def by_points(second: Weights, across: Weights) -> tuple[float, Weights]:
+    """Return the weights of the voxel and of its neighbours along the axes; those across are ``across`` themselves.
+
+    ``second`` and ``across`` are weights of second differences and of their products, as of :func:`difference_weights`.
+    """
+    xy, xz, yz = across
+    return float(-2 * second.sum() + 4 * across.sum()), second - 2 * np.array([xy + xz, xy + yz, xz + yz])
+
+
 def point_weights(voxel_size: tuple[float, float, float]) -> tuple[float, Weights, Weights]:
     """Return the weights (1/mm2) of the voxel, of its neighbours along x, y, z and of those across xy, xz, yz."""
-    along, across = difference_weights(voxel_size)
-    xy, xz, yz = across
-    centre = -2 * along.sum() + 4 * across.sum()
-    return float(centre), along - 2 * np.array([xy + xz, xy + yz, xz + yz]), across
+    second, across = difference_weights(voxel_size)
+    return *by_points(second, across), across
 
 
 def noise_gain(voxel_size: tuple[float, float, float]) -> float:

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_app.qsm.geometry import FloatArray, Grid
-from bids_app.qsm.stencil19 import PAIRS, Weights, difference_weights
+from bids_app.qsm.stencil19 import PAIRS, Weights, by_points, difference_weights
 
 #: Frequencies per axis at which the operator's norm is looked for, and what is added for those between.
 _FREQUENCIES = 17
@@ -52,8 +52,7 @@ class Stencils:
 
 def _stencil(second: Weights, across: Weights, mixed: Weights) -> FloatArray:
     """Return a stencil of weights of second differences, of their products, and of differences across each pair."""
-    centre = -2 * second.sum() + 4 * across.sum()
-    along = second - 2 * np.array([across[0] + across[1], across[0] + across[2], across[1] + across[2]])
+    centre, along = by_points(second, across)
     return np.concatenate(([centre], along, across + mixed, across - mixed)).astype(np.float32)
 
 
