@@ -18,6 +18,7 @@ from bids_app.qsm import tgv_kernels
 from bids_app.qsm.fft import clean
 from bids_app.qsm.geometry import BoolArray, FloatArray, Grid, ppm_per_hz
 from bids_app.qsm.params import Params, param
+from bids_app.qsm.spans import Spans
 from bids_app.qsm.stencil19 import difference_weights, noise_gain
 from bids_app.qsm.tgv_domain import Box, Domain
 from bids_app.qsm.tgv_solver import Problem, State, coarsen, refine, solve
@@ -58,17 +59,19 @@ def _problem(
     strides = np.uint64(box.grid.shape[1] * box.grid.shape[2]), np.uint64(box.grid.shape[2])
     laplacian: FloatArray = np.zeros(values.size, np.float32)
     second, across = (weights.astype(np.float32) for weights in difference_weights(size))
+    inner = Spans.of(domain.data).argument
     tgv_kernels.wrapped_laplacian(
-        values, domain.mask.ravel(), domain.in_data.argument, strides, second, across, np.float32(period), laplacian
+        values, domain.mask.ravel(), inner, strides, second, across, np.float32(period), laplacian
     )
+    laplacian = domain.layout.take(laplacian.reshape(box.grid.shape))
     laplacian *= np.float32(scale)
     if weights is None:
-        return Problem(domain, laplacian, domain.mask.astype(np.float32).ravel())
+        return Problem(domain, laplacian, domain.layout.take(domain.mask).astype(np.float32))
     squared: FloatArray = np.square(np.asarray(box.take(clean(weights, mask)), np.float32))
     mean = float(squared[domain.mask].mean())
     if mean <= 0:
         raise ValueError("the weights are zero everywhere in the mask")
-    return Problem(domain, laplacian, np.divide(squared, mean, dtype=np.float32).ravel())
+    return Problem(domain, laplacian, domain.layout.take(np.divide(squared, mean, dtype=np.float32)))
 
 
 def noise_of(problem: Problem) -> float:
@@ -77,7 +80,7 @@ def noise_of(problem: Problem) -> float:
     Tissue edges are few and hardly move the median; without noise it is the spread that the tissue's texture causes,
     so that the regularisation follows the scale of the data in any case.
     """
-    values = problem.laplacian[problem.domain.data.ravel()]
+    values = problem.laplacian[problem.domain.layout.take(problem.domain.data)]
     spread = 1.4826 * float(np.median(np.abs(values - np.median(values))))
     return spread / noise_gain(problem.domain.grid.voxel_size)
 
@@ -100,7 +103,7 @@ def _coarse_to_fine(
         problems.append(coarse)
     size = float(np.prod(problem.domain.grid.voxel_size)) ** (1 / 3)
     alphas = params.alpha1 * size, params.alpha0 * size**2
-    state = State.zero(problems[-1].domain.mask.size)
+    state = State.zero(problems[-1].domain.layout.size)
     done, total = 0, params.iterations * len(problems)
 
     def tick() -> None:
@@ -181,7 +184,7 @@ def tgv(
     if noise > 0:  # else the field is harmonic to the last digit: nothing inside makes it
         problem.laplacian[:] *= np.float32(1 / noise)
         state, counts = _coarse_to_fine(problem, params, progress)
-        inside = state.primal[0].reshape(box.grid.shape) * problem.domain.mask
+        inside = problem.domain.layout.put(state.primal[0]) * problem.domain.mask
         inside *= np.float32(noise)
         chi, facts = box.put(inside, grid.shape), facts | counts
     if info is not None:

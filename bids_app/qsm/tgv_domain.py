@@ -7,8 +7,8 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from bids_app.qsm.geometry import BoolArray, FloatArray, Grid
-from bids_app.qsm.spans import Spans
 from bids_app.qsm.stencil19 import NEIGHBOURS
+from bids_app.qsm.tgv_layout import Layout, RowSpans
 
 #: Empty voxels around the mask in the box: one for the dilation, one for the stencils that reach out of it.
 MARGIN = 2
@@ -21,25 +21,34 @@ class Domain:
     The data constraint holds where a voxel and its six neighbours (``strict``: 18) are in the mask (``data``); the
     misfit and both regularisation terms live in the mask; the susceptibility and its modelled gradient also one voxel
     around it (``dilated``), so that no difference ever leaves its region and every operator has its exact adjoint.
+    Fields are kept as ``layout`` says.
     """
 
     grid: Grid
     mask: BoolArray
     dilated: BoolArray
     data: BoolArray
-    in_mask: Spans
-    in_dilated: Spans
-    in_data: Spans
     strict: bool
+    layout: Layout
+    in_mask: RowSpans
+    in_dilated: RowSpans
+    in_data: RowSpans
 
     @classmethod
-    def of(cls, mask: BoolArray, grid: Grid, strict: bool) -> "Domain":
-        """Return the regions of a mask that leaves ``MARGIN`` voxels free on all sides."""
+    def of(cls, mask: BoolArray, grid: Grid, strict: bool, known: BoolArray | None = None) -> "Domain":
+        """Return the regions of a mask that leaves ``MARGIN`` voxels free on all sides.
+
+        The data constraint holds in ``known`` only, where it is given.
+        """
         data = ndimage.binary_erosion(mask, NEIGHBOURS if strict else None)
+        if known is not None:
+            data &= known
         dilated = ndimage.binary_dilation(mask)
         if not data.any():
             raise ValueError("the mask is too thin for TGV: no voxel has its neighbours inside it")
-        return cls(grid, mask, dilated, data, Spans.of(mask), Spans.of(dilated), Spans.of(data), strict)
+        layout = Layout.of(dilated)
+        spans = (layout.spans(region) for region in (mask, dilated, data))
+        return cls(grid, mask, dilated, data, strict, layout, *spans)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 Every field is an array of its own and every loop writes one array and reads few: LLVM then needs few alias checks
 and vectorises; the row buffers of a piece stay in the first-level cache. Indices are unsigned, which spares the
-wrap-around test of negative ones. Results do not depend on the number of threads.
+wrap-around test of negative ones. Neighbouring rows are told by offsets, one tuple for a row of voxels
+(:class:`bids_app.qsm.tgv_layout.RowSpans`). Results do not depend on the number of threads.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -13,31 +14,42 @@ import numpy as np
 
 _OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
 _ONE = np.uint64(1)
+#: The step back, as an unsigned number to add.
+_BACK = np.uint64(2**64 - 1)
 
 
 @numba.njit(**_OPTIONS)
-def _laplace_row(u, a, b, sx, sy, c, out):
+def _rows(beside, row):
+    """Return a row's offsets to the rows at -x, +x, -y, +y and at -x-y, +x+y, +x-y, -x+y."""
+    return (
+        beside[row, 0], beside[row, 1], beside[row, 2], beside[row, 3],
+        beside[row, 4], beside[row, 5], beside[row, 6], beside[row, 7],
+    )  # fmt: skip
+
+
+@numba.njit(**_OPTIONS)
+def _laplace_row(u, a, b, rows, c, out):
     """Set ``out`` to the 7-point stencil ``c = (centre, x, y, z)`` of ``u`` on one span."""
+    xm, xp, ym, yp = rows[0], rows[1], rows[2], rows[3]
     c0, cx, cy, cz = c[0], c[1], c[2], c[3]
     for i in range(a, b):
         out[i - a] = (
-            c0 * u[i] + cx * (u[i - sx] + u[i + sx]) + cy * (u[i - sy] + u[i + sy]) + cz * (u[i - _ONE] + u[i + _ONE])
+            c0 * u[i] + cx * (u[i + xm] + u[i + xp]) + cy * (u[i + ym] + u[i + yp]) + cz * (u[i - _ONE] + u[i + _ONE])
         )
 
 
 @numba.njit(**_OPTIONS)
-def _wave_row(u, a, b, sx, sy, c, out):
+def _wave_row(u, a, b, rows, c, out):
     """Set ``out`` to the 19-point stencil ``c`` (see :class:`bids_app.qsm.tgv_steps.Stencils`) of ``u`` on one span."""
-    sp, sm = sx + sy, sx - sy
-    xp, xm, yp, ym = sx + _ONE, sx - _ONE, sy + _ONE, sy - _ONE
+    xm, xp, ym, yp, mm, pp, pm, mp = rows
     xy, xz, yz, yx, zx, zy = c[4], c[5], c[6], c[7], c[8], c[9]
-    _laplace_row(u, a, b, sx, sy, c, out)
+    _laplace_row(u, a, b, rows, c, out)
     for i in range(a, b):
-        out[i - a] += xy * (u[i + sp] + u[i - sp]) + yx * (u[i + sm] + u[i - sm])
+        out[i - a] += xy * (u[i + pp] + u[i + mm]) + yx * (u[i + pm] + u[i + mp])
     for i in range(a, b):
-        out[i - a] += xz * (u[i + xp] + u[i - xp]) + zx * (u[i + xm] + u[i - xm])
+        out[i - a] += xz * (u[i + xp + _ONE] + u[i + xm - _ONE]) + zx * (u[i + xp - _ONE] + u[i + xm + _ONE])
     for i in range(a, b):
-        out[i - a] += yz * (u[i + yp] + u[i - yp]) + zy * (u[i + ym] + u[i - ym])
+        out[i - a] += yz * (u[i + yp + _ONE] + u[i + ym - _ONE]) + zy * (u[i + yp - _ONE] + u[i + ym + _ONE])
 
 
 @numba.njit(**_OPTIONS)
@@ -56,12 +68,13 @@ def _project_row(y, a, b, new, share, keep):
 
 
 @numba.njit(**_OPTIONS)
-def _chi_row(a, b, sx, sy, eta, px, py, pz, wave, h, g):
+def _chi_row(a, b, rows, eta, px, py, pz, wave, h, g):
     """Set ``g`` to the adjoint of (wave operator, gradient) applied to (eta, p)."""
-    _wave_row(eta, a, b, sx, sy, wave, g)
+    _wave_row(eta, a, b, rows, wave, g)
+    xm, ym = rows[0], rows[2]
     hx, hy, hz = h[0], h[1], h[2]
     for i in range(a, b):
-        g[i - a] += hx * (px[i - sx] - px[i]) + hy * (py[i - sy] - py[i])
+        g[i - a] += hx * (px[i + xm] - px[i]) + hy * (py[i + ym] - py[i])
     for i in range(a, b):
         g[i - a] += hz * (pz[i - _ONE] - pz[i])
 
@@ -78,31 +91,32 @@ def _w_row(a, b, p, q0, q1, q2, s0, s1, s2, h0, h1, h2, g):
 
 
 @numba.njit(parallel=True, **_OPTIONS)
-def primal_step(primal, bars, dual, wide, narrow, weights, strides, stencils, taus, rho):
+def primal_step(primal, bars, dual, wide, narrow, weights, stencils, taus, rho):
     """One step of chi and w (over the dilated mask) and of psi (over the mask), with their extrapolations."""
     chi, psi, wx, wy, wz = primal
     chi_bar, psi_bar, wx_bar, wy_bar, wz_bar = bars
     eta, px, py, pz, qxx, qyy, qzz, qxy, qxz, qyz = dual
-    sx, sy = strides
     laplace, wave, h = stencils
     tau_chi, tau_psi, tau_w = taus
-    start, stop, pieces, longest = wide
-    start_psi, stop_psi, pieces_psi, _ = narrow
+    start, stop, pieces, longest, beside = wide
+    start_psi, stop_psi, pieces_psi, _, beside_psi = narrow
     for piece in numba.prange(pieces.size - 1):
         g = np.empty(longest, np.float32)
         for row in range(pieces[piece], pieces[piece + 1]):
             a, b = start[row], stop[row]
-            _chi_row(a, b, sx, sy, eta, px, py, pz, wave, h, g)
+            rows = _rows(beside, row)
+            xp, yp = rows[1], rows[3]
+            _chi_row(a, b, rows, eta, px, py, pz, wave, h, g)
             _relax_row(chi, chi_bar, a, b, g, tau_chi, rho)
-            _w_row(a, b, px, qxx, qxy, qxz, sx, sy, _ONE, h[0], h[1], h[2], g)
+            _w_row(a, b, px, qxx, qxy, qxz, xp, yp, _ONE, h[0], h[1], h[2], g)
             _relax_row(wx, wx_bar, a, b, g, tau_w, rho)
-            _w_row(a, b, py, qxy, qyy, qyz, sx, sy, _ONE, h[0], h[1], h[2], g)
+            _w_row(a, b, py, qxy, qyy, qyz, xp, yp, _ONE, h[0], h[1], h[2], g)
             _relax_row(wy, wy_bar, a, b, g, tau_w, rho)
-            _w_row(a, b, pz, qxz, qyz, qzz, sx, sy, _ONE, h[0], h[1], h[2], g)
+            _w_row(a, b, pz, qxz, qyz, qzz, xp, yp, _ONE, h[0], h[1], h[2], g)
             _relax_row(wz, wz_bar, a, b, g, tau_w, rho)
         for row in range(pieces_psi[piece], pieces_psi[piece + 1]):
             a, b = start_psi[row], stop_psi[row]
-            _laplace_row(eta, a, b, sx, sy, laplace, g)
+            _laplace_row(eta, a, b, _rows(beside_psi, row), laplace, g)
             for i in range(a, b):
                 # The proximal step of the weighted square; the adjoint of -Laplacian has the minus of it.
                 g[i - a] = (psi[i] + tau_psi * g[i - a]) / (1 + tau_psi * weights[i])
@@ -119,15 +133,15 @@ def _ball_share(n, radius, rho, share):
 
 
 @numba.njit(**_OPTIONS)
-def _dual_p_row(a, b, sx, sy, chi, w, p, sigma, h, radius, rho, t):
+def _dual_p_row(a, b, xp, yp, chi, w, p, sigma, h, radius, rho, t):
     wx, wy, wz = w
     px, py, pz = p
     tx, ty, tz, share = t[0], t[1], t[2], t[6]
     hx, hy, hz = h[0], h[1], h[2]
     for i in range(a, b):
-        tx[i - a] = px[i] + sigma * (hx * (chi[i + sx] - chi[i]) - wx[i])
+        tx[i - a] = px[i] + sigma * (hx * (chi[i + xp] - chi[i]) - wx[i])
     for i in range(a, b):
-        ty[i - a] = py[i] + sigma * (hy * (chi[i + sy] - chi[i]) - wy[i])
+        ty[i - a] = py[i] + sigma * (hy * (chi[i + yp] - chi[i]) - wy[i])
     for i in range(a, b):
         tz[i - a] = pz[i] + sigma * (hz * (chi[i + _ONE] - chi[i]) - wz[i])
     n = b - a
@@ -141,28 +155,28 @@ def _dual_p_row(a, b, sx, sy, chi, w, p, sigma, h, radius, rho, t):
 
 
 @numba.njit(**_OPTIONS)
-def _strain_row(a, b, q, u, v, su, sv, hu, hv, t):
-    """Dual ascent of one off-diagonal strain: half of (difference of v along u, of u along v)."""
+def _strain_row(a, b, q, u, v, um, vm, hu, hv, t):
+    """Dual ascent of one off-diagonal strain: half of (difference of v along u, of u along v); neighbours before."""
     for i in range(a, b):
-        t[i - a] = q[i] + hu * (v[i] - v[i - su]) + hv * (u[i] - u[i - sv])
+        t[i - a] = q[i] + hu * (v[i] - v[i + um]) + hv * (u[i] - u[i + vm])
 
 
 @numba.njit(**_OPTIONS)
-def _dual_q_row(a, b, sx, sy, w, q, sigma, h, radius, rho, t):
+def _dual_q_row(a, b, xm, ym, w, q, sigma, h, radius, rho, t):
     wx, wy, wz = w
     qxx, qyy, qzz, qxy, qxz, qyz = q
     hx, hy, hz = sigma * h[0], sigma * h[1], sigma * h[2]
     txx, tyy, tzz, txy, txz, tyz, share = t[0], t[1], t[2], t[3], t[4], t[5], t[6]
     for i in range(a, b):
-        txx[i - a] = qxx[i] + hx * (wx[i] - wx[i - sx])
+        txx[i - a] = qxx[i] + hx * (wx[i] - wx[i + xm])
     for i in range(a, b):
-        tyy[i - a] = qyy[i] + hy * (wy[i] - wy[i - sy])
+        tyy[i - a] = qyy[i] + hy * (wy[i] - wy[i + ym])
     for i in range(a, b):
         tzz[i - a] = qzz[i] + hz * (wz[i] - wz[i - _ONE])
     half = np.float32(0.5)
-    _strain_row(a, b, qxy, wx, wy, sx, sy, half * hx, half * hy, txy)
-    _strain_row(a, b, qxz, wx, wz, sx, _ONE, half * hx, half * hz, txz)
-    _strain_row(a, b, qyz, wy, wz, sy, _ONE, half * hy, half * hz, tyz)
+    _strain_row(a, b, qxy, wx, wy, xm, ym, half * hx, half * hy, txy)
+    _strain_row(a, b, qxz, wx, wz, xm, _BACK, half * hx, half * hz, txz)
+    _strain_row(a, b, qyz, wy, wz, ym, _BACK, half * hy, half * hz, tyz)
     n = b - a
     for k in range(n):
         share[k] = txx[k] * txx[k] + tyy[k] * tyy[k] + tzz[k] * tzz[k]
@@ -179,27 +193,27 @@ def _dual_q_row(a, b, sx, sy, w, q, sigma, h, radius, rho, t):
 
 
 @numba.njit(parallel=True, **_OPTIONS)
-def dual_step(bars, dual, data, narrow, inner, strides, stencils, sigmas, radii, rho):
+def dual_step(bars, dual, data, narrow, inner, stencils, sigmas, radii, rho):
     """One step of eta (where the data constraint holds), of p and q (over the mask)."""
     chi, psi, wx, wy, wz = bars
     eta, px, py, pz, qxx, qyy, qzz, qxy, qxz, qyz = dual
-    sx, sy = strides
     laplace, wave, h = stencils
     sigma_eta, sigma_p, sigma_q = sigmas
-    start, stop, pieces, longest = narrow
-    start_eta, stop_eta, pieces_eta, _ = inner
+    start, stop, pieces, longest, beside = narrow
+    start_eta, stop_eta, pieces_eta, _, beside_eta = inner
     w, p, q = (wx, wy, wz), (px, py, pz), (qxx, qyy, qzz, qxy, qxz, qyz)
     for piece in numba.prange(pieces.size - 1):
         t = np.empty((7, longest), np.float32)
         wave_chi, laplace_psi = t[0], t[1]
         for row in range(pieces[piece], pieces[piece + 1]):
             a, b = start[row], stop[row]
-            _dual_p_row(a, b, sx, sy, chi, w, p, sigma_p, h, radii[0], rho, t)
-            _dual_q_row(a, b, sx, sy, w, q, sigma_q, h, radii[1], rho, t)
+            _dual_p_row(a, b, beside[row, 1], beside[row, 3], chi, w, p, sigma_p, h, radii[0], rho, t)
+            _dual_q_row(a, b, beside[row, 0], beside[row, 2], w, q, sigma_q, h, radii[1], rho, t)
         for row in range(pieces_eta[piece], pieces_eta[piece + 1]):
             a, b = start_eta[row], stop_eta[row]
-            _wave_row(chi, a, b, sx, sy, wave, wave_chi)
-            _laplace_row(psi, a, b, sx, sy, laplace, laplace_psi)
+            rows = _rows(beside_eta, row)
+            _wave_row(chi, a, b, rows, wave, wave_chi)
+            _laplace_row(psi, a, b, rows, laplace, laplace_psi)
             for i in range(a, b):
                 eta[i] += rho * sigma_eta * (wave_chi[i - a] - laplace_psi[i - a] - data[i])
 
@@ -207,7 +221,7 @@ def dual_step(bars, dual, data, narrow, inner, strides, stencils, sigmas, radii,
 @numba.njit(parallel=True, **_OPTIONS)
 def change(now, before, spans):
     """Return the squared norms of ``now - before`` and of ``now`` over the spans, and copy now to before."""
-    start, stop, pieces, _ = spans
+    start, stop, pieces, _, _ = spans
     sums = np.zeros((pieces.size - 1, 2), np.float64)
     for piece in numba.prange(pieces.size - 1):
         difference = size = 0.0

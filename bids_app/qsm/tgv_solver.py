@@ -11,7 +11,6 @@ from scipy import ndimage
 
 from bids_app.qsm import tgv_kernels
 from bids_app.qsm.geometry import FloatArray, Grid
-from bids_app.qsm.spans import Spans
 from bids_app.qsm.tgv_domain import MARGIN, Domain
 from bids_app.qsm.tgv_steps import Stencils, StepSizes
 from bids_app.qsm.threads import threads
@@ -41,7 +40,7 @@ def _fields(count: int, size: int) -> tuple[FloatArray, ...]:
 
 @dataclass
 class State:
-    """All unknowns of the saddle-point problem, flat over the box: (chi, psi, w) and (eta, p, q)."""
+    """All unknowns of the saddle-point problem, in a domain's layout: (chi, psi, w) and (eta, p, q)."""
 
     primal: tuple[FloatArray, ...]
     dual: tuple[FloatArray, ...]
@@ -55,17 +54,11 @@ class State:
 
 @dataclass(frozen=True)
 class Problem:
-    """One grid's data, flat over the box: the field's Laplacian (noise/mm2) and the weights of the misfit."""
+    """One grid's data in its layout: the field's Laplacian (noise/mm2) and the weights of the misfit."""
 
     domain: Domain
     laplacian: FloatArray
     weights: FloatArray
-
-    @property
-    def strides(self) -> tuple[np.uint64, np.uint64]:
-        """Flat distance to the next voxel along x and y."""
-        _, ny, nz = self.domain.grid.shape
-        return np.uint64(ny * nz), np.uint64(nz)
 
 
 def solve(
@@ -101,18 +94,16 @@ def solve(
     steps = StepSizes.of(stencils, (CHI_SIZE, PSI_SIZE, W_SIZE, ETA_SIZE, alpha1, alpha0), ratio)
     rho, radii = np.float32(relaxation), (np.float32(alpha1), np.float32(alpha0))
     narrow, wide, inner = (s.argument for s in (domain.in_mask, domain.in_dilated, domain.in_data))
-    bars = _fields(len(PRIMAL), domain.mask.size)
+    bars = _fields(len(PRIMAL), domain.layout.size)
     before = state.primal[0].copy()
     # Threads that wait for each other cost more than they save on a small grid; the result is the same.
     with threads(numba.get_num_threads() if domain.in_mask.voxels > SMALL else 1):
         for iteration in range(1, iterations + 1):
             tgv_kernels.primal_step(
-                state.primal, bars, state.dual, wide, narrow, problem.weights, problem.strides, stencils.arrays,
-                steps.taus, rho,
+                state.primal, bars, state.dual, wide, narrow, problem.weights, stencils.arrays, steps.taus, rho
             )  # fmt: skip
             tgv_kernels.dual_step(
-                bars, state.dual, problem.laplacian, narrow, inner, problem.strides, stencils.arrays, steps.sigmas,
-                radii, rho,
+                bars, state.dual, problem.laplacian, narrow, inner, stencils.arrays, steps.sigmas, radii, rho
             )  # fmt: skip
             tick()
             if iteration % CHECK_EVERY == 0:
@@ -149,35 +140,28 @@ def coarsen(problem: Problem) -> Problem | None:
     if np.count_nonzero(ndimage.binary_erosion(mask)) < 500:
         return None
     size = tuple(s * f for s, f in zip(fine.grid.voxel_size, factor, strict=True))
-    domain = Domain.of(mask, Grid(mask.shape, size, fine.grid.b0_dir), fine.strict)  # type: ignore[arg-type]
-    known = _blocks(fine.data[inner].astype(np.float32), factor).mean(axis=(1, 3, 5))
-    shape = fine.grid.shape
-    sums = [
-        np.pad(_blocks(array.reshape(shape)[inner], factor).mean(axis=(1, 3, 5)), MARGIN)
-        for array in (problem.laplacian, problem.weights)
-    ]
-    known = np.pad(known, MARGIN)
-    # Blocks whose data are mostly unknown hold no constraint.
-    data = domain.data & (known >= 0.5)
-    laplacian = np.where(data, sums[0] / np.maximum(known, 0.5), 0).astype(np.float32)
-    domain = Domain(
-        domain.grid, mask, domain.dilated, data, domain.in_mask, domain.in_dilated, Spans.of(data), fine.strict
+    known, laplacian, weights = (
+        np.pad(_blocks(volume[inner].astype(np.float32), factor).mean(axis=(1, 3, 5)), MARGIN)
+        for volume in (fine.data, fine.layout.put(problem.laplacian), fine.layout.put(problem.weights))
     )
-    return Problem(domain, laplacian.ravel(), np.maximum(sums[1], 0).astype(np.float32).ravel())
+    # Blocks whose data are mostly unknown hold no constraint.
+    domain = Domain.of(mask, Grid(mask.shape, size, fine.grid.b0_dir), fine.strict, known >= 0.5)  # type: ignore[arg-type]
+    laplacian = np.where(domain.data, laplacian / np.maximum(known, 0.5), 0).astype(np.float32)
+    return Problem(domain, domain.layout.take(laplacian), domain.layout.take(np.maximum(weights, 0)))
 
 
 def refine(state: State, coarse: Domain, fine: Domain) -> State:
     """Return a coarse grid's unknowns on the fine one (linear interpolation), each inside its region alone."""
     factor = np.asarray(factors(fine.grid))
     inside = {"chi": fine.dilated, "psi": fine.mask, "eta": fine.data}
-    start = State.zero(fine.mask.size)
+    start = State.zero(fine.layout.size)
     for names, olds, news in ((PRIMAL, state.primal, start.primal), (DUAL, state.dual, start.dual)):
         for name, old, new in zip(names, olds, news, strict=True):
             region = inside.get(name, fine.dilated if name[0] == "w" else fine.mask)
             # Both boxes have the same margin in voxels; the centre of fine voxel i lies at (i + 1/2) / factor - 1/2.
             offset = MARGIN + (0.5 - MARGIN) / factor - 0.5
             values = ndimage.affine_transform(
-                old.reshape(coarse.grid.shape), np.diag(1 / factor), offset, fine.grid.shape, order=1, mode="nearest"
+                coarse.layout.put(old), np.diag(1 / factor), offset, fine.grid.shape, order=1, mode="nearest"
             )
-            new[:] = np.where(region, values, np.float32(0)).ravel()
+            new[:] = fine.layout.take(np.where(region, values, np.float32(0)))
     return start

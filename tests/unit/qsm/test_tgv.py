@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 
 from bids_app import qsm
 from bids_app.qsm import tgv_kernels
@@ -15,6 +16,7 @@ from bids_app.qsm.phase import wrap
 from bids_app.qsm.spans import PIECES, Spans
 from bids_app.qsm.stencil19 import difference_weights, point_weights
 from bids_app.qsm.tgv_domain import Box, Domain
+from bids_app.qsm.tgv_layout import Layout
 from bids_app.qsm.tgv_solver import Problem, State, coarsen, refine
 from bids_app.qsm.tgv_steps import Stencils, StepSizes, scaled_norm
 
@@ -68,15 +70,15 @@ def test_primal_and_dual_kernels_are_adjoint_and_their_norm_is_below_one(voxel_s
     domain = random_domain(grid, rng)
     stencils = Stencils.of(grid)
     steps = StepSizes.of(stencils, (50, 5, 2, 50, 0.4, 1.2), 1.0)
-    strides = np.uint64(12 * 14), np.uint64(14)
+    layout = domain.layout
     narrow, wide, inner = (s.argument for s in (domain.in_mask, domain.in_dilated, domain.in_data))
-    zero, one = np.zeros(domain.mask.size, np.float32), np.float32(1)
+    zero, one = np.zeros(layout.size, np.float32), np.float32(1)
 
     def forward(primal):  # sigma K x
         dual = State.zero(zero.size).dual
         radii = np.float32(1e30), np.float32(1e30)
         tgv_kernels.dual_step(
-            primal, dual, zero, narrow, inner, strides, stencils.arrays, steps.sigmas, radii, one
+            primal, dual, zero, narrow, inner, stencils.arrays, steps.sigmas, radii, one
         )  # fmt: skip
         return dual
 
@@ -84,11 +86,11 @@ def test_primal_and_dual_kernels_are_adjoint_and_their_norm_is_below_one(voxel_s
         primal = State.zero(zero.size).primal
         bars = State.zero(zero.size).primal
         tgv_kernels.primal_step(
-            primal, bars, dual, wide, narrow, zero, strides, stencils.arrays, steps.taus, one
+            primal, bars, dual, wide, narrow, zero, stencils.arrays, steps.taus, one
         )  # fmt: skip
         return tuple(-x for x in primal)
 
-    regions = [r.ravel() for r in (domain.dilated, domain.mask, domain.dilated, domain.mask, domain.data)]
+    regions = [layout.take(r) for r in (domain.dilated, domain.mask, domain.dilated, domain.mask, domain.data)]
     dilated, mask, _, _, data = regions
     sigma = (steps.sigmas[0], *[steps.sigmas[1]] * 3, *[steps.sigmas[2]] * 6)
     tau = (steps.taus[0], steps.taus[1], *[steps.taus[2]] * 3)
@@ -150,7 +152,7 @@ def test_the_datas_laplacian_leaves_little_of_a_background(long):
     strides = np.uint64(40 * 12), np.uint64(12)
 
     def laplacian(values, products, period=0.0):
-        out, inner = np.zeros(values.size, np.float32), domain.in_data.argument
+        out, inner = np.zeros(values.size, np.float32), Spans.of(domain.data).argument
         tgv_kernels.wrapped_laplacian(
             values.ravel(), mask.ravel(), inner, strides, along, products, np.float32(period), out
         )  # fmt: skip
@@ -179,6 +181,28 @@ def test_spans_hold_the_region_and_pieces_all_rows(seed, density):
     assert spans.pieces[-1] == spans.start.size
     assert spans.pieces.size == PIECES + 1
     assert (np.diff(spans.pieces.astype(int)) >= 0).all()
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 10_000), st.floats(0, 1))
+def test_the_layout_keeps_every_neighbour_of_a_region_at_its_offset(seed, density):
+    rng = np.random.default_rng(seed)
+    region = np.zeros((8, 9, 11), bool)
+    region[2:-2, 2:-2, 2:-2] = rng.random((4, 5, 7)) < density
+    layout, volume = Layout.of(region), rng.random(region.shape).astype(np.float32)
+    field, spans = layout.take(volume), layout.spans(region)
+    assert field.size == layout.size
+    assert np.array_equal(layout.put(field), np.where(layout.stored, volume, 0))
+    start, stop, _, _, beside = spans.argument
+    places = [np.arange(a, b) for a, b in zip(start.astype(int), stop.astype(int), strict=True)]
+    assert spans.voxels == region.sum()
+    ways = ((-1, 0), (1, 0), (0, -1), (0, 1), (-1, -1), (1, 1), (1, -1), (-1, 1))
+    for column, way in enumerate(ways):
+        for up in (-1, 0, 1) if 0 in way else (0,):  # the corners are in no stencil
+            expected = np.roll(volume, tuple(-w for w in (*way, up)), (0, 1, 2))[region]
+            moves = beside[:, column].astype(np.int64)
+            found = [field[place + move + up] for place, move in zip(places, moves, strict=True)]
+            assert np.array_equal(np.concatenate([*found, []]), expected)
 
 
 @pytest.mark.parametrize("b0", [(0, 0, 1), (0.3, -0.2, 0.9), (1, 0.2, 0)])
@@ -269,17 +293,21 @@ def test_a_coarse_problem_is_refined_to_the_same_place():
     _, mask, field = brain()
     box = Box.around(mask, GRID)
     domain = Domain.of(np.asarray(box.take(mask), bool), box.grid, strict=False)
-    values = np.asarray(box.take(field), np.float32).ravel()
-    coarse = coarsen(Problem(domain, values, domain.mask.astype(np.float32).ravel()))
+    values, ones = (domain.layout.take(np.asarray(a, np.float32)) for a in (box.take(field), domain.mask))
+    coarse = coarsen(Problem(domain, values, ones))
     assert coarse is not None
     assert coarse.domain.in_mask.voxels == pytest.approx(domain.in_mask.voxels / 8, rel=0.1)
     x = axes_mm(coarse.domain.grid)[0] + coarse.domain.grid.voxel_size[0] * coarse.domain.grid.shape[0] / 2
-    state = State.zero(coarse.domain.mask.size)
-    state.primal[0][:] = x.ravel()
-    fine = refine(state, coarse.domain, domain).primal[0].reshape(domain.grid.shape)
+    # Without the rim of the coarse mask, beside which nothing is stored.
+    inner = np.zeros_like(domain.mask)
+    inner[2:-2, 2:-2, 2:-2] = ndimage.binary_erosion(domain.mask, iterations=3)[2:-2, 2:-2, 2:-2]
+    layout = coarse.domain.layout
+    state = State.zero(layout.size)
+    state.primal[0][:] = layout.take(x)
+    fine = domain.layout.put(refine(state, coarse.domain, domain).primal[0])
     # The same position in mm: the margin of the coarse box is twice as wide.
     expected = (np.arange(domain.grid.shape[0]) - 2 + 0.5) * domain.grid.voxel_size[0] + 1.5 * 2.0
-    found = np.array([np.median(fine[i][domain.mask[i]]) for i in range(8, 30)])
+    found = np.array([np.median(fine[i][inner[i]]) for i in range(8, 30)])
     np.testing.assert_allclose(found, expected[8:30], atol=1e-3)
 
 

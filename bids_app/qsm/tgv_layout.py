@@ -1,0 +1,88 @@
+"""How the TGV solver keeps its fields: only the rows of voxels that it reads, one after another without gaps.
+
+An iteration walks through some twenty fields, and memory is what it waits for. In a box the rows of a head are half
+empty, and the empty part is fetched all the same.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from bids_app.qsm.geometry import BoolArray, FloatArray
+from bids_app.qsm.spans import IndexArray, Spans
+from bids_app.qsm.stencil19 import NEIGHBOURS
+
+#: Neighbouring rows in the kernels' order, as steps along x and y.
+_BESIDE = ((-1, 0), (1, 0), (0, -1), (0, 1), (-1, -1), (1, 1), (1, -1), (-1, 1))
+
+
+@dataclass(frozen=True)
+class RowSpans:
+    """Row spans ``[start, stop)`` of a region in the layout, its pieces, and the offsets to the rows beside each."""
+
+    spans: Spans
+    beside: IndexArray
+
+    @property
+    def voxels(self) -> int:
+        """Number of voxels."""
+        return self.spans.voxels
+
+    @property
+    def argument(self) -> tuple[Any, ...]:
+        """The spans as kernels take them: start, stop, pieces, longest row, offsets (row, 8) that may wrap around."""
+        return *self.spans.argument, self.beside
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One stretch of memory for each row of a box: from the first to the last voxel that a stencil reaches.
+
+    ``stored`` are these voxels; a voxel's place in a field is ``base[row] + z``.
+    """
+
+    stored: BoolArray
+    base: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, region: BoolArray) -> "Layout":
+        """Return the layout for stencils of 19 points on a region that leaves a free voxel on all sides."""
+        reached = ndimage.binary_dilation(region, NEIGHBOURS)
+        rows = reached.reshape(-1, reached.shape[2])
+        stored = np.logical_or.accumulate(rows, axis=1)
+        stored &= np.logical_or.accumulate(rows[:, ::-1], axis=1)[:, ::-1]
+        lengths = stored.sum(axis=1)
+        base = np.cumsum(lengths) - lengths - stored.argmax(axis=1)
+        return cls(stored.reshape(region.shape), base)
+
+    @property
+    def size(self) -> int:
+        """Length of a field."""
+        return int(np.count_nonzero(self.stored))
+
+    def take(self, volume: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return a volume's values as a field."""
+        return volume[self.stored]
+
+    def put(self, field: FloatArray) -> FloatArray:
+        """Return a field as a volume, zero where nothing is stored."""
+        volume = np.zeros(self.stored.shape, np.float32)
+        volume[self.stored] = field
+        return volume
+
+    def spans(self, region: BoolArray) -> RowSpans:
+        """Return the spans of a region of which all 18 neighbours are stored."""
+        spans = Spans.of(region)
+        _, ny, nz = region.shape
+        row = (spans.start // np.uint64(nz)).astype(np.int64)
+        shift = self.base[row] - row * nz
+        beside = np.stack([self.base[row + x * ny + y] - self.base[row] for x, y in _BESIDE], axis=1)
+        moved = Spans(
+            (spans.start.astype(np.int64) + shift).astype(np.uint64),
+            (spans.stop.astype(np.int64) + shift).astype(np.uint64),
+            spans.pieces,
+        )
+        return RowSpans(moved, beside.astype(np.uint64))
