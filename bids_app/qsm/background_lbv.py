@@ -13,7 +13,7 @@ from bids_app.qsm.fft import Crop, clean
 from bids_app.qsm.geometry import BoolArray, FloatArray, Grid
 from bids_app.qsm.inversion_bayes import expected_field
 from bids_app.qsm.params import Params, param
-from bids_app.qsm.spans import Spans
+from bids_app.qsm.rows import Layout
 from bids_app.qsm.stencil19 import NEIGHBOURS, point_weights
 from bids_app.qsm.threads import threads
 
@@ -42,23 +42,23 @@ SMALL = 40_000
 
 
 @numba.njit(**_OPTIONS)
-def _laplacian_row(array, a, b, steps, weights, out):  # type: ignore[no-untyped-def]
+def _laplacian_row(array, a, b, rows, weights, out):  # type: ignore[no-untyped-def]
     """Negative 19-point Laplacian of a row of voxels; returns its product with the array."""
-    sx, sy = steps
+    xm, xp, ym, yp = rows[0], rows[1], rows[2], rows[3]
+    mm, pp, pm, mp = rows[4], rows[5], rows[6], rows[7]
     centre, x, y, z, xy, xz, yz = weights
-    sp, sm = sx + sy, sx - sy
     for i in range(a, b):
         out[i] = (
             centre * array[i]
-            - x * (array[i - sx] + array[i + sx])
-            - y * (array[i - sy] + array[i + sy])
-            - xy * (array[i - sp] + array[i + sp] + array[i - sm] + array[i + sm])
+            - x * (array[i + xm] + array[i + xp])
+            - y * (array[i + ym] + array[i + yp])
+            - xy * (array[i + mm] + array[i + pp] + array[i + mp] + array[i + pm])
         )
     for i in range(a, b):
         out[i] -= (
             z * (array[i - _ONE] + array[i + _ONE])
-            + xz * (array[i - sx - _ONE] + array[i - sx + _ONE] + array[i + sx - _ONE] + array[i + sx + _ONE])
-            + yz * (array[i - sy - _ONE] + array[i - sy + _ONE] + array[i + sy - _ONE] + array[i + sy + _ONE])
+            + xz * (array[i + xm - _ONE] + array[i + xm + _ONE] + array[i + xp - _ONE] + array[i + xp + _ONE])
+            + yz * (array[i + ym - _ONE] + array[i + ym + _ONE] + array[i + yp - _ONE] + array[i + yp + _ONE])
         )
     total = np.float32(0)
     for i in range(a, b):
@@ -67,13 +67,13 @@ def _laplacian_row(array, a, b, steps, weights, out):  # type: ignore[no-untyped
 
 
 @numba.njit(parallel=True, **_OPTIONS)
-def _laplacian(array, spans, steps, weights, out):  # type: ignore[no-untyped-def]
+def _laplacian(array, spans, weights, out):  # type: ignore[no-untyped-def]
     """Negative Laplacian over the spans; returns <array, out>."""
-    start, stop, pieces, _ = spans
+    start, stop, pieces, _, beside = spans
     partial = np.zeros(pieces.size - 1)
     for piece in numba.prange(pieces.size - 1):
         for row in range(pieces[piece], pieces[piece + 1]):
-            partial[piece] += _laplacian_row(array, start[row], stop[row], steps, weights, out)
+            partial[piece] += _laplacian_row(array, start[row], stop[row], beside[row], weights, out)
     return partial.sum()
 
 
@@ -92,7 +92,7 @@ def _advance_row(solution, residual, direction, image, a, b, step):  # type: ign
 @numba.njit(parallel=True, **_OPTIONS)
 def _advance(solution, residual, direction, image, spans, step):  # type: ignore[no-untyped-def]
     """Take a step; returns the new squared norm of the residual."""
-    start, stop, pieces, _ = spans
+    start, stop, pieces, _, _ = spans
     partial = np.zeros(pieces.size - 1)
     for piece in numba.prange(pieces.size - 1):
         for row in range(pieces[piece], pieces[piece + 1]):
@@ -108,7 +108,7 @@ def _turn_row(direction, residual, a, b, factor):  # type: ignore[no-untyped-def
 
 @numba.njit(parallel=True, **_OPTIONS)
 def _turn(direction, residual, spans, factor):  # type: ignore[no-untyped-def]
-    start, stop, pieces, _ = spans
+    start, stop, pieces, _, _ = spans
     for piece in numba.prange(pieces.size - 1):
         for row in range(pieces[piece], pieces[piece + 1]):
             _turn_row(direction, residual, start[row], stop[row], factor)
@@ -171,15 +171,15 @@ def _relax(
     progress: Callable[[int, int], None] | None,
 ) -> None:
     """Conjugate gradients from the given start, in place."""
-    spans, (_, ny, nz) = Spans.of(interior).argument, solution.shape
-    steps = np.uint64(ny * nz), np.uint64(nz)
+    layout = Layout.of(interior)
+    spans = layout.spans(interior).argument
     centre, along, across = point_weights(spacing)
     weights = tuple(np.float32(value) for value in (-centre, *along, *across))
-    flat = solution.reshape(-1)
+    flat = layout.take(solution)
     residual, direction, image = (np.zeros_like(flat) for _ in range(3))
-    _laplacian(np.where(boundary, solution, np.float32(0)).ravel(), spans, steps, weights, residual)
+    _laplacian(np.where(layout.take(boundary), flat, np.float32(0)), spans, weights, residual)
     first = float(np.vdot(residual, residual))
-    _laplacian(flat, spans, steps, weights, residual)
+    _laplacian(flat, spans, weights, residual)
     np.negative(residual, out=residual)
     norm = float(np.vdot(residual, residual))
     factor = np.float32(0)
@@ -187,12 +187,13 @@ def _relax(
         if norm <= first * params.tolerance**2:
             break
         _turn(direction, residual, spans, factor)
-        curvature = _laplacian(direction, spans, steps, weights, image)
+        curvature = _laplacian(direction, spans, weights, image)
         before = norm
         norm = _advance(flat, residual, direction, image, spans, np.float32(norm / max(curvature, 1e-30)))
         factor = np.float32(norm / before)
         if progress is not None:
             progress(iteration, params.iterations)
+    solution[layout.stored] = flat
 
 
 def lbv(

@@ -7,8 +7,8 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from bids_app.qsm.geometry import BoolArray, FloatArray, Grid
+from bids_app.qsm.rows import Layout, RowSpans
 from bids_app.qsm.stencil19 import NEIGHBOURS
-from bids_app.qsm.tgv_layout import Layout, RowSpans
 
 #: Empty voxels around the mask in the box: one for the dilation, one for the stencils that reach out of it.
 MARGIN = 2

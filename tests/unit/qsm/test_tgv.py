@@ -13,10 +13,10 @@ from bids_app.qsm.dipole import forward_field
 from bids_app.qsm.geometry import Grid
 from bids_app.qsm.inversion_tgv import TgvParams, phase_to_ppm, tgv
 from bids_app.qsm.phase import wrap
+from bids_app.qsm.rows import Layout
 from bids_app.qsm.spans import PIECES, Spans
 from bids_app.qsm.stencil19 import difference_weights, point_weights
 from bids_app.qsm.tgv_domain import Box, Domain
-from bids_app.qsm.tgv_layout import Layout
 from bids_app.qsm.tgv_solver import Problem, State, coarsen, refine
 from bids_app.qsm.tgv_steps import Stencils, StepSizes, scaled_norm
 

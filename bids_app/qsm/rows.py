@@ -1,6 +1,6 @@
-"""How the TGV solver keeps its fields: only the rows of voxels that it reads, one after another without gaps.
+"""How iterative solvers keep their fields: only the part of each row that stencils reach, without gaps.
 
-An iteration walks through some twenty fields, and memory is what it waits for. In a box the rows of a head are half
+An iteration walks through up to twenty fields, and memory is what it waits for. In a box the rows of a head are half
 empty, and the empty part is fetched all the same.
 """
 
@@ -13,7 +13,6 @@ from scipy import ndimage
 
 from bids_app.qsm.geometry import BoolArray, FloatArray
 from bids_app.qsm.spans import IndexArray, Spans
-from bids_app.qsm.stencil19 import NEIGHBOURS
 
 #: Neighbouring rows in the kernels' order, as steps along x and y.
 _BESIDE = ((-1, 0), (1, 0), (0, -1), (0, 1), (-1, -1), (1, 1), (1, -1), (-1, 1))
@@ -50,13 +49,14 @@ class Layout:
     @classmethod
     def of(cls, region: BoolArray) -> "Layout":
         """Return the layout for stencils of 19 points on a region that leaves a free voxel on all sides."""
-        reached = ndimage.binary_dilation(region, NEIGHBOURS)
-        rows = reached.reshape(-1, reached.shape[2])
-        stored = np.logical_or.accumulate(rows, axis=1)
-        stored &= np.logical_or.accumulate(rows[:, ::-1], axis=1)[:, ::-1]
-        lengths = stored.sum(axis=1)
-        base = np.cumsum(lengths) - lengths - stored.argmax(axis=1)
-        return cls(stored.reshape(region.shape), base)
+        filled, nz = region.any(axis=2), region.shape[2]
+        first = np.where(filled, region.argmax(axis=2), nz)
+        last = np.where(filled, nz - 1 - region[:, :, ::-1].argmax(axis=2), -1)
+        low, high = ndimage.minimum_filter(first, 3) - 1, ndimage.maximum_filter(last, 3) + 1
+        z = np.arange(nz)
+        stored = (z >= low[..., None]) & (z <= high[..., None])
+        lengths = np.maximum(high - low + 1, 0).ravel()
+        return cls(stored, np.cumsum(lengths) - lengths - low.ravel())
 
     @property
     def size(self) -> int:
