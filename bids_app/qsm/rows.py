@@ -14,7 +14,7 @@ from scipy import ndimage
 from bids_app.qsm.geometry import BoolArray, FloatArray
 from bids_app.qsm.spans import IndexArray, Spans
 
-#: Neighbouring rows in the kernels' order, as steps along x and y.
+#: Neighbouring rows in the kernels' order (-x, +x, -y, +y, -x-y, +x+y, +x-y, -x+y), as steps along x and y.
 _BESIDE = ((-1, 0), (1, 0), (0, -1), (0, 1), (-1, -1), (1, 1), (1, -1), (-1, 1))
 
 

@@ -2,7 +2,7 @@
 
 Every field is an array of its own and every loop writes one array and reads few: LLVM then needs few alias checks
 and vectorises; the row buffers of a piece stay in the first-level cache. Indices are unsigned, which spares the
-wrap-around test of negative ones. Neighbouring rows are told by offsets, one tuple for a row of voxels
+wrap-around test of negative ones. Neighbouring rows are told by offsets, eight for each row of voxels
 (:class:`bids_app.qsm.rows.RowSpans`). Results do not depend on the number of threads.
 """
 
@@ -19,15 +19,6 @@ _BACK = np.uint64(2**64 - 1)
 
 
 @numba.njit(**_OPTIONS)
-def _rows(beside, row):
-    """Return a row's offsets to the rows at -x, +x, -y, +y and at -x-y, +x+y, +x-y, -x+y."""
-    return (
-        beside[row, 0], beside[row, 1], beside[row, 2], beside[row, 3],
-        beside[row, 4], beside[row, 5], beside[row, 6], beside[row, 7],
-    )  # fmt: skip
-
-
-@numba.njit(**_OPTIONS)
 def _laplace_row(u, a, b, rows, c, out):
     """Set ``out`` to the 7-point stencil ``c = (centre, x, y, z)`` of ``u`` on one span."""
     xm, xp, ym, yp = rows[0], rows[1], rows[2], rows[3]
@@ -41,7 +32,8 @@ def _laplace_row(u, a, b, rows, c, out):
 @numba.njit(**_OPTIONS)
 def _wave_row(u, a, b, rows, c, out):
     """Set ``out`` to the 19-point stencil ``c`` (see :class:`bids_app.qsm.tgv_steps.Stencils`) of ``u`` on one span."""
-    xm, xp, ym, yp, mm, pp, pm, mp = rows
+    xm, xp, ym, yp = rows[0], rows[1], rows[2], rows[3]
+    mm, pp, pm, mp = rows[4], rows[5], rows[6], rows[7]
     xy, xz, yz, yx, zx, zy = c[4], c[5], c[6], c[7], c[8], c[9]
     _laplace_row(u, a, b, rows, c, out)
     for i in range(a, b):
@@ -104,7 +96,7 @@ def primal_step(primal, bars, dual, wide, narrow, weights, stencils, taus, rho):
         g = np.empty(longest, np.float32)
         for row in range(pieces[piece], pieces[piece + 1]):
             a, b = start[row], stop[row]
-            rows = _rows(beside, row)
+            rows = beside[row]
             xp, yp = rows[1], rows[3]
             _chi_row(a, b, rows, eta, px, py, pz, wave, h, g)
             _relax_row(chi, chi_bar, a, b, g, tau_chi, rho)
@@ -116,7 +108,7 @@ def primal_step(primal, bars, dual, wide, narrow, weights, stencils, taus, rho):
             _relax_row(wz, wz_bar, a, b, g, tau_w, rho)
         for row in range(pieces_psi[piece], pieces_psi[piece + 1]):
             a, b = start_psi[row], stop_psi[row]
-            _laplace_row(eta, a, b, _rows(beside_psi, row), laplace, g)
+            _laplace_row(eta, a, b, beside_psi[row], laplace, g)
             for i in range(a, b):
                 # The proximal step of the weighted square; the adjoint of -Laplacian has the minus of it.
                 g[i - a] = (psi[i] + tau_psi * g[i - a]) / (1 + tau_psi * weights[i])
@@ -211,7 +203,7 @@ def dual_step(bars, dual, data, narrow, inner, stencils, sigmas, radii, rho):
             _dual_q_row(a, b, beside[row, 0], beside[row, 2], w, q, sigma_q, h, radii[1], rho, t)
         for row in range(pieces_eta[piece], pieces_eta[piece + 1]):
             a, b = start_eta[row], stop_eta[row]
-            rows = _rows(beside_eta, row)
+            rows = beside_eta[row]
             _wave_row(chi, a, b, rows, wave, wave_chi)
             _laplace_row(psi, a, b, rows, laplace, laplace_psi)
             for i in range(a, b):
