@@ -35,15 +35,25 @@ class LbvParams(Params):
     )
 
 
-_OPTIONS = {"cache": True, "nogil": True, "fastmath": {"contract", "nsz", "reassoc"}, "error_model": "numpy"}
+# Sums are not left to the compiler ("reassoc"): it ordered them in one way when the kernels were just compiled and in
+# another when they came from the cache. Each place of a row has a sum of its own, which vectorises as well.
+_OPTIONS = {"cache": True, "nogil": True, "fastmath": {"contract", "nsz"}, "error_model": "numpy"}
 _ONE = np.uint64(1)
 #: Voxels up to which one thread does the work.
 SMALL = 40_000
 
 
 @numba.njit(**_OPTIONS)
-def _laplacian_row(array, a, b, rows, weights, out):  # type: ignore[no-untyped-def]
-    """Negative 19-point Laplacian of a row of voxels; returns its product with the array."""
+def _sum(values):  # type: ignore[no-untyped-def]
+    total = 0.0
+    for value in values:
+        total += value
+    return total
+
+
+@numba.njit(**_OPTIONS)
+def _laplacian_row(array, a, b, rows, weights, out, sums):  # type: ignore[no-untyped-def]
+    """Negative 19-point Laplacian of a row of voxels; its product with the array is added to the sums."""
     xm, xp, ym, yp = rows[0], rows[1], rows[2], rows[3]
     mm, pp, pm, mp = rows[4], rows[5], rows[6], rows[7]
     centre, x, y, z, xy, xz, yz = weights
@@ -60,44 +70,44 @@ def _laplacian_row(array, a, b, rows, weights, out):  # type: ignore[no-untyped-
             + xz * (array[i + xm - _ONE] + array[i + xm + _ONE] + array[i + xp - _ONE] + array[i + xp + _ONE])
             + yz * (array[i + ym - _ONE] + array[i + ym + _ONE] + array[i + yp - _ONE] + array[i + yp + _ONE])
         )
-    total = np.float32(0)
     for i in range(a, b):
-        total += out[i] * array[i]
-    return total
+        sums[i - a] += out[i] * array[i]
 
 
 @numba.njit(parallel=True, **_OPTIONS)
 def _laplacian(array, spans, weights, out):  # type: ignore[no-untyped-def]
     """Negative Laplacian over the spans; returns <array, out>."""
-    start, stop, pieces, _, beside = spans
+    start, stop, pieces, longest, beside = spans
     partial = np.zeros(pieces.size - 1)
     for piece in numba.prange(pieces.size - 1):
+        sums = np.zeros(longest)
         for row in range(pieces[piece], pieces[piece + 1]):
-            partial[piece] += _laplacian_row(array, start[row], stop[row], beside[row], weights, out)
-    return partial.sum()
+            _laplacian_row(array, start[row], stop[row], beside[row], weights, out, sums)
+        partial[piece] = _sum(sums)
+    return _sum(partial)
 
 
 @numba.njit(**_OPTIONS)
-def _advance_row(solution, residual, direction, image, a, b, step):  # type: ignore[no-untyped-def]
+def _advance_row(solution, residual, direction, image, a, b, step, sums):  # type: ignore[no-untyped-def]
     for i in range(a, b):
         solution[i] += step * direction[i]
-    total = np.float32(0)
     for i in range(a, b):
-        value = residual[i] - step * image[i]
-        residual[i] = value
-        total += value * value
-    return total
+        residual[i] -= step * image[i]
+    for i in range(a, b):
+        sums[i - a] += residual[i] * residual[i]
 
 
 @numba.njit(parallel=True, **_OPTIONS)
 def _advance(solution, residual, direction, image, spans, step):  # type: ignore[no-untyped-def]
     """Take a step; returns the new squared norm of the residual."""
-    start, stop, pieces, _, _ = spans
+    start, stop, pieces, longest, _ = spans
     partial = np.zeros(pieces.size - 1)
     for piece in numba.prange(pieces.size - 1):
+        sums = np.zeros(longest)
         for row in range(pieces[piece], pieces[piece + 1]):
-            partial[piece] += _advance_row(solution, residual, direction, image, start[row], stop[row], step)
-    return partial.sum()
+            _advance_row(solution, residual, direction, image, start[row], stop[row], step, sums)
+        partial[piece] = _sum(sums)
+    return _sum(partial)
 
 
 @numba.njit(**_OPTIONS)

@@ -47,6 +47,26 @@ def test_cached_kernels_load_where_nothing_can_be_written(tmp_path):
     assert set(files) <= {path.name for path in cache.iterdir()}
 
 
+HARMONIC = """
+import hashlib
+import numpy as np
+from bids_app.qsm.background_lbv import solve_laplace
+inside = np.zeros((32, 30, 28), bool)
+inside[3:-3, 4:-4, 2:-2] = True
+surface = np.zeros_like(inside)
+surface[1:-1, 1:-1, 1:-1] = True
+values = np.random.default_rng(1).normal(size=inside.shape).astype(np.float32)
+print(hashlib.sha256(solve_laplace(values, inside, surface & ~inside, (1.0, 1.2, 2.0))).hexdigest())
+"""
+
+
+def test_kernels_just_compiled_and_from_the_cache_give_the_same_bytes(tmp_path):
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", HARMONIC]
+    sums = [subprocess.run(command, env=environment, capture_output=True, check=True).stdout for _ in range(2)]
+    assert sums[0] == sums[1]
+
+
 def test_a_kernel_that_cannot_be_saved_is_used_all_the_same(tmp_path):
     shutil.copytree(PACKAGE, tmp_path / "bids_app", ignore=shutil.ignore_patterns("__pycache__"))
     # No byte may be written to any file, root or not.
