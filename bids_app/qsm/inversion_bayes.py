@@ -19,13 +19,14 @@ from bids_app.qsm.splitting import SplitGradient, blend, change_of, laplacian_sp
 class BayesParams(Params):
     """Parameters of the empirical-Bayes inversion: shares of the measured spectra, not weights of one data set."""
 
-    gaussian: float = param(0.25, low=0.0, high=10.0, doc="Weight of the Gaussian prior; 1 is the measured spectrum's")
+    gaussian: float = param(0.5, low=0.0, high=10.0, doc="Weight of the Gaussian prior; 1 is the measured spectrum's")
     sparsity: float = param(0.1, low=0.0, high=10.0, doc="Weight of the gradient's Laplacian prior; 1 as measured")
     edge: float = param(1.5, low=0.0, high=100.0, doc="Differences beyond this many gradient SDs are not penalised")
     rounds: int = param(4, low=1, high=50, doc="Most times that spectra and missing data are estimated anew")
     iterations: int = param(3, low=1, high=200, doc="ADMM iterations in each round")
     tolerance: float = param(2e-2, low=0.0, high=1.0, doc="Relative change from round to round that ends them")
     outside: float = param(0.5, low=0.0, high=1.0, doc="Share of the map outside the mask that makes field; see text")
+    amplitude: float = param(0.5, low=0.0, high=1.0, doc="Share of the shrinkage by the priors that is taken back")
     padding: float = param(20.0, low=0.0, high=200.0, unit="mm", doc="Empty space around the object")
 
 
@@ -76,11 +77,10 @@ class _Estimate:
         self.chi = np.zeros_like(field)
         self._gain = np.empty_like(self.kernel)
 
-    def fill(self, outside: float) -> None:
-        """Replace the field by that of the present map to the extent that voxels are uncertain (outside: wholly).
+    def forward(self, outside: float) -> FloatArray:
+        """Return the field of the present map, which counts less outside the mask.
 
-        The map counts less outside the mask; its arbitrary level (k = 0 is unknown) is taken off first, so that the
-        mask's edge is no step.
+        Its arbitrary level (k = 0 is unknown) is taken off first, so that the mask's edge is no step.
         """
         if outside < 1:
             relative = self.chi - np.float32(self.chi.mean(where=self.inside, dtype=np.float64))
@@ -88,7 +88,26 @@ class _Estimate:
         else:
             spectrum = rfftn(self.chi)
         spectrum *= self.kernel
-        self.filled = irfftn(spectrum, self.grid.shape)
+        return irfftn(spectrum, self.grid.shape)
+
+    def scale(self, expected: FloatArray, amplitude: float) -> np.float32:
+        """Scale the map towards the size at which its field ``expected`` explains the measured one best.
+
+        The priors pull the map towards zero, by a few percent in good data and by a quarter in fields that no isotropic
+        susceptibility makes. ``amplitude`` is the share of this that is taken back: all of it brings regions nearest to
+        their true means, and where most of the field is error it enlarges that too. Returns the factor.
+        """
+        told = self.certainty * expected
+        size = float((told * expected).sum(dtype=np.float64))
+        best = float((told * self.field).sum(dtype=np.float64)) / size if size > 0 else 1.0
+        factor = np.float32(1 + amplitude * (best - 1))
+        self.chi *= factor
+        return factor
+
+    def fill(self, outside: float, amplitude: float) -> None:
+        """Replace the field by that of the present map to the extent that voxels are uncertain (outside: wholly)."""
+        self.filled = self.forward(outside)
+        self.filled *= self.scale(self.filled, amplitude)
         self.filled += self.certainty * (self.field - self.filled)
 
     def start(self) -> Spectra:
@@ -123,7 +142,7 @@ class _Estimate:
 
 
 def expected_field(
-    local_field_ppm: FloatArray, mask: BoolArray, grid: Grid, weights: FloatArray, params: BayesParams = BayesParams()
+    local_field_ppm: FloatArray, mask: BoolArray, grid: Grid, weights: FloatArray, params: BayesParams
 ) -> FloatArray:
     """Field in ppm of the sources inside that a local field lets expect, in the mask's box; zero elsewhere.
 
@@ -136,7 +155,8 @@ def expected_field(
     inside = problem.crop.take(mask, bool)
     estimate = _Estimate(problem.grid, problem.field, problem.weight, inside)
     estimate.start()
-    estimate.fill(1.0)
+    # Without the last round's scale: with it, the surface's own field lost more than it gained on simulated heads.
+    estimate.fill(1.0, 0.0)
     estimate.refine(SplitGradient(problem.grid), replace(params, iterations=1), lambda: None)
     relative = estimate.chi - np.float32(estimate.chi.mean(where=inside, dtype=np.float64))
     spectrum = rfftn(np.where(inside, relative, np.float32(0)))
@@ -169,6 +189,8 @@ def bayes(
        ||grad chi||_1 with b the measured scale of the gradient, by ADMM in k-space; then again from step 2.
        Differences that exceed ``edge`` times the gradient's SD in the present map are edges and not penalised, so
        that nuclei and veins keep their contrast.
+    4. The priors pull the map towards zero. The factor by which its field explains the measured one best (least
+       squares over certain voxels) takes this back, to the share ``amplitude``, before each step 2 and at the end.
 
     Every weight follows the data's scale, resolution and error, coarse or fine, so that the parameters need no
     change from one data set to another. Parameters and result as in every inversion: float32 arrays of
@@ -199,11 +221,13 @@ def bayes(
 
     spectra = estimate.start()
     for _ in range(params.rounds):
-        before = estimate.chi
-        estimate.fill(params.outside)
+        before = estimate.chi.copy()
+        estimate.fill(params.outside, params.amplitude)
         spectra = estimate.refine(split, params, advance)
         change, size = change_of(estimate.chi, before)
         if change <= params.tolerance**2 * size:
             break
+    if params.amplitude:
+        estimate.scale(estimate.forward(params.outside), params.amplitude)
     note(info, noise_ppm=spectra.noise_sd * problem.scale, gradient_ppm_per_mm=spectra.gradient_sd * problem.scale)
     return problem.finish(estimate.chi)

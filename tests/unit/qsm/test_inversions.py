@@ -284,3 +284,20 @@ def test_bayes_gains_where_the_map_outside_the_mask_makes_no_field(noise):
     )
     assert none < whole - 1
     assert half < whole - 0.5
+
+
+@pytest.mark.parametrize("share", [0.1, 0.4, 0.8])
+def test_amplitude_takes_back_what_the_priors_took_and_no_more(share):
+    chi, mask, _, _ = brain()
+    clean_field = forward_field(chi, GRID) * mask
+    amplitude = share * clean_field[mask].std()
+    spoiled = clean_field + structured_error(mask, np.random.default_rng(6), amplitude) * mask
+    true = chi[mask] - chi[mask].mean()
+    none, half, whole = (
+        (qsm.INVERSIONS["bayes"](spoiled.astype(np.float32), mask, GRID, params=params_of("bayes", amplitude=part)))[mask]
+        @ true
+        / (true @ true)
+        for part in (0.0, 0.5, 1.0)
+    )
+    assert none < half < whole < 1
+    assert whole - none > (0.002 if share == 0.1 else 0.04)
