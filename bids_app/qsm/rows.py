@@ -20,10 +20,14 @@ _BESIDE = ((-1, 0), (1, 0), (0, -1), (0, 1), (-1, -1), (1, 1), (1, -1), (-1, 1))
 
 @dataclass(frozen=True)
 class RowSpans:
-    """Row spans ``[start, stop)`` of a region in the layout, its pieces, and the offsets to the rows beside each."""
+    """Row spans ``[start, stop)`` of a region in the layout, its pieces, and the offsets to the rows beside each.
+
+    ``planes`` are the limits of the planes across x among the spans.
+    """
 
     spans: Spans
     beside: IndexArray
+    planes: IndexArray
 
     @property
     def voxels(self) -> int:
@@ -34,6 +38,18 @@ class RowSpans:
     def argument(self) -> tuple[Any, ...]:
         """The spans as kernels take them: start, stop, pieces, longest row, offsets (row, 8) that may wrap around."""
         return *self.spans.argument, self.beside
+
+    @property
+    def by_plane(self) -> tuple[Any, ...]:
+        """The same with the limits of the planes in place of those of the pieces."""
+        start, stop, _, longest = self.spans.argument
+        return start, stop, self.planes, longest, self.beside
+
+    def slabs(self, count: int) -> IndexArray:
+        """Return the limits of so many slabs of planes (or fewer), all planes among them and alike in voxels."""
+        ends = np.concatenate(([0], np.cumsum(self.spans.stop - self.spans.start)))[self.planes]
+        inner = np.searchsorted(ends, np.linspace(0, ends[-1], count + 1)[1:-1])
+        return np.unique(np.concatenate(([0], inner, [self.planes.size - 1]))).astype(np.uint64)
 
 
 @dataclass(frozen=True)
@@ -76,7 +92,7 @@ class Layout:
     def spans(self, region: BoolArray) -> RowSpans:
         """Return the spans of a region of which all 18 neighbours are stored."""
         spans = Spans.of(region)
-        _, ny, nz = region.shape
+        nx, ny, nz = region.shape
         row = (spans.start // np.uint64(nz)).astype(np.int64)
         shift = self.base[row] - row * nz
         beside = np.stack([self.base[row + x * ny + y] - self.base[row] for x, y in _BESIDE], axis=1)
@@ -85,4 +101,5 @@ class Layout:
             (spans.stop.astype(np.int64) + shift).astype(np.uint64),
             spans.pieces,
         )
-        return RowSpans(moved, beside.astype(np.uint64))
+        planes = np.searchsorted(row // ny, np.arange(nx + 1)).astype(np.uint64)
+        return RowSpans(moved, beside.astype(np.uint64), planes)

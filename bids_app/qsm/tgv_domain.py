@@ -1,6 +1,7 @@
 """Where the TGV solver works: rows of the voxels that matter, as flat index spans of a small box around the mask."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -49,6 +50,11 @@ class Domain:
         layout = Layout.of(dilated)
         spans = (layout.spans(region) for region in (mask, dilated, data))
         return cls(grid, mask, dilated, data, strict, layout, *spans)
+
+    @property
+    def regions(self) -> tuple[tuple[Any, ...], ...]:
+        """The row spans of dilated mask, mask and data, plane by plane, as the kernels take them."""
+        return tuple(spans.by_plane for spans in (self.in_dilated, self.in_mask, self.in_data))
 
 
 @dataclass(frozen=True)

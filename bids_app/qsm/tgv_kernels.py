@@ -82,39 +82,37 @@ def _w_row(a, b, p, q0, q1, q2, s0, s1, s2, h0, h1, h2, g):
         g[i - a] += h2 * (q2[i] - q2[i + s2])
 
 
-@numba.njit(parallel=True, **_OPTIONS)
-def primal_step(primal, bars, dual, wide, narrow, weights, stencils, taus, rho):
-    """One step of chi and w (over the dilated mask) and of psi (over the mask), with their extrapolations."""
+@numba.njit(**_OPTIONS)
+def _primal_plane(x, primal, bars, dual, wide, narrow, weights, stencils, taus, rho, g):
+    """One step of chi and w (dilated mask) and of psi (mask) in a plane, with their extrapolations."""
     chi, psi, wx, wy, wz = primal
     chi_bar, psi_bar, wx_bar, wy_bar, wz_bar = bars
     eta, px, py, pz, qxx, qyy, qzz, qxy, qxz, qyz = dual
     laplace, wave, h = stencils
     tau_chi, tau_psi, tau_w = taus
-    start, stop, pieces, longest, beside = wide
-    start_psi, stop_psi, pieces_psi, _, beside_psi = narrow
-    for piece in numba.prange(pieces.size - 1):
-        g = np.empty(longest, np.float32)
-        for row in range(pieces[piece], pieces[piece + 1]):
-            a, b = start[row], stop[row]
-            rows = beside[row]
-            xp, yp = rows[1], rows[3]
-            _chi_row(a, b, rows, eta, px, py, pz, wave, h, g)
-            _relax_row(chi, chi_bar, a, b, g, tau_chi, rho)
-            _w_row(a, b, px, qxx, qxy, qxz, xp, yp, _ONE, h[0], h[1], h[2], g)
-            _relax_row(wx, wx_bar, a, b, g, tau_w, rho)
-            _w_row(a, b, py, qxy, qyy, qyz, xp, yp, _ONE, h[0], h[1], h[2], g)
-            _relax_row(wy, wy_bar, a, b, g, tau_w, rho)
-            _w_row(a, b, pz, qxz, qyz, qzz, xp, yp, _ONE, h[0], h[1], h[2], g)
-            _relax_row(wz, wz_bar, a, b, g, tau_w, rho)
-        for row in range(pieces_psi[piece], pieces_psi[piece + 1]):
-            a, b = start_psi[row], stop_psi[row]
-            _laplace_row(eta, a, b, beside_psi[row], laplace, g)
-            for i in range(a, b):
-                # The proximal step of the weighted square; the adjoint of -Laplacian has the minus of it.
-                g[i - a] = (psi[i] + tau_psi * g[i - a]) / (1 + tau_psi * weights[i])
-            for i in range(a, b):
-                psi_bar[i] = 2 * g[i - a] - psi[i]
-                psi[i] += rho * (g[i - a] - psi[i])
+    start, stop, planes, _, beside = wide
+    start_psi, stop_psi, planes_psi, _, beside_psi = narrow
+    for row in range(planes[x], planes[x + 1]):
+        a, b = start[row], stop[row]
+        rows = beside[row]
+        xp, yp = rows[1], rows[3]
+        _chi_row(a, b, rows, eta, px, py, pz, wave, h, g)
+        _relax_row(chi, chi_bar, a, b, g, tau_chi, rho)
+        _w_row(a, b, px, qxx, qxy, qxz, xp, yp, _ONE, h[0], h[1], h[2], g)
+        _relax_row(wx, wx_bar, a, b, g, tau_w, rho)
+        _w_row(a, b, py, qxy, qyy, qyz, xp, yp, _ONE, h[0], h[1], h[2], g)
+        _relax_row(wy, wy_bar, a, b, g, tau_w, rho)
+        _w_row(a, b, pz, qxz, qyz, qzz, xp, yp, _ONE, h[0], h[1], h[2], g)
+        _relax_row(wz, wz_bar, a, b, g, tau_w, rho)
+    for row in range(planes_psi[x], planes_psi[x + 1]):
+        a, b = start_psi[row], stop_psi[row]
+        _laplace_row(eta, a, b, beside_psi[row], laplace, g)
+        for i in range(a, b):
+            # The proximal step of the weighted square; the adjoint of -Laplacian has the minus of it.
+            g[i - a] = (psi[i] + tau_psi * g[i - a]) / (1 + tau_psi * weights[i])
+        for i in range(a, b):
+            psi_bar[i] = 2 * g[i - a] - psi[i]
+            psi[i] += rho * (g[i - a] - psi[i])
 
 
 @numba.njit(**_OPTIONS)
@@ -184,30 +182,61 @@ def _dual_q_row(a, b, xm, ym, w, q, sigma, h, radius, rho, t):
     _project_row(qyz, a, b, tyz, share, keep)
 
 
-@numba.njit(parallel=True, **_OPTIONS)
-def dual_step(bars, dual, data, narrow, inner, stencils, sigmas, radii, rho):
-    """One step of eta (where the data constraint holds), of p and q (over the mask)."""
+@numba.njit(**_OPTIONS)
+def _dual_plane(x, bars, dual, data, narrow, inner, stencils, sigmas, radii, rho, t):
+    """One step of eta (where the data constraint holds), of p and q (over the mask) in a plane."""
     chi, psi, wx, wy, wz = bars
     eta, px, py, pz, qxx, qyy, qzz, qxy, qxz, qyz = dual
     laplace, wave, h = stencils
     sigma_eta, sigma_p, sigma_q = sigmas
-    start, stop, pieces, longest, beside = narrow
-    start_eta, stop_eta, pieces_eta, _, beside_eta = inner
+    start, stop, planes, _, beside = narrow
+    start_eta, stop_eta, planes_eta, _, beside_eta = inner
     w, p, q = (wx, wy, wz), (px, py, pz), (qxx, qyy, qzz, qxy, qxz, qyz)
-    for piece in numba.prange(pieces.size - 1):
-        t = np.empty((7, longest), np.float32)
-        wave_chi, laplace_psi = t[0], t[1]
-        for row in range(pieces[piece], pieces[piece + 1]):
-            a, b = start[row], stop[row]
-            _dual_p_row(a, b, beside[row, 1], beside[row, 3], chi, w, p, sigma_p, h, radii[0], rho, t)
-            _dual_q_row(a, b, beside[row, 0], beside[row, 2], w, q, sigma_q, h, radii[1], rho, t)
-        for row in range(pieces_eta[piece], pieces_eta[piece + 1]):
-            a, b = start_eta[row], stop_eta[row]
-            rows = beside_eta[row]
-            _wave_row(chi, a, b, rows, wave, wave_chi)
-            _laplace_row(psi, a, b, rows, laplace, laplace_psi)
-            for i in range(a, b):
-                eta[i] += rho * sigma_eta * (wave_chi[i - a] - laplace_psi[i - a] - data[i])
+    wave_chi, laplace_psi = t[0], t[1]
+    for row in range(planes[x], planes[x + 1]):
+        a, b = start[row], stop[row]
+        _dual_p_row(a, b, beside[row, 1], beside[row, 3], chi, w, p, sigma_p, h, radii[0], rho, t)
+        _dual_q_row(a, b, beside[row, 0], beside[row, 2], w, q, sigma_q, h, radii[1], rho, t)
+    for row in range(planes_eta[x], planes_eta[x + 1]):
+        a, b = start_eta[row], stop_eta[row]
+        rows = beside_eta[row]
+        _wave_row(chi, a, b, rows, wave, wave_chi)
+        _laplace_row(psi, a, b, rows, laplace, laplace_psi)
+        for i in range(a, b):
+            eta[i] += rho * sigma_eta * (wave_chi[i - a] - laplace_psi[i - a] - data[i])
+
+
+@numba.njit(parallel=True, **_OPTIONS)
+def primal_ends(state, data, regions, slabs, stencils, steps, rho):
+    """Primal step of the first and the last plane of each slab, which its neighbours need before they :func:`sweep`."""
+    primal, bars, dual = state
+    wide, narrow, _ = regions
+    weights, taus = data[1], steps[0]
+    for slab in numba.prange(slabs.size - 1):
+        g = np.empty(wide[3], np.float32)
+        first, last = slabs[slab], slabs[slab + 1] - 1
+        _primal_plane(first, primal, bars, dual, wide, narrow, weights, stencils, taus, rho, g)
+        if last > first:
+            _primal_plane(last, primal, bars, dual, wide, narrow, weights, stencils, taus, rho, g)
+
+
+@numba.njit(parallel=True, **_OPTIONS)
+def sweep(state, data, regions, slabs, stencils, steps, radii, rho):
+    """Primal step of the other planes, and the dual step of all with the extrapolated primal fields.
+
+    Both go through a slab together, the dual step one plane behind, so that it finds its fields in the cache.
+    """
+    primal, bars, dual = state
+    wide, narrow, inner = regions
+    laplacian, weights = data
+    taus, sigmas = steps
+    for slab in numba.prange(slabs.size - 1):
+        t = np.empty((7, wide[3]), np.float32)
+        first, last = slabs[slab], slabs[slab + 1] - 1
+        for x in range(first, last + 1):
+            if x + 1 < last:
+                _primal_plane(x + 1, primal, bars, dual, wide, narrow, weights, stencils, taus, rho, t[0])
+            _dual_plane(x, bars, dual, laplacian, narrow, inner, stencils, sigmas, radii, rho, t)
 
 
 @numba.njit(parallel=True, **_OPTIONS)

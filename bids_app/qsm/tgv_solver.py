@@ -93,21 +93,19 @@ def solve(
     alpha1, alpha0 = alphas
     steps = StepSizes.of(stencils, (CHI_SIZE, PSI_SIZE, W_SIZE, ETA_SIZE, alpha1, alpha0), ratio)
     rho, radii = np.float32(relaxation), (np.float32(alpha1), np.float32(alpha0))
-    narrow, wide, inner = (s.argument for s in (domain.in_mask, domain.in_dilated, domain.in_data))
-    bars = _fields(len(PRIMAL), domain.layout.size)
+    regions, both = domain.regions, (steps.taus, steps.sigmas)
+    fields = state.primal, _fields(len(PRIMAL), domain.layout.size), state.dual
+    data = problem.laplacian, problem.weights
     before = state.primal[0].copy()
     # Threads that wait for each other cost more than they save on a small grid; the result is the same.
     with threads(numba.get_num_threads() if domain.in_mask.voxels > SMALL else 1):
+        slabs = domain.in_dilated.slabs(numba.get_num_threads())
         for iteration in range(1, iterations + 1):
-            tgv_kernels.primal_step(
-                state.primal, bars, state.dual, wide, narrow, problem.weights, stencils.arrays, steps.taus, rho
-            )  # fmt: skip
-            tgv_kernels.dual_step(
-                bars, state.dual, problem.laplacian, narrow, inner, stencils.arrays, steps.sigmas, radii, rho
-            )  # fmt: skip
+            tgv_kernels.primal_ends(fields, data, regions, slabs, stencils.arrays, both, rho)
+            tgv_kernels.sweep(fields, data, regions, slabs, stencils.arrays, both, radii, rho)
             tick()
             if iteration % CHECK_EVERY == 0:
-                difference, size = tgv_kernels.change(state.primal[0], before, narrow).sum(axis=0)
+                difference, size = tgv_kernels.change(state.primal[0], before, domain.in_mask.argument).sum(axis=0)
                 if difference <= (tolerance * CHECK_EVERY) ** 2 * size:
                     return iteration
     return iterations

@@ -70,23 +70,20 @@ def test_primal_and_dual_kernels_are_adjoint_and_their_norm_is_below_one(voxel_s
     stencils = Stencils.of(grid)
     steps = StepSizes.of(stencils, (50, 5, 2, 50, 0.4, 1.2), 1.0)
     layout = domain.layout
-    narrow, wide, inner = (s.argument for s in (domain.in_mask, domain.in_dilated, domain.in_data))
-    zero, one = np.zeros(layout.size, np.float32), np.float32(1)
+    # With every plane a slab of its own, the ends' primal step is that of all, and the sweep has the dual step alone.
+    slabs = np.arange(grid.shape[0] + 1, dtype=np.uint64)
+    zero, one, both = np.zeros(layout.size, np.float32), np.float32(1), (steps.taus, steps.sigmas)
 
     def forward(primal):  # sigma K x
-        dual = State.zero(zero.size).dual
-        radii = np.float32(1e30), np.float32(1e30)
-        tgv_kernels.dual_step(
-            primal, dual, zero, narrow, inner, stencils.arrays, steps.sigmas, radii, one
-        )  # fmt: skip
-        return dual
+        state, radii = State.zero(zero.size), (np.float32(1e30), np.float32(1e30))
+        fields = state.primal, primal, state.dual
+        tgv_kernels.sweep(fields, (zero, zero), domain.regions, slabs, stencils.arrays, both, radii, one)
+        return state.dual
 
     def backward(dual):  # tau K^T y
         primal = State.zero(zero.size).primal
-        bars = State.zero(zero.size).primal
-        tgv_kernels.primal_step(
-            primal, bars, dual, wide, narrow, zero, stencils.arrays, steps.taus, one
-        )  # fmt: skip
+        fields = primal, State.zero(zero.size).primal, dual
+        tgv_kernels.primal_ends(fields, (zero, zero), domain.regions, slabs, stencils.arrays, both, one)
         return tuple(-x for x in primal)
 
     regions = [layout.take(r) for r in (domain.dilated, domain.mask, domain.dilated, domain.mask, domain.data)]
@@ -110,6 +107,29 @@ def test_primal_and_dual_kernels_are_adjoint_and_their_norm_is_below_one(voxel_s
         size = np.sqrt(dot_primal(x, x))
         x = backward(forward(tuple(u / np.float32(size) for u in x)))
     assert np.sqrt(np.sqrt(dot_primal(x, x))) <= 1.0
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 13])
+def test_slabs_do_not_change_an_iteration(count):
+    rng = np.random.default_rng(count)
+    grid = Grid((13, 12, 14), (1.0, 1.2, 1.5), (0.3, -0.4, 0.8))
+    domain = random_domain(grid, rng)
+    stencils = Stencils.of(grid)
+    steps = StepSizes.of(stencils, (50, 5, 2, 50, 0.4, 1.2), 1.0)
+    both, radii, rho = (steps.taus, steps.sigmas), (np.float32(0.4), np.float32(1.2)), np.float32(1.8)
+    data = tuple(rng.normal(size=domain.layout.size).astype(np.float32) for _ in range(2))
+    results = []
+    for slabs in (np.arange(grid.shape[0] + 1, dtype=np.uint64), domain.in_dilated.slabs(count)):
+        assert len(slabs) <= grid.shape[0] + 1
+        state, bars = State.zero(domain.layout.size), State.zero(domain.layout.size).primal
+        for _ in range(3):
+            fields, settled = (state.primal, bars, state.dual), (data[0], np.abs(data[1]))
+            tgv_kernels.primal_ends(fields, settled, domain.regions, slabs, stencils.arrays, both, rho)
+            tgv_kernels.sweep(fields, settled, domain.regions, slabs, stencils.arrays, both, radii, rho)
+        results.append(np.stack([*state.primal, *state.dual]))
+    assert len(domain.in_dilated.slabs(count)) - 1 <= count
+    assert np.abs(results[0]).min(axis=0).max() > 0
+    np.testing.assert_array_equal(results[0], results[1])
 
 
 def test_the_norm_is_reached_on_a_large_mask():
