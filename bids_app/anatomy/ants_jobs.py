@@ -1,10 +1,13 @@
 """What runs in ANTs' own process: ``python -m bids_app.anatomy.ants_jobs JOB.json`` (see ``ants.run``)."""
 
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
 from typing import Any
+
+from bids_app.anatomy import ants_import
 
 #: What lies so far (mm) from every region takes no part in SyN.
 _MARGIN_MM = 12.0
@@ -151,12 +154,17 @@ def apply(fixed: str, moving: str, transforms: list[str], out: str, labels: bool
 JOBS = {function.__name__: function for function in (n4, linear, syn, apply)}
 
 
-def main(order: str) -> None:
-    """Run the job of an order file and write its answer."""
+def main(order: str, whole: str = "") -> None:
+    """Run the job of an order file and write its answer; ``whole``: with everything that antspyx imports."""
     content = json.loads(Path(order).read_text())
-    answer = JOBS[content["job"]](**content["arguments"])
+    try:
+        if not whole:
+            ants_import.import_light()
+        answer = JOBS[content["job"]](**content["arguments"])
+    except ants_import.LeftOutError:
+        os.execv(sys.executable, [sys.executable, "-m", "bids_app.anatomy.ants_jobs", order, "whole"])
     Path(content["answer"]).write_text(json.dumps(answer))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -1,5 +1,10 @@
 """ANTs in its own process: small images, same bytes again, and failures in one sentence."""
 
+import json
+import os
+import subprocess
+import sys
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -75,3 +80,41 @@ def test_syn_in_the_box_of_a_region_leaves_the_linear_transform_elsewhere(tmp_pa
     assert change[10:18, 11:19, 9:17].max() > 1e-3
     change[8:20, 9:21, 7:19] = 0
     assert change.max() < 1e-4
+
+
+def python(code, *words):
+    one = os.environ | {"ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1"}  # mutual information repeats so
+    line = [sys.executable, "-c", code, *map(str, words)]
+    return subprocess.run(line, env=one, capture_output=True, text=True, check=False)
+
+
+QUICK = "import sys; from bids_app.anatomy import ants_import, ants_jobs; {}; ants_jobs.main(sys.argv[1])"
+REFUSED = "ants_import.import_light = lambda: exec('raise ants_import.LeftOutError')"
+
+
+def test_a_job_that_needs_what_is_left_out_begins_again_with_all_of_it(tmp_path):
+    fixed, moving = save(tmp_path / "fixed.nii.gz", head()), save(tmp_path / "moving.nii.gz", head((6, -5, 4)))
+    found = []
+    for name, change in (("quick", "pass"), ("whole", REFUSED)):
+        order, out = tmp_path / f"{name}.json", tmp_path / f"{name}.txt"
+        words = {"fixed": fixed, "moving": moving, "out": out, "start": "headers"}
+        words = {key: str(value) for key, value in words.items()} | {"kind": "rigid", "resolution": 4.0, "seed": 1}
+        order.write_text(json.dumps({"job": "linear", "arguments": words, "answer": f"{out}.answer"}))
+        done = python(QUICK.format(change), order)
+        assert done.returncode == 0, done.stderr
+        assert out.with_name(f"{out.name}.answer").exists()
+        found.append(out.read_bytes())
+    assert found[0] == found[1], "what is left out must not change a result"
+
+
+def test_what_is_left_out_raises_when_it_is_used():
+    code = (
+        "from bids_app.anatomy import ants_import\n"
+        "ants_import.import_light()\n"
+        "import sys, scipy.stats\n"
+        "assert 'scipy._lib' not in sys.modules\n"
+        "try: scipy.stats.rankdata([1])\n"
+        "except ants_import.LeftOutError as error: print(error)"
+    )
+    done = python(code)
+    assert done.stdout.strip() == "scipy.stats.rankdata", done.stderr
