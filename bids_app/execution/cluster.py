@@ -108,7 +108,9 @@ class ClusterEngine:
             self.threads, memory, minutes, self.account, self.queue, self.options, self.modules,
             () if "python" in changed else self.command, self.log_dir,
         )  # fmt: skip
-        return kind, engines.keywords_of(self.name, worker) | changed, limits
+        keywords = engines.keywords_of(self.name, worker) | changed
+        keywords["worker_extra_args"] = [*keywords["worker_extra_args"], *engines.WORKER_WORDS]
+        return kind, keywords, limits
 
 
 def _import_dask() -> tuple[Any, Any]:

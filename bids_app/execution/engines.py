@@ -26,6 +26,8 @@ _LEAVE_EARLY_MINUTES = 3
 _ANSWER_S = 60
 #: Taken out of the configuration file: they are the engine's own.
 OWN_KEYS = ("minimum_jobs", "maximum_jobs", "minutes")
+#: Further words of a worker's command line, whatever the file says: a closed worker gives its processors back.
+WORKER_WORDS = ("--preload", "bids_app.execution.worker_end")
 #: Keywords of dask-jobqueue that the engine sets itself or that cannot be said in a file.
 _NOT_FOR_FILES = {"self", "scheduler", "name", "security", "scheduler_cls", "asynchronous", "n_workers", "job_cls"}
 
