@@ -14,6 +14,7 @@ import pytest
 
 from bids_app.cli import main
 from bids_app.dataset.models import Echo, GreRun
+from bids_app.execution import cluster
 from bids_app.execution.cache import Context
 from bids_app.execution.cluster import ClusterEngine
 from bids_app.execution.runner import Policy
@@ -151,11 +152,12 @@ def job_of(tmp_path, label, deeds, **more):
 
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("dask_jobqueue") is None, reason="needs dask-jobqueue")
-def test_workers_are_replaced_that_never_came_or_reached_their_wall_time(server, tmp_path):
+def test_workers_are_replaced_that_never_came_or_reached_their_wall_time(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster, "_LOOK_S", 1.0)  # how soon a worker is missed that never came
     starts, config, came = tmp_path / "starts", tmp_path / "cluster.toml", tmp_path / "came"
     bad_node = f"[ -e {came} ] || {{ touch {came}; exit 1; }}"  # the first worker ends before it has said a word
     config.write_text(
-        f'walltime = "00:00:50"\nmaximum_jobs = 1\njob_script_prologue = ["export PYTHONPATH={ROOT}", "{bad_node}"]\n'
+        f'walltime = "00:00:25"\nmaximum_jobs = 1\njob_script_prologue = ["export PYTHONPATH={ROOT}", "{bad_node}"]\n'
         'worker_extra_args = ["--nthreads", "1"]\n'
     )
     jobs = [job_of(tmp_path, "01", {}), job_of(tmp_path, "02", {"sub-02": "hang once"}, log=str(starts))]
