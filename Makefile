@@ -22,6 +22,9 @@ $(STAMP): requirements.lock requirements-dev.lock pyproject.toml
 warm: setup  ## compile the numerical kernels into numba's cache (once)
 	@$(BIN)/python -m bids_app.qsm.warmup
 
+# Tests run in so many processes, a file's in one of them: many wait, for a scheduler or a single thread.
+TEST_PROCESSES ?= 2
+
 # The study's voxels are of 2 mm: a coarse registration of the atlas is as good there and takes a tenth of the time.
 DEMO_OPTIONS = --set registration.resolution=3 --set registration.syn_resolution=3 --set registration.syn_fine=10
 
@@ -58,7 +61,7 @@ bench-scheduler: warm  ## plan and run 10,000 no-op participants, arrays beside 
 
 test: warm  ## lint, types and all tests that this machine allows
 	@$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 unit: setup  ## fast tests only
 	$(BIN)/python -m pytest tests/unit tests/test_architecture.py -m "not slow"
