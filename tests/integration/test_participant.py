@@ -1,6 +1,7 @@
 """The command itself, on simulated and on real data."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from bids_app.cli import main
+from tests.integration.conftest import write_study
 
 LABELS = ["--participant-label", "sub-01"]
 
@@ -27,6 +29,20 @@ def validator_errors(folder, *options):
     done = subprocess.run([tool, folder, "--format", "json", *options], capture_output=True, text=True, check=False)
     issues = json.loads(done.stdout)["issues"]["issues"]
     return [(i["code"], i.get("location")) for i in issues if i["severity"] == "error"]
+
+
+@pytest.fixture(scope="module")
+def same_study(tmp_path_factory):
+    """Return a study that tests must not change."""
+    return write_study(tmp_path_factory.mktemp("participant") / "bids")
+
+
+@pytest.fixture(scope="module")
+def done(same_study, tmp_path_factory):
+    """Return the outputs of sub-01 after one plain run; tests must not change them."""
+    out = tmp_path_factory.mktemp("participant-out") / "out"
+    assert main([str(same_study), str(out), "participant", *LABELS]) == 0
+    return out
 
 
 def test_maps_are_near_the_truth_and_valid_bids(study, tmp_path):
@@ -52,10 +68,9 @@ def test_maps_are_near_the_truth_and_valid_bids(study, tmp_path):
     assert validator_errors(out, "-r") == []
 
 
-def test_a_second_run_changes_nothing_and_a_parameter_reruns_what_reads_it(study, tmp_path, capsys):
-    out = tmp_path / "out"
-    command = [str(study), str(out), "participant", *LABELS]
-    assert main(command) == 0
+def test_a_second_run_changes_nothing_and_a_parameter_reruns_what_reads_it(same_study, done, tmp_path, capsys):
+    out = shutil.copytree(done, tmp_path / "out")
+    command = [str(same_study), str(out), "participant", *LABELS]
     before = snapshot(out)
     capsys.readouterr()
     assert main(command) == 0
@@ -75,10 +90,9 @@ def test_one_pass_removes_the_products_of_two(study, tmp_path):
     assert not list(out.rglob("*reliable*"))
 
 
-def test_damaged_output_is_made_again_with_the_same_data(study, tmp_path):
-    out = tmp_path / "out"
-    command = [str(study), str(out), "participant", *LABELS]
-    assert main(command) == 0
+def test_damaged_output_is_made_again_with_the_same_data(same_study, done, tmp_path):
+    out = shutil.copytree(done, tmp_path / "out")
+    command = [str(same_study), str(out), "participant", *LABELS]
     before = arrays(out)
     (out / "sub-01/anat/sub-01_Chimap.nii.gz").write_bytes(b"broken")
     (out / "sub-01/fmap/sub-01_desc-total_fieldmap.nii.gz").unlink()
@@ -88,10 +102,9 @@ def test_damaged_output_is_made_again_with_the_same_data(study, tmp_path):
     assert all(np.array_equal(before[key], after[key]) for key in before)
 
 
-def test_killed_at_any_moment_and_rerun_gives_the_same(study, tmp_path):
-    reference, out = tmp_path / "reference", tmp_path / "out"
-    assert main([str(study), str(reference), "participant", *LABELS]) == 0
-    command = [sys.executable, "-m", "bids_app", str(study), str(out), "participant", *LABELS]
+def test_killed_at_any_moment_and_rerun_gives_the_same(same_study, done, tmp_path):
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "bids_app", str(same_study), str(out), "participant", *LABELS]
     for seconds in (1.5, 2.0, 2.5, 3.0):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
@@ -100,7 +113,7 @@ def test_killed_at_any_moment_and_rerun_gives_the_same(study, tmp_path):
             process.kill()
             process.wait()
     assert subprocess.run(command, check=False, capture_output=True).returncode == 0
-    first, second = arrays(reference), arrays(out)
+    first, second = arrays(done), arrays(out)
     assert first.keys() == second.keys()
     assert all(np.array_equal(first[key], second[key]) for key in first)
     assert not list(out.rglob("*.part"))
