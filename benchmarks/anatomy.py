@@ -100,7 +100,7 @@ def run(folder, names, quick):
         if name not in names:
             continue
         study, out = folder / f"{number}" / "bids", folder / f"{number}" / "out"
-        simulate(study, name, 4 if quick else 1.5, 3 if quick else 1)
+        simulate(study, name, 4 if quick else 1.5, 4 if quick else 1)
         participant(study, out, *options)
         found = measured(study, out)
         first = first or found
