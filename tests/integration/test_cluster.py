@@ -315,8 +315,9 @@ def test_the_template_as_arrays_is_that_of_one_machine(study, tmp_path, slurm):
 @slurm_test
 @pytest.mark.slow
 def test_live_engine_survives_a_killed_worker_and_a_killed_head(study, tmp_path, slurm, maps_of_one_machine):
-    out = tmp_path / "out"
-    words = (study, out, "participant", "--cluster", "slurm", *FAST)
+    out, config = tmp_path / "out", tmp_path / "cluster.toml"
+    config.write_text("death_timeout = 15\n")  # a worker that starts when its head is dead looks for it so long
+    words = (study, out, "participant", "--cluster", "slurm", "--cluster-config", config, *FAST)
     head = subprocess.Popen(command(*words), env=slurm, cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     wait_for(lambda: list((out / "logs" / "records").rglob("*_step-field.json")), "a first step", 120)
     head.send_signal(signal.SIGKILL)

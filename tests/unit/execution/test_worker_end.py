@@ -64,16 +64,28 @@ def started(tmp_path, monkeypatch):
             process.wait()
 
 
-def test_a_worker_whose_scheduler_was_killed_ends_with_a_job_in_flight(started):
-    address, scheduler, worker, said = started
+@pytest.fixture
+def in_flight(started):
+    """Return what is started, the worker busy with a job."""
+    address, _, worker, _ = started
     subprocess.run([sys.executable, "-c", GIVE, address], check=True)
     wait_for(lambda: psutil.Process(worker.pid).children())
     (job,) = psutil.Process(worker.pid).children()
+    yield started
+    job.kill()
+
+
+def test_a_worker_whose_scheduler_was_killed_ends_with_a_job_in_flight(in_flight):
+    _, scheduler, worker, said = in_flight
     scheduler.kill()
-    try:
-        assert worker.wait(SECONDS) == 0
-    finally:
-        job.kill()
+    assert worker.wait(SECONDS) == 0
+    assert "its process is ended" in said.read_text()
+
+
+def test_a_worker_whose_job_is_cancelled_on_the_cluster_ends_with_a_job_in_flight(in_flight):
+    _, _, worker, said = in_flight
+    worker.terminate()  # left alone, Dask waits here for ever: its own tasks cannot be cancelled
+    assert worker.wait(SECONDS) == 0
     assert "its process is ended" in said.read_text()
 
 
