@@ -7,10 +7,12 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import nibabel
 import numpy as np
+import psutil
 import pytest
 
 from bids_app.cli import main
@@ -53,6 +55,16 @@ def damage(study, label):
     """Make a participant's second phase noise of another size: the preflight of its element refuses it."""
     path = study / f"sub-{label}" / "anat" / f"sub-{label}_echo-2_part-phase_MEGRE.nii.gz"
     nibabel.save(nibabel.Nifti1Image(np.zeros((4, 4, 4), np.int16), np.eye(4)), path)
+
+
+def workers_of(env):
+    """Return the Dask workers of a Slurm, also those that it has lost sight of."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):  # it may end meanwhile
+            if "distributed.cli.dask_worker" in process.cmdline():
+                found += [process] if process.environ().get("SLURM_CONF") == env["SLURM_CONF"] else []
+    return found
 
 
 @pytest.fixture
@@ -326,11 +338,12 @@ def test_live_engine_survives_a_killed_worker_and_a_killed_head(study, tmp_path,
     assert done_before
     drain(slurm)  # workers whose head is gone leave by themselves
     head = subprocess.Popen(command(*words, "-v"), env=slurm, cwd="/", stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    wait_for(lambda: ask(slurm, "squeue", "-h", "-t", "RUNNING"), "a worker", 60)
+    wait_for(lambda: workers_of(slurm), "a worker", 60)
     time.sleep(1.5)
     ask(slurm, "scancel", "--signal=KILL", "--full", "--user=root")
     text, _ = head.communicate(timeout=240)
     assert head.returncode == 0, text.decode()
+    wait_for(lambda: not workers_of(slurm), "the workers' processes to end", 30)
     for path, changed in done_before.items():
         assert path.stat().st_mtime_ns == changed, f"{path.name} was done before the head was killed and ran again"
     assert maps(out) == maps_of_one_machine
