@@ -1,6 +1,5 @@
 """Reading images, and writing files whole or not at all."""
 
-import gzip
 import json
 import math
 import os
@@ -58,12 +57,20 @@ def read_mask(path: Path) -> npt.NDArray[np.bool_]:
 def _stored(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64]]:
     """Return an image's scaled values as they are stored, and its affine."""
     import nibabel
+    from isal import igzip, isal_zlib
     from nibabel.filebasedimages import ImageFileError
 
+    broken_stream: Any = isal_zlib.error
+    damaged = (ImageFileError, OSError, EOFError, zlib.error, broken_stream, ValueError)
     try:
         image: Any = nibabel.load(path)
-        data = np.asanyarray(image.dataobj)
-    except (ImageFileError, OSError, EOFError, zlib.error, ValueError) as error:
+        if path.name.endswith((".nii.gz", ".mgz")):
+            # Twice as fast as the standard library, which nibabel takes.
+            with igzip.open(path, "rb") as content:
+                data = np.asanyarray(type(image).from_stream(content).dataobj)
+        else:
+            data = np.asanyarray(image.dataobj)
+    except damaged as error:
         raise QsmAppError(f"{path} cannot be read, it is damaged ({error}); copy it again") from error
     if data.ndim > 3 and set(data.shape[3:]) == {1}:
         data = data.reshape(data.shape[:3], order="F")
@@ -247,9 +254,10 @@ def write_image(path: Path, data: npt.NDArray[Any], affine: npt.NDArray[Any], dt
         write_bytes(path, buffer.getvalue())
         return
     import nibabel
+    from isal import igzip
 
     image = nibabel.Nifti1Image(np.asarray(data, dtype=dtype), affine)
     image.header.set_xyzt_units("mm", "sec")
     image.set_sform(affine, code=1)
     image.set_qform(affine, code=1)
-    write_bytes(path, gzip.compress(image.to_bytes(), compresslevel=1, mtime=0))
+    write_bytes(path, igzip.compress(image.to_bytes(), compresslevel=1, mtime=0))
