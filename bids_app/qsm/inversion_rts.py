@@ -25,7 +25,7 @@ class RtsParams(Params):
     iterations: int = param(12, low=2, high=1000, doc="Most ADMM iterations")
     tolerance: float = param(1e-2, low=0.0, high=1.0, doc="Relative change that ends the iteration")
     first_step: int = param(4, low=1, high=50, doc="Iterations of the least-squares start")
-    padding: float = param(20.0, low=0.0, high=200.0, unit="mm", doc="Empty space around the object")
+    padding: float = param(12.0, low=0.0, high=200.0, unit="mm", doc="Empty space around the object")
 
 
 @numba.njit(cache=True, nogil=True, parallel=True, fastmath=True)

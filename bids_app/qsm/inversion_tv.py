@@ -22,7 +22,7 @@ class TvParams(Params):
     lambda_: float = param(0.0, low=0.0, high=1.0, unit="ppm mm", doc=_LAMBDA)
     iterations: int = param(60, low=3, high=2000, doc="Most ADMM iterations")
     tolerance: float = param(1e-2, low=0.0, high=1.0, doc="Relative change that ends the iteration")
-    padding: float = param(20.0, low=0.0, high=200.0, unit="mm", doc="Empty space around the object")
+    padding: float = param(12.0, low=0.0, high=200.0, unit="mm", doc="Empty space around the object")
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class NltvParams(Params):
     harmonic_penalty: float = param(3.0, low=1e-3, high=1e4, doc="ADMM penalty of the remnant")
     iterations: int = param(60, low=3, high=2000, doc="Most ADMM iterations")
     tolerance: float = param(1e-2, low=0.0, high=1.0, doc="Relative change that ends the iteration")
-    padding: float = param(20.0, low=0.0, high=200.0, unit="mm", doc="Empty space around the object")
+    padding: float = param(12.0, low=0.0, high=200.0, unit="mm", doc="Empty space around the object")
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class HdQsmParams(Params):
     iterations: int = param(60, low=3, high=2000, doc="Most iterations with the L2 data term")
     outlier: float = param(6.0, low=0.5, high=100.0, doc="Residual in robust standard deviations that loses weight")
     tolerance: float = param(1e-2, low=0.0, high=1.0, doc="Relative change that ends each part")
-    padding: float = param(20.0, low=0.0, high=200.0, unit="mm", doc="Empty space around the object")
+    padding: float = param(12.0, low=0.0, high=200.0, unit="mm", doc="Empty space around the object")
 
 
 def residual_of(problem: Prepared, chi: FloatArray) -> FloatArray:
