@@ -63,6 +63,23 @@ def _normal_equations(spectrum, kernel, laplacian, axes, width, precision, prior
     gain[0, 0, 0] = 0
 
 
+@numba.njit(cache=True, nogil=True, parallel=True)
+def _products(expected, field, certainty):  # type: ignore[no-untyped-def]
+    """Inner products of the expected field with the measured one and with itself, over certain voxels."""
+    nx, ny, nz = field.shape
+    sums = np.zeros((nx, 2))
+    for i in numba.prange(nx):
+        for j in range(ny):
+            both = alone = 0.0
+            for k in range(nz):
+                told = certainty[i, j, k] * expected[i, j, k]
+                both += told * field[i, j, k]
+                alone += told * expected[i, j, k]
+            sums[i, 0] += both
+            sums[i, 1] += alone
+    return sums[:, 0].sum(), sums[:, 1].sum()
+
+
 class _Estimate:
     """The map of the running inversion, its spectra, and the steps that refine it."""
 
@@ -97,9 +114,8 @@ class _Estimate:
         susceptibility makes. ``amplitude`` is the share of this that is taken back: all of it brings regions nearest to
         their true means, and where most of the field is error it enlarges that too. Returns the factor.
         """
-        told = self.certainty * expected
-        size = float((told * expected).sum(dtype=np.float64))
-        best = float((told * self.field).sum(dtype=np.float64)) / size if size > 0 else 1.0
+        both, alone = _products(expected, self.field, self.certainty)
+        best = both / alone if alone > 0 else 1.0
         factor = np.float32(1 + amplitude * (best - 1))
         self.chi *= factor
         return factor

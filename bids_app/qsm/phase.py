@@ -10,6 +10,10 @@ from numba import njit, prange
 from bids_app.qsm.geometry import FloatArray
 
 TWO_PI = 2 * np.pi
+#: Adding and subtracting 1.5 * 2^52 rounds a double to the nearest integer; unlike rint it always vectorises.
+_ROUND = 6755399441055744.0
+#: Values that are looked at together: they stay in the cache.
+_PART = 1 << 16
 #: A range within this share of 2 pi counts as radians already.
 _TOLERANCE = 0.02
 
@@ -45,7 +49,7 @@ class ScaledPhase:
 def _scale_and_wrap(values: Any, zero: Any, factor: Any, out: Any) -> None:
     for v in prange(values.size):
         phase = (values[v] - zero) * factor
-        phase -= TWO_PI * np.rint(phase / TWO_PI)
+        phase -= TWO_PI * ((phase / TWO_PI + _ROUND) - _ROUND)
         out[v] = phase if phase > -np.pi else phase + TWO_PI
 
 
@@ -63,7 +67,9 @@ def wrap(phase: npt.NDArray[Any]) -> FloatArray:
 
 def _code_of(values: FloatArray, low: float, high: float, manufacturer: str) -> _Code | None:
     """Return the scanner's code that integer values follow; Siemens images need not fill it."""
-    if not np.array_equal(values, np.rint(values)):
+    flat = values.reshape(-1)
+    parts = (flat[start : start + _PART] for start in range(0, flat.size, _PART))
+    if not all(np.array_equal(part, np.rint(part)) for part in parts):
         return None
     known = manufacturer.upper().startswith("SIEMENS")
     for code in _CODES[:2] if known else _CODES:
