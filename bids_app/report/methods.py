@@ -36,9 +36,11 @@ SENTENCES: dict[str, str] = {
     "ismv": "The background field was removed by the iterative spherical mean value method [wen2014]{ismv}.",
     "pdf": "The background field was removed by projection onto dipole fields (PDF) [liu2011]{pdf}.",
     "tfi": "The background field was removed by preconditioned total field inversion [liu2017]{tfi}.",
-    "lbv": "The background field was removed by solving the Laplacian boundary value problem (LBV) [zhou2014]{lbv}.",
+    "lbv": "The background field was removed by solving the Laplacian boundary value problem (LBV) [zhou2014], whose "
+    "boundary values were freed of the tissue's own field as many times as corrections are given{lbv}.",
     "bayes": "Susceptibility was estimated by an empirical Bayes inversion with Gaussian and total-variation priors, "
-    "whose weights follow from the data's spectrum, built on the methods of [bilgic2014] and [milovic2021]{bayes}.",
+    "whose weights follow from the data's spectrum, built on the methods of [bilgic2014] and [milovic2021]; the given "
+    "share of the amplitude that the priors take was restored{bayes}.",
     "hdqsm": "Susceptibility was estimated by the hybrid data fidelity method (HD-QSM) [lambert2022]{hdqsm}.",
     "ilsqr": "Susceptibility was estimated by iLSQR with removal of streaks [li2015]{ilsqr}.",
     "medi": "Susceptibility was estimated by morphology enabled dipole inversion (MEDI) with a non-linear data term "
