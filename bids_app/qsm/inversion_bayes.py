@@ -7,7 +7,7 @@ import numba
 import numpy as np
 
 from bids_app.qsm.dipole import dipole_kernel
-from bids_app.qsm.fft import irfftn, rfftn
+from bids_app.qsm.fft import ComplexArray, irfftn, rfftn
 from bids_app.qsm.geometry import BoolArray, FloatArray, Grid
 from bids_app.qsm.inversion_problem import Progress, counted, note, prepare
 from bids_app.qsm.params import Params, param
@@ -26,7 +26,9 @@ class BayesParams(Params):
     iterations: int = param(3, low=1, high=200, doc="ADMM iterations in each round")
     tolerance: float = param(2e-2, low=0.0, high=1.0, doc="Relative change from round to round that ends them")
     outside: float = param(0.5, low=0.0, high=1.0, doc="Share of the map outside the mask that makes field; see text")
-    amplitude: float = param(0.5, low=0.0, high=1.0, doc="Share of the shrinkage by the priors that is taken back")
+    amplitude: float = param(
+        1.0, low=0.0, high=1.0, doc="Share of the shrinkage by the priors that is taken back; see text"
+    )
     padding: float = param(20.0, low=0.0, high=200.0, unit="mm", doc="Empty space around the object")
 
 
@@ -65,19 +67,23 @@ def _normal_equations(spectrum, kernel, laplacian, axes, width, precision, prior
 
 @numba.njit(cache=True, nogil=True, parallel=True)
 def _products(expected, field, certainty):  # type: ignore[no-untyped-def]
-    """Inner products of the expected field with the measured one and with itself, over certain voxels."""
+    """Sums over voxels of certainty times: expected * field, expected^2, field^2, and one."""
     nx, ny, nz = field.shape
-    sums = np.zeros((nx, 2))
+    sums = np.zeros((nx, 4))
     for i in numba.prange(nx):
         for j in range(ny):
-            both = alone = 0.0
+            both = alone = measured = certain = 0.0
             for k in range(nz):
-                told = certainty[i, j, k] * expected[i, j, k]
-                both += told * field[i, j, k]
-                alone += told * expected[i, j, k]
+                weight = certainty[i, j, k]
+                both += weight * expected[i, j, k] * field[i, j, k]
+                alone += weight * expected[i, j, k] * expected[i, j, k]
+                measured += weight * field[i, j, k] * field[i, j, k]
+                certain += weight
             sums[i, 0] += both
             sums[i, 1] += alone
-    return sums[:, 0].sum(), sums[:, 1].sum()
+            sums[i, 2] += measured
+            sums[i, 3] += certain
+    return sums[:, 0].sum(), sums[:, 1].sum(), sums[:, 2].sum(), sums[:, 3].sum()
 
 
 class _Estimate:
@@ -92,6 +98,7 @@ class _Estimate:
         self.axes = frequencies(grid)
         self.filled = field
         self.chi = np.zeros_like(field)
+        self.noise_sd = 0.0
         self._gain = np.empty_like(self.kernel)
 
     def forward(self, outside: float) -> FloatArray:
@@ -111,12 +118,14 @@ class _Estimate:
         """Scale the map towards the size at which its field ``expected`` explains the measured one best.
 
         The priors pull the map towards zero, by a few percent in good data and by a quarter in fields that no isotropic
-        susceptibility makes. ``amplitude`` is the share of this that is taken back: all of it brings regions nearest to
-        their true means, and where most of the field is error it enlarges that too. Returns the factor.
+        susceptibility makes. The best factor brings regions nearest to their true means; but what the map holds of the
+        error asks for a larger one too, without end where there is error alone. So the share that is taken back is
+        ``amplitude`` times the squared part of the field's power that is no error. Returns the factor.
         """
-        both, alone = _products(expected, self.field, self.certainty)
+        both, alone, measured, certain = _products(expected, self.field, self.certainty)
         best = both / alone if alone > 0 else 1.0
-        factor = np.float32(1 + amplitude * (best - 1))
+        signal = max(0.0, 1 - self.noise_sd**2 * certain / measured) if measured > 0 else 0.0
+        factor = np.float32(1 + amplitude * signal**2 * (best - 1))
         self.chi *= factor
         return factor
 
@@ -126,10 +135,16 @@ class _Estimate:
         self.filled *= self.scale(self.filled, amplitude)
         self.filled += self.certainty * (self.field - self.filled)
 
+    def measure(self, spectrum: ComplexArray) -> Spectra:
+        """Measure the spectra of error and signal in the field's transform."""
+        spectra = estimate_spectra(spectrum, self.kernel, self.laplacian, self.grid, self.voxels)
+        self.noise_sd = spectra.noise_sd
+        return spectra
+
     def start(self) -> Spectra:
         """Measure the spectra and take the linear estimate."""
         spectrum = rfftn(self.filled)
-        spectra = estimate_spectra(spectrum, self.kernel, self.laplacian, self.grid, self.voxels)
+        spectra = self.measure(spectrum)
         noise, signal = spectra.noise.astype(np.float32), spectra.signal.astype(np.float32)
         _wiener(spectrum, self.kernel, noise, signal, self.axes, np.float32(spectra.width))
         self.chi = irfftn(spectrum, self.grid.shape)
@@ -138,7 +153,7 @@ class _Estimate:
     def refine(self, split: SplitGradient, params: BayesParams, advance: Any) -> Spectra:
         """Measure the spectra of the filled field anew and take ADMM iterations for both priors together."""
         fixed = rfftn(self.filled)
-        spectra = estimate_spectra(fixed, self.kernel, self.laplacian, self.grid, self.voxels)
+        spectra = self.measure(fixed)
         scale = spectra.gradient_sd / np.sqrt(2)
         # Power is that of the unnormalised transform: Parseval's factor turns it into a variance per voxel.
         precision = (spectra.total / spectra.noise).astype(np.float32)
@@ -206,7 +221,8 @@ def bayes(
        Differences that exceed ``edge`` times the gradient's SD in the present map are edges and not penalised, so
        that nuclei and veins keep their contrast.
     4. The priors pull the map towards zero. The factor by which its field explains the measured one best (least
-       squares over certain voxels) takes this back, to the share ``amplitude``, before each step 2 and at the end.
+       squares over certain voxels) takes this back, before each step 2 and at the end: to the share ``amplitude``
+       where the field is free of error, and the less the more error it has.
 
     Every weight follows the data's scale, resolution and error, coarse or fine, so that the parameters need no
     change from one data set to another. Parameters and result as in every inversion: float32 arrays of

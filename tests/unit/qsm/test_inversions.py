@@ -299,4 +299,16 @@ def test_amplitude_takes_back_what_the_priors_took_and_no_more(share):
         for part in (0.0, 0.5, 1.0)
     )
     assert none < half < whole < 1
-    assert whole - none > (0.002 if share == 0.1 else 0.04)
+    assert whole - none > (0.002 if share == 0.1 else 0.03)
+
+
+@pytest.mark.parametrize("error_of", [structured_error, lambda mask, rng, size: size * rng.normal(size=mask.shape)])
+def test_amplitude_does_not_enlarge_what_is_error_alone(error_of):
+    _, mask, _, _ = brain()
+    noise = (error_of(mask, np.random.default_rng(6), 0.01) * mask).astype(np.float32)
+    none, whole = (
+        qsm.INVERSIONS["bayes"](noise, mask, GRID, params=params_of("bayes", amplitude=part))[mask].std()
+        for part in (0.0, 1.0)
+    )
+    assert whole < 1.3 * none
+    assert whole < 0.3 * noise[mask].std()
