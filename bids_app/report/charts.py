@@ -33,7 +33,8 @@ def histogram(values: Array) -> Picture:
     """Draw the distribution of susceptibility inside the valid mask (ppm)."""
     low, high = -0.3, 0.4
     figure, axes = chart(9.4, 3.0)
-    axes.hist(np.clip(values, low, high), bins=140, range=(low, high), color=COLOURS[1])
+    # Filled as one outline: 140 bars would take ten times as long to draw.
+    axes.hist(np.clip(values, low, high), bins=140, range=(low, high), color=COLOURS[1], histtype="stepfilled")
     axes.axvline(0, color="#333333", linewidth=0.8)
     axes.set_xlabel("susceptibility (ppm); the last bars hold all that is beyond")
     axes.set_ylabel("voxels")

@@ -8,7 +8,7 @@ import numpy as np
 from bids_app.derivatives.files import read_image
 from bids_app.report import cohort_tables
 from bids_app.report.collect import Run
-from bids_app.report.figures import CHI_WINDOW, colour_groups
+from bids_app.report.figures import CHI_WINDOW, outlines_of
 from bids_app.report.pictures import COLOURS, Contour, Layer, Picture, picture, planes, symmetric, window_of
 from bids_app.report.slices import Array, Frame, frame, to_ras
 
@@ -117,10 +117,7 @@ def _labels(space: _Space) -> list[Picture]:
         labels = np.rint(labels)
         name = key.partition("@")[2]
         shown = Frame(space.frame.box, frame(labels > 0, space.frame.voxel_size).centre, space.frame.voxel_size)
-        outlines = [
-            Contour(np.isin(labels, values), COLOURS[n % len(COLOURS)], "")
-            for n, values in enumerate(colour_groups(labels))
-        ]
+        outlines = outlines_of(labels, (slice(None), slice(None), slice(None)))
         layers = [Layer(space.inside(chi), CHI_WINDOW, "mean χ", "ppm", contours=outlines)]
         if magnitude is not None and magnitude.shape == labels.shape:
             layers.append(Layer(magnitude, window_of(magnitude), "magnitude", "a.u.", contours=outlines))

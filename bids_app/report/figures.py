@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from bids_app.derivatives.files import read_image
+from bids_app.derivatives.files import read_image, read_mask
 from bids_app.report import charts
 from bids_app.report.collect import Run
 from bids_app.report.pictures import (
@@ -20,10 +20,12 @@ from bids_app.report.pictures import (
     symmetric,
     window_of,
 )
-from bids_app.report.slices import Array, Frame, frame, positions, to_ras
+from bids_app.report.slices import Array, Box, Frame, frame, inside_box, positions, stored_box, to_ras
 
 #: The usual grey scale of susceptibility maps, ppm.
 CHI_WINDOW = (-0.1, 0.2)
+#: Maps that several figures show: they are read once and kept, the others would only fill the memory.
+_SHOWN_OFTEN = frozenset({"chimap", "t1w_on_gre"})
 #: So many echoes are shown at most.
 _ECHOES = 6
 
@@ -40,7 +42,7 @@ class Stage:
 
 
 class Maps:
-    """The volumes of a run in RAS axes, read when a figure needs them."""
+    """The volumes of a run in RAS axes, read when a figure needs them: no more of them than the box that is shown."""
 
     def __init__(self, run: Run):
         self.run = run
@@ -48,36 +50,51 @@ class Maps:
         stored = path or _stored(run)  # where the first step failed, what the scanner gave is all that there is
         if stored is None:
             raise FileNotFoundError(f"{run.basename}: no image")
-        self.magnitude, self.affine = read_image(stored)
-        self.magnitude, self.voxel_size = to_ras(self.magnitude, self.affine)
-        mask = self.get("mask_brain")
-        if mask is not None:
-            self.mask = mask > 0
+        data, self.affine = read_image(stored)
+        magnitude, self.voxel_size = to_ras(data, self.affine)
+        self.window = window_of(magnitude)
+        mask_path = run.path("mask_brain")
+        if mask_path is not None:
+            mask = self.oriented(read_mask(mask_path))
         elif path is not None:
-            self.mask = self.magnitude > window_of(self.magnitude)[1] / 4
+            mask = magnitude > self.window[1] / 4
         else:
-            self.mask = np.ones(self.magnitude.shape, bool)
-        self.frame: Frame = frame(self.mask, self.voxel_size)
+            mask = np.ones(magnitude.shape, bool)
+        self.shape = magnitude.shape
+        self.whole: Frame = frame(mask, self.voxel_size)
+        self.box = stored_box(self.whole.box, self.shape, self.affine)
+        # Copies, as views would keep the whole arrays.
+        self.magnitude, self.mask = magnitude[self.whole.box].copy(), mask[self.whole.box].copy()
+        self.frame = inside_box(self.whole)
+        self._kept: dict[str, Array] = {}
 
     def get(self, key: str) -> Array | None:
-        """Return a product in RAS axes, None where there is none."""
+        """Return a product's box in RAS axes, None where there is none."""
         path = self.run.path(key)
-        return None if path is None else self.oriented(read_image(path)[0])
+        if path is None or key in self._kept:
+            return self._kept.get(key)
+        data = self.oriented(read_image(path, self.box)[0])
+        if key in _SHOWN_OFTEN:
+            self._kept[key] = data
+        return data
+
+    def inside(self, key: str) -> Array | None:
+        """Return the box of a mask, None where there is none."""
+        path = self.run.path(key)
+        if path is None:
+            return None
+        return self.mask if key == "mask_brain" else self.oriented(read_mask(path))[self.whole.box]
 
     def oriented(self, data: Array) -> Array:
         """Return an array on the run's grid in RAS axes."""
         return to_ras(data, self.affine)[0]
 
-    def inside(self, data: Array) -> Array:
-        """Return an array with NaN, which is drawn black, outside the object."""
-        return np.where(self.mask, data, np.float32(np.nan))
-
-    def need(self, key: str) -> Array:
-        """Return a product that the caller knows to be there."""
-        data = self.get(key)
-        if data is None:
+    def labels(self, key: str) -> Array:
+        """Return the whole of a segmentation that is there: labels may lie beyond the box."""
+        path = self.run.path(key)
+        if path is None:
             raise FileNotFoundError(f"{self.run.basename}: no {key}")
-        return data
+        return self.oriented(np.rint(read_image(path)[0]))
 
 
 def _stored(run: Run) -> Any:
@@ -115,17 +132,23 @@ def echoes(maps: Maps) -> Iterator[Picture]:
     if source is None:
         return
     chosen = [source.echoes[k] for k in np.unique(np.linspace(0, len(source.echoes) - 1, _ECHOES).round().astype(int))]
+    middle = maps.whole.centre[2]
+    slab = (*maps.whole.box[:2], slice(middle, middle + 1))
+    stored = stored_box(slab, maps.shape, maps.affine)
     rows: list[list[tuple[Layer, str, int | None]]] = []
     for kind, paths in _parts(chosen).items():
         row: list[tuple[Layer, str, int | None]] = []
         limits: tuple[float, float] | None = None
         for echo, path in zip(chosen, paths, strict=True):
-            data = maps.oriented(read_image(path)[0])
-            if limits is None:
+            if limits is None:  # they are those of the first echo as a whole; of the others a slice is enough
+                data = maps.oriented(read_image(path)[0])
                 limits = window_of(data, None, 0.5, 99.5) if kind == "magnitude" else _full(data)
+                data = data[slab].copy()
+            else:
+                data = maps.oriented(read_image(path, stored)[0])
             shade = "gray" if kind == "magnitude" else "twilight"
             name = f"{kind}, {1000 * echo.echo_time:.1f} ms" if echo.echo_time else kind
-            row.append((Layer(data, limits, name, "as stored", shade), "axial", None))
+            row.append((Layer(data, limits, name, "as stored", shade), "axial", 0))
         rows.append(row)
     if rows:
         yield picture(
@@ -154,13 +177,13 @@ def masks(maps: Maps) -> Iterator[Picture]:
         ("mask_reliable", "reliable voxels", COLOURS[1]),
         ("mask_qsm", "valid map", COLOURS[2]),
     ):
-        data = maps.get(key)
-        if data is not None:
-            outlines.append(Contour(data > 0, colour, name))
+        inside = maps.inside(key)
+        if inside is not None:
+            outlines.append(Contour(inside, colour, name))
             names.append(f"{name} ({_COLOUR_NAMES[colour]})")
     if not outlines:
         return
-    layers = [Layer(maps.magnitude, window_of(maps.magnitude), "magnitude", "a.u.", contours=outlines)]
+    layers = [Layer(maps.magnitude, maps.window, "magnitude", "a.u.", contours=outlines)]
     quality = maps.get("quality")
     if quality is not None:
         layers.append(Layer(quality, (0, 1), "phase quality", "0 to 1", "cividis", outlines[:1]))
@@ -182,7 +205,7 @@ def fields(maps: Maps) -> Iterator[Picture]:
     for key, name in (("total_field", "total field"), ("local_field", "local field")):
         data = maps.get(key)
         if data is not None:
-            layers.append(Layer(maps.inside(data), symmetric(data, maps.mask), name, "Hz", "PuOr_r"))
+            layers.append(Layer(data, symmetric(data, maps.mask), name, "Hz", "PuOr_r", inside=maps.mask))
     if layers:
         yield picture(
             planes(layers, maps.frame), "Total and local field",
@@ -200,7 +223,7 @@ def residuals(maps: Maps) -> Iterator[Picture]:
         data = maps.get(key)
         if data is not None:
             top = window_of(data, maps.mask, 0, 98)[1]
-            layers.append(Layer(maps.inside(data), (0, top), name, unit, "viridis"))
+            layers.append(Layer(data, (0, top), name, unit, "viridis", inside=maps.mask))
     if layers:
         yield picture(
             planes(layers, maps.frame), "Field fit",
@@ -216,8 +239,7 @@ def susceptibility(maps: Maps) -> Iterator[Picture]:
     if chi is None:
         return
     low, high = CHI_WINDOW
-    chi = maps.inside(chi)
-    layer = Layer(chi, CHI_WINDOW, "χ", "ppm")
+    layer = Layer(chi, CHI_WINDOW, "χ", "ppm", inside=maps.mask)
     yield picture(
         planes([layer], maps.frame), "Susceptibility",
         f"Grey scale from {low} (black) to {high} ppm (white). Deep grey nuclei and veins are bright, white matter is "
@@ -225,7 +247,8 @@ def susceptibility(maps: Maps) -> Iterator[Picture]:
         f"Axial, coronal and sagittal plane of the susceptibility map, {low} to {high} ppm.",
     )  # fmt: skip
     row = positions(maps.frame, "axial", 6)
-    named = [[(Layer(chi, CHI_WINDOW, "", "ppm"), "axial", at) for at in part] for part in (row[:3], row[3:])]
+    layer = replace(layer, name="")
+    named = [[(layer, "axial", at) for at in part] for part in (row[:3], row[3:])]
     yield picture(
         grid(named, maps.frame), "Susceptibility, axial slices", "Six slices at equal distances, from below upwards.",
         f"Six axial slices of the susceptibility map, {low} to {high} ppm.",
@@ -239,9 +262,9 @@ def two_pass(maps: Maps) -> Iterator[Picture]:
         return
     difference = chi - single
     layers = [
-        Layer(maps.inside(chi), CHI_WINDOW, "two passes", "ppm"),
-        Layer(maps.inside(single), CHI_WINDOW, "single pass", "ppm"),
-        Layer(maps.inside(difference), symmetric(difference, maps.mask), "difference", "ppm", "PuOr_r"),
+        Layer(chi, CHI_WINDOW, "two passes", "ppm", inside=maps.mask),
+        Layer(single, CHI_WINDOW, "single pass", "ppm", inside=maps.mask),
+        Layer(difference, symmetric(difference, maps.mask), "difference", "ppm", "PuOr_r", inside=maps.mask),
     ]
     yield picture(
         planes(layers, maps.frame), "Two passes against one",
@@ -253,10 +276,9 @@ def two_pass(maps: Maps) -> Iterator[Picture]:
 
 def histogram(maps: Maps) -> Iterator[Picture]:
     """Histogram of the susceptibility."""
-    chi = maps.get("chimap")
-    valid = maps.get("mask_qsm")
-    if chi is not None and valid is not None and (valid > 0).any():
-        yield charts.histogram(chi[valid > 0])
+    chi, valid = maps.get("chimap"), maps.inside("mask_qsm")
+    if chi is not None and valid is not None and valid.any():
+        yield charts.histogram(chi[valid])
 
 
 def relaxometry(maps: Maps) -> Iterator[Picture]:
@@ -266,7 +288,7 @@ def relaxometry(maps: Maps) -> Iterator[Picture]:
         data = maps.get(key)
         if data is not None:
             values = 1000 * data if unit == "ms" else data
-            layers.append(Layer(maps.inside(values), (0.0, top), name, unit, "inferno"))
+            layers.append(Layer(values, (0.0, top), name, unit, "inferno", inside=maps.mask))
     if layers:
         yield picture(
             planes(layers, maps.frame), "R2* and T2*",
@@ -282,7 +304,7 @@ def swi(maps: Maps) -> Iterator[Picture]:
     for key, name in (("swi", "SWI"), ("minip", "minimum-intensity projection")):
         data = maps.get(key)
         if data is not None:
-            layers.append(Layer(maps.inside(data), window_of(data, maps.mask), name, "a.u."))
+            layers.append(Layer(data, window_of(data, maps.mask), name, "a.u.", inside=maps.mask))
     if layers:
         yield picture(
             grid([[(layer, "axial", at) for at in positions(maps.frame, "axial", 3)] for layer in layers], maps.frame),
@@ -301,13 +323,13 @@ def registration(maps: Maps) -> Iterator[Picture]:
                 "Change between the gradient echo and the T1-weighted image by the button: nothing should jump.",
                 "Three planes of the gradient-echo magnitude; the button shows the T1-weighted image in its place.")
         for layer in (
-            Layer(maps.magnitude, window_of(maps.magnitude), "gradient echo", "a.u."),
+            Layer(maps.magnitude, maps.window, "gradient echo", "a.u."),
             Layer(moved, window_of(moved, maps.mask), "T1w", "a.u."),
         )
     )  # fmt: skip
     board = _board(maps.magnitude, moved, maps)
     layers = [
-        Layer(maps.magnitude, window_of(maps.magnitude), "gradient echo", "a.u."),
+        Layer(maps.magnitude, maps.window, "gradient echo", "a.u."),
         Layer(moved, window_of(moved, maps.mask), "T1w brought to it", "a.u."),
         Layer(board, (0, 1), "both in turns", "scaled"),
     ]
@@ -326,7 +348,8 @@ def _board(first: Array, second: Array, maps: Maps) -> Array:
     for data in (first, second):
         low, high = window_of(data, maps.mask)
         scaled.append(np.clip((data - low) / (high - low), 0, 1))
-    squares = [np.floor(np.arange(n) * size / 25.0) for n, size in zip(first.shape, maps.voxel_size, strict=True)]
+    places = [np.arange(part.start, part.stop) for part in maps.whole.box]
+    squares = [np.floor(place * size / 25.0) for place, size in zip(places, maps.voxel_size, strict=True)]
     odd = (squares[0][:, None, None] + squares[1][None, :, None] + squares[2]) % 2 > 0
     return np.where(odd, scaled[0], scaled[1])
 
@@ -335,21 +358,18 @@ def segmentations(maps: Maps) -> Iterator[Picture]:
     """Outlines of the segmentation on the T1-weighted image and on the susceptibility map."""
     chi, moved = maps.get("chimap"), maps.get("t1w_on_gre")
     for key in maps.run.keys("dseg_gre@"):
-        labels = np.rint(maps.need(key))
+        labels = maps.labels(key)
         name = key.partition("@")[2]
         inside = labels > 0
         if not inside.any():
             continue
-        shown = Frame(maps.frame.box, frame(inside, maps.voxel_size).centre, maps.voxel_size)
-        outlines = [
-            Contour(np.isin(labels, values), COLOURS[n % len(COLOURS)], "")
-            for n, values in enumerate(colour_groups(labels))
-        ]
+        shown = inside_box(replace(maps.whole, centre=frame(inside, maps.voxel_size).centre))
+        outlines = outlines_of(labels, maps.whole.box)
         layers = []
         if moved is not None:
             layers.append(Layer(moved, window_of(moved, maps.mask), "T1w", "a.u.", contours=outlines))
         if chi is not None:
-            layers.append(Layer(maps.inside(chi), CHI_WINDOW, "χ", "ppm", contours=outlines))
+            layers.append(Layer(chi, CHI_WINDOW, "χ", "ppm", contours=outlines, inside=maps.mask))
         if layers:
             yield picture(
                 planes(layers, shown), f"Segmentation {name}",
@@ -358,10 +378,13 @@ def segmentations(maps: Maps) -> Iterator[Picture]:
             )  # fmt: skip
 
 
-def colour_groups(labels: Array) -> list[list[float]]:
-    """Return the labels in as many groups as there are colours, neighbours by number apart."""
-    values = [float(value) for value in np.unique(labels) if value > 0]
-    return [values[n :: len(COLOURS)] for n in range(min(len(COLOURS), len(values)))]
+def outlines_of(labels: Array, box: Box) -> list[Contour]:
+    """Return the outlines inside a box of all labels, neighbours by number in different colours."""
+    inside = labels > 0
+    values, number = np.unique(labels[inside], return_inverse=True)
+    colours = np.zeros(labels.shape, np.uint8)  # 0 outside of the labels
+    colours[inside] = 1 + number % len(COLOURS)
+    return [Contour(colours[box] == n + 1, colour, "") for n, colour in enumerate(COLOURS[: len(values)])]
 
 
 def regions(maps: Maps) -> Iterator[Picture]:

@@ -16,8 +16,9 @@ from bids_app.report.slices import Array, Frame, cut
 
 #: Colours of contours, apart for everybody (Okabe and Ito).
 COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#CC79A7")
-_DPI = 100
 _QUALITY = 78
+#: Width of a sheet of slices, height of the line above a row (inches); width of the bar's part by that of the slices.
+_WIDTH, _HEADING, _BAR = 9.4, 0.28, 0.09
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,15 @@ class Layer:
     unit: str = ""
     colours: str = "gray"
     contours: Sequence[Contour] = field(default_factory=tuple)
+    inside: Array | None = None  # what is outside of this mask is drawn black
 
 
 def window_of(volume: Array, mask: Array | None = None, low: float = 1, high: float = 99) -> tuple[float, float]:
     """Return the percentiles of the values inside a mask as the limits of a grey scale."""
-    values = volume[mask] if mask is not None and mask.any() else volume.ravel()
-    values = values[:: max(1, values.size // 1_000_000)]
+    return _limits(_sample(volume, mask), low, high)
+
+
+def _limits(values: Array, low: float, high: float) -> tuple[float, float]:
     values = values[np.isfinite(values)]
     if not values.size:
         return 0.0, 1.0
@@ -65,9 +69,18 @@ def window_of(volume: Array, mask: Array | None = None, low: float = 1, high: fl
     return (bottom, top) if top > bottom else (bottom, bottom + 1.0)
 
 
+def _sample(volume: Array, mask: Array | None) -> Array:
+    """Return a million of the values inside a mask, at equal distances."""
+    if mask is not None and mask.any():
+        values = volume[mask]
+        return values[:: max(1, values.size // 1_000_000)]
+    sample: Array = volume.flat[:: max(1, volume.size // 1_000_000)]  # a volume in RAS axes is a view: no copy of it
+    return sample
+
+
 def symmetric(volume: Array, mask: Array | None = None) -> tuple[float, float]:
     """Return limits around zero that hold 98 % of the values."""
-    top = window_of(np.abs(volume), mask, 0, 98)[1]
+    top = _limits(np.abs(_sample(volume, mask)), 0, 98)[1]
     return -top, top
 
 
@@ -76,71 +89,43 @@ def planes(layers: Sequence[Layer], shown: Frame, names: Sequence[str] = ("axial
     return grid([[(layer, plane, None) for plane in names] for layer in layers], shown)
 
 
-def grid(rows: Sequence[Sequence[tuple[Layer, str, int | None]]], shown: Frame, bars: bool = True) -> Any:
+def grid(rows: Sequence[Sequence[tuple[Layer, str, int | None]]], shown: Frame) -> Any:
     """Draw slices (layer, plane, position) in rows; each row has the colour bar of its first layer."""
+    from bids_app.report.sheet import Place, Sheet
+
     images = [[cut(layer.volume, shown, plane, at) for layer, plane, at in row] for row in rows]
     widths = [image.shape[1] for image, _ in images[0]]
     heights = [max(image.shape[0] * aspect for image, aspect in row) for row in images]
-    bar = 0.09 * sum(widths) if bars else 0.0
-    inches = 9.4
-    scale = inches / (sum(widths) + bar)
-    figure = _figure(inches, scale * sum(heights) + 0.28 * len(rows), "black")
-    total = scale * sum(heights) + 0.28 * len(rows)
-    top = total
+    scale = _WIDTH / (sum(widths) * (1 + _BAR))
+    sheet = Sheet(_WIDTH, scale * sum(heights) + _HEADING * len(rows))
+    top = 0.0
     for row, cuts, height in zip(rows, images, heights, strict=True):
         left = 0.0
-        top -= 0.28
+        top += _HEADING
         for (layer, plane, at), (image, aspect), width in zip(row, cuts, widths, strict=True):
-            box = (left / inches, (top - scale * height) / total, scale * width / inches, scale * height / total)
-            axes = figure.add_axes(box)
-            axes.set_axis_off()
-            axes.imshow(
-                image, cmap=_shades(layer.colours), vmin=layer.window[0], vmax=layer.window[1], aspect=aspect,
-                interpolation="nearest",
-            )  # fmt: skip
-            if not (left and bars and layer.name == row[0][0].name):  # a row of one volume is named once
-                axes.text(0.01, 1.03, layer.name, color="white", fontsize=9, transform=axes.transAxes)
-            axes.set_autoscale_on(False)
+            place = Place(left, top, scale * width, scale * height).holding(image.shape, aspect)
+            if layer.inside is not None:
+                image = np.where(cut(layer.inside, shown, plane, at)[0], image, np.float32(np.nan))
+            sheet.slice(image, layer.colours, layer.window, place)
+            if not left or layer.name != row[0][0].name:  # a row of one volume is named once
+                sheet.write(layer.name, *place.name, 9)
             for contour in layer.contours:
                 outline = cut(contour.mask, shown, plane, at)[0]
                 if outline.any() and not outline.all():
-                    axes.contour(outline, levels=[0.5], colors=[contour.colour], linewidths=0.8)
+                    sheet.outline(outline, contour.colour, place)
             left += scale * width
-        if bars:
-            _bar(figure, row[0][0], (left / inches, (top - scale * height) / total, scale * height / total))
-        top -= scale * height
-    return figure
-
-
-def _shades(name: str) -> Any:
-    import matplotlib
-
-    return matplotlib.colormaps[name].with_extremes(bad="black")  # what is not shown is NaN
-
-
-def _figure(width: float, height: float, colour: str) -> Any:
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), dpi=_DPI, facecolor=colour)
-
-
-def _bar(figure: Any, layer: Layer, place: tuple[float, float, float]) -> None:
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize
-
-    left, bottom, height = place
-    axes = figure.add_axes((left + 0.008, bottom + 0.12 * height, 0.012, 0.76 * height))
-    shades = ScalarMappable(Normalize(*layer.window), layer.colours)
-    bar = figure.colorbar(shades, cax=axes)
-    bar.outline.set_edgecolor("#888888")
-    bar.ax.tick_params(colors="white", labelsize=8)
-    bar.ax.locator_params(nbins=5)
-    bar.ax.set_title(layer.unit, color="white", fontsize=8, pad=5, loc="left")
+        first = row[0][0]
+        bar = Place(left + 0.008 * _WIDTH, top + 0.12 * scale * height, 0.012 * _WIDTH, 0.76 * scale * height)
+        sheet.bar(first.colours, first.window, first.unit, bar)
+        top += scale * height
+    return sheet.finish()
 
 
 def chart(width: float, height: float) -> tuple[Any, Any]:
     """Return figure and axes of a chart on white."""
-    figure = _figure(width, height, "white")
+    from bids_app.report.sheet import figure_of
+
+    figure = figure_of(width, height, "white")
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
@@ -148,8 +133,16 @@ def chart(width: float, height: float) -> tuple[Any, Any]:
 
 def picture(figure: Any, title: str, caption: str, alt: str, quality: int = _QUALITY) -> Picture:
     """Return a figure as a compressed image inside a data URI."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from PIL import Image
+
+    from bids_app.report.sheet import DPI
+
+    canvas: Any = FigureCanvasAgg(figure)
+    canvas.draw()
+    image = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy())
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="webp", dpi=_DPI, facecolor=figure.get_facecolor(), pil_kwargs={"quality": quality})
-    width, height = (round(_DPI * size) for size in figure.get_size_inches())
+    image.save(buffer, format="webp", quality=quality)
+    width, height = (round(DPI * size) for size in figure.get_size_inches())
     uri = "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
     return Picture(title, caption, alt, uri, width, height)

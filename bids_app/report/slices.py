@@ -1,6 +1,7 @@
 """Slices of volumes as a radiographer looks at them: axial, coronal and sagittal, up is up, left is on the right."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -8,10 +9,11 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 Index = tuple[int, int, int]
+Box = tuple[slice, slice, slice]
 
 
-def to_ras(data: Array, affine: npt.NDArray[np.float64]) -> tuple[Array, tuple[float, float, float]]:
-    """Return a view with axes to the right, anterior and superior (nearest to them), and its voxel size in mm.
+def _axes(affine: npt.NDArray[np.float64]) -> tuple[list[int], list[bool]]:
+    """Return the stored axes that go to the right, anterior and superior, and which of them run the other way.
 
     Raises
     ------
@@ -28,18 +30,37 @@ def to_ras(data: Array, affine: npt.NDArray[np.float64]) -> tuple[Array, tuple[f
         world, voxel = divmod(int(np.argmax(strength)), 3)
         order[world] = voxel
         strength[world, :] = strength[:, voxel] = -1
-    view = np.transpose(data, order)
-    for axis, source in enumerate(order):
-        if directions[axis, source] < 0:
-            view = np.flip(view, axis)
+    return order, [bool(directions[world, voxel] < 0) for world, voxel in enumerate(order)]
+
+
+def to_ras(data: Array, affine: npt.NDArray[np.float64]) -> tuple[Array, tuple[float, float, float]]:
+    """Return a view with axes to the right, anterior and superior (nearest to them), and its voxel size in mm.
+
+    Raises
+    ------
+    ValueError
+        If the affine has no such axes (is singular).
+    """
+    order, turned = _axes(affine)
+    view = np.flip(np.transpose(data, order), [axis for axis in range(3) if turned[axis]])
+    sizes = np.linalg.norm(affine[:3, :3], axis=0)
     return view, (float(sizes[order[0]]), float(sizes[order[1]]), float(sizes[order[2]]))
+
+
+def stored_box(box: Box, shape: Sequence[int], affine: npt.NDArray[np.float64]) -> Box:
+    """Return where a box of RAS axes lies in the stored array; ``shape`` is that of the RAS axes."""
+    order, turned = _axes(affine)
+    stored = [slice(0)] * 3
+    for axis, (part, length) in enumerate(zip(box, shape, strict=True)):
+        stored[order[axis]] = slice(length - part.stop, length - part.start) if turned[axis] else part
+    return stored[0], stored[1], stored[2]
 
 
 @dataclass(frozen=True)
 class Frame:
     """What part of a volume is shown: the box around an object, and the point where the planes meet."""
 
-    box: tuple[slice, slice, slice]
+    box: Box
     centre: Index
     voxel_size: tuple[float, float, float]
 
@@ -58,6 +79,17 @@ def frame(mask: Array, voxel_size: tuple[float, float, float], margin_mm: float 
         weights = mask.sum(axis=tuple(other for other in range(3) if other != axis))
         centre.append(round(float((weights * np.arange(mask.shape[axis])).sum() / weights.sum())))
     return Frame((box[0], box[1], box[2]), (centre[0], centre[1], centre[2]), voxel_size)
+
+
+def inside_box(shown: Frame) -> Frame:
+    """Return the same frame for arrays that hold nothing but its box; a centre beside the box goes to its edge."""
+    lengths = [part.stop - part.start for part in shown.box]
+    centre = [
+        min(max(place - part.start, 0), part.stop - part.start - 1)
+        for place, part in zip(shown.centre, shown.box, strict=True)
+    ]
+    box = (slice(0, lengths[0]), slice(0, lengths[1]), slice(0, lengths[2]))
+    return replace(shown, box=box, centre=(centre[0], centre[1], centre[2]))
 
 
 #: Planes by name: axis that is cut.

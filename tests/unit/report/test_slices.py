@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from bids_app.report.slices import cut, frame, positions, to_ras
+from bids_app.report.slices import Frame, cut, frame, inside_box, positions, stored_box, to_ras
 
 
 def head():
@@ -53,3 +53,27 @@ def test_the_frame_is_the_box_of_the_object():
     assert all(28 < at < 39 for at in positions(shown, "axial", 3))
     empty = frame(np.zeros((4, 6, 8), bool), (1.0, 1.0, 1.0))
     assert empty.centre == (2, 3, 4)
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+@pytest.mark.parametrize("flips", [(), (0,), (1, 2), (0, 1, 2)])
+def test_a_box_is_found_in_the_stored_axes(order, flips):
+    affine = np.eye(4)
+    affine[:3, :3] = np.diag([-1.0 if k in flips else 1.0 for k in range(3)])[:, order]
+    stored = np.flip(np.arange(5 * 6 * 7).reshape(5, 6, 7), flips).transpose(order)
+    whole, _ = to_ras(stored, affine)
+    box = (slice(1, 4), slice(0, 6), slice(3, 5))
+    part, _ = to_ras(stored[stored_box(box, whole.shape, affine)], affine)
+    assert np.array_equal(part, whole[box])
+
+
+def test_a_frame_of_the_box_alone_shows_the_same():
+    volume = np.random.default_rng(1).random((20, 24, 16)).astype(np.float32)
+    shown = Frame((slice(4, 15), slice(2, 20), slice(5, 14)), (9, 3, 13), (1.0, 1.0, 2.0))
+    for plane in ("axial", "coronal", "sagittal"):
+        inside, aspect = cut(volume[shown.box], inside_box(shown), plane)
+        expected, same = cut(volume, shown, plane)
+        assert np.array_equal(inside, expected)
+        assert aspect == same
+    beside = Frame(shown.box, (2, 30, 8), shown.voxel_size)
+    assert inside_box(beside).centre == (0, 17, 3)
