@@ -9,7 +9,6 @@ all that is not a step: Python's start, the scheduler's own time.
 
 import argparse
 import json
-import multiprocessing
 import os
 import resource
 import subprocess
@@ -29,8 +28,9 @@ from benchmarks.common import ROOT, circumstances, machine, parser
 from benchmarks.tables import table, write_table
 from bids_app.config import from_arguments
 from bids_app.dataset.query import find_subjects
+from bids_app.execution import server
 from bids_app.execution.events import Event
-from bids_app.execution.runner import PRELOAD, Policy, run_jobs
+from bids_app.execution.runner import Policy, run_jobs
 from bids_app.execution.worker import work
 from bids_app.levels import jobs_of
 from bids_app.options import build_parser, passed_on
@@ -196,9 +196,7 @@ class Loop:
 
 def plain_loop(jobs, on_event):
     """Run the same jobs in the same kind of process, with nothing around them."""
-    context = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
-    if sys.platform == "linux":
-        context.set_forkserver_preload(PRELOAD)
+    context = server.context()
     waiting, running = deque(jobs), {}
     while waiting or running:
         while waiting and len(running) < AT_ONCE:

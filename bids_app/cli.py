@@ -27,6 +27,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         signal.signal(signal.SIGTERM, _terminate)  # schedulers send it before they kill
     try:
         args = build_parser().parse_args(arguments)
+        if not (args.dry_run or args.write_jobs or args.cluster or "convert" in args.levels):  # jobs are to come soon
+            from bids_app.execution.server import start_early
+
+            start_early()
         from bids_app.app import run
         from bids_app.config import from_arguments
 

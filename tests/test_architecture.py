@@ -44,7 +44,7 @@ ALLOWED = {
     "regions_choice": {"anatomy", "config", "settings", "dataset"},
     "intake": {"convert", "config"},
     "options": {"settings", "__init__"},
-    "cli": {"app", "config", "options"},
+    "cli": {"app", "config", "execution", "options"},
     "__main__": {"cli"},
     "brainlife": {"cli", "__init__"},
     "descriptor": {"options", "__init__"},

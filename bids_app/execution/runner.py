@@ -5,10 +5,8 @@ alone. A job starts when the jobs that it comes after have ended (well or not), 
 memory fits into what the running ones leave.
 """
 
-import multiprocessing
 import os
 import signal
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -18,14 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from bids_app.derivatives.files import remove_scratch, scratch_path
+from bids_app.execution import server
 from bids_app.execution.chain import StepFailure
 from bids_app.execution.events import Event, EventHandler, JobResult
 from bids_app.execution.memory import killed_for_memory
 from bids_app.execution.order import Order
 from bids_app.execution.worker import Job, function_done, work
 
-#: Loaded once by the server that workers are forked from (Linux), so that a job starts in milliseconds.
-PRELOAD = ["numba", "scipy.fft", "scipy.ndimage", "nibabel", "bids_app.execution.worker", "bids_app.steps"]
 #: So much of what a failed job's process printed is kept.
 _TAIL_BYTES = 8000
 
@@ -116,10 +113,7 @@ def _unchanged(job: Job) -> JobResult | None:
 
 
 def _start(job: Job, policy: Policy) -> _Running:
-    method = "forkserver" if sys.platform == "linux" else "spawn"
-    context: Any = multiprocessing.get_context(method)
-    if method == "forkserver":
-        context.set_forkserver_preload(PRELOAD)
+    context = server.context()
     receiver, sender = context.Pipe(duplex=False)
     printed = None if policy.verbose else scratch_path(job.context.work_dir, job.name)
     process = context.Process(target=work, args=(job, sender, printed), name=job.name)

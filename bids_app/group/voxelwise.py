@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage, stats
+from scipy import ndimage
 
 from bids_app.errors import QsmAppError, UsageError
 from bids_app.group import statistics
@@ -167,6 +167,7 @@ def fit(
     """
     from nilearn.glm import compute_contrast
     from nilearn.glm.first_level import run_glm
+    from scipy import stats
 
     def zeros() -> Float32:
         return np.zeros(values.voxels, np.float32)
@@ -227,6 +228,7 @@ def family_wise(t: npt.NDArray[Any], largest: Float64) -> Float64:
 def thresholds(one: Maps, df: int, fdr: float, fwe: float) -> tuple[float | None, float | None]:
     """Return the size of t from which on voxels are significant: by false discovery rate, by family-wise error rate."""
     from nilearn.glm import fdr_threshold
+    from scipy import stats
 
     size = np.abs(one.t)
     cut = float(fdr_threshold(np.abs(one.z.astype(np.float64)), fdr / 2))  # both tails

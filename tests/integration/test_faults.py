@@ -152,6 +152,20 @@ def test_an_interrupt_ends_everything_and_says_how_to_go_on(study, tmp_path, sen
     assert not [p for p in out.rglob(".*") if p.name != ".bidsignore"]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the server of the workers is Linux's")
+def test_ctrl_c_while_everything_is_still_loading_is_no_error_of_the_server(study, tmp_path):
+    process = subprocess.Popen(
+        command(study, tmp_path / "out"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    wait_for(lambda: children_of(process))
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the command and to the server
+    _, stderr = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "the same command goes on" in stderr
+    assert "Traceback" not in stderr
+
+
 class Terminal:
     """A command that runs on a terminal of its own."""
 
