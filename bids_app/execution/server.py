@@ -10,7 +10,7 @@ import sys
 from multiprocessing import forkserver, resource_tracker
 from typing import Any
 
-#: What the server loads. The first one loads the others.
+#: What the server loads; it loads all else.
 PRELOAD = ["bids_app.execution.server_start"]
 
 
