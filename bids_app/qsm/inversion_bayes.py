@@ -122,11 +122,13 @@ class _Estimate:
         error asks for a larger one too, without end where there is error alone. So the share that is taken back is
         ``amplitude`` times the squared part of the field's power that is no error. Returns the factor.
         """
+        if not amplitude:
+            return np.float32(1)
         both, alone, measured, certain = _products(expected, self.field, self.certainty)
         best = both / alone if alone > 0 else 1.0
         signal = max(0.0, 1 - self.noise_sd**2 * certain / measured) if measured > 0 else 0.0
         factor = np.float32(1 + amplitude * signal**2 * (best - 1))
-        self.chi *= factor
+        self.chi = factor * self.chi
         return factor
 
     def fill(self, outside: float, amplitude: float) -> None:
@@ -253,7 +255,7 @@ def bayes(
 
     spectra = estimate.start()
     for _ in range(params.rounds):
-        before = estimate.chi.copy()
+        before = estimate.chi
         estimate.fill(params.outside, params.amplitude)
         spectra = estimate.refine(split, params, advance)
         change, size = change_of(estimate.chi, before)

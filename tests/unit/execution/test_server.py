@@ -30,10 +30,8 @@ def blocked():
 def test_it_starts_early_where_there_is_a_processor_for_it(monkeypatch, processors, starts):
     asked = []
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: processors)
-    monkeypatch.setattr(
-        forkserver, "ensure_running", lambda: asked.append(signal.pthread_sigmask(signal.SIG_BLOCK, []))
-    )
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    monkeypatch.setattr(forkserver, "ensure_running", lambda: asked.append(blocked()))
+    before = blocked()
     server.start_early()
     assert len(asked) == starts
     assert all(signal.SIGINT in signals for signals in asked)
