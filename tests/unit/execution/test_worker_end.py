@@ -5,7 +5,6 @@ import json
 import shlex
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +13,7 @@ import pytest
 
 from bids_app.execution import engines, worker_end
 from bids_app.execution.cluster import ClusterEngine
+from tests.helpers.slurm import wait_for
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("dask_jobqueue") is None, reason="needs dask-jobqueue")
 #: Hands the worker a job as the engine has it: a thread that waits for a process of its own.
@@ -25,13 +25,6 @@ with distributed.Client(sys.argv[1]) as client:
 SHUT_DOWN = "import sys, distributed; distributed.Client(sys.argv[1]).shutdown()"
 #: What the process takes beside the grace: Dask notices, the watch looks.
 SECONDS = worker_end.GRACE_S + 10
-
-
-def wait_for(condition, seconds=30):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.05)
 
 
 @pytest.fixture
@@ -50,13 +43,13 @@ def started(tmp_path, monkeypatch):
 
     try:
         scheduler = start(sys.executable, "-m", "distributed.cli.dask_scheduler", *words)
-        wait_for(lambda: contact.exists() and contact.read_text().strip().endswith("}"))
+        wait_for(lambda: contact.exists() and contact.read_text().strip().endswith("}"), "the scheduler", 30)
         address = json.loads(contact.read_text())["address"]
         kind, keywords, _ = ClusterEngine("slurm").configuration([SimpleNamespace(memory=1)])
         keywords.pop("scheduler_options")
         script = kind.job_cls(scheduler=address, name="w", **keywords).job_script()
         worker = start(*shlex.split(script.splitlines()[-1]))
-        wait_for(lambda: "Registered to" in said.read_text())
+        wait_for(lambda: "Registered to" in said.read_text(), "the worker", 30)
         yield address, scheduler, worker, said
     finally:
         for process in processes:
@@ -69,7 +62,7 @@ def in_flight(started):
     """Return what is started, the worker busy with a job."""
     address, _, worker, _ = started
     subprocess.run([sys.executable, "-c", GIVE, address], check=True)
-    wait_for(lambda: psutil.Process(worker.pid).children())
+    wait_for(lambda: psutil.Process(worker.pid).children(), "the job", 30)
     (job,) = psutil.Process(worker.pid).children()
     yield started
     job.kill()
