@@ -17,7 +17,14 @@ from bids_app.dataset.checks import preflight, remarks
 from bids_app.dataset.derived import with_given_mask
 from bids_app.dataset.models import GreRun, Subject
 from bids_app.dataset.query import find_subjects
-from bids_app.derivatives.files import open_log, remove_scratch, to_json_bytes, write_bytes, write_if_changed
+from bids_app.derivatives.files import (
+    open_log,
+    remove_parts,
+    remove_scratch,
+    to_json_bytes,
+    write_bytes,
+    write_if_changed,
+)
 from bids_app.errors import InputRefusedError
 from bids_app.execution.events import EventHandler, JobResult
 from bids_app.execution.memory import available_memory
@@ -115,8 +122,8 @@ def _process(
     config: Config, jobs: Sequence[Job], facts: Sequence[str], validation: InputValidation | None, warning: str
 ) -> int:
     """Run the jobs of a level; ``facts`` are lines for the log."""
+    _clear(config)
     _write_dataset_files(config)
-    remove_scratch(config.work_dir)
     memory = config.mem_gb * 1e9 if config.mem_gb else _MEMORY_SHARE * available_memory()
     policy = Policy(config.nprocs, int(memory), config.stop_on_first_crash, config.verbosity > 1)
     # Elements of an array start in the same second, on several nodes: each has a log of its own.
@@ -176,6 +183,13 @@ def _print_plan(config: Config, subjects: Sequence[Subject]) -> None:
     for section, values in config.settings.to_mapping().items():
         for name, value in values.items():
             print(f"  {section}.{name} = {value}")
+
+
+def _clear(config: Config) -> None:
+    """Remove what killed runs have left, but for the folders of the jobs: each job clears its own."""
+    remove_scratch(config.work_dir)
+    for folder in (config.output_dir, config.output_dir / "logs", config.output_dir / "logs" / "reports"):
+        remove_parts(folder)
 
 
 def _write_dataset_files(config: Config) -> None:

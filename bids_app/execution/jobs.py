@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from bids_app.derivatives.files import write_bytes
+from bids_app.derivatives.files import remove_parts, write_bytes
 from bids_app.errors import UsageError
 from bids_app.execution.elements import Element
 from bids_app.execution.resources import Resources
@@ -52,6 +52,7 @@ def write_scripts(folder: Path, site: Site, elements: Sequence[Element], stages:
     """
     if any(character in str(folder) for character in "\n\r\"'$`\\ "):
         raise UsageError(f"--write-jobs: {folder}: choose a folder without spaces, quotes and $ in its path")
+    remove_parts(folder)
     lines = "".join(f"{subject}\t{session or ''}\n" for subject, session in elements)
     listing = folder / "participants.tsv"
     write_bytes(listing, lines.encode())

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bids_app.derivatives.files import write_bytes, write_image, write_json
+from bids_app.derivatives.files import remove_parts, write_bytes, write_image, write_json
 from bids_app.errors import UsageError
 
 #: Where the truth is, below the dataset.
@@ -28,7 +28,7 @@ class Folder:
         self.written: list[str] = []
 
     def open(self) -> None:
-        """Refuse a folder that holds something else.
+        """Refuse a folder that holds something else; remove what a killed run has left half-written in ours.
 
         Raises
         ------
@@ -39,6 +39,8 @@ class Folder:
             raise UsageError(f"{self.root} is a file: give a folder")
         if self.root.is_dir() and any(self.root.iterdir()) and not (self.root / _RECORDS).is_dir():
             raise UsageError(f"{self.root} is not empty and was not made by this command: give a new folder")
+        for folder in (self.root, *(path for path in self.root.rglob("*") if path.is_dir())):
+            remove_parts(folder)
 
     def record_path(self, unit: str) -> Path:
         """Return where a unit's record is."""

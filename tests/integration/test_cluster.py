@@ -18,6 +18,7 @@ import pytest
 from bids_app.cli import main
 from bids_app.execution.resources import Resources, measured
 from tests.helpers.group_study import write_table_study
+from tests.helpers.leftovers import leave_part
 from tests.helpers.slurm import ask, drain, missing, running_slurm, wait_for
 from tests.integration.conftest import write_study
 
@@ -126,11 +127,13 @@ def test_chunks_cover_every_element_once(study, tmp_path, scheduler, variable):
         (study / f"sub-0{number}").mkdir()
     (study / "sub-05" / "ses-x").mkdir()
     jobs = tmp_path / "jobs"
+    left = leave_part(jobs)
     done = run(
         study, tmp_path / "out", "participant", "--write-jobs", scheduler, jobs, "--array-limit", "3",
         "--container-command", "/STANDIN",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    assert not left.exists()
     scripts = sorted(jobs.glob("participant-*.sh"))
     assert len(scripts) == 3
     seen = []

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from bids_app.cli import main
+from tests.helpers.leftovers import leave_part
 from tests.integration.conftest import write_study
 
 LABELS = ["--participant-label", "sub-01"]
@@ -116,6 +117,16 @@ def test_killed_at_any_moment_and_rerun_gives_the_same(same_study, done, tmp_pat
     first, second = arrays(done), arrays(out)
     assert first.keys() == second.keys()
     assert all(np.array_equal(first[key], second[key]) for key in first)
+    assert not list(out.rglob("*.part"))
+
+
+def test_what_a_killed_run_left_half_written_goes_wherever_it_writes(same_study, done, tmp_path):
+    out = shutil.copytree(done, tmp_path / "out")
+    folders = {path.parent for path in out.rglob("*") if path.is_file()}
+    for folder in folders:
+        leave_part(folder)
+    assert len(list(out.rglob("*.part"))) == len(folders) > 5
+    assert main([str(same_study), str(out), "participant", *LABELS, "--set", "inversion.method=tkd"]) == 0
     assert not list(out.rglob("*.part"))
 
 

@@ -14,6 +14,7 @@ from bids_app.cli import main as app
 from bids_app.phantom.__main__ import main as phantom
 from bids_app.phantom.score import main as score
 from bids_app.phantom.score import score as scores_of
+from tests.helpers.leftovers import leave_part
 
 SMALL = ["--voxel-size", "3.5", "--t1w-voxel-size", "4", "--echo-times", "0.005", "0.012", "0.019"]
 
@@ -97,6 +98,8 @@ def test_other_arguments_replace_what_was_there_and_a_damaged_file_is_made_again
     assert (codes.min(), codes.max()) == (-4096, 4094)
     before = hashes(out)
     (out / "sub-01/anat/sub-01_T1w.nii.gz").write_bytes(b"cut")
+    leave_part(out / "sub-01/anat")
+    leave_part(out)
     assert phantom([*options, "--echo-times", "0.02", "--orientation", "coronal"]) == 0
     assert hashes(out) == before
 

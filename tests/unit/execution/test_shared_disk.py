@@ -17,6 +17,7 @@ from bids_app.execution.chain import Chain
 from bids_app.execution.events import Event
 from bids_app.execution.jobs import Site, Stage, write_scripts
 from bids_app.execution.resources import Resources
+from tests.helpers.leftovers import leave_part
 from tests.unit.execution.test_chain import Counter
 
 DAY = 86_400
@@ -84,11 +85,10 @@ def test_a_file_that_changed_is_not_taken_for_complete_whatever_its_clock_says(
 )
 def test_what_another_node_writes_is_left_alone_until_it_is_old(tmp_path, host, age, goes):
     """None: this node, by a process that lives no longer, whatever the clocks say."""
-    name = f".x.nii.gz~{host or socket.gethostname()}~{2**22 + 1}~00000000.part"
-    (tmp_path / name).write_bytes(b"half")
-    os.utime(tmp_path / name, (time.time() - age,) * 2)
+    left = leave_part(tmp_path, host)
+    os.utime(left, (time.time() - age,) * 2)
     files.remove_parts(tmp_path)
-    assert (tmp_path / name).exists() != goes
+    assert left.exists() != goes
 
 
 # Names that are seen late ------------------------------------------------------------------------------------------
