@@ -37,6 +37,13 @@ class MaskChoices(Params):
     filled: str = param(FILLED_RECIPE, doc="Recipe of the filled mask")
     reliable: str = param(RELIABLE_RECIPE, doc="Recipe of the mask of reliable voxels (two-pass only)")
     from_anatomy: bool = param(False, doc="Keep only what lies in the brain mask of the segmentation too")
+    margin: float = param(
+        5.0,
+        low=0.0,
+        high=50.0,
+        unit="mm",
+        doc="How far around a given mask or from_anatomy's the field is processed too, where the recipe finds object",
+    )
 
 
 @dataclass(frozen=True)

@@ -161,6 +161,7 @@ _TABLE = (
     _fieldmap_magnitude("total_field_magnitude", "total"),
     _fieldmap_magnitude("local_field_magnitude", "local"),
     _mask("mask_brain", "brain", "Object mask made from the data, holes filled, before any method's erosion"),
+    _mask("mask_processing", "processing", "Object mask and what is around it, where the field is processed"),
     _mask("mask_reliable", "reliable", "Voxels whose phase is reliable (the holey mask of the two-pass method)"),
     _mask("mask_qsm", "qsm", "Voxels where the susceptibility map is valid"),
     _work("quality", "Voxel quality of the phase, 0 to 1"),

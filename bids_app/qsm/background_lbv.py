@@ -13,6 +13,7 @@ from bids_app.qsm.fft import Crop, clean
 from bids_app.qsm.geometry import BoolArray, FloatArray, Grid
 from bids_app.qsm.inversion_bayes import BayesParams, expected_field
 from bids_app.qsm.params import Params, param
+from bids_app.qsm.reliability import without_unknown_rim
 from bids_app.qsm.rows import Layout
 from bids_app.qsm.stencil19 import NEIGHBOURS, point_weights
 from bids_app.qsm.threads import threads
@@ -231,6 +232,9 @@ def lbv(
     field lets expect (one round of :func:`bids_app.qsm.inversion_bayes.bayes`) tells the surface's own local field,
     which is taken off the boundary values, and all is done again, ``corrections`` times.
 
+    A wrong boundary value reaches far inside. So voxels without weight at the rim, as above air, where the signal is
+    dephased, give no boundary values: the surface runs below them. They get the local field that the map lets expect.
+
     Parameters
     ----------
     total_field_ppm : float32, ``grid.shape``
@@ -242,7 +246,7 @@ def lbv(
     params : LbvParams
         Stopping rule, number of grids and of corrections.
     weights : float32, ``grid.shape``, optional
-        Relative reliability of the data, for the map behind the corrections; the Laplace equation knows none.
+        Relative reliability of the data, for the map behind the corrections; 0 at the rim is outside of the surface.
     progress : callable, optional
         Called as ``progress(done, total)`` after each iteration on the finest grid.
 
@@ -263,15 +267,17 @@ def lbv(
     """
     mask = mask & np.isfinite(total_field_ppm)
     crop = Crop.around(mask, grid, 0.0)
-    inside = np.pad(mask[crop.box], 1)
+    whole = np.pad(mask[crop.box], 1)
+    reliable = np.pad(clean(weights if weights is not None else mask.astype(np.float32), mask)[crop.box], 1)
+    inside = without_unknown_rim(whole, reliable)
     interior = ndimage.binary_erosion(inside, NEIGHBOURS)
     if not interior.any():
         raise ValueError("the mask has no interior: it is too thin for LBV")
     boundary = inside & ~interior
-    field = np.pad(clean(total_field_ppm[crop.box], mask[crop.box]), 1)
+    field = np.pad(clean(total_field_ppm[crop.box], mask[crop.box]), 1) * inside
     # A constant is harmonic; without it fewer digits are lost.
     field -= np.float32(field[boundary].mean(dtype=np.float64)) * inside
-    reliable = np.pad(clean(weights if weights is not None else mask.astype(np.float32), mask)[crop.box], 1)
+    reliable *= inside
     local, own, tell = field, np.zeros_like(field), _counted(progress, params)
     box = Grid(field.shape, grid.voxel_size, grid.b0_dir)
     for correction in range(params.corrections + 1):
@@ -280,8 +286,10 @@ def lbv(
             known = reliable * interior if correction == 1 else reliable
             own = expected_field(local, inside, box, known, _OWN)
         local = (field - solve_laplace(field - own, interior, boundary, grid.voxel_size, params, tell)) * inside
+    if params.corrections:
+        np.copyto(local, own, where=whole & ~inside)
     out, valid = np.zeros(grid.shape, np.float32), np.zeros(grid.shape, bool)
-    kept = inside if params.corrections else interior
+    kept = whole if params.corrections else interior
     out[crop.box], valid[crop.box] = local[1:-1, 1:-1, 1:-1], kept[1:-1, 1:-1, 1:-1]
     return out, valid
 

@@ -9,6 +9,7 @@ from bids_app.qsm.background_sources import SourceProblem, fit_sources, outside_
 from bids_app.qsm.fft import clean
 from bids_app.qsm.geometry import BoolArray, FloatArray, Grid
 from bids_app.qsm.params import Params, param
+from bids_app.qsm.reliability import without_unknown_rim
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def _split(
     progress: Callable[[int, int], None] | None,
 ) -> tuple[FloatArray, BoolArray]:
     """Total field less that of outside sources; ``priors`` are the inner and outer spread over noise and the ridge."""
-    mask = mask & np.isfinite(total)
+    mask = without_unknown_rim(mask & np.isfinite(total), weights)
     crop = source_crop(mask, grid, params.padding)
     inside = mask[crop.box]
     if weights is None:
@@ -88,14 +89,15 @@ def pdf(
     params : PdfParams
         Iterations, tolerance, padding in mm.
     weights : float32, ``grid.shape``, optional
-        Relative reliability of the data, for example the inverse of the field's standard error.
+        Relative reliability of the data, for example the inverse of the field's standard error; where it is 0 at the
+        rim, the object ends.
     progress : callable, optional
         Called as ``progress(done, total)`` after each iteration on the finest grid.
 
     Returns
     -------
     local_field_ppm : float32, ``grid.shape``; zero outside the mask.
-    mask : bool, ``grid.shape``; the object where the field is finite.
+    mask : bool, ``grid.shape``; the object where the field is known.
 
     Raises
     ------

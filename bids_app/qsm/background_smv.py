@@ -8,6 +8,7 @@ import numpy as np
 from bids_app.qsm.fft import Crop, irfftn, rfftn
 from bids_app.qsm.geometry import BoolArray, FloatArray, Grid
 from bids_app.qsm.params import Params, param
+from bids_app.qsm.reliability import without_unknown_rim
 from bids_app.qsm.sphere import sphere_fits, sphere_kernel
 
 _Operator = Callable[[FloatArray], FloatArray]
@@ -57,10 +58,10 @@ def _conjugate_gradients(
 
 
 def _sphere_problem(
-    total: FloatArray, mask: BoolArray, grid: Grid, radius: float, name: str
+    total: FloatArray, mask: BoolArray, grid: Grid, weights: FloatArray | None, radius: float, name: str
 ) -> tuple[Crop, FloatArray, FloatArray, FloatArray]:
     """Crop, field on it, voxels (0 or 1) around which the sphere fits, and the sphere's spectrum."""
-    mask = mask & np.isfinite(total)
+    mask = without_unknown_rim(mask & np.isfinite(total), weights)
     crop = Crop.around(mask, grid, radius + 2 * max(grid.voxel_size))
     sphere = sphere_kernel(radius, crop.grid)
     valid = sphere_fits(crop.take(mask), sphere).astype(np.float32)
@@ -93,8 +94,8 @@ def resharp(
         Sampling.
     params : ResharpParams
         Radius in mm, regularisation, stopping rule.
-    weights : ignored
-        The method does not weight the data; the argument is there so that all background methods are called alike.
+    weights : float32, ``grid.shape``, optional
+        The method does not weight the data, but where the weight is 0 at the rim, the object ends.
     progress : callable, optional
         Called as ``progress(done, total)`` after each iteration.
 
@@ -112,7 +113,7 @@ def resharp(
     ----------
     Sun & Wilman 2014, 10.1002/mrm.24765.
     """
-    crop, field, valid, sphere = _sphere_problem(total_field_ppm, mask, grid, params.radius, "RESHARP")
+    crop, field, valid, sphere = _sphere_problem(total_field_ppm, mask, grid, weights, params.radius, "RESHARP")
     high_pass, shape = 1 - sphere, crop.grid.shape
 
     def normal(array: FloatArray) -> FloatArray:
@@ -147,7 +148,7 @@ def ismv(
     ----------
     Wen et al. 2014, 10.1002/mrm.24998.
     """
-    crop, field, valid, sphere = _sphere_problem(total_field_ppm, mask, grid, params.radius, "iSMV")
+    crop, field, valid, sphere = _sphere_problem(total_field_ppm, mask, grid, weights, params.radius, "iSMV")
     shape = crop.grid.shape
     # The mean over the rim would cost digits.
     outer = (1 - valid) * (field != 0)

@@ -10,6 +10,7 @@ from bids_app.qsm.erosion import Erosion
 from bids_app.qsm.fft import ComplexArray, Crop, irfftn, rfftn
 from bids_app.qsm.geometry import BoolArray, FloatArray, Grid
 from bids_app.qsm.params import Params, param
+from bids_app.qsm.reliability import without_unknown_rim
 from bids_app.qsm.sphere import deconvolve, less_mean, sphere_kernel, sphere_weights
 
 #: Sums over spheres are done voxel by voxel where they take fewer terms than this times the volume; a transform takes
@@ -56,8 +57,8 @@ def vsharp(
         Sampling.
     params : VsharpParams
         Radii in mm and the truncation.
-    weights : ignored
-        V-SHARP does not weight the data; the argument is there so that all background methods are called alike.
+    weights : float32, ``grid.shape``, optional
+        V-SHARP does not weight the data, but where the weight is 0 at the rim, the object ends.
     progress : callable, optional
         Called as ``progress(done, total)`` after each radius.
 
@@ -75,7 +76,7 @@ def vsharp(
     ----------
     Wu et al. 2012, 10.1002/mrm.23000; Schweser et al. 2011, 10.1016/j.neuroimage.2010.10.070.
     """
-    mask = mask & np.isfinite(total_field_ppm)
+    mask = without_unknown_rim(mask & np.isfinite(total_field_ppm), weights)
     crop = Crop.around(mask, grid, 2 * params.radius_max + max(grid.voxel_size))
     inside = crop.take(mask, np.bool_)
     field = crop.take_clean(total_field_ppm, mask)

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_app.qsm.geometry import BoolArray, FloatArray
+from bids_app.qsm.sphere import sphere_weights
 
 Words = npt.NDArray[np.uint64]
 
@@ -84,3 +85,13 @@ class Erosion:
         inside = np.empty(self._shape, np.bool_)
         _unpack(out, inside)
         return inside
+
+
+def dilate_by_sphere(mask: BoolArray, radius: float, voxel_size: tuple[float, float, float]) -> BoolArray:
+    """Return the mask with what lies within ``radius`` mm of it (a voxel's length at least)."""
+    sphere = sphere_weights(radius, voxel_size)
+    reach = [n // 2 for n in sphere.shape]
+    # Beyond its volume an erosion finds nothing set: only what is padded here, and cut off again, sees that.
+    outside = ~np.pad(mask, [(n, n) for n in reach])
+    grown = ~Erosion(outside, reach[2]).by(sphere)
+    return np.ascontiguousarray(grown[tuple(slice(n, -n) for n in reach)])

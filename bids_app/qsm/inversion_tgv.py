@@ -18,6 +18,7 @@ from bids_app.qsm import tgv_kernels
 from bids_app.qsm.fft import clean
 from bids_app.qsm.geometry import BoolArray, FloatArray, Grid, ppm_per_hz
 from bids_app.qsm.params import Params, param
+from bids_app.qsm.reliability import without_unknown_rim
 from bids_app.qsm.spans import Spans
 from bids_app.qsm.stencil19 import difference_weights, noise_gain
 from bids_app.qsm.tgv_domain import Box, Domain
@@ -150,7 +151,8 @@ def tgv(
     params : TgvParams
         Regularisation and iteration.
     weights : float32, ``grid.shape``, optional
-        Relative reliability of the field (inverse of its standard error, any scale).
+        Relative reliability of the field (inverse of its standard error, any scale); where it is 0 at the rim, the
+        object ends.
     magnitude : ignored
         The argument is there so that all inversions are called alike.
     progress : callable, optional
@@ -175,7 +177,7 @@ def tgv(
     Chambolle 2011, 10.1109/ICCV.2011.6126441; over-relaxation: Condat 2013, 10.1007/s10957-012-0245-9.
     """
     scale, period = _unit(echo_time, field_strength)
-    mask = mask & np.isfinite(field_ppm_or_phase)
+    mask = without_unknown_rim(mask & np.isfinite(field_ppm_or_phase), weights)
     box = Box.around(mask, grid)
     problem = _problem(field_ppm_or_phase, mask, weights, box, scale, period)
     noise = params.noise or noise_of(problem)

@@ -178,14 +178,31 @@ def _phase(run: Run) -> str:
     return " ".join(filter(None, text))
 
 
+def _mask(record: Mapping[str, Any]) -> list[str]:
+    """Return where the mask comes from, and where the field was processed."""
+    choice = record.get("parameters", {}).get("mask", {})
+    if not choice:
+        return []
+    given = record.get("metrics", {}).get("mask_given", False)
+    text = [
+        "The mask was that of another dataset."
+        if given
+        else f"The mask was made from the data by the recipe “{choice['filled']}”."
+    ]
+    if choice.get("from_anatomy") and not given:
+        text.append("It was restricted to the brain mask of the segmentation.")
+    if "mask_processing" in record.get("paths", {}):
+        text.append(
+            f"Up to {choice['margin']:g} mm around it the field was processed too, where the recipe "
+            f"“{choice['filled']}” finds the object, and the maps were cut to the mask."
+        )
+    return text
+
+
 def _maps(run: Run) -> str:
-    text = []
     mask, chi, reference = (run.records.get(name) for name in ("mask", "chi", "reference"))
     choice = (mask or {}).get("parameters", {}).get("mask", {})
-    if choice:
-        text.append(f"The mask was made from the data by the recipe “{choice['filled']}”.")
-        if choice.get("from_anatomy"):
-            text.append("It was restricted to the brain mask of the segmentation.")
+    text = _mask(mask or {})
     if chi is not None:
         text += [_sentences([chi]), _chosen(chi)]
         if choice.get("two_pass"):

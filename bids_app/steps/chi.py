@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from bids_app.dataset.models import GreRun
-from bids_app.derivatives.files import read_image
+from bids_app.derivatives.files import read_image, read_mask
 from bids_app.qsm.geometry import hz_to_ppm, ppm_to_hz
 from bids_app.steps.common import echo_files, grid_of, memory
 from bids_app.steps.masks import mask_keys
@@ -14,8 +14,9 @@ from bids_app.steps.step import Output, Progress, Step, StepInput, StepResult
 
 
 def _passes(step: StepInput) -> list[Any]:
-    keys = [key for key in ("mask_brain", "mask_reliable") if key in step.inputs]
-    return [read_image(step.inputs[key])[0] > 0 for key in keys]
+    """Return the masks to invert in."""
+    scope = "mask_processing" if "mask_processing" in step.inputs else "mask_brain"
+    return [read_mask(step.inputs[key]) for key in (scope, "mask_reliable") if key in step.inputs]
 
 
 class _Iterations:
@@ -41,11 +42,19 @@ class _Iterations:
         return {name: max(self._done)} if self._iterates and self._done else {}
 
 
+def _inside(step: StepInput, local: Any, valid: Any, chi: Any) -> tuple[Any, Any, Any]:
+    """Cut local field, valid mask and map to the object mask where more was processed."""
+    if "mask_processing" not in step.inputs:
+        return local, valid, chi
+    mask = read_mask(step.inputs["mask_brain"])
+    return None if local is None else local * mask, valid & mask, chi * mask
+
+
 def local_field_and_chi(step: StepInput) -> StepResult:
     """Remove the background field and invert, in one pass or two; the reference step sets the zero of the scale."""
     from bids_app import qsm
     from bids_app.qsm.combine import two_pass
-    from bids_app.qsm.reliability import reliability_weights
+    from bids_app.qsm.reliability import reliability_weights, without_unknown_rim
 
     run, settings = step.record, step.settings
     background, inversion = settings.background, settings.inversion
@@ -67,15 +76,17 @@ def local_field_and_chi(step: StepInput) -> StepResult:
             local, valid = qsm.BACKGROUND[name](
                 total, mask, grid, params=background.of(name), weights=weights, progress=removing.start()
             )  # fmt: skip
+        else:
+            valid = without_unknown_rim(mask, weights)
         name = inversion.choice.method
         if inversion.choice.per_echo:
-            chi = _each_echo(step, mask, grid, inverting)
+            chi = _each_echo(step, valid, grid, inverting)
         else:
             chi = qsm.INVERSIONS[name](
                 total if local is None else local, valid, grid, params=inversion.of(name), weights=weights,
                 magnitude=magnitude, progress=inverting.start(), info=chosen,
             )  # fmt: skip
-        passes.append((local, valid, chi))
+        passes.append(_inside(step, local, valid, chi))
     local, valid, chi = passes[0]
     single, facts, like = chi, {"MagneticFieldStrength": run.field_strength}, step.inputs["total_field"]
     if len(passes) > 1:

@@ -8,6 +8,7 @@ import sys
 import nibabel as nib
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from bids_app import levels
 from bids_app.cli import main
@@ -59,9 +60,24 @@ def test_a_given_mask_wins_and_is_told(one, done, tmp_path, capsys):
     assert "sub-01_desc-brain_mask.nii.gz of" in capsys.readouterr().err
     used = nib.load(out / "sub-01/anat/sub-01_desc-brain_mask.nii.gz").get_fdata() > 0
     assert np.array_equal(used, given)
-    valid = nib.load(out / "sub-01/anat/sub-01_desc-qsm_mask.nii.gz").get_fdata() > 0
-    assert not (valid & ~given).any()
+    valid, around, chi = (
+        nib.load(out / f"sub-01/anat/sub-01_{name}.nii.gz").get_fdata()
+        for name in ("desc-qsm_mask", "desc-processing_mask", "Chimap")
+    )
+    assert not (valid.astype(bool) & ~given).any()
+    assert not chi[~given].any()
+    # The field is processed where the recipe finds object up to 5 mm beyond the mask.
+    whole = nib.load(done / "sub-01/anat/sub-01_desc-brain_mask.nii.gz").get_fdata() > 0
+    distance = ndimage.distance_transform_edt(~given, sampling=image.header.get_zooms())
+    assert around[given | (whole & (distance <= 5))].all()
+    assert not around[~whole | (distance > 5 + max(image.header.get_zooms()))].any()
+    assert main([*command, "--set", "mask.margin=0"]) == 0
+    assert not list(out.rglob("*processing*"))
+    exact = nib.load(out / "sub-01/anat/sub-01_Chimap.nii.gz").get_fdata()
+    assert not exact[~given].any()
+    assert not np.array_equal(exact, chi)
     assert main(command[:-3]) == 0  # without it the computed mask is back
+    assert not list(out.rglob("*processing*"))
     assert (nib.load(out / "sub-01/anat/sub-01_desc-brain_mask.nii.gz").get_fdata() > 0).sum() > given.sum()
 
 

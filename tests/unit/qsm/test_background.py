@@ -10,7 +10,7 @@ from bids_app import qsm
 from bids_app.qsm.background_lbv import LbvParams, solve_laplace
 from bids_app.qsm.background_sources import SourceProblem, _Dipoles, fit_sources
 from bids_app.qsm.dipole import forward_field
-from bids_app.qsm.erosion import Erosion
+from bids_app.qsm.erosion import Erosion, dilate_by_sphere
 from bids_app.qsm.fft import irfftn, irfftn_cropped, rfftn, rfftn_padded
 from bids_app.qsm.geometry import Grid
 from bids_app.qsm.sphere import less_mean, sphere_fits, sphere_kernel, sphere_weights
@@ -193,6 +193,25 @@ def test_weights_keep_wrong_voxels_from_spreading(name):
     assert np.std((seeing - local)[good]) < 0.3 * np.std((blind - local)[good])
 
 
+@pytest.mark.parametrize("name", sorted(qsm.BACKGROUND))
+def test_a_wrong_field_without_weight_at_the_rim_changes_nothing_elsewhere(name):
+    chi, mask = problem()
+    field = forward_field(chi, GRID) + harmonic([0.3] * 10)
+    x, y, z = np.indices(GRID.shape)
+    pit = mask & (np.abs(x - np.flatnonzero(mask.any((1, 2)))[0]) < 4) & ((y - 24) ** 2 + (z - 20) ** 2 < 50)
+    assert pit.any()
+    assert np.array_equal(ndimage.binary_fill_holes(mask & ~pit), mask & ~pit)
+    weights = np.where(pit, 0, 1).astype(np.float32)
+    found, valid = qsm.BACKGROUND[name](np.where(pit, 5, field).astype(np.float32), mask, GRID, weights=weights)
+    alone, smaller = qsm.BACKGROUND[name](field, mask & ~pit, GRID, weights=weights)
+    assert np.array_equal(found[~pit], alone[~pit])
+    assert np.array_equal(valid & ~pit, smaller)
+    assert np.abs(found[pit]).max() < 0.2
+    if name == "lbv":  # it says what the sources around let expect there
+        assert valid[pit].all()
+        assert found[pit].any()
+
+
 @settings(deadline=None, max_examples=10)
 @given(st.tuples(*[st.integers(3, 12)] * 3), st.tuples(*[st.integers(0, 9)] * 3))
 def test_pruned_transforms_are_the_whole_ones(box, more):
@@ -300,6 +319,18 @@ def test_erosion_by_words_is_erosion(radius):
     expected = ndimage.binary_erosion(mask, stencil > 0, border_value=0)
     assert expected.any() or radius > 4
     assert np.array_equal(Erosion(mask, 12).by(stencil), expected)
+
+
+@pytest.mark.parametrize("radius", [0.5, 3.0, 5.0])
+def test_what_is_near_a_mask_is_added_to_it_up_to_the_edge_of_the_volume(radius):
+    mask = np.zeros(GRID.shape, bool)
+    mask[0:3, 20:30, 15:18] = mask[30, 30, 39] = True
+    grown = dilate_by_sphere(mask, radius, GRID.voxel_size)
+    sphere = sphere_weights(radius, GRID.voxel_size) > 0
+    assert np.array_equal(grown, ndimage.binary_dilation(mask, sphere))
+    distance = ndimage.distance_transform_edt(~mask, sampling=GRID.voxel_size)
+    assert grown[distance <= radius].all()
+    assert distance[grown].max() <= max(radius, 1.3) + 1.3
 
 
 def test_sums_voxel_by_voxel_are_the_mean_over_the_sphere():
