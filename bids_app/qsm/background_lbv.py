@@ -34,6 +34,9 @@ class LbvParams(Params):
         high=20,
         doc="Times that the surface's values are freed of the field of the sources inside; 0 as published",
     )
+    relaxation: float = param(
+        1.75, low=1.0, high=2.0, doc="Length of the steps that corrections after the first take; 1 is what the map says"
+    )
 
 
 # Sums are not left to the compiler ("reassoc"): it ordered them in one way when the kernels were just compiled and in
@@ -42,7 +45,7 @@ _OPTIONS = {"cache": True, "nogil": True, "fastmath": {"contract", "nsz"}, "erro
 _ONE = np.uint64(1)
 #: The map behind the surface's own field is smoother than the final one, and spares more edges: on simulated heads the
 #: susceptibility's error falls by 1 to 3 points by it.
-_OWN = BayesParams(gaussian=0.25, sparsity=0.3, edge=1.0)
+_OWN = BayesParams(gaussian=0.25, sparsity=0.5, edge=1.0)
 #: Voxels up to which one thread does the work.
 SMALL = 40_000
 
@@ -230,7 +233,8 @@ def lbv(
     runs along tissue (a brain mask, not a mask of the head), the field of the tissue is not zero there, and the error
     reaches inside: on simulated heads the nuclei lose a tenth of their susceptibility by it. So the map that the local
     field lets expect (one round of :func:`bids_app.qsm.inversion_bayes.bayes`) tells the surface's own local field,
-    which is taken off the boundary values, and all is done again, ``corrections`` times.
+    which is taken off the boundary values, and all is done again, ``corrections`` times. Each time comes nearer by a
+    part of the way, so that longer steps (``relaxation``) save repetitions.
 
     A wrong boundary value reaches far inside. So voxels without weight at the rim, as above air, where the signal is
     dephased, give no boundary values: the surface runs below them. They get the local field that the map lets expect.
@@ -284,7 +288,8 @@ def lbv(
         if correction:
             # Nothing is known of the surface's local field at first; later what the map before it says.
             known = reliable * interior if correction == 1 else reliable
-            own = expected_field(local, inside, box, known, _OWN)
+            expected = expected_field(local, inside, box, known, _OWN)
+            own = expected if correction == 1 else own + np.float32(params.relaxation) * (expected - own)
         local = (field - solve_laplace(field - own, interior, boundary, grid.voxel_size, params, tell)) * inside
     if params.corrections:
         np.copyto(local, own, where=whole & ~inside)
