@@ -35,7 +35,7 @@ class LbvParams(Params):
         doc="Times that the surface's values are freed of the field of the sources inside; 0 as published",
     )
     relaxation: float = param(
-        1.75, low=1.0, high=2.0, doc="Length of the steps that corrections after the first take; 1 is what the map says"
+        1.5, low=1.0, high=2.0, doc="Length of the steps that corrections after the first take; 1 is what the map says"
     )
 
 
@@ -237,7 +237,7 @@ def lbv(
     part of the way, so that longer steps (``relaxation``) save repetitions.
 
     A wrong boundary value reaches far inside. So voxels without weight at the rim, as above air, where the signal is
-    dephased, give no boundary values: the surface runs below them. They get the local field that the map lets expect.
+    dephased, give no boundary values: the surface runs below them.
 
     Parameters
     ----------
@@ -257,7 +257,7 @@ def lbv(
     Returns
     -------
     local_field_ppm : float32, ``grid.shape``; zero outside the returned mask.
-    mask : bool, ``grid.shape``; the object where the field is finite, without corrections less its surface: voxels
+    mask : bool, ``grid.shape``; the object where the field is known, without corrections less its surface: voxels
         whose 18 neighbours belong to it.
 
     Raises
@@ -269,19 +269,17 @@ def lbv(
     ----------
     Zhou et al. 2014, 10.1002/nbm.3064.
     """
-    mask = mask & np.isfinite(total_field_ppm)
+    mask = without_unknown_rim(mask & np.isfinite(total_field_ppm), weights)
     crop = Crop.around(mask, grid, 0.0)
-    whole = np.pad(mask[crop.box], 1)
-    reliable = np.pad(clean(weights if weights is not None else mask.astype(np.float32), mask)[crop.box], 1)
-    inside = without_unknown_rim(whole, reliable)
+    inside = np.pad(mask[crop.box], 1)
     interior = ndimage.binary_erosion(inside, NEIGHBOURS)
     if not interior.any():
         raise ValueError("the mask has no interior: it is too thin for LBV")
     boundary = inside & ~interior
-    field = np.pad(clean(total_field_ppm[crop.box], mask[crop.box]), 1) * inside
+    field = np.pad(clean(total_field_ppm[crop.box], mask[crop.box]), 1)
     # A constant is harmonic; without it fewer digits are lost.
     field -= np.float32(field[boundary].mean(dtype=np.float64)) * inside
-    reliable *= inside
+    reliable = np.pad(clean(weights if weights is not None else mask.astype(np.float32), mask)[crop.box], 1)
     local, own, tell = field, np.zeros_like(field), _counted(progress, params)
     box = Grid(field.shape, grid.voxel_size, grid.b0_dir)
     for correction in range(params.corrections + 1):
@@ -291,10 +289,8 @@ def lbv(
             expected = expected_field(local, inside, box, known, _OWN)
             own = expected if correction == 1 else own + np.float32(params.relaxation) * (expected - own)
         local = (field - solve_laplace(field - own, interior, boundary, grid.voxel_size, params, tell)) * inside
-    if params.corrections:
-        np.copyto(local, own, where=whole & ~inside)
     out, valid = np.zeros(grid.shape, np.float32), np.zeros(grid.shape, bool)
-    kept = whole if params.corrections else interior
+    kept = inside if params.corrections else interior
     out[crop.box], valid[crop.box] = local[1:-1, 1:-1, 1:-1], kept[1:-1, 1:-1, 1:-1]
     return out, valid
 

@@ -9,9 +9,10 @@ from bids_app.qsm.morphology import fill_holes
 HIGHEST = np.float32(2)
 #: Residuals this many times the expected ones are no noise: flow, water and fat in one voxel, wrong unwrapping.
 TOLERATED = np.float32(3)
-#: Where they are this many times the expected ones, and this large in rad, the phases tell nothing of the field: above
+#: Where they are this many times the expected ones, and this large in rad, the phases tell nothing of the field: beside
 #: air the signal is dephased within the voxel. One number alone would take noise for it, or what is far above noise and
-#: still harmless. On simulated heads 3 to 6 times and 0.1 to 0.2 rad give the same maps.
+#: still harmless. On simulated heads 3 to 6 times and 0.1 to 0.2 rad give the same maps. Inside the object (veins, gas
+#: whose hole was filled) a little weight is better than none.
 GROSS, GROSS_RAD = np.float32(4), np.float32(0.15)
 
 
@@ -19,8 +20,8 @@ def reliability_weights(sd_hz: FloatArray, mask: BoolArray, residual_rad: FloatA
     """Weights of a field map: about 1 where it is as good as in the median voxel, lower where it is worse.
 
     The inverse standard error, divided by its median over the mask and clipped at 2. Where the fit's residual is more
-    than three times what the standard error lets expect, the model does not hold and the weight falls in proportion; it
-    is 0 where it is above four times that and above 0.15 rad.
+    than three times what the standard error lets expect, the model does not hold and the weight falls in proportion.
+    Where it is above four times that and 0.15 rad, at the rim of the mask, the weight is 0.
 
     Parameters
     ----------
@@ -41,15 +42,18 @@ def reliability_weights(sd_hz: FloatArray, mask: BoolArray, residual_rad: FloatA
         weights[mask] = 1  # nothing is known: every voxel counts the same
         return weights
     sd = sd_hz[known]
-    inverse = np.float32(np.median(sd)) / sd
+    inverse, gross = np.float32(np.median(sd)) / sd, None
     if residual_rad is not None:
         # Both grow with noise over signal, so that their ratio is flat where the model holds.
         ratio = np.nan_to_num(residual_rad[known], posinf=1e30) / sd
         typical = np.float32(np.median(ratio))
         if typical > 0:
             inverse *= np.minimum(1, TOLERATED * typical / np.maximum(ratio, np.finfo(np.float32).tiny))
-            inverse[(ratio > GROSS * typical) & (residual_rad[known] > GROSS_RAD)] = 0
+            gross = np.zeros_like(mask)
+            gross[known] = (ratio > GROSS * typical) & (residual_rad[known] > GROSS_RAD)
     weights[known] = np.minimum(inverse, HIGHEST)
+    if gross is not None:
+        weights[mask & ~fill_holes(mask & ~gross)] = 0
     return weights
 
 

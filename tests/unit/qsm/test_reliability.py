@@ -31,13 +31,15 @@ def test_a_large_residual_lowers_the_weight_and_no_fit_has_none():
     np.testing.assert_allclose(weights[3:], 1)
 
 
-def test_what_is_far_off_the_model_has_no_weight_but_noise_alone_and_small_misfits_do():
+def test_what_is_far_off_the_model_at_the_rim_has_no_weight_but_noise_and_small_misfits_do_and_gaps_inside():
     sd, residual, mask = np.ones(SHAPE, np.float32), np.full(SHAPE, 0.02, np.float32), np.ones(SHAPE, bool)
     residual[0] = 0.2  # ten times the expected one, and large
     residual[1] = 0.14  # seven times, but small
     sd[2], residual[2] = 10, 0.6  # large, and three times what so much noise makes
+    residual[6, 5, 4] = 0.2  # as in the first plane, but with object around it
     weights = reliability_weights(sd, mask, residual)
     assert not weights[0].any()
+    np.testing.assert_allclose(weights[6, 5, 4], 0.3, rtol=1e-5)
     np.testing.assert_allclose(weights[1], 3 / 7, rtol=1e-5)
     np.testing.assert_allclose(weights[2], 0.1, rtol=1e-5)
 
