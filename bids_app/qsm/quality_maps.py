@@ -15,7 +15,7 @@ from bids_app.qsm.fft import rfftn
 from bids_app.qsm.geometry import BoolArray, FloatArray, Grid, bounding_box
 from bids_app.qsm.morphology import erode
 from bids_app.qsm.quality_echoes import NORMAL_MAD
-from bids_app.qsm.reliability import reliability_weights
+from bids_app.qsm.reliability import relative_reliability
 
 #: Weight below which a voxel counts as unreliable.
 UNRELIABLE = 0.5
@@ -107,9 +107,11 @@ def field_quality(sd_hz: FloatArray, residual_rad: FloatArray, mask: BoolArray) 
     places = np.flatnonzero(mask)
     places = places[:: max(1, places.size // _MEDIAN_OF)]
     sd, residuals = sd_hz.ravel()[places], residual_rad.ravel()[places]
-    weights = reliability_weights(sd, np.ones(sd.shape, bool), residuals)
+    some = (sd > 0) & np.isfinite(sd)
+    weights = np.full(sd.shape, 0 if some.any() else 1, np.float32)
+    if some.any():
+        weights[some], _ = relative_reliability(sd[some], residuals[some])
     unreliable = float(np.mean(weights < UNRELIABLE))
-    some = sd > 0
     residual = float(np.median(residuals[some])) if some.any() else 0.0
     if residual <= _ROUNDING_RAD:
         return FieldQuality(unreliable, None, None, None)

@@ -41,20 +41,29 @@ def reliability_weights(sd_hz: FloatArray, mask: BoolArray, residual_rad: FloatA
     if not known.any():
         weights[mask] = 1  # nothing is known: every voxel counts the same
         return weights
-    sd = sd_hz[known]
-    inverse, gross = np.float32(np.median(sd)) / sd, None
-    if residual_rad is not None:
+    residual = None if residual_rad is None else residual_rad[known]
+    weights[known], far_off = relative_reliability(sd_hz[known], residual)
+    if far_off.any():
+        gross = np.zeros_like(mask)
+        gross[known] = far_off
+        weights[mask & ~fill_holes(mask & ~gross)] = 0
+    return weights
+
+
+def relative_reliability(sd: FloatArray, residual: FloatArray | None) -> tuple[FloatArray, BoolArray]:
+    """Return the weights of some voxels by their errors and residuals alone, and where the phases tell no field.
+
+    Arguments as of :func:`reliability_weights`, of any one shape; every error is above 0.
+    """
+    inverse, far_off = np.float32(np.median(sd)) / sd, np.zeros(sd.shape, bool)
+    if residual is not None:
         # Both grow with noise over signal, so that their ratio is flat where the model holds.
-        ratio = np.nan_to_num(residual_rad[known], posinf=1e30) / sd
+        ratio = np.nan_to_num(residual, posinf=1e30) / sd
         typical = np.float32(np.median(ratio))
         if typical > 0:
             inverse *= np.minimum(1, TOLERATED * typical / np.maximum(ratio, np.finfo(np.float32).tiny))
-            gross = np.zeros_like(mask)
-            gross[known] = (ratio > GROSS * typical) & (residual_rad[known] > GROSS_RAD)
-    weights[known] = np.minimum(inverse, HIGHEST)
-    if gross is not None:
-        weights[mask & ~fill_holes(mask & ~gross)] = 0
-    return weights
+            far_off = (ratio > GROSS * typical) & (residual > GROSS_RAD)
+    return np.minimum(inverse, HIGHEST), far_off
 
 
 def without_unknown_rim(mask: BoolArray, weights: FloatArray | None) -> BoolArray:
