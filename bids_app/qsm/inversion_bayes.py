@@ -14,6 +14,9 @@ from bids_app.qsm.params import Params, param
 from bids_app.qsm.regularisation import Spectra, estimate_spectra, frequencies
 from bids_app.qsm.splitting import SplitGradient, blend, change_of, laplacian_spectrum
 
+#: SD of normally distributed values over the median of their magnitudes, and how many voxels tell it.
+_SD_OF_MEDIAN, _MEDIAN_OF = 1.4826, 200_000
+
 
 @dataclass(frozen=True)
 class BayesParams(Params):
@@ -28,6 +31,9 @@ class BayesParams(Params):
     outside: float = param(0.5, low=0.0, high=1.0, doc="Share of the map outside the mask that makes field; see text")
     amplitude: float = param(
         1.0, low=0.0, high=1.0, doc="Share of the shrinkage by the priors that is taken back; see text"
+    )
+    outliers: float = param(
+        6.0, low=0.0, high=100.0, doc="Residuals beyond this many SDs are taken for errors of the field; 0: none are"
     )
     padding: float = param(20.0, low=0.0, high=200.0, unit="mm", doc="Empty space around the object")
 
@@ -86,11 +92,25 @@ def _products(expected, field, certainty):  # type: ignore[no-untyped-def]
     return sums[:, 0].sum(), sums[:, 1].sum(), sums[:, 2].sum(), sums[:, 3].sum()
 
 
+@numba.njit(cache=True, nogil=True, parallel=True)
+def _mix(field, expected, weight, limit, certainty):  # type: ignore[no-untyped-def]
+    """Turn ``expected`` into the mean of it and the field by certainty, which falls with residuals above a limit."""
+    nx, ny, nz = field.shape
+    for i in numba.prange(nx):
+        for j in range(ny):
+            for k in range(nz):
+                residual = field[i, j, k] - expected[i, j, k]
+                trust = min(2 * weight[i, j, k], np.float32(1)) * (limit / max(abs(residual), limit))
+                certainty[i, j, k] = trust * trust
+                expected[i, j, k] += certainty[i, j, k] * residual
+
+
 class _Estimate:
     """The map of the running inversion, its spectra, and the steps that refine it."""
 
     def __init__(self, grid: Grid, field: FloatArray, weight: FloatArray, inside: BoolArray) -> None:
         self.grid, self.field = grid, field
+        self.weight = weight
         self.certainty = np.minimum(2 * weight, 1) ** 2
         self.inside = inside
         self.voxels = int(np.count_nonzero(weight))
@@ -99,6 +119,8 @@ class _Estimate:
         self.filled = field
         self.chi = np.zeros_like(field)
         self.noise_sd = 0.0
+        certain = np.flatnonzero(2 * weight >= 1)
+        self._sample = certain[:: max(1, certain.size // _MEDIAN_OF)]  # enough for a median
         self._gain = np.empty_like(self.kernel)
 
     def forward(self, outside: float) -> FloatArray:
@@ -131,11 +153,18 @@ class _Estimate:
         self.chi = factor * self.chi
         return factor
 
-    def fill(self, outside: float, amplitude: float) -> None:
+    def fill(self, outside: float, amplitude: float, outliers: float) -> None:
         """Replace the field by that of the present map to the extent that voxels are uncertain (outside: wholly)."""
         self.filled = self.forward(outside)
         self.filled *= self.scale(self.filled, amplitude)
-        self.filled += self.certainty * (self.field - self.filled)
+        _mix(self.field, self.filled, self.weight, np.float32(self._limit(outliers)), self.certainty)
+
+    def _limit(self, outliers: float) -> float:
+        """Return the residual from which on the field is doubted: so many robust SDs of those in certain voxels."""
+        if not outliers or not self._sample.size:
+            return float(np.finfo(np.float32).max)
+        residual = np.abs(self.field.ravel()[self._sample] - self.filled.ravel()[self._sample])
+        return max(outliers * _SD_OF_MEDIAN * float(np.median(residual)), float(np.finfo(np.float32).tiny))
 
     def measure(self, spectrum: ComplexArray) -> Spectra:
         """Measure the spectra of error and signal in the field's transform."""
@@ -189,7 +218,7 @@ def expected_field(
     estimate = _Estimate(problem.grid, problem.field, problem.weight, inside)
     estimate.start()
     # Without the last round's scale: with it, the surface's own field lost more than it gained on simulated heads.
-    estimate.fill(1.0, 0.0)
+    estimate.fill(1.0, 0.0, params.outliers)
     estimate.refine(SplitGradient(problem.grid), replace(params, iterations=1), lambda: None)
     relative = estimate.chi - np.float32(estimate.chi.mean(where=inside, dtype=np.float64))
     spectrum = rfftn(np.where(inside, relative, np.float32(0)))
@@ -213,7 +242,8 @@ def bayes(
     1. The field's power inside the magic-angle cone is error, and outside it error and signal; this gives both
        spectra per shell of |k| (:mod:`bids_app.qsm.regularisation`). The linear (Wiener) estimate starts.
     2. Outside the mask, and where ``weights`` (relative reliability, about 1) are below one half, the
-       field is replaced, the more the less certain it is, by that of the present map; the spectra are measured
+       field is replaced, the more the less certain it is, by that of the present map; so it is where both are more than
+       ``outliers`` robust SDs apart: no map explains that (dephasing, flow, wrong unwrapping). The spectra are measured
        again, now with little leakage through the mask's edge. The sources of a local field are in the mask, so that
        the map outside counts by ``outside`` only: 0 is best for a local field that is free of other errors. A
        background method that takes the local field at the surface for background (LBV without corrections) leaves
@@ -256,7 +286,7 @@ def bayes(
     spectra = estimate.start()
     for _ in range(params.rounds):
         before = estimate.chi
-        estimate.fill(params.outside, params.amplitude)
+        estimate.fill(params.outside, params.amplitude, params.outliers)
         spectra = estimate.refine(split, params, advance)
         change, size = change_of(estimate.chi, before)
         if change <= params.tolerance**2 * size:

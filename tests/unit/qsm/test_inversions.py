@@ -286,6 +286,33 @@ def test_bayes_gains_where_the_map_outside_the_mask_makes_no_field(noise):
     assert half < whole - 0.5
 
 
+def test_bayes_gives_less_weight_to_what_no_map_explains():
+    chi, mask, field, _ = brain()
+    spoiled = field.copy()
+    spoiled[20:23, 20:23, 18:20] += 0.5
+    spoiled[30, 12:15, 25] -= 0.8
+    clean, blind, seeing = (
+        error(qsm.INVERSIONS["bayes"](data, mask, GRID, params=params_of("bayes", outliers=limit)), chi, mask)
+        for data, limit in ((field, 0.0), (spoiled, 0.0), (spoiled, 6.0))
+    )
+    assert blind > clean + 20
+    assert seeing < clean + 0.25 * (blind - clean)
+
+
+@pytest.mark.parametrize(("value", "radius"), [(1.0, 5), (-2.0, 4), (3.0, 2)])
+def test_bayes_takes_no_strong_source_for_an_outlier(value, radius):
+    chi, mask, field, _ = brain()
+    x, y, z = axes_mm()
+    ball = (x - 4) ** 2 + (y + 9) ** 2 + (z - 5) ** 2 < radius**2
+    both = field + forward_field((value * ball).astype(np.float32), GRID) * mask
+    kept, judged = (
+        qsm.INVERSIONS["bayes"](both, mask, GRID, params=params_of("bayes", outliers=limit)) for limit in (0.0, 6.0)
+    )
+    assert judged[ball].mean() == pytest.approx(kept[ball].mean(), rel=0.01)
+    truth = chi + value * ball
+    assert error(judged, truth, mask & ~ball) < 1.03 * error(kept, truth, mask & ~ball)
+
+
 @pytest.mark.parametrize("share", [0.1, 0.4, 0.8])
 def test_amplitude_takes_back_what_the_priors_took_and_no_more(share):
     chi, mask, _, _ = brain()
