@@ -33,7 +33,7 @@ class BayesParams(Params):
         1.0, low=0.0, high=1.0, doc="Share of the shrinkage by the priors that is taken back; see text"
     )
     outliers: float = param(
-        6.0, low=0.0, high=100.0, doc="Residuals beyond this many SDs are taken for errors of the field; 0: none are"
+        10.0, low=0.0, high=100.0, doc="Residuals beyond this many SDs are taken for errors of the field; 0: none are"
     )
     padding: float = param(20.0, low=0.0, high=200.0, unit="mm", doc="Empty space around the object")
 
