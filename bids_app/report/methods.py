@@ -178,7 +178,7 @@ def _phase(run: Run) -> str:
     return " ".join(filter(None, text))
 
 
-def _mask(record: Mapping[str, Any]) -> list[str]:
+def mask_sentences(record: Mapping[str, Any]) -> list[str]:
     """Return where the mask comes from, and where the field was processed."""
     choice = record.get("parameters", {}).get("mask", {})
     if not choice:
@@ -202,7 +202,7 @@ def _mask(record: Mapping[str, Any]) -> list[str]:
 def _maps(run: Run) -> str:
     mask, chi, reference = (run.records.get(name) for name in ("mask", "chi", "reference"))
     choice = (mask or {}).get("parameters", {}).get("mask", {})
-    text = _mask(mask or {})
+    text = mask_sentences(mask or {})
     if chi is not None:
         text += [_sentences([chi]), _chosen(chi)]
         if choice.get("two_pass"):

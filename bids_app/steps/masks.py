@@ -26,22 +26,23 @@ def masks(step: StepInput) -> StepResult:
     def made(recipe: str) -> Any:
         return make_mask(recipe, **sources, voxel_size=voxel_size) & known
 
-    if _is_given(step.record, step.settings):
+    given, wider = _is_given(step.record, step.settings), _is_processed_wider(step.record, step.settings)
+    found: Any = made(choice.filled) if wider or not given else None
+    if given:
         mask, facts = _given(sources["given"] & known, step.inputs["given_mask"])
     else:
-        mask, facts = made(choice.filled), {"Recipe": choice.filled, "BrainMaskOfSegmentation": choice.from_anatomy}
+        mask, facts = found, {"Recipe": choice.filled, "BrainMaskOfSegmentation": choice.from_anatomy}
         if choice.from_anatomy:
-            mask &= read_image(step.inputs["mask_anatomy"])[0] > 0
+            mask = found & (read_image(step.inputs["mask_anatomy"])[0] > 0)
     scope = _not_empty(mask, choice.filled)
     outputs = {"mask_brain": Output(mask, like, facts)}
-    if _is_processed_wider(step.record, step.settings):
-        scope = mask | (made(choice.filled) & dilate_by_sphere(mask, choice.margin, voxel_size))
+    if wider:
+        scope = mask | (found & dilate_by_sphere(mask, choice.margin, voxel_size))
         outputs["mask_processing"] = Output(scope, like, {"Margin": choice.margin})
     if choice.two_pass:  # reliable voxels of the object, not of the scalp
         reliable = _not_empty(made(choice.reliable) & scope, choice.reliable)
         outputs["mask_reliable"] = Output(reliable, like, {"Recipe": choice.reliable})
-    metrics = {"mask_voxels": int(np.count_nonzero(mask)), "mask_given": _is_given(step.record, step.settings)}
-    return StepResult(outputs, metrics)
+    return StepResult(outputs, {"mask_voxels": int(np.count_nonzero(mask)), "mask_given": given})
 
 
 def _given(mask: Any, path: Path) -> tuple[Any, dict[str, Any]]:

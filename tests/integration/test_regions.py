@@ -128,6 +128,10 @@ def test_atlas_through_the_t1w(study, atlas, tmp_path, capsys):
     brain, anatomy = (data_of(out / f"sub-01/anat/sub-01_desc-{name}_mask.nii.gz") > 0 for name in ("brain", "anatomy"))
     assert anatomy.sum() > 20_000
     assert not (brain & ~anatomy).any()
+    around = data_of(out / "sub-01/anat/sub-01_desc-processing_mask.nii.gz") > 0
+    assert around[brain].all()
+    assert (around & ~anatomy).any()
+    assert not chi[~brain].any()
     before = made(out)
     capsys.readouterr()
     # Another reference or erosion neither inverts nor registers again.

@@ -13,7 +13,7 @@ from bids_app import qsm
 from bids_app.derivatives.files import write_image
 from bids_app.report.citation import cite, write_citation
 from bids_app.report.collect import collect
-from bids_app.report.methods import SENTENCES, Methods, methods_text
+from bids_app.report.methods import SENTENCES, Methods, mask_sentences, methods_text
 from bids_app.report.references import REFERENCES
 from bids_app.report.subject import report
 from bids_app.settings import build_settings
@@ -161,6 +161,25 @@ def test_each_item_that_is_missing_is_named(subject, context, name, keys):
     text = methods_text([run])
     assert text.paragraphs[0].endswith(f"Not stated in the data: {name}.")
     assert [missing.partition(" (")[0] for missing in text.missing] == [name]
+
+
+@pytest.mark.parametrize(
+    ("changes", "metrics", "paths", "said"),
+    [
+        ({}, {}, {}, "made from the data by the recipe “quality,open:1”."),
+        ({"from_anatomy": True}, {"mask_given": False}, {}, "restricted to the brain mask of the segmentation."),
+        ({}, {"mask_given": True}, {}, "The mask was that of another dataset."),
+        (
+            {"margin": 5.0}, {"mask_given": True}, {"mask_processing": "x"},
+            "Up to 5 mm around it the field was processed too, where the recipe “quality,open:1” finds the object, and "
+            "the maps were cut to the mask.",
+        ),
+    ],
+)  # fmt: skip
+def test_the_text_says_where_the_mask_is_from(changes, metrics, paths, said):
+    record = {"parameters": {"mask": {"filled": "quality,open:1"} | changes}, "metrics": metrics, "paths": paths}
+    assert " ".join(mask_sentences(record)).endswith(said)
+    assert mask_sentences({}) == []
 
 
 def test_one_echo_has_no_fit_and_an_oblique_slab_is_told(subject, context):
