@@ -184,13 +184,25 @@ def remove_scratch(work_dir: Path) -> None:
 
 
 def _mark() -> tuple[str, str, str]:
-    # Host, process and random number: unique among all nodes that write to one file system.
-    return socket.gethostname(), str(os.getpid()), secrets.token_hex(4)
+    # Machine, process and random number: unique among all nodes that write to one file system.
+    return this_machine(), str(os.getpid()), secrets.token_hex(4)
+
+
+def this_machine() -> str:
+    """Return what names the processes that this one can see: the host, and the container where it hides the others'.
+
+    Containers of one host may have its name and still number their processes each for itself: what another one writes
+    at this moment would look as if nobody lived who writes it.
+    """
+    try:
+        return f"{socket.gethostname()}+{Path('/proc/self/ns/pid').stat().st_ino}"
+    except OSError:  # another system than Linux
+        return socket.gethostname()
 
 
 def is_abandoned(path: Path, host: str, pid: str) -> bool:
     """Return whether a temporary file or folder was left by a process that lives no longer."""
-    if host == socket.gethostname() and pid.isdigit():
+    if host == this_machine() and pid.isdigit():
         return not _is_alive(int(pid))
     try:
         return time.time() - path.stat().st_mtime > _ABANDONED_S
