@@ -71,13 +71,13 @@ def local_field_and_chi(step: StepInput) -> StepResult:
     )
     for mask in _passes(step):
         weights = reliability_weights(sd, mask, residual)
-        name, local, valid = background.choice.method, None, mask
-        if name != "none":
+        name = background.choice.method
+        if name == "none":
+            local, valid = None, without_unknown_rim(mask, weights)
+        else:
             local, valid = qsm.BACKGROUND[name](
                 total, mask, grid, params=background.of(name), weights=weights, progress=removing.start()
             )  # fmt: skip
-        else:
-            valid = without_unknown_rim(mask, weights)
         name = inversion.choice.method
         if inversion.choice.per_echo:
             chi = _each_echo(step, valid, grid, inverting)
