@@ -45,7 +45,7 @@ _OPTIONS = {"cache": True, "nogil": True, "fastmath": {"contract", "nsz"}, "erro
 _ONE = np.uint64(1)
 #: The map behind the surface's own field is smoother than the final one, and spares more edges: on simulated heads the
 #: susceptibility's error falls by 1 to 3 points by it.
-_OWN = BayesParams(gaussian=0.25, sparsity=0.5, edge=1.0)
+_OWN = BayesParams(gaussian=0.25, sparsity=0.5, edge=1.0, relief=0.0)
 #: Voxels up to which one thread does the work.
 SMALL = 40_000
 

@@ -27,6 +27,10 @@ CONE, WELL = 0.05, 0.2
 FLOOR = 1e-4
 #: Power relative to the largest that counts as none.
 _NOTHING = 1e-12
+#: Shells, as shares of the resolved ones, whose error tells that of white noise.
+_FINE = 0.7, 1.0
+#: Mean square of the dipole kernel over all directions.
+_MEAN_SQUARE = 4 / 45
 #: A shell needs this many cone samples for an error estimate of its own.
 _FEWEST = 16
 Vector = npt.NDArray[np.float64]
@@ -46,12 +50,28 @@ class Spectra:
     gradient_counts: Vector
     total: int
     voxels: int
+    resolved: int  # shells that every axis samples
 
     @property
     def noise_sd(self) -> float:
         """Standard deviation of the error inside the object, in the field's unit."""
         power = float(np.sum(self.noise * self.counts) / np.sum(self.counts))
         return float(np.sqrt(power / self.voxels))
+
+    @property
+    def explained(self) -> float:
+        """Share of the field's power that a map explains where the signal is, 1 for one with white noise alone.
+
+        Noise of the receiver has a flat spectrum, field that no map explains (anisotropy, microstructure, remnants of
+        the background) one like the signal's. So the error's flat part, read from the finest detail, is left out.
+        """
+        finest = self.noise[int(_FINE[0] * self.resolved) : max(int(_FINE[1] * self.resolved), 1)]
+        flat = float(np.median(finest)) if finest.size else 0.0
+        signal = _MEAN_SQUARE * self.signal
+        total = signal + np.maximum(self.noise - flat, 0)
+        weight = self.counts * signal
+        share = np.divide(signal, total, out=np.ones_like(signal), where=total > 0)
+        return float(np.sum(weight * share) / np.sum(weight)) if np.any(weight > 0) else 1.0
 
     @property
     def gradient_sd(self) -> float:
@@ -119,7 +139,8 @@ def estimate_spectra(
     sums = np.zeros((8, int(highest / width) + 2))
     _shell_sums(spectrum, kernel, laplacian, axes, np.float32(width), last, sums)
     noise, signal = _separate(sums)
-    return Spectra(width, noise, signal, sums[5], sums[6], int(np.prod(grid.shape)), voxels)
+    resolved = int(0.5 / max(grid.voxel_size) / width)
+    return Spectra(width, noise, signal, sums[5], sums[6], int(np.prod(grid.shape)), voxels, resolved)
 
 
 def _separate(sums: Vector) -> tuple[Vector, Vector]:
