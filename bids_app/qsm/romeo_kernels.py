@@ -4,7 +4,7 @@
 
 A cell is the 32-bit word of a voxel: the costs (1 best to 255 worst, 0 no edge) of its edges towards the next voxel
 along x, y and z in the three low bytes, and :data:`DONE` once the voxel is unwrapped or when it is none of the mask.
-One plane of zeros lies before the first voxel, so that looking back never leaves the array.
+One plane of zeros lies before the first voxel and one after the last, so that a look aside never leaves the array.
 """
 
 from typing import Any
@@ -20,6 +20,9 @@ _ROUND = np.float32(12582912)
 _FLOOR, _REST, _ONE, _HALF = np.float32(0.1), np.float32(0.9), np.float32(1), np.float32(0.5)
 DONE = np.uint32(1 << 24)  # above every word of costs
 _BYTE = np.uint32(255)
+#: Unsigned numbers for the growth: with signed ones every access to an array asks whether its index is negative.
+_NONE, _NEXT, _BACK, _FAR = np.uint64(0), np.uint64(1), np.uint64(4), np.uint64(256)
+_EIGHT, _AXIS, _MIDDLE, _ZERO = np.uint64(8), np.uint64(3), np.float32(256), np.float32(0)
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -70,7 +73,7 @@ def _store(weight, inside, beside, shift, cells):
 
 @njit(cache=True, nogil=True, parallel=True)
 def edge_cells(phase, second, ratio, magnitude, scale, mask, use, cells):  # noqa: C901
-    """Fill ``cells`` (flat, one plane longer than the volume); ``use`` says whether echo 2 and magnitude count.
+    """Fill ``cells`` (flat, a plane longer than the volume at both ends); ``use``: whether echo 2 and magnitude count.
 
     ``phase``, ``second``, ``magnitude`` are [x, y, z] float32, ``mask`` uint8; rows along z are done edge type by edge
     type, in loops with few arrays, which the compiler can vectorise.
@@ -142,13 +145,16 @@ def mean_quality(cells, shape, out):
 
 @njit(cache=True, nogil=True, inline="always")
 def _offer(word, at, shift, stack, tops, entry, lowest):
-    """Put the edge of ``word`` at ``shift`` into its bucket when there is one and its far end is not done."""
-    cost = np.int64((word >> shift) & _BYTE)
-    if cost > 0 and at < DONE:
-        stack[tops[cost]] = entry
-        tops[cost] += 1
-        lowest = min(lowest, cost)
-    return lowest
+    """Put the edge of ``word`` at ``shift`` into its bucket when there is one and its far end is not done.
+
+    Nobody can foretell which edges these are: without a branch, the others go to bucket 0, which does not grow.
+    """
+    cost = np.uint64((word >> shift) & _BYTE) * np.uint64(at < DONE)
+    there = np.uint64(cost > _NONE)
+    place = tops[cost]
+    stack[place] = entry
+    tops[cost] = place + there
+    return min(lowest, cost + (_FAR - _FAR * there))
 
 
 @njit(cache=True, nogil=True)
@@ -171,57 +177,58 @@ def grow(phase, cells, mask, shape, second, ratio):
     median nearest to zero, or with which the ``second`` echo (flat; ``ratio`` of the echo times, 0 without) agrees
     better. Cells outside the mask are marked as done.
     """
-    plane, nz = shape[1] * shape[2], shape[2]
+    plane = np.uint64(shape[1] * shape[2])
+    steps = (plane, np.uint64(shape[2]), _NEXT)
     for v in range(mask.size):
         if mask[v] == 0:
-            cells[v + plane] |= DONE
+            cells[np.uint64(v) + plane] |= DONE
     capacity = np.zeros(256, np.int64)
     _count(cells, capacity)
-    begin = np.zeros(257, np.int64)
+    begin = np.ones(257, np.uint64)  # place 0 takes what is no edge
     for c in range(1, 256):
-        begin[c + 1] = begin[c] + capacity[c]
+        begin[c + 1] = begin[c] + np.uint64(capacity[c])
     stack = np.empty(begin[256], np.uint32)
     tops = begin[:256].copy()
+    tops[0] = 0
     order = np.empty(np.count_nonzero(mask), np.uint32)
     turns = np.zeros(513, np.int64)
-    reached = 0
+    reached = _NONE
     for seed in range(mask.size):
-        if cells[seed + plane] >= DONE:
+        current = np.uint64(seed) + plane
+        if cells[current] >= DONE:
             continue
-        part, lowest, current = reached, 256, seed + plane
+        part, lowest = reached, _FAR
         turns[:] = 0
         while True:
             word = cells[current]
             cells[current] = word | DONE
             order[reached] = current
-            reached += 1
-            turns[min(max(np.int64(np.rint(phase[current - plane] * _TURNS)) + 256, 0), 512)] += 1
+            reached += _NEXT
+            turns[np.uint64(min(max(np.rint(phase[current - plane] * _TURNS) + _MIDDLE, _ZERO), 2 * _MIDDLE))] += 1
             # An entry is its far end's index times eight and the way back to its near end.
             for d in range(3):
-                step, shift = (plane, nz, 1)[d], np.uint32(8 * d)
-                if (word >> shift) & _BYTE:
-                    lowest = _offer(
-                        word, cells[current + step], shift, stack, tops, (current + step) * 8 + d, lowest
-                    )  # fmt: skip
-                back = cells[current - step]
-                lowest = _offer(back, back, shift, stack, tops, (current - step) * 8 + 4 + d, lowest)
+                step, shift, way = steps[d], np.uint32(8 * d), np.uint64(d)
+                ahead, behind = current + step, current - step
+                lowest = _offer(word, cells[ahead], shift, stack, tops, ahead * _EIGHT + way, lowest)
+                back = cells[behind]
+                lowest = _offer(back, back, shift, stack, tops, behind * _EIGHT + _BACK + way, lowest)
             found = False
-            while lowest < 256 and not found:
-                if tops[lowest] == begin[lowest]:
-                    lowest += 1
+            while lowest < _FAR and not found:
+                top = tops[lowest]
+                if top == begin[lowest]:
+                    lowest += _NEXT
                     continue
-                tops[lowest] -= 1
-                entry = np.int64(stack[tops[lowest]])
-                current = entry >> 3
+                tops[lowest] = top - _NEXT
+                entry = np.uint64(stack[top - _NEXT])
+                current = entry // _EIGHT
                 found = cells[current] < DONE
             if not found:
                 break
-            d = entry & 3
-            step = plane if d == 0 else (nz if d == 1 else 1)
-            old = current + step if entry & 4 else current - step
+            step = steps[entry & _AXIS]
+            old = current + step if entry & _BACK else current - step
             value = phase[current - plane]
             phase[current - plane] = value - TWO_PI * np.rint((value - phase[old - plane]) * _TURNS)
-        _shift_part(phase, second, ratio, order[part:reached], plane, turns)
+        _shift_part(phase, second, ratio, order[part:reached], np.int64(plane), turns)
 
 
 @njit(cache=True, nogil=True)

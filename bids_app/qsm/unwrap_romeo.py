@@ -86,7 +86,7 @@ def _problem(
         assert magnitude is not None
         strength = _take(magnitude[template], box, inside)
         scale = _signal_scale(strength, inside)
-    cells = np.zeros((size[0] + 1) * size[1] * size[2], np.uint32)
+    cells = np.zeros((size[0] + 2) * size[1] * size[2], np.uint32)
     kernels.edge_cells(own, other, ratio, strength, scale, inside, (count > 1, use_magnitude), cells)
     return _Problem(shape, box, data, inside, template, second, cells)
 
