@@ -52,13 +52,8 @@ class CleanScan:
         return np.angle(noise).astype(np.float32), np.abs(noise).astype(np.float32)
 
 
-def clean_scan(voxel_size, tilt, cache=None):
-    """Simulate one person without noise, which all noise levels share; ``cache`` is a folder that keeps it."""
-    name = "_".join(f"{v:g}" for v in (*voxel_size, *tilt))
-    path = None if cache is None else cache / f"{name}.npz"
-    if path is not None and path.exists():
-        with np.load(path) as stored:
-            return CleanScan(**{key: stored[key] for key in stored.files})
+def clean_head(voxel_size, tilt):
+    """Simulate one person without noise."""
     person = subjects.people(1, 0)[0]
     head = subjects.shape_head(person, load_head())
     acquisition = Acquisition(voxel_size=voxel_size, oblique=tilt, snr=np.inf)
@@ -66,7 +61,17 @@ def clean_scan(voxel_size, tilt, cache=None):
         person, age=person.age, field_strength=acquisition.field_strength, age_effect=1.0, group_effect=0.0
     )
     body = simulate.make_body(person, head, properties, age=person.age, session=0, tilt=(0.0, 0.0, 0.0))
-    done = simulate.simulate(body, acquisition, person.random(6, 0))
+    return simulate.simulate(body, acquisition, person.random(6, 0))
+
+
+def clean_scan(voxel_size, tilt, cache=None):
+    """Return one person without noise, whom all noise levels share; ``cache`` is a folder that keeps the scan."""
+    name = "_".join(f"{v:g}" for v in (*voxel_size, *tilt))
+    path = None if cache is None else cache / f"{name}.npz"
+    if path is not None and path.exists():
+        with np.load(path) as stored:
+            return CleanScan(**{key: stored[key] for key in stored.files})
+    done = clean_head(voxel_size, tilt)
     made = CleanScan(done.signal, done.affine, done.truth.chi, done.truth.mask, done.truth.nuclei)
     if path is not None:
         cache.mkdir(parents=True, exist_ok=True)

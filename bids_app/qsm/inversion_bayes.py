@@ -3,11 +3,12 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numba
 import numpy as np
 
+from bids_app.qsm import bayes_kernels as kernels
 from bids_app.qsm.dipole import dipole_kernel
 from bids_app.qsm.fft import ComplexArray, irfftn, rfftn
+from bids_app.qsm.fine_detail import with_fine_detail
 from bids_app.qsm.geometry import BoolArray, FloatArray, Grid
 from bids_app.qsm.inversion_problem import Progress, counted, note, prepare
 from bids_app.qsm.params import Params, param
@@ -40,74 +41,8 @@ class BayesParams(Params):
     outliers: float = param(
         10.0, low=0.0, high=100.0, doc="Residuals beyond this many SDs are taken for errors of the field; 0: none are"
     )
+    detail: int = param(50, low=0, high=10000, doc="Iterations of TGV that improve the fine detail; see text, 0: none")
     padding: float = param(20.0, low=0.0, high=200.0, unit="mm", doc="Empty space around the object")
-
-
-@numba.njit(cache=True, nogil=True, parallel=True)
-def _wiener(spectrum, kernel, noise, signal, axes, width):  # type: ignore[no-untyped-def]
-    """Turn the field's spectrum into the linear least-squares estimate of chi's, P D / (P D^2 + N)."""
-    nx, ny, nz = spectrum.shape
-    kx, ky, kz = axes
-    for i in numba.prange(nx):
-        for j in range(ny):
-            plane = kx[i] ** 2 + ky[j] ** 2
-            for k in range(nz):
-                shell = int(np.sqrt(plane + kz[k] ** 2) / width)
-                d = kernel[i, j, k]
-                spectrum[i, j, k] *= signal[shell] * d / (signal[shell] * d * d + noise[shell])
-    spectrum[0, 0, 0] = 0
-
-
-@numba.njit(cache=True, nogil=True, parallel=True)
-def _normal_equations(spectrum, kernel, laplacian, axes, width, precision, prior, penalty, gain):  # type: ignore[no-untyped-def]
-    """Prepare the k-space step of the ADMM: chi = fixed + gain * grad^T (z - u), ``fixed`` in place of the spectrum."""
-    nx, ny, nz = spectrum.shape
-    kx, ky, kz = axes
-    for i in numba.prange(nx):
-        for j in range(ny):
-            plane = kx[i] ** 2 + ky[j] ** 2
-            for k in range(nz):
-                shell = int(np.sqrt(plane + kz[k] ** 2) / width)
-                d, certain = kernel[i, j, k], precision[shell]
-                below = certain * d * d + prior[shell] + penalty * laplacian[i, j, k]
-                spectrum[i, j, k] *= certain * d / below
-                gain[i, j, k] = penalty / below
-    spectrum[0, 0, 0] = 0
-    gain[0, 0, 0] = 0
-
-
-@numba.njit(cache=True, nogil=True, parallel=True)
-def _products(expected, field, certainty):  # type: ignore[no-untyped-def]
-    """Sums over voxels of certainty times: expected * field, expected^2, field^2, and one."""
-    nx, ny, nz = field.shape
-    sums = np.zeros((nx, 4))
-    for i in numba.prange(nx):
-        for j in range(ny):
-            both = alone = measured = certain = 0.0
-            for k in range(nz):
-                weight = certainty[i, j, k]
-                both += weight * expected[i, j, k] * field[i, j, k]
-                alone += weight * expected[i, j, k] * expected[i, j, k]
-                measured += weight * field[i, j, k] * field[i, j, k]
-                certain += weight
-            sums[i, 0] += both
-            sums[i, 1] += alone
-            sums[i, 2] += measured
-            sums[i, 3] += certain
-    return sums[:, 0].sum(), sums[:, 1].sum(), sums[:, 2].sum(), sums[:, 3].sum()
-
-
-@numba.njit(cache=True, nogil=True, parallel=True)
-def _mix(field, expected, weight, limit, certainty):  # type: ignore[no-untyped-def]
-    """Turn ``expected`` into the mean of it and the field by certainty, which falls with residuals above a limit."""
-    nx, ny, nz = field.shape
-    for i in numba.prange(nx):
-        for j in range(ny):
-            for k in range(nz):
-                residual = field[i, j, k] - expected[i, j, k]
-                trust = min(2 * weight[i, j, k], np.float32(1)) * (limit / max(abs(residual), limit))
-                certainty[i, j, k] = trust * trust
-                expected[i, j, k] += certainty[i, j, k] * residual
 
 
 def _trust(explained: float) -> float:
@@ -164,7 +99,7 @@ class _Estimate:
         """
         if not amplitude:
             return np.float32(1)
-        both, alone, measured, certain = _products(expected, self.field, self.certainty)
+        both, alone, measured, certain = kernels.products(expected, self.field, self.certainty)
         best = both / alone if alone > 0 else 1.0
         signal = max(0.0, 1 - self.noise_sd**2 * certain / measured) if measured > 0 else 0.0
         factor = np.float32(1 + amplitude * signal**2 * (best - 1))
@@ -175,7 +110,7 @@ class _Estimate:
         """Replace the field by that of the present map to the extent that voxels are uncertain (outside: wholly)."""
         self.filled = self.forward(outside)
         self.filled *= self.scale(self.filled, amplitude)
-        _mix(self.field, self.filled, self.weight, np.float32(self._limit(outliers)), self.certainty)
+        kernels.mix(self.field, self.filled, self.weight, np.float32(self._limit(outliers)), self.certainty)
 
     def _limit(self, outliers: float) -> float:
         """Return the residual from which on the field is doubted: so many robust SDs of those in certain voxels."""
@@ -195,7 +130,7 @@ class _Estimate:
         spectrum = rfftn(self.filled)
         spectra = self.measure(spectrum)
         noise, signal = spectra.noise.astype(np.float32), spectra.signal.astype(np.float32)
-        _wiener(spectrum, self.kernel, noise, signal, self.axes, np.float32(spectra.width))
+        kernels.wiener(spectrum, self.kernel, noise, signal, self.axes, np.float32(spectra.width))
         self.chi = irfftn(spectrum, self.grid.shape)
         return spectra
 
@@ -211,7 +146,7 @@ class _Estimate:
         trust = self.trust**params.relief
         prior = (params.gaussian * trust**2 * spectra.total / np.maximum(spectra.signal, 1e-30)).astype(np.float32)
         penalty = np.float32(params.sparsity * trust**3 / scale**2)
-        _normal_equations(
+        kernels.normal_equations(
             fixed, self.kernel, self.laplacian, self.axes, np.float32(spectra.width), precision, prior, penalty,
             self._gain,
         )  # fmt: skip
@@ -281,6 +216,8 @@ def bayes(
     4. The priors pull the map towards zero. The factor by which its field explains the measured one best (least
        squares over certain voxels) takes this back, before each step 2 and at the end: to the share ``amplitude``
        where the field is free of error, and the less the more error it has.
+    5. Before that end, fine detail and what lies in the cone are improved by ``detail`` iterations of total
+       generalised variation that start at the map (:mod:`bids_app.qsm.fine_detail`).
 
     Every weight follows the data's scale, resolution and error, coarse or fine, so that the parameters need no
     change from one data set to another. Parameters and result as in every inversion: float32 arrays of
@@ -295,7 +232,8 @@ def bayes(
     References
     ----------
     The parts: cone as a measure of error, Milovic et al. 2021, 10.1002/mrm.28435; total variation by ADMM, Bilgic et
-    al. 2014, 10.1002/mrm.25029; empirical Bayes, Robbins 1956; Wiener 1949.
+    al. 2014, 10.1002/mrm.25029; total generalised variation, Langkammer et al. 2015,
+    10.1016/j.neuroimage.2015.02.041; empirical Bayes, Robbins 1956; Wiener 1949.
     """
     problem = prepare(local_field_ppm, mask, grid, params.padding, weights)
     if not problem.field.any():
@@ -317,6 +255,17 @@ def bayes(
         change, size = change_of(estimate.chi, before)
         if change <= params.tolerance**2 * size:
             break
+    if params.detail:
+        estimate.chi = with_fine_detail(
+            estimate.chi,
+            estimate.filled,
+            inside,
+            problem.grid,
+            estimate.kernel,
+            problem.weight,
+            params.detail,
+            estimate.noise_sd,
+        )
     if params.amplitude:
         estimate.scale(estimate.forward(params.outside), params.amplitude)
     note(info, noise_ppm=spectra.noise_sd * problem.scale, gradient_ppm_per_mm=spectra.gradient_sd * problem.scale)

@@ -1,0 +1,193 @@
+"""Inversions in fields that no isotropic susceptibility makes, against COSMOS: ``python -m benchmarks.orientations``.
+
+The phantom's field is that of an isotropic susceptibility, a living brain's is not. Here the white matter of one head
+has a susceptibility tensor and a frequency of its own, both after the direction of its fibres; bone and air around it
+make a background that V-SHARP removes, and leaves something of. Twelve orientations of the head, each with noise and
+slightly misplaced, give the reference by COSMOS; the maps come of the first orientation alone. Three strengths.
+
+Columns: NRMSE, detrended NRMSE (%), XSIM and slope of the deep grey nuclei's means, all against COSMOS and over the
+mask that V-SHARP leaves; and NRMSE against the isotropic part of the susceptibility.
+
+COSMOS: Liu et al. 2009, 10.1002/mrm.21828. Tensor: Liu 2010, 10.1002/mrm.22482. Frequency of white matter: Wharton and
+Bowtell 2012, 10.1073/pnas.1211075109.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.fft
+from scipy import ndimage
+
+from benchmarks.accuracy import clean_head
+from benchmarks.common import cores, machine, map_scores, parser, publish
+from bids_app import qsm
+from bids_app.phantom import metrics
+from bids_app.phantom.study import nucleus_labels
+from bids_app.qsm.geometry import Grid
+
+HEAD = ("disturbance", "inversion", "NRMSE %", "detrended %", "XSIM", "slope", "NRMSE to the isotropic part %")
+WHITE_MATTER = 2  # among the phantom's tissues
+BONE_PPM, AIR_PPM = -2.1, 9.4  # relative to water
+ORIENTATIONS, LARGEST_TILT = 12, 40.0  # degrees
+MARGIN_MM = 24
+
+
+@dataclass(frozen=True)
+class Disturbance:
+    """Anisotropy and frequency of white matter (ppm), noise of the field (ppm), misplacement (voxels)."""
+
+    anisotropy: float
+    frequency: float
+    noise: float
+    misplaced: float
+
+
+STRENGTHS = {
+    "weak": Disturbance(0.02, 0.005, 0.003, 0.3),
+    "medium": Disturbance(0.04, 0.010, 0.005, 0.4),
+    "strong": Disturbance(0.06, 0.015, 0.008, 0.5),
+}
+
+
+@dataclass(frozen=True)
+class Head:
+    """Isotropic susceptibility (ppm), brain mask, white matter's share, nuclei's numbers, signal, on one grid."""
+
+    chi: np.ndarray
+    mask: np.ndarray
+    white: np.ndarray
+    nuclei: np.ndarray
+    signal: np.ndarray
+    voxel: float
+
+
+def head_of(voxel):
+    """Simulate a head and pad it, so that the transforms' periods do not meet."""
+    done = clean_head((voxel,) * 3, (0.0, 0.0, 0.0))
+    margin, truth = round(MARGIN_MM / voxel), done.truth
+    white = ndimage.gaussian_filter((truth.tissue == WHITE_MATTER).astype(np.float32), 0.7)
+    volumes = (truth.chi, truth.mask, white, truth.nuclei, np.abs(done.signal[0]))
+    return Head(*(np.pad(volume, margin) for volume in volumes), voxel)
+
+
+def surroundings(head):
+    """Return bone and air around the brain (ppm): a shell of bone, air without, two ears, a nose, a frontal sinus."""
+    away = ndimage.distance_transform_edt(~head.mask, sampling=head.voxel)
+    chi = np.where((away > 4) & (away < 9), np.float32(BONE_PPM), np.float32(0))
+    chi[away >= 14] = AIR_PPM
+    inside = np.argwhere(head.mask) * head.voxel
+    centre, low, high = inside.mean(0), inside.min(0), inside.max(0)
+    place = [np.arange(n) * head.voxel for n in chi.shape]
+    cavities = (
+        ((centre[0], high[1] - 28, low[2] + 38), 14),
+        ((centre[0] - 55, centre[1] - 12, low[2] + 30), 9),
+        ((centre[0] + 55, centre[1] - 12, low[2] + 30), 9),
+        ((centre[0], high[1] - 5, low[2] + 45), 12),
+    )
+    for middle, radius in cavities:
+        x, y, z = np.ix_(*(p - m for p, m in zip(place, middle, strict=True)))
+        chi[(x**2 + y**2 + z**2 < radius**2) & (away > 2.5)] = AIR_PPM
+    return ndimage.gaussian_filter(chi, 0.7) * (away > 1)
+
+
+def fibres(shape, voxel, rng):
+    """Return unit vectors ``[3, x, y, z]`` that turn smoothly from place to place."""
+    noise = (rng.standard_normal(shape, np.float32) for _ in range(3))
+    vectors = np.stack([ndimage.gaussian_filter(n, 8 / voxel) for n in noise])
+    return vectors / np.linalg.norm(vectors, axis=0)
+
+
+def directions(rng):
+    """Directions of B0 in the head: along z first, then tilted by 10 degrees and more."""
+    yield np.array([0.0, 0.0, 1.0])
+    for _ in range(ORIENTATIONS - 1):
+        tilt, turn = np.deg2rad(rng.uniform(10, LARGEST_TILT)), rng.uniform(0, 2 * np.pi)
+        yield np.array([np.sin(tilt) * np.cos(turn), np.sin(tilt) * np.sin(turn), np.cos(tilt)])
+
+
+def transformed(volume):
+    return scipy.fft.rfftn(volume.astype(np.float32), workers=cores())
+
+
+def back(spectrum, shape):
+    return scipy.fft.irfftn(spectrum, shape, workers=cores())
+
+
+class Wave:
+    """The axes of k-space of one grid, and the kernel of one direction of B0."""
+
+    def __init__(self, shape):
+        axes = (*map(scipy.fft.fftfreq, shape[:2]), scipy.fft.rfftfreq(shape[2]))
+        self.axes = np.ix_(*(a.astype(np.float32) for a in axes))
+        self.square = sum(a**2 for a in self.axes)
+        self.square[0, 0, 0] = 1
+
+    def along(self, b0):
+        return sum(b * a for b, a in zip(b0, self.axes, strict=True))
+
+    def kernel(self, b0):
+        kernel = np.float32(1 / 3) - self.along(b0) ** 2 / self.square
+        kernel[0, 0, 0] = 0
+        return kernel
+
+    def tensor(self, b0, vector):
+        """Spectrum of the field of a tensor whose product with B0's direction is ``vector``, three spectra."""
+        inner = sum(b * v for b, v in zip(b0, vector, strict=True)) / 3
+        return inner - self.along(b0) / self.square * sum(a * v for a, v in zip(self.axes, vector, strict=True))
+
+
+def measured(head, strength, seed):
+    """Return the local field of the first orientation (ppm), the mask where V-SHARP leaves one, and COSMOS (ppm)."""
+    rng, shape = np.random.default_rng(seed), head.chi.shape
+    vectors, wave = fibres(shape, head.voxel, rng), Wave(shape)
+    isotropic = transformed(head.chi + surroundings(head))
+    level = np.median(head.signal[head.mask])
+    noise = strength.noise * level / np.maximum(head.signal, 0.15 * level)
+    above = below = first = valid = None
+    for b0 in directions(rng):
+        kernel, cosine = wave.kernel(b0), np.tensordot(b0.astype(np.float32), vectors, 1)
+        product = (strength.anisotropy * head.white * (cosine * v - b / 3) for v, b in zip(vectors, b0, strict=True))
+        spectrum = kernel * isotropic + wave.tensor(b0, [transformed(p) for p in product])
+        spectrum[0, 0, 0] = 0
+        field = back(spectrum, shape) + strength.frequency * head.white * (1 / 3 - cosine**2)
+        field += noise * rng.standard_normal(shape, np.float32)
+        if first is not None:
+            field = ndimage.shift(field, rng.uniform(-strength.misplaced, strength.misplaced, 3), order=1)
+        grid = Grid(shape, (head.voxel,) * 3, tuple(b0))
+        local, there = qsm.BACKGROUND["vsharp"]((field * head.mask).astype(np.float32), head.mask, grid)
+        product = kernel * transformed(local)
+        if first is None:
+            first, valid, above, below = local, there, product, kernel**2
+        else:
+            above += product
+            below += kernel**2
+    cosmos = back(above / np.maximum(below, 1e-3 * ORIENTATIONS), shape)
+    return first, valid, (cosmos * valid).astype(np.float32)
+
+
+def row_of(name, inversion, head, data):
+    """Return the row of one inversion."""
+    local, valid, cosmos = data
+    grid = Grid(local.shape, (head.voxel,) * 3, (0.0, 0.0, 1.0))
+    chi = qsm.INVERSIONS[inversion](local, valid, grid, magnitude=head.signal.astype(np.float32))
+    scores = map_scores(chi, cosmos, valid, head.nuclei, nucleus_labels())
+    return name, inversion, *scores, f"{metrics.nrmse(chi, head.chi, valid):.1f}"
+
+
+def main(argv=None):
+    options = parser(__doc__)
+    options.add_argument("--voxel-size", type=float, default=1.0, help="mm")
+    options.add_argument("--seed", type=int, default=1, help="of fibres, orientations and noise")
+    args = options.parse_args(argv)
+    head = head_of(4.0 if args.quick else args.voxel_size)
+    names = [n for n in sorted(qsm.INVERSIONS) if not args.only or n in args.only]
+    for strength in list(STRENGTHS)[: 1 if args.quick else None]:
+        data = measured(head, STRENGTHS[strength], args.seed)
+        rows = [row_of(strength, name, head, data) for name in names]
+        for row in rows:
+            print(*row, sep="\t", flush=True)
+        publish(args, "orientations", machine(), HEAD, rows, 2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""Kernels of the empirical-Bayes inversion: k-space steps, the scale of the map, what is measured and what expected."""
+
+import numba
+import numpy as np
+
+
+@numba.njit(cache=True, nogil=True, parallel=True)
+def wiener(spectrum, kernel, noise, signal, axes, width):  # type: ignore[no-untyped-def]
+    """Turn the field's spectrum into the linear least-squares estimate of chi's, P D / (P D^2 + N)."""
+    nx, ny, nz = spectrum.shape
+    kx, ky, kz = axes
+    for i in numba.prange(nx):
+        for j in range(ny):
+            plane = kx[i] ** 2 + ky[j] ** 2
+            for k in range(nz):
+                shell = int(np.sqrt(plane + kz[k] ** 2) / width)
+                d = kernel[i, j, k]
+                spectrum[i, j, k] *= signal[shell] * d / (signal[shell] * d * d + noise[shell])
+    spectrum[0, 0, 0] = 0
+
+
+@numba.njit(cache=True, nogil=True, parallel=True)
+def normal_equations(spectrum, kernel, laplacian, axes, width, precision, prior, penalty, gain):  # type: ignore[no-untyped-def]
+    """Prepare the k-space step of the ADMM: chi = fixed + gain * grad^T (z - u), ``fixed`` in place of the spectrum."""
+    nx, ny, nz = spectrum.shape
+    kx, ky, kz = axes
+    for i in numba.prange(nx):
+        for j in range(ny):
+            plane = kx[i] ** 2 + ky[j] ** 2
+            for k in range(nz):
+                shell = int(np.sqrt(plane + kz[k] ** 2) / width)
+                d, certain = kernel[i, j, k], precision[shell]
+                below = certain * d * d + prior[shell] + penalty * laplacian[i, j, k]
+                spectrum[i, j, k] *= certain * d / below
+                gain[i, j, k] = penalty / below
+    spectrum[0, 0, 0] = 0
+    gain[0, 0, 0] = 0
+
+
+@numba.njit(cache=True, nogil=True, parallel=True)
+def products(expected, field, certainty):  # type: ignore[no-untyped-def]
+    """Sums over voxels of certainty times: expected * field, expected^2, field^2, and one."""
+    nx, ny, nz = field.shape
+    sums = np.zeros((nx, 4))
+    for i in numba.prange(nx):
+        for j in range(ny):
+            both = alone = measured = certain = 0.0
+            for k in range(nz):
+                weight = certainty[i, j, k]
+                both += weight * expected[i, j, k] * field[i, j, k]
+                alone += weight * expected[i, j, k] * expected[i, j, k]
+                measured += weight * field[i, j, k] * field[i, j, k]
+                certain += weight
+            sums[i, 0] += both
+            sums[i, 1] += alone
+            sums[i, 2] += measured
+            sums[i, 3] += certain
+    return sums[:, 0].sum(), sums[:, 1].sum(), sums[:, 2].sum(), sums[:, 3].sum()
+
+
+@numba.njit(cache=True, nogil=True, parallel=True)
+def mix(field, expected, weight, limit, certainty):  # type: ignore[no-untyped-def]
+    """Turn ``expected`` into the mean of it and the field by certainty, which falls with residuals above a limit."""
+    nx, ny, nz = field.shape
+    for i in numba.prange(nx):
+        for j in range(ny):
+            for k in range(nz):
+                residual = field[i, j, k] - expected[i, j, k]
+                trust = min(2 * weight[i, j, k], np.float32(1)) * (limit / max(abs(residual), limit))
+                certainty[i, j, k] = trust * trust
+                expected[i, j, k] += certainty[i, j, k] * residual
