@@ -40,7 +40,8 @@ SENTENCES: dict[str, str] = {
     "boundary values were freed of the tissue's own field as many times as corrections are given{lbv}.",
     "bayes": "Susceptibility was estimated by an empirical Bayes inversion with Gaussian and total-variation priors, "
     "whose weights follow from the data's spectrum, built on the methods of [bilgic2014] and [milovic2021]; the given "
-    "share of the amplitude that the priors take was restored{bayes}.",
+    "share of the amplitude that the priors take was restored, and the fine detail improved by as many iterations of "
+    "total generalised variation as given [langkammer2015]{bayes}.",
     "hdqsm": "Susceptibility was estimated by the hybrid data fidelity method (HD-QSM) [lambert2022]{hdqsm}.",
     "ilsqr": "Susceptibility was estimated by iLSQR with removal of streaks [li2015]{ilsqr}.",
     "medi": "Susceptibility was estimated by morphology enabled dipole inversion (MEDI) with a non-linear data term "
