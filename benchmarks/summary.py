@@ -24,6 +24,8 @@ PEERS = (
 #: The scan whose rows the short accuracy table has: voxel, view and SNR, and the methods in order.
 SCAN = {"voxel": "2x2x2 mm", "view": "oblique", "SNR": "80"}
 BACKGROUNDS = {"lbv", "none"}
+#: That of the short table of fields that no isotropic susceptibility makes.
+DISTURBANCE = "medium"
 METHODS = ("bayes", "tgv", "hdqsm", "medi", "tv", "rts", "tkd")
 
 
@@ -59,12 +61,19 @@ def accuracy(rows):
     return (f"background ({SCAN['voxel']}, {SCAN['view']}, SNR {SCAN['SNR']})", *keys[1:]), made
 
 
+def orientations(rows):
+    """The default and some others in fields that no isotropic susceptibility makes."""
+    keys = ("inversion", "NRMSE %", "detrended %", "XSIM", "slope")
+    there = {(r["disturbance"], r["inversion"]): tuple(r[key] for key in keys) for r in rows}
+    return keys, [there[DISTURBANCE, name] for name in METHODS if (DISTURBANCE, name) in there]
+
+
 def chain(rows):
     """The whole command."""
     return tuple(rows[0]) if rows else (), [tuple(r.values()) for r in rows]
 
 
-SHORT = {"speed": speed, "accuracy": accuracy, "chain": chain}
+SHORT = {"speed": speed, "accuracy": accuracy, "orientations": orientations, "chain": chain}
 
 
 def write(readme=README, full=FULL):

@@ -104,6 +104,15 @@ def test_the_accuracy_table_shows_one_scan_with_the_default_first():
     assert [row[1] for row in made] == ["bayes", "tkd"]
 
 
+def test_the_table_of_orientations_shows_one_strength_with_the_default_first():
+    scores = dict.fromkeys(("NRMSE %", "detrended %", "XSIM", "slope", "NRMSE to the isotropic part %"), "1")
+    rows = [{"disturbance": "medium", "inversion": name} | scores for name in ("tkd", "bayes", "tikhonov")]
+    rows += [rows[1] | {"disturbance": "weak", "NRMSE %": "2"}]
+    head, made = summary.orientations(rows)
+    assert [row[0] for row in made] == ["bayes", "tkd"]
+    assert dict(zip(head, made[0], strict=True))["NRMSE %"] == "1"
+
+
 def test_fourier_transforms_are_counted(monkeypatch):
     for name in worker.AXES:  # undone after the test
         monkeypatch.setattr(scipy.fft, name, getattr(scipy.fft, name))
