@@ -15,15 +15,17 @@ Bowtell 2012, 10.1073/pnas.1211075109.
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.fft
 from scipy import ndimage
 
 from benchmarks.accuracy import clean_head
-from benchmarks.common import cores, machine, map_scores, parser, publish
+from benchmarks.common import machine, map_scores, parser, publish
 from bids_app import qsm
 from bids_app.phantom import metrics
 from bids_app.phantom.study import nucleus_labels
+from bids_app.qsm.dipole import dipole_kernel
+from bids_app.qsm.fft import irfftn, rfftn
 from bids_app.qsm.geometry import Grid
+from bids_app.qsm.regularisation import frequencies
 
 HEAD = ("disturbance", "inversion", "NRMSE %", "detrended %", "XSIM", "slope", "NRMSE to the isotropic part %")
 WHITE_MATTER = 2  # among the phantom's tissues
@@ -105,63 +107,42 @@ def directions(rng):
         yield np.array([np.sin(tilt) * np.cos(turn), np.sin(tilt) * np.sin(turn), np.cos(tilt)])
 
 
-def transformed(volume):
-    return scipy.fft.rfftn(volume.astype(np.float32), workers=cores())
-
-
-def back(spectrum, shape):
-    return scipy.fft.irfftn(spectrum, shape, workers=cores())
-
-
-class Wave:
-    """The axes of k-space of one grid, and the kernel of one direction of B0."""
-
-    def __init__(self, shape):
-        axes = (*map(scipy.fft.fftfreq, shape[:2]), scipy.fft.rfftfreq(shape[2]))
-        self.axes = np.ix_(*(a.astype(np.float32) for a in axes))
-        self.square = sum(a**2 for a in self.axes)
-        self.square[0, 0, 0] = 1
-
-    def along(self, b0):
-        return sum(b * a for b, a in zip(b0, self.axes, strict=True))
-
-    def kernel(self, b0):
-        kernel = np.float32(1 / 3) - self.along(b0) ** 2 / self.square
-        kernel[0, 0, 0] = 0
-        return kernel
-
-    def tensor(self, b0, vector):
-        """Spectrum of the field of a tensor whose product with B0's direction is ``vector``, three spectra."""
-        inner = sum(b * v for b, v in zip(b0, vector, strict=True)) / 3
-        return inner - self.along(b0) / self.square * sum(a * v for a, v in zip(self.axes, vector, strict=True))
+def tensor_spectrum(grid, vector):
+    """Spectrum of the field of a tensor whose product with B0's direction is ``vector``, three spectra."""
+    axes = np.ix_(*frequencies(grid))
+    square = sum(a**2 for a in axes)
+    square[0, 0, 0] = 1
+    along = sum(b * a for b, a in zip(grid.b0_dir, axes, strict=True))
+    inner = sum(b * v for b, v in zip(grid.b0_dir, vector, strict=True)) / 3
+    spectrum = inner - along / square * sum(a * v for a, v in zip(axes, vector, strict=True))
+    spectrum[0, 0, 0] = 0
+    return spectrum
 
 
 def measured(head, strength, seed):
     """Return the local field of the first orientation (ppm), the mask where V-SHARP leaves one, and COSMOS (ppm)."""
     rng, shape = np.random.default_rng(seed), head.chi.shape
-    vectors, wave = fibres(shape, head.voxel, rng), Wave(shape)
-    isotropic = transformed(head.chi + surroundings(head))
+    vectors, isotropic = fibres(shape, head.voxel, rng), rfftn(head.chi + surroundings(head))
     level = np.median(head.signal[head.mask])
     noise = strength.noise * level / np.maximum(head.signal, 0.15 * level)
     above = below = first = valid = None
     for b0 in directions(rng):
-        kernel, cosine = wave.kernel(b0), np.tensordot(b0.astype(np.float32), vectors, 1)
+        grid = Grid(shape, (head.voxel,) * 3, tuple(b0))
+        kernel, cosine = dipole_kernel(grid), np.tensordot(b0.astype(np.float32), vectors, 1)
         product = (strength.anisotropy * head.white * (cosine * v - b / 3) for v, b in zip(vectors, b0, strict=True))
-        spectrum = kernel * isotropic + wave.tensor(b0, [transformed(p) for p in product])
-        spectrum[0, 0, 0] = 0
-        field = back(spectrum, shape) + strength.frequency * head.white * (1 / 3 - cosine**2)
+        spectrum = kernel * isotropic + tensor_spectrum(grid, [rfftn(p.astype(np.float32)) for p in product])
+        field = irfftn(spectrum, shape) + strength.frequency * head.white * (1 / 3 - cosine**2)
         field += noise * rng.standard_normal(shape, np.float32)
         if first is not None:
             field = ndimage.shift(field, rng.uniform(-strength.misplaced, strength.misplaced, 3), order=1)
-        grid = Grid(shape, (head.voxel,) * 3, tuple(b0))
         local, there = qsm.BACKGROUND["vsharp"]((field * head.mask).astype(np.float32), head.mask, grid)
-        product = kernel * transformed(local)
+        product = kernel * rfftn(local)
         if first is None:
             first, valid, above, below = local, there, product, kernel**2
         else:
             above += product
             below += kernel**2
-    cosmos = back(above / np.maximum(below, 1e-3 * ORIENTATIONS), shape)
+    cosmos = irfftn(above / np.maximum(below, 1e-3 * ORIENTATIONS), shape)
     return first, valid, (cosmos * valid).astype(np.float32)
 
 

@@ -15,6 +15,7 @@ from bids_app.qsm.geometry import BoolArray, FloatArray, Grid
 from bids_app.qsm.inversion_tgv import TgvParams, continue_tgv
 from bids_app.qsm.regularisation import frequencies
 from bids_app.qsm.reliability import without_unknown_rim
+from bids_app.qsm.stencil19 import NEIGHBOURS
 
 #: Share of TGV where it is best, and the frequencies (1/mm) from which it has half of that, everywhere and in the cone.
 SHARE, FINE, COARSE = 0.6, 0.15, 0.03
@@ -66,7 +67,7 @@ def with_fine_detail(
         Some dozens are enough, the map being near already.
     """
     known = without_unknown_rim(mask, weights)
-    if not ndimage.binary_erosion(known, ndimage.generate_binary_structure(3, 2)).any():
+    if not ndimage.binary_erosion(known, NEIGHBOURS).any():
         return chi
     difference = continue_tgv(
         chi, field, known, grid, weights=weights, iterations=iterations, params=TgvParams(noise=noise)

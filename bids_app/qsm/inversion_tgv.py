@@ -146,7 +146,12 @@ def continue_tgv(
     state = State.zero(layout.size)
     np.multiply(layout.take(np.asarray(box.take(start), np.float32)), np.float32(1 / noise), out=state.primal[0])
     solve(problem, state, _alphas(params, grid), (iterations, 0.0), params.relaxation, params.step_ratio, lambda: None)
-    inside: FloatArray = layout.put(state.primal[0]) * problem.domain.mask
+    return _map_of(state, problem, noise, box, grid)
+
+
+def _map_of(state: State, problem: Problem, noise: float, box: Box, grid: Grid) -> FloatArray:
+    """Return the susceptibility of a solution, in the data's unit and on the whole grid; zero outside the mask."""
+    inside: FloatArray = problem.domain.layout.put(state.primal[0]) * problem.domain.mask
     inside *= np.float32(noise)
     return box.put(inside, grid.shape)
 
@@ -221,9 +226,7 @@ def tgv(
     if noise > 0:  # else the field is harmonic to the last digit: nothing inside makes it
         problem.laplacian[:] *= np.float32(1 / noise)
         state, counts = _coarse_to_fine(problem, params, progress)
-        inside = problem.domain.layout.put(state.primal[0]) * problem.domain.mask
-        inside *= np.float32(noise)
-        chi, facts = box.put(inside, grid.shape), facts | counts
+        chi, facts = _map_of(state, problem, noise, box, grid), facts | counts
     if info is not None:
         info |= facts
     return chi
