@@ -72,8 +72,11 @@ def head_of(voxel):
     return Head(*(np.pad(volume, margin) for volume in volumes), voxel)
 
 
-def surroundings(head):
-    """Return bone and air around the brain (ppm): a shell of bone, air without, two ears, a nose, a frontal sinus."""
+def surroundings(head, border=0.7):
+    """Return bone and air around the brain (ppm): a shell of bone, air without, two ears, a nose, a frontal sinus.
+
+    ``border`` is the standard deviation of their blurred edges in voxels.
+    """
     away = ndimage.distance_transform_edt(~head.mask, sampling=head.voxel)
     chi = np.where((away > 4) & (away < 9), np.float32(BONE_PPM), np.float32(0))
     chi[away >= 14] = AIR_PPM
@@ -89,7 +92,7 @@ def surroundings(head):
     for middle, radius in cavities:
         x, y, z = np.ix_(*(p - m for p, m in zip(place, middle, strict=True)))
         chi[(x**2 + y**2 + z**2 < radius**2) & (away > 2.5)] = AIR_PPM
-    return ndimage.gaussian_filter(chi, 0.7) * (away > 1)
+    return ndimage.gaussian_filter(chi, border) * (away > 1)
 
 
 def fibres(shape, voxel, rng):

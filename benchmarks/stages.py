@@ -8,6 +8,7 @@ from bids_app.qsm.geometry import ppm_per_hz
 from bids_app.qsm.masking import FILLED_RECIPE, make_mask
 from bids_app.qsm.offsets import mcpc3ds
 from bids_app.qsm.relaxometry import r2star_arlo, r2star_loglinear
+from bids_app.qsm.ringing import without_ringing
 from bids_app.qsm.swi import clear_swi
 from bids_app.qsm.thresholds import even_brightness
 from bids_app.qsm.unwrap_romeo import romeo, romeo_quality
@@ -52,6 +53,7 @@ STAGES = {
     "fit, complex signal": lambda e: lambda: fit_nonlinear(e.phase, e.magnitude, e.times, e.mask),
     "mask, from quality": _mask,
     "inhomogeneity": lambda e: lambda: even_brightness(e.magnitude[0], (10.0, 10.0, 10.0)),
+    "ringing": lambda e: lambda: without_ringing(e.field, e.mask),
     "r2star, arlo": lambda e: lambda: r2star_arlo(e.magnitude, e.times, e.mask),
     "r2star, log-linear": lambda e: lambda: r2star_loglinear(e.magnitude, e.times, e.mask),
     "swi": lambda e: lambda: clear_swi(e.field, e.magnitude[0], e.mask, e.grid),

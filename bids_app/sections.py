@@ -55,6 +55,10 @@ class BackgroundChoices(Params):
         choices=("vsharp", "resharp", "ismv", "pdf", "tfi", "lbv", "none"),
         doc="Method; none: the inversion does it (tgv)",
     )
+    ringing: str = param(
+        "auto", choices=("auto", "keep"),
+        doc="What alternates from voxel to voxel in the field; auto: taken off where there is more of it than of noise",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

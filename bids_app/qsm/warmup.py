@@ -15,6 +15,7 @@ from bids_app.qsm.phase import to_radians
 from bids_app.qsm.quality_echoes import field_drift, ghost_fraction, snr, wraps_left
 from bids_app.qsm.quality_maps import field_quality, rim_ratio, streak_ratio
 from bids_app.qsm.relaxometry import r2star_arlo, r2star_loglinear
+from bids_app.qsm.ringing import without_ringing
 from bids_app.qsm.swi import clear_swi
 from bids_app.qsm.unwrap_romeo import romeo_quality
 
@@ -62,6 +63,8 @@ def _one_echo(phase: FloatArray, magnitude: FloatArray, times: Sequence[float], 
 def _every_inversion(field: FloatArray, mask: BoolArray, grid: Grid, magnitude: FloatArray) -> None:
     """Every registered background method and inversion, as the steps call them and with as little as possible."""
     weights = np.where(mask, magnitude, np.float32(0))
+    alternating = np.float32(1) - 2 * (np.arange(grid.shape[2], dtype=np.float32) % 2)
+    without_ringing(field + alternating, mask, weights=weights)
     for background in qsm.BACKGROUND.values():
         background(field, mask, grid)
         background(field, mask, grid, weights=weights)

@@ -31,6 +31,8 @@ SENTENCES: dict[str, str] = {
     "[robinson2017]{linear}.",
     "fit_nonlinear": "The total field was fitted to the complex signal of the echoes by a non-linear fit "
     "[liu2013]{nonlinear}.",
+    "ringing": "What alternates from voxel to voxel in the total field, along axes with more of it than of slightly "
+    "slower changes, was taken off.",
     "vsharp": "The background field was removed by V-SHARP [schweser2011; wu2012]{vsharp}.",
     "resharp": "The background field was removed by RESHARP [sun2014]{resharp}.",
     "ismv": "The background field was removed by the iterative spherical mean value method [wen2014]{ismv}.",

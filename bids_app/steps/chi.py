@@ -7,13 +7,16 @@ import numpy as np
 
 from bids_app.dataset.models import GreRun
 from bids_app.derivatives.files import read_image, read_mask
-from bids_app.qsm.geometry import hz_to_ppm, ppm_to_hz
+from bids_app.qsm.geometry import hz_to_ppm, ppm_per_hz, ppm_to_hz
 from bids_app.steps.common import echo_files, grid_of, memory
 from bids_app.steps.masks import mask_keys
 from bids_app.steps.step import Output, Progress, Step, StepInput, StepResult
 
+#: Ringing from which the user is told: k-space that ends at the voxel size makes up to twice of what should be there.
+_STRONG = 3.0
 
-def _passes(step: StepInput) -> list[Any]:
+
+def _masks(step: StepInput) -> list[Any]:
     """Return the masks to invert in."""
     scope = "mask_processing" if "mask_processing" in step.inputs else "mask_brain"
     return [read_mask(step.inputs[key]) for key in (scope, "mask_reliable") if key in step.inputs]
@@ -50,73 +53,131 @@ def _inside(step: StepInput, local: Any, valid: Any, chi: Any) -> tuple[Any, Any
     return None if local is None else local * mask, valid & mask, chi * mask
 
 
+class _Data:
+    """The field without its ringing, its weights, and what the solvers tell in each pass."""
+
+    def __init__(self, step: StepInput, masks: list[Any]) -> None:
+        from bids_app.qsm.reliability import reliability_weights
+
+        run, settings = step.record, step.settings
+        field_hz, _ = read_image(step.inputs["total_field"])
+        sd, residual = read_image(step.inputs["field_sd"])[0], read_image(step.inputs["residual"])[0]
+        measured = hz_to_ppm(field_hz, run.field_strength)
+        self.step, self.grid = step, grid_of(run, field_hz.shape)
+        self.magnitude, _ = read_image(step.inputs["magnitude"])
+        self.weights = [reliability_weights(sd, mask, residual) for mask in masks]
+        self.ringing = _ringing(settings, measured, masks[0], self.weights[0])
+        #: The part of the field that every echo's phase is freed of.
+        freed = bool(self.ringing.axes) and settings.inversion.choice.per_echo
+        self.alternating = measured - self.ringing.field if freed else None
+        self.chosen: dict[str, Any] = {}
+        self.removing, self.inverting = (
+            _Iterations(step.progress, s.of(s.choice.method) if s.choice.method != "none" else None)
+            for s in (settings.background, settings.inversion)
+        )
+
+    def local_field(self, mask: Any, weights: Any) -> tuple[Any, Any]:
+        """Return local field (None where the inversion takes the total one) and valid mask."""
+        from bids_app import qsm
+        from bids_app.qsm.reliability import without_unknown_rim
+
+        section = self.step.settings.background
+        name = section.choice.method
+        if name == "none":
+            return None, without_unknown_rim(mask, weights)
+        return qsm.BACKGROUND[name](
+            self.ringing.field, mask, self.grid, params=section.of(name), weights=weights,
+            progress=self.removing.start(),
+        )  # fmt: skip
+
+    def chi(self, local: Any, valid: Any, weights: Any) -> Any:
+        """Return the map of one pass."""
+        from bids_app import qsm
+
+        section = self.step.settings.inversion
+        if section.choice.per_echo:
+            return _each_echo(self.step, valid, self.grid, self.inverting, self.alternating)
+        name = section.choice.method
+        return qsm.INVERSIONS[name](
+            self.ringing.field if local is None else local, valid, self.grid, params=section.of(name),
+            weights=weights, magnitude=self.magnitude, progress=self.inverting.start(), info=self.chosen,
+        )  # fmt: skip
+
+    def metrics(self) -> dict[str, Any]:
+        """Return what the methods did, for the record."""
+        told = {f"inversion_{key}": value for key, value in self.chosen.items()}
+        told |= self.inverting.facts("inversion_iterations") | self.removing.facts("background_iterations")
+        return told | {"ringing": [round(v, 3) if np.isfinite(v) else None for v in self.ringing.excess]}
+
+    def methods(self) -> tuple[str, ...]:
+        """Return the keys of the methods that ran."""
+        settings = self.step.settings
+        ran = ("ringing" if self.ringing.axes else "none", settings.background.choice.method)
+        return tuple(m for m in (*ran, settings.inversion.choice.method) if m != "none")
+
+
 def local_field_and_chi(step: StepInput) -> StepResult:
     """Remove the background field and invert, in one pass or two; the reference step sets the zero of the scale."""
-    from bids_app import qsm
     from bids_app.qsm.combine import two_pass
-    from bids_app.qsm.reliability import reliability_weights, without_unknown_rim
 
-    run, settings = step.record, step.settings
-    background, inversion = settings.background, settings.inversion
-    field_hz, _ = read_image(step.inputs["total_field"])
-    grid = grid_of(run, field_hz.shape)
-    total = hz_to_ppm(field_hz, run.field_strength)
-    magnitude, _ = read_image(step.inputs["magnitude"])
-    sd, residual = read_image(step.inputs["field_sd"])[0], read_image(step.inputs["residual"])[0]
-    passes = []
-    chosen: dict[str, Any] = {}
-    removing, inverting = (
-        _Iterations(step.progress, s.of(s.choice.method) if s.choice.method != "none" else None)
-        for s in (background, inversion)
-    )
-    for mask in _passes(step):
-        weights = reliability_weights(sd, mask, residual)
-        name = background.choice.method
-        if name == "none":
-            local, valid = None, without_unknown_rim(mask, weights)
-        else:
-            local, valid = qsm.BACKGROUND[name](
-                total, mask, grid, params=background.of(name), weights=weights, progress=removing.start()
-            )  # fmt: skip
-        name = inversion.choice.method
-        if inversion.choice.per_echo:
-            chi = _each_echo(step, valid, grid, inverting)
-        else:
-            chi = qsm.INVERSIONS[name](
-                total if local is None else local, valid, grid, params=inversion.of(name), weights=weights,
-                magnitude=magnitude, progress=inverting.start(), info=chosen,
-            )  # fmt: skip
-        passes.append(_inside(step, local, valid, chi))
+    masks = _masks(step)
+    data, passes = _Data(step, masks), []
+    for mask, weights in zip(masks, data.weights, strict=True):
+        local, valid = data.local_field(mask, weights)
+        passes.append(_inside(step, local, valid, data.chi(local, valid, weights)))
     local, valid, chi = passes[0]
-    single, facts, like = chi, {"MagneticFieldStrength": run.field_strength}, step.inputs["total_field"]
+    strength, like = step.record.field_strength, step.inputs["total_field"]
+    outputs = {}
     if len(passes) > 1:
+        outputs["chi_inverted_singlepass"] = Output(chi, like)
+        outputs["mask_singlepass"] = Output(valid, like)
         chi = two_pass(passes[1][2], passes[1][1], chi, valid)
         valid = valid | passes[1][1]
-    outputs = {
-        "chi_inverted": Output(chi, like),
-        "mask_qsm": Output(valid, like),
-    }
+    outputs["chi_inverted"] = Output(chi, like)
+    outputs["mask_qsm"] = Output(valid, like)
     if local is not None:
-        outputs["local_field"] = Output(ppm_to_hz(local, run.field_strength), like, facts)
-        outputs["local_field_magnitude"] = Output(magnitude, like)
-    if len(passes) > 1:
-        outputs["chi_inverted_singlepass"] = Output(single, like)
-        outputs["mask_singlepass"] = Output(passes[0][1], like)
-    methods = tuple(m for m in (background.choice.method, inversion.choice.method) if m != "none")
-    metrics = {"qsm_voxels": int(valid.sum())} | {f"inversion_{key}": value for key, value in chosen.items()}
-    metrics |= inverting.facts("inversion_iterations") | removing.facts("background_iterations")
-    return StepResult(outputs, metrics, (), methods)
+        outputs["local_field"] = Output(ppm_to_hz(local, strength), like, {"MagneticFieldStrength": strength})
+        outputs["local_field_magnitude"] = Output(data.magnitude, like)
+    metrics = {"qsm_voxels": int(valid.sum())} | data.metrics()
+    return StepResult(outputs, metrics, _told(data.ringing), data.methods())
 
 
-def _each_echo(step: StepInput, mask: Any, grid: Any, inverting: _Iterations) -> Any:
-    """Invert each echo's wrapped phase; return the maps' mean, weighted by (magnitude x echo time)^2."""
+def _ringing(settings: Any, total: Any, mask: Any, weights: Any) -> Any:
+    from bids_app.qsm.ringing import Ringing, without_ringing
+
+    if settings.background.choice.ringing == "keep":
+        return Ringing(total)
+    return without_ringing(total, mask, weights=weights)
+
+
+def _told(ringing: Any) -> tuple[str, ...]:
+    """Return the sentence for the user where much was taken off the field."""
+    axes = ", ".join(f"{'ijk'[a]} ({ringing.excess[a]:.1f} times)" for a in ringing.axes if ringing.excess[a] > _STRONG)
+    if not axes:
+        return ()
+    return (
+        f"the field alternates from voxel to voxel along {axes} more than noise or tissue do; that part was taken off "
+        "(background.ringing=keep leaves it). Air's edges or k-space cut off at the voxel size make it, or slices "
+        "acquired in turn",
+    )
+
+
+def _each_echo(step: StepInput, mask: Any, grid: Any, inverting: _Iterations, alternating: Any = None) -> Any:
+    """Invert each echo's wrapped phase; return the maps' mean, weighted by (magnitude x echo time)^2.
+
+    ``alternating`` (ppm) is a part of the field that the phases are freed of.
+    """
     from bids_app import qsm
+    from bids_app.qsm.phase import wrap
 
     run, choice = step.record, step.settings.inversion.choice
+    per_ppm = 1 / ppm_per_hz(run.field_strength)
     stored = np.load(step.inputs["echo_phase"], mmap_mode="r")
     total, norm = np.zeros(grid.shape, np.float32), np.zeros(grid.shape, np.float32)
     for echo, integers in zip(run.echoes, stored, strict=True):
         phase = np.multiply(integers, np.float32(np.pi / 32767), dtype=np.float32)
+        if alternating is not None:
+            phase = wrap(phase - alternating * np.float32(2 * np.pi * echo.echo_time * per_ppm))
         chi = qsm.INVERSIONS[choice.method](
             phase, mask, grid, params=step.settings.inversion.of(choice.method), echo_time=echo.echo_time,
             field_strength=run.field_strength, progress=inverting.start(),

@@ -4,9 +4,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy.ndimage import binary_erosion
 
 from bids_app.dataset.models import Echo
-from bids_app.derivatives.files import write_image
+from bids_app.derivatives.files import read_image, write_image
 from bids_app.qsm.dipole import forward_field
 from bids_app.qsm.geometry import Grid, ppm_to_hz
 from bids_app.settings import build_settings
@@ -61,3 +62,44 @@ def test_iterations_of_an_inversion_of_each_echo_are_recorded(maps, tmp_path):
 def test_methods_that_do_not_iterate_record_none(maps, tmp_path):
     found = metrics_of(maps, tmp_path, background={"method": "vsharp"}, inversion={"method": "tkd"})
     assert not [key for key in found if key.endswith("iterations")]
+
+
+@pytest.fixture(scope="module")
+def ringing(maps, tmp_path_factory):
+    """The same ball in slices that were acquired in turn: every second one is 2 Hz higher."""
+    run, inputs = maps
+    folder = tmp_path_factory.mktemp("ringing")
+    steps = np.where(np.arange(SHAPE[2]) % 2, 1.0, -1.0).astype(np.float32)
+    field, affine = read_image(inputs["total_field"]), np.eye(4)
+    mask = read_image(inputs["mask_brain"])[0]
+    phase = np.load(inputs["echo_phase"])[0] * (np.pi / 32767) + 2 * np.pi * 0.01 * steps
+    changed = inputs | {"total_field": folder / "total_field.nii.gz", "echo_phase": folder / "phase.npy"}
+    write_image(changed["total_field"], ((field[0] + steps) * mask).astype(np.float32), affine, "float32")
+    np.save(changed["echo_phase"], np.rint(np.angle(np.exp(1j * phase)) * 32767 / np.pi)[None].astype(np.int16))
+    return run, changed
+
+
+PER_ECHO = {
+    "field": {"keep_phase": True}, "background": {"method": "none"},
+    "inversion": {"method": "tgv", "per_echo": True, "tgv": {"levels": 1}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sections", [{"background": {"method": "lbv"}}, PER_ECHO])
+def test_alternating_slices_leave_the_map_as_it_was_and_are_told(sections, maps, ringing, tmp_path):
+    def result(given, **background):
+        chosen = sections | {"background": sections["background"] | background}
+        return local_field_and_chi(StepInput(given[0], build_settings(chosen), given[1], tmp_path, 1))
+
+    plain, auto, kept = result(maps), result(ringing), result(ringing, ringing="keep")
+    assert plain.warnings == ()
+    assert len(auto.warnings) == 1 and "along k (" in auto.warnings[0] and "background.ringing=keep" in auto.warnings[0]
+    assert auto.methods[0] == "ringing" and auto.metrics["ringing"][2] > 3
+    assert kept.warnings == () and kept.metrics["ringing"] == [None] * 3
+    chi, freed, spoilt = (r.outputs["chi_inverted"].data for r in (plain, auto, kept))
+    inside = binary_erosion(read_image(maps[1]["mask_brain"])[0] > 0, iterations=2)
+
+    def distance(one):
+        return float(np.linalg.norm((one - chi)[inside] - (one - chi)[inside].mean()))
+
+    assert distance(freed) < 0.4 * distance(spoilt)
