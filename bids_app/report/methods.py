@@ -33,6 +33,8 @@ SENTENCES: dict[str, str] = {
     "[liu2013]{nonlinear}.",
     "ringing": "What alternates from voxel to voxel in the total field, along axes with more of it than of slightly "
     "slower changes, was taken off.",
+    "transceive": "The constant Laplacian of the transmit and receive phase [zhang2014] was fitted and taken off the "
+    "field of the single echo.",
     "vsharp": "The background field was removed by V-SHARP [schweser2011; wu2012]{vsharp}.",
     "resharp": "The background field was removed by RESHARP [sun2014]{resharp}.",
     "ismv": "The background field was removed by the iterative spherical mean value method [wen2014]{ismv}.",

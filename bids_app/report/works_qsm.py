@@ -63,6 +63,11 @@ WORKS = (
         _MRM, "72(4):1065-1071", "10.1002/mrm.24998",
     ),
     Reference(
+        "zhang2014", "Zhang X, Liu J, He B", 2014,
+        "Magnetic Resonance Based Electrical Properties Tomography: A Review",
+        "IEEE Reviews in Biomedical Engineering", "7:87-96", "10.1109/RBME.2013.2297206",
+    ),
+    Reference(
         "zhou2014", "Zhou D, Liu T, Spincemaille P, Wang Y", 2014,
         "Background field removal by solving the Laplacian boundary value problem",
         _NBM, "27(3):312-319", "10.1002/nbm.3064",

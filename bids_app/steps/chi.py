@@ -66,10 +66,14 @@ class _Data:
         self.step, self.grid = step, grid_of(run, field_hz.shape)
         self.magnitude, _ = read_image(step.inputs["magnitude"])
         self.weights = [reliability_weights(sd, mask, residual) for mask in masks]
-        self.ringing = _ringing(settings, measured, masks[0], self.weights[0])
+        choice = settings.background.choice
+        self.ringing = _ringing(choice.ringing, measured, masks[0], self.weights[0])
+        single = choice.transceive == "auto" and len(run.echoes) == 1
+        self.transceive = _transceive(single, self.ringing.field, masks[0], self.grid, self.weights[0])
+        self.total = self.transceive.field
         #: The part of the field that every echo's phase is freed of.
-        freed = bool(self.ringing.axes) and settings.inversion.choice.per_echo
-        self.alternating = measured - self.ringing.field if freed else None
+        freed = self.total is not measured and settings.inversion.choice.per_echo
+        self.freed_of = measured - self.total if freed else None
         self.chosen: dict[str, Any] = {}
         self.removing, self.inverting = (
             _Iterations(step.progress, s.of(s.choice.method) if s.choice.method != "none" else None)
@@ -86,7 +90,7 @@ class _Data:
         if name == "none":
             return None, without_unknown_rim(mask, weights)
         return qsm.BACKGROUND[name](
-            self.ringing.field, mask, self.grid, params=section.of(name), weights=weights,
+            self.total, mask, self.grid, params=section.of(name), weights=weights,
             progress=self.removing.start(),
         )  # fmt: skip
 
@@ -96,10 +100,10 @@ class _Data:
 
         section = self.step.settings.inversion
         if section.choice.per_echo:
-            return _each_echo(self.step, valid, self.grid, self.inverting, self.alternating)
+            return _each_echo(self.step, valid, self.grid, self.inverting, self.freed_of)
         name = section.choice.method
         return qsm.INVERSIONS[name](
-            self.ringing.field if local is None else local, valid, self.grid, params=section.of(name),
+            self.total if local is None else local, valid, self.grid, params=section.of(name),
             weights=weights, magnitude=self.magnitude, progress=self.inverting.start(), info=self.chosen,
         )  # fmt: skip
 
@@ -107,13 +111,15 @@ class _Data:
         """Return what the methods did, for the record."""
         told = {f"inversion_{key}": value for key, value in self.chosen.items()}
         told |= self.inverting.facts("inversion_iterations") | self.removing.facts("background_iterations")
-        return told | {"ringing": [round(v, 3) if np.isfinite(v) else None for v in self.ringing.excess]}
+        told["ringing"] = [round(v, 3) if np.isfinite(v) else None for v in self.ringing.excess]
+        return told | ({"transceive_ppm": self.transceive.removed} if self.transceive.removed else {})
 
     def methods(self) -> tuple[str, ...]:
         """Return the keys of the methods that ran."""
         settings = self.step.settings
-        ran = ("ringing" if self.ringing.axes else "none", settings.background.choice.method)
-        return tuple(m for m in (*ran, settings.inversion.choice.method) if m != "none")
+        did = {"ringing": bool(self.ringing.axes), "transceive": self.transceive.removed > 0}
+        chosen = (settings.background.choice.method, settings.inversion.choice.method)
+        return (*(name for name, ran in did.items() if ran), *(name for name in chosen if name != "none"))
 
 
 def local_field_and_chi(step: StepInput) -> StepResult:
@@ -142,12 +148,16 @@ def local_field_and_chi(step: StepInput) -> StepResult:
     return StepResult(outputs, metrics, _told(data.ringing), data.methods())
 
 
-def _ringing(settings: Any, total: Any, mask: Any, weights: Any) -> Any:
+def _ringing(choice: str, total: Any, mask: Any, weights: Any) -> Any:
     from bids_app.qsm.ringing import Ringing, without_ringing
 
-    if settings.background.choice.ringing == "keep":
-        return Ringing(total)
-    return without_ringing(total, mask, weights=weights)
+    return Ringing(total) if choice == "keep" else without_ringing(total, mask, weights=weights)
+
+
+def _transceive(single: bool, total: Any, mask: Any, grid: Any, weights: Any) -> Any:
+    from bids_app.qsm.transceive import Transceive, without_transceive
+
+    return without_transceive(total, mask, grid, weights=weights) if single else Transceive(total, 0.0)
 
 
 def _told(ringing: Any) -> tuple[str, ...]:
@@ -162,10 +172,10 @@ def _told(ringing: Any) -> tuple[str, ...]:
     )
 
 
-def _each_echo(step: StepInput, mask: Any, grid: Any, inverting: _Iterations, alternating: Any = None) -> Any:
+def _each_echo(step: StepInput, mask: Any, grid: Any, inverting: _Iterations, freed_of: Any = None) -> Any:
     """Invert each echo's wrapped phase; return the maps' mean, weighted by (magnitude x echo time)^2.
 
-    ``alternating`` (ppm) is a part of the field that the phases are freed of.
+    ``freed_of`` (ppm) is a part of the field that the phases are freed of.
     """
     from bids_app import qsm
     from bids_app.qsm.phase import wrap
@@ -176,8 +186,8 @@ def _each_echo(step: StepInput, mask: Any, grid: Any, inverting: _Iterations, al
     total, norm = np.zeros(grid.shape, np.float32), np.zeros(grid.shape, np.float32)
     for echo, integers in zip(run.echoes, stored, strict=True):
         phase = np.multiply(integers, np.float32(np.pi / 32767), dtype=np.float32)
-        if alternating is not None:
-            phase = wrap(phase - alternating * np.float32(2 * np.pi * echo.echo_time * per_ppm))
+        if freed_of is not None:
+            phase = wrap(phase - freed_of * np.float32(2 * np.pi * echo.echo_time * per_ppm))
         chi = qsm.INVERSIONS[choice.method](
             phase, mask, grid, params=step.settings.inversion.of(choice.method), echo_time=echo.echo_time,
             field_strength=run.field_strength, progress=inverting.start(),

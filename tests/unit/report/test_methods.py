@@ -19,7 +19,19 @@ from bids_app.report.subject import report
 from bids_app.settings import build_settings
 
 #: Keys that steps record besides the choices of the sections.
-OTHERS = {"fit_linear", "fit_nonlinear", "mcpc3ds", "bipolar", "ringing", "n4", "rigid", "affine", "syn", "fastsurfer"}
+OTHERS = {
+    "fit_linear",
+    "fit_nonlinear",
+    "mcpc3ds",
+    "bipolar",
+    "ringing",
+    "transceive",
+    "n4",
+    "rigid",
+    "affine",
+    "syn",
+    "fastsurfer",
+}
 #: Parameters' words that are not the name of a method.
 KNOWN = {*qsm.UNWRAP, *qsm.BACKGROUND, *qsm.INVERSIONS, "arlo", "loglinear", "clearswi", *OTHERS}
 

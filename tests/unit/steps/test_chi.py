@@ -103,3 +103,29 @@ def test_alternating_slices_leave_the_map_as_it_was_and_are_told(sections, maps,
         return float(np.linalg.norm((one - chi)[inside] - (one - chi)[inside].mean()))
 
     assert distance(freed) < 0.4 * distance(spoilt)
+
+
+@pytest.mark.parametrize("sections", [{"background": {"method": "lbv"}}, PER_ECHO])
+def test_the_phase_of_the_coils_is_taken_off_one_echo_alone(sections, maps, tmp_path):
+    run, inputs = maps
+    x, y, z = np.meshgrid(*[np.arange(n) - n / 2 for n in SHAPE], indexing="ij")
+    offset = (0.15 * (x**2 + y**2 + z**2)).astype(np.float32)  # Hz
+    field, mask = read_image(inputs["total_field"])[0], read_image(inputs["mask_brain"])[0]
+    changed = inputs | {"total_field": tmp_path / "total_field.nii.gz", "echo_phase": tmp_path / "phase.npy"}
+    write_image(changed["total_field"], ((field + offset) * mask).astype(np.float32), np.eye(4), "float32")
+    phase = np.load(inputs["echo_phase"])[0] * (np.pi / 32767) + 2 * np.pi * 0.01 * offset
+    np.save(changed["echo_phase"], np.rint(np.angle(np.exp(1j * phase)) * 32767 / np.pi)[None].astype(np.int16))
+
+    def result(record, given, **background):
+        chosen = sections | {"background": sections["background"] | background}
+        return local_field_and_chi(StepInput(record, build_settings(chosen), given, tmp_path, 1))
+
+    plain, auto, kept = result(run, inputs), result(run, changed), result(run, changed, transceive="keep")
+    assert "transceive" in auto.methods and auto.metrics["transceive_ppm"] > 0.005
+    assert "transceive" not in kept.methods and "transceive_ppm" not in kept.metrics
+    chi, freed, spoilt = (r.outputs["chi_inverted"].data for r in (plain, auto, kept))
+    inside = binary_erosion(mask > 0, iterations=2)
+    assert np.std((freed - chi)[inside]) < 0.5 * np.std((spoilt - chi)[inside])
+    several = SimpleNamespace(**vars(run) | {"echoes": run.echoes * 2})
+    if sections is not PER_ECHO:
+        assert "transceive" not in result(several, changed).methods
