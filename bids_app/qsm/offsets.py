@@ -8,7 +8,9 @@ from numba import njit, prange
 
 from bids_app.qsm.geometry import BoolArray, FloatArray, Grid, bounding_box
 from bids_app.qsm.params import Params, param
+from bids_app.qsm.phase import wrap
 from bids_app.qsm.smoothing import gaussian
+from bids_app.qsm.trend import parabola
 from bids_app.qsm.unwrap_romeo import romeo
 
 
@@ -97,14 +99,21 @@ def between_echoes(
     return romeo(difference, inside, grid, magnitude=None if magnitude is None else strength), strength, inside
 
 
+#: Length of the steps that tell the parabola of an offset, about: longer ones have less noise.
+_STEP_MM = 5.0
+
+
 def _smooth_offset(
     phase: FloatArray, difference: FloatArray, factor: float, strength: FloatArray, inside: BoolArray,
-    sigma: Sequence[float],
+    grid: Grid, width: float,
 ) -> FloatArray:  # fmt: skip
-    """Return phase - factor * difference, smoothed as a complex image and so continued beyond the mask.
+    """Return phase - factor * difference, smoothed (``width``, mm) as a complex image and so continued beyond it.
 
-    Done in the box of the mask and two sigma around it; 0 farther away.
+    Done in the box of the mask and two sigma around it; 0 farther away. At a rim, be it that of the mask or of dark
+    bone, a mean is that of one side, which errs where the offset is steep: a parabola is taken off before.
     """
+    sigma = [width / size for size in grid.voxel_size]
+    steps = [max(1, round(_STEP_MM / size)) for size in grid.voxel_size]
     wide = [int(np.ceil(2 * s)) for s in sigma]
     box = tuple(
         slice(max(0, s.start - w), min(n, s.stop + w))
@@ -113,15 +122,19 @@ def _smooth_offset(
     parts = [np.ascontiguousarray(a[box], np.float32) for a in (phase, difference, strength)]
     weight = np.square(parts[2])
     weight /= max(float(weight.max()), 1e-30)
+    known = np.ascontiguousarray(inside[box])
+    trend = parabola(parts[0] - np.float32(factor) * parts[1], weight, known, steps)
+    parts[0] = parts[0] - trend  # a new array: the box may be the whole input
     real, imag = np.empty(weight.shape, np.float32), np.empty(weight.shape, np.float32)
     _offset_signal(
-        parts[0].reshape(-1), parts[1].reshape(-1), weight.reshape(-1), np.float32(factor),
-        np.ascontiguousarray(inside[box]).reshape(-1), real.reshape(-1), imag.reshape(-1),
+        parts[0].reshape(-1), parts[1].reshape(-1), weight.reshape(-1), np.float32(factor), known.reshape(-1),
+        real.reshape(-1), imag.reshape(-1),
     )  # fmt: skip
     real, imag = gaussian(real, sigma), gaussian(imag, sigma)
     _angles(real.reshape(-1), imag.reshape(-1))
+    real += trend
     offset = np.zeros(inside.shape, np.float32)
-    offset[box] = real
+    offset[box] = wrap(real)
     return offset
 
 
@@ -164,8 +177,7 @@ def mcpc3ds(
     check_echoes(phase, echo_times, 2)
     first, second = float(echo_times[0]), float(echo_times[1])
     difference, strength, inside = between_echoes(phase, magnitude, (0, 1), mask, grid)
-    sigma = [params.sigma / size for size in grid.voxel_size]
-    offset = _smooth_offset(phase[0], difference, first / (second - first), strength, inside, sigma)
+    offset = _smooth_offset(phase[0], difference, first / (second - first), strength, inside, grid, params.sigma)
     corrected = np.empty(phase.shape, np.float32)
     for echo, out in zip(phase, corrected, strict=True):
         _subtract(np.ascontiguousarray(echo, np.float32).reshape(-1), offset.reshape(-1), out.reshape(-1))
@@ -228,13 +240,14 @@ def combine_coils(
     inside = np.ones(grid.shape, bool) if mask is None else mask
     strength = np.sqrt(np.abs(inner))
     difference = romeo(np.angle(inner).astype(np.float32), inside, grid, magnitude=strength)
-    sigma = [params.sigma / size for size in grid.voxel_size]
     combined = np.zeros(phase.shape[1:], np.complex64)
     power = np.zeros(grid.shape, np.float32)
     for p, m in zip(phase, magnitude, strict=True):
         known = inside & np.isfinite(p[0]) & np.isfinite(m[0])
         weight = np.where(known, m[0], 0).astype(np.float32)
-        offset = _smooth_offset(np.nan_to_num(p[0]), difference, first / (second - first), weight, known, sigma)
+        offset = _smooth_offset(
+            np.nan_to_num(p[0]), difference, first / (second - first), weight, known, grid, params.sigma
+        )
         power += np.square(weight)
         for echo in range(phase.shape[1]):
             combined[echo] += np.nan_to_num(weight * m[echo] * np.exp(1j * (p[echo] - offset))).astype(np.complex64)

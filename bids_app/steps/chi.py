@@ -1,5 +1,6 @@
 """Total field to susceptibility."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -70,10 +71,7 @@ class _Data:
         self.ringing = _ringing(choice.ringing, measured, masks[0], self.weights[0])
         single = choice.transceive == "auto" and len(run.echoes) == 1
         self.transceive = _transceive(single, self.ringing.field, masks[0], self.grid, self.weights[0])
-        self.total = self.transceive.field
-        #: The part of the field that every echo's phase is freed of.
-        freed = self.total is not measured and settings.inversion.choice.per_echo
-        self.freed_of = measured - self.total if freed else None
+        self.measured, self.total = measured, self.transceive.field
         self.chosen: dict[str, Any] = {}
         self.removing, self.inverting = (
             _Iterations(step.progress, s.of(s.choice.method) if s.choice.method != "none" else None)
@@ -100,7 +98,7 @@ class _Data:
 
         section = self.step.settings.inversion
         if section.choice.per_echo:
-            return _each_echo(self.step, valid, self.grid, self.inverting, self.freed_of)
+            return _each_echo(self, valid, weights)
         name = section.choice.method
         return qsm.INVERSIONS[name](
             self.total if local is None else local, valid, self.grid, params=section.of(name),
@@ -172,27 +170,37 @@ def _told(ringing: Any) -> tuple[str, ...]:
     )
 
 
-def _each_echo(step: StepInput, mask: Any, grid: Any, inverting: _Iterations, freed_of: Any = None) -> Any:
-    """Invert each echo's wrapped phase; return the maps' mean, weighted by (magnitude x echo time)^2.
+def _each_echo(data: _Data, mask: Any, weights: Any) -> Any:
+    """Invert each echo's phase; return the maps' mean, weighted by (magnitude x echo time)^2.
 
-    ``freed_of`` (ppm) is a part of the field that the phases are freed of.
+    Wrapped phase says nothing where it turns by more than half a turn from voxel to voxel, as in late echoes beside
+    air. ROMEO has counted the turns already: every echo gets those that bring it next to the fitted field. A Laplacian
+    method counts none, and the inversion sees the wrapped phase.
     """
     from bids_app import qsm
     from bids_app.qsm.phase import wrap
 
-    run, choice = step.record, step.settings.inversion.choice
-    per_ppm = 1 / ppm_per_hz(run.field_strength)
-    stored = np.load(step.inputs["echo_phase"], mmap_mode="r")
-    total, norm = np.zeros(grid.shape, np.float32), np.zeros(grid.shape, np.float32)
+    run, settings = data.step.record, data.step.settings
+    name = settings.inversion.choice.method
+    invert = partial(
+        qsm.INVERSIONS[name], mask=mask, grid=data.grid, params=settings.inversion.of(name), weights=weights
+    )  # fmt: skip
+    stored = np.load(data.step.inputs["echo_phase"], mmap_mode="r")
+    total, norm = np.zeros(data.grid.shape, np.float32), np.zeros(data.grid.shape, np.float32)
     for echo, integers in zip(run.echoes, stored, strict=True):
         phase = np.multiply(integers, np.float32(np.pi / 32767), dtype=np.float32)
-        if freed_of is not None:
-            phase = wrap(phase - freed_of * np.float32(2 * np.pi * echo.echo_time * per_ppm))
-        chi = qsm.INVERSIONS[choice.method](
-            phase, mask, grid, params=step.settings.inversion.of(choice.method), echo_time=echo.echo_time,
-            field_strength=run.field_strength, progress=inverting.start(),
-        )  # fmt: skip
-        weight = np.square(_magnitude(step, echo.number, grid.shape) * np.float32(echo.echo_time))
+        per_ppm = np.float32(2 * np.pi * echo.echo_time / ppm_per_hz(run.field_strength))
+        freed_of = (data.measured - data.total) * per_ppm
+        if settings.field.choice.unwrap == "romeo":
+            expected = data.measured * per_ppm
+            phase = expected + wrap(phase - expected) - freed_of
+            chi = invert(phase / per_ppm, progress=data.inverting.start())
+        else:
+            chi = invert(
+                wrap(phase - freed_of), echo_time=echo.echo_time, field_strength=run.field_strength,
+                progress=data.inverting.start(),
+            )  # fmt: skip
+        weight = np.square(_magnitude(data.step, echo.number, data.grid.shape) * np.float32(echo.echo_time))
         total += weight * chi
         norm += weight
     return np.divide(total, norm, out=np.zeros_like(total), where=norm > 0)
@@ -228,6 +236,6 @@ def _chi_keys(run: GreRun, settings: Any) -> tuple[str, ...]:
 
 
 CHI = Step(
-    "chi", "Local field and susceptibility", local_field_and_chi, reads=("background", "inversion"),
+    "chi", "Local field and susceptibility", local_field_and_chi, reads=("field", "background", "inversion"),
     sources=_chi_sources, needs=_chi_needs, makes=_chi_keys, memory=memory(40),
 )  # fmt: skip

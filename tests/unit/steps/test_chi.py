@@ -85,7 +85,10 @@ PER_ECHO = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("sections", [{"background": {"method": "lbv"}}, PER_ECHO])
+WRAPPED = PER_ECHO | {"field": {"keep_phase": True, "unwrap": "laplacian"}}
+
+
+@pytest.mark.parametrize("sections", [{"background": {"method": "lbv"}}, PER_ECHO, WRAPPED])
 def test_alternating_slices_leave_the_map_as_it_was_and_are_told(sections, maps, ringing, tmp_path):
     def result(given, **background):
         chosen = sections | {"background": sections["background"] | background}
@@ -105,7 +108,7 @@ def test_alternating_slices_leave_the_map_as_it_was_and_are_told(sections, maps,
     assert distance(freed) < 0.4 * distance(spoilt)
 
 
-@pytest.mark.parametrize("sections", [{"background": {"method": "lbv"}}, PER_ECHO])
+@pytest.mark.parametrize("sections", [{"background": {"method": "lbv"}}, PER_ECHO, WRAPPED])
 def test_the_phase_of_the_coils_is_taken_off_one_echo_alone(sections, maps, tmp_path):
     run, inputs = maps
     x, y, z = np.meshgrid(*[np.arange(n) - n / 2 for n in SHAPE], indexing="ij")
@@ -127,5 +130,26 @@ def test_the_phase_of_the_coils_is_taken_off_one_echo_alone(sections, maps, tmp_
     inside = binary_erosion(mask > 0, iterations=2)
     assert np.std((freed - chi)[inside]) < 0.5 * np.std((spoilt - chi)[inside])
     several = SimpleNamespace(**vars(run) | {"echoes": run.echoes * 2})
-    if sections is not PER_ECHO:
+    if sections not in (PER_ECHO, WRAPPED):  # whose phase has one echo
         assert "transceive" not in result(several, changed).methods
+
+
+def test_steep_phase_of_an_echo_takes_the_turns_that_were_counted(maps, tmp_path):
+    """Wrapped phase says nothing where it changes by more than half a turn from voxel to voxel."""
+    run, inputs = maps
+    x, y, z = np.meshgrid(*[np.arange(n) - n / 2 for n in SHAPE], indexing="ij")
+    steep = (4.0 * (x * y + z**2 - x**2)).astype(np.float32)  # Hz, harmonic; at 10 ms up to 0.8 turns a voxel
+    field, mask = read_image(inputs["total_field"])[0], read_image(inputs["mask_brain"])[0]
+    changed = inputs | {"total_field": tmp_path / "total_field.nii.gz", "echo_phase": tmp_path / "phase.npy"}
+    write_image(changed["total_field"], ((field + steep) * mask).astype(np.float32), np.eye(4), "float32")
+    phase = 2 * np.pi * 0.01 * (field + steep)
+    np.save(changed["echo_phase"], np.rint(np.angle(np.exp(1j * phase)) * 32767 / np.pi)[None].astype(np.int16))
+
+    def chi(given, sections):
+        settings = build_settings(sections | {"background": {"method": "none", "transceive": "keep"}})
+        return local_field_and_chi(StepInput(run, settings, given, tmp_path, 1)).outputs["chi_inverted"].data
+
+    inside = mask > 0
+    plain, counted, wrapped = chi(inputs, PER_ECHO), chi(changed, PER_ECHO), chi(changed, WRAPPED)
+    assert np.std((counted - plain)[inside]) < 0.1 * np.std(plain[inside])
+    assert np.std((wrapped - plain)[inside]) > np.std(plain[inside])
