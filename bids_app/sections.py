@@ -155,7 +155,7 @@ class QcChoices(Params):
     wraps_max: float = param(0.02, low=0, high=1, doc="Largest part of pairs of neighbours with a wrap between")
     error_max: float = param(0.01, low=0, high=1e6, unit="ppm", doc="Largest median standard error of the field")
     residual_max: float = param(0.25, low=0, high=1e6, unit="rad", doc="Largest median residual of the field fit")
-    correlation_max: float = param(0.5, low=0, high=1, doc="Largest correlation of neighbours' residuals")
+    correlation_max: float = param(0.7, low=0, high=1, doc="Largest correlation of neighbours' residuals")
     rim_max: float = param(3.0, low=0, high=1e6, doc="Largest spread of the local field at the rim over the core's")
     streak_max: float = param(2.0, low=0, high=1e6, doc="Largest power of the map in the cone over that beside it")
     spread_min: float = param(0.005, low=0, high=1e6, unit="ppm", doc="Lowest spread of the map")
