@@ -86,7 +86,7 @@ def field_of(done, snr):
     times = scan.echo_times
     phase = mcpc3ds(phase, magnitude, times, done.mask, grid).phase
     unwrapped = qsm.UNWRAP["romeo"](phase, done.mask, grid, magnitude=magnitude, echo_times=times)
-    fit = fit_linear(unwrapped, magnitude, times, done.mask)
+    fit = fit_linear(unwrapped, magnitude, times, done.mask, grid=grid)
     weights = reliability_weights(fit.sd_hz, done.mask, fit.residual_rad)
     return grid, hz_to_ppm(fit.field_hz, scan.field_strength), weights, np.sqrt(np.square(magnitude).sum(0))
 

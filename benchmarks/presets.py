@@ -1,7 +1,8 @@
 """Presets on the data they are for, beside ``consensus`` on the same: ``python -m benchmarks.presets``.
 
 Whole commands on simulated scans. ``epi``: a head, one long echo, 2 mm. ``highres7t``: a head at 7 T, five short
-echoes. ``body``: a torso (fat around muscle, liver, spine, bowel with air) at 3 T, in-phase echoes. Scores as in
+echoes. ``body``: a torso (fat around muscle, liver, spine, bowel with air) at 3 T, in-phase echoes. ``two echoes``:
+a head whose phase offset two echoes alone tell; ``tgv`` inverts each of them. Scores as in
 :mod:`benchmarks.accuracy`, over the true brain or torso inside the preset's own valid mask, and the share of it that
 the mask holds; slope is that of the nuclei or organs.
 """
@@ -24,7 +25,10 @@ from bids_app.qsm.geometry import Grid
 HEADS = {
     "epi": ["--echo-times", "0.03", "--snr", "40"],
     "highres7t": ["--field-strength", "7", "--echo-times", "0.003", "0.007", "0.011", "0.015", "0.019"],
+    "two echoes": ["--echo-times", "0.007", "0.020", "--snr", "80"],
 }
+#: What runs beside ``consensus`` where the data are no preset's.
+BESIDE = {"two echoes": "tgv"}
 #: Organs: centre and half axes (mm), chi (ppm, water is 0), signal, R2* (1/s); later ones lie over earlier ones.
 ORGANS = (
     ("fat", (0, 0, 0), (150, 105, 1000), 0.65, 1.0, 30),
@@ -104,7 +108,7 @@ def main(argv=None):
     args = options.parse_args(argv)
     voxel = 4.0 if args.quick else args.voxel_size
     titles = ("data for", "preset", "voxel", "NRMSE %", "detrended %", "XSIM", "slope", "mask holds %", "s")
-    for name in ("epi", "highres7t", "body"):
+    for name in (*HEADS, "body"):
         if args.only and name not in args.only:
             continue
         size, rows = voxel * (2 if name == "body" else 1), []
@@ -116,11 +120,12 @@ def main(argv=None):
                 write_torso(study, signal, affine)
             else:
                 truth = head(study, HEADS[name], size)
-            for preset in (name, "consensus"):
+            own = BESIDE.get(name, name)
+            for preset in (own, "consensus"):
                 out, start = Path(folder) / preset, time.perf_counter()
                 command = ["bids_app", study, out, "participant", "--preset", preset, "--skip-bids-validation"]
                 command += ["--segmentation", "none", "--omp-nthreads", cores()]
-                extra = args.set if preset == name else []
+                extra = args.set if preset == own else []
                 call(*command, *(word for value in extra for word in ("--set", value)))
                 seconds = time.perf_counter() - start
                 label = " ".join([preset, *extra])

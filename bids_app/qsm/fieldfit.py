@@ -7,11 +7,16 @@ from typing import Any
 import numpy as np
 from numba import njit, prange
 
-from bids_app.qsm.geometry import BoolArray, FloatArray
+from bids_app.qsm.geometry import BoolArray, FloatArray, Grid
 from bids_app.qsm.params import Params, param
+from bids_app.qsm.smoothing import gaussian
 
-_INTERCEPT = ("auto", "free", "zero")
-_INTERCEPT_DOC = "Phase at echo time zero (auto: free from 3 echoes on)"
+_INTERCEPT = ("auto", "smooth", "free", "zero")
+_INTERCEPT_DOC = "Phase at echo time zero: smooth, free in every voxel, zero (auto: smooth from 3 echoes on)"
+_SMOOTHING_DOC = "Gaussian smoothing of the intercept"
+#: Voxels whose residual is this many times the median's do not tell the intercept, and none counts for more than this
+#: many medians.
+_TOLERATED, _MOST_WEIGHT = 3.0, 4.0
 
 
 @dataclass(frozen=True)
@@ -19,6 +24,7 @@ class LinearFitParams(Params):
     """Parameters of the weighted line fit."""
 
     intercept: str = param("auto", choices=_INTERCEPT, doc=_INTERCEPT_DOC)
+    smoothing: float = param(5.0, low=0.0, high=50.0, unit="mm", doc=_SMOOTHING_DOC)
 
 
 @dataclass(frozen=True)
@@ -26,6 +32,7 @@ class NonlinearFitParams(Params):
     """Parameters of the fit to the complex signal."""
 
     intercept: str = param("auto", choices=_INTERCEPT, doc=_INTERCEPT_DOC)
+    smoothing: float = param(5.0, low=0.0, high=50.0, unit="mm", doc=_SMOOTHING_DOC)
     iterations: int = param(30, low=1, high=1000, doc="Most Gauss-Newton iterations in a voxel")
     tolerance: float = param(1e-4, low=0.0, high=0.1, unit="rad", doc="Change of the last echo's phase that ends them")
 
@@ -43,8 +50,8 @@ class FieldFit:
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _fit(phase, magnitude, times, mask, free, limits, maps, used):  # type: ignore[no-untyped-def]
-    """Fit every voxel of the mask.
+def _fit(phase, magnitude, times, mask, offset, free, limits, maps, used):  # type: ignore[no-untyped-def]
+    """Fit every voxel of the mask; ``offset`` (none or one value per voxel) is taken off the phases.
 
     ``maps`` is [5, voxel]: field (Hz), standard error for unit noise (Hz), intercept, weighted rms residual (rad), chi
     square; ``limits`` the iterations on the complex signal (0: line alone) and their tolerance; ``used`` the
@@ -52,16 +59,18 @@ def _fit(phase, magnitude, times, mask, free, limits, maps, used):  # type: igno
     """
     echoes, voxels = phase.shape
     weighted = magnitude.shape[1] == voxels
+    shifted = offset.size == voxels
     cycles = 1 / (2 * np.pi)
     for v in prange(voxels):
         for q in range(5):
             maps[q, v] = 0
         used[v] = 0
+        shift = np.float64(offset[v]) if shifted else 0.0
         sw = swt = swtt = swp = swtp = 0.0
         good = mask[v]
         for e in range(echoes):
             w = np.float64(magnitude[e, v]) ** 2 if weighted else 1.0
-            p = np.float64(phase[e, v])
+            p = np.float64(phase[e, v]) - shift
             good = good and np.isfinite(w) and np.isfinite(p)
             sw += w
             swt += w * times[e]
@@ -83,7 +92,7 @@ def _fit(phase, magnitude, times, mask, free, limits, maps, used):  # type: igno
             g0 = g1 = 0.0
             for e in range(echoes):
                 w = np.float64(magnitude[e, v]) ** 2 if weighted else 1.0
-                s = w * np.sin(phase[e, v] - intercept - slope * times[e])
+                s = w * np.sin(phase[e, v] - shift - intercept - slope * times[e])
                 g0 += s
                 g1 += s * times[e]
             step = (g1 - mean * g0) / spread
@@ -95,11 +104,11 @@ def _fit(phase, magnitude, times, mask, free, limits, maps, used):  # type: igno
         chi2 = 0.0
         for e in range(echoes):
             w = np.float64(magnitude[e, v]) ** 2 if weighted else 1.0
-            difference = phase[e, v] - intercept - slope * times[e]
+            difference = phase[e, v] - shift - intercept - slope * times[e]
             chi2 += w * (2 - 2 * np.cos(difference) if limits[0] > 0 else difference * difference)
         maps[0, v] = slope * cycles
         maps[1, v] = cycles / np.sqrt(spread)
-        maps[2, v] = intercept
+        maps[2, v] = shift + intercept
         maps[3, v] = np.sqrt(chi2 / sw)
         maps[4, v] = chi2
         used[v] = min(max(count, 1), 255)
@@ -111,6 +120,7 @@ def fit_linear(
     echo_times: Sequence[float],
     mask: BoolArray,
     *,
+    grid: Grid | None = None,
     params: LinearFitParams = LinearFitParams(),
 ) -> FieldFit:
     """Fit phase = intercept + 2 pi field TE over the echoes, every echo weighted by its squared magnitude.
@@ -130,17 +140,24 @@ def fit_linear(
         Echo times in s.
     mask : bool, ``[x, y, z]``
         Where to fit; results are 0 elsewhere and where a value is not finite.
+    grid : Grid, optional
+        Voxel size for a smooth intercept; without it ``auto`` is a free one.
 
     Raises
     ------
     ValueError
-        If shapes differ, or a free intercept is asked for with one echo.
+        If shapes differ, a free or smooth intercept is asked for with one echo, or a smooth one without a grid.
+
+    Notes
+    -----
+    What is left of the phase at echo time zero is smooth: a smooth intercept is the free one's weighted mean over a few
+    mm, taken off before a line through zero is fitted. A free one doubles the noise of the field.
 
     References
     ----------
     Robinson et al. 2017, 10.1002/nbm.3601.
     """
-    return _run(unwrapped, magnitude, echo_times, mask, params.intercept, (0.0, 0.0))
+    return _run(_Data(unwrapped, magnitude, echo_times, mask, grid), params, (0.0, 0.0))
 
 
 def fit_nonlinear(
@@ -149,6 +166,7 @@ def fit_nonlinear(
     echo_times: Sequence[float],
     mask: BoolArray,
     *,
+    grid: Grid | None = None,
     params: NonlinearFitParams = NonlinearFitParams(),
 ) -> FieldFit:
     """Fit the complex signal, magnitude * exp(i (intercept + 2 pi field TE)), to the echoes.
@@ -162,33 +180,70 @@ def fit_nonlinear(
     Liu et al. 2013, 10.1002/mrm.24272.
     """
     return _run(
-        unwrapped, magnitude, echo_times, mask, params.intercept, (float(params.iterations), params.tolerance)
+        _Data(unwrapped, magnitude, echo_times, mask, grid), params, (float(params.iterations), params.tolerance)
     )  # fmt: skip
 
 
-def _run(
-    unwrapped: FloatArray,
-    magnitude: FloatArray | None,
-    echo_times: Sequence[float],
-    mask: BoolArray,
-    intercept: str,
-    limits: tuple[float, float],
-) -> FieldFit:
-    echoes = unwrapped.shape[0]
-    if unwrapped.ndim != 4 or len(echo_times) != echoes or mask.shape != unwrapped.shape[1:]:
-        raise ValueError(f"phase {unwrapped.shape}, {len(echo_times)} echo times and mask {mask.shape} do not match")
-    free = intercept == "free" or (intercept == "auto" and echoes >= 3)
-    if free and echoes < 2:
-        raise ValueError("a free intercept needs at least two echoes")
-    if magnitude is not None and magnitude.shape != unwrapped.shape:
-        raise ValueError(f"magnitude has shape {magnitude.shape}, phase {unwrapped.shape}")
-    weights = np.ones((1, 0), np.float32) if magnitude is None else _flat(magnitude)
+@dataclass(frozen=True)
+class _Data:
+    """What is fitted; checked when made."""
+
+    unwrapped: FloatArray
+    magnitude: FloatArray | None
+    echo_times: Sequence[float]
+    mask: BoolArray
+    grid: Grid | None
+
+    def __post_init__(self) -> None:
+        shape, count = self.unwrapped.shape, len(self.echo_times)
+        if len(shape) != 4 or count != shape[0] or self.mask.shape != shape[1:]:
+            raise ValueError(f"phase {shape}, {count} echo times and mask {self.mask.shape} do not match")
+        if self.magnitude is not None and self.magnitude.shape != shape:
+            raise ValueError(f"magnitude has shape {self.magnitude.shape}, phase {shape}")
+
+
+def _run(data: _Data, params: LinearFitParams | NonlinearFitParams, limits: tuple[float, float]) -> FieldFit:
+    echoes, kind = len(data.echo_times), params.intercept
+    if kind == "auto":
+        kind = "zero" if echoes < 3 else "free" if data.grid is None else "smooth"
+    if kind != "zero" and echoes < 2:
+        raise ValueError(f"a {kind} intercept needs at least two echoes")
+    if kind != "smooth":
+        return _fitted(data, kind == "free", limits, None)
+    if data.grid is None:
+        raise ValueError("a smooth intercept needs the grid's voxel size")
+    free = _fitted(data, True, limits, None)
+    return _fitted(data, False, limits, _smooth(free, data.grid, params.smoothing))
+
+
+def _fitted(data: _Data, free: bool, limits: tuple[float, float], offset: FloatArray | None) -> FieldFit:
+    """Fit a line, with an intercept of its own in every voxel or through ``offset`` (rad; None is zero)."""
+    mask, echoes = data.mask, len(data.echo_times)
+    weights = np.ones((1, 0), np.float32) if data.magnitude is None else _flat(data.magnitude)
     maps, used = np.empty((5, mask.size), np.float32), np.empty(mask.size, np.uint8)
     inside = np.ascontiguousarray(mask).reshape(-1)
-    _fit(_flat(unwrapped), weights, np.asarray(echo_times, np.float64), inside, free, limits, maps, used)
+    shift = np.empty(0, np.float32) if offset is None else offset.reshape(-1)
+    _fit(
+        _flat(data.unwrapped), weights, np.asarray(data.echo_times, np.float64), inside, shift, free, limits, maps, used
+    )  # fmt: skip
     maps[1] *= np.sqrt(_noise_variance(maps[4][maps[1] > 0], echoes - (2 if free else 1)))
-    field, sd, offset, residual = (m.reshape(mask.shape) for m in maps[:4])
-    return FieldFit(field, sd, offset, residual, int(used.max(initial=0)))
+    field, sd, intercept, residual = (m.reshape(mask.shape) for m in maps[:4])
+    return FieldFit(field, sd, intercept, residual, int(used.max(initial=0)))
+
+
+def _smooth(fit: FieldFit, grid: Grid, width: float) -> FloatArray:
+    """Return the intercept of a fit (rad), smoothed as a complex number: whole turns of it do not count."""
+    known = fit.sd_hz > 0
+    weight = np.zeros(known.shape, np.float32)
+    if not known.any():
+        return weight
+    weight[known] = 1 / np.square(fit.sd_hz[known])
+    weight /= float(np.median(weight[known]))
+    np.minimum(weight, np.float32(_MOST_WEIGHT), out=weight)
+    weight[fit.residual_rad > _TOLERATED * float(np.median(fit.residual_rad[known]))] = 0
+    sigma = [width / size for size in grid.voxel_size]
+    imaginary = gaussian(weight * np.sin(fit.intercept_rad), sigma)
+    return np.arctan2(imaginary, gaussian(weight * np.cos(fit.intercept_rad), sigma)) * known
 
 
 def _flat(echoes: FloatArray) -> Any:

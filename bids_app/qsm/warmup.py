@@ -28,9 +28,9 @@ def _field_side(phase: FloatArray, magnitude: FloatArray, times: Sequence[float]
     bipolar(phase, magnitude, times, mask, grid)
     for unwrap in qsm.UNWRAP.values():
         unwrapped = unwrap(phase, mask, grid, magnitude=magnitude, echo_times=times)
-    fit = fit_linear(unwrapped, magnitude, times, mask)
+    fit = fit_linear(unwrapped, magnitude, times, mask, grid=grid)
     _quality(unwrapped, magnitude, times, fit, mask, grid)
-    fit_nonlinear(unwrapped, magnitude, times, mask)
+    fit_nonlinear(unwrapped, magnitude, times, mask, grid=grid)
     for recipe in (FILLED_RECIPE, "magnitude,even:10,gaussian:1,open:1,smooth:2:0.5"):
         make_mask(recipe, quality=quality, magnitude=magnitude[0], reliability=magnitude[0])
     r2star_arlo(magnitude, times, mask)

@@ -102,7 +102,7 @@ def total_field(step: StepInput) -> StepResult:
     unwrapped, quality = _unwrap(section, phase, magnitude, times, support, grid)
     kept = {"echo_phase": Output(_as_integers(phase, support), like_of(run))} if section.choice.keep_phase else {}
     del phase
-    fit = _fit(section, unwrapped, magnitude, times, support)
+    fit = _fit(section, unwrapped, magnitude, times, support, grid)
     echo_quality = _echo_quality(run, unwrapped, magnitude, fit.field_hz, support)
     wraps = wraps_left(unwrapped, support)
     del unwrapped
@@ -176,12 +176,12 @@ def _unwrap(section: Any, phase: Any, magnitude: Any, times: Any, support: Any, 
     return unwrapped, romeo_quality(phase, None, magnitude=magnitude, echo_times=times, params=romeo_params)
 
 
-def _fit(section: Any, unwrapped: Any, magnitude: Any, times: Any, support: Any) -> Any:
+def _fit(section: Any, unwrapped: Any, magnitude: Any, times: Any, support: Any, grid: Any) -> Any:
     from bids_app.qsm.fieldfit import fit_linear, fit_nonlinear
 
     fits: dict[str, Any] = {"linear": fit_linear, "nonlinear": fit_nonlinear}
     name = section.choice.fit
-    return fits[name](unwrapped, magnitude, times, support, params=section.of(name))
+    return fits[name](unwrapped, magnitude, times, support, grid=grid, params=section.of(name))
 
 
 #: Phase, corrected and unwrapped phase and magnitude of all echoes, and a dozen maps.

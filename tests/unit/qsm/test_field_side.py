@@ -1,5 +1,7 @@
 """Phase scaling, ROMEO, MCPC-3D-S, field fit, R2*."""
 
+import inspect
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -98,11 +100,14 @@ def test_quality_is_low_in_noise():
 FITS = [fit_linear, fit_nonlinear]
 
 
-def fitted(noise, seed, fit=fit_linear):
+GRIDS = [None, Grid(SHAPE, (2.0, 2.0, 2.0))]
+
+
+def fitted(noise, seed, fit=fit_linear, grid=None):
     magnitude, phase, field, _ = signal(noise, seed)
     corrected = mcpc3ds(phase, magnitude, TIMES, None, Grid(SHAPE)).phase
     unwrapped = romeo(corrected, magnitude=magnitude, echo_times=TIMES)
-    return fit(unwrapped, magnitude, TIMES, np.ones(SHAPE, bool)), field
+    return fit(unwrapped, magnitude, TIMES, np.ones(SHAPE, bool), grid=grid), field
 
 
 @pytest.mark.parametrize("fit", FITS)
@@ -113,8 +118,54 @@ def test_field_is_right_without_noise(fit):
 
 
 @pytest.mark.parametrize("fit", FITS)
-def test_standard_error_agrees_with_the_spread_over_noise_draws(fit):
-    fits = [fitted(3.0, seed, fit)[0] for seed in range(16)]
+def test_a_smooth_intercept_takes_what_is_left_of_the_offset_and_less_noise(fit):
+    x, y, z = coordinates()
+    _, _, field, _ = signal()
+    left = 0.3 * np.exp(-((x - 0.3) ** 2) - y**2) - 0.1 * z
+    magnitude = signal()[0]
+    rng = np.random.default_rng(0)
+    clean = np.stack([2 * np.pi * field * np.float32(t) + left for t in TIMES])
+    noisy = (clean + 2.0 * rng.standard_normal(clean.shape) / magnitude).astype(np.float32)
+    mask, grid, before = np.ones(SHAPE, bool), Grid(SHAPE, (1.0, 1.0, 1.5)), noisy.copy()
+    smooth, free, zero = (
+        fit(
+            noisy,
+            magnitude,
+            TIMES,
+            mask,
+            grid=grid,
+            params=type(inspect.signature(fit).parameters["params"].default)(i, 2.0),
+        )
+        for i in ("auto", "free", "zero")
+    )
+    np.testing.assert_array_equal(noisy, before)
+    inner = (slice(5, -5),) * 3
+    assert np.abs(smooth.intercept_rad - left)[inner].max() < 0.06
+    errors = [float(np.std((f.field_hz - field)[inner])) for f in (smooth, free, zero)]
+    assert errors[0] < 0.75 * errors[1]
+    assert errors[0] < 0.75 * errors[2]
+    assert np.median(smooth.sd_hz) < 0.75 * np.median(free.sd_hz)
+
+
+def test_whole_turns_do_not_count_in_a_smooth_intercept_and_it_needs_a_voxel_size():
+    magnitude, _, field, _ = signal()
+    unwrapped = np.stack([2 * np.pi * field * np.float32(t) for t in TIMES]) + np.float32(np.pi - 0.01)
+    unwrapped[:, ::2] -= np.float32(2 * np.pi)
+    mask = np.ones(SHAPE, bool)
+    found = fit_linear(unwrapped, magnitude, TIMES, mask, grid=Grid(SHAPE))
+    assert np.abs(np.abs(found.intercept_rad) - np.pi + 0.01).max() < 1e-3
+    with pytest.raises(ValueError, match="voxel size"):
+        fit_linear(unwrapped, magnitude, TIMES, mask, params=LinearFitParams("smooth"))
+    with pytest.raises(ValueError, match="two echoes"):
+        fit_linear(unwrapped[:1], None, TIMES[:1], mask, grid=Grid(SHAPE), params=LinearFitParams("smooth"))
+    nothing = fit_linear(unwrapped, magnitude, TIMES, ~mask, grid=Grid(SHAPE))
+    assert not nothing.field_hz.any()
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+@pytest.mark.parametrize("fit", FITS)
+def test_standard_error_agrees_with_the_spread_over_noise_draws(fit, grid):
+    fits = [fitted(3.0, seed, fit, grid)[0] for seed in range(16)]
     spread = np.stack([result.field_hz for result in fits]).std(axis=0, ddof=1)
     for region in (slice(0, 12), slice(12, 20), slice(20, None)):  # R2* and with it the noise differ along x
         ratio = np.sqrt(np.mean(fits[0].sd_hz[region] ** 2) / np.mean(spread[region] ** 2))
