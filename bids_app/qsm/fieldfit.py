@@ -9,7 +9,7 @@ from numba import njit, prange
 
 from bids_app.qsm.geometry import BoolArray, FloatArray, Grid
 from bids_app.qsm.params import Params, param
-from bids_app.qsm.smoothing import gaussian
+from bids_app.qsm.smoothing import gaussian_phase
 
 _INTERCEPT = ("auto", "smooth", "free", "zero")
 _INTERCEPT_DOC = "Phase at echo time zero: smooth, free in every voxel, zero (auto: smooth from 3 echoes on)"
@@ -242,8 +242,7 @@ def _smooth(fit: FieldFit, grid: Grid, width: float) -> FloatArray:
     np.minimum(weight, np.float32(_MOST_WEIGHT), out=weight)
     weight[fit.residual_rad > _TOLERATED * float(np.median(fit.residual_rad[known]))] = 0
     sigma = [width / size for size in grid.voxel_size]
-    imaginary = gaussian(weight * np.sin(fit.intercept_rad), sigma)
-    return np.arctan2(imaginary, gaussian(weight * np.cos(fit.intercept_rad), sigma)) * known
+    return gaussian_phase(fit.intercept_rad, weight, known, sigma) * known
 
 
 def _flat(echoes: FloatArray) -> Any:

@@ -9,7 +9,7 @@ from numba import njit, prange
 from bids_app.qsm.geometry import BoolArray, FloatArray, Grid, bounding_box
 from bids_app.qsm.params import Params, param
 from bids_app.qsm.phase import wrap
-from bids_app.qsm.smoothing import gaussian
+from bids_app.qsm.smoothing import gaussian_phase
 from bids_app.qsm.trend import parabola
 from bids_app.qsm.unwrap_romeo import romeo
 
@@ -30,16 +30,6 @@ class OffsetResult:
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _offset_signal(phase, difference, weight, factor, mask, real, imag):  # type: ignore[no-untyped-def]
-    for v in prange(phase.size):
-        real[v] = imag[v] = 0
-        if mask[v]:
-            angle = phase[v] - difference[v] * factor
-            real[v] = weight[v] * np.cos(angle)
-            imag[v] = weight[v] * np.sin(angle)
-
-
-@njit(cache=True, nogil=True, parallel=True)
 def _product(first, second, mask, out):  # type: ignore[no-untyped-def]
     """Geometric mean of two magnitudes, 0 outside the mask or where one is not finite."""
     for v in prange(out.size):
@@ -57,12 +47,6 @@ def _subtract(phase, offset, out):  # type: ignore[no-untyped-def]
         value = (phase[v] if np.isfinite(phase[v]) else np.float32(0)) - offset[v]
         value -= turn * np.rint(value / turn)
         out[v] = value if value > -np.float32(np.pi) else value + turn
-
-
-@njit(cache=True, nogil=True, parallel=True)
-def _angles(real, imag):  # type: ignore[no-untyped-def]
-    for v in prange(real.size):
-        real[v] = np.arctan2(imag[v], real[v])
 
 
 def check_echoes(phase: FloatArray, echo_times: Sequence[float], least: int) -> None:
@@ -113,28 +97,18 @@ def _smooth_offset(
     bone, a mean is that of one side, which errs where the offset is steep: a parabola is taken off before.
     """
     sigma = [width / size for size in grid.voxel_size]
-    steps = [max(1, round(_STEP_MM / size)) for size in grid.voxel_size]
     wide = [int(np.ceil(2 * s)) for s in sigma]
     box = tuple(
         slice(max(0, s.start - w), min(n, s.stop + w))
         for s, w, n in zip(bounding_box(inside), wide, inside.shape, strict=True)
     )
-    parts = [np.ascontiguousarray(a[box], np.float32) for a in (phase, difference, strength)]
-    weight = np.square(parts[2])
+    rest = phase[box] - np.float32(factor) * difference[box]
+    weight = np.square(strength[box], dtype=np.float32)
     weight /= max(float(weight.max()), 1e-30)
     known = np.ascontiguousarray(inside[box])
-    trend = parabola(parts[0] - np.float32(factor) * parts[1], weight, known, steps)
-    parts[0] = parts[0] - trend  # a new array: the box may be the whole input
-    real, imag = np.empty(weight.shape, np.float32), np.empty(weight.shape, np.float32)
-    _offset_signal(
-        parts[0].reshape(-1), parts[1].reshape(-1), weight.reshape(-1), np.float32(factor), known.reshape(-1),
-        real.reshape(-1), imag.reshape(-1),
-    )  # fmt: skip
-    real, imag = gaussian(real, sigma), gaussian(imag, sigma)
-    _angles(real.reshape(-1), imag.reshape(-1))
-    real += trend
+    trend = parabola(rest, weight, known, [max(1, round(_STEP_MM / size)) for size in grid.voxel_size])
     offset = np.zeros(inside.shape, np.float32)
-    offset[box] = wrap(real)
+    offset[box] = wrap(gaussian_phase(rest - trend, weight, known, sigma) + trend)
     return offset
 
 

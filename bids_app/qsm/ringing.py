@@ -67,58 +67,59 @@ def _high_pass(field, weights, p, q, lanes, high, known):
 
 
 @njit(cache=True, nogil=True)
-def _windowed(values, wave, known, window, i, top, below):
-    """``top`` and ``below``: windowed sums of weight x value x wave and of weights around place i, lane by lane."""
+def _windowed(values, waves, known, window, i, top, below):
+    """``top[b]``, ``below``: windowed sums of weight x value x wave b and of weights around place i, lane by lane."""
     n, reach = known.shape[0], window.size // 2
-    for t in range(_LANES):
-        top[t] = 0.0
-        below[t] = 0.0
+    top[:] = 0.0
+    below[:] = 0.0
     for j in range(max(0, i - reach), min(n, i + reach + 1)):
         g = window[j - i + reach]
-        gw = g * wave[j]
         for t in range(_LANES):
             below[t] += g * known[j, t]
-            top[t] += gw * known[j, t] * values[j, t]
+        for b in range(waves.shape[0]):
+            gw = g * waves[b, j]
+            for t in range(_LANES):
+                top[b, t] += gw * known[j, t] * values[j, t]
 
 
 @njit(cache=True, nogil=True, parallel=True)
 def _powers(field, weights, waves, window, step, sums):
     """``sums[p]``: power of the lines of plane p in the band of each wave, and their voxels."""
     n, planes, width = field.shape
+    count = waves.shape[0]
     for index in prange((planes + step - 1) // step):
         p = np.int64(index) * step
         high, known = np.empty((n, _LANES), np.float32), np.empty((n, _LANES), np.float32)
-        top, below = np.empty(_LANES, np.float32), np.empty(_LANES, np.float32)
+        top, below = np.empty((count, _LANES), np.float32), np.empty(_LANES, np.float32)
         for q in range(0, width, _LANES):
             lanes = min(_LANES, width - q)
             _high_pass(field, weights, p, q, lanes, high, known)
             for i in range(n):
-                for b in range(waves.shape[0]):
-                    _windowed(high, waves[b], known, window, i, top, below)
-                    for t in range(lanes):
-                        if known[i, t] > 0:
-                            sums[index, b] += np.float64(top[t]) * top[t] / below[t]
+                _windowed(high, waves, known, window, i, top, below)
                 for t in range(lanes):
-                    sums[index, waves.shape[0]] += known[i, t] > 0
+                    if known[i, t] > 0:
+                        sums[index, count] += 1
+                        for b in range(count):
+                            sums[index, b] += np.float64(top[b, t]) * top[b, t] / below[t]
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _subtract(field, weights, mask, wave, window, share, out):
-    """Take the windowed alternating part times ``share`` off, in the mask."""
+def _subtract(field, weights, mask, waves, window, share, out):
+    """Take the windowed alternating part (of the one wave) times ``share`` off, in the mask."""
     n, planes, width = field.shape
     for index in prange(planes):
         p = np.int64(index)
         high, known = np.empty((n, _LANES), np.float32), np.empty((n, _LANES), np.float32)
-        top, below = np.empty(_LANES, np.float32), np.empty(_LANES, np.float32)
+        top, below = np.empty((1, _LANES), np.float32), np.empty(_LANES, np.float32)
         for q in range(0, width, _LANES):
             lanes = min(_LANES, width - q)
             _high_pass(field, weights, p, q, lanes, high, known)
             for i in range(n):
-                _windowed(high, wave, known, window, i, top, below)
+                _windowed(high, waves, known, window, i, top, below)
                 for t in range(lanes):
                     value = field[i, p, q + t]
                     if mask[i, p, q + t] and below[t] > 0:
-                        value -= share * wave[i] * top[t] / below[t]
+                        value -= share * waves[0, i] * top[0, t] / below[t]
                     out[i, p, q + t] = value
 
 
@@ -155,7 +156,7 @@ def without_ringing(total_field_ppm: FloatArray, mask: BoolArray, *, weights: Fl
         over = (ratio - _CHANCE * deviation - _EXCESS[0]) / (_EXCESS[1] - _EXCESS[0])
         removed.append(min(over, 1.0) if over > 0 else 0.0)
         if removed[-1] > 0:
-            wave, out = _wave(found.shape[axis], 0.5)[0], np.empty_like(found)
+            wave, out = _wave(found.shape[axis], 0.5)[:1], np.empty_like(found)
             lines, here, where = (_along(a, axis) for a in (found, known, mask))
             _subtract(lines, here, where, wave, window, np.float32(removed[-1]), _along(out, axis))
             found = out

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numba import njit, prange
 
-from bids_app.qsm.geometry import FloatArray
+from bids_app.qsm.geometry import BoolArray, FloatArray
 
 _PASSES = 3
 
@@ -82,3 +82,38 @@ def gaussian(array: FloatArray, sigma: Sequence[float]) -> FloatArray:
                 _box_y(out.transpose(1, 0, 2), radius, other.transpose(1, 0, 2))
             out, other = other, out
     return out
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def _signal(phase, weight, known, real, imag):
+    for v in prange(phase.size):
+        real[v] = imag[v] = 0
+        if known[v]:
+            real[v] = weight[v] * np.cos(phase[v])
+            imag[v] = weight[v] * np.sin(phase[v])
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def _angles(real, imag):
+    for v in prange(real.size):
+        real[v] = np.arctan2(imag[v], real[v])
+
+
+def gaussian_phase(phase: FloatArray, weight: FloatArray, known: BoolArray, sigma: Sequence[float]) -> FloatArray:
+    """Return a phase smoothed as a complex number, so that its turns do not count, and so continued nearby.
+
+    Parameters
+    ----------
+    phase, weight : float32, ``[x, y, z]``
+        Phase in rad and its weight, finite where it is known.
+    known : bool, ``[x, y, z]``
+        Voxels that count.
+    sigma : 3 floats
+        Standard deviation along each axis in voxels, as for :func:`gaussian`.
+    """
+    real, imag = np.empty(phase.shape, np.float32), np.empty(phase.shape, np.float32)
+    flat = (np.ascontiguousarray(a).reshape(-1) for a in (phase, weight, known))
+    _signal(*flat, real.reshape(-1), imag.reshape(-1))
+    real, imag = gaussian(real, sigma), gaussian(imag, sigma)
+    _angles(real.reshape(-1), imag.reshape(-1))
+    return real

@@ -68,9 +68,9 @@ def without_transceive(
     known = without_unknown_rim(mask, weights)
     if not ndimage.binary_erosion(known, NEIGHBOURS).any():
         return Transceive(total, 0.0)  # nothing lies within its surface
-    local, valid = lbv(total, mask, grid, params=_PLAIN, weights=weights)
+    local, valid = lbv(total, known, grid, params=_PLAIN)
     potentials, laplacians = _terms(valid, grid)
-    domes = [lbv(term, mask, grid, params=_PLAIN, weights=weights)[0] for term in potentials]
+    domes = [lbv(term, known, grid, params=_PLAIN)[0] for term in potentials]
     amplitudes = _amplitudes(local[valid], [d[valid] for d in domes], [p[valid] for p in laplacians])
     if not amplitudes.any():
         return Transceive(total, 0.0)

@@ -8,7 +8,7 @@ import numpy as np
 
 from bids_app.dataset.models import GreRun
 from bids_app.derivatives.files import read_image, read_mask
-from bids_app.qsm.geometry import hz_to_ppm, ppm_per_hz, ppm_to_hz
+from bids_app.qsm.geometry import hz_to_ppm, ppm_to_hz
 from bids_app.steps.common import echo_files, grid_of, memory
 from bids_app.steps.masks import mask_keys
 from bids_app.steps.step import Output, Progress, Step, StepInput, StepResult
@@ -178,6 +178,7 @@ def _each_echo(data: _Data, mask: Any, weights: Any) -> Any:
     method counts none, and the inversion sees the wrapped phase.
     """
     from bids_app import qsm
+    from bids_app.qsm.inversion_tgv import phase_to_ppm
     from bids_app.qsm.phase import wrap
 
     run, settings = data.step.record, data.step.settings
@@ -189,16 +190,13 @@ def _each_echo(data: _Data, mask: Any, weights: Any) -> Any:
     total, norm = np.zeros(data.grid.shape, np.float32), np.zeros(data.grid.shape, np.float32)
     for echo, integers in zip(run.echoes, stored, strict=True):
         phase = np.multiply(integers, np.float32(np.pi / 32767), dtype=np.float32)
-        per_ppm = np.float32(2 * np.pi * echo.echo_time / ppm_per_hz(run.field_strength))
-        freed_of = (data.measured - data.total) * per_ppm
+        ppm = np.float32(phase_to_ppm(echo.echo_time, run.field_strength))  # of one radian
         if settings.field.choice.unwrap == "romeo":
-            expected = data.measured * per_ppm
-            phase = expected + wrap(phase - expected) - freed_of
-            chi = invert(phase / per_ppm, progress=data.inverting.start())
+            chi = invert(data.total + ppm * wrap(phase - data.measured / ppm), progress=data.inverting.start())
         else:
             chi = invert(
-                wrap(phase - freed_of), echo_time=echo.echo_time, field_strength=run.field_strength,
-                progress=data.inverting.start(),
+                wrap(phase - (data.measured - data.total) / ppm), echo_time=echo.echo_time,
+                field_strength=run.field_strength, progress=data.inverting.start(),
             )  # fmt: skip
         weight = np.square(_magnitude(data.step, echo.number, data.grid.shape) * np.float32(echo.echo_time))
         total += weight * chi

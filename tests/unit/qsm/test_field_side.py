@@ -1,7 +1,5 @@
 """Phase scaling, ROMEO, MCPC-3D-S, field fit, R2*."""
 
-import inspect
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -97,9 +95,8 @@ def test_quality_is_low_in_noise():
     assert quality[14:-2, 2:-2, 2:-2].mean() > 2 * quality[:8, 2:-2, 2:-2].mean()
 
 
-FITS = [fit_linear, fit_nonlinear]
-
-
+PARAMS = {fit_linear: LinearFitParams, fit_nonlinear: NonlinearFitParams}
+FITS = list(PARAMS)
 GRIDS = [None, Grid(SHAPE, (2.0, 2.0, 2.0))]
 
 
@@ -120,23 +117,15 @@ def test_field_is_right_without_noise(fit):
 @pytest.mark.parametrize("fit", FITS)
 def test_a_smooth_intercept_takes_what_is_left_of_the_offset_and_less_noise(fit):
     x, y, z = coordinates()
-    _, _, field, _ = signal()
+    magnitude, _, field, _ = signal()
     left = 0.3 * np.exp(-((x - 0.3) ** 2) - y**2) - 0.1 * z
-    magnitude = signal()[0]
     rng = np.random.default_rng(0)
     clean = np.stack([2 * np.pi * field * np.float32(t) + left for t in TIMES])
     noisy = (clean + 2.0 * rng.standard_normal(clean.shape) / magnitude).astype(np.float32)
     mask, grid, before = np.ones(SHAPE, bool), Grid(SHAPE, (1.0, 1.0, 1.5)), noisy.copy()
     smooth, free, zero = (
-        fit(
-            noisy,
-            magnitude,
-            TIMES,
-            mask,
-            grid=grid,
-            params=type(inspect.signature(fit).parameters["params"].default)(i, 2.0),
-        )
-        for i in ("auto", "free", "zero")
+        fit(noisy, magnitude, TIMES, mask, grid=grid, params=PARAMS[fit](kind, 2.0))
+        for kind in ("auto", "free", "zero")
     )
     np.testing.assert_array_equal(noisy, before)
     inner = (slice(5, -5),) * 3

@@ -64,19 +64,22 @@ def test_methods_that_do_not_iterate_record_none(maps, tmp_path):
     assert not [key for key in found if key.endswith("iterations")]
 
 
+def with_more_field(maps, extra, folder):
+    """Return the run and its files with more field (Hz) in the total field and in the phase of its echo."""
+    run, inputs = maps
+    changed = inputs | {"total_field": folder / "total_field.nii.gz", "echo_phase": folder / "phase.npy"}
+    field, mask = (read_image(inputs[name])[0] for name in ("total_field", "mask_brain"))
+    write_image(changed["total_field"], ((field + extra) * mask).astype(np.float32), np.eye(4), "float32")
+    phase = np.load(inputs["echo_phase"])[0] * (np.pi / 32767) + 2 * np.pi * 0.01 * extra
+    np.save(changed["echo_phase"], np.rint(np.angle(np.exp(1j * phase)) * 32767 / np.pi)[None].astype(np.int16))
+    return run, changed
+
+
 @pytest.fixture(scope="module")
 def ringing(maps, tmp_path_factory):
     """The same ball in slices that were acquired in turn: every second one is 2 Hz higher."""
-    run, inputs = maps
-    folder = tmp_path_factory.mktemp("ringing")
     steps = np.where(np.arange(SHAPE[2]) % 2, 1.0, -1.0).astype(np.float32)
-    field, affine = read_image(inputs["total_field"]), np.eye(4)
-    mask = read_image(inputs["mask_brain"])[0]
-    phase = np.load(inputs["echo_phase"])[0] * (np.pi / 32767) + 2 * np.pi * 0.01 * steps
-    changed = inputs | {"total_field": folder / "total_field.nii.gz", "echo_phase": folder / "phase.npy"}
-    write_image(changed["total_field"], ((field[0] + steps) * mask).astype(np.float32), affine, "float32")
-    np.save(changed["echo_phase"], np.rint(np.angle(np.exp(1j * phase)) * 32767 / np.pi)[None].astype(np.int16))
-    return run, changed
+    return with_more_field(maps, steps, tmp_path_factory.mktemp("ringing"))
 
 
 PER_ECHO = {
@@ -113,11 +116,8 @@ def test_the_phase_of_the_coils_is_taken_off_one_echo_alone(sections, maps, tmp_
     run, inputs = maps
     x, y, z = np.meshgrid(*[np.arange(n) - n / 2 for n in SHAPE], indexing="ij")
     offset = (0.15 * (x**2 + y**2 + z**2)).astype(np.float32)  # Hz
-    field, mask = read_image(inputs["total_field"])[0], read_image(inputs["mask_brain"])[0]
-    changed = inputs | {"total_field": tmp_path / "total_field.nii.gz", "echo_phase": tmp_path / "phase.npy"}
-    write_image(changed["total_field"], ((field + offset) * mask).astype(np.float32), np.eye(4), "float32")
-    phase = np.load(inputs["echo_phase"])[0] * (np.pi / 32767) + 2 * np.pi * 0.01 * offset
-    np.save(changed["echo_phase"], np.rint(np.angle(np.exp(1j * phase)) * 32767 / np.pi)[None].astype(np.int16))
+    mask = read_image(inputs["mask_brain"])[0]
+    _, changed = with_more_field(maps, offset, tmp_path)
 
     def result(record, given, **background):
         chosen = sections | {"background": sections["background"] | background}
@@ -139,11 +139,8 @@ def test_steep_phase_of_an_echo_takes_the_turns_that_were_counted(maps, tmp_path
     run, inputs = maps
     x, y, z = np.meshgrid(*[np.arange(n) - n / 2 for n in SHAPE], indexing="ij")
     steep = (4.0 * (x * y + z**2 - x**2)).astype(np.float32)  # Hz, harmonic; at 10 ms up to 0.8 turns a voxel
-    field, mask = read_image(inputs["total_field"])[0], read_image(inputs["mask_brain"])[0]
-    changed = inputs | {"total_field": tmp_path / "total_field.nii.gz", "echo_phase": tmp_path / "phase.npy"}
-    write_image(changed["total_field"], ((field + steep) * mask).astype(np.float32), np.eye(4), "float32")
-    phase = 2 * np.pi * 0.01 * (field + steep)
-    np.save(changed["echo_phase"], np.rint(np.angle(np.exp(1j * phase)) * 32767 / np.pi)[None].astype(np.int16))
+    mask = read_image(inputs["mask_brain"])[0]
+    _, changed = with_more_field(maps, steep, tmp_path)
 
     def chi(given, sections):
         settings = build_settings(sections | {"background": {"method": "none", "transceive": "keep"}})
