@@ -16,7 +16,6 @@ from bids_app.console import Console
 from bids_app.dataset.checks import preflight, remarks
 from bids_app.dataset.derived import with_given_mask
 from bids_app.dataset.models import GreRun, Subject
-from bids_app.dataset.query import find_subjects
 from bids_app.derivatives.files import (
     open_log,
     remove_parts,
@@ -33,7 +32,7 @@ from bids_app.execution.resources import read_records
 from bids_app.execution.runner import Policy, run_jobs
 from bids_app.execution.worker import Job
 from bids_app.group_cohort import cohort_of
-from bids_app.levels import group_jobs, jobs_of, of_stage, step_names
+from bids_app.levels import group_jobs, jobs_of, of_stage, step_names, subjects_of
 from bids_app.settings import to_toml
 from bids_app.validation import InputValidation
 
@@ -92,7 +91,7 @@ def _group_level(config: Config) -> int:
 
 
 def _participant_level(config: Config) -> int:
-    found = find_subjects(config.bids_dir, config.participants, config.sessions, config.filters)
+    found = subjects_of(config)
     problems = preflight(found, config.bids_dir, config.output_dir, config.participants)
     if problems:
         raise InputRefusedError(problems)

@@ -7,7 +7,9 @@ from typing import Any
 
 from bids_app.config import Config
 from bids_app.dataset.cohort import Cohort, GroupRun
+from bids_app.dataset.coils import with_coils
 from bids_app.dataset.models import Subject
+from bids_app.dataset.query import find_subjects
 from bids_app.dataset.template import (
     Drawing,
     DrawnRun,
@@ -36,6 +38,12 @@ _TEMPLATE = "bids_app.steps:TEMPLATE_"
 AFTER_SUBJECT: tuple[str, ...] = ("bids_app.report.subject:report",)
 #: The same, called once when all jobs of the group have ended, over the cohort; ``payload["spaces"]``: its templates.
 AFTER_GROUP = "bids_app.report.group_page:report"
+
+
+def subjects_of(config: Config) -> tuple[Subject, ...]:
+    """Return what the dataset holds of the participants that the command line names."""
+    found = find_subjects(config.bids_dir, config.participants, config.sessions, config.filters)
+    return with_coils(found) if config.settings.field.choice.coils == "combine" else found
 
 
 def jobs_of(subjects: Sequence[Subject], config: Config) -> list[Job]:

@@ -14,8 +14,14 @@ class FieldChoices(Params):
     """Phase to total field."""
 
     #: Methods that a choice makes use of besides the one of its name.
-    ALSO: ClassVar[dict[str, tuple[str, ...]]] = {"auto": ("mcpc3ds", "bipolar"), "laplacian": ("romeo",)}
+    ALSO: ClassVar[dict[str, tuple[str, ...]]] = {
+        "auto": ("mcpc3ds", "bipolar"), "laplacian": ("romeo",), "combine": ("mcpc3ds",),
+    }  # fmt: skip
 
+    coils: str = param(
+        "refuse", choices=("refuse", "combine"),
+        doc="Images with a fourth dimension; combine: it holds the receive coils, which are combined",
+    )  # fmt: skip
     offsets: str = param(
         "auto", choices=("auto", "mcpc3ds", "bipolar", "none"),
         doc="Removal of the phase at echo time zero; auto: bipolar where the readout is, mcpc3ds else",

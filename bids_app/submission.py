@@ -8,13 +8,12 @@ from dataclasses import replace
 
 from bids_app.config import Config
 from bids_app.dataset.cohort import planned
-from bids_app.dataset.query import find_subjects
 from bids_app.errors import UsageError
 from bids_app.execution.elements import Element, list_elements
 from bids_app.execution.jobs import Site, Stage, write_scripts
 from bids_app.execution.resources import DEFAULTS, measured, read_records
 from bids_app.execution.worker import load
-from bids_app.levels import group_plan, jobs_of, participant_steps
+from bids_app.levels import group_plan, jobs_of, participant_steps, subjects_of
 
 #: NFS clients keep what they know of a folder for a minute at most: so long may a file of another node stay unseen.
 _PATIENCE_S = 60
@@ -77,7 +76,7 @@ def plan(config: Config, elements: Sequence[Element]) -> list[Stage]:
 def _participant_estimate(config: Config, elements: Sequence[Element]) -> int:
     """Return the largest memory (bytes) that the steps expect of the first participant; 0 where nothing is known."""
     try:
-        subjects = find_subjects(config.bids_dir, [elements[0][0]], (), config.filters)
+        subjects = subjects_of(replace(config, participants=(elements[0][0],), sessions=()))
         return max((job.memory for job in jobs_of(subjects, config)), default=0)
     except Exception:  # whatever is wrong with this participant is told by its own element
         return 0

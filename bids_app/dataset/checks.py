@@ -36,7 +36,7 @@ def clashes(run: GreRun) -> Iterator[str]:
     for name, other in run.clashes:
         yield (
             f"{name} and {other} are the same echo and part: they differ by an entity that is not used here "
-            "(single receiver coils must be combined first); keep one, or rename with acq- or run-"
+            "(single receive coils go into one image, as its fourth dimension); keep one, or rename with acq- or run-"
         )
 
 
@@ -72,7 +72,8 @@ def echo_times(run: GreRun) -> Iterator[str]:
     if len(times) > 0 and len(run.echoes) / len(times) >= _COILS:
         yield (
             f"{run.basename}: {len(run.echoes)} echoes have just {len(times)} different EchoTimes: these look like "
-            "images of single receiver coils; combine the coils first and keep one image per echo"
+            "images of single receive coils; keep one image per echo, with the coils as its fourth dimension, and give "
+            "--set field.coils=combine"
         )
         return
     for echo in run.echoes:
@@ -88,6 +89,12 @@ def echo_times(run: GreRun) -> Iterator[str]:
     numbers = [echo.number for echo in run.echoes]  # the echoes are in order of time
     if any(a > b for a, b in pairwise(numbers)) and not max(times.values(), default=1) > 1:
         yield f"{run.basename}: EchoTime does not rise with the echo number; correct the names or the JSON sidecars"
+
+
+def coils(run: GreRun) -> Iterator[str]:
+    """Coils are weighed by their magnitudes."""
+    if run.coils > 1 and any(echo.phase and not echo.magnitude for echo in run.echoes):
+        yield f"{run.basename}: coils are weighed by their magnitudes, which are not there; add part-mag with all coils"
 
 
 def field_strength(run: GreRun) -> Iterator[str]:
@@ -117,9 +124,11 @@ def images(run: GreRun) -> Iterator[str]:
     first: tuple[str, ImageState] | None = None
     for echo in run.echoes:
         for path in _files(echo):
-            state = look_at(path, is_phase=path == echo.phase)
+            state = look_at(path, is_phase=path == echo.phase, coils=run.coils)
             if state.problem:
                 yield state.problem
+            elif state.volumes != run.coils:
+                yield f"{path.name}: is 3D, other images of this run hold {run.coils} coils; all have the same"
             elif first is None:
                 first = (path.name, state)
             elif state.shape != first[1].shape:
@@ -141,7 +150,7 @@ def anatomical(run: GreRun) -> Iterator[str]:
 
 #: Checks of one run, in the order of the list that the user sees; a new one is added here.
 RUN_CHECKS: tuple[Callable[[GreRun], Iterator[str]], ...] = (
-    clashes, no_phase, echo_gaps, echo_times, field_strength, b0_direction, images, anatomical,
+    clashes, no_phase, echo_gaps, echo_times, coils, field_strength, b0_direction, images, anatomical,
 )  # fmt: skip
 
 

@@ -64,5 +64,5 @@ def _order(path: Path) -> tuple[int, str]:
 
 def _on_grid(run: GreRun, shape: tuple[int, ...], affine: Any) -> bool:
     echo = run.echoes[0]
-    own = look_at(next(path for path in (echo.phase, echo.real, echo.magnitude) if path is not None), is_phase=False)
+    own = look_at(next(path for path in (echo.phase, echo.real, echo.magnitude) if path is not None), False, run.coils)
     return not own.problem and own.shape == shape and np.allclose(own.affine, affine, atol=1e-2)

@@ -21,10 +21,11 @@ class ImageState:
     shape: tuple[int, ...] = ()
     affine: Any = None
     problem: str = ""
+    volumes: int = 1
 
 
-def look_at(path: Path, is_phase: bool) -> ImageState:
-    """Return the state of one image file."""
+def look_at(path: Path, is_phase: bool, coils: int = 1) -> ImageState:
+    """Return the state of one image file, of which so many volumes are expected where it has several."""
     if path.is_symlink() and not path.exists():
         return ImageState(problem=f"{path.name}: its content is not here; fetch it: datalad get {path}")
     size = path.stat().st_size
@@ -38,7 +39,7 @@ def look_at(path: Path, is_phase: bool) -> ImageState:
     try:
         image: Any = nibabel.load(path)
         shape, dtype = tuple(image.shape), image.header.get_data_dtype()
-        start = int(image.dataobj.offset)
+        start, volumes = int(image.dataobj.offset), int(np.prod(shape[3:], dtype=np.int64))
         whole = _is_whole(path, start + int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
     except Exception as error:  # any failure to decode a damaged file, whatever library raises it
         return ImageState(problem=f"{path.name}: cannot be read, it is damaged ({type(error).__name__}); copy it again")
@@ -47,17 +48,34 @@ def look_at(path: Path, is_phase: bool) -> ImageState:
         problem = f"{path.name}: is damaged or truncated, data are missing at its end; copy it again"
     elif dtype.kind not in "iuf":
         problem = f"{path.name}: holds {dtype} values; store magnitude and phase as files of their own"
-    elif len(shape) != 3 and not (len(shape) > 3 and set(shape[3:]) == {1}):
-        volumes = "x".join(map(str, shape[3:])) or "no"
-        problem = (
-            f"{path.name}: has {len(shape)} dimensions ({volumes} volumes); BIDS keeps one 3D file per echo, split it; "
-            "volumes of single receiver coils must be combined first"
-        )
+    elif len(shape) < 3 or (volumes > 1 and coils != volumes):
+        problem = _dimensions(path.name, shape, coils)
     elif not np.all(np.isfinite(image.affine)) or abs(np.linalg.det(image.affine[:3, :3])) < 1e-9:
         problem = f"{path.name}: its affine is no orientation (singular or not finite); convert it from DICOM again"
     elif is_phase:
         problem = _constant(path, start, dtype)
-    return ImageState(shape[:3], np.asarray(image.affine), problem)
+    return ImageState(shape[:3], np.asarray(image.affine), problem, volumes)
+
+
+def volumes_of(path: Path) -> int:
+    """Return how many 3D volumes an image holds by its header; 1 for a file whose header cannot be read."""
+    import nibabel
+
+    try:
+        image: Any = nibabel.load(path)
+    except Exception:  # whatever nibabel raises for a damaged file: `look_at` says what is wrong with it
+        return 1
+    return int(np.prod(image.shape[3:], dtype=np.int64))
+
+
+def _dimensions(name: str, shape: tuple[int, ...], coils: int) -> str:
+    volumes = "x".join(map(str, shape[3:])) or "no"
+    if coils > 1:
+        return f"{name}: has {volumes} volumes, the first phase has {coils} coils; all echoes and parts have the same"
+    return (
+        f"{name}: has {len(shape)} dimensions ({volumes} volumes); BIDS keeps one 3D file per echo, split it; if the "
+        "volumes are of single receive coils, --set field.coils=combine combines them"
+    )
 
 
 def _open(path: Path) -> BinaryIO:

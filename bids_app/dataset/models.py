@@ -70,6 +70,8 @@ class GreRun:
     t1w_choice: str = ""
     #: A mask from ``--derivatives`` in the run's space; it wins over a computed one.
     given_mask: Path | None = None
+    #: Receive coils in the images' fourth dimension, which are combined.
+    coils: int = 1
     #: Names of files that cannot be told apart by the entities that we know, in pairs.
     clashes: tuple[tuple[str, str], ...] = ()
     #: What the user should know about the input, in sentences.
@@ -87,7 +89,8 @@ class GreRun:
 
     def facts(self) -> Mapping[str, Any]:
         """Return what results depend on besides bytes of images and parameters."""
-        return {
+        several = {"coils": self.coils} if self.coils > 1 else {}
+        return several | {
             "entities": self.entities,
             "echo_times": self.echo_times,
             "field_strength": self.field_strength,

@@ -57,12 +57,9 @@ def read_mask(path: Path) -> npt.NDArray[np.bool_]:
 def _stored(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64]]:
     """Return an image's scaled values as they are stored, and its affine."""
     import nibabel
-    from isal import igzip, isal_zlib
-    from nibabel.filebasedimages import ImageFileError
+    from isal import igzip
 
-    broken_stream: Any = isal_zlib.error
-    damaged = (ImageFileError, OSError, EOFError, zlib.error, broken_stream, ValueError)
-    try:
+    with _damage_told(path):
         image: Any = nibabel.load(path)
         if path.name.endswith((".nii.gz", ".mgz")):
             # Twice as fast as the standard library, which nibabel takes.
@@ -70,11 +67,48 @@ def _stored(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64]]:
                 data = np.asanyarray(type(image).from_stream(content).dataobj)
         else:
             data = np.asanyarray(image.dataobj)
-    except damaged as error:
-        raise QsmAppError(f"{path} cannot be read, it is damaged ({error}); copy it again") from error
     if data.ndim > 3 and set(data.shape[3:]) == {1}:
         data = data.reshape(data.shape[:3], order="F")
     return data, np.asarray(image.affine, np.float64)
+
+
+@contextmanager
+def _damage_told(path: Path) -> Iterator[None]:
+    """Turn what libraries raise for a damaged image into one sentence."""
+    from isal import isal_zlib
+    from nibabel.filebasedimages import ImageFileError
+
+    broken_stream: Any = isal_zlib.error
+    try:
+        yield
+    except (ImageFileError, OSError, EOFError, zlib.error, broken_stream, ValueError) as error:
+        raise QsmAppError(f"{path} cannot be read, it is damaged ({error}); copy it again") from error
+
+
+def read_volumes(path: Path) -> Iterator[npt.NDArray[np.float32]]:
+    """Give the 3D volumes of a NIfTI image, scaled (float32, C order), one after the other: one is in memory at a time.
+
+    Raises
+    ------
+    QsmAppError
+        If the file is damaged.
+    """
+    import nibabel
+    from isal import igzip
+    from nibabel.volumeutils import apply_read_scaling
+
+    with _damage_told(path):
+        image: Any = nibabel.load(path)
+        proxy, shape, dtype = image.dataobj, image.shape[:3], image.header.get_data_dtype()
+        size = math.prod(shape) * dtype.itemsize
+        with igzip.open(path, "rb") if path.name.endswith(".gz") else path.open("rb") as content:
+            content.seek(int(proxy.offset))
+            for _ in range(math.prod(image.shape[3:])):
+                stored = content.read(size)
+                if len(stored) < size:
+                    raise EOFError("data are missing at its end")
+                volume = np.frombuffer(stored, dtype).reshape(shape, order="F")
+                yield np.ascontiguousarray(apply_read_scaling(volume, proxy.slope, proxy.inter), dtype=np.float32)
 
 
 def read_grid(path: Path) -> tuple[tuple[int, ...], npt.NDArray[np.float64]]:

@@ -165,6 +165,8 @@ _TABLE = (
     _mask("mask_reliable", "reliable", "Voxels whose phase is reliable (the holey mask of the two-pass method)"),
     _mask("mask_qsm", "qsm", "Voxels where the susceptibility map is valid"),
     _work("quality", "Voxel quality of the phase, 0 to 1"),
+    _work("coil_phase", "Wrapped phase of the echoes, coils combined, echoes first, rad"),
+    _work("coil_magnitude", "Magnitude of the echoes, coils combined, echoes first"),
     _work("echo_phase", "Wrapped phase of every echo without offset, echoes first, in 32767ths of half a turn (int16)"),
     _work("field_sd", "Standard error of the total field, Hz"),
     _work("residual", "Weighted root-mean-square residual of the field fit over the echoes, rad"),

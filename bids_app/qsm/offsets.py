@@ -1,4 +1,4 @@
-"""Phase at echo time zero: MCPC-3D-S, and the combination of single coils by it."""
+"""Phase at echo time zero by MCPC-3D-S."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -87,7 +87,7 @@ def between_echoes(
 _STEP_MM = 5.0
 
 
-def _smooth_offset(
+def smooth_offset(
     phase: FloatArray, difference: FloatArray, factor: float, strength: FloatArray, inside: BoolArray,
     grid: Grid, width: float,
 ) -> FloatArray:  # fmt: skip
@@ -151,79 +151,8 @@ def mcpc3ds(
     check_echoes(phase, echo_times, 2)
     first, second = float(echo_times[0]), float(echo_times[1])
     difference, strength, inside = between_echoes(phase, magnitude, (0, 1), mask, grid)
-    offset = _smooth_offset(phase[0], difference, first / (second - first), strength, inside, grid, params.sigma)
+    offset = smooth_offset(phase[0], difference, first / (second - first), strength, inside, grid, params.sigma)
     corrected = np.empty(phase.shape, np.float32)
     for echo, out in zip(phase, corrected, strict=True):
         _subtract(np.ascontiguousarray(echo, np.float32).reshape(-1), offset.reshape(-1), out.reshape(-1))
     return OffsetResult(corrected, offset)
-
-
-@dataclass(frozen=True)
-class Combined:
-    """Phase (rad, wrapped) and magnitude of the echoes, coils combined."""
-
-    phase: FloatArray
-    magnitude: FloatArray
-
-
-def combine_coils(
-    phase: FloatArray,
-    magnitude: FloatArray,
-    echo_times: Sequence[float],
-    mask: BoolArray | None,
-    grid: Grid,
-    *,
-    params: OffsetParams = OffsetParams(),
-) -> Combined:
-    """Combine the images of single receive coils.
-
-    Every coil has a phase offset of its own; the phase that grows with echo time is the same for all. The latter comes
-    from the Hermitian inner product of the first two echoes, summed over coils, in which the offsets cancel; the
-    former is what a coil's first echo has beyond it, smoothed. The coils are added without their offsets, weighted by
-    their magnitudes.
-
-    Parameters
-    ----------
-    phase, magnitude : float32, ``[coil, echo, x, y, z]``
-        Wrapped phase in rad and magnitude of each coil.
-    echo_times, mask, grid, params
-        As :func:`mcpc3ds`.
-
-    Returns
-    -------
-    Combined
-        ``[echo, x, y, z]``; the magnitude is that of the sum over the root of the sum of the squared sensitivities,
-        where the latter are the coils' shares of the first echo.
-
-    Raises
-    ------
-    ValueError
-        For other than five dimensions, fewer than two echoes, or echo times that do not ascend.
-
-    References
-    ----------
-    Eckstein et al. 2018, 10.1002/mrm.26963.
-    """
-    if phase.ndim != 5 or magnitude.shape != phase.shape:
-        raise ValueError(f"phase and magnitude must be [coil, echo, x, y, z], got {phase.shape} and {magnitude.shape}")
-    check_echoes(phase[0], echo_times, 2)
-    first, second = float(echo_times[0]), float(echo_times[1])
-    inner = np.zeros(grid.shape, np.complex64)
-    for p, m in zip(phase, magnitude, strict=True):
-        inner += np.nan_to_num(m[0] * m[1] * np.exp(1j * (p[1] - p[0]))).astype(np.complex64)
-    inside = np.ones(grid.shape, bool) if mask is None else mask
-    strength = np.sqrt(np.abs(inner))
-    difference = romeo(np.angle(inner).astype(np.float32), inside, grid, magnitude=strength)
-    combined = np.zeros(phase.shape[1:], np.complex64)
-    power = np.zeros(grid.shape, np.float32)
-    for p, m in zip(phase, magnitude, strict=True):
-        known = inside & np.isfinite(p[0]) & np.isfinite(m[0])
-        weight = np.where(known, m[0], 0).astype(np.float32)
-        offset = _smooth_offset(
-            np.nan_to_num(p[0]), difference, first / (second - first), weight, known, grid, params.sigma
-        )
-        power += np.square(weight)
-        for echo in range(phase.shape[1]):
-            combined[echo] += np.nan_to_num(weight * m[echo] * np.exp(1j * (p[echo] - offset))).astype(np.complex64)
-    scale = np.divide(1, np.sqrt(power), out=np.zeros_like(power), where=power > 0)
-    return Combined(np.angle(combined).astype(np.float32), (np.abs(combined) * scale).astype(np.float32))

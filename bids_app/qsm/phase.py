@@ -79,6 +79,44 @@ def _code_of(values: FloatArray, low: float, high: float, manufacturer: str) -> 
     return None
 
 
+@dataclass(frozen=True)
+class PhaseScale:
+    """How stored values become radians: ``(value - zero) * factor``, and what the user is told."""
+
+    zero: float
+    factor: float
+    note: str
+
+    def radians(self, values: npt.NDArray[Any]) -> FloatArray:
+        """Return phase in radians, wrapped to (-pi, pi]; what is not finite stays so."""
+        return _wrapped(values, self.zero, self.factor)
+
+
+def phase_scale(
+    values: FloatArray, low: float, high: float, *, units: str | None = None, manufacturer: str = ""
+) -> PhaseScale:
+    """Return the scale of phase whose values, of which ``values`` are a part or all, go from ``low`` to ``high``.
+
+    See :func:`to_radians`, which this is the first half of, for data that are not in memory as a whole.
+    """
+    if low == high:
+        raise ValueError(f"the phase has one constant value ({low:g})")
+    span = high - low
+    if units == "rad" and span < 1.01 * TWO_PI:
+        return PhaseScale(0.0, 1.0, "phase is declared in radians")
+    if abs(span - TWO_PI) < _TOLERANCE * TWO_PI:
+        return PhaseScale(0.0, 1.0, "phase is in radians by its range")
+    if units == "rad":
+        return PhaseScale(
+            0.0, 1.0, f"phase is declared in radians and spans {span:.1f}: taken as unwrapped, wrapped again"
+        )
+    if (code := _code_of(values, low, high, manufacturer)) is not None:
+        note = f"phase is scaled from the codes {code.low}..{code.high} to radians"
+        return PhaseScale(code.zero, TWO_PI / code.circle, note)
+    note = f"phase is scaled from the range {low:g}..{high:g} to radians"
+    return PhaseScale((low + high) / 2, TWO_PI / span, note)
+
+
 def to_radians(stored: npt.NDArray[Any], *, units: str | None = None, manufacturer: str = "") -> ScaledPhase:
     """Scale stored phase to radians by its range; all echoes of a run are given together and share one scale.
 
@@ -105,22 +143,8 @@ def to_radians(stored: npt.NDArray[Any], *, units: str | None = None, manufactur
     if lost:
         values = np.where(finite, values, np.float32(0))
     low, high = float(values.min()), float(values.max())
-    if low == high:
-        raise ValueError(f"the phase has one constant value ({low:g})")
-    span = high - low
-    zero, factor = 0.0, 1.0
-    if units == "rad" and span < 1.01 * TWO_PI:
-        note = "phase is declared in radians"
-    elif abs(span - TWO_PI) < _TOLERANCE * TWO_PI:
-        note = "phase is in radians by its range"
-    elif units == "rad":
-        note = f"phase is declared in radians and spans {span:.1f}: taken as unwrapped, wrapped again"
-    elif (code := _code_of(values, low, high, manufacturer)) is not None:
-        zero, factor = code.zero, TWO_PI / code.circle
-        note = f"phase is scaled from the codes {code.low}..{code.high} to radians"
-    else:
-        zero, factor = (low + high) / 2, TWO_PI / span
-        note = f"phase is scaled from the range {low:g}..{high:g} to radians"
+    scale = phase_scale(values, low, high, units=units, manufacturer=manufacturer)
+    note = scale.note
     if lost:
         note += f"; {lost} voxels that were not finite are set to 0"
-    return ScaledPhase(_wrapped(values, zero, factor), note)
+    return ScaledPhase(scale.radians(values), note)

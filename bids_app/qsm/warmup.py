@@ -7,6 +7,7 @@ import numpy as np
 
 from bids_app import qsm
 from bids_app.qsm.bipolar import bipolar
+from bids_app.qsm.coils import combine_coils
 from bids_app.qsm.fieldfit import FieldFit, fit_linear, fit_nonlinear
 from bids_app.qsm.geometry import BoolArray, FloatArray, Grid
 from bids_app.qsm.masking import FILLED_RECIPE, make_mask, signal_support
@@ -26,6 +27,7 @@ def _field_side(phase: FloatArray, magnitude: FloatArray, times: Sequence[float]
     quality = romeo_quality(phase, mask, grid, magnitude=magnitude, echo_times=times)
     signal_support(quality, True, True)
     bipolar(phase, magnitude, times, mask, grid)
+    combine_coils(phase[None, :2], magnitude[None, :2], times[:2], mask, grid)
     for unwrap in qsm.UNWRAP.values():
         unwrapped = unwrap(phase, mask, grid, magnitude=magnitude, echo_times=times)
     fit = fit_linear(unwrapped, magnitude, times, mask, grid=grid)

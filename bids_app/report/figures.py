@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bids_app.derivatives.files import read_image, read_mask
+from bids_app.derivatives.files import read_image, read_mask, read_volumes
 from bids_app.report import charts
 from bids_app.report.collect import Run
 from bids_app.report.pictures import (
@@ -51,6 +52,7 @@ class Maps:
         if stored is None:
             raise FileNotFoundError(f"{run.basename}: no image")
         data, self.affine = read_image(stored)
+        data = data if data.ndim == 3 else data[..., 0]  # the first coil's
         magnitude, self.voxel_size = to_ras(data, self.affine)
         self.window = window_of(magnitude)
         mask_path = run.path("mask_brain")
@@ -135,17 +137,18 @@ def echoes(maps: Maps) -> Iterator[Picture]:
     middle = maps.whole.centre[2]
     slab = (*maps.whole.box[:2], slice(middle, middle + 1))
     stored = stored_box(slab, maps.shape, maps.affine)
+    which = ", of the first coil" if source.coils > 1 else ""
     rows: list[list[tuple[Layer, str, int | None]]] = []
     for kind, paths in _parts(chosen).items():
         row: list[tuple[Layer, str, int | None]] = []
         limits: tuple[float, float] | None = None
         for echo, path in zip(chosen, paths, strict=True):
             if limits is None:  # they are those of the first echo as a whole; of the others a slice is enough
-                data = maps.oriented(read_image(path)[0])
+                data = maps.oriented(_echo(path, source.coils))
                 limits = window_of(data, None, 0.5, 99.5) if kind == "magnitude" else _full(data)
                 data = data[slab].copy()
             else:
-                data = maps.oriented(read_image(path, stored)[0])
+                data = maps.oriented(_echo(path, source.coils, stored))
             shade = "gray" if kind == "magnitude" else "twilight"
             name = f"{kind}, {1000 * echo.echo_time:.1f} ms" if echo.echo_time else kind
             row.append((Layer(data, limits, name, "as stored", shade), "axial", 0))
@@ -153,10 +156,19 @@ def echoes(maps: Maps) -> Iterator[Picture]:
     if rows:
         yield picture(
             grid(rows, maps.frame), "Echoes",
-            "One axial slice of every echo as stored. Magnitude should fade smoothly with echo time; phase should show "
-            "bands that get denser with echo time, without grain inside the brain and without open-ended lines.",
+            f"One axial slice of every echo as stored{which}. Magnitude should fade smoothly with echo time; phase "
+            "should show bands that get denser with echo time, without grain inside the brain and without open-ended "
+            "lines.",
             f"Axial slices of {len(chosen)} echoes: {' and '.join(_parts(chosen))}.",
         )  # fmt: skip
+
+
+def _echo(path: Path, coils: int, box: tuple[slice, ...] = ()) -> Array:
+    """Return a stored image or the box of it; the first coil's of several."""
+    if coils == 1:
+        return read_image(path, box)[0]
+    first = next(read_volumes(path))
+    return first[box] if box else first
 
 
 def _parts(chosen: list[Any]) -> dict[str, list[Any]]:

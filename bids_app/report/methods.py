@@ -21,6 +21,10 @@ from bids_app.report.references import REFERENCES, Reference
 #: What is said of a method that ran, by the key that its step records. ``[key]`` cites; ``{method}`` stands for its
 #: parameters.
 SENTENCES: dict[str, str] = {
+    "coils_echoes": "Images of single receive coils were added without the coils' own phases, which were estimated "
+    "from the first two echoes and smoothed [eckstein2018].",
+    "coils_reference": "Images of single receive coils were added without the coils' own phases, which were estimated "
+    "against a virtual reference coil and smoothed [parker2014].",
     "mcpc3ds": "The phase at echo time zero was estimated from the first echoes, smoothed and removed (MCPC-3D-S) "
     "[eckstein2018]{mcpc3ds}.",
     "bipolar": "The phase difference between readouts of opposite polarity was estimated and removed{bipolar}.",
@@ -170,7 +174,8 @@ def _phase(run: Run) -> str:
         return ""
     notes = run.metric("field", "phase") or []
     methods = field.get("methods", [])
-    text = [f"Before processing: {'; '.join(notes)}."] if notes else []
+    text = [_sentences([run.records["coils"]])] if "coils" in run.records else []
+    text += [f"Before processing: {'; '.join(notes)}."] if notes else []
     if not {"mcpc3ds", "bipolar"} & set(methods):
         text.append("No phase offset was removed.")
     if run.source is not None and len(run.source.echo_times) == 1:

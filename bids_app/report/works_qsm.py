@@ -63,6 +63,11 @@ WORKS = (
         _MRM, "72(4):1065-1071", "10.1002/mrm.24998",
     ),
     Reference(
+        "parker2014", "Parker DL, Payne A, Todd N, Hadley JR", 2014,
+        "Phase reconstruction from multiple coil data using a virtual reference coil",
+        _MRM, "72(2):563-569", "10.1002/mrm.24932",
+    ),
+    Reference(
         "zhang2014", "Zhang X, Liu J, He B", 2014,
         "Magnetic Resonance Based Electrical Properties Tomography: A Review",
         "IEEE Reviews in Biomedical Engineering", "7:87-96", "10.1109/RBME.2013.2297206",

@@ -2,6 +2,7 @@
 
 from bids_app.steps.anatomy import ATLAS, FASTSURFER, T1W
 from bids_app.steps.chi import CHI
+from bids_app.steps.coils import COILS
 from bids_app.steps.field import FIELD
 from bids_app.steps.group_drawn import DRAWING_STEPS, DRAWN_STEPS
 from bids_app.steps.group_fit import FIT_STEPS
@@ -23,7 +24,8 @@ ANATOMICAL: tuple[Step, ...] = (T1W, FASTSURFER, ATLAS)
 
 #: Steps over one gradient-echo run (``GreRun``).
 PARTICIPANT: tuple[Step, ...] = (
-    FIELD, REGISTRATION, ATLAS_TO_GRE, BRAIN, MASKS, CHI, RELAXOMETRY, SWI, *LABELS, REFERENCE, QUALITY, *TABLES,
+    COILS, FIELD, REGISTRATION, ATLAS_TO_GRE, BRAIN, MASKS, CHI, RELAXOMETRY, SWI, *LABELS, REFERENCE, QUALITY,
+    *TABLES,
 )  # fmt: skip
 
 #: Steps over all participants (``Cohort``): tables and statistics.

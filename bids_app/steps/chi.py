@@ -9,7 +9,7 @@ import numpy as np
 from bids_app.dataset.models import GreRun
 from bids_app.derivatives.files import read_image, read_mask
 from bids_app.qsm.geometry import hz_to_ppm, ppm_to_hz
-from bids_app.steps.common import echo_files, grid_of, memory
+from bids_app.steps.common import combined, grid_of, memory, single_files
 from bids_app.steps.masks import mask_keys
 from bids_app.steps.step import Output, Progress, Step, StepInput, StepResult
 
@@ -188,7 +188,7 @@ def _each_echo(data: _Data, mask: Any, weights: Any) -> Any:
     )  # fmt: skip
     stored = np.load(data.step.inputs["echo_phase"], mmap_mode="r")
     total, norm = np.zeros(data.grid.shape, np.float32), np.zeros(data.grid.shape, np.float32)
-    for echo, integers in zip(run.echoes, stored, strict=True):
+    for place, (echo, integers) in enumerate(zip(run.echoes, stored, strict=True)):
         phase = np.multiply(integers, np.float32(np.pi / 32767), dtype=np.float32)
         ppm = np.float32(phase_to_ppm(echo.echo_time, run.field_strength))  # of one radian
         if settings.field.choice.unwrap == "romeo":
@@ -198,14 +198,17 @@ def _each_echo(data: _Data, mask: Any, weights: Any) -> Any:
                 wrap(phase - (data.measured - data.total) / ppm), echo_time=echo.echo_time,
                 field_strength=run.field_strength, progress=data.inverting.start(),
             )  # fmt: skip
-        weight = np.square(_magnitude(data.step, echo.number, data.grid.shape) * np.float32(echo.echo_time))
+        weight = np.square(_magnitude(data.step, place, data.grid.shape) * np.float32(echo.echo_time))
         total += weight * chi
         norm += weight
     return np.divide(total, norm, out=np.zeros_like(total), where=norm > 0)
 
 
-def _magnitude(step: StepInput, number: int, shape: tuple[int, ...]) -> Any:
+def _magnitude(step: StepInput, place: int, shape: tuple[int, ...]) -> Any:
     """Return an echo's magnitude, of real and imaginary part where these are stored, or ones."""
+    if step.record.coils > 1:
+        return np.load(step.inputs["coil_magnitude"], mmap_mode="r")[place]
+    number = step.record.echoes[place].number
     if (path := step.inputs.get(f"magnitude{number}")) is not None:
         return np.nan_to_num(read_image(path)[0])
     real, imag = (step.inputs.get(f"{part}{number}") for part in ("real", "imag"))
@@ -218,12 +221,12 @@ def _chi_sources(run: GreRun, settings: Any) -> dict[str, Path]:
     """Return the images that weigh the echoes."""
     if not settings.inversion.choice.per_echo:
         return {}
-    return {name: path for name, path in echo_files(run).items() if not name.startswith("phase")}
+    return {name: path for name, path in single_files(run).items() if not name.startswith("phase")}
 
 
 def _chi_needs(run: GreRun, settings: Any) -> tuple[str, ...]:
     keys = ("total_field", "field_sd", "residual", "magnitude", *mask_keys(run, settings))
-    return (*keys, "echo_phase") if settings.inversion.choice.per_echo else keys
+    return (*keys, "echo_phase", *combined(run)) if settings.inversion.choice.per_echo else keys
 
 
 def _chi_keys(run: GreRun, settings: Any) -> tuple[str, ...]:

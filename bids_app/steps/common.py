@@ -12,9 +12,12 @@ import numpy as np
 from bids_app.dataset.models import GreRun
 from bids_app.derivatives.files import read_grid, read_image
 from bids_app.qsm.geometry import Grid
+from bids_app.steps.step import StepInput
 
 #: A process with all libraries loaded and kernels compiled.
 _PROCESS_BYTES = 300_000_000
+#: Products of the step that combines coils, echoes first: other steps take them in place of the images.
+COMBINED = ("coil_phase", "coil_magnitude")
 
 
 def echo_files(run: GreRun, settings: Any = None) -> dict[str, Path]:
@@ -22,6 +25,16 @@ def echo_files(run: GreRun, settings: Any = None) -> dict[str, Path]:
     parts = ("magnitude", "phase", "real", "imag")
     found = {(f"{part}{echo.number}"): getattr(echo, part) for echo in run.echoes for part in parts}
     return {name: path for name, path in found.items() if path is not None}
+
+
+def single_files(run: GreRun, settings: Any = None) -> dict[str, Path]:
+    """Return the images of all echoes, none where these are of single coils: see :func:`combined`."""
+    return echo_files(run) if run.coils == 1 else {}
+
+
+def combined(run: GreRun) -> tuple[str, ...]:
+    """Return the products that stand for the echoes' images where these are of single coils, else none."""
+    return COMBINED if run.coils > 1 else ()
 
 
 def like_of(run: GreRun) -> Path:
@@ -80,11 +93,29 @@ def _voxels(path: Path) -> int:
     return math.prod(read_grid(path)[0][:3])
 
 
-def load_echoes(run: GreRun) -> tuple[Any, Any, list[str]]:
+def load_magnitude(step: StepInput) -> Any:
+    """Return the magnitude of all echoes, echoes first."""
+    if step.record.coils > 1:
+        return np.load(step.inputs["coil_magnitude"])
+    if all(e.magnitude for e in step.record.echoes):
+        return stack_images([e.magnitude for e in step.record.echoes])
+    magnitude, imaginary = (stack_images([getattr(e, part) for e in step.record.echoes]) for part in ("real", "imag"))
+    return np.hypot(magnitude, imaginary, out=magnitude)
+
+
+def load_echoes(step: StepInput) -> tuple[Any, Any, list[str]]:
     """Return magnitude and phase of all echoes, echoes first, and notes on what was done to the phase.
 
     The first note says how the phase was scaled; the others are warnings.
     """
+    run = step.record
+    if run.coils > 1:
+        magnitude, phase = load_magnitude(step), np.load(step.inputs["coil_phase"])
+        return magnitude, phase, [f"phase is that of {run.coils} receive coils together"]
+    return _load_images(run)
+
+
+def _load_images(run: GreRun) -> tuple[Any, Any, list[str]]:
     from bids_app.qsm.oddities import has_no_wraps
     from bids_app.qsm.phase import TWO_PI, to_radians
 

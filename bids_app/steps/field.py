@@ -6,7 +6,7 @@ import numpy as np
 
 from bids_app.dataset.models import GreRun
 from bids_app.errors import QsmAppError
-from bids_app.steps.common import echo_files, grid_of, like_of, load_echoes, memory
+from bids_app.steps.common import combined, echo_files, grid_of, like_of, load_echoes, memory, single_files
 from bids_app.steps.step import Output, Step, StepInput, StepResult
 
 #: Share of loops with a turn inside the bright part of the object from which the phase looks like noise.
@@ -82,7 +82,7 @@ def total_field(step: StepInput) -> StepResult:
     from bids_app.qsm.unwrap_romeo import romeo_quality
 
     run, section = step.record, step.settings.field
-    magnitude, phase, notes = load_echoes(run)
+    magnitude, phase, notes = load_echoes(step)
     grid, times = grid_of(run, phase.shape[1:]), run.echo_times
     phase, warnings = _mend(run, section.choice.sign, phase, magnitude, notes)
     several, weighted = len(times) > 1, all(echo.magnitude or echo.real for echo in run.echoes)
@@ -195,6 +195,6 @@ def _keys(run: GreRun, settings: Any) -> tuple[str, ...]:
 
 
 FIELD = Step(
-    "field", "Total field", total_field, reads=("field",), sources=echo_files,
-    makes=_keys, memory=_MEMORY,
+    "field", "Total field", total_field, reads=("field",), sources=single_files,
+    needs=lambda run, settings: combined(run), makes=_keys, memory=_MEMORY,
 )  # fmt: skip

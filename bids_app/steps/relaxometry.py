@@ -4,7 +4,7 @@ from typing import Any
 
 from bids_app.dataset.models import GreRun
 from bids_app.derivatives.files import read_image
-from bids_app.steps.common import echo_files, memory, stack_images
+from bids_app.steps.common import combined, load_magnitude, memory, single_files
 from bids_app.steps.step import Output, Step, StepInput, StepResult
 
 
@@ -13,7 +13,7 @@ def relaxation(step: StepInput) -> StepResult:
     from bids_app.qsm import relaxometry
 
     section = step.settings.relaxometry
-    magnitude = stack_images([e.magnitude for e in step.record.echoes])
+    magnitude = load_magnitude(step)
     mask = read_image(step.inputs["mask_brain"])[0] > 0
     name = section.choice.method
     if name == "arlo" and not relaxometry.arlo_applies(step.record.echo_times):
@@ -28,12 +28,12 @@ def relaxation(step: StepInput) -> StepResult:
 
 
 def _relaxation_keys(run: GreRun, settings: Any) -> tuple[str, ...]:
-    possible = len(run.echoes) > 1 and all(e.magnitude for e in run.echoes)
+    possible = len(run.echoes) > 1 and all(e.magnitude or e.real for e in run.echoes)
     return ("r2star", "t2star", "s0") if possible and settings.relaxometry.choice.method != "none" else ()
 
 
 RELAXOMETRY = Step(
-    "relaxometry", "R2*, T2* and S0", relaxation, reads=("relaxometry",), sources=echo_files,
-    needs=lambda run, settings: ("mask_brain", "field_sd"), makes=_relaxation_keys,
+    "relaxometry", "R2*, T2* and S0", relaxation, reads=("relaxometry",), sources=single_files,
+    needs=lambda run, settings: ("mask_brain", "field_sd", *combined(run)), makes=_relaxation_keys,
     memory=memory(8, 1),
 )  # fmt: skip

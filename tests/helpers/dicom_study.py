@@ -11,6 +11,7 @@ import numpy as np
 
 from bids_app.dataset.query import find_subjects
 from bids_app.steps.common import load_echoes
+from bids_app.steps.step import StepInput
 from tests.helpers import dicom
 
 GE = dicom.Scanner(vendor="GE MEDICAL SYSTEMS")
@@ -75,7 +76,7 @@ def assert_phase_is_the_truth(bids, label):
     assert [e.number for e in run.echoes] == [1, 2, 3]
     assert np.allclose(run.echo_times, np.array(dicom.ECHO_TIMES) / 1000, atol=1e-6)
     assert run.field_strength == 3
-    magnitude, phase, _ = load_echoes(run)
+    magnitude, phase, _ = load_echoes(StepInput(run, None, {}, bids, 1))
     for index, truths in enumerate(zip(*dicom.truth(), strict=True)):
         true_magnitude, true_phase = (at_voxels_of(run.echoes[index].phase, image) for image in truths)
         assert np.abs(np.angle(np.exp(1j * (phase[index] - true_phase)))).max() < 0.002

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from bids_app.dataset.checks import preflight, remarks
+from bids_app.dataset.coils import with_coils
 from bids_app.dataset.derived import with_given_mask
 from bids_app.dataset.images import look_at
 from bids_app.dataset.query import find_subjects
@@ -58,7 +59,44 @@ def test_coil_images_named_as_echoes_are_recognised(dataset):
         dataset.image(f"sub-01_echo-{echo}_part-phase_MEGRE", EchoTime=0.005 * (1 + (echo - 1) // 8))
     (problem,) = problems(dataset)
     assert "16 echoes have just 2 different EchoTimes" in problem
-    assert "receiver coils" in problem
+    assert "receive coils" in problem
+
+
+def coil_problems(dataset):
+    found = with_coils(find_subjects(dataset.root))
+    return preflight(found, dataset.root, dataset.root.parent / "out")
+
+
+def test_a_fourth_dimension_holds_coils_where_they_are_to_be_combined(dataset):
+    several = np.arange(180, dtype=np.int16).reshape(3, 4, 5, 3)
+    for echo in (1, 2):
+        for part in ("mag", "phase"):
+            dataset.image(f"sub-01_echo-{echo}_part-{part}_MEGRE", several, EchoTime=0.005 * echo)
+    assert "--set field.coils=combine" in problems(dataset)[0]
+    assert coil_problems(dataset) == []
+    (run,) = with_coils(find_subjects(dataset.root))[0].runs
+    assert run.coils == run.facts()["coils"] == 3
+    dataset.image("sub-01_echo-2_part-mag_MEGRE", several[..., :2], EchoTime=0.01)
+    (problem,) = coil_problems(dataset)
+    assert "has 2 volumes, the first phase has 3 coils" in problem
+    dataset.image("sub-01_echo-2_part-mag_MEGRE", several[..., 0], EchoTime=0.01)
+    assert "is 3D" in coil_problems(dataset)[0]
+
+
+def test_coils_without_magnitude_are_refused(dataset):
+    several = np.arange(180, dtype=np.int16).reshape(3, 4, 5, 3)
+    dataset.image("sub-01_echo-1_part-phase_MEGRE", several, EchoTime=0.02)
+    (problem,) = coil_problems(dataset)
+    assert "weighed by their magnitudes" in problem
+
+
+def test_images_of_three_dimensions_have_one_coil(dataset):
+    dataset.megre("sub-01")
+    assert coil_problems(dataset) == []
+    assert with_coils(find_subjects(dataset.root))[0].runs[0].coils == 1
+    path = dataset.image("sub-01_echo-1_part-phase_MEGRE", EchoTime=0.005)
+    path.write_bytes(b"")
+    assert "0 bytes" in coil_problems(dataset)[0]
 
 
 def test_echo_numbers_against_times(dataset):

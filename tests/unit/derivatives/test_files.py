@@ -6,7 +6,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from bids_app.derivatives.files import read_image, read_mask, write_image
+from bids_app.derivatives.files import read_image, read_mask, read_volumes, write_image
 from bids_app.errors import QsmAppError
 
 AFFINE = np.array([[-1.5, 0, 0.2, 10], [0, 1.2, 0.1, -20], [0.1, 0, 2, 5], [0, 0, 0, 1]])
@@ -70,3 +70,17 @@ def test_a_damaged_image_is_told(tmp_path, kind):
     path.write_bytes(DAMAGE[kind](path.read_bytes()))
     with pytest.raises(QsmAppError, match=r"map\.nii\.gz cannot be read, it is damaged .*; copy it again"):
         read_image(path)
+
+
+@pytest.mark.parametrize("name", ["coils.nii", "coils.nii.gz"])
+def test_volumes_come_one_after_the_other_as_the_whole_image_has_them(tmp_path, name):
+    image = nibabel.Nifti1Image(np.arange(180, dtype=">i2").reshape(3, 4, 5, 3), AFFINE)
+    image.header.set_slope_inter(0.25, -7)
+    nibabel.save(image, tmp_path / name)
+    whole = read_image(tmp_path / name)[0]
+    volumes = list(read_volumes(tmp_path / name))
+    assert all(volume.flags.c_contiguous and volume.dtype == np.float32 for volume in volumes)
+    np.testing.assert_array_equal(np.stack(volumes, axis=-1), whole)
+    (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:-60])
+    with pytest.raises(QsmAppError, match="damaged"):
+        list(read_volumes(tmp_path / name))

@@ -1,4 +1,4 @@
-"""Phase offsets: MCPC-3D-S in a mask, bipolar readouts, single coils."""
+"""Phase offsets: MCPC-3D-S in a mask, bipolar readouts."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from bids_app.qsm.bipolar import BipolarParams, bipolar, even_echo_phase, is_bipolar
 from bids_app.qsm.fieldfit import fit_linear
 from bids_app.qsm.geometry import Grid
-from bids_app.qsm.offsets import combine_coils, mcpc3ds
+from bids_app.qsm.offsets import mcpc3ds
 from bids_app.qsm.phase import wrap
 from bids_app.qsm.unwrap_romeo import romeo
 
@@ -77,34 +77,6 @@ def test_two_echoes_cannot_be_corrected_for_bipolar_readout():
     magnitude, phase, _, mask = scene(EQUAL[:2])
     with pytest.raises(ValueError, match="three"):
         bipolar(phase, magnitude, EQUAL[:2], mask, GRID)
-
-
-def test_coils_with_different_offsets_are_combined_without_loss():
-    magnitude, phase, field, mask = scene(EQUAL, noise=0.0)
-    x, y, _ = np.meshgrid(*[np.linspace(-1, 1, n, dtype=np.float32) for n in SHAPE], indexing="ij")
-    rng = np.random.default_rng(1)
-    coils = []
-    for angle in np.arange(5) * 2 * np.pi / 5:
-        sensitivity = np.exp(-((x - np.cos(angle)) ** 2) - (y - np.sin(angle)) ** 2)
-        own = np.exp(1j * (3 * np.sin(angle) * x + 2 * np.cos(angle) * y + angle * 7))
-        signal = sensitivity * own * magnitude * np.exp(1j * phase)
-        coils.append(signal + 0.5 * (rng.normal(size=signal.shape) + 1j * rng.normal(size=signal.shape)))
-    coils = np.stack(coils)
-    plain = coils.sum(axis=0)
-    combined = combine_coils(
-        np.angle(coils).astype(np.float32), np.abs(coils).astype(np.float32), EQUAL, mask, GRID
-    )  # fmt: skip
-    assert combined.phase.shape == phase.shape
-    # Without the offsets, destructive interference costs signal; with them removed there is none.
-    share = combined.magnitude[0][mask] / np.sqrt((np.abs(coils[:, 0]) ** 2).sum(axis=0))[mask]
-    assert np.median(share) == pytest.approx(1, abs=0.02)
-    assert (np.abs(plain[0][mask]) / np.abs(coils[:, 0]).sum(axis=0)[mask]).min() < 0.2
-    assert field_error(combined.phase, combined.magnitude, EQUAL, field, mask) < 0.5
-
-
-def test_coils_need_five_dimensions():
-    with pytest.raises(ValueError, match="coil"):
-        combine_coils(np.zeros((4, *SHAPE)), np.zeros((4, *SHAPE)), EQUAL, None, GRID)
 
 
 @pytest.mark.parametrize("whole", [True, False])

@@ -27,6 +27,7 @@ class Source:
     remarks: tuple = ()
     entities: tuple = (("sub", "01"),)
     echo_times: tuple = (0.005, 0.01)
+    coils: int = 1
 
 
 @dataclass

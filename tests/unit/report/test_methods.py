@@ -20,6 +20,8 @@ from bids_app.settings import build_settings
 
 #: Keys that steps record besides the choices of the sections.
 OTHERS = {
+    "coils_echoes",
+    "coils_reference",
     "fit_linear",
     "fit_nonlinear",
     "mcpc3ds",

@@ -36,7 +36,7 @@ def maps(tmp_path_factory):
         write_image(inputs[name], data.astype(np.float32), np.eye(4), "float32")
     np.save(inputs["echo_phase"], phase[None].astype(np.int16))
     echo = Echo(1, 0.01, magnitude=inputs["magnitude1"], phase=inputs["total_field"], metadata={})
-    return SimpleNamespace(echoes=(echo,), echo_times=(0.01,), field_strength=3.0, b0_dir=None), inputs
+    return SimpleNamespace(echoes=(echo,), echo_times=(0.01,), field_strength=3.0, b0_dir=None, coils=1), inputs
 
 
 def metrics_of(maps, tmp_path, **sections):

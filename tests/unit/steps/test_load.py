@@ -8,6 +8,7 @@ import pytest
 
 from bids_app.dataset.query import find_subjects
 from bids_app.steps.common import load_echoes
+from bids_app.steps.step import StepInput
 
 SHAPE = (24, 24, 24)
 
@@ -29,7 +30,7 @@ def load(tmp_path):
             fields = {"EchoTime": 0.01, "MagneticFieldStrength": 3, **sidecar}
             (anat / f"sub-01_part-{part}_MEGRE.json").write_text(json.dumps(fields))
         (run,) = find_subjects(tmp_path)[0].runs
-        return load_echoes(run)
+        return load_echoes(StepInput(run, None, {}, tmp_path, 1))
 
     return of
 

@@ -1,5 +1,7 @@
 """Estimates of memory follow the size of the images."""
 
+from dataclasses import replace
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -27,5 +29,5 @@ def test_volumes_and_echoes_are_counted(tmp_path):
 
 @pytest.mark.parametrize("step", PARTICIPANT, ids=lambda step: step.name)
 def test_every_step_over_a_run_has_an_estimate_that_grows(step, tmp_path):
-    small, large = run_of(tmp_path, (10, 10, 10), 2), run_of(tmp_path, (40, 40, 40), 2)
+    small, large = (replace(run_of(tmp_path, (n, n, n), 2), coils=2) for n in (10, 40))
     assert step.memory(large, None) > step.memory(small, None)
