@@ -80,7 +80,7 @@ class InversionChoices(Params):
         choices=("bayes", "hdqsm", "ilsqr", "medi", "nltv", "rts", "tgv", "tikhonov", "tkd", "tv"),
         doc="Method",
     )
-    per_echo: bool = param(False, doc="Invert each echo's phase and average the maps, weighted (tgv)")
+    per_echo: bool = param(False, doc="Invert each echo and average the maps, weighted")
 
 
 @dataclass(frozen=True)

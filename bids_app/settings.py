@@ -197,10 +197,10 @@ def _check_combination(settings: Settings, origin: str) -> None:
             f"{origin}: inversion.method={inversion.method} needs a background method before it: set background.method "
             f"to one of {', '.join(sorted(BACKGROUND))}, or inversion.method to {', '.join(sorted(SINGLE_STEP))}"
         )
-    if inversion.per_echo and not single:
+    if inversion.per_echo and not single and settings.field.choice.unwrap != "romeo":
         raise UsageError(
-            f"{origin}: inversion.per_echo=true goes with a method that takes phase "
-            f"({', '.join(sorted(SINGLE_STEP))}), not with inversion.method={inversion.method}"
+            f"{origin}: inversion.per_echo=true with inversion.method={inversion.method} needs the turns of each echo: "
+            f"set field.unwrap=romeo, or inversion.method to {', '.join(sorted(SINGLE_STEP))}"
         )
     if inversion.per_echo and not settings.field.choice.keep_phase:
         raise UsageError(f"{origin}: inversion.per_echo=true needs field.keep_phase=true")

@@ -58,6 +58,8 @@ SENTENCES: dict[str, str] = {
     "rts": "Susceptibility was estimated by rapid two-step inversion (RTS) [kames2018]{rts}.",
     "tgv": "Susceptibility was estimated in a single step from the phase with total generalised variation "
     "[langkammer2015]{tgv}.",
+    "per_echo": "Each echo was inverted on its own; the maps were averaged, weighted by the square of magnitude times "
+    "echo time.",
     "tikhonov": "Susceptibility was estimated by inversion with a Tikhonov regularisation [bilgic2014l2]{tikhonov}.",
     "tkd": "Susceptibility was estimated by thresholded k-space division [shmueli2009; schweser2013]{tkd}.",
     "tv": "Susceptibility was estimated by inversion with total variation [bilgic2014]{tv}.",

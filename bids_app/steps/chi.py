@@ -1,6 +1,5 @@
 """Total field to susceptibility."""
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +77,26 @@ class _Data:
             for s in (settings.background, settings.inversion)
         )
 
-    def local_field(self, mask: Any, weights: Any) -> tuple[Any, Any]:
-        """Return local field (None where the inversion takes the total one) and valid mask."""
+    def invert(self, mask: Any, weights: Any) -> tuple[Any, Any, Any]:
+        """Return local field (None where the inversion takes the total one), valid mask and map of one pass."""
+        if self.step.settings.inversion.choice.per_echo:
+            return _each_echo(self, mask, weights)
+        return self.invert_field(self.total, mask, weights)
+
+    def invert_field(self, total: Any, mask: Any, weights: Any) -> tuple[Any, Any, Any]:
+        """Return the same for one total field."""
+        from bids_app import qsm
+
+        local, valid = self._local_field(total, mask, weights)
+        section = self.step.settings.inversion
+        name = section.choice.method
+        chi = qsm.INVERSIONS[name](
+            total if local is None else local, valid, self.grid, params=section.of(name),
+            weights=weights, magnitude=self.magnitude, progress=self.inverting.start(), info=self.chosen,
+        )  # fmt: skip
+        return local, valid, chi
+
+    def _local_field(self, total: Any, mask: Any, weights: Any) -> tuple[Any, Any]:
         from bids_app import qsm
         from bids_app.qsm.reliability import without_unknown_rim
 
@@ -88,22 +105,8 @@ class _Data:
         if name == "none":
             return None, without_unknown_rim(mask, weights)
         return qsm.BACKGROUND[name](
-            self.total, mask, self.grid, params=section.of(name), weights=weights,
-            progress=self.removing.start(),
-        )  # fmt: skip
-
-    def chi(self, local: Any, valid: Any, weights: Any) -> Any:
-        """Return the map of one pass."""
-        from bids_app import qsm
-
-        section = self.step.settings.inversion
-        if section.choice.per_echo:
-            return _each_echo(self, valid, weights)
-        name = section.choice.method
-        return qsm.INVERSIONS[name](
-            self.total if local is None else local, valid, self.grid, params=section.of(name),
-            weights=weights, magnitude=self.magnitude, progress=self.inverting.start(), info=self.chosen,
-        )  # fmt: skip
+            total, mask, self.grid, params=section.of(name), weights=weights, progress=self.removing.start()
+        )
 
     def metrics(self) -> dict[str, Any]:
         """Return what the methods did, for the record."""
@@ -117,7 +120,8 @@ class _Data:
         settings = self.step.settings
         did = {"ringing": bool(self.ringing.axes), "transceive": self.transceive.removed > 0}
         chosen = (settings.background.choice.method, settings.inversion.choice.method)
-        return (*(name for name, ran in did.items() if ran), *(name for name in chosen if name != "none"))
+        each = ("per_echo",) if settings.inversion.choice.per_echo else ()
+        return (*(name for name, ran in did.items() if ran), *(name for name in chosen if name != "none"), *each)
 
 
 def local_field_and_chi(step: StepInput) -> StepResult:
@@ -127,8 +131,7 @@ def local_field_and_chi(step: StepInput) -> StepResult:
     masks = _masks(step)
     data, passes = _Data(step, masks), []
     for mask, weights in zip(masks, data.weights, strict=True):
-        local, valid = data.local_field(mask, weights)
-        passes.append(_inside(step, local, valid, data.chi(local, valid, weights)))
+        passes.append(_inside(step, *data.invert(mask, weights)))
     local, valid, chi = passes[0]
     strength, like = step.record.field_strength, step.inputs["total_field"]
     outputs = {}
@@ -170,38 +173,52 @@ def _told(ringing: Any) -> tuple[str, ...]:
     )
 
 
-def _each_echo(data: _Data, mask: Any, weights: Any) -> Any:
-    """Invert each echo's phase; return the maps' mean, weighted by (magnitude x echo time)^2.
+def _each_echo(data: _Data, mask: Any, weights: Any) -> tuple[Any, Any, Any]:
+    """Invert each echo; return local field (or None), valid mask and map, averaged by (magnitude x echo time)^2.
 
-    Wrapped phase says nothing where it turns by more than half a turn from voxel to voxel, as in late echoes beside
-    air. ROMEO has counted the turns already: every echo gets those that bring it next to the fitted field. A Laplacian
-    method counts none, and the inversion sees the wrapped phase.
+    ROMEO has counted the turns already: every echo gets those that bring it next to the fitted field. A Laplacian
+    method counts none, and a single-step inversion sees the wrapped phase, which says nothing where it turns by more
+    than half a turn from voxel to voxel, as in late echoes beside air.
     """
-    from bids_app import qsm
     from bids_app.qsm.inversion_tgv import phase_to_ppm
     from bids_app.qsm.phase import wrap
 
-    run, settings = data.step.record, data.step.settings
-    name = settings.inversion.choice.method
-    invert = partial(
-        qsm.INVERSIONS[name], mask=mask, grid=data.grid, params=settings.inversion.of(name), weights=weights
-    )  # fmt: skip
+    run = data.step.record
     stored = np.load(data.step.inputs["echo_phase"], mmap_mode="r")
-    total, norm = np.zeros(data.grid.shape, np.float32), np.zeros(data.grid.shape, np.float32)
+    valid = np.zeros(data.grid.shape, bool)
+    chi, local, norm = (np.zeros(data.grid.shape, np.float32) for _ in range(3))
     for place, (echo, integers) in enumerate(zip(run.echoes, stored, strict=True)):
         phase = np.multiply(integers, np.float32(np.pi / 32767), dtype=np.float32)
         ppm = np.float32(phase_to_ppm(echo.echo_time, run.field_strength))  # of one radian
-        if settings.field.choice.unwrap == "romeo":
-            chi = invert(data.total + ppm * wrap(phase - data.measured / ppm), progress=data.inverting.start())
+        if data.step.settings.field.choice.unwrap == "romeo":
+            field = data.total + ppm * wrap(phase - data.measured / ppm)
+            one_local, one_valid, one = data.invert_field(field, mask, weights)
         else:
-            chi = invert(
-                wrap(phase - (data.measured - data.total) / ppm), echo_time=echo.echo_time,
-                field_strength=run.field_strength, progress=data.inverting.start(),
-            )  # fmt: skip
+            wrapped = wrap(phase - (data.measured - data.total) / ppm)
+            one_local, one_valid, one = _invert_wrapped(data, wrapped, mask, weights, echo.echo_time)
         weight = np.square(_magnitude(data.step, place, data.grid.shape) * np.float32(echo.echo_time))
-        total += weight * chi
+        chi += weight * one
+        local += 0 if one_local is None else weight * one_local
         norm += weight
-    return np.divide(total, norm, out=np.zeros_like(total), where=norm > 0)
+        valid |= one_valid
+    for mean in (chi, local):
+        np.divide(mean, norm, out=mean, where=norm > 0)
+    return None if one_local is None else local, valid, chi
+
+
+def _invert_wrapped(data: _Data, phase: Any, mask: Any, weights: Any, echo_time: float) -> tuple[None, Any, Any]:
+    """Return what ``_Data.invert`` returns, of wrapped phase and a method that takes it."""
+    from bids_app import qsm
+    from bids_app.qsm.reliability import without_unknown_rim
+
+    section, valid = data.step.settings.inversion, without_unknown_rim(mask, weights)
+    name = section.choice.method
+    invert: Any = qsm.INVERSIONS[name]
+    chi = invert(
+        phase, valid, data.grid, params=section.of(name), weights=weights, progress=data.inverting.start(),
+        echo_time=echo_time, field_strength=data.step.record.field_strength,
+    )  # fmt: skip
+    return None, valid, chi
 
 
 def _magnitude(step: StepInput, place: int, shape: tuple[int, ...]) -> Any:

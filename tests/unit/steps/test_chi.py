@@ -59,6 +59,24 @@ def test_iterations_of_an_inversion_of_each_echo_are_recorded(maps, tmp_path):
     assert "background_iterations" not in found
 
 
+@pytest.mark.parametrize("inversion", ["tkd", "bayes"])
+def test_each_echo_has_its_background_removed_and_is_inverted_by_any_method(inversion, maps, tmp_path):
+    """One echo whose phase is that of the fitted field: the same map, but for the phase's 16 bits."""
+    sections = {"background": {"method": "lbv", "transceive": "keep"}, "inversion": {"method": inversion}}
+    plain, each = (
+        local_field_and_chi(StepInput(maps[0], build_settings(sections | more), maps[1], tmp_path, 1))
+        for more in (
+            {},
+            {"field": {"keep_phase": True}, "inversion": {"method": inversion, "per_echo": True}},
+        )
+    )
+    assert each.methods == (*plain.methods, "per_echo")
+    for key in ("chi_inverted", "local_field", "mask_qsm"):
+        one, other = plain.outputs[key].data, each.outputs[key].data
+        np.testing.assert_allclose(other, one, atol=0.01 * np.abs(one).max(), err_msg=key)
+    assert "background_iterations" in each.metrics
+
+
 def test_methods_that_do_not_iterate_record_none(maps, tmp_path):
     found = metrics_of(maps, tmp_path, background={"method": "vsharp"}, inversion={"method": "tkd"})
     assert not [key for key in found if key.endswith("iterations")]
