@@ -136,10 +136,10 @@ class RegistrationChoices(Params):
     t1w_to_gre: str = param("rigid", choices=("rigid", "affine", "syn"), doc="Transform of T1w to gradient echo")
     resolution: float = param(2.0, low=0.5, high=8, unit="mm", doc="Voxels of the linear stages")
     atlas: str = param("syn", choices=("syn", "affine"), doc="Transform of the atlas")
-    syn_resolution: float = param(2.0, low=0.5, high=8, unit="mm", doc="Voxels of SyN's finest level")
+    syn_resolution: float = param(1.5, low=0.5, high=8, unit="mm", doc="Voxels of SyN's finest level")
     syn_coarse: int = param(60, low=0, high=1000, doc="SyN's iterations on voxels 4 times as large")
-    syn_middle: int = param(40, low=0, high=1000, doc="SyN's iterations on voxels twice as large")
-    syn_fine: int = param(20, low=0, high=1000, doc="SyN's iterations on the finest level")
+    syn_middle: int = param(30, low=0, high=1000, doc="SyN's iterations on voxels twice as large")
+    syn_fine: int = param(5, low=0, high=1000, doc="SyN's iterations on the finest level")
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from bids_app.dataset.models import GreRun
-from bids_app.derivatives.files import read_volumes
+from bids_app.derivatives.files import read_grid, read_volumes
 from bids_app.qsm.phase import PhaseScale, phase_scale
 from bids_app.steps.common import combined, echo_files, grid_of, like_of, memory
 from bids_app.steps.step import Output, Step, StepInput, StepResult
@@ -57,10 +57,8 @@ def combined_echoes(step: StepInput) -> StepResult:
     from bids_app.qsm.coils import combine_one_by_one
 
     run, stored = step.record, _Stored(step.record)
-    shape = next(read_volumes(like_of(run))).shape
-    combined = combine_one_by_one(
-        stored, run.echo_times, None, grid_of(run, shape), params=step.settings.field.of("mcpc3ds")
-    )
+    grid = grid_of(run, read_grid(like_of(run))[0][:3])
+    combined = combine_one_by_one(stored, run.echo_times, None, grid, params=step.settings.field.of("mcpc3ds"))
     several = len(run.echo_times) > 1
     warnings = ("the sign of the signal alternated from slice to slice; half a turn was added to every second",)
     return StepResult(
