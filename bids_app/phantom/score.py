@@ -3,6 +3,7 @@
 import argparse
 import csv
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -157,11 +158,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         args: argparse.Namespace = build_parser().parse_args(argv)
         scores = score(args.bids_dir, args.output_dir, args.participant_label)
-        print(table(scores))
         if args.json:
             content: list[dict[str, Any]] = [asdict(s) for s in scores]
             write_json(args.json, json.loads(json.dumps(content)))
+        print(table(scores), flush=True)
         return 0
+    except BrokenPipeError:  # who read the table has gone, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
     except QsmAppError as error:
         print(f"python -m bids_app.phantom.score: {error}", file=sys.stderr)
         return error.exit_code

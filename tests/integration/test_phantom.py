@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -53,6 +54,16 @@ def test_the_demo_at_small_size(study, tmp_path, capsys):
     assert found["sub-01/fmap/sub-01_desc-total_fieldmap.nii.gz"]["nrmse"] < 5
     assert score([str(study), str(tmp_path / "nowhere")]) == 3
     assert score([str(tmp_path), str(out)]) == 3
+
+
+def test_a_reader_that_has_gone_ends_the_score_without_a_traceback(study):
+    reading, writing = os.pipe()
+    os.close(reading)
+    words = [sys.executable, "-m", "bids_app.phantom.score", str(study), str(study / "derivatives/phantom")]
+    with os.fdopen(writing, "wb") as gone:
+        done = subprocess.run(words, stdout=gone, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.stderr == ""
+    assert done.returncode == 1
 
 
 def test_truth_scores_itself_as_perfect(study):
