@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bids_app.derivatives.files import read_image, read_mask, read_volumes
+from bids_app.derivatives.files import read_grid, read_image, read_mask, read_volumes
 from bids_app.report import charts
 from bids_app.report.collect import Run
 from bids_app.report.pictures import (
@@ -51,8 +51,8 @@ class Maps:
         stored = path or _stored(run)  # where the first step failed, what the scanner gave is all that there is
         if stored is None:
             raise FileNotFoundError(f"{run.basename}: no image")
-        data, self.affine = read_image(stored)
-        data = data if data.ndim == 3 else data[..., 0]  # the first coil's
+        self.affine = read_grid(stored)[1]
+        data = _echo(stored, 1 if path is not None else run.source.coils)
         magnitude, self.voxel_size = to_ras(data, self.affine)
         self.window = window_of(magnitude)
         mask_path = run.path("mask_brain")

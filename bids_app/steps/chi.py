@@ -8,7 +8,7 @@ import numpy as np
 from bids_app.dataset.models import GreRun
 from bids_app.derivatives.files import read_image, read_mask
 from bids_app.qsm.geometry import hz_to_ppm, ppm_to_hz
-from bids_app.steps.common import combined, grid_of, memory, single_files
+from bids_app.steps.common import combined, echo_magnitude, grid_of, has_magnitude, memory, single_files
 from bids_app.steps.masks import mask_keys
 from bids_app.steps.step import Output, Progress, Step, StepInput, StepResult
 
@@ -83,8 +83,8 @@ class _Data:
             return _each_echo(self, mask, weights)
         return self.invert_field(self.total, mask, weights)
 
-    def invert_field(self, total: Any, mask: Any, weights: Any) -> tuple[Any, Any, Any]:
-        """Return the same for one total field."""
+    def invert_field(self, total: Any, mask: Any, weights: Any, **phase: Any) -> tuple[Any, Any, Any]:
+        """Return the same for one total field; ``phase``: what a single-step method must know of wrapped phase."""
         from bids_app import qsm
 
         local, valid = self._local_field(total, mask, weights)
@@ -93,6 +93,7 @@ class _Data:
         chi = qsm.INVERSIONS[name](
             total if local is None else local, valid, self.grid, params=section.of(name),
             weights=weights, magnitude=self.magnitude, progress=self.inverting.start(), info=self.chosen,
+            **phase,
         )  # fmt: skip
         return local, valid, chi
 
@@ -191,11 +192,11 @@ def _each_echo(data: _Data, mask: Any, weights: Any) -> tuple[Any, Any, Any]:
         phase = np.multiply(integers, np.float32(np.pi / 32767), dtype=np.float32)
         ppm = np.float32(phase_to_ppm(echo.echo_time, run.field_strength))  # of one radian
         if data.step.settings.field.choice.unwrap == "romeo":
-            field = data.total + ppm * wrap(phase - data.measured / ppm)
-            one_local, one_valid, one = data.invert_field(field, mask, weights)
+            field, known = data.total + ppm * wrap(phase - data.measured / ppm), {}
         else:
-            wrapped = wrap(phase - (data.measured - data.total) / ppm)
-            one_local, one_valid, one = _invert_wrapped(data, wrapped, mask, weights, echo.echo_time)
+            field = wrap(phase - (data.measured - data.total) / ppm)
+            known = {"echo_time": echo.echo_time, "field_strength": run.field_strength}
+        one_local, one_valid, one = data.invert_field(field, mask, weights, **known)
         weight = np.square(_magnitude(data.step, place, data.grid.shape) * np.float32(echo.echo_time))
         chi += weight * one
         local += 0 if one_local is None else weight * one_local
@@ -206,32 +207,11 @@ def _each_echo(data: _Data, mask: Any, weights: Any) -> tuple[Any, Any, Any]:
     return None if one_local is None else local, valid, chi
 
 
-def _invert_wrapped(data: _Data, phase: Any, mask: Any, weights: Any, echo_time: float) -> tuple[None, Any, Any]:
-    """Return what ``_Data.invert`` returns, of wrapped phase and a method that takes it."""
-    from bids_app import qsm
-    from bids_app.qsm.reliability import without_unknown_rim
-
-    section, valid = data.step.settings.inversion, without_unknown_rim(mask, weights)
-    name = section.choice.method
-    invert: Any = qsm.INVERSIONS[name]
-    chi = invert(
-        phase, valid, data.grid, params=section.of(name), weights=weights, progress=data.inverting.start(),
-        echo_time=echo_time, field_strength=data.step.record.field_strength,
-    )  # fmt: skip
-    return None, valid, chi
-
-
 def _magnitude(step: StepInput, place: int, shape: tuple[int, ...]) -> Any:
-    """Return an echo's magnitude, of real and imaginary part where these are stored, or ones."""
-    if step.record.coils > 1:
-        return np.load(step.inputs["coil_magnitude"], mmap_mode="r")[place]
-    number = step.record.echoes[place].number
-    if (path := step.inputs.get(f"magnitude{number}")) is not None:
-        return np.nan_to_num(read_image(path)[0])
-    real, imag = (step.inputs.get(f"{part}{number}") for part in ("real", "imag"))
-    if real is None or imag is None:
+    """Return an echo's magnitude, or ones."""
+    if not has_magnitude(step.record):
         return np.ones(shape, np.float32)
-    return np.nan_to_num(np.hypot(read_image(real)[0], read_image(imag)[0]))
+    return np.nan_to_num(echo_magnitude(step, place))
 
 
 def _chi_sources(run: GreRun, settings: Any) -> dict[str, Path]:

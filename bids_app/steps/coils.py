@@ -9,7 +9,7 @@ import numpy as np
 from bids_app.dataset.models import GreRun
 from bids_app.derivatives.files import read_grid, read_volumes
 from bids_app.qsm.phase import PhaseScale, phase_scale
-from bids_app.steps.common import combined, echo_files, grid_of, like_of, memory
+from bids_app.steps.common import ALTERNATED, combined, echo_files, grid_of, like_of, memory
 from bids_app.steps.step import Output, Step, StepInput, StepResult
 
 
@@ -60,14 +60,13 @@ def combined_echoes(step: StepInput) -> StepResult:
     grid = grid_of(run, read_grid(like_of(run))[0][:3])
     combined = combine_one_by_one(stored, run.echo_times, None, grid, params=step.settings.field.of("mcpc3ds"))
     several = len(run.echo_times) > 1
-    warnings = ("the sign of the signal alternated from slice to slice; half a turn was added to every second",)
     return StepResult(
         {
             "coil_phase": Output(combined.phase, like_of(run)),
             "coil_magnitude": Output(combined.magnitude, like_of(run)),
         },
         {"coils": run.coils, "phase": stored.scale.note},
-        warnings if stored.alternates else (),
+        (ALTERNATED,) if stored.alternates else (),
         ("coils_echoes" if several else "coils_reference",),
     )
 

@@ -18,6 +18,8 @@ from bids_app.steps.step import StepInput
 _PROCESS_BYTES = 300_000_000
 #: Products of the step that combines coils, echoes first: other steps take them in place of the images.
 COMBINED = ("coil_phase", "coil_magnitude")
+#: What the user is told where slices were mended.
+ALTERNATED = "the sign of the signal alternated from slice to slice; half a turn was added to every second"
 
 
 def echo_files(run: GreRun, settings: Any = None) -> dict[str, Path]:
@@ -93,14 +95,31 @@ def _voxels(path: Path) -> int:
     return math.prod(read_grid(path)[0][:3])
 
 
+def has_magnitude(run: GreRun) -> bool:
+    """Tell whether every echo has a magnitude, or the parts that make one."""
+    return all(echo.magnitude or echo.real for echo in run.echoes)
+
+
+def echo_magnitude(step: StepInput, place: int) -> Any:
+    """Return the magnitude of one echo, of real and imaginary part where these are stored."""
+    echo = step.record.echoes[place]
+    if step.record.coils > 1:
+        return np.load(step.inputs["coil_magnitude"], mmap_mode="r")[place]
+    if echo.magnitude:
+        return read_image(echo.magnitude)[0]
+    return np.hypot(read_image(echo.real)[0], read_image(echo.imag)[0])
+
+
 def load_magnitude(step: StepInput) -> Any:
     """Return the magnitude of all echoes, echoes first."""
     if step.record.coils > 1:
         return np.load(step.inputs["coil_magnitude"])
-    if all(e.magnitude for e in step.record.echoes):
-        return stack_images([e.magnitude for e in step.record.echoes])
-    magnitude, imaginary = (stack_images([getattr(e, part) for e in step.record.echoes]) for part in ("real", "imag"))
-    return np.hypot(magnitude, imaginary, out=magnitude)
+    first = echo_magnitude(step, 0)
+    out = np.empty((len(step.record.echoes), *first.shape), np.float32)
+    out[0] = first
+    for place in range(1, len(out)):
+        out[place] = echo_magnitude(step, place)
+    return out
 
 
 def load_echoes(step: StepInput) -> tuple[Any, Any, list[str]]:

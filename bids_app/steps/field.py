@@ -6,7 +6,17 @@ import numpy as np
 
 from bids_app.dataset.models import GreRun
 from bids_app.errors import QsmAppError
-from bids_app.steps.common import combined, echo_files, grid_of, like_of, load_echoes, memory, single_files
+from bids_app.steps.common import (
+    ALTERNATED,
+    combined,
+    echo_files,
+    grid_of,
+    has_magnitude,
+    like_of,
+    load_echoes,
+    memory,
+    single_files,
+)  # fmt: skip
 from bids_app.steps.step import Output, Step, StepInput, StepResult
 
 #: Share of loops with a turn inside the bright part of the object from which the phase looks like noise.
@@ -24,7 +34,7 @@ def _mend(run: GreRun, sign: str, phase: Any, magnitude: Any, notes: list[str]) 
     if slices_alternate(phase[0], magnitude[0]):
         for echo in phase:
             echo[...] = undo_alternation(echo)
-        warnings.append("the sign of the signal alternated from slice to slice; half a turn was added to every second")
+        warnings.append(ALTERNATED)
     # GE's phase falls where the field is higher, Siemens' and Philips' rises.
     vendor = str(run.echoes[0].metadata.get("Manufacturer", "")).upper()
     if sign == "invert" or (sign == "auto" and vendor.startswith("GE")):
@@ -85,7 +95,7 @@ def total_field(step: StepInput) -> StepResult:
     magnitude, phase, notes = load_echoes(step)
     grid, times = grid_of(run, phase.shape[1:]), run.echo_times
     phase, warnings = _mend(run, section.choice.sign, phase, magnitude, notes)
-    several, weighted = len(times) > 1, all(echo.magnitude or echo.real for echo in run.echoes)
+    several, weighted = len(times) > 1, has_magnitude(run)
     romeo_params = section.of("romeo")
     rough = romeo_quality(phase, None, magnitude=magnitude, echo_times=times, params=romeo_params)
     support = signal_support(rough, several, weighted and romeo_params.magnitude_weight)
@@ -140,7 +150,7 @@ def _echo_quality(run: GreRun, unwrapped: Any, magnitude: Any, field_hz: Any, su
     from bids_app.qsm.quality_echoes import field_drift, ghost_fraction, snr
 
     found = {"field_drift": field_drift(unwrapped, magnitude, run.echo_times, field_hz, support)}
-    if not all(echo.magnitude or echo.real for echo in run.echoes):
+    if not has_magnitude(run):
         return found  # the magnitude is made up
     # Slices are encoded in 3D acquisitions alone; where the phase runs is told by few sidecars.
     metadata = run.echoes[0].metadata

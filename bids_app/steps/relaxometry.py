@@ -4,7 +4,7 @@ from typing import Any
 
 from bids_app.dataset.models import GreRun
 from bids_app.derivatives.files import read_image
-from bids_app.steps.common import combined, load_magnitude, memory, single_files
+from bids_app.steps.common import combined, has_magnitude, load_magnitude, memory, single_files
 from bids_app.steps.step import Output, Step, StepInput, StepResult
 
 
@@ -28,7 +28,7 @@ def relaxation(step: StepInput) -> StepResult:
 
 
 def _relaxation_keys(run: GreRun, settings: Any) -> tuple[str, ...]:
-    possible = len(run.echoes) > 1 and all(e.magnitude or e.real for e in run.echoes)
+    possible = len(run.echoes) > 1 and has_magnitude(run)
     return ("r2star", "t2star", "s0") if possible and settings.relaxometry.choice.method != "none" else ()
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from bids_app.dataset.models import GreRun
 from bids_app.derivatives.files import read_image
-from bids_app.steps.common import grid_of, memory
+from bids_app.steps.common import grid_of, has_magnitude, memory
 from bids_app.steps.step import Output, Step, StepInput, StepResult
 
 
@@ -28,8 +28,7 @@ def weighted_image(step: StepInput) -> StepResult:
 
 
 def _swi_keys(run: GreRun, settings: Any) -> tuple[str, ...]:
-    possible = all(echo.magnitude or echo.real for echo in run.echoes)
-    return ("swi", "minip") if possible and settings.swi.choice.method != "none" else ()
+    return ("swi", "minip") if has_magnitude(run) and settings.swi.choice.method != "none" else ()
 
 
 SWI = Step(
