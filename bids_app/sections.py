@@ -69,6 +69,10 @@ class BackgroundChoices(Params):
         "auto", choices=("auto", "keep"),
         doc="Parabola of the transmit and receive phase; auto: taken off the field of a single echo",
     )  # fmt: skip
+    rim_sources: str = param(
+        "keep", choices=("keep", "apart"),
+        doc="Strong sources at the rim, as dural sinuses; apart: all is done again without them, and they are put back",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -280,19 +280,29 @@ def lbv(
     # A constant is harmonic; without it fewer digits are lost.
     field -= np.float32(field[boundary].mean(dtype=np.float64)) * inside
     reliable = np.pad(clean(weights if weights is not None else mask.astype(np.float32), mask)[crop.box], 1)
-    local, own, tell = field, np.zeros_like(field), _counted(progress, params)
+    tell = _counted(progress, params)
     box = Grid(field.shape, grid.voxel_size, grid.b0_dir)
-    for correction in range(params.corrections + 1):
-        if correction:
-            # Nothing is known of the surface's local field at first; later what the map before it says.
-            known = reliable * interior if correction == 1 else reliable
-            expected = expected_field(local, inside, box, known, _OWN)
-            own = expected if correction == 1 else own + np.float32(params.relaxation) * (expected - own)
-        local = (field - solve_laplace(field - own, interior, boundary, grid.voxel_size, params, tell)) * inside
+    background = solve_laplace(field, interior, boundary, grid.voxel_size, params, tell)
+    local, own = (field - background) * inside, np.zeros_like(field)
+    for correction in range(params.corrections):
+        # Nothing is known of the surface's local field at first; later what the map before it says.
+        expected = expected_field(local, inside, box, reliable if correction else reliable * interior, _OWN)
+        change = np.float32(params.relaxation if correction else 1.0) * (expected - own)
+        own += change
+        # What changes is harmonic, too: a small field, which needs few digits.
+        coarser = replace(params, tolerance=_tolerance(params.tolerance, field, change, boundary))
+        local += solve_laplace(change, interior, boundary, grid.voxel_size, coarser, tell)
+        local *= inside
     out, valid = np.zeros(grid.shape, np.float32), np.zeros(grid.shape, bool)
     kept = inside if params.corrections else interior
     out[crop.box], valid[crop.box] = local[1:-1, 1:-1, 1:-1], kept[1:-1, 1:-1, 1:-1]
     return out, valid
+
+
+def _tolerance(tolerance: float, whole: FloatArray, part: FloatArray, boundary: BoolArray) -> float:
+    """Return the relative tolerance for a part of the boundary values that is the given one of the whole, at most 1."""
+    sizes = (float(np.linalg.norm(values[boundary])) for values in (whole, part))
+    return min(1.0, tolerance * next(sizes) / max(next(sizes), 1e-30))
 
 
 def _counted(progress: Callable[[int, int], None] | None, params: LbvParams) -> Any:

@@ -72,6 +72,7 @@ class _Data:
         self.transceive = _transceive(single, self.ringing.field, masks[0], self.grid, self.weights[0])
         self.measured, self.total = measured, self.transceive.field
         self.chosen: dict[str, Any] = {}
+        self.apart: list[int] = []  # voxels of strong sources at the rim, of each pass
         self.removing, self.inverting = (
             _Iterations(step.progress, s.of(s.choice.method) if s.choice.method != "none" else None)
             for s in (settings.background, settings.inversion)
@@ -79,9 +80,30 @@ class _Data:
 
     def invert(self, mask: Any, weights: Any) -> tuple[Any, Any, Any]:
         """Return local field (None where the inversion takes the total one), valid mask and map of one pass."""
+        local, valid, chi = self._invert_all(mask, weights)
+        if self.step.settings.background.choice.rim_sources == "keep":
+            return local, valid, chi
+        return self._without_rim_sources(local, valid, chi, weights)
+
+    def _invert_all(self, mask: Any, weights: Any) -> tuple[Any, Any, Any]:
         if self.step.settings.inversion.choice.per_echo:
             return _each_echo(self, mask, weights)
         return self.invert_field(self.total, mask, weights)
+
+    def _without_rim_sources(self, local: Any, valid: Any, chi: Any, weights: Any) -> tuple[Any, Any, Any]:
+        """Return local field, valid mask and map of a second look, in which strong sources at the rim are apart."""
+        from bids_app.qsm.rim_sources import field_with_rim_sources, with_rim_sources, without_rim_sources
+
+        rest = without_rim_sources(chi, valid, self.grid)
+        apart = int(np.count_nonzero(valid & ~rest))
+        self.apart.append(apart)
+        if not apart:
+            return local, valid, chi
+        second, known, better = self._invert_all(rest, weights)
+        chi = with_rim_sources(better, known, chi, valid)
+        if second is not None:
+            local = field_with_rim_sources(second, known, chi, valid, self.grid)
+        return local, valid, chi
 
     def invert_field(self, total: Any, mask: Any, weights: Any, **phase: Any) -> tuple[Any, Any, Any]:
         """Return the same for one total field; ``phase``: what a single-step method must know of wrapped phase."""
@@ -113,16 +135,19 @@ class _Data:
         """Return what the methods did, for the record."""
         told = {f"inversion_{key}": value for key, value in self.chosen.items()}
         told |= self.inverting.facts("inversion_iterations") | self.removing.facts("background_iterations")
+        if self.apart:
+            told["rim_sources_voxels"] = max(self.apart)
         told["ringing"] = [round(v, 3) if np.isfinite(v) else None for v in self.ringing.excess]
         return told | ({"transceive_ppm": self.transceive.removed} if self.transceive.removed else {})
 
     def methods(self) -> tuple[str, ...]:
         """Return the keys of the methods that ran."""
         settings = self.step.settings
-        did = {"ringing": bool(self.ringing.axes), "transceive": self.transceive.removed > 0}
+        before = {"ringing": bool(self.ringing.axes), "transceive": self.transceive.removed > 0}
         chosen = (settings.background.choice.method, settings.inversion.choice.method)
-        each = ("per_echo",) if settings.inversion.choice.per_echo else ()
-        return (*(name for name, ran in did.items() if ran), *(name for name in chosen if name != "none"), *each)
+        after = {"rim_sources": any(self.apart), "per_echo": settings.inversion.choice.per_echo}
+        did, then = (tuple(name for name, ran in part.items() if ran) for part in (before, after))
+        return (*did, *(name for name in chosen if name != "none"), *then)
 
 
 def local_field_and_chi(step: StepInput) -> StepResult:

@@ -168,3 +168,44 @@ def test_steep_phase_of_an_echo_takes_the_turns_that_were_counted(maps, tmp_path
     plain, counted, wrapped = chi(inputs, PER_ECHO), chi(changed, PER_ECHO), chi(changed, WRAPPED)
     assert np.std((counted - plain)[inside]) < 0.1 * np.std(plain[inside])
     assert np.std((wrapped - plain)[inside]) > np.std(plain[inside])
+
+
+SINUS = {"background": {"method": "lbv", "rim_sources": "apart"}}
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [SINUS, {"background": {"method": "none", "rim_sources": "apart"}, "inversion": {"method": "tgv"}}, PER_ECHO],
+)
+def test_strong_sources_at_the_rim_are_apart_from_the_rest_of_the_map(sections, maps, tmp_path):
+    run = maps[0]
+    sections = sections | {"background": sections["background"] | {"transceive": "keep", "rim_sources": "apart"}}
+    kept = sections | {"background": sections["background"] | {"rim_sources": "keep"}}
+    x, y, z = np.meshgrid(*[np.arange(n) - n / 2 for n in SHAPE], indexing="ij")
+    sinus = (x**2 + (y - 8) ** 2 < 4) & (np.abs(z) < 3)
+    extra = ppm_to_hz(forward_field(np.where(sinus, 0.6, 0).astype(np.float32), Grid(SHAPE)), 3.0)
+    _, changed = with_more_field(maps, extra, tmp_path)
+
+    def result(given, chosen):
+        return local_field_and_chi(StepInput(run, build_settings(chosen), given, tmp_path, 1))
+
+    apart, plain = result(changed, sections), result(changed, kept)
+    assert "rim_sources" in apart.methods and "rim_sources" not in plain.methods
+    assert 0 < apart.metrics["rim_sources_voxels"] < 1000 and "rim_sources_voxels" not in plain.metrics
+    np.testing.assert_array_equal(apart.outputs["mask_qsm"].data, plain.outputs["mask_qsm"].data)
+    one, other = (r.outputs["chi_inverted"].data for r in (apart, plain))
+    core = binary_erosion(sinus)
+    assert np.ptp((one - other)[core]) < 1e-5, "the sources themselves are of the first map"
+    assert np.std((one - other)[plain.outputs["mask_qsm"].data > 0]) > 1e-4
+    assert ("local_field" in apart.outputs) == ("local_field" in plain.outputs)
+    if "local_field" in apart.outputs:
+        first, second = (r.outputs["local_field"].data for r in (plain, apart))
+        assert np.corrcoef(first[sinus], second[sinus])[0, 1] > 0.7
+
+    ball = np.where(x**2 + (y - 3) ** 2 + z**2 < 12, np.float32(-0.06), np.float32(0))
+    (tmp_path / "weak").mkdir()
+    _, weak = with_more_field(maps, ppm_to_hz(forward_field(ball, Grid(SHAPE)), 3.0), tmp_path / "weak")
+    without = result(weak, sections)
+    assert without.metrics["rim_sources_voxels"] == 0 and "rim_sources" not in without.methods
+    same = result(weak, kept).outputs["chi_inverted"].data
+    np.testing.assert_array_equal(without.outputs["chi_inverted"].data, same)
