@@ -71,7 +71,7 @@ class BackgroundChoices(Params):
     )  # fmt: skip
     rim_sources: str = param(
         "keep", choices=("keep", "apart"),
-        doc="Strong sources at the rim, as dural sinuses; apart: all is done again without them, and they are put back",
+        doc="Strong sources at the rim, as dural sinuses; apart: found by a first look and inverted on their own",
     )  # fmt: skip
 
 

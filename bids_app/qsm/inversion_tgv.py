@@ -86,6 +86,11 @@ def noise_of(problem: Problem) -> float:
     return spread / noise_gain(problem.domain.grid.voxel_size)
 
 
+def noise_of_field(field_ppm: FloatArray, mask: BoolArray, grid: Grid) -> float:
+    """Return :func:`noise_of` of a field in ppm, which :class:`TgvParams` takes for a part of the same mask."""
+    return noise_of(_problem(field_ppm, mask, None, Box.around(mask, grid), 1.0, 0.0))
+
+
 def _unit(echo_time: float | None, field_strength: float | None) -> tuple[float, float]:
     """Return ppm per unit of the data, and the data's period (0: a field, which has none)."""
     if (echo_time is None) != (field_strength is None):

@@ -148,18 +148,42 @@ def coarsen(problem: Problem) -> Problem | None:
     return Problem(domain, domain.layout.take(laplacian), domain.layout.take(np.maximum(weights, 0)))
 
 
+@numba.njit(cache=True, nogil=True, parallel=True)
+def _between(coarse, places, shares, region, out):  # type: ignore[no-untyped-def]
+    """Linear interpolation at each voxel of the region; ``places[a]`` are its lower and upper neighbours on axis a."""
+    (x, y, z), (sx, sy, sz) = places, shares
+    for i in numba.prange(out.shape[0]):
+        for j in range(out.shape[1]):
+            for k in range(out.shape[2]):
+                if not region[i, j, k]:
+                    out[i, j, k] = 0
+                    continue
+                total = np.float32(0)
+                for a in range(2):
+                    for b in range(2):
+                        row = coarse[x[a, i], y[b, j]]
+                        total += sx[a, i] * sy[b, j] * (sz[0, k] * row[z[0, k]] + sz[1, k] * row[z[1, k]])
+                out[i, j, k] = total
+
+
+def _neighbours(fine: int, coarse: int, factor: int) -> tuple[npt.NDArray[np.int64], FloatArray]:
+    """Return the coarse neighbours ``[2, fine]`` of each fine voxel along an axis, and their shares."""
+    # Both boxes have the same margin in voxels; the centre of fine voxel i lies at (i + 1/2) / factor - 1/2.
+    place = np.clip(MARGIN + (np.arange(fine) + 0.5 - MARGIN) / factor - 0.5, 0, coarse - 1)
+    low = np.minimum(place.astype(np.int64), coarse - 1)
+    share = (place - low).astype(np.float32)
+    return np.stack([low, np.minimum(low + 1, coarse - 1)]), np.stack([1 - share, share])
+
+
 def refine(state: State, coarse: Domain, fine: Domain) -> State:
     """Return a coarse grid's unknowns on the fine one (linear interpolation), each inside its region alone."""
-    factor = np.asarray(factors(fine.grid))
+    sizes = zip(fine.grid.shape, coarse.grid.shape, factors(fine.grid), strict=True)
+    places, shares = zip(*(_neighbours(*size) for size in sizes), strict=True)
     inside = {"chi": fine.dilated, "psi": fine.mask, "eta": fine.data}
-    start = State.zero(fine.layout.size)
+    start, values = State.zero(fine.layout.size), np.empty(fine.grid.shape, np.float32)
     for names, olds, news in ((PRIMAL, state.primal, start.primal), (DUAL, state.dual, start.dual)):
         for name, old, new in zip(names, olds, news, strict=True):
             region = inside.get(name, fine.dilated if name[0] == "w" else fine.mask)
-            # Both boxes have the same margin in voxels; the centre of fine voxel i lies at (i + 1/2) / factor - 1/2.
-            offset = MARGIN + (0.5 - MARGIN) / factor - 0.5
-            values = ndimage.affine_transform(
-                coarse.layout.put(old), np.diag(1 / factor), offset, fine.grid.shape, order=1, mode="nearest"
-            )
-            new[:] = fine.layout.take(np.where(region, values, np.float32(0)))
+            _between(coarse.layout.put(old), places, shares, region, values)
+            new[:] = fine.layout.take(values)
     return start

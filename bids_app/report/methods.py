@@ -58,8 +58,9 @@ SENTENCES: dict[str, str] = {
     "rts": "Susceptibility was estimated by rapid two-step inversion (RTS) [kames2018]{rts}.",
     "tgv": "Susceptibility was estimated in a single step from the phase with total generalised variation "
     "[langkammer2015]{tgv}.",
-    "rim_sources": "Strong sources at the rim of the mask, found in the map, were left out and background removal and "
-    "inversion done again without them; their susceptibility is that of the first map.",
+    "rim_sources": "Strong sources at the rim of the mask, found in a first, quick map, were left out of background "
+    "removal and inversion; their susceptibility was estimated from what field the rest leaves by single-step total "
+    "generalised variation [langkammer2015].",
     "per_echo": "Each echo was inverted on its own; the maps were averaged, weighted by the square of magnitude times "
     "echo time.",
     "tikhonov": "Susceptibility was estimated by inversion with a Tikhonov regularisation [bilgic2014l2]{tikhonov}.",

@@ -80,30 +80,28 @@ class _Data:
 
     def invert(self, mask: Any, weights: Any) -> tuple[Any, Any, Any]:
         """Return local field (None where the inversion takes the total one), valid mask and map of one pass."""
-        local, valid, chi = self._invert_all(mask, weights)
+        rest = self._without_rim_sources(mask, weights)
+        each = self.step.settings.inversion.choice.per_echo
+        found = _each_echo(self, rest, weights) if each else self.invert_field(self.total, rest, weights)
+        return found if rest is mask else self._with_rim_sources(found, rest, mask, weights)
+
+    def _without_rim_sources(self, mask: Any, weights: Any) -> Any:
+        """Return the mask without strong sources at the rim, where they are to be apart and there are some."""
+        from bids_app.qsm.rim_sources import first_look, without_rim_sources
+
         if self.step.settings.background.choice.rim_sources == "keep":
-            return local, valid, chi
-        return self._without_rim_sources(local, valid, chi, weights)
+            return mask
+        look, valid = first_look(self.total, mask, self.grid, weights)
+        rest = without_rim_sources(look, valid, self.grid)
+        self.apart.append(int(np.count_nonzero(valid & ~rest)))
+        return rest if self.apart[-1] else mask
 
-    def _invert_all(self, mask: Any, weights: Any) -> tuple[Any, Any, Any]:
-        if self.step.settings.inversion.choice.per_echo:
-            return _each_echo(self, mask, weights)
-        return self.invert_field(self.total, mask, weights)
+    def _with_rim_sources(self, found: Any, rest: Any, mask: Any, weights: Any) -> tuple[Any, Any, Any]:
+        from bids_app.qsm.rim_sources import field_with_rim_sources, with_rim_sources
 
-    def _without_rim_sources(self, local: Any, valid: Any, chi: Any, weights: Any) -> tuple[Any, Any, Any]:
-        """Return local field, valid mask and map of a second look, in which strong sources at the rim are apart."""
-        from bids_app.qsm.rim_sources import field_with_rim_sources, with_rim_sources, without_rim_sources
-
-        rest = without_rim_sources(chi, valid, self.grid)
-        apart = int(np.count_nonzero(valid & ~rest))
-        self.apart.append(apart)
-        if not apart:
-            return local, valid, chi
-        second, known, better = self._invert_all(rest, weights)
-        chi = with_rim_sources(better, known, chi, valid)
-        if second is not None:
-            local = field_with_rim_sources(second, known, chi, valid, self.grid)
-        return local, valid, chi
+        local, known, chi = found
+        chi, valid = with_rim_sources(chi, known, rest, self.total, mask, self.grid, weights)
+        return None if local is None else field_with_rim_sources(local, known, chi, valid, self.grid), valid, chi
 
     def invert_field(self, total: Any, mask: Any, weights: Any, **phase: Any) -> tuple[Any, Any, Any]:
         """Return the same for one total field; ``phase``: what a single-step method must know of wrapped phase."""
