@@ -1,8 +1,9 @@
 """Error of background methods and inversions on the phantom: ``python -m benchmarks.accuracy``.
 
 Four noise levels, axial and oblique, isotropic and 0.6x0.6x2 mm, from the noisy multi-echo phase through the field fit,
-inside the true mask. Columns: NRMSE and detrended NRMSE (%), XSIM, slope of the deep grey nuclei's means, and streaks:
-SD of the error in white matter away from nuclei over the truth's SD (%).
+inside the true mask. ``rim apart``: with strong sources at the rim on their own, as presets have it
+(:mod:`bids_app.qsm.rim_sources`). Columns: NRMSE and detrended NRMSE (%), XSIM, slope of the deep grey nuclei's means,
+and streaks: SD of the error in white matter away from nuclei over the truth's SD (%).
 """
 
 import itertools
@@ -24,9 +25,11 @@ from bids_app.qsm.fieldfit import fit_linear
 from bids_app.qsm.geometry import Grid, hz_to_ppm
 from bids_app.qsm.offsets import mcpc3ds
 from bids_app.qsm.reliability import reliability_weights
+from bids_app.qsm.rim_sources import first_look, with_rim_sources, without_rim_sources
 
 SNR = (20, 40, 80, 160)
 TILTS = {"axial": (0.0, 0.0, 0.0), "oblique": (20.0, 10.0, 0.0)}
+APART = f"{qsm.DEFAULT_INVERSION}, rim apart"
 HEAD = ("voxel", "view", "SNR", "background", "inversion", "NRMSE %", "detrended %", "XSIM", "slope", "streaks %")
 VOXELS = {"2x2x2 mm": (2.0, 2.0, 2.0), "0.6x0.6x2 mm": (0.6, 0.6, 2.0)}
 
@@ -95,6 +98,7 @@ def pairs(default_background):
     """Every inversion after the default background method, and every background method before the default inversion."""
     for name in sorted(qsm.INVERSIONS):
         yield ("none" if name in qsm.SINGLE_STEP else default_background), name
+    yield default_background, APART
     for name in sorted(set(qsm.BACKGROUND) - {default_background}):
         yield name, qsm.DEFAULT_INVERSION
 
@@ -103,12 +107,23 @@ def maps(wanted, grid, total, weights, magnitude, mask):
     """Yield background method, inversion and susceptibility; a background is removed once for all inversions."""
     local, done = (total, mask), "none"
     for background, inversion in sorted(wanted, key=lambda pair: pair[0]):
+        if inversion == APART:
+            yield background, inversion, apart(background, grid, total, weights, mask)
+            continue
         if background != done:
             local, done = (total, mask), background
             if background != "none":
                 local = qsm.BACKGROUND[background](total, mask, grid, weights=weights)
         field, valid = local
         yield background, inversion, qsm.INVERSIONS[inversion](field, valid, grid, weights=weights, magnitude=magnitude)
+
+
+def apart(background, grid, total, weights, mask):
+    """Return the default inversion's map with strong sources at the rim on their own."""
+    rest = without_rim_sources(*first_look(total, mask, grid, weights), grid)
+    local, known = qsm.BACKGROUND[background](total, rest, grid, weights=weights)
+    chi = qsm.INVERSIONS[qsm.DEFAULT_INVERSION](local, known, grid, weights=weights)
+    return with_rim_sources(chi, known, rest, total, mask, grid, weights)[0]
 
 
 def scores(chi, truth):

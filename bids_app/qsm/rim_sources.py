@@ -144,7 +144,10 @@ def with_rim_sources(
     mask : bool, ``grid.shape``; ``known``, the sources, and what a background method has eroded between both.
     """
     mask = without_unknown_rim(mask & np.isfinite(total_field_ppm), weights)
-    around = dilate_by_sphere(mask & ~rest, AROUND, grid.voxel_size) & mask
+    sources = mask & ~rest
+    if not sources.any():
+        return np.where(known, chi, np.float32(0)).astype(np.float32), known
+    around = dilate_by_sphere(sources, AROUND, grid.voxel_size) & mask
     zero = np.float32(chi[known].mean(dtype=np.float64))
     left = total_field_ppm - _field(np.where(known, chi - zero, np.float32(0)), mask, grid)
     params = TgvParams(

@@ -164,6 +164,13 @@ def test_a_large_bleeding_at_the_rim_keeps_its_susceptibility(scanned):
     assert (whole[bleeding] - np.median(whole[HEAD])).mean() < 0.55
 
 
+def test_without_sources_the_map_stays_as_it_is(scanned):
+    chi, known = map_of(nucleus=0.2), HEAD & (Y > -20)
+    both, valid = with_rim_sources(chi, known, HEAD, scanned[1], HEAD, GRID)
+    np.testing.assert_array_equal(both, chi * known)
+    np.testing.assert_array_equal(valid, known)
+
+
 def test_voxels_without_weight_at_the_rim_are_not_valid(scanned, apart):
     _, field, _ = scanned
     chi, known, rest = apart
