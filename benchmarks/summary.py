@@ -27,6 +27,8 @@ BACKGROUNDS = {"lbv", "none"}
 #: That of the short table of fields that no isotropic susceptibility makes.
 DISTURBANCE = "medium"
 METHODS = ("bayes", "tgv", "hdqsm", "medi", "tv", "rts", "tkd")
+#: What the presets do comes first.
+MAPS = ("bayes, rim apart", *METHODS)
 
 
 def speed(rows):
@@ -53,11 +55,9 @@ def accuracy(rows):
     # Background methods other than the first stand before the default inversion alone: these are in the full table.
     there = [r for r in rows if r["background"] in BACKGROUNDS and all(r[key] == value for key, value in SCAN.items())]
     keys = ("background", "inversion", "NRMSE %", "detrended %", "XSIM", "slope")
-    chosen = {name: [r for r in there if r["inversion"] == name] for name in METHODS}
-    # A method that has several backgrounds is shown with all of them only where it is the first, the default.
-    made = [
-        tuple(r[key] for key in keys) for n, name in enumerate(METHODS) for r in chosen[name][: None if n == 0 else 1]
-    ]
+    chosen = {name: [r for r in there if r["inversion"] == name] for name in MAPS}
+    # A method that has several backgrounds is shown with all of them only where it is the default.
+    made = [tuple(r[key] for key in keys) for name in MAPS for r in chosen[name][: None if name == METHODS[0] else 1]]
     return (f"background ({SCAN['voxel']}, {SCAN['view']}, SNR {SCAN['SNR']})", *keys[1:]), made
 
 

@@ -28,9 +28,10 @@ AROUND = 12.0
 #: Sources are far above the noise: longer primal steps, and as many iterations as large ones need.
 _STEP_RATIO, _ITERATIONS = 16.0, 200
 
-#: mm. A source that comes so near to the rim is left out, with what of it is so deep at most. On simulated heads 4 to
-#: 10 and 10 to 25 mm give the same maps; veins would lead much deeper.
-TOUCHING, DEEPEST = 6.0, 10.0
+#: mm. A source that comes so near to the rim is left out, with what of it is so deep at most. On simulated heads 3 to
+#: 10 and 10 to 25 mm give the same maps. In a tight brain mask the substantia nigra comes within 5 mm of the rim; veins
+#: would lead much deeper.
+TOUCHING, DEEPEST = 4.0, 10.0
 #: mm. What is thicker than twice this is no vein, but a bleeding or a calcification: it is left out whole, since a
 #: surface through the middle of it would be worse than none.
 THICK = 3.0
