@@ -283,26 +283,21 @@ def lbv(
     tell = _counted(progress, params)
     box = Grid(field.shape, grid.voxel_size, grid.b0_dir)
     background = solve_laplace(field, interior, boundary, grid.voxel_size, params, tell)
-    local, own = (field - background) * inside, np.zeros_like(field)
+    local, own = field - background, np.zeros_like(field)
+    size = float(np.linalg.norm(field[boundary]))
     for correction in range(params.corrections):
         # Nothing is known of the surface's local field at first; later what the map before it says.
         expected = expected_field(local, inside, box, reliable if correction else reliable * interior, _OWN)
         change = np.float32(params.relaxation if correction else 1.0) * (expected - own)
         own += change
         # What changes is harmonic, too: a small field, which needs few digits.
-        coarser = replace(params, tolerance=_tolerance(params.tolerance, field, change, boundary))
+        tolerance = min(1.0, params.tolerance * size / max(float(np.linalg.norm(change[boundary])), 1e-30))
+        coarser = replace(params, tolerance=tolerance)
         local += solve_laplace(change, interior, boundary, grid.voxel_size, coarser, tell)
-        local *= inside
     out, valid = np.zeros(grid.shape, np.float32), np.zeros(grid.shape, bool)
     kept = inside if params.corrections else interior
     out[crop.box], valid[crop.box] = local[1:-1, 1:-1, 1:-1], kept[1:-1, 1:-1, 1:-1]
     return out, valid
-
-
-def _tolerance(tolerance: float, whole: FloatArray, part: FloatArray, boundary: BoolArray) -> float:
-    """Return the relative tolerance for a part of the boundary values that is the given one of the whole, at most 1."""
-    sizes = (float(np.linalg.norm(values[boundary])) for values in (whole, part))
-    return min(1.0, tolerance * next(sizes) / max(next(sizes), 1e-30))
 
 
 def _counted(progress: Callable[[int, int], None] | None, params: LbvParams) -> Any:

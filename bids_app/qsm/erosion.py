@@ -87,6 +87,12 @@ class Erosion:
         return inside
 
 
+def erode_by_sphere(mask: BoolArray, radius: float, voxel_size: tuple[float, float, float]) -> BoolArray:
+    """Return the voxels within ``radius`` mm (a voxel at least) of which all are set; beyond the volume none is."""
+    sphere = sphere_weights(radius, voxel_size)
+    return Erosion(mask, sphere.shape[2] // 2).by(sphere)
+
+
 def dilate_by_sphere(mask: BoolArray, radius: float, voxel_size: tuple[float, float, float]) -> BoolArray:
     """Return the mask with what lies within ``radius`` mm of it (a voxel's length at least)."""
     sphere = sphere_weights(radius, voxel_size)

@@ -12,9 +12,9 @@ import numpy as np
 from scipy import ndimage
 
 from bids_app.qsm.background_lbv import LbvParams, lbv
-from bids_app.qsm.dipole import dipole_kernel
-from bids_app.qsm.erosion import dilate_by_sphere
-from bids_app.qsm.fft import Crop, irfftn, rfftn
+from bids_app.qsm.dipole import forward_field
+from bids_app.qsm.erosion import dilate_by_sphere, erode_by_sphere
+from bids_app.qsm.fft import Crop
 from bids_app.qsm.geometry import BoolArray, FloatArray, Grid
 from bids_app.qsm.inversion_bayes import BayesParams, bayes
 from bids_app.qsm.inversion_tgv import TgvParams, noise_of_field, tgv
@@ -77,14 +77,11 @@ def without_rim_sources(chi: FloatArray, mask: BoolArray, grid: Grid, *, thresho
     strong = inside & (np.abs(values - np.float32(np.median(values[inside]))) > threshold)
     if not strong.any():
         return mask
-    thick = dilate_by_sphere(_eroded(strong, THICK, grid), THICK, grid.voxel_size)
-    outside = ~np.pad(inside, 1)
-    near, touching = (
-        dilate_by_sphere(outside, reach, grid.voxel_size)[1:-1, 1:-1, 1:-1] for reach in (DEEPEST, TOUCHING)
-    )
-    parts, count = ndimage.label(strong & (near | thick), np.ones((3, 3, 3), bool))
+    thick = dilate_by_sphere(erode_by_sphere(strong, THICK, grid.voxel_size), THICK, grid.voxel_size)
+    deep, apart = (erode_by_sphere(inside, reach, grid.voxel_size) for reach in (DEEPEST, TOUCHING))
+    parts, count = ndimage.label(strong & (thick | ~deep), np.ones((3, 3, 3), bool))
     chosen = np.zeros(count + 1, bool)
-    chosen[np.unique(parts[touching])] = True
+    chosen[np.unique(parts[~apart])] = True
     chosen[0] = False
     if not chosen.any():
         return mask
@@ -94,10 +91,6 @@ def without_rim_sources(chi: FloatArray, mask: BoolArray, grid: Grid, *, thresho
     out = np.zeros_like(mask)
     out[crop.box] = rest
     return out
-
-
-def _eroded(mask: BoolArray, radius: float, grid: Grid) -> BoolArray:
-    return ~dilate_by_sphere(~np.pad(mask, 1), radius, grid.voxel_size)[1:-1, 1:-1, 1:-1]
 
 
 def _large(mask: BoolArray) -> BoolArray:
@@ -165,9 +158,7 @@ def with_rim_sources(
 def _field(chi: FloatArray, mask: BoolArray, grid: Grid) -> FloatArray:
     """Return the field in ppm of a map, in the box of the mask; zero elsewhere."""
     crop = Crop.around(mask, grid, _PADDING)
-    spectrum = rfftn(crop.take(chi))
-    spectrum *= dipole_kernel(crop.grid)
-    return crop.put(irfftn(spectrum, crop.grid.shape), grid.shape)
+    return crop.put(forward_field(crop.take(chi), crop.grid, pad=False), grid.shape)
 
 
 def field_with_rim_sources(

@@ -141,11 +141,13 @@ class _Data:
     def methods(self) -> tuple[str, ...]:
         """Return the keys of the methods that ran."""
         settings = self.step.settings
-        before = {"ringing": bool(self.ringing.axes), "transceive": self.transceive.removed > 0}
-        chosen = (settings.background.choice.method, settings.inversion.choice.method)
-        after = {"rim_sources": any(self.apart), "per_echo": settings.inversion.choice.per_echo}
-        did, then = (tuple(name for name, ran in part.items() if ran) for part in (before, after))
-        return (*did, *(name for name in chosen if name != "none"), *then)
+        background, inversion = settings.background.choice.method, settings.inversion.choice
+        did = {
+            "ringing": bool(self.ringing.axes), "transceive": self.transceive.removed > 0,
+            background: background != "none", inversion.method: True,
+            "rim_sources": any(self.apart), "per_echo": inversion.per_echo,
+        }  # fmt: skip
+        return tuple(name for name, ran in did.items() if ran)
 
 
 def local_field_and_chi(step: StepInput) -> StepResult:

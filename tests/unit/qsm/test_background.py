@@ -10,7 +10,7 @@ from bids_app import qsm
 from bids_app.qsm.background_lbv import LbvParams, solve_laplace
 from bids_app.qsm.background_sources import SourceProblem, _Dipoles, fit_sources
 from bids_app.qsm.dipole import forward_field
-from bids_app.qsm.erosion import Erosion, dilate_by_sphere
+from bids_app.qsm.erosion import Erosion, dilate_by_sphere, erode_by_sphere
 from bids_app.qsm.fft import irfftn, irfftn_cropped, rfftn, rfftn_padded
 from bids_app.qsm.geometry import Grid
 from bids_app.qsm.sphere import less_mean, sphere_fits, sphere_kernel, sphere_weights
@@ -316,6 +316,7 @@ def test_erosion_by_words_is_erosion(radius):
     expected = ndimage.binary_erosion(mask, stencil > 0, border_value=0)
     assert expected.any() or radius > 4
     assert np.array_equal(Erosion(mask, 12).by(stencil), expected)
+    assert np.array_equal(erode_by_sphere(mask, radius, GRID.voxel_size), expected)
 
 
 @pytest.mark.parametrize("radius", [0.5, 3.0, 5.0])
