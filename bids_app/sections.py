@@ -73,6 +73,10 @@ class BackgroundChoices(Params):
         "keep", choices=("keep", "apart"),
         doc="Strong sources at the rim, as dural sinuses; apart: found by a first look and inverted on their own",
     )  # fmt: skip
+    trend: str = param(
+        "keep", choices=("keep", "tissue"),
+        doc="Smooth trends that no field can tell from a background; tissue: taken off so that like tissue is alike",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,11 @@ WORKS = (
         _NI, "49(3):2457-2466", "10.1016/j.neuroimage.2009.09.062",
     ),
     Reference(
+        "liang1986", "Liang KY, Zeger SL", 1986,
+        "Longitudinal data analysis using generalized linear models",
+        "Biometrika", "73(1):13-22", "10.1093/biomet/73.1.13",
+    ),
+    Reference(
         "benjamini1995", "Benjamini Y, Hochberg Y", 1995,
         "Controlling the false discovery rate: A practical and powerful approach to multiple testing",
         "Journal of the Royal Statistical Society: Series B (Methodological)", "57(1):289-300",

@@ -73,6 +73,7 @@ class _Data:
         self.measured, self.total = measured, self.transceive.field
         self.chosen: dict[str, Any] = {}
         self.apart: list[int] = []  # voxels of strong sources at the rim, of each pass
+        self.trend_sd = 0.0  # ppm
         self.removing, self.inverting = (
             _Iterations(step.progress, s.of(s.choice.method) if s.choice.method != "none" else None)
             for s in (settings.background, settings.inversion)
@@ -129,12 +130,24 @@ class _Data:
             total, mask, self.grid, params=section.of(name), weights=weights, progress=self.removing.start()
         )
 
+    def trend(self, chi: Any, valid: Any) -> Any:
+        """Return the map's smooth trend that is to be taken off, or None; without magnitude tissue has no look."""
+        from bids_app.qsm.unseen import appearance, unseen_trend
+
+        if self.step.settings.background.choice.trend == "keep" or not has_magnitude(self.step.record):
+            return None
+        trend = unseen_trend(chi, valid, self.grid, appearance(self.magnitude, valid, self.grid))
+        self.trend_sd = float(trend.std(where=valid, dtype=np.float64))
+        return trend if self.trend_sd else None
+
     def metrics(self) -> dict[str, Any]:
         """Return what the methods did, for the record."""
         told = {f"inversion_{key}": value for key, value in self.chosen.items()}
         told |= self.inverting.facts("inversion_iterations") | self.removing.facts("background_iterations")
         if self.apart:
             told["rim_sources_voxels"] = max(self.apart)
+        if self.step.settings.background.choice.trend != "keep":
+            told["trend_ppm"] = round(self.trend_sd, 5)
         told["ringing"] = [round(v, 3) if np.isfinite(v) else None for v in self.ringing.excess]
         return told | ({"transceive_ppm": self.transceive.removed} if self.transceive.removed else {})
 
@@ -145,7 +158,7 @@ class _Data:
         did = {
             "ringing": bool(self.ringing.axes), "transceive": self.transceive.removed > 0,
             background: background != "none", inversion.method: True,
-            "rim_sources": any(self.apart), "per_echo": inversion.per_echo,
+            "rim_sources": any(self.apart), "per_echo": inversion.per_echo, "trend": self.trend_sd > 0,
         }  # fmt: skip
         return tuple(name for name, ran in did.items() if ran)
 
@@ -153,19 +166,25 @@ class _Data:
 def local_field_and_chi(step: StepInput) -> StepResult:
     """Remove the background field and invert, in one pass or two; the reference step sets the zero of the scale."""
     from bids_app.qsm.combine import two_pass
+    from bids_app.qsm.unseen import field_of_trend
 
     masks = _masks(step)
     data, passes = _Data(step, masks), []
     for mask, weights in zip(masks, data.weights, strict=True):
         passes.append(_inside(step, *data.invert(mask, weights)))
     local, valid, chi = passes[0]
-    strength, like = step.record.field_strength, step.inputs["total_field"]
-    outputs = {}
+    outputs, strength, like = {}, step.record.field_strength, step.inputs["total_field"]
+    single, single_valid = chi, valid
     if len(passes) > 1:
-        outputs["chi_inverted_singlepass"] = Output(chi, like)
-        outputs["mask_singlepass"] = Output(valid, like)
         chi = two_pass(passes[1][2], passes[1][1], chi, valid)
         valid = valid | passes[1][1]
+    trend = data.trend(chi, valid)
+    if trend is not None:
+        chi, single = chi - trend, single - trend * single_valid
+        local = None if local is None else local - field_of_trend(trend, single_valid, data.grid)
+    if len(passes) > 1:
+        outputs["chi_inverted_singlepass"] = Output(single, like)
+        outputs["mask_singlepass"] = Output(single_valid, like)
     outputs["chi_inverted"] = Output(chi, like)
     outputs["mask_qsm"] = Output(valid, like)
     if local is not None:

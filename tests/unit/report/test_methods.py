@@ -24,6 +24,7 @@ OTHERS = {
     "coils_reference",
     "per_echo",
     "rim_sources",
+    "trend",
     "fit_linear",
     "fit_nonlinear",
     "mcpc3ds",

@@ -10,6 +10,7 @@ from bids_app.dataset.models import Echo
 from bids_app.derivatives.files import read_image, write_image
 from bids_app.qsm.dipole import forward_field
 from bids_app.qsm.geometry import Grid, ppm_to_hz
+from bids_app.qsm.unseen import appearance, unseen_trend
 from bids_app.settings import build_settings
 from bids_app.steps.chi import local_field_and_chi
 from bids_app.steps.step import StepInput
@@ -211,3 +212,72 @@ def test_strong_sources_at_the_rim_are_apart_from_the_rest_of_the_map(sections, 
     assert without.metrics["rim_sources_voxels"] == 0 and "rim_sources" not in without.methods
     same = result(weak, kept).outputs["chi_inverted"].data
     np.testing.assert_array_equal(without.outputs["chi_inverted"].data, same)
+
+
+@pytest.fixture(scope="module")
+def head(tmp_path_factory):
+    """Files of a head of two tissues in a gradient that its susceptibility shares, and the run."""
+    folder, shape, affine = tmp_path_factory.mktemp("head"), (36, 40, 34), np.diag([4.0, 4, 4, 1])
+    x, y, z = np.meshgrid(*[(np.arange(n) - n / 2).astype(np.float32) for n in shape], indexing="ij")
+    mask = (x / 15) ** 2 + (y / 17) ** 2 + (z / 14) ** 2 < 1
+    rng = np.random.default_rng(0)
+    tissue = rng.random(shape) < 0.5
+    chi = np.where(tissue, np.float32(0.02), np.float32(-0.02)) * mask
+    grid = Grid(shape, (4.0, 4.0, 4.0))
+    field = ppm_to_hz(forward_field(chi + np.float32(0.001) * z * mask, grid), 3.0)
+    images = {
+        "total_field": field * mask, "magnitude": np.where(tissue, 100, 80) * mask, "field_sd": 0.1 * mask,
+        "residual": 0.01 * mask, "mask_brain": mask,
+    }  # fmt: skip
+    inputs = {name: folder / f"{name}.nii.gz" for name in images}
+    for name, data in images.items():
+        write_image(inputs[name], data.astype(np.float32), affine, "float32")
+    echo = Echo(1, 0.01, magnitude=inputs["magnitude"], phase=inputs["total_field"], metadata={})
+    bare = Echo(1, 0.01, phase=inputs["total_field"], metadata={})
+    runs = [
+        SimpleNamespace(echoes=(e,), echo_times=(0.01,), field_strength=3.0, b0_dir=None, coils=1) for e in (echo, bare)
+    ]
+    return runs, inputs, images["magnitude"].astype(np.float32), grid
+
+
+@pytest.fixture(params=[False, True], ids=["one pass", "two passes"])
+def pair(request, head, tmp_path):
+    """The step's results with the trend kept and taken off."""
+    (run, _), inputs, *_ = head
+    inputs = inputs | ({"mask_reliable": inputs["mask_brain"]} if request.param else {})
+    background = {"method": "vsharp", "transceive": "keep"}
+    return [
+        local_field_and_chi(
+            StepInput(run, build_settings({"background": background | {"trend": t}}), inputs, tmp_path, 1)
+        )
+        for t in ("keep", "tissue")
+    ]
+
+
+def test_the_trend_is_taken_off_map_and_local_field_and_told(pair, head):
+    kept, without = pair
+    *_, magnitude, grid = head
+    valid = kept.outputs["mask_qsm"].data
+    trend = kept.outputs["chi_inverted"].data - without.outputs["chi_inverted"].data
+    assert "trend" in without.methods
+    assert "trend" not in kept.methods
+    assert without.metrics["trend_ppm"] == pytest.approx(float(trend[valid].std()), abs=1e-5)
+    assert "trend_ppm" not in kept.metrics
+    assert not trend[~valid].any()
+    expected = unseen_trend(kept.outputs["chi_inverted"].data, valid, grid, appearance(magnitude, valid, grid))
+    assert expected.any()
+    np.testing.assert_allclose(trend, expected, atol=1e-6)
+    change = ppm_to_hz(forward_field(trend, grid), 3.0)
+    local = kept.outputs["local_field"].data - without.outputs["local_field"].data
+    np.testing.assert_allclose(local[valid], change[valid], atol=0.1 * np.abs(change[valid]).max())
+    if "chi_inverted_singlepass" in kept.outputs:
+        single = [r.outputs["chi_inverted_singlepass"].data for r in pair]
+        np.testing.assert_allclose((single[0] - single[1])[valid], trend[valid], atol=1e-6)
+
+
+def test_without_magnitude_the_trend_is_kept(head, tmp_path):
+    (_, run), inputs, *_ = head
+    settings = build_settings({"background": {"method": "lbv", "transceive": "keep", "trend": "tissue"}})
+    found = local_field_and_chi(StepInput(run, settings, inputs, tmp_path, 1))
+    assert "trend" not in found.methods
+    assert found.metrics["trend_ppm"] == 0
