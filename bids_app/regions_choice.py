@@ -23,7 +23,8 @@ def decided(config: Config) -> tuple[Config, str]:
     section = config.settings.segmentation
     choice = section.choice
     folders = [Path(p) for p in choice.derivatives.split(os.pathsep) if p]
-    which, spec, warning = choose.resolve(choice.which, choice.atlas, choice.fastsurfer_home, folders)
+    python = config.settings.fastsurfer.choice.python
+    which, spec, warning = choose.resolve(choice.which, choice.atlas, choice.fastsurfer_home, folders, python)
     patterns = [("given", word) for word in which.split(",") if existing.is_pattern(word)]
     extra = [("extra", word) for word in choice.extra.split(os.pathsep) if word]
     choose.check_names(spec, [*patterns, *extra])

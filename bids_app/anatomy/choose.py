@@ -10,7 +10,9 @@ from bids_app.qsm.params import nearest
 METHODS = ("fastsurfer", "atlas", "none", "auto")
 
 
-def resolve(which: str, atlas_spec: str, home: str, derivatives: Sequence[Path]) -> tuple[str, str, str]:
+def resolve(
+    which: str, atlas_spec: str, home: str, derivatives: Sequence[Path], python: str = ""
+) -> tuple[str, str, str]:
     """Return the words of ``--segmentation`` and the atlas that will be used, and a warning (empty: none).
 
     ``auto`` is FastSurfer where it is installed, else the atlas that was named, else TemplateFlow's default where its
@@ -21,7 +23,8 @@ def resolve(which: str, atlas_spec: str, home: str, derivatives: Sequence[Path])
     UsageError
         For a word that is no method and no pattern, or ``none`` beside others.
     ToolMissingError
-        If FastSurfer or an atlas was asked for by name and is not here.
+        If FastSurfer or an atlas was asked for by name and is not here, or FastSurfer's Python (``python``, see
+        :func:`bids_app.anatomy.fastsurfer.python_of`) cannot run it.
     """
     asked = tuple(dict.fromkeys(word.strip() for word in which.split(",") if word.strip()))
     for word in asked:
@@ -34,11 +37,13 @@ def resolve(which: str, atlas_spec: str, home: str, derivatives: Sequence[Path])
             raise UsageError("--segmentation: none cannot stand beside others")
         return "none", "", ""
     place = Path(home) if home else None
-    if "fastsurfer" in asked and not _outputs_in(derivatives):
-        fastsurfer.probe(fastsurfer.require(place))
     warning = ""
+    if "fastsurfer" in asked and not _outputs_in(derivatives):
+        fastsurfer.require(place)
     if not asked or "auto" in asked:
         asked, atlas_spec, warning = _automatic(asked, atlas_spec, place, derivatives)
+    if "fastsurfer" in asked and not _outputs_in(derivatives):
+        fastsurfer.check_python(fastsurfer.require(place), python)
     if "atlas" in asked:
         chosen = atlas_spec or atlas.default()
         if chosen is None:

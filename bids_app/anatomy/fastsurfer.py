@@ -30,20 +30,36 @@ _SMALLEST_LABEL_COUNT = 10
 #: What its log says when too little was segmented (it goes on, and returns 0).
 _VOLUMES_FAILED = r"volume is too small|QC[^\n]{0,60}fail|fail[^\n]{0,60}\bQC\b"
 #: What the shell or Python says where the interpreter is not FastSurfer's.
-_NO_PYTHON = r"Cannot find the python interpreter|python[\d.]*: command not found|ModuleNotFoundError"
+_NO_PYTHON = r"Cannot find the python interpreter|python[\d.]*: (?:command not found|No such file)|ModuleNotFoundError"
+#: What its networks' weights say that are neither here nor can be had.
+_NO_WEIGHTS = r"Downloading checkpoint|No server reachable|checkpoint[^\n]*(?:not (?:found|exist)|No such file)"
+_NO_GPU = r"cuda (?:is )?not available|No CUDA GPUs|not compiled with CUDA"
+#: Lines that tell the cause, the best first: what Python raised, what else speaks of a failure. The script's own last
+#: line, "ERROR: ... segmentation failed.", stands after every failure and tells nothing.
+_TELLING = (r"^[\w.]*(?:Error|Exception|Exit)\b.*:", r"error|fail|exception|not found|killed")
+_EMPTY_WORDS = r"^ERROR: .*\bfailed\b[^:]*$|time command failing"
+#: Lines of the log that a crash file keeps.
+_LOG_TAIL = 60
 GET_IT = (
     "install it (https://deep-mi.org/fastsurfer) and set FASTSURFER_HOME or --fastsurfer-home, or do without: "
     "--segmentation atlas --atlas DIR, or --segmentation none"
 )
 
 
+_WRONG_PYTHON = (
+    "FastSurfer's Python was not found or lacks a package: name it, --set fastsurfer.python=/path/to/python3 or "
+    "$FASTSURFER_PYTHON, or do without: --segmentation atlas or none."
+)
+
+
 @dataclass(frozen=True)
 class FastSurfer:
-    """An installed FastSurfer: its script, its version and the options that its help names."""
+    """An installed FastSurfer: its script, its version, the options that its help names, what its Python complained."""
 
     script: Path
     version: str
     options: frozenset[str]
+    complaint: str = ""
 
 
 @dataclass(frozen=True)
@@ -96,7 +112,40 @@ def python_of(script: Path, wanted: str = "", environment: Mapping[str, str] | N
     if named:
         return named
     own = (home_of(script) / folder / "bin" / "python3" for folder in ("venv", ".venv"))
-    return next((f"{path} -s" for path in own if path.exists()), "")
+    found = next((path for path in own if path.exists()), None)
+    if found is not None and re.search(r"\s", str(found)):
+        raise ToolMissingError(
+            f"FastSurfer's script cannot start its Python, {found}, because of the space in the path: name a link to "
+            "its folder whose path has none, --fastsurfer-home LINK"
+        )
+    return f"{found} -s" if found else ""
+
+
+def check_python(script: Path, wanted: str = "") -> None:
+    """Check that FastSurfer's Python starts and has the packages without which every segmentation would fail.
+
+    Raises
+    ------
+    ToolMissingError
+        With the sentence that says how to name another one.
+    """
+    python = python_of(script, wanted)
+    tool = probe(script, python)
+    if tool.complaint:
+        raise ToolMissingError(f"{script}: {_WRONG_PYTHON} It said: {tool.complaint}")
+    if not python:
+        return  # the script knows which; it answered
+    ask = "import importlib.util as u; print(*[m for m in ('torch', 'nibabel') if u.find_spec(m) is None])"
+    try:
+        done = subprocess.run(
+            [*python.split(), "-c", ask], capture_output=True, text=True, timeout=_ASK_SECONDS, check=False,
+            stdin=subprocess.DEVNULL, env=environment_for(script),
+        )  # fmt: skip
+        lacking = done.stdout.strip() if done.returncode == 0 else _telling(done.stderr)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        lacking = f"it cannot be started ({type(error).__name__})"
+    if lacking:
+        raise ToolMissingError(f"{script}: {_WRONG_PYTHON} {python} lacks: {lacking}")
 
 
 def environment_for(script: Path, threads: int = 1, cache: Path | None = None) -> dict[str, str]:
@@ -130,13 +179,14 @@ def probe(script: Path, python: str = "") -> FastSurfer:
     if not needed <= options:
         lacking = ", ".join(sorted(needed - options))
         raise ToolMissingError(f"{script} --help does not name {lacking}: this is no FastSurfer 2 or later; {GET_IT}")
-    version = "unknown"
+    version, complaint = "unknown", ""
     if "--version" in options:
         said = _ask(script, [*(["--py", python] if python and "--py" in options else []), "--version"])
         # A shell's complaint about python3.10 holds a number too.
         lines = [line.strip() for line in said.splitlines() if re.match(r"\s*v?\d+\.\d+", line)]
         version = lines[0] if lines else "unknown"
-    return FastSurfer(script, version, options)
+        complaint = "" if lines else _line_of(_NO_PYTHON, said)
+    return FastSurfer(script, version, options, complaint)
 
 
 def _ask(script: Path, words: Sequence[str]) -> str:
@@ -180,6 +230,19 @@ def command(
     return line
 
 
+def memory_bytes(shape: Sequence[int], voxel_size: Sequence[float], vox_size: str) -> int:
+    """Return an estimate of FastSurfer's peak memory for an image, in bytes: 5 GB at 256 voxels along each axis.
+
+    Its conformed image is a cube with 256 voxels at least, or as many as the image's longest side needs at ``vox_size``
+    (mm, or ``min``, the image's own finest).
+    """
+    edge = min(voxel_size) if vox_size == "min" else float(vox_size)
+    longest = max(n * v for n, v in zip(shape, voxel_size, strict=True))
+    # At 1 mm it is always 256; "min" never makes voxels larger than that.
+    side = 256 if edge >= 1 else max(256, round(longest / edge))
+    return int(5e9 * (side / 256) ** 3)
+
+
 def segment(t1w: Path, folder: Path, script: Path, threads: int, settings: Mapping[str, Any]) -> Segmentation:
     """Segment a T1-weighted image in ``folder`` and return FastSurfer's labels and brain mask.
 
@@ -203,13 +266,17 @@ def segment(t1w: Path, folder: Path, script: Path, threads: int, settings: Mappi
             )  # fmt: skip
         except OSError as error:
             raise QsmAppError(f"FastSurfer cannot be started: {script}: {error.strerror or error}") from error
-    text = log.read_text(encoding="utf-8", errors="replace")
     own_log = folder / subject / "scripts" / "deep-seg.log"
-    if own_log.is_file():
-        text += own_log.read_text(encoding="utf-8", errors="replace")
+    texts = [path.read_text(encoding="utf-8", errors="replace") for path in (log, own_log) if path.is_file()]
     made = Segmentation(folder / subject / _LABELS, folder / subject / _MASK, tool.version)
-    _check_said(text, done.returncode, made)
-    check_files(made)
+    try:
+        _check_said(texts, done.returncode, made)
+        check_files(made)
+    except QsmAppError as error:
+        # The step's folder goes when it fails: what FastSurfer said is kept in the crash file.
+        for path, text in zip((log, own_log), texts, strict=False):
+            error.add_note("\n".join((f"End of {path.name}:", *text.splitlines()[-_LOG_TAIL:])))
+        raise
     return made
 
 
@@ -223,31 +290,48 @@ def existing(root: Path, subject: str, session: str | None) -> Segmentation | No
     return None
 
 
-def _check_said(text: str, code: int, made: Segmentation) -> None:
+def _check_said(texts: Sequence[str], code: int, made: Segmentation) -> None:
+    """Raise what the console (first of the texts) and FastSurfer's own log say of a failure."""
+    text = "\n".join(texts)
     complete = made.labels.is_file() and made.brain_mask.is_file()
     if not complete and re.search(r"\b(as|by|the)\s+root\b|--allow_root", text, re.IGNORECASE):
         raise QsmAppError(
             "FastSurfer refuses to run as root: run as a user, e.g. docker run --user $(id -u):$(id -g) ..., "
             "apptainer run (always a user), or su - USER"
         )
-    if not complete and re.search(_NO_PYTHON, text):
+    if not complete and (said := _line_of(_NO_PYTHON, text)):
+        raise QsmAppError(f"{_WRONG_PYTHON} It said: {said}")
+    if not complete and (said := _line_of(_NO_WEIGHTS, text)):
         raise QsmAppError(
-            "FastSurfer's Python was not found or lacks a package: name it, --set fastsurfer.python=/path/to/python3 "
-            f"or $FASTSURFER_PYTHON. It said: {_last(text)}"
+            "FastSurfer's networks are not here and cannot be downloaded: put the checkpoints (*.pkl) into the folder "
+            f"checkpoints of FASTSURFER_HOME, as its first run with a network does. It said: {said}"
         )
-    if re.search(_VOLUMES_FAILED, text, re.IGNORECASE):
+    if not complete and (said := _line_of(_NO_GPU, text)):
+        raise QsmAppError(f"FastSurfer finds no GPU: --set fastsurfer.device=cpu does without. It said: {said}")
+    if said := _line_of(_VOLUMES_FAILED, text):
         raise QsmAppError(
             "FastSurfer's check of the volumes failed: too little was segmented; look at the T1w image "
-            f"(coverage, contrast, orientation). It said: {_last(text)}"
+            f"(coverage, contrast, orientation). It said: {said}"
         )
     if code != 0:
-        raise QsmAppError(f"FastSurfer failed with exit code {code}: {_last(text)}")
+        raise QsmAppError(f"FastSurfer failed with exit code {code}: {_telling(*texts)}")
 
 
-def _last(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    telling = [line for line in lines if re.search(r"error|fail|exception|not found|killed", line, re.IGNORECASE)]
-    return (telling or lines or ["nothing"])[-1][:300]
+def _line_of(pattern: str, text: str) -> str:
+    """Return the first line in which a pattern is found; empty: none."""
+    lines = (line.strip() for line in text.splitlines() if re.search(pattern, line, re.IGNORECASE))
+    return next(lines, "")[:300]
+
+
+def _telling(*texts: str) -> str:
+    """Return the last line that tells a cause, of the first text that has one; else the last line of all."""
+    kept = [[line.strip() for line in text.splitlines() if line.strip()] for text in texts]
+    kept = [[line for line in lines if not re.search(_EMPTY_WORDS, line)] for lines in kept]
+    for pattern in _TELLING:
+        for lines in kept:
+            if told := [line for line in lines if re.search(pattern, line, re.IGNORECASE)]:
+                return told[-1][:300]
+    return next((lines[-1][:300] for lines in kept if lines), "nothing")
 
 
 def check_files(made: Segmentation) -> None:

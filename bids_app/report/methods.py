@@ -62,8 +62,8 @@ SENTENCES: dict[str, str] = {
     "removal and inversion; their susceptibility was estimated from what field the rest leaves by single-step total "
     "generalised variation [langkammer2015].",
     "trend": "Smooth trends of the map that no field can tell from a background (polynomials whose field has no "
-    "Laplacian inside the mask) were estimated from voxels of like magnitude by a robust fit, drawn towards zero as far as its "
-    "cluster-robust errors [liang1986] say, and taken off.",
+    "Laplacian inside the mask) were estimated from voxels of like magnitude by a robust fit, drawn towards zero as "
+    "far as its cluster-robust errors [liang1986] say, and taken off.",
     "per_echo": "Each echo was inverted on its own; the maps were averaged, weighted by the square of magnitude times "
     "echo time.",
     "tikhonov": "Susceptibility was estimated by inversion with a Tikhonov regularisation [bilgic2014l2]{tikhonov}.",

@@ -187,6 +187,12 @@ def _fastsurfer_keys(record: Anatomical, settings: Any) -> tuple[str, ...]:
     return ("labels_native@fastsurfer", "brain_native@fastsurfer", "dseg_t1w@fastsurfer")
 
 
+def _fastsurfer_memory(record: Anatomical, settings: Any) -> int:
+    shape, affine = read_grid(record.path)
+    voxel_size = np.linalg.norm(affine[:3, :3], axis=0)
+    return fastsurfer.memory_bytes(shape[:3], voxel_size.tolist(), settings.fastsurfer.choice.vox_size)
+
+
 def _atlas_keys(record: Anatomical, settings: Any) -> tuple[str, ...]:
     source = the_atlas(settings)
     if source is None:
@@ -202,7 +208,7 @@ T1W = Step(
 )  # fmt: skip
 FASTSURFER = Step(
     "fastsurfer", "Segmentation by FastSurfer", run_fastsurfer, reads=("fastsurfer",), sources=_fastsurfer_files,
-    makes=_fastsurfer_keys, memory=lambda record, settings: 5_000_000_000,
+    makes=_fastsurfer_keys, memory=_fastsurfer_memory,
 )  # fmt: skip
 ATLAS = Step(
     "atlas", "Atlas to T1w", atlas_to_t1w, reads=("registration",), sources=atlas_files,

@@ -12,6 +12,14 @@ from bids_app.anatomy import fastsurfer
 from bids_app.errors import QsmAppError, ToolMissingError
 from tests.helpers.fastsurfer import HELP, stand_in
 
+#: What the real one's console shows when its network raises: the script's own line comes last, its log is appended.
+RAISES = "echo Traceback; echo '  File x'; echo 'AssertionError: nothing segmented'"
+SAYS_VOLUME = "echo 'Total segmentation volume is too small. Segmentation may be corrupted.'"
+ENDS = """
+while [ "$1" != --sd ]; do [ "$1" = --sid ] && sid="$2"; shift; done; mkdir -p "$2/$sid/scripts"
+echo "time command failing, not using time..." > "$2/$sid/scripts/deep-seg.log"
+echo "ERROR: FastSurfer asegdkt segmentation failed."; exit 1
+"""
 SETTINGS = {"device": "cpu", "viewagg_device": "auto", "vox_size": "1", "python": ""}
 
 
@@ -134,6 +142,11 @@ def test_a_script_without_the_execution_bit_runs_by_bash(tmp_path, t1w):
         ("", 'echo "Cannot find the python interpreter python3.10."; exit 1', "--set fastsurfer.python="),
         ("", "echo \"ModuleNotFoundError: No module named 'torch'\"; exit 1", "--set fastsurfer.python="),
         ("", 'echo "ERROR: FastSurfer asegdkt segmentation failed QC checks."; exit 1', "volumes failed"),
+        ("", f"{SAYS_VOLUME}; {ENDS}", "volumes failed.*It said: Total segmentation volume is too small"),
+        ("", f"{RAISES}; {ENDS}", r"exit code 1: AssertionError: nothing segmented\nEnd of"),
+        ("", f"echo 'Downloading checkpoint a.pkl from https://x into y'; {RAISES}; {ENDS}", "put the checkpoints"),
+        ("", f"echo 'ValueError: cuda not available, try cpu'; {ENDS}", "--set fastsurfer.device=cpu"),
+        ("", f"echo 'All went well'; {ENDS}", r"exit code 1: All went well\nEnd of"),
         ("", 'echo "ERROR: out of memory on cuda:0"; exit 137', "exit code 137: ERROR: out of memory"),
     ],
 )
@@ -152,3 +165,80 @@ def test_existing_outputs_are_found_by_subject_and_session(tmp_path):
     assert fastsurfer.existing(tmp_path, "01", "b").labels.parts[-3] == "sub-01_ses-b"
     assert fastsurfer.existing(tmp_path, "01", "a") is None
     assert fastsurfer.existing(tmp_path, "02", "a").labels.parts[-3] == "sub-02"
+
+
+def test_the_end_of_both_logs_is_kept_with_the_error(tmp_path, t1w):
+    """The step's folder goes when it fails; what FastSurfer said goes into the crash file."""
+    script = stand_in(tmp_path / "home", body=f"for n in $(seq 200); do echo line$n; done; {RAISES}; {ENDS}")
+    with pytest.raises(QsmAppError) as caught:
+        fastsurfer.segment(t1w, tmp_path / "work", script, 1, SETTINGS)
+    console, own = caught.value.__notes__
+    assert console.startswith("End of fastsurfer.log:\nline")
+    assert "AssertionError: nothing segmented" in console
+    assert "line200" in console
+    assert "line100" not in console
+    assert own.splitlines() == ["End of deep-seg.log:", "time command failing, not using time..."]
+
+
+def python_that(folder, script):
+    path = folder / "python3"
+    folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/bash\n{script}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        ("echo torch nibabel", "lacks: torch nibabel"),
+        ("echo 'ImportError: libcrypt' >&2; exit 1", "lacks: ImportError: libcrypt"),
+        (None, "it cannot be started"),
+    ],
+)
+def test_a_python_that_cannot_run_it_is_told_before_anything_runs(tmp_path, answer, says):
+    script = stand_in(tmp_path / "home", options=HELP + " --py")
+    python = str(tmp_path / "none") if answer is None else python_that(tmp_path / "bin", answer)
+    with pytest.raises(ToolMissingError, match=says) as caught:
+        fastsurfer.check_python(script, python)
+    assert "--set fastsurfer.python=" in str(caught.value)
+    assert caught.value.exit_code == 4
+    fastsurfer.check_python(script, python_that(tmp_path / "good", "true"))
+
+
+def test_a_script_whose_own_python_is_missing_is_told_before_anything_runs(tmp_path, monkeypatch):
+    monkeypatch.delenv("FASTSURFER_PYTHON", raising=False)
+    script = stand_in(tmp_path / "home")
+    fastsurfer.check_python(script)
+    other = stand_in(tmp_path / "other")
+    text = other.read_text().replace('echo "2.4.2+abc"', 'echo "$0: line 345: python3.10: command not found" >&2')
+    other.write_text(text)
+    with pytest.raises(ToolMissingError, match=r"It said: .*python3\.10: command not found"):
+        fastsurfer.check_python(other)
+
+
+def test_a_space_in_the_path_of_its_environment_is_told(tmp_path):
+    script = stand_in(tmp_path / "Fast Surfer")
+    own = script.parent / ".venv" / "bin" / "python3"
+    own.parent.mkdir(parents=True)
+    own.touch()
+    with pytest.raises(ToolMissingError, match="space in the path: name a link"):
+        fastsurfer.python_of(script, "", {})
+    link = tmp_path / "link"
+    link.symlink_to(script.parent)
+    assert fastsurfer.python_of(link / script.name, "", {}) == f"{link}/.venv/bin/python3 -s"
+
+
+@pytest.mark.parametrize(
+    ("shape", "edges", "vox_size", "side"),
+    [
+        ((176, 256, 256), (1, 1, 1), "1", 256),
+        ((236, 295, 295), (0.8, 0.8, 0.8), "min", 295),
+        ((236, 295, 295), (0.8, 0.8, 0.8), "1", 256),
+        ((160, 240, 240), (1, 1, 1), "0.8", 300),
+        ((100, 100, 100), (0.7, 0.7, 0.7), "0.7", 256),
+        ((90, 128, 128), (2, 2, 2), "min", 256),
+    ],
+)
+def test_memory_grows_with_the_conformed_image(shape, edges, vox_size, side):
+    assert fastsurfer.memory_bytes(shape, edges, vox_size) == pytest.approx(5e9 * (side / 256) ** 3)
