@@ -36,6 +36,8 @@ _ROUNDS, _HALF = 8, 1.5
 _CUBE, _FEWEST_CUBES = 20.0, 3.0
 #: How many times their variance the trends' errors count: differences between like tissue reach further than a cube.
 _CAUTION = 3.0
+#: Polynomials with less than this share of the strongest one's power are no more than rounding.
+_INDEPENDENT = 1e-10
 #: mm of empty space around the object: a trend's field reaches far, and the grid is periodic.
 _PADDING = 80.0
 
@@ -210,9 +212,12 @@ def _fit(values: Array, classes: npt.NDArray[np.int64], trends: Array, cubes: np
     """Return the coefficients of the trends, drawn towards zero as far as they are unsure."""
     order = np.argsort(classes, kind="stable")
     values, trends, classes = values[order], trends[order] - trends.mean(axis=0), classes[order]
-    # Of unit size and independent of each other: a prior that is the same for each.
-    root = linalg.cholesky(trends.T @ trends / len(trends))
-    both = np.column_stack([values, linalg.solve_triangular(root, trends.T, trans="T").T])
+    # Of unit size and independent of each other: a prior that is the same for each. Those that a flat object does not
+    # tell from others are left out.
+    size, turn = linalg.eigh(trends.T @ trends / len(trends))
+    kept = size > _INDEPENDENT * size[-1]
+    basis = turn[:, kept] / np.sqrt(size[kept])
+    both = np.column_stack([values, trends @ basis])
     starts = np.flatnonzero(np.diff(classes, prepend=-1))
     weight = np.ones(len(values))
     for _ in range(_ROUNDS):
@@ -222,21 +227,24 @@ def _fit(values: Array, classes: npt.NDArray[np.int64], trends: Array, cubes: np
         value, slopes = centred[:, 0], centred[:, 1:]
         pulls = slopes * weight[:, None]
         normal = pulls.T @ slopes
-        found = linalg.solve(normal, pulls.T @ value, assume_a="pos")
+        inverse = linalg.pinvh(normal)
+        found = inverse @ (pulls.T @ value)
         residual = value - slopes @ found
-        half = max(_HALF * float(np.median(np.abs(residual))), np.finfo(np.float64).tiny)
-        weight = 1 / (1 + (residual / half) ** 2)
+        # Where most voxels fit exactly, a class of their own each, the others are no outliers for it.
+        least = max(1e-6 * float(np.abs(value).max()), float(np.finfo(np.float32).tiny))
+        weight = 1 / (1 + (residual / max(_HALF * float(np.median(np.abs(residual))), least)) ** 2)
     pulls = slopes * (weight * residual)[:, None]
     by_cube = np.zeros((int(cubes.max()) + 1, pulls.shape[1]))
     np.add.at(by_cube, cubes[order], pulls)
     # A cube pulls the fit towards itself: without that its residuals would be larger, as in a jackknife over cubes.
     by_cube /= 1 - len(found) / len(by_cube)
-    spread = linalg.solve(normal, linalg.solve(normal, by_cube.T @ by_cube, assume_a="pos").T, assume_a="pos")
-    size = float(np.mean(found**2) - np.trace(spread) / len(found))
-    if size <= 0:
-        return np.zeros_like(found)
-    sure = size * linalg.solve(size * np.eye(len(found)) + _CAUTION * spread, found, assume_a="pos")
-    return np.asarray(linalg.solve_triangular(root, sure))
+    by_cube = by_cube @ inverse
+    spread = by_cube.T @ by_cube
+    variance = float(np.mean(found**2) - np.trace(spread) / len(found))
+    if variance <= 0:
+        return np.zeros(len(basis))
+    sure = variance * linalg.solve(variance * np.eye(len(found)) + _CAUTION * spread, found, assume_a="pos")
+    return np.asarray(basis @ sure)
 
 
 def field_of_trend(trend: FloatArray, mask: BoolArray, grid: Grid) -> FloatArray:

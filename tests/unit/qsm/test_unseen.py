@@ -190,3 +190,22 @@ def test_the_field_that_goes_with_it_is_harmonic_and_that_of_the_trend():
     assert not field[~HEAD].any()
     expected = forward_field(trend, GRID)
     np.testing.assert_allclose(field[HEAD], expected[HEAD], atol=0.05 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize(
+    "flat", [(slice(None), slice(None), slice(18, 19)), (slice(20, 22), slice(None), slice(18, 19))]
+)
+def test_in_a_flat_object_the_trends_that_differ_in_it_are_told(flat):
+    """A slice, a strip: many polynomials are the same there."""
+    mask = np.zeros(SHAPE, bool)
+    mask[flat] = HEAD[flat]
+    trend = unseen_trend(CHI + LINEAR, mask, GRID, PROPERTIES)
+    assert np.isfinite(trend).all()
+    assert np.abs(trend).max() < 0.05
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 1000), share=st.floats(0.001, 0.1))
+def test_scattered_voxels_make_no_error(seed, share):
+    mask = HEAD & (np.random.default_rng(seed).random(SHAPE) < share)
+    assert np.isfinite(unseen_trend(CHI + LINEAR, mask, GRID, PROPERTIES)).all()
