@@ -15,40 +15,26 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from bids_app.derivatives.files import read_image
+from bids_app.anatomy.fastsurfer_made import (
+    NO_PYTHON,
+    WRONG_PYTHON,
+    Segmentation,
+    check_files,
+    check_said,
+    line_of,
+    telling,
+)
 from bids_app.errors import QsmAppError, ToolMissingError
 
 _SCRIPT = "run_fastsurfer.sh"
 _LABELS = "mri/aparc.DKTatlas+aseg.deep.mgz"
 _MASK = "mri/mask.mgz"
 _ASK_SECONDS = 60
-#: A brain is between a very small child's and half as much again as the largest adult's.
-_BRAIN_MM3 = (3e5, 2.5e6)
-_SMALLEST_LABEL_COUNT = 10
-#: What its log says when too little was segmented (it goes on, and returns 0).
-_VOLUMES_FAILED = r"volume is too small|QC[^\n]{0,60}fail|fail[^\n]{0,60}\bQC\b"
-#: What the shell or Python says where the interpreter is not FastSurfer's.
-_NO_PYTHON = r"Cannot find the python interpreter|python[\d.]*: (?:command not found|No such file)|ModuleNotFoundError"
-#: What its networks' weights say that are neither here nor can be had.
-_NO_WEIGHTS = r"Downloading checkpoint|No server reachable|checkpoint[^\n]*(?:not (?:found|exist)|No such file)"
-_NO_GPU = r"cuda (?:is )?not available|No CUDA GPUs|not compiled with CUDA"
-#: Lines that tell the cause, the best first: what Python raised, what else speaks of a failure. The script's own last
-#: line, "ERROR: ... segmentation failed.", stands after every failure and tells nothing.
-_TELLING = (r"^[\w.]*(?:Error|Exception|Exit)\b.*:", r"error|fail|exception|not found|killed")
-_EMPTY_WORDS = r"^ERROR: .*\bfailed\b[^:]*$|time command failing"
 #: Lines of the log that a crash file keeps.
 _LOG_TAIL = 60
 GET_IT = (
     "install it (https://deep-mi.org/fastsurfer) and set FASTSURFER_HOME or --fastsurfer-home, or do without: "
     "--segmentation atlas --atlas DIR, or --segmentation none"
-)
-
-
-_WRONG_PYTHON = (
-    "FastSurfer's Python was not found or lacks a package: name it, --set fastsurfer.python=/path/to/python3 or "
-    "$FASTSURFER_PYTHON, or do without: --segmentation atlas or none."
 )
 
 
@@ -60,15 +46,6 @@ class FastSurfer:
     version: str
     options: frozenset[str]
     complaint: str = ""
-
-
-@dataclass(frozen=True)
-class Segmentation:
-    """Files that FastSurfer made, on its own conformed grid."""
-
-    labels: Path
-    brain_mask: Path
-    version: str
 
 
 def find_script(home: Path | None = None, environment: Mapping[str, str] | None = None) -> Path | None:
@@ -132,7 +109,7 @@ def check_python(script: Path, wanted: str = "") -> None:
     python = python_of(script, wanted)
     tool = probe(script, python)
     if tool.complaint:
-        raise ToolMissingError(f"{script}: {_WRONG_PYTHON} It said: {tool.complaint}")
+        raise ToolMissingError(f"{script}: {WRONG_PYTHON} It said: {tool.complaint}")
     if not python:
         return  # the script knows which; it answered
     ask = "import importlib.util as u; print(*[m for m in ('torch', 'nibabel') if u.find_spec(m) is None])"
@@ -141,11 +118,11 @@ def check_python(script: Path, wanted: str = "") -> None:
             [*python.split(), "-c", ask], capture_output=True, text=True, timeout=_ASK_SECONDS, check=False,
             stdin=subprocess.DEVNULL, env=environment_for(script),
         )  # fmt: skip
-        lacking = done.stdout.strip() if done.returncode == 0 else _telling(done.stderr)
+        lacking = done.stdout.strip() if done.returncode == 0 else telling(done.stderr)
     except (OSError, subprocess.TimeoutExpired) as error:
         lacking = f"it cannot be started ({type(error).__name__})"
     if lacking:
-        raise ToolMissingError(f"{script}: {_WRONG_PYTHON} {python} lacks: {lacking}")
+        raise ToolMissingError(f"{script}: {WRONG_PYTHON} {python} lacks: {lacking}")
 
 
 def environment_for(script: Path, threads: int = 1, cache: Path | None = None) -> dict[str, str]:
@@ -185,7 +162,7 @@ def probe(script: Path, python: str = "") -> FastSurfer:
         # A shell's complaint about python3.10 holds a number too.
         lines = [line.strip() for line in said.splitlines() if re.match(r"\s*v?\d+\.\d+", line)]
         version = lines[0] if lines else "unknown"
-        complaint = "" if lines else _line_of(_NO_PYTHON, said)
+        complaint = "" if lines else line_of(NO_PYTHON, said)
     return FastSurfer(script, version, options, complaint)
 
 
@@ -270,7 +247,7 @@ def segment(t1w: Path, folder: Path, script: Path, threads: int, settings: Mappi
     texts = [path.read_text(encoding="utf-8", errors="replace") for path in (log, own_log) if path.is_file()]
     made = Segmentation(folder / subject / _LABELS, folder / subject / _MASK, tool.version)
     try:
-        _check_said(texts, done.returncode, made)
+        check_said(texts, done.returncode, made)
         check_files(made)
     except QsmAppError as error:
         # The step's folder goes when it fails: what FastSurfer said is kept in the crash file.
@@ -288,79 +265,3 @@ def existing(root: Path, subject: str, session: str | None) -> Segmentation | No
         if found.labels.is_file() and found.brain_mask.is_file():
             return found
     return None
-
-
-def _check_said(texts: Sequence[str], code: int, made: Segmentation) -> None:
-    """Raise what the console (first of the texts) and FastSurfer's own log say of a failure."""
-    text = "\n".join(texts)
-    complete = made.labels.is_file() and made.brain_mask.is_file()
-    if not complete and re.search(r"\b(as|by|the)\s+root\b|--allow_root", text, re.IGNORECASE):
-        raise QsmAppError(
-            "FastSurfer refuses to run as root: run as a user, e.g. docker run --user $(id -u):$(id -g) ..., "
-            "apptainer run (always a user), or su - USER"
-        )
-    if not complete and (said := _line_of(_NO_PYTHON, text)):
-        raise QsmAppError(f"{_WRONG_PYTHON} It said: {said}")
-    if not complete and (said := _line_of(_NO_WEIGHTS, text)):
-        raise QsmAppError(
-            "FastSurfer's networks are not here and cannot be downloaded: put the checkpoints (*.pkl) into the folder "
-            f"checkpoints of FASTSURFER_HOME, as its first run with a network does. It said: {said}"
-        )
-    if not complete and (said := _line_of(_NO_GPU, text)):
-        raise QsmAppError(f"FastSurfer finds no GPU: --set fastsurfer.device=cpu does without. It said: {said}")
-    if said := _line_of(_VOLUMES_FAILED, text):
-        raise QsmAppError(
-            "FastSurfer's check of the volumes failed: too little was segmented; look at the T1w image "
-            f"(coverage, contrast, orientation). It said: {said}"
-        )
-    if code != 0:
-        raise QsmAppError(f"FastSurfer failed with exit code {code}: {_telling(*texts)}")
-
-
-def _line_of(pattern: str, text: str) -> str:
-    """Return the first line in which a pattern is found; empty: none."""
-    lines = (line.strip() for line in text.splitlines() if re.search(pattern, line, re.IGNORECASE))
-    return next(lines, "")[:300]
-
-
-def _telling(*texts: str) -> str:
-    """Return the last line that tells a cause, of the first text that has one; else the last line of all."""
-    kept = [[line.strip() for line in text.splitlines() if line.strip()] for text in texts]
-    kept = [[line for line in lines if not re.search(_EMPTY_WORDS, line)] for lines in kept]
-    for pattern in _TELLING:
-        for lines in kept:
-            if told := [line for line in lines if re.search(pattern, line, re.IGNORECASE)]:
-                return told[-1][:300]
-    return next((lines[-1][:300] for lines in kept if lines), "nothing")
-
-
-def check_files(made: Segmentation) -> None:
-    """Check that the files are a plausible segmentation.
-
-    Raises
-    ------
-    QsmAppError
-        Naming the file, and what is wrong with it.
-    """
-    for path in (made.labels, made.brain_mask):
-        if not path.is_file():
-            raise QsmAppError(f"FastSurfer ended without an error, but {path.name} is not there; see its log")
-    try:
-        labels, affine = read_image(made.labels)
-        mask, mask_affine = read_image(made.brain_mask)
-    except Exception as error:  # whatever nibabel raises for a damaged file
-        raise QsmAppError(f"FastSurfer's output cannot be read ({type(error).__name__}: {error})") from error
-    if labels.ndim != 3 or labels.shape != mask.shape or not np.allclose(affine, mask_affine, atol=1e-3):
-        raise QsmAppError(
-            f"FastSurfer's labels have shape {labels.shape} and its mask {mask.shape}: they do not belong together"
-        )
-    if not np.array_equal(labels, np.rint(labels)):
-        raise QsmAppError(f"FastSurfer's {made.labels.name} holds values that are no labels")
-    count = len(np.unique(labels)) - 1
-    if count < _SMALLEST_LABEL_COUNT:
-        raise QsmAppError(f"FastSurfer found {count} structures only: the segmentation failed; look at the T1w image")
-    volume = float((mask > 0).sum() * abs(np.linalg.det(affine[:3, :3])))
-    if not _BRAIN_MM3[0] <= volume <= _BRAIN_MM3[1]:
-        raise QsmAppError(
-            f"FastSurfer's brain mask holds {volume / 1000:.0f} ml, which is no brain's volume; look at the T1w image"
-        )

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from bids_app.anatomy import ants, fastsurfer
+from bids_app.anatomy import ants, fastsurfer, fastsurfer_made
 from bids_app.anatomy.images import from_ras, write_ras
 from bids_app.anatomy.labels import Region, lookup_rows, named
 from bids_app.anatomy.quality import head_mask, registration_quality
@@ -70,8 +70,8 @@ def run_fastsurfer(step: StepInput) -> StepResult:
     """Segment by FastSurfer, or take its output from another dataset."""
     settings = step.settings.fastsurfer.choice.to_mapping()
     if "labels" in step.inputs:
-        made = fastsurfer.Segmentation(step.inputs["labels"], step.inputs["brain"], "unknown (taken as it is)")
-        fastsurfer.check_files(made)
+        made = fastsurfer_made.Segmentation(step.inputs["labels"], step.inputs["brain"], "unknown (taken as it is)")
+        fastsurfer_made.check_files(made)
     else:
         folder = step.work_dir / "fastsurfer"
         made = fastsurfer.segment(step.inputs["t1w"], folder, step.inputs["script"], step.threads, settings)

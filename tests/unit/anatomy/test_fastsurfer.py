@@ -144,7 +144,12 @@ def test_a_script_without_the_execution_bit_runs_by_bash(tmp_path, t1w):
         ("", 'echo "ERROR: FastSurfer asegdkt segmentation failed QC checks."; exit 1', "volumes failed"),
         ("", f"{SAYS_VOLUME}; {ENDS}", "volumes failed.*It said: Total segmentation volume is too small"),
         ("", f"{RAISES}; {ENDS}", r"exit code 1: AssertionError: nothing segmented\nEnd of"),
-        ("", f"echo 'Downloading checkpoint a.pkl from https://x into y'; {RAISES}; {ENDS}", "put the checkpoints"),
+        ("", f"echo 'requests.exceptions.RequestException: No server reachable.'; {ENDS}", "put the checkpoints"),
+        (
+            "",
+            f"echo 'Downloading checkpoint a.pkl from x into y'; {RAISES}; {ENDS}",
+            "AssertionError: nothing segmented",
+        ),
         ("", f"echo 'ValueError: cuda not available, try cpu'; {ENDS}", "--set fastsurfer.device=cpu"),
         ("", f"echo 'All went well'; {ENDS}", r"exit code 1: All went well\nEnd of"),
         ("", 'echo "ERROR: out of memory on cuda:0"; exit 137', "exit code 137: ERROR: out of memory"),
