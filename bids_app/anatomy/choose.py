@@ -38,8 +38,6 @@ def resolve(
         return "none", "", ""
     place = Path(home) if home else None
     warning = ""
-    if "fastsurfer" in asked and not _outputs_in(derivatives):
-        fastsurfer.require(place)
     if not asked or "auto" in asked:
         asked, atlas_spec, warning = _automatic(asked, atlas_spec, place, derivatives)
     if "fastsurfer" in asked and not _outputs_in(derivatives):

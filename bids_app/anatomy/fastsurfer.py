@@ -114,10 +114,7 @@ def check_python(script: Path, wanted: str = "") -> None:
         return  # the script knows which; it answered
     ask = "import importlib.util as u; print(*[m for m in ('torch', 'nibabel') if u.find_spec(m) is None])"
     try:
-        done = subprocess.run(
-            [*python.split(), "-c", ask], capture_output=True, text=True, timeout=_ASK_SECONDS, check=False,
-            stdin=subprocess.DEVNULL, env=environment_for(script),
-        )  # fmt: skip
+        done = _answer(script, [*python.split(), "-c", ask])
         lacking = done.stdout.strip() if done.returncode == 0 else telling(done.stderr)
     except (OSError, subprocess.TimeoutExpired) as error:
         lacking = f"it cannot be started ({type(error).__name__})"
@@ -168,13 +165,18 @@ def probe(script: Path, python: str = "") -> FastSurfer:
 
 def _ask(script: Path, words: Sequence[str]) -> str:
     try:
-        done = subprocess.run(
-            [*_start(script), *words], capture_output=True, text=True, timeout=_ASK_SECONDS, check=False,
-            stdin=subprocess.DEVNULL, env=environment_for(script),
-        )  # fmt: skip
+        done = _answer(script, [*_start(script), *words])
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ToolMissingError(f"{script} {words[-1]} does not answer ({type(error).__name__}): {GET_IT}") from error
     return done.stdout + done.stderr
+
+
+def _answer(script: Path, line: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Run a short command line in FastSurfer's environment."""
+    return subprocess.run(
+        line, capture_output=True, text=True, timeout=_ASK_SECONDS, check=False, stdin=subprocess.DEVNULL,
+        env=environment_for(script),
+    )  # fmt: skip
 
 
 def _start(script: Path) -> list[str]:

@@ -4,8 +4,8 @@ import numba
 import numpy as np
 import scipy.fft
 
-from bids_app.qsm.fft import irfftn, rfftn
-from bids_app.qsm.geometry import FloatArray, Grid
+from bids_app.qsm.fft import Crop, irfftn, rfftn
+from bids_app.qsm.geometry import BoolArray, FloatArray, Grid
 
 
 @numba.njit(cache=True, nogil=True, parallel=True, error_model="numpy")
@@ -71,3 +71,12 @@ def forward_field(chi: FloatArray, grid: Grid, *, pad: bool = True) -> FloatArra
     spectrum = rfftn(padded)
     spectrum *= dipole_kernel(large)
     return np.ascontiguousarray(irfftn(spectrum, large.shape)[inner])
+
+
+def field_in_box(chi: FloatArray, mask: BoolArray, grid: Grid, padding_mm: float) -> FloatArray:
+    """Field in ppm of a susceptibility map (ppm) in the box of a mask, which holds its sources; zero elsewhere.
+
+    ``padding_mm``: empty space around the box, that the periodic copies of the map lie so far away.
+    """
+    crop = Crop.around(mask, grid, padding_mm)
+    return crop.put(forward_field(crop.take(chi), crop.grid, pad=False), grid.shape)

@@ -12,7 +12,7 @@ import numpy as np
 from scipy import ndimage
 
 from bids_app.qsm.background_lbv import LbvParams, lbv
-from bids_app.qsm.dipole import forward_field
+from bids_app.qsm.dipole import field_in_box
 from bids_app.qsm.erosion import dilate_by_sphere, erode_by_sphere
 from bids_app.qsm.fft import Crop
 from bids_app.qsm.geometry import BoolArray, FloatArray, Grid
@@ -143,7 +143,7 @@ def with_rim_sources(
         return np.where(known, chi, np.float32(0)).astype(np.float32), known
     around = dilate_by_sphere(sources, AROUND, grid.voxel_size) & mask
     zero = np.float32(chi[known].mean(dtype=np.float64))
-    left = total_field_ppm - _field(np.where(known, chi - zero, np.float32(0)), mask, grid)
+    left = total_field_ppm - field_in_box(np.where(known, chi - zero, np.float32(0)), mask, grid, _PADDING)
     params = TgvParams(
         noise=noise_of_field(total_field_ppm, mask, grid), step_ratio=_STEP_RATIO, iterations=_ITERATIONS
     )
@@ -155,12 +155,6 @@ def with_rim_sources(
     return np.where(known, chi, np.where(around, found, np.float32(0))).astype(np.float32), valid
 
 
-def _field(chi: FloatArray, mask: BoolArray, grid: Grid) -> FloatArray:
-    """Return the field in ppm of a map, in the box of the mask; zero elsewhere."""
-    crop = Crop.around(mask, grid, _PADDING)
-    return crop.put(forward_field(crop.take(chi), crop.grid, pad=False), grid.shape)
-
-
 def field_with_rim_sources(
     local_field_ppm: FloatArray, mask_apart: BoolArray, chi: FloatArray, mask: BoolArray, grid: Grid
 ) -> FloatArray:
@@ -170,6 +164,6 @@ def field_with_rim_sources(
     it is that of the whole map. Arrays of ``grid.shape``; 0 outside the mask.
     """
     relative = np.where(mask, chi - np.float32(chi[mask].mean(dtype=np.float64)), np.float32(0))
-    sources = _field(np.where(mask_apart, np.float32(0), relative), mask, grid)
-    field = np.where(mask_apart, local_field_ppm + sources, _field(relative, mask, grid))
+    sources = field_in_box(np.where(mask_apart, np.float32(0), relative), mask, grid, _PADDING)
+    field = np.where(mask_apart, local_field_ppm + sources, field_in_box(relative, mask, grid, _PADDING))
     return np.where(mask, field, np.float32(0)).astype(np.float32)

@@ -84,6 +84,23 @@ def gaussian(array: FloatArray, sigma: Sequence[float]) -> FloatArray:
     return out
 
 
+def mean_of_known(values: FloatArray, known: BoolArray, sigma: Sequence[float]) -> FloatArray:
+    """Return the Gaussian mean of the known voxels around each voxel; falls to zero where none is near.
+
+    Parameters
+    ----------
+    values : float32, ``[x, y, z]``
+        Finite, 0 where not known.
+    known : bool, ``[x, y, z]``
+        Voxels that count.
+    sigma : 3 floats
+        Standard deviation along each axis in voxels, as for :func:`gaussian`.
+    """
+    share = gaussian(known.astype(np.float32), sigma)
+    mean: FloatArray = gaussian(values, sigma) / np.maximum(share, np.float32(1e-3))
+    return mean
+
+
 @njit(cache=True, nogil=True, parallel=True)
 def _signal(phase, weight, known, real, imag):
     for v in prange(phase.size):

@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from bids_app.qsm.geometry import BoolArray, FloatArray, Grid
 from bids_app.qsm.params import Params, param
-from bids_app.qsm.smoothing import gaussian
+from bids_app.qsm.smoothing import mean_of_known
 from bids_app.qsm.thresholds import even_brightness
 
 #: Percentile of the positive high-pass field that veins reach and little else does.
@@ -81,8 +81,7 @@ def clear_swi(
     inside = mask & np.isfinite(field_hz)
     sigma = [params.high_pass / size for size in grid.voxel_size]
     field = np.where(inside, field_hz, np.float32(0))
-    share = gaussian(inside.astype(np.float32), sigma)
-    field -= gaussian(field, sigma) / np.maximum(share, np.float32(1e-3))
+    field -= mean_of_known(field, inside, sigma)
     positive = field[inside & (field > 0)]
     typical = np.float32(np.percentile(positive, _STRONG)) if positive.size else np.float32(0)
     if typical > 0:

@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import linalg
 
-from bids_app.qsm.dipole import forward_field
+from bids_app.qsm.dipole import field_in_box
 from bids_app.qsm.fft import Crop
 from bids_app.qsm.geometry import BoolArray, FloatArray, Grid
-from bids_app.qsm.smoothing import gaussian
+from bids_app.qsm.smoothing import mean_of_known
 
 Array = npt.NDArray[np.float64]
 
@@ -63,9 +63,8 @@ def appearance(magnitude: FloatArray, mask: BoolArray, grid: Grid) -> tuple[Floa
 
 def _mean_around(values: FloatArray, known: BoolArray, sd: float, grid: Grid) -> FloatArray:
     """Gaussian mean of known voxels (others are 0), ``sd`` in mm; 0 where nothing is known."""
-    sigma = [sd / v for v in grid.voxel_size]
-    share = np.maximum(gaussian(known.astype(np.float32), sigma), np.float32(1e-3))
-    return np.where(known, gaussian(values, sigma) / share, np.float32(0)).astype(np.float32)
+    mean = mean_of_known(values, known, [sd / v for v in grid.voxel_size])
+    return np.where(known, mean, np.float32(0)).astype(np.float32)
 
 
 def unseen_polynomials(degree: int, b0_dir: Sequence[float]) -> tuple[list[tuple[int, ...]], Array]:
@@ -249,6 +248,4 @@ def _fit(values: Array, classes: npt.NDArray[np.int64], trends: Array, cubes: np
 
 def field_of_trend(trend: FloatArray, mask: BoolArray, grid: Grid) -> FloatArray:
     """Field in ppm that a trend makes inside the mask, to be taken off a local field with it; 0 outside."""
-    crop = Crop.around(mask, grid, _PADDING)
-    field = crop.put(forward_field(crop.take(trend), crop.grid, pad=False), grid.shape)
-    return np.where(mask, field, np.float32(0)).astype(np.float32)
+    return np.where(mask, field_in_box(trend, mask, grid, _PADDING), np.float32(0)).astype(np.float32)

@@ -189,8 +189,8 @@ def _fastsurfer_keys(record: Anatomical, settings: Any) -> tuple[str, ...]:
 
 def _fastsurfer_memory(record: Anatomical, settings: Any) -> int:
     shape, affine = read_grid(record.path)
-    voxel_size = np.linalg.norm(affine[:3, :3], axis=0)
-    return fastsurfer.memory_bytes(shape[:3], voxel_size.tolist(), settings.fastsurfer.choice.vox_size)
+    grid = Grid.from_affine(shape[:3], affine)
+    return fastsurfer.memory_bytes(grid.shape, grid.voxel_size, settings.fastsurfer.choice.vox_size)
 
 
 def _atlas_keys(record: Anatomical, settings: Any) -> tuple[str, ...]:
