@@ -8,8 +8,18 @@ import numpy as np
 from bids_app.derivatives.files import read_image
 from bids_app.report import cohort_tables
 from bids_app.report.collect import Run
-from bids_app.report.figures import CHI_WINDOW, outlines_of
-from bids_app.report.pictures import COLOURS, Contour, Layer, Picture, picture, planes, symmetric, window_of
+from bids_app.report.figures_anatomy import outlines_of
+from bids_app.report.pictures import (
+    CHI_WINDOW,
+    COLOURS,
+    Contour,
+    Layer,
+    Picture,
+    picture,
+    planes,
+    symmetric,
+    window_of,
+)
 from bids_app.report.slices import Array, Frame, frame, to_ras
 
 

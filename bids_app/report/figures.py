@@ -2,15 +2,15 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bids_app.derivatives.files import read_grid, read_image, read_mask, read_volumes
 from bids_app.report import charts
 from bids_app.report.collect import Run
+from bids_app.report.figures_anatomy import regions, registration, segmentations
 from bids_app.report.pictures import (
+    CHI_WINDOW,
     COLOURS,
     Contour,
     Layer,
@@ -21,12 +21,9 @@ from bids_app.report.pictures import (
     symmetric,
     window_of,
 )
-from bids_app.report.slices import Array, Box, Frame, frame, inside_box, positions, stored_box, to_ras
+from bids_app.report.slices import Array, Index, positions, stored_box
+from bids_app.report.volumes import Maps, first_volume, stored_image
 
-#: The usual grey scale of susceptibility maps, ppm.
-CHI_WINDOW = (-0.1, 0.2)
-#: Maps that several figures show: they are read once and kept, the others would only fill the memory.
-_SHOWN_OFTEN = frozenset({"chimap", "t1w_on_gre"})
 #: So many echoes are shown at most.
 _ECHOES = 6
 
@@ -42,72 +39,9 @@ class Stage:
     problems: list[str] = field(default_factory=list)
 
 
-class Maps:
-    """The volumes of a run in RAS axes, read when a figure needs them: no more of them than the box that is shown."""
-
-    def __init__(self, run: Run):
-        self.run = run
-        path = run.path("magnitude")
-        stored = path or _stored(run)  # where the first step failed, what the scanner gave is all that there is
-        if stored is None:
-            raise FileNotFoundError(f"{run.basename}: no image")
-        self.affine = read_grid(stored)[1]
-        data = _echo(stored, 1 if path is not None else run.source.coils)
-        magnitude, self.voxel_size = to_ras(data, self.affine)
-        self.window = window_of(magnitude)
-        mask_path = run.path("mask_brain")
-        if mask_path is not None:
-            mask = self.oriented(read_mask(mask_path))
-        elif path is not None:
-            mask = magnitude > self.window[1] / 4
-        else:
-            mask = np.ones(magnitude.shape, bool)
-        self.shape = magnitude.shape
-        self.whole: Frame = frame(mask, self.voxel_size)
-        self.box = stored_box(self.whole.box, self.shape, self.affine)
-        # Copies, as views would keep the whole arrays.
-        self.magnitude, self.mask = magnitude[self.whole.box].copy(), mask[self.whole.box].copy()
-        self.frame = inside_box(self.whole)
-        self._kept: dict[str, Array] = {}
-
-    def get(self, key: str) -> Array | None:
-        """Return a product's box in RAS axes, None where there is none."""
-        path = self.run.path(key)
-        if path is None or key in self._kept:
-            return self._kept.get(key)
-        data = self.oriented(read_image(path, self.box)[0])
-        if key in _SHOWN_OFTEN:
-            self._kept[key] = data
-        return data
-
-    def inside(self, key: str) -> Array | None:
-        """Return the box of a mask, None where there is none."""
-        path = self.run.path(key)
-        if path is None:
-            return None
-        return self.mask if key == "mask_brain" else self.oriented(read_mask(path))[self.whole.box]
-
-    def oriented(self, data: Array) -> Array:
-        """Return an array on the run's grid in RAS axes."""
-        return to_ras(data, self.affine)[0]
-
-    def labels(self, key: str) -> Array:
-        """Return the whole of a segmentation that is there: labels may lie beyond the box."""
-        path = self.run.path(key)
-        if path is None:
-            raise FileNotFoundError(f"{self.run.basename}: no {key}")
-        return self.oriented(np.rint(read_image(path)[0]))
-
-
-def _stored(run: Run) -> Any:
-    """Return the first image of the run in the dataset."""
-    echo = run.source.echoes[0] if run.source is not None and run.source.echoes else None
-    return next((path for part in ("magnitude", "phase", "real") if (path := getattr(echo, part, None))), None)
-
-
 def stages(run: Run) -> list[Stage]:
     """Return the stages of a run of which something can be shown."""
-    if run.path("magnitude") is None and _stored(run) is None:
+    if run.path("magnitude") is None and stored_image(run) is None:
         return []
     try:
         maps = Maps(run)
@@ -144,11 +78,11 @@ def echoes(maps: Maps) -> Iterator[Picture]:
         limits: tuple[float, float] | None = None
         for echo, path in zip(chosen, paths, strict=True):
             if limits is None:  # they are those of the first echo as a whole; of the others a slice is enough
-                data = maps.oriented(_echo(path, source.coils))
+                data = maps.oriented(first_volume(path, source.coils))
                 limits = window_of(data, None, 0.5, 99.5) if kind == "magnitude" else _full(data)
                 data = data[slab].copy()
             else:
-                data = maps.oriented(_echo(path, source.coils, stored))
+                data = maps.oriented(first_volume(path, source.coils, stored))
             shade = "gray" if kind == "magnitude" else "twilight"
             name = f"{kind}, {1000 * echo.echo_time:.1f} ms" if echo.echo_time else kind
             row.append((Layer(data, limits, name, "as stored", shade), "axial", 0))
@@ -161,14 +95,6 @@ def echoes(maps: Maps) -> Iterator[Picture]:
             "lines.",
             f"Axial slices of {len(chosen)} echoes: {' and '.join(_parts(chosen))}.",
         )  # fmt: skip
-
-
-def _echo(path: Path, coils: int, box: tuple[slice, ...] = ()) -> Array:
-    """Return a stored image or the box of it; the first coil's of several."""
-    if coils == 1:
-        return read_image(path, box)[0]
-    first = next(read_volumes(path))
-    return first[box] if box else first
 
 
 def _parts(chosen: list[Any]) -> dict[str, list[Any]]:
@@ -286,6 +212,44 @@ def two_pass(maps: Maps) -> Iterator[Picture]:
     )  # fmt: skip
 
 
+def rim_sources(maps: Maps) -> Iterator[Picture]:
+    """Strong sources that were inverted apart."""
+    chi, found = maps.get("chimap"), maps.get("mask_rim_sources")
+    if chi is None or found is None or not found.any():
+        return
+    sources = found > 0
+    shown = replace(maps.frame, centre=_densest(sources))
+    contours = [Contour(sources, COLOURS[0], "inverted apart")]
+    yield picture(
+        planes([Layer(chi, CHI_WINDOW, "χ", "ppm", contours=contours, inside=maps.mask)], shown),
+        "Sources inverted apart",
+        "Outlined: strong sources at the rim (dural sinuses, veins, bleedings). They were inverted apart, so that they "
+        "do not spoil the background of the rest. Outlines should not take in deep grey nuclei.",
+        "Three planes of the susceptibility map with outlines of the strong sources at its rim.",
+    )  # fmt: skip
+
+
+def _densest(inside: Array) -> Index:
+    """Return the planes that cut through most voxels of a mask."""
+    i, j, k = (int(inside.sum(axis=tuple({0, 1, 2} - {axis})).argmax()) for axis in range(3))
+    return i, j, k
+
+
+def trend(maps: Maps) -> Iterator[Picture]:
+    """Smooth trend that was taken off."""
+    found = maps.get("trend")
+    if found is None or not found.any():
+        return
+    layer = Layer(found, symmetric(found, maps.mask), "smooth trend", "ppm", "PuOr_r", inside=maps.mask)
+    yield picture(
+        planes([layer], maps.frame), "Trend taken off",
+        "No field can tell smooth trends like this one from a background: it was found by tissue that looks alike, and "
+        "the map above is without it. Usual are 5 to 20 ppb; it should not follow the anatomy.",
+        "Three planes of the smooth trend that was taken off the susceptibility map, purple below zero and orange "
+        "above.",
+    )  # fmt: skip
+
+
 def histogram(maps: Maps) -> Iterator[Picture]:
     """Histogram of the susceptibility."""
     chi, valid = maps.get("chimap"), maps.inside("mask_qsm")
@@ -325,93 +289,11 @@ def swi(maps: Maps) -> Iterator[Picture]:
         )  # fmt: skip
 
 
-def registration(maps: Maps) -> Iterator[Picture]:
-    """T1-weighted image on the run's grid, with edges of the magnitude."""
-    moved = maps.get("t1w_on_gre")
-    if moved is None:
-        return
-    first, second = (
-        picture(planes([layer], maps.frame), "Registration, one after the other",
-                "Change between the gradient echo and the T1-weighted image by the button: nothing should jump.",
-                "Three planes of the gradient-echo magnitude; the button shows the T1-weighted image in its place.")
-        for layer in (
-            Layer(maps.magnitude, maps.window, "gradient echo", "a.u."),
-            Layer(moved, window_of(moved, maps.mask), "T1w", "a.u."),
-        )
-    )  # fmt: skip
-    board = _board(maps.magnitude, moved, maps)
-    layers = [
-        Layer(maps.magnitude, maps.window, "gradient echo", "a.u."),
-        Layer(moved, window_of(moved, maps.mask), "T1w brought to it", "a.u."),
-        Layer(board, (0, 1), "both in turns", "scaled"),
-    ]
-    yield picture(
-        planes(layers, maps.frame), "Registration",
-        "Ventricles and the brain's surface should be at the same place in both, and go on across the borders of the "
-        "chequerboard.",
-        "Three planes of the gradient-echo magnitude, of the T1-weighted image brought to it, and of a chequerboard "
-        "of both.",
-    )  # fmt: skip
-    yield replace(first, other=second.uri)
-
-
-def _board(first: Array, second: Array, maps: Maps) -> Array:
-    scaled = []
-    for data in (first, second):
-        low, high = window_of(data, maps.mask)
-        scaled.append(np.clip((data - low) / (high - low), 0, 1))
-    places = [np.arange(part.start, part.stop) for part in maps.whole.box]
-    squares = [np.floor(place * size / 25.0) for place, size in zip(places, maps.voxel_size, strict=True)]
-    odd = (squares[0][:, None, None] + squares[1][None, :, None] + squares[2]) % 2 > 0
-    return np.where(odd, scaled[0], scaled[1])
-
-
-def segmentations(maps: Maps) -> Iterator[Picture]:
-    """Outlines of the segmentation on the T1-weighted image and on the susceptibility map."""
-    chi, moved = maps.get("chimap"), maps.get("t1w_on_gre")
-    for key in maps.run.keys("dseg_gre@"):
-        labels = maps.labels(key)
-        name = key.partition("@")[2]
-        inside = labels > 0
-        if not inside.any():
-            continue
-        shown = inside_box(replace(maps.whole, centre=frame(inside, maps.voxel_size).centre))
-        outlines = outlines_of(labels, maps.whole.box)
-        layers = []
-        if moved is not None:
-            layers.append(Layer(moved, window_of(moved, maps.mask), "T1w", "a.u.", contours=outlines))
-        if chi is not None:
-            layers.append(Layer(chi, CHI_WINDOW, "χ", "ppm", contours=outlines, inside=maps.mask))
-        if layers:
-            yield picture(
-                planes(layers, shown), f"Segmentation {name}",
-                "Outlines should follow the structures; the colours only tell neighbours apart.",
-                f"Outlines of the regions of {name} on the {' and on the '.join(layer.name for layer in layers)}.",
-            )  # fmt: skip
-
-
-def outlines_of(labels: Array, box: Box) -> list[Contour]:
-    """Return the outlines inside a box of all labels, neighbours by number in different colours."""
-    inside = labels > 0
-    values, number = np.unique(labels[inside], return_inverse=True)
-    colours = np.zeros(labels.shape, np.uint8)  # 0 outside of the labels
-    colours[inside] = 1 + number % len(COLOURS)
-    return [Contour(colours[box] == n + 1, colour, "") for n, colour in enumerate(COLOURS[: len(values)])]
-
-
-def regions(maps: Maps) -> Iterator[Picture]:
-    """Chart of the regions' susceptibility."""
-    for key in maps.run.keys("regions@"):
-        path = maps.run.path(key)
-        if path is not None:
-            yield from charts.regions(charts.read_table(path), key.partition("@")[2])
-
-
 _STAGES: tuple[tuple[str, str, str, tuple[Callable[[Maps], Iterator[Picture]], ...]], ...] = (
     ("input", "Images", "What the scanner gave.", (echoes,)),
     ("masks", "Masks", "Where there is signal, and where the phase can be trusted.", (masks,)),
     ("field", "Field", "The frequency offset, and the part of it that the tissue makes.", (fields, residuals)),
-    ("chi", "Susceptibility", "The map itself.", (susceptibility, two_pass, histogram)),
+    ("chi", "Susceptibility", "The map itself.", (susceptibility, two_pass, rim_sources, trend, histogram)),
     ("relaxometry", "Relaxation", "How fast the signal decays.", (relaxometry,)),
     ("swi", "Susceptibility-weighted image", "The clinical picture of veins.", (swi,)),
     ("regions", "Anatomy", "Regions, and their values.", (registration, segmentations, regions)),

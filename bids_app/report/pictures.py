@@ -17,6 +17,8 @@ from bids_app.report.slices import Array, Frame, cut
 #: Colours of contours, apart for everybody (Okabe and Ito).
 COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#CC79A7")
 _QUALITY = 78
+#: The usual grey scale of susceptibility maps, ppm.
+CHI_WINDOW = (-0.1, 0.2)
 #: Width of a sheet of slices, height of the line above a row (inches); width of the bar's part by that of the slices.
 _WIDTH, _HEADING, _BAR = 9.4, 0.28, 0.09
 

@@ -72,7 +72,7 @@ class _Data:
         self.transceive = _transceive(single, self.ringing.field, masks[0], self.grid, self.weights[0])
         self.measured, self.total = measured, self.transceive.field
         self.chosen: dict[str, Any] = {}
-        self.apart: list[int] = []  # voxels of strong sources at the rim, of each pass
+        self.rim_sources = np.zeros(field_hz.shape, bool)  # strong ones, inverted apart in any pass
         self.trend_sd = 0.0  # ppm
         self.removing, self.inverting = (
             _Iterations(step.progress, s.of(s.choice.method) if s.choice.method != "none" else None)
@@ -94,8 +94,9 @@ class _Data:
             return mask
         look, valid = first_look(self.total, mask, self.grid, weights)
         rest = without_rim_sources(look, valid, self.grid)
-        self.apart.append(int(np.count_nonzero(valid & ~rest)))
-        return rest if self.apart[-1] else mask
+        apart = valid & ~rest
+        self.rim_sources |= apart
+        return rest if apart.any() else mask
 
     def _with_rim_sources(self, found: Any, rest: Any, mask: Any, weights: Any) -> tuple[Any, Any, Any]:
         from bids_app.qsm.rim_sources import field_with_rim_sources, with_rim_sources
@@ -131,21 +132,21 @@ class _Data:
         )
 
     def trend(self, chi: Any, valid: Any) -> Any:
-        """Return the map's smooth trend that is to be taken off, or None; without magnitude tissue has no look."""
+        """Return the map's smooth trend that is to be taken off, or None where it is kept."""
         from bids_app.qsm.unseen import appearance, unseen_trend
 
-        if self.step.settings.background.choice.trend == "keep" or not has_magnitude(self.step.record):
+        if not _trend_told(self.step.record, self.step.settings):
             return None
         trend = unseen_trend(chi, valid, self.grid, appearance(self.magnitude, valid, self.grid))
         self.trend_sd = float(trend.std(where=valid, dtype=np.float64))
-        return trend if self.trend_sd else None
+        return trend
 
     def metrics(self) -> dict[str, Any]:
         """Return what the methods did, for the record."""
         told = {f"inversion_{key}": value for key, value in self.chosen.items()}
         told |= self.inverting.facts("inversion_iterations") | self.removing.facts("background_iterations")
-        if self.apart:
-            told["rim_sources_voxels"] = max(self.apart)
+        if self.step.settings.background.choice.rim_sources != "keep":
+            told["rim_sources_voxels"] = int(np.count_nonzero(self.rim_sources))
         if self.step.settings.background.choice.trend != "keep":
             told["trend_ppm"] = round(self.trend_sd, 5)
         told["ringing"] = [round(v, 3) if np.isfinite(v) else None for v in self.ringing.excess]
@@ -158,7 +159,7 @@ class _Data:
         did = {
             "ringing": bool(self.ringing.axes), "transceive": self.transceive.removed > 0,
             background: background != "none", inversion.method: True,
-            "rim_sources": any(self.apart), "per_echo": inversion.per_echo, "trend": self.trend_sd > 0,
+            "rim_sources": bool(self.rim_sources.any()), "per_echo": inversion.per_echo, "trend": self.trend_sd > 0,
         }  # fmt: skip
         return tuple(name for name, ran in did.items() if ran)
 
@@ -179,9 +180,13 @@ def local_field_and_chi(step: StepInput) -> StepResult:
         chi = two_pass(passes[1][2], passes[1][1], chi, valid)
         valid = valid | passes[1][1]
     trend = data.trend(chi, valid)
-    if trend is not None:
+    if data.trend_sd:
         chi, single = chi - trend, single - trend * single_valid
         local = None if local is None else local - field_of_trend(trend, single_valid, data.grid)
+    if trend is not None:
+        outputs["trend"] = Output(trend, like)
+    if step.settings.background.choice.rim_sources != "keep":
+        outputs["mask_rim_sources"] = Output(data.rim_sources, like)
     if len(passes) > 1:
         outputs["chi_inverted_singlepass"] = Output(single, like)
         outputs["mask_singlepass"] = Output(single_valid, like)
@@ -270,10 +275,19 @@ def _chi_needs(run: GreRun, settings: Any) -> tuple[str, ...]:
     return (*keys, "echo_phase", *combined(run)) if settings.inversion.choice.per_echo else keys
 
 
+def _trend_told(run: GreRun, settings: Any) -> bool:
+    """Whether smooth trends are told by tissue that looks alike; without magnitude it has no look."""
+    return settings.background.choice.trend != "keep" and has_magnitude(run)
+
+
 def _chi_keys(run: GreRun, settings: Any) -> tuple[str, ...]:
     keys: tuple[str, ...] = ("chi_inverted", "mask_qsm")
     if settings.background.choice.method != "none":
         keys += ("local_field", "local_field_magnitude")
+    if settings.background.choice.rim_sources != "keep":
+        keys += ("mask_rim_sources",)
+    if _trend_told(run, settings):
+        keys += ("trend",)
     return (*keys, "chi_inverted_singlepass", "mask_singlepass") if settings.mask.choice.two_pass else keys
 
 

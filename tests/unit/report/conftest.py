@@ -54,6 +54,7 @@ def volumes():
         "magnitude": np.where(mask, 200, 2) + noise, "mask_brain": mask, "mask_reliable": mask & (noise > -1.5),
         "mask_qsm": mask, "quality": np.where(mask, 0.9, 0.1), "total_field": 30 * x, "local_field": 3 * noise * mask,
         "residual": np.abs(noise) * 0.1, "field_sd": np.abs(noise), "chimap": chi, "chimap_singlepass": chi * 0.9,
+        "trend": 0.01 * z * mask, "mask_rim_sources": mask & (z > 0.75),
         "r2star": 20.0 + noise, "t2star": 0.05 + 0 * noise, "swi": 100 + noise, "minip": 90 + noise,
         "t1w_on_gre": np.where(mask, 100, 5) + noise, "dseg_gre@atlas": labels,
     }  # fmt: skip
@@ -110,7 +111,8 @@ def write_subject(out: Path):
                                                      "threshold": 0.05}},
         "inversion": {"method": "rts", "per_echo": False, "rts": {"delta": 0.15, "mu": 1e5, "rho": 10.0}},
     }  # fmt: skip
-    record(out, "chi", ["mask_qsm", "local_field"], 3, methods=("vsharp", "rts"), parameters=chi_parameters)
+    chi_keys = ["mask_qsm", "local_field", "trend", "mask_rim_sources"]
+    record(out, "chi", chi_keys, 3, methods=("vsharp", "rts"), parameters=chi_parameters)
     record(out, "reference", ["chimap", "chimap_singlepass"], 4)
     record(out, "relaxometry", ["r2star", "t2star"], 5, methods=("arlo",))
     record(out, "swi", ["swi", "minip"], 6, methods=("clearswi",))

@@ -44,8 +44,8 @@ def test_every_stage_has_its_figures(page):
     titles = re.findall(r"<h4>(.*?)</h4>", page)
     assert [title for title in titles if title not in ("Time and memory", "References")] == [
         "Echoes", "Masks and phase quality", "Total and local field", "Field fit", "Susceptibility",
-        "Susceptibility, axial slices", "Two passes against one", "Histogram", "R2* and T2*",
-        "Susceptibility-weighted image", "Registration",
+        "Susceptibility, axial slices", "Two passes against one", "Sources inverted apart", "Trend taken off",
+        "Histogram", "R2* and T2*", "Susceptibility-weighted image", "Registration",
         "Registration, one after the other", "Segmentation atlas", "Regions of atlas",
     ]  # fmt: skip
     assert "inversion.rts.delta" in page

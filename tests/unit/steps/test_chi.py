@@ -12,7 +12,7 @@ from bids_app.qsm.dipole import forward_field
 from bids_app.qsm.geometry import Grid, ppm_to_hz
 from bids_app.qsm.unseen import appearance, unseen_trend
 from bids_app.settings import build_settings
-from bids_app.steps.chi import local_field_and_chi
+from bids_app.steps.chi import CHI, local_field_and_chi
 from bids_app.steps.step import StepInput
 
 SHAPE = (28, 26, 24)
@@ -193,6 +193,9 @@ def test_strong_sources_at_the_rim_are_apart_from_the_rest_of_the_map(sections, 
     apart, plain = result(changed, sections), result(changed, kept)
     assert "rim_sources" in apart.methods and "rim_sources" not in plain.methods
     assert 0 < apart.metrics["rim_sources_voxels"] < 1000 and "rim_sources_voxels" not in plain.metrics
+    found = apart.outputs["mask_rim_sources"].data
+    assert np.count_nonzero(found) == apart.metrics["rim_sources_voxels"] and found[sinus].mean() > 0.5
+    assert "mask_rim_sources" not in plain.outputs
     np.testing.assert_array_equal(apart.outputs["mask_qsm"].data, plain.outputs["mask_qsm"].data)
     inside = plain.outputs["mask_qsm"].data > 0
     one, other = (r.outputs["chi_inverted"].data for r in (apart, plain))
@@ -210,6 +213,7 @@ def test_strong_sources_at_the_rim_are_apart_from_the_rest_of_the_map(sections, 
     _, weak = with_more_field(maps, ppm_to_hz(forward_field(ball, Grid(SHAPE)), 3.0), tmp_path / "weak")
     without = result(weak, sections)
     assert without.metrics["rim_sources_voxels"] == 0 and "rim_sources" not in without.methods
+    assert not without.outputs["mask_rim_sources"].data.any()
     same = result(weak, kept).outputs["chi_inverted"].data
     np.testing.assert_array_equal(without.outputs["chi_inverted"].data, same)
 
@@ -267,6 +271,8 @@ def test_the_trend_is_taken_off_map_and_local_field_and_told(pair, head):
     expected = unseen_trend(kept.outputs["chi_inverted"].data, valid, grid, appearance(magnitude, valid, grid))
     assert expected.any()
     np.testing.assert_allclose(trend, expected, atol=1e-6)
+    np.testing.assert_array_equal(without.outputs["trend"].data, expected)
+    assert "trend" not in kept.outputs
     change = ppm_to_hz(forward_field(trend, grid), 3.0)
     local = kept.outputs["local_field"].data - without.outputs["local_field"].data
     np.testing.assert_allclose(local[valid], change[valid], atol=0.1 * np.abs(change[valid]).max())
@@ -279,5 +285,6 @@ def test_without_magnitude_the_trend_is_kept(head, tmp_path):
     (_, run), inputs, *_ = head
     settings = build_settings({"background": {"method": "lbv", "transceive": "keep", "trend": "tissue"}})
     found = local_field_and_chi(StepInput(run, settings, inputs, tmp_path, 1))
-    assert "trend" not in found.methods
+    assert "trend" not in found.methods and "trend" not in found.outputs
     assert found.metrics["trend_ppm"] == 0
+    assert "trend" not in CHI.makes(run, settings)
