@@ -318,10 +318,14 @@ class Chain:
         return step.function(StepInput(self.record, view, inputs, scratch, self.context.threads, progress))
 
     def _remove_stale(self, before: Mapping[str, Any], made: Sequence[Path]) -> None:
-        """Remove products of other parameters that are made no longer."""
+        """Remove products of other parameters that are made no longer.
+
+        What lies in another working folder stays: outputs that were copied name that of the original, which needs it.
+        """
+        own = [root.resolve() for root in (self.context.output_dir, self.context.work_dir)]
         for key, relative in before.get("paths", {}).items():
             path = Path(os.path.normpath(self.context.output_dir / relative))
-            if key in PRODUCTS:
+            if key in PRODUCTS and any(path.parent.resolve().is_relative_to(root) for root in own):
                 for file in files_of(key, path):
                     if file not in made:
                         file.unlink(missing_ok=True)

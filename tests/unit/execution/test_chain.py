@@ -1,6 +1,7 @@
 """When steps run, when they are skipped, and what a failure does to the others."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import nibabel as nib
@@ -74,6 +75,31 @@ def test_a_lost_work_product_is_made_again_only_when_a_later_step_needs_it(steps
     assert ran == ["first", "second"]  # the mask has the same bytes as before, so that the third stays
     assert result.ran == ["first", "second"]
     assert result.skipped == ["third", "apart"]
+
+
+def test_copied_outputs_leave_the_working_files_of_the_original_alone(ran, run, settings, context, tmp_path):
+    """The copy's records name the original's working folder; a step that makes less there removes its own files only."""
+
+    def keys(record, chosen):
+        return ("chi_inverted", "trend", "r2star") if chosen.inversion.values["method"] == "a" else ("chi_inverted",)
+
+    made = ran.make("chi", ("chi_inverted", "trend", "r2star"), reads=("inversion",))
+    fewer = ran.make("chi", ("chi_inverted",), reads=("inversion",))
+    step = replace(
+        made, makes=keys, function=lambda given: (made if given.settings.inversion.values["method"] == "a" else fewer)
+        .function(given),
+    )  # fmt: skip
+    go((step,), run, settings, context)
+    copy = replace(context, output_dir=tmp_path / "copy", work_dir=tmp_path / "other_work")
+    shutil.copytree(context.output_dir, copy.output_dir)
+    settings.inversion.values["method"] = "b"
+    go((step,), run, settings, copy)
+    assert path_of("trend", run, context).is_file()
+    assert path_of("r2star", run, context).is_file()
+    assert not path_of("r2star", run, copy).exists()
+    go((step,), run, settings, context)
+    assert not path_of("trend", run, context).exists()
+    assert not path_of("r2star", run, context).exists()
 
 
 def test_a_working_file_of_another_record_that_is_gone_is_made_again_only_for_a_step_that_runs(

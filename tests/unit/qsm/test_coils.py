@@ -55,10 +55,8 @@ def test_a_single_echo_keeps_the_phase_but_for_something_smooth():
     combined = combine_coils(phase, magnitude, TIMES[2:3], MASK, GRID)
     assert np.median(combined.magnitude[0][MASK] / strongest(magnitude)) == pytest.approx(1, abs=0.02)
     rest = wrap(combined.phase[0] - 2 * np.pi * FIELD * np.float32(TIMES[2]))
-    inner = MASK[1:-1, 1:-1, 1:-1]
     curved = [np.abs(wrap(np.diff(rest, 2, axis=axis)))[MASK.take(range(1, MASK.shape[axis] - 1), axis)]
               for axis in range(3)]  # fmt: skip
-    assert inner.any()
     # Noise of 0.5 / 60 rad in each of three values; a coil's own phase turns by a radian within few voxels.
     assert np.median(np.concatenate(curved)) < 0.05
 
