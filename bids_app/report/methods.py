@@ -79,6 +79,9 @@ SENTENCES: dict[str, str] = {
     "(ANTs) [avants2011].",
     "affine": "The T1-weighted image was registered to the magnitude by an affine transform with mutual information "
     "(ANTs) [avants2011].",
+    "atlas_to_all": "There was no T1-weighted image: the atlas was registered to the magnitude of all echoes and to "
+    "the magnitude at echo time zero together.",
+    "atlas_to_magnitude": "There was no T1-weighted image: the atlas was registered to the gradient-echo magnitude.",
     "syn": "Non-linear registration used symmetric normalisation (SyN, ANTs) [avants2008].",
     "fastsurfer": "The T1-weighted image was segmented by FastSurfer [henschel2020].",
 }

@@ -14,7 +14,8 @@ from bids_app.steps.group_voxelwise import VOXELWISE_STEPS
 from bids_app.steps.masks import MASKS
 from bids_app.steps.quality import QUALITY
 from bids_app.steps.reference import REFERENCE
-from bids_app.steps.regions import ATLAS_TO_GRE, BRAIN, LABELS, REGISTRATION, TABLES
+from bids_app.steps.regions import BRAIN, LABELS, TABLES
+from bids_app.steps.registration import ATLAS_TO_GRE, REGISTRATION
 from bids_app.steps.relaxometry import RELAXOMETRY
 from bids_app.steps.step import Step
 from bids_app.steps.swi import SWI

@@ -101,11 +101,12 @@ def _voxel_volume(path: Path) -> float:
 
 
 def deform_atlas(
-    template: Path, target: Path, step: StepInput, names: tuple[str, str]
+    template: Path, target: Path, step: StepInput, names: tuple[str, str], others: Sequence[Path] = ()
 ) -> tuple[Path, dict[str, Any], list[str]]:
     """Bring a template onto an image in RAS axes; return the displacement field, figures and warnings.
 
-    The deformation is sought where the atlas's labels and its brain are, and not in neck and air.
+    The deformation is sought where the atlas's labels and its brain are, and not in neck and air. ``others`` are more
+    images of the same head on the target's grid, which count as much.
     """
     choice, work = step.settings.registration.choice, step.work_dir
     moving, linear, out = work / "atlas_ras.nii.gz", work / "atlas_affine.txt", work / "atlas_warp.nii.gz"
@@ -118,7 +119,8 @@ def deform_atlas(
     ants.linear(target, moving, linear, work, ants.Linear("affine", choice.resolution, "centres"))
     iterations = (choice.syn_coarse, choice.syn_middle, choice.syn_fine) if choice.atlas == "syn" else (0, 0, 0)
     settings = ants.Syn(choice.syn_resolution, iterations)
-    ants.syn(target, moving, linear, out, work, step.threads, settings, region=region)
+    pairs = [(other, moving, 1.0) for other in others]
+    ants.syn(target, moving, linear, out, work, step.threads, settings, extra=pairs, region=region)
     metrics, warnings = judged(target, moving, [out], step, names)
     return out, metrics, warnings
 

@@ -13,7 +13,7 @@ from bids_app.derivatives.files import read_image, read_mask
 from bids_app.derivatives.names import sidecar_path
 from bids_app.qsm.geometry import Grid, bounding_box, ppm_per_hz
 from bids_app.steps.common import grid_of, memory
-from bids_app.steps.regions import REGISTRATION
+from bids_app.steps.registration import REGISTRATION
 from bids_app.steps.step import Output, Step, StepInput, StepResult
 
 _TRANSFORMS = ("xfm_t1w_to_gre", "xfm_t1w_to_gre_warp")

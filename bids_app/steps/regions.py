@@ -1,4 +1,4 @@
-"""Steps over the gradient-echo run that bring the anatomy to it: registration, labels, brain mask, tables."""
+"""Steps over the gradient-echo run that use its anatomy: labels, brain mask, tables."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,19 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from bids_app.anatomy import ants, regions
-from bids_app.anatomy.images import from_ras, write_ras
+from bids_app.anatomy import regions
 from bids_app.dataset.models import GreRun
 from bids_app.derivatives.files import read_grid, read_image
 from bids_app.qsm.geometry import Grid
-from bids_app.steps.anatomy import atlas_files, corrected, deform_atlas, judged, labels_in, resampled_labels, rows_of
-from bids_app.steps.common import like_of, memory
+from bids_app.steps.anatomy import labels_in, resampled_labels, rows_of
+from bids_app.steps.common import memory
+from bids_app.steps.registration import atlas_to_gre_keys, registered, xfm_key
 from bids_app.steps.relaxometry import RELAXOMETRY
 from bids_app.steps.segmentations import (
     KINDS,
     Segmentation,
     brain_source,
-    is_wanted,
     regions_in,
     segmentations,
     the_atlas,
@@ -27,52 +26,6 @@ from bids_app.steps.step import Output, Step, StepInput, StepResult
 
 #: Labels outside the head by more than this share are in the wrong place.
 _OUTSIDE = 0.1
-
-
-def t1w_to_gre(step: StepInput) -> StepResult:
-    """Register the T1-weighted image to the bias-corrected magnitude of the run."""
-    choice, work, like = step.settings.registration.choice, step.work_dir, step.inputs["magnitude"]
-    fixed = corrected(like, work, step.threads, "gre")
-    moving = work / "t1w_ras.nii.gz"
-    write_ras(step.inputs["t1w_preproc"], moving)
-    kind = "rigid" if choice.t1w_to_gre == "rigid" else "affine"
-    names = ("the gradient-echo magnitude", "the T1w image")
-    tried = []
-    for start in ("headers", "centres"):
-        out = work / f"{start}.txt"
-        ants.linear(fixed, moving, out, work, ants.Linear(kind, choice.resolution, start))
-        metrics, warnings = judged(fixed, moving, [out], step, names)
-        tried.append((metrics["mutual_information"], start, out, metrics, warnings))
-        if not warnings:
-            break  # the scanner's coordinates were right, as they are within a session
-    _, start, out, metrics, warnings = max(tried, key=lambda item: item[0])
-    key, methods = "xfm_t1w_to_gre", ["n4", kind]
-    if choice.t1w_to_gre == "syn":
-        key, warp = "xfm_t1w_to_gre_warp", work / "warp.nii.gz"
-        iterations = (choice.syn_coarse, choice.syn_middle, choice.syn_fine)
-        settings = ants.Syn(choice.syn_resolution, iterations, "mattes")
-        ants.syn(fixed, moving, out, warp, work, step.threads, settings)
-        metrics, warnings = judged(fixed, moving, [warp], step, names)
-        out, methods = warp, [*methods, "syn"]
-    if len(tried) > 1:  # what was judged last need not be the best
-        ants.apply(fixed, moving, [out], work / "moved.nii.gz", work, step.threads)
-    moved = from_ras(read_image(work / "moved.nii.gz")[0], read_grid(like)[1])
-    facts = {"Similarity": metrics, "StartedFrom": start, "Seed": ants.SEED, "Threads": step.threads}
-    outputs = {key: Output(file=out, sidecar=facts), "t1w_on_gre": Output(moved, like)}
-    return StepResult(outputs, metrics | {"started_from": start}, tuple(warnings), tuple(methods))
-
-
-def atlas_to_gre(step: StepInput) -> StepResult:
-    """Register the atlas to the bias-corrected magnitude directly: there is no T1-weighted image."""
-    fixed = corrected(step.inputs["magnitude"], step.work_dir, step.threads, "gre")
-    key = next(key for key in step.inputs if key.startswith("template@"))
-    name = key.partition("@")[2]
-    names = ("the gradient-echo magnitude", f"the atlas {name}")
-    warp, metrics, warnings = deform_atlas(step.inputs[key], fixed, step, names)
-    told = f"no T1w image: the atlas {name} was registered to the gradient-echo magnitude, which is less exact"
-    facts = {"Similarity": metrics, "Seed": ants.SEED, "Threads": step.threads}
-    outputs = {f"xfm_atlas_to_gre@{name}": Output(file=warp, sidecar=facts)}
-    return StepResult(outputs, metrics | {"atlas": name}, (told, *warnings), ("n4", "syn"))
 
 
 def _chain(step: StepInput, kind: str) -> list[Path]:
@@ -171,42 +124,15 @@ def tables(kind: str) -> Callable[[StepInput], StepResult]:
     return function
 
 
-def _registered(run: GreRun, settings: Any) -> bool:
-    """Whether something of the T1w image's space has to come to the run."""
-    if run.t1w is None or not is_wanted(settings):
-        return False
-    own = read_grid(like_of(run))
-    for segmentation in segmentations(run, settings):
-        if segmentation.image is None or segmentation.kind == "atlas":
-            return True
-        shape, affine = read_grid(segmentation.image)
-        if tuple(shape) != tuple(own[0]) or not np.allclose(affine, own[1], atol=1e-2):
-            return True
-    return False
-
-
-def _xfm_key(settings: Any) -> str:
-    return "xfm_t1w_to_gre_warp" if settings.registration.choice.t1w_to_gre == "syn" else "xfm_t1w_to_gre"
-
-
-def _registration_keys(run: GreRun, settings: Any) -> tuple[str, ...]:
-    return (_xfm_key(settings), "t1w_on_gre") if _registered(run, settings) else ()
-
-
-def _atlas_to_gre_keys(run: GreRun, settings: Any) -> tuple[str, ...]:
-    source = the_atlas(settings) if run.t1w is None else None
-    return (f"xfm_atlas_to_gre@{source.name}",) if source else ()
-
-
 def _own(run: GreRun, settings: Any, kind: str) -> list[Segmentation]:
     return [segmentation for segmentation in segmentations(run, settings) if segmentation.kind == kind]
 
 
 def _space_needs(run: GreRun, settings: Any, kind: str) -> tuple[str, ...]:
     keys: tuple[str, ...] = ("magnitude",)
-    if _registered(run, settings):
-        keys += (_xfm_key(settings),)
-    return keys + (_atlas_to_gre_keys(run, settings) if kind == "atlas" else ())
+    if registered(run, settings):
+        keys += (xfm_key(settings),)
+    return keys + (atlas_to_gre_keys(run, settings) if kind == "atlas" else ())
 
 
 def _t1w_needs(run: GreRun, settings: Any, kind: str) -> tuple[str, ...]:
@@ -269,17 +195,6 @@ def _brain_t1w(run: GreRun, settings: Any) -> tuple[str, ...]:
     return ("brain_native@fastsurfer",) if kind == "fastsurfer" else _t1w_needs(run, settings, kind or "")
 
 
-REGISTRATION = Step(
-    "registration", "T1w to gradient echo", t1w_to_gre, reads=("registration",),
-    needs=lambda run, settings: ("magnitude",), needs_t1w=lambda run, settings: ("t1w_preproc",),
-    makes=_registration_keys, memory=memory(30, programs=1_500_000_000),
-)  # fmt: skip
-ATLAS_TO_GRE = Step(
-    "atlas", "Atlas to gradient echo", atlas_to_gre, reads=("registration",),
-    sources=lambda run, settings: atlas_files(run, settings) if run.t1w is None else {},
-    needs=lambda run, settings: ("magnitude",), makes=_atlas_to_gre_keys,
-    memory=memory(30, programs=2_000_000_000),
-)  # fmt: skip
 BRAIN = Step(
     "brain", "Brain mask of the segmentation", brain_mask, sources=_brain_files,
     needs=lambda run, settings: _space_needs(run, settings, _brain_kind(run, settings) or ""),

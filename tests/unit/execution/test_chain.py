@@ -78,7 +78,7 @@ def test_a_lost_work_product_is_made_again_only_when_a_later_step_needs_it(steps
 
 
 def test_copied_outputs_leave_the_working_files_of_the_original_alone(ran, run, settings, context, tmp_path):
-    """The copy's records name the original's working folder; a step that makes less there removes its own files only."""
+    """The copy's records name the original's working folder; a step that makes less removes its own files only."""
 
     def keys(record, chosen):
         return ("chi_inverted", "trend", "r2star") if chosen.inversion.values["method"] == "a" else ("chi_inverted",)
