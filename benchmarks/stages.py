@@ -1,4 +1,4 @@
-"""What else of the package is timed: the stages from echoes to a total field, masks, R2* and SWI."""
+"""What else of the package is timed: the stages from echoes to a total field, masks, trends, R2* and SWI."""
 
 import numpy as np
 
@@ -9,9 +9,11 @@ from bids_app.qsm.geometry import ppm_per_hz
 from bids_app.qsm.masking import FILLED_RECIPE, make_mask
 from bids_app.qsm.offsets import mcpc3ds
 from bids_app.qsm.relaxometry import r2star_arlo, r2star_loglinear
+from bids_app.qsm.rim_sources import first_look
 from bids_app.qsm.ringing import without_ringing
 from bids_app.qsm.swi import clear_swi
 from bids_app.qsm.thresholds import even_brightness
+from bids_app.qsm.unseen import appearance, unseen_trend
 from bids_app.qsm.unwrap_romeo import romeo, romeo_quality
 
 FIELD_STRENGTH = 3.0
@@ -49,6 +51,11 @@ def _coils(e):
     return lambda: combine_one_by_one(lambda: [(e.phase, e.magnitude)] * 8, e.times, None, e.grid)
 
 
+def _trend(e):
+    """Tell the trend of a map (the field stands for it, which makes no difference in time)."""
+    return lambda: unseen_trend(e.field, e.mask, e.grid, appearance(e.magnitude[0], e.mask, e.grid))
+
+
 #: From the echoes to a function of no argument. A fit takes as long on wrapped phase.
 STAGES = {
     "8 coils": _coils,
@@ -60,6 +67,8 @@ STAGES = {
     "fit, complex signal": lambda e: lambda: fit_nonlinear(e.phase, e.magnitude, e.times, e.mask, grid=e.grid),
     "mask, from quality": _mask,
     "inhomogeneity": lambda e: lambda: even_brightness(e.magnitude[0], (10.0, 10.0, 10.0)),
+    "rim sources, first look": lambda e: lambda: first_look(e.field, e.mask, e.grid),
+    "trend": _trend,
     "ringing": lambda e: lambda: without_ringing(e.field, e.mask),
     "r2star, arlo": lambda e: lambda: r2star_arlo(e.magnitude, e.times, e.mask),
     "r2star, log-linear": lambda e: lambda: r2star_loglinear(e.magnitude, e.times, e.mask),

@@ -28,7 +28,7 @@ BACKGROUNDS = {"lbv", "none"}
 DISTURBANCE = "medium"
 METHODS = ("bayes", "tgv", "hdqsm", "medi", "tv", "rts", "tkd")
 #: What the presets do comes first.
-MAPS = ("bayes, rim apart", *METHODS)
+MAPS = ("bayes, as in presets", *METHODS)
 
 
 def speed(rows):

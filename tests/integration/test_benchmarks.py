@@ -18,7 +18,7 @@ from benchmarks import scheduler
         ("scaling", ["--only", "tkd", "--parts", "voxels"], "| inversion | tkd |"),
         ("scaling", ["--only", "fit, linear", "--parts", "echoes"], "| fit, linear, 128^3 |"),
         ("chain", [], "| consensus | 4 mm | 2 |"),
-        ("anatomy", ["--only", "RAS 1 mm"], "| RAS 1 mm, --mask-from-anatomy |"),
+        ("anatomy", ["--only", "RAS 1 mm"], "| none: the atlas to the magnitude |"),
     ],
 )
 def test_benchmark_writes_its_table(name, arguments, says, tmp_path):
