@@ -106,7 +106,8 @@ def deform_atlas(
     """Bring a template onto an image in RAS axes; return the displacement field, figures and warnings.
 
     The deformation is sought where the atlas's labels and its brain are, and not in neck and air. ``others`` are more
-    images of the same head on the target's grid, which count as much.
+    images of the same head on the target's grid, of the brain alone maybe: the deformation goes to all of them, the
+    affine transform and the judgement to the target.
     """
     choice, work = step.settings.registration.choice, step.work_dir
     moving, linear, out = work / "atlas_ras.nii.gz", work / "atlas_affine.txt", work / "atlas_warp.nii.gz"
@@ -119,8 +120,9 @@ def deform_atlas(
     ants.linear(target, moving, linear, work, ants.Linear("affine", choice.resolution, "centres"))
     iterations = (choice.syn_coarse, choice.syn_middle, choice.syn_fine) if choice.atlas == "syn" else (0, 0, 0)
     settings = ants.Syn(choice.syn_resolution, iterations)
-    pairs = [(other, moving, 1.0) for other in others]
-    ants.syn(target, moving, linear, out, work, step.threads, settings, extra=pairs, region=region)
+    first, *more = (*others, target)
+    pairs = [(image, moving, 1.0) for image in more]
+    ants.syn(first, moving, linear, out, work, step.threads, settings, extra=pairs, region=region)
     metrics, warnings = judged(target, moving, [out], step, names)
     return out, metrics, warnings
 

@@ -57,7 +57,7 @@ def atlas_to_gre(step: StepInput) -> StepResult:
     """Register the atlas to the bias-corrected magnitude directly: there is no T1-weighted image."""
     images = [("gre", step.inputs["magnitude"])]
     if _decays(step.record):
-        images.insert(0, ("undecayed", without_decay(step)))
+        images.append(("undecayed", without_decay(step)))
     fixed, *others = (corrected(path, step.work_dir, step.threads, name) for name, path in images)
     key = next(key for key in step.inputs if key.startswith("template@"))
     name = key.partition("@")[2]

@@ -8,7 +8,7 @@ import pytest
 from bids_app.dataset.models import Echo
 from bids_app.derivatives.files import read_image, write_image
 from bids_app.settings import build_settings
-from bids_app.steps import registration
+from bids_app.steps import anatomy, registration
 from bids_app.steps.registration import ATLAS_TO_GRE, without_decay
 from bids_app.steps.step import StepInput
 
@@ -89,7 +89,7 @@ def test_values_that_are_not_finite_do_not_spread(step_of, ball):
 @pytest.mark.parametrize(
     ("parts", "echoes", "expected"),
     [
-        (("magnitude",), 3, ["magnitude at echo time 0", "magnitude of all echoes"]),
+        (("magnitude",), 3, ["magnitude of all echoes", "magnitude at echo time 0"]),
         (("magnitude",), 1, ["magnitude of all echoes"]),
         (("phase",), 3, ["magnitude of all echoes"]),
     ],
@@ -108,7 +108,7 @@ def test_the_atlas_goes_to_all_images_of_the_head(step_of, tmp_path, monkeypatch
     monkeypatch.setattr(registration, "deform_atlas", deform)
     result = registration.atlas_to_gre(step)
     assert result.outputs["xfm_atlas_to_gre@test"].sidecar["RegisteredTo"] == expected
-    images = ["undecayed.nii.gz", "gre.nii.gz"][-len(expected) :]
+    images = ["gre.nii.gz", "undecayed.nii.gz"][: len(expected)]
     assert called == [["template.nii.gz", *images]]
     assert result.metrics["atlas"] == "test"
     assert ("atlas_to_all" in result.methods) == (len(expected) == 2)
@@ -121,3 +121,19 @@ def test_the_step_is_done_again_when_an_echo_changes(step_of, tmp_path):
     coils = step_of(("magnitude",), coils=4)
     assert "magnitude1" not in ATLAS_TO_GRE.sources(coils.record, coils.settings)
     assert "coil_magnitude" in ATLAS_TO_GRE.needs(coils.record, coils.settings)
+
+
+def test_the_affine_and_the_judgement_go_to_the_whole_head(tmp_path, monkeypatch):
+    """The other image holds the brain alone, whose overlap with the template's head is small."""
+    asked = {}
+    monkeypatch.setattr(anatomy, "write_ras", lambda source, target: None)
+    monkeypatch.setattr(anatomy.ants, "linear", lambda fixed, *rest: asked.update(linear=fixed.name))
+    monkeypatch.setattr(
+        anatomy.ants, "syn",
+        lambda fixed, *rest, extra, region: asked.update(syn=[fixed.name, *(pair[0].name for pair in extra)]),
+    )  # fmt: skip
+    monkeypatch.setattr(anatomy, "judged", lambda fixed, *rest: (asked.update(judged=fixed.name), []))
+    step = StepInput(SimpleNamespace(), build_settings({}), {}, tmp_path, 1)
+    head, brain = tmp_path / "head.nii.gz", tmp_path / "brain.nii.gz"
+    anatomy.deform_atlas(tmp_path / "template.nii.gz", head, step, ("a", "b"), [brain])
+    assert asked == {"linear": "head.nii.gz", "syn": ["brain.nii.gz", "head.nii.gz"], "judged": "head.nii.gz"}
