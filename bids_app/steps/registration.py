@@ -89,9 +89,9 @@ def without_decay(step: StepInput) -> Path:
     """
     from bids_app.qsm.relaxometry import noise_level, r2star_loglinear
 
-    known = read_image(step.inputs["field_sd"])[0] > 0
-    magnitude, inside = np.nan_to_num(load_magnitude(step)), _object(step, known)
-    noise = noise_level(magnitude[-1], ~known)
+    sd = read_image(step.inputs["field_sd"])[0]
+    magnitude, inside = np.nan_to_num(load_magnitude(step)), _object(step, sd)
+    noise = noise_level(magnitude[-1], ~(sd > 0))
     found = r2star_loglinear(magnitude, step.record.echo_times, inside, noise=noise).s0
     # Where the signal is gone before the first echo, what is extrapolated has no bound.
     top = np.percentile(found[inside], _BRIGHTEST) if inside.any() else 0.0
@@ -100,15 +100,15 @@ def without_decay(step: StepInput) -> Path:
     return out
 
 
-def _object(step: StepInput, known: Any) -> Any:
+def _object(step: StepInput, sd: Any) -> Any:
     """Return the object by the default recipe: the run's own mask may want the atlas that is to be brought here."""
     from bids_app.qsm.masking import FILLED_RECIPE, make_mask
     from bids_app.qsm.reliability import reliability_weights
 
-    quality, sd, residual = (read_image(step.inputs[key])[0] for key in ("quality", "field_sd", "residual"))
+    known = sd > 0  # elsewhere there is no signal and no field
+    quality, residual = (read_image(step.inputs[key])[0] for key in ("quality", "residual"))
     sources = {"quality": quality, "reliability": reliability_weights(sd, known, residual)}
-    voxel_size = grid_of(step.record, known.shape).voxel_size
-    return make_mask(FILLED_RECIPE, **sources, voxel_size=voxel_size) & known
+    return make_mask(FILLED_RECIPE, **sources, voxel_size=grid_of(step.record, sd.shape).voxel_size) & known
 
 
 def registered(run: GreRun, settings: Any) -> bool:
