@@ -12,7 +12,7 @@ from bids_app.derivatives.files import read_grid, read_image
 from bids_app.qsm.geometry import Grid
 from bids_app.steps.anatomy import labels_in, resampled_labels, rows_of
 from bids_app.steps.common import memory
-from bids_app.steps.registration import atlas_to_gre_keys, registered, xfm_key
+from bids_app.steps.registration import atlas_to_gre_keys, on_grid_of, registered, xfm_key
 from bids_app.steps.relaxometry import RELAXOMETRY
 from bids_app.steps.segmentations import (
     KINDS,
@@ -70,9 +70,7 @@ _REFERENCE = "gradient-echo images of the run"
 
 def _space(image: Path, like: Path, kind: str, step: StepInput) -> str:
     """Return how a segmentation lies to the run: on its grid (gre), in the T1w's space (t1w), or by its headers."""
-    shape, affine = read_grid(image)
-    own_shape, own_affine = read_grid(like)
-    if kind in ("given", "extra") and tuple(shape) == tuple(own_shape) and np.allclose(affine, own_affine, atol=1e-2):
+    if kind in ("given", "extra") and on_grid_of(image, like):
         return "gre"
     return "t1w" if _chain(step, kind) else "headers"
 

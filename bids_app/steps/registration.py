@@ -115,14 +115,16 @@ def registered(run: GreRun, settings: Any) -> bool:
     """Whether something of the T1w image's space has to come to the run."""
     if run.t1w is None or not is_wanted(settings):
         return False
-    own = read_grid(like_of(run))
-    for segmentation in segmentations(run, settings):
-        if segmentation.image is None or segmentation.kind == "atlas":
-            return True
-        shape, affine = read_grid(segmentation.image)
-        if tuple(shape) != tuple(own[0]) or not np.allclose(affine, own[1], atol=1e-2):
-            return True
-    return False
+    return any(
+        segmentation.image is None or segmentation.kind == "atlas" or not on_grid_of(segmentation.image, like_of(run))
+        for segmentation in segmentations(run, settings)
+    )
+
+
+def on_grid_of(image: Path, like: Path) -> bool:
+    """Whether two images have the same grid, to a hundredth of a millimetre."""
+    (shape, affine), (own_shape, own_affine) = read_grid(image), read_grid(like)
+    return tuple(shape) == tuple(own_shape) and np.allclose(affine, own_affine, atol=1e-2)
 
 
 def xfm_key(settings: Any) -> str:
