@@ -32,7 +32,7 @@ RUN /src/.ci/install-image.sh build && /src/.ci/install-image.sh app /src /opt/q
 
 FROM app AS templateflow-1
 ENV TEMPLATEFLOW_HOME=/opt/templateflow
-RUN mkdir -p /opt/templateflow && /opt/qsm/bin/python -m bids_app.anatomy.fetch && chmod -R a+rX /opt/templateflow
+RUN mkdir -p /opt/templateflow && /opt/qsm/bin/python -m bids_app.adapters.fetch && chmod -R a+rX /opt/templateflow
 FROM base AS templateflow-0
 RUN mkdir -p /opt/templateflow
 # A stage of this file, no image that could be pinned.

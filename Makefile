@@ -78,7 +78,7 @@ lint: setup  ## ruff and mypy
 	$(BIN)/mypy
 
 boutiques: setup  ## write boutiques.json from the argument parser
-	$(BIN)/python -m bids_app.descriptor > boutiques.json.part && mv boutiques.json.part boutiques.json
+	$(BIN)/python -m bids_app.cli.descriptor > boutiques.json.part && mv boutiques.json.part boutiques.json
 
 image-check: setup  ## build the container image, run and lint it, print a table (BASE_IMAGE=..., CA_BUNDLE=...)
 	$(BIN)/python .ci/image_check.py

@@ -1,10 +1,10 @@
 """Error of background methods and inversions on the phantom: ``python -m benchmarks.accuracy``.
 
 Four noise levels, axial and oblique, isotropic and 0.6x0.6x2 mm, from the noisy multi-echo phase through the field fit,
-inside the true mask. ``as in presets``: with strong sources at the rim on their own (:mod:`bids_app.qsm.rim_sources`),
-and without the trend that tissue tells (:mod:`bids_app.qsm.unseen`). Columns: NRMSE and detrended NRMSE (%), XSIM,
-slope of the deep grey nuclei's means, and streaks: SD of the error in white matter away from nuclei over the truth's SD
-(%).
+inside the true mask. ``as in presets``: with strong sources at the rim on their own
+(:mod:`bids_app.qsm.background.boundary_sources`), and without the trend that tissue tells
+(:mod:`bids_app.qsm.inversion.null_space_trend`). Columns: NRMSE and detrended NRMSE (%), XSIM, slope of the deep grey
+nuclei's means, and streaks: SD of the error in white matter away from nuclei over the truth's SD (%).
 """
 
 import itertools
@@ -22,12 +22,13 @@ from bids_app.phantom import simulate, subjects
 from bids_app.phantom.acquisition import Acquisition
 from bids_app.phantom.study import nucleus_labels
 from bids_app.phantom.template import load_head
-from bids_app.qsm.fieldfit import fit_linear
-from bids_app.qsm.geometry import Grid, hz_to_ppm
-from bids_app.qsm.offsets import mcpc3ds
-from bids_app.qsm.reliability import reliability_weights
-from bids_app.qsm.rim_sources import first_look, with_rim_sources, without_rim_sources
-from bids_app.qsm.unseen import appearance, unseen_trend
+from bids_app.qsm.background.boundary_sources import add_boundary_sources, exclude_boundary_sources, initial_estimate
+from bids_app.qsm.field.fit import fit_linear
+from bids_app.qsm.field.reliability import reliability_weights
+from bids_app.qsm.grid import Grid
+from bids_app.qsm.inversion.null_space_trend import appearance, null_space_trend
+from bids_app.qsm.phase.offsets import mcpc3ds
+from bids_app.qsm.units import hz_to_ppm
 
 SNR = (20, 40, 80, 160)
 TILTS = {"axial": (0.0, 0.0, 0.0), "oblique": (20.0, 10.0, 0.0)}
@@ -122,11 +123,11 @@ def maps(wanted, grid, total, weights, magnitude, mask):
 
 def as_in_presets(background, grid, total, weights, magnitude, mask):
     """Return the default inversion's map, strong sources at the rim on their own, less the trend that tissue tells."""
-    rest = without_rim_sources(*first_look(total, mask, grid, weights), grid)
+    rest = exclude_boundary_sources(*initial_estimate(total, mask, grid, weights), grid)
     local, known = qsm.BACKGROUND[background](total, rest, grid, weights=weights)
     chi = qsm.INVERSIONS[qsm.DEFAULT_INVERSION](local, known, grid, weights=weights)
-    chi, valid = with_rim_sources(chi, known, rest, total, mask, grid, weights)
-    return (chi - unseen_trend(chi, valid, grid, appearance(magnitude, valid, grid))) * valid
+    chi, valid = add_boundary_sources(chi, known, rest, total, mask, grid, weights)
+    return (chi - null_space_trend(chi, valid, grid, appearance(magnitude, valid, grid))) * valid
 
 
 def scores(chi, truth):

@@ -19,7 +19,7 @@ from benchmarks.common import call, cores, machine, parser, write_table
 from bids_app.derivatives.files import read_image
 from bids_app.phantom.metrics import nrmse, xsim
 from bids_app.qsm import DEFAULT_INVERSION, INVERSIONS, Grid
-from bids_app.qsm.dipole import field_in_box
+from bids_app.qsm.operators.dipole import field_in_box
 
 #: T1w: axes, edge length (mm), degrees of the slab about x. The first is what the others are compared with.
 VARIANTS = {
@@ -39,24 +39,60 @@ MEASURED = ("caudate", "putamen", "pallidum")
 PADDING = 60.0
 STEPS = {"t1w": "T1w_step-t1w", "atlas": "T1w_step-atlas", "registration": "step-registration"}
 HEAD = (
-    "T1w", "N4 s", "atlas s", "T1w to GRE s", "peak GB", "Dice caudate", "putamen", "pallidum", "thalamus",
-    "mean caudate %", "putamen %", "pallidum %", "thalamus ppb", "change of table %", "chi NRMSE %", "XSIM",
-)  # fmt: skip
+    "T1w",
+    "N4 s",
+    "atlas s",
+    "T1w to GRE s",
+    "peak GB",
+    "Dice caudate",
+    "putamen",
+    "pallidum",
+    "thalamus",
+    "mean caudate %",
+    "putamen %",
+    "pallidum %",
+    "thalamus ppb",
+    "change of table %",
+    "chi NRMSE %",
+    "XSIM",
+)
 
 
 def simulate(study, variant, gre_mm, t1w_mm):
     axes, edge, oblique = VARIANTS[variant]
     call(
-        "bids_app.phantom", str(study), "--subjects", "1", "--voxel-size", str(gre_mm), "--oblique", "10",
-        "--t1w-orientation", axes, "--t1w-voxel-size", str(edge * t1w_mm), "--t1w-oblique", str(oblique),
-    )  # fmt: skip
+        "bids_app.phantom",
+        str(study),
+        "--subjects",
+        "1",
+        "--voxel-size",
+        str(gre_mm),
+        "--oblique",
+        "10",
+        "--t1w-orientation",
+        axes,
+        "--t1w-voxel-size",
+        str(edge * t1w_mm),
+        "--t1w-oblique",
+        str(oblique),
+    )
 
 
 def participant(study, out, *options):
     call(
-        "bids_app", str(study), str(out), "participant", "--skip-bids-validation", "--segmentation", "atlas", "--atlas",
-        f"{study / TEMPLATE}:nuclei", "--omp-nthreads", str(cores()), *options,
-    )  # fmt: skip
+        "bids_app",
+        str(study),
+        str(out),
+        "participant",
+        "--skip-bids-validation",
+        "--segmentation",
+        "atlas",
+        "--atlas",
+        f"{study / TEMPLATE}:nuclei",
+        "--omp-nthreads",
+        str(cores()),
+        *options,
+    )
 
 
 class Maps:
@@ -86,9 +122,12 @@ class Maps:
             error[name] = chi[own & self.valid].mean() - mean
             relative[name] = 100 * error[name] / abs(mean)
         return {
-            "dice": overlap, "error": error, "relative": relative,
-            "nrmse": nrmse(chi, self.true_chi, self.brain), "xsim": xsim(chi, self.true_chi, self.brain),
-        }  # fmt: skip
+            "dice": overlap,
+            "error": error,
+            "relative": relative,
+            "nrmse": nrmse(chi, self.true_chi, self.brain),
+            "xsim": xsim(chi, self.true_chi, self.brain),
+        }
 
 
 def measured(study, out):
@@ -103,8 +142,9 @@ def measured(study, out):
     steps = {name: json.loads(path.read_text()) for name, path in paths.items() if path.exists()}
     return maps.scores(maps.chi) | {
         "seconds": {name: step["duration_s"] for name, step in steps.items()},
-        "bytes": max(step["peak_memory_bytes"] for step in steps.values()), "table": table,
-    }  # fmt: skip
+        "bytes": max(step["peak_memory_bytes"] for step in steps.values()),
+        "table": table,
+    }
 
 
 def inverted(study, out):
@@ -124,10 +164,15 @@ def row_of(name, found, first):
         numbers = [number for nucleus in MEASURED for number in NUCLEI[nucleus]]
         change = f"{100 * max(abs(found['table'][n] / first['table'][n] - 1) for n in numbers):.2f}"
     return (
-        name, *costs, *(f"{found['dice'][nucleus]:.3f}" for nucleus in NUCLEI),
-        *(f"{found['relative'][nucleus]:+.1f}" for nucleus in MEASURED), f"{1000 * found['error']['thalamus']:+.1f}",
-        change, f"{found['nrmse']:.1f}", f"{found['xsim']:.3f}",
-    )  # fmt: skip
+        name,
+        *costs,
+        *(f"{found['dice'][nucleus]:.3f}" for nucleus in NUCLEI),
+        *(f"{found['relative'][nucleus]:+.1f}" for nucleus in MEASURED),
+        f"{1000 * found['error']['thalamus']:+.1f}",
+        change,
+        f"{found['nrmse']:.1f}",
+        f"{found['xsim']:.3f}",
+    )
 
 
 def run(folder, names, quick):

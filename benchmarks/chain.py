@@ -61,9 +61,13 @@ def main(argv=None):
         return
     done = run_chain(size, echoes, args.preset, args.study)
     row = (
-        args.preset, f"{size:g} mm", echoes, f"{done['seconds']:.1f}", f"{done['peak_bytes'] / 1e9:.2f}",
+        args.preset,
+        f"{size:g} mm",
+        echoes,
+        f"{done['seconds']:.1f}",
+        f"{done['peak_bytes'] / 1e9:.2f}",
         circumstances(),
-    )  # fmt: skip
+    )
     print(*row, sep="\t")
     head = ("preset", "voxel", "echoes", "s from the shell prompt", "peak GB", "run")
     publish(args, "chain", f"{machine()}.", head, [row], 3)

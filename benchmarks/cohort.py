@@ -19,13 +19,19 @@ from bids_app.group import statistics
 MODEL = "chi ~ age + sex + group"
 GROUP = "group[T.patient]"
 PLANTED = ("putamen", "pallidum")
-COARSE = {
-    "registration.resolution": 3, "registration.syn_resolution": 3, "registration.syn_fine": 10,
-}  # fmt: skip
+COARSE = {"registration.resolution": 3, "registration.syn_resolution": 3, "registration.syn_fine": 10}
 HEAD = (
-    "cohort", "seed", "labels", "effects of", "right sign", "inside", "significant", "false",
-    "estimate of putamen R, L; pallidum R, L (ppm)", "the same by truth",
-)  # fmt: skip
+    "cohort",
+    "seed",
+    "labels",
+    "effects of",
+    "right sign",
+    "inside",
+    "significant",
+    "false",
+    "estimate of putamen R, L; pallidum R, L (ppm)",
+    "the same by truth",
+)
 
 
 def run_cohort(folder, args, name, seed, labels, more=()):
@@ -85,12 +91,20 @@ def judged(name, seed, labels, rows, true):
         c = counts[said]
         known = [row for nucleus in PLANTED for row in own if row["name"] == nucleus]
         digits = ".4f" if said == "group" else ".5f"
-        found.append((
-            name, seed, labels, said, *(f"{c[k]} of {c['planted']}" if c["planted"] else "-" for k in ("signs",)),
-            f"{c['inside']} of {c['regions']}", f"{c['significant']} of {c['planted']}" if c["planted"] else "-",
-            c["false"], ", ".join(format(float(row["estimate"]), digits) for row in known),
-            ", ".join(format(values[id(row)], digits) for row in known),
-        ))  # fmt: skip
+        found.append(
+            (
+                name,
+                seed,
+                labels,
+                said,
+                *(f"{c[k]} of {c['planted']}" if c["planted"] else "-" for k in ("signs",)),
+                f"{c['inside']} of {c['regions']}",
+                f"{c['significant']} of {c['planted']}" if c["planted"] else "-",
+                c["false"],
+                ", ".join(format(float(row["estimate"]), digits) for row in known),
+                ", ".join(format(values[id(row)], digits) for row in known),
+            )
+        )
     return found, counts
 
 

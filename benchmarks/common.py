@@ -16,8 +16,8 @@ import numpy as np
 from benchmarks import summary
 from benchmarks.tables import write_table
 from bids_app.phantom import metrics
-from bids_app.qsm.dipole import forward_field
-from bids_app.qsm.geometry import Grid
+from bids_app.qsm.grid import Grid
+from bids_app.qsm.operators.dipole import forward_field
 
 README = Path(__file__).with_name("README.md")
 ROOT = Path(__file__).parents[1]

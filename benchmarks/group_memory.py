@@ -14,12 +14,12 @@ from types import SimpleNamespace
 import numpy as np
 
 from benchmarks.common import ROOT, machine, parser, write_table
-from bids_app.dataset.cohort import Cohort, GroupRun, Standing
-from bids_app.dataset.template import Member, Registration, Round, Space, SpaceRun, Voxelwise
+from bids_app.dataset.cohort import Cohort, CompletenessEntry, GroupRun
+from bids_app.dataset.template import Iteration, NormalizedRun, Registration, Space, TemplateSubject, Voxelwise
 from bids_app.derivatives.files import write_image
 from bids_app.derivatives.files import write_table as write_rows
 from bids_app.group import warps
-from bids_app.steps.step import StepInput
+from bids_app.model.step import StepInput
 
 SHAPE = (96, 116, 96)
 GRID = np.diag([2.0, 2, 2, 1])
@@ -52,26 +52,29 @@ def write_sets(folder, shape):
 
 def order(folder, name, count):
     """Return a step's function and what it is given."""
-    from bids_app.steps import group_space, group_tables, group_template, group_voxelwise
+    from bids_app.steps.group import normalized as group_space
+    from bids_app.steps.group import tables as group_tables
+    from bids_app.steps.group import template as group_template
+    from bids_app.steps.group import voxelwise as group_voxelwise
 
     runs = tuple(GroupRun((("sub", f"{n:03d}"),), ("chimap", "dseg_gre@x", "regions@x")) for n in range(count))
-    members = tuple(Member(run.subject, (run,)) for run in runs)
+    members = tuple(TemplateSubject(run.subject, (run,)) for run in runs)
     of = {run.subject: folder / str(n % SETS) for n, run in enumerate(runs)}
     inputs = {}
     if name == "average":
-        first = Round("study", 0, "start", members)
-        record, function = Round("study", 1, "syn", members, first), group_template.average
+        first = Iteration("study", 0, "start", members)
+        record, function = Iteration("study", 1, "syn", members, first), group_template.average
         inputs["before"] = folder / "0" / "magnitude.nii.gz"
         for subject, own in of.items():
             inputs |= {f"magnitude@{subject}": own / "magnitude.nii.gz", f"map@{subject}": own / "warp.nii.gz"}
             inputs |= {f"labels@{subject}": own / "labels.nii.gz", f"pose@{subject}": own / "pose.txt"}
     elif name == "tables":
-        standings = tuple(Standing(run.subject, None, run.basename, "found") for run in runs)
-        record, function = Cohort(runs, standings), group_tables.join
+        entries = tuple(CompletenessEntry(run.subject, None, run.basename, "found") for run in runs)
+        record, function = Cohort(runs, entries), group_tables.join
         inputs = {f"{run.basename}@x": of[run.subject] / "regions.tsv" for run in runs}
     else:
         registrations = [Registration(member, None, "final", "tostudy") for member in members]
-        space = Space("study", tuple(SpaceRun(r, g, "study") for r, g in zip(runs, registrations, strict=True)))
+        space = Space("study", tuple(NormalizedRun(r, g, "study") for r, g in zip(runs, registrations, strict=True)))
         for one in space.runs:
             own = of[one.run.subject]
             inputs |= {f"{key}@{one.basename}": own / f"{key}.nii.gz" for key in ("chimap", "mask")}
@@ -91,9 +94,10 @@ def order(folder, name, count):
 def settings(name):
     voxelwise = {"smoothing": 2.0, "permutations": 20 if name == "permutations" else 0, "seed": 1, "fdr": 0.05}
     sections = {
-        "template": {"resolution": 2.0, "sharpening": 0.0}, "voxelwise": voxelwise | {"fwe": 0.05},
+        "template": {"resolution": 2.0, "sharpening": 0.0},
+        "voxelwise": voxelwise | {"fwe": 0.05},
         "statistics": {"model": "chi ~ age + group"},
-    }  # fmt: skip
+    }
     return SimpleNamespace(**{k: SimpleNamespace(choice=SimpleNamespace(**v)) for k, v in sections.items()})
 
 

@@ -22,10 +22,10 @@ from benchmarks.common import machine, map_scores, parser, publish
 from bids_app import qsm
 from bids_app.phantom import metrics
 from bids_app.phantom.study import nucleus_labels
-from bids_app.qsm.dipole import dipole_kernel
-from bids_app.qsm.fft import irfftn, rfftn
-from bids_app.qsm.geometry import Grid
-from bids_app.qsm.regularisation import frequencies
+from bids_app.qsm.grid import Grid
+from bids_app.qsm.inversion.spectra import frequencies
+from bids_app.qsm.operators.dipole import dipole_kernel
+from bids_app.qsm.operators.fft import irfftn, rfftn
 
 HEAD = ("disturbance", "inversion", "NRMSE %", "detrended %", "XSIM", "slope", "NRMSE to the isotropic part %")
 WHITE_MATTER = 2  # among the phantom's tissues

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.fft
 from scipy import ndimage
 
-from bids_app.qsm.dipole import dipole_kernel
+from bids_app.qsm.operators.dipole import dipole_kernel
 
 
 def _fft(array):

@@ -18,8 +18,8 @@ import numpy as np
 from benchmarks.common import call, cores, machine, map_scores, parser, write_table
 from bids_app.derivatives.files import read_image
 from bids_app.phantom import forward
-from bids_app.qsm.dipole import forward_field
-from bids_app.qsm.geometry import Grid
+from bids_app.qsm.grid import Grid
+from bids_app.qsm.operators.dipole import forward_field
 
 #: Options of the simulated heads.
 HEADS = {

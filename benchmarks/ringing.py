@@ -12,9 +12,9 @@ from benchmarks.common import machine, map_scores, parser, publish
 from benchmarks.orientations import head_of, surroundings
 from bids_app import qsm
 from bids_app.phantom.study import nucleus_labels
-from bids_app.qsm.dipole import forward_field
-from bids_app.qsm.geometry import Grid
-from bids_app.qsm.ringing import without_ringing
+from bids_app.qsm.field.alternation import remove_alternation
+from bids_app.qsm.grid import Grid
+from bids_app.qsm.operators.dipole import forward_field
 
 HEAD = ("B0", "background", "inversion", "kept: NRMSE %", "kept: XSIM", "taken off: NRMSE %", "taken off: XSIM")
 DIRECTIONS = {"axial": (0.0, 0.0, 1.0), "oblique": (0.17, -0.26, 0.95)}
@@ -43,7 +43,7 @@ def main(argv=None):
         grid = Grid(chi.shape, (head.voxel,) * 3, b0)
         noise = np.random.default_rng(0).standard_normal(chi.shape, np.float32)
         total = (forward_field(chi, grid) + np.float32(NOISE_PPM) * noise) * head.mask
-        without = without_ringing(total, head.mask).field
+        without = remove_alternation(total, head.mask).field
         for background, inversion in CHAINS[: 1 if args.quick else None]:
             if args.only and inversion not in args.only:
                 continue

@@ -26,15 +26,15 @@ import numpy as np
 
 from benchmarks.common import ROOT, circumstances, machine, parser
 from benchmarks.tables import table, write_table
-from bids_app.config import from_arguments
+from bids_app.cli.config import from_arguments
+from bids_app.cli.levels import jobs_of
+from bids_app.cli.options import build_parser, passed_on
 from bids_app.dataset.query import find_subjects
-from bids_app.execution import server
-from bids_app.execution.events import Event
-from bids_app.execution.runner import Policy, run_jobs
-from bids_app.execution.worker import work
-from bids_app.levels import jobs_of
-from bids_app.options import build_parser, passed_on
-from bids_app.steps.step import Output, Step, StepResult
+from bids_app.engine import server
+from bids_app.engine.events import Event
+from bids_app.engine.runner import Policy, run_jobs
+from bids_app.engine.worker import work
+from bids_app.model.step import Output, Step, StepResult
 from tests.helpers.slurm import ask, missing, running_slurm
 
 PARTS = ("plan", "jobs", "slurm")
@@ -189,9 +189,14 @@ class Loop:
         each, idle = self.seconds / self.jobs, 1 - self.held / (AT_ONCE * self.seconds)
         beside = 100 * (each / (plain.seconds / plain.jobs) - 1)
         return (
-            name, self.jobs, f"{self.jobs / self.seconds:.1f}", f"{beside:+.1f} %", f"{100 * idle:.1f} %",
-            f"{1e3 * self.held / self.jobs:.0f}", f"{1e3 * self.own / self.jobs:.2f}",
-        )  # fmt: skip
+            name,
+            self.jobs,
+            f"{self.jobs / self.seconds:.1f}",
+            f"{beside:+.1f} %",
+            f"{100 * idle:.1f} %",
+            f"{1e3 * self.held / self.jobs:.0f}",
+            f"{1e3 * self.own / self.jobs:.2f}",
+        )
 
 
 def plain_loop(jobs, on_event):

@@ -15,13 +15,22 @@ from benchmarks.common import bandwidth, circumstances, grid_of, machine, measur
 from benchmarks.summary import LONG_TGV
 from benchmarks.worker import LONG
 from bids_app import qsm
-from bids_app.qsm.fft import Crop
+from bids_app.qsm.operators.crop import Crop
 
 SHAPES = ((160, 160, 160), (256, 256, 160))
 HEAD = (
-    "job", "method", "volume", "s", "iterations", "ms/iteration", "peak GB", "volume reads", "of bandwidth",
-    "memory GB/s", "run",
-)  # fmt: skip
+    "job",
+    "method",
+    "volume",
+    "s",
+    "iterations",
+    "ms/iteration",
+    "peak GB",
+    "volume reads",
+    "of bandwidth",
+    "memory GB/s",
+    "run",
+)
 #: Float32 values per voxel of the mask that one iteration reads and writes at least; of the methods without Fourier
 #: transforms, whose passes are counted while they run.
 VALUES_PER_ITERATION = {LONG_TGV: 37}
@@ -71,9 +80,18 @@ def row(kind, name, arrays, speed, repeats):
     shape = "x".join(str(n) for n in arrays["mask"].shape)
     volumes = seconds * speed / (4 * arrays["mask"].size)
     return (
-        label, name, shape, f"{seconds:.2f}", count, f"{1000 * each:.1f}" if each else "",
-        f"{done['peak_bytes'] / 1e9:.2f}", f"{volumes:.0f}", share, f"{speed / 1e9:.0f}", circumstances(),
-    )  # fmt: skip
+        label,
+        name,
+        shape,
+        f"{seconds:.2f}",
+        count,
+        f"{1000 * each:.1f}" if each else "",
+        f"{done['peak_bytes'] / 1e9:.2f}",
+        f"{volumes:.0f}",
+        share,
+        f"{speed / 1e9:.0f}",
+        circumstances(),
+    )
 
 
 def main(argv=None):

@@ -2,19 +2,19 @@
 
 import numpy as np
 
-from bids_app.qsm.bipolar import bipolar
-from bids_app.qsm.coils import combine_one_by_one
-from bids_app.qsm.fieldfit import fit_linear, fit_nonlinear
-from bids_app.qsm.geometry import ppm_per_hz
-from bids_app.qsm.masking import FILLED_RECIPE, make_mask
-from bids_app.qsm.offsets import mcpc3ds
-from bids_app.qsm.relaxometry import r2star_arlo, r2star_loglinear
-from bids_app.qsm.rim_sources import first_look
-from bids_app.qsm.ringing import without_ringing
-from bids_app.qsm.swi import clear_swi
-from bids_app.qsm.thresholds import even_brightness
-from bids_app.qsm.unseen import appearance, unseen_trend
-from bids_app.qsm.unwrap_romeo import romeo, romeo_quality
+from bids_app.qsm.background.boundary_sources import initial_estimate
+from bids_app.qsm.field.alternation import remove_alternation
+from bids_app.qsm.field.fit import fit_linear, fit_nonlinear
+from bids_app.qsm.inversion.null_space_trend import appearance, null_space_trend
+from bids_app.qsm.mask.recipe import FILLED_RECIPE, make_mask
+from bids_app.qsm.mask.thresholds import even_brightness
+from bids_app.qsm.phase.bipolar import bipolar
+from bids_app.qsm.phase.coils import combine_one_by_one
+from bids_app.qsm.phase.offsets import mcpc3ds
+from bids_app.qsm.relaxometry.decay import r2star_arlo, r2star_loglinear
+from bids_app.qsm.swi.clearswi import clear_swi
+from bids_app.qsm.units import ppm_per_hz
+from bids_app.qsm.unwrap.romeo import romeo, romeo_quality
 
 FIELD_STRENGTH = 3.0
 FIRST, STEP = 0.004, 0.006
@@ -53,7 +53,7 @@ def _coils(e):
 
 def _trend(e):
     """Tell the trend of a map (the field stands for it, which makes no difference in time)."""
-    return lambda: unseen_trend(e.field, e.mask, e.grid, appearance(e.magnitude[0], e.mask, e.grid))
+    return lambda: null_space_trend(e.field, e.mask, e.grid, appearance(e.magnitude[0], e.mask, e.grid))
 
 
 #: From the echoes to a function of no argument. A fit takes as long on wrapped phase.
@@ -67,9 +67,9 @@ STAGES = {
     "fit, complex signal": lambda e: lambda: fit_nonlinear(e.phase, e.magnitude, e.times, e.mask, grid=e.grid),
     "mask, from quality": _mask,
     "inhomogeneity": lambda e: lambda: even_brightness(e.magnitude[0], (10.0, 10.0, 10.0)),
-    "rim sources, first look": lambda e: lambda: first_look(e.field, e.mask, e.grid),
+    "rim sources, first look": lambda e: lambda: initial_estimate(e.field, e.mask, e.grid),
     "trend": _trend,
-    "ringing": lambda e: lambda: without_ringing(e.field, e.mask),
+    "ringing": lambda e: lambda: remove_alternation(e.field, e.mask),
     "r2star, arlo": lambda e: lambda: r2star_arlo(e.magnitude, e.times, e.mask),
     "r2star, log-linear": lambda e: lambda: r2star_loglinear(e.magnitude, e.times, e.mask),
     "swi": lambda e: lambda: clear_swi(e.field, e.magnitude[0], e.mask, e.grid),

@@ -11,9 +11,15 @@ from pathlib import Path
 from benchmarks.common import call, machine, parser, write_table
 
 HEAD = (
-    "participants", "voxel", "average", "sharpness (1/mm²)", "to single pass", "overlap (Dice)", "to single pass",
+    "participants",
+    "voxel",
+    "average",
+    "sharpness (1/mm²)",
+    "to single pass",
+    "overlap (Dice)",
+    "to single pass",
     "change of shape (mm)",
-)  # fmt: skip
+)
 
 
 def rounds(folder, size, count, iterations, more=()):
@@ -35,10 +41,15 @@ def line(count, size, row):
     """Return a row of the benchmark's table."""
     name = "single affine pass" if row["kind"] == "single" else f"round {row['round']}, {row['kind']}"
     return (
-        count, f"{size:g} mm", name, f"{float(row['sharpness']):.5f}", f"x{float(row['sharpness_to_single']):.2f}",
-        f"{float(row['overlap']):.3f}", f"{float(row['overlap_to_single']):+.3f}",
+        count,
+        f"{size:g} mm",
+        name,
+        f"{float(row['sharpness']):.5f}",
+        f"x{float(row['sharpness_to_single']):.2f}",
+        f"{float(row['overlap']):.3f}",
+        f"{float(row['overlap_to_single']):+.3f}",
         f"{float(row['shape_update_mm']):.2f}",
-    )  # fmt: skip
+    )
 
 
 def main(argv=None):

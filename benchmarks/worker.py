@@ -18,7 +18,7 @@ import scipy.fft
 from benchmarks import plain, stages
 from benchmarks.common import cores, grid_of
 from bids_app import qsm
-from bids_app.qsm.inversion_tgv import TgvParams
+from bids_app.qsm.inversion.tgv import TgvParams
 
 #: A fixed number of TGV iterations on the full grid, to compare iterations with iterations.
 LONG = {"tgv, 1000 iterations on one grid": TgvParams(iterations=1000, tolerance=0.0, levels=1)}

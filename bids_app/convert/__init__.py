@@ -39,15 +39,15 @@ def convert(request: ConvertRequest, on_event: OnEvent | None = None) -> Convers
     report = ConversionReport(request.bids_dir, tuple(outcomes), tuple(problems), tuple(notes))
     if request.dry_run:
         return report
-    from bids_app.convert.privacy import short_hash
-    from bids_app.convert.report import write_report
+    from bids_app.convert.name.privacy import short_hash
+    from bids_app.convert.write.report import write_report
 
     return write_report(report, request.report_dir, short_hash(str(request.source)))
 
 
 def conversion_page(report: ConversionReport) -> str:
     """Return the readable page of a report (what a dry run shows)."""
-    from bids_app.convert.report import as_markdown
+    from bids_app.convert.write.report import as_markdown
 
     return as_markdown(report)
 

@@ -4,18 +4,18 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from bids_app.convert import session
-from bids_app.convert.dataset_files import known_studies
-from bids_app.convert.grouping import decide
-from bids_app.convert.heuristic import Heuristic, assign, load_heuristic
-from bids_app.convert.jobs import Intake, Job, Planned, make_jobs, run_jobs
+from bids_app.convert.classify.grouping import decide
+from bids_app.convert.classify.series import Series, group_series
 from bids_app.convert.model import ConvertRequest, OnEvent, Problem, Result
-from bids_app.convert.naming import Study, place_studies
-from bids_app.convert.plan import SeriesPlan, plan_series
-from bids_app.convert.privacy import Redactor, words_of_patients
-from bids_app.convert.scan import Scan, scan
-from bids_app.convert.series import Series, group_series
-from bids_app.convert.tools import check_tools
+from bids_app.convert.name.heuristic import Heuristic, assign, load_heuristic
+from bids_app.convert.name.patients import Study, place_studies
+from bids_app.convert.name.plan import SeriesPlan, plan_series
+from bids_app.convert.name.privacy import Redactor, words_of_patients
+from bids_app.convert.scan.files import Scan, scan
+from bids_app.convert.write import session
+from bids_app.convert.write.dataset_files import known_studies
+from bids_app.convert.write.jobs import Intake, Job, Planned, make_jobs, run_jobs
+from bids_app.convert.write.tools import check_tools
 from bids_app.errors import InputRefusedError
 
 
@@ -61,9 +61,13 @@ def _study(uid: str, members: Sequence[Series], found: Scan, redact: Redactor) -
     values = members[0].instances[0].values
     folders = {found.logical[i.path].parent for s in members for i in s.instances}
     return Study(
-        uid, values["patient_id"], values["study_date"], values["study_time"], tuple(sorted(folders)),
-        frozenset(redact.words)
-    )  # fmt: skip
+        uid,
+        values["patient_id"],
+        values["study_date"],
+        values["study_time"],
+        tuple(sorted(folders)),
+        frozenset(redact.words),
+    )
 
 
 def plan_job(job: Job, heuristic: Heuristic) -> Planned:

@@ -7,8 +7,8 @@ A heuristic imports ``custom_seqinfo`` (heudiconv then fills ``seqinfo.custom`` 
 from collections.abc import Iterable
 from typing import Any
 
-from bids_app.convert.grouping import decide
-from bids_app.convert.series import SeriesFacts, custom_seqinfo
+from bids_app.convert.classify.grouping import decide
+from bids_app.convert.classify.series import SeriesFacts, custom_seqinfo
 
 __all__ = ["SeriesFacts", "create_key", "custom_seqinfo", "keys_by_content"]
 

@@ -16,9 +16,12 @@ FAILED = "failed"
 KEPT = "kept"  # was in the dataset before this run
 PLANNED = "planned"  # what a dry run would convert
 _IN_WORDS = {
-    CONVERTED: "converted", PLANNED: "would be converted", KEPT: "in the dataset already", SKIPPED: "skipped",
-    FAILED: "failed"
-}  # fmt: skip
+    CONVERTED: "converted",
+    PLANNED: "would be converted",
+    KEPT: "in the dataset already",
+    SKIPPED: "skipped",
+    FAILED: "failed",
+}
 
 #: The parts of a complex image, in the words of BIDS.
 PARTS = ("mag", "phase", "real", "imag")

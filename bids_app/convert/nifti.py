@@ -8,20 +8,20 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from bids_app.convert import session
-from bids_app.convert.dataset_files import known_studies
+from bids_app.convert.classify.series import group_series
 from bids_app.convert.dicom import plan_job
-from bids_app.convert.header import Instance
-from bids_app.convert.heuristic import load_heuristic
-from bids_app.convert.jobs import Intake, Job, make_jobs, run_jobs
-from bids_app.convert.loose import Loose, describe, split_volumes
-from bids_app.convert.loose_sources import from_folder, from_table
 from bids_app.convert.model import ConvertRequest, OnEvent, Problem, Result
-from bids_app.convert.naming import Place, Study, compile_pattern, match, place_named, place_studies
-from bids_app.convert.plan import SeriesPlan
-from bids_app.convert.privacy import Redactor, words_of_patients
-from bids_app.convert.series import group_series
-from bids_app.convert.tools import check_tools
+from bids_app.convert.name.heuristic import load_heuristic
+from bids_app.convert.name.patients import Place, Study, compile_pattern, match, place_named, place_studies
+from bids_app.convert.name.plan import SeriesPlan
+from bids_app.convert.name.privacy import Redactor, words_of_patients
+from bids_app.convert.scan.header import Instance
+from bids_app.convert.scan.loose import Loose, describe, split_volumes
+from bids_app.convert.scan.loose_sources import from_folder, from_table
+from bids_app.convert.write import session
+from bids_app.convert.write.dataset_files import known_studies
+from bids_app.convert.write.jobs import Intake, Job, make_jobs, run_jobs
+from bids_app.convert.write.tools import check_tools
 from bids_app.derivatives.files import write_bytes, write_json
 from bids_app.errors import InputRefusedError
 
@@ -106,9 +106,15 @@ def _places(loose: Sequence[Loose], request: ConvertRequest, redact: Redactor) -
         stamp = re.sub(r"\D", "", str(values.get("AcquisitionDateTime", "")))
         folders = {_folder(m.logical, request) for m in members}
         studies.append(
-            Study(key, str(values.get("PatientID", "")), stamp[:8], stamp[8:14], tuple(sorted(folders)),
-                  frozenset(redact.words))
-        )  # fmt: skip
+            Study(
+                key,
+                str(values.get("PatientID", "")),
+                stamp[:8],
+                stamp[8:14],
+                tuple(sorted(folders)),
+                frozenset(redact.words),
+            )
+        )
     return place_studies(studies, request, known_studies(request.bids_dir))
 
 

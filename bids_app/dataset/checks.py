@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from bids_app.dataset.images import ImageState, look_at
-from bids_app.dataset.models import Echo, GreRun, Subject
+from bids_app.model.records import Echo, GreRun, Subject
 
 #: An echo time above this many seconds is in ms by the look of it.
 _LONGEST_ECHO_TIME = 0.5
@@ -150,8 +150,16 @@ def anatomical(run: GreRun) -> Iterator[str]:
 
 #: Checks of one run, in the order of the list that the user sees; a new one is added here.
 RUN_CHECKS: tuple[Callable[[GreRun], Iterator[str]], ...] = (
-    clashes, no_phase, echo_gaps, echo_times, coils, field_strength, b0_direction, images, anatomical,
-)  # fmt: skip
+    clashes,
+    no_phase,
+    echo_gaps,
+    echo_times,
+    coils,
+    field_strength,
+    b0_direction,
+    images,
+    anatomical,
+)
 
 
 def preflight(

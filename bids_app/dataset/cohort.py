@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bids_app.dataset.models import Entities, spelled
+from bids_app.model.records import Entities, spelled
 
 _PHASE = re.compile(r"_part-(?:phase|real)(?:_[a-z]+-[A-Za-z0-9+]+)*_(?:MEGRE|T2starw|T1w)\.nii(?:\.gz)?$")
 _PAIR = re.compile(r"([a-zA-Z]+)-([a-zA-Z0-9+]+)")
@@ -52,7 +52,7 @@ class GroupRun:
 
 
 @dataclass(frozen=True)
-class Standing:
+class CompletenessEntry:
     """One line of the list of participants."""
 
     subject: str
@@ -62,7 +62,7 @@ class Standing:
     reason: str = ""
 
     @property
-    def is_trouble(self) -> bool:
+    def is_problem(self) -> bool:
         """Whether something that should be there is not."""
         return self.status in ("incomplete", "failed", "missing")
 
@@ -72,11 +72,11 @@ class Cohort:
     """All runs that the group level works on; what its tables and statistics run over."""
 
     runs: tuple[GroupRun, ...]
-    standings: tuple[Standing, ...] = ()
+    entries: tuple[CompletenessEntry, ...] = ()
     participants: Path | None = None  # participants.tsv
     sessions: tuple[Path, ...] = ()  # sub-*_sessions.tsv
     entities: Entities = ()
-    #: Runs measured in a segmentation that was drawn on the template (``DrawnRun``): the tables are of it alone.
+    #: Runs measured in a manual segmentation of the template (``ManualSegmentationRun``); the tables hold these alone.
     drawn: tuple[Any, ...] = ()
 
     @property
@@ -99,7 +99,7 @@ class Cohort:
         """Return what results depend on besides bytes of images and parameters."""
         return {
             "runs": [(run.basename, run.similarity) for run in self.runs],
-            "standings": [(s.run, s.status, s.reason) for s in self.standings],
+            "entries": [(s.run, s.status, s.reason) for s in self.entries],
         }
 
 
@@ -121,27 +121,29 @@ def survey(
         if (not participants or run.subject in participants) and (not sessions or run.session in sessions)
     }
     found = {name: run for name, run in made.items() if "chimap" in run.made}
-    standings = []
+    entries = []
     common = _common(made.values())
     for subject, session, names in expected:
         here = [run for run in found.values() if (run.subject, run.session) == (subject, session)]
         wanted = names if by_run else ([] if here else names[:1])
         home = f"sub-{subject}" + (f"_ses-{session}" if session else "")
         if not names and not here:
-            standings.append(Standing(subject, session, home, "no data", "no gradient echo with phase in the dataset"))
+            entries.append(
+                CompletenessEntry(subject, session, home, "no data", "no gradient echo with phase in the dataset")
+            )
         lost = [name for name in wanted if name not in found]
-        standings += [_lost(output_dir, subject, session, name, name in made) for name in lost]
+        entries += [_lost(output_dir, subject, session, name, name in made) for name in lost]
     for name, run in found.items():
         lacks = [key for key in common if key not in run.made]
         status, reason = ("incomplete", f"has no {', '.join(lacks)}") if lacks else ("found", "")
         if lacks:
             reason += _last_words(output_dir, name)
-        standings.append(Standing(run.subject, run.session, name, status, reason))
-    standings.sort(key=lambda standing: standing.run)
+        entries.append(CompletenessEntry(run.subject, run.session, name, status, reason))
+    entries.sort(key=lambda standing: standing.run)
     table = bids_dir / "participants.tsv"
     return Cohort(
         tuple(found[name] for name in sorted(found)),
-        tuple(standings),
+        tuple(entries),
         table if table.is_file() else None,
         tuple(sorted(bids_dir.glob("sub-*/sub-*_sessions.tsv"))),
     )
@@ -170,7 +172,7 @@ def from_json(content: Mapping[str, Any]) -> Cohort:
     table = content["participants"]
     return Cohort(
         tuple(runs),
-        tuple(Standing(**standing) for standing in content["standings"]),
+        tuple(CompletenessEntry(**standing) for standing in content["entries"]),
         Path(table) if table else None,
         tuple(Path(path) for path in content["sessions"]),
     )
@@ -182,7 +184,7 @@ def _pairs(content: Iterable[Sequence[str]]) -> Entities:
 
 def troubles(cohort: Cohort, limit: int = 20) -> list[str]:
     """Return one sentence for every participant that is missing, failed or incomplete, and a last one on what to do."""
-    bad = [standing for standing in cohort.standings if standing.is_trouble]
+    bad = [standing for standing in cohort.entries if standing.is_problem]
     lines = [f"{s.run}: {s.status}: {s.reason}" for s in bad[:limit]]
     if len(bad) > limit:
         lines.append(f"and {len(bad) - limit} more")
@@ -269,11 +271,13 @@ def _common(runs: Iterable[GroupRun]) -> list[str]:
     return [key for key in keys if 2 * sum(key in run.made for run in all_runs) > len(all_runs)]
 
 
-def _lost(output_dir: Path, subject: str, session: str | None, name: str, begun: bool) -> Standing:
+def _lost(output_dir: Path, subject: str, session: str | None, name: str, begun: bool) -> CompletenessEntry:
     words = _last_words(output_dir, name)
     if begun or words:
-        return Standing(subject, session, name, "failed", "no susceptibility map that is like its record" + words)
-    return Standing(subject, session, name, "missing", "the participant level has made nothing of it")
+        return CompletenessEntry(
+            subject, session, name, "failed", "no susceptibility map that is like its record" + words
+        )
+    return CompletenessEntry(subject, session, name, "missing", "the participant level has made nothing of it")
 
 
 def _last_words(output_dir: Path, basename: str) -> str:

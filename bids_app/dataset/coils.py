@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from bids_app.dataset.images import volumes_of
-from bids_app.dataset.models import GreRun, Subject
+from bids_app.model.records import GreRun, Subject
 
 
 def with_coils(subjects: Sequence[Subject]) -> tuple[Subject, ...]:

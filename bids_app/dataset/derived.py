@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bids_app.dataset.images import look_at
-from bids_app.dataset.models import GreRun
+from bids_app.model.records import GreRun
 
 #: ``desc`` labels in order of preference; masks of other descriptions come after them, in alphabetical order.
 _PREFERRED = ("brain", "")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from bids_app.dataset.models import Anatomical, GreRun
+from bids_app.model.records import Anatomical, GreRun
 
 
 def choose_t1w(run: GreRun, images: Sequence[Anatomical]) -> tuple[Anatomical | None, str]:

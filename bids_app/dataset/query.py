@@ -10,16 +10,23 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from bids_app.dataset.models import Anatomical, Echo, Entities, GreRun, Subject
 from bids_app.dataset.pairing import choose_t1w
 from bids_app.dataset.sidecars import Sidecars
 from bids_app.errors import InputRefusedError
+from bids_app.model.records import Anatomical, Echo, Entities, GreRun, Subject
 
 #: pybids entity names and their short keys, in file-name order.
 _ENTITIES = {
-    "subject": "sub", "session": "ses", "acquisition": "acq", "ceagent": "ce", "reconstruction": "rec",
-    "direction": "dir", "run": "run", "flip": "flip", "inversion": "inv",
-}  # fmt: skip
+    "subject": "sub",
+    "session": "ses",
+    "acquisition": "acq",
+    "ceagent": "ce",
+    "reconstruction": "rec",
+    "direction": "dir",
+    "run": "run",
+    "flip": "flip",
+    "inversion": "inv",
+}
 _IMAGE = re.compile(r"_(?:MEGRE|T2starw|T1w)\.nii(?:\.gz)?$")
 #: So many participants are listed when an unknown one is asked for.
 _NAMED = 30

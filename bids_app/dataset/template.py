@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from bids_app.dataset.cohort import GroupRun, entities_in
-from bids_app.dataset.models import Entities
 from bids_app.errors import UsageError
+from bids_app.model.records import Entities
 
 
 class _OfTemplate:
@@ -24,7 +24,7 @@ class _OfTemplate:
 
 
 @dataclass(frozen=True)
-class Member:
+class TemplateSubject:
     """One participant in the template: all runs, brought together before anything else."""
 
     subject: str
@@ -46,19 +46,19 @@ class Member:
 
 
 @dataclass(frozen=True)
-class Round(_OfTemplate):
+class Iteration(_OfTemplate):
     """One average of the template: the first by centres of mass, then of maps found by registration to that before."""
 
     template: str
     number: int
     kind: str  # start, rigid, affine or syn; single: one affine registration of each to the first average, no more
-    members: tuple[Member, ...]
-    before: "Round | None" = None
+    members: tuple[TemplateSubject, ...]
+    before: "Iteration | None" = None
     is_last: bool = False
     #: The last round with linear maps before this one.
-    start: "Round | None" = None
+    start: "Iteration | None" = None
 
-    def registration(self, member: Member) -> "Registration":
+    def registration(self, member: TemplateSubject) -> "Registration":
         """Return a participant's registration for this round."""
         return Registration(member, self.before, self.kind, self.label, self.start)
 
@@ -81,12 +81,12 @@ class Round(_OfTemplate):
 class Registration:
     """A participant's registration to the average before a round, or to the finished template (``final``)."""
 
-    member: Member
-    target: Round | None  # None: the images are files
+    member: TemplateSubject
+    target: Iteration | None  # None: the images are files
     kind: str  # rigid, affine, single, syn or final
     label: str  # round2, single, tostudy
     #: The last round with linear maps before this one: its map is where this registration starts.
-    start: Round | None = None
+    start: Iteration | None = None
     #: Images of a finished template (``--template``): T1w and magnitude, where they are there.
     files: tuple[tuple[str, Path], ...] = ()
 
@@ -106,13 +106,13 @@ class Registration:
 
 
 @dataclass(frozen=True)
-class Onward(_OfTemplate):
+class StandardSpace(_OfTemplate):
     """The template's registration to an output space of TemplateFlow."""
 
     template: str
     target: str
     space_files: tuple[tuple[str, Path], ...]
-    source: Round | None = None
+    source: Iteration | None = None
     #: Images of the template, where it was not built here.
     files: tuple[tuple[str, Path], ...] = ()
 
@@ -127,14 +127,14 @@ class Onward(_OfTemplate):
 
 
 @dataclass(frozen=True)
-class SpaceRun:
+class NormalizedRun:
     """A run that is brought to the template."""
 
     run: GroupRun
     registration: Registration
     template: str  # the space: the template's name, or that of the output space
     #: How the template comes to the output space, where that is meant.
-    onward: Onward | None = None
+    onward: StandardSpace | None = None
 
     @property
     def entities(self) -> Entities:
@@ -156,8 +156,8 @@ class Space(_OfTemplate):
     """All runs in the space of a template: what the average maps run over."""
 
     template: str
-    runs: tuple[SpaceRun, ...]
-    rounds: tuple[Round, ...] = ()
+    runs: tuple[NormalizedRun, ...]
+    rounds: tuple[Iteration, ...] = ()
 
     @property
     def basename(self) -> str:
@@ -197,14 +197,14 @@ class Voxelwise:
 
 
 @dataclass(frozen=True)
-class Drawing(_OfTemplate):
+class ManualSegmentation(_OfTemplate):
     """A segmentation that was drawn on the template."""
 
     name: str  # as in ``seg-<name>``
     image: Path
     table: Path | None
     template: str
-    target: Round | None
+    target: Iteration | None
     files: tuple[tuple[str, Path], ...] = ()
 
     @property
@@ -218,11 +218,11 @@ class Drawing(_OfTemplate):
 
 
 @dataclass(frozen=True)
-class DrawnRun:
+class ManualSegmentationRun:
     """A run that a drawn segmentation is measured in."""
 
-    space: SpaceRun
-    drawing: Drawing
+    space: NormalizedRun
+    drawing: ManualSegmentation
 
     @property
     def entities(self) -> Entities:

@@ -54,7 +54,7 @@ SPACE: dict[str, dict[str, Any]] = {
     }
 }
 #: One row for every region of a run and space.
-DRAWN_COLUMNS: dict[str, dict[str, Any]] = SPACE | REGION_COLUMNS
+MANUAL_COLUMNS: dict[str, dict[str, Any]] = SPACE | REGION_COLUMNS
 _MEASURE = {"Description": "Column of the table of regions: chi in ppm, r2star in 1/s, volume in mm^3"}
 #: Who is in the group.
 COHORT_COLUMNS: dict[str, dict[str, Any]] = _KEYS | {

@@ -31,9 +31,14 @@ class Number:
             flag = "high"
         settings = [f"qc.{name}" for name in (self.low, self.high) if name]
         return {
-            "value": value, "unit": self.unit, "usual": [low, high], "flag": flag, "meaning": self.meaning,
-            "settings": settings, "advice": {"low": self.if_low, "high": self.if_high}.get(flag or "", ""),
-        }  # fmt: skip
+            "value": value,
+            "unit": self.unit,
+            "usual": [low, high],
+            "flag": flag,
+            "meaning": self.meaning,
+            "settings": settings,
+            "advice": {"low": self.if_low, "high": self.if_high}.get(flag or "", ""),
+        }
 
 
 #: One column for every echo: ``snr_echo1``, ``snr_echo2`` ...
@@ -44,83 +49,111 @@ _FIT = "look at the echoes and the field fit for motion, flow, or an echo whose 
 
 _TABLE = (
     Number(
-        "field_drift", "Hz",
+        "field_drift",
+        "Hz",
         "Largest difference of the object's mean field between intervals of echoes (three echoes at least)",
         high="drift_max",
         if_high=f"The echoes do not agree: {_FIT}",
     ),
     Number(
-        "ghost_fraction", "1",
+        "ghost_fraction",
+        "1",
         "Signal half a field of view beside the object over the object's, beyond the rest of the background "
         "(largest over the axes along which phase encoding may be)",
         high="ghost_max",
         if_high="Motion or pulsation: look beside the head in the magnitude",
     ),
     Number(
-        "unreliable_fraction", "1",
+        "unreliable_fraction",
+        "1",
         "Part of the object mask where the field's standard error is twice the median, or the field fit does not hold",
         high="unreliable_max",
         if_high=f"Much of the map rests on poor phase: {_FIT}",
     ),
-    Number("wraps_left", "1", "Pairs of neighbours in the object mask whose total field differs by a turn of phase"),
     Number(
-        "wraps_left_fraction", "1", "The same as part of all pairs of neighbours", high="wraps_max",
+        "residual_wraps", "1", "Pairs of neighbours in the object mask whose total field differs by a turn of phase"
+    ),
+    Number(
+        "residual_wraps_fraction",
+        "1",
+        "The same as part of all pairs of neighbours",
+        high="wraps_max",
         if_high="Unwrapping failed in places: look at the total field for jumps, and that the phase is not filtered",
     ),
     Number(
-        "field_error", "ppm", "Median standard error of the total field in the object mask (three echoes at least)",
+        "field_error",
+        "ppm",
+        "Median standard error of the total field in the object mask (three echoes at least)",
         high="error_max",
         if_high=f"Values of single voxels are uncertain: low signal, or {_FIT}",
     ),
     Number(
-        "field_residual", "rad", "Median residual of the field fit over the echoes in the object mask",
+        "field_residual",
+        "rad",
+        "Median residual of the field fit over the echoes in the object mask",
         high="residual_max",
         if_high=f"The phase does not grow evenly with echo time: {_FIT}",
     ),
     Number(
-        "residual_correlation", "1",
+        "residual_correlation",
+        "1",
         "Correlation of neighbours' residuals of the field fit: 0 for noise, more by motion, flow or ghosts",
         high="correlation_max",
         if_high=f"What the fit leaves is no noise: {_FIT}",
     ),
     Number(
-        "rim_ratio", "1", "Spread of the local field in the outer 4 mm of its mask over that inside: background left",
+        "boundary_ratio",
+        "1",
+        "Spread of the local field in the outer 4 mm of its mask over that inside: background left",
         high="rim_max",
         if_high="Background is left: look at the local field's rim; a tighter mask (--mask) or another "
         "background.method helps",
     ),
     Number(
-        "streak_ratio", "1",
+        "streak_ratio",
+        "1",
         "Power of the susceptibility map in the cone where the dipole kernel is small over that beside it",
         high="streak_max",
         if_high="Streaks: look at the map beside veins and bleedings; two passes (mask.two_pass) or another "
         "inversion.method help",
     ),
     Number(
-        "chi_spread", "ppm", "Robust SD of the susceptibility map in its mask", low="spread_min", high="spread_max",
+        "chi_spread",
+        "ppm",
+        "Robust SD of the susceptibility map in its mask",
+        low="spread_min",
+        high="spread_max",
         if_low="The map is almost flat: check that the images are phase images and that their scale was recognised",
         if_high="The map is mostly noise or artefact, or the phase's scale was not recognised: look at the phase",
     ),
     Number(
-        "mask_volume", "ml", "Volume of the object mask", low="volume_min", high="volume_max",
+        "mask_volume",
+        "ml",
+        "Volume of the object mask",
+        low="volume_min",
+        high="volume_max",
         if_low="Too small for an adult's brain: right for a test object, an animal or a thin slab (then set the bound, "
         "e.g. --set qc.volume_min=0), else the mask has lost tissue (look at the masks, change --mask)",
         if_high="Larger than a brain: the mask holds scalp, neck or air (look at the masks, change --mask); right for "
         "a body part or a large test object (then set the bound)",
     ),
     Number(
-        "valid_fraction", "1", "Part of the object mask where the susceptibility map is valid", low="valid_min",
+        "valid_fraction",
+        "1",
+        "Part of the object mask where the susceptibility map is valid",
+        low="valid_min",
         if_low="Background removal has cut much away: look at the masks; a method that keeps the rim "
         "(background.method=lbv or pdf) helps",
     ),
     Number(
-        "registration_similarity", "1",
+        "registration_similarity",
+        "1",
         "Normalised mutual information of magnitude and T1w image after registration: 1 nothing in common, 2 the same",
         low="similarity_min",
         if_low="The T1w image may be another person's or wrongly turned: look at the registration; choose another by "
         "--bids-filter-file. Very noisy images are low too",
     ),
-)  # fmt: skip
+)
 
 
 def numbers(echoes: int) -> dict[str, Number]:

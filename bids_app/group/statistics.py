@@ -25,9 +25,22 @@ RESPONSES = {"chi": "chi_mean", "r2star": "r2star_mean", "volume": "volume_mm3"}
 REGION = ("index", "name", "hemisphere")
 MEASURES = ("chi_mean", "chi_median", "r2star_mean", "volume_mm3")
 _MODEL_COLUMNS = (
-    "term", "estimate", "ci_low", "ci_high", "t", "df", "p", "p_fdr", "significant", "effect_sd", "partial_r",
-    "observations", "participants", "method", "note",
-)  # fmt: skip
+    "term",
+    "estimate",
+    "ci_low",
+    "ci_high",
+    "t",
+    "df",
+    "p",
+    "p_fdr",
+    "significant",
+    "effect_sd",
+    "partial_r",
+    "observations",
+    "participants",
+    "method",
+    "note",
+)
 
 
 def read_long(path: Any) -> "pd.DataFrame":
@@ -152,13 +165,25 @@ def _fit_region(part: "pd.DataFrame", formula: str, confidence: float) -> tuple[
     for k, name in enumerate(names):
         half = float(stats.t.ppf(0.5 + confidence / 2, df[k]) * error[k])
         t = float(beta[k] / error[k])
-        rows.append({
-            "term": name, "estimate": float(beta[k]), "ci_low": float(beta[k] - half), "ci_high": float(beta[k] + half),
-            "t": t, "df": float(df[k]), "p": float(2 * stats.t.sf(abs(t), df[k])), "p_fdr": None, "significant": None,
-            "effect_sd": float(beta[k] / spread) if spread > 0 else None,
-            "partial_r": float(t / np.sqrt(t * t + df[k])), "observations": len(y), "participants": count,
-            "method": "mixed" if repeated else "ols", "note": None,
-        })  # fmt: skip
+        rows.append(
+            {
+                "term": name,
+                "estimate": float(beta[k]),
+                "ci_low": float(beta[k] - half),
+                "ci_high": float(beta[k] + half),
+                "t": t,
+                "df": float(df[k]),
+                "p": float(2 * stats.t.sf(abs(t), df[k])),
+                "p_fdr": None,
+                "significant": None,
+                "effect_sd": float(beta[k] / spread) if spread > 0 else None,
+                "partial_r": float(t / np.sqrt(t * t + df[k])),
+                "observations": len(y),
+                "participants": count,
+                "method": "mixed" if repeated else "ols",
+                "note": None,
+            }
+        )
     return rows, left_out
 
 

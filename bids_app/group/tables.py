@@ -27,11 +27,14 @@ STATUS: Columns = {
     "status": {
         "Description": "Whether the participant level has made what most runs have",
         "Levels": {
-            "found": "complete", "incomplete": "some products are missing", "failed": "no map, a step failed",
-            "missing": "nothing was made", "no data": "no gradient echo with phase in the dataset",
+            "found": "complete",
+            "incomplete": "some products are missing",
+            "failed": "no map, a step failed",
+            "missing": "nothing was made",
+            "no data": "no gradient echo with phase in the dataset",
         },
-    },
-}  # fmt: skip
+    }
+}
 
 
 @dataclass(frozen=True)

@@ -211,10 +211,16 @@ def _permuted(y: Float64, model: Design, column: int, permutations: int, seed: i
     rest = np.ascontiguousarray(model.matrix[:, [k for k in others if k not in constant]])
     # nilearn adds the intercept: one that it finds among the covariates makes it swap signs instead of permuting.
     found = permuted_ols(
-        np.ascontiguousarray(model.matrix[:, [column]]), y, confounding_vars=rest if rest.size else None,
-        model_intercept=bool(constant), n_perm=permutations, two_sided_test=True, random_state=seed, n_jobs=1,
+        np.ascontiguousarray(model.matrix[:, [column]]),
+        y,
+        confounding_vars=rest if rest.size else None,
+        model_intercept=bool(constant),
+        n_perm=permutations,
+        two_sided_test=True,
+        random_state=seed,
+        n_jobs=1,
         output_type="dict",
-    )  # fmt: skip
+    )
     return np.ravel(found["h0_max_t"])
 
 

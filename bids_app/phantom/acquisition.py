@@ -10,8 +10,8 @@ import scipy.fft
 
 from bids_app.phantom.forward import MARGIN_MM, far_factors
 from bids_app.phantom.shapes import rotation_matrix
-from bids_app.qsm.fft import ComplexArray
-from bids_app.qsm.geometry import FloatArray, Grid
+from bids_app.qsm.arrays import ComplexArray, FloatArray
+from bids_app.qsm.grid import Grid
 
 #: Slabs by name, as the directions that the voxel axes point to.
 ORIENTATIONS = {"axial": "LAS", "sagittal": "PSR", "coronal": "LSP"}
@@ -109,8 +109,9 @@ def receive(signal: ComplexArray, scan: Acquisition, random: np.random.Generator
     ``level`` is the mean signal of the brain at the first echo, which ``scan.snr`` refers to: the standard deviation
     of the noise is ``level / snr`` in the real and in the imaginary part.
     """
-    x, y, z = np.meshgrid(*[np.linspace(-1, 1, n, dtype=np.float32) for n in signal.shape[1:]], indexing="ij",
-                          sparse=True)  # fmt: skip
+    x, y, z = np.meshgrid(
+        *[np.linspace(-1, 1, n, dtype=np.float32) for n in signal.shape[1:]], indexing="ij", sparse=True
+    )
     sensitivity, offset = receive_field((x, y, z), scan.phase_offset, random)
     coil = sensitivity * np.exp(np.complex64(1j) * offset)
     slope, constant = random.uniform(1.0, 2.0) * random.choice([-1, 1]), random.uniform(-1, 1)

@@ -101,9 +101,13 @@ class Folder:
         write_bytes(self.place(path), content.encode())
 
     def image(
-        self, path: Path | str, data: npt.NDArray[Any], affine: npt.NDArray[np.float64], dtype: str,
+        self,
+        path: Path | str,
+        data: npt.NDArray[Any],
+        affine: npt.NDArray[np.float64],
+        dtype: str,
         sidecar: dict[str, Any] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Write an image and, if given, its sidecar."""
         place = self.place(path)
         write_image(place, data, affine, dtype)

@@ -14,9 +14,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from bids_app.qsm.dipole import forward_field
-from bids_app.qsm.fft import ComplexArray, irfftn, rfftn
-from bids_app.qsm.geometry import FloatArray, Grid, ppm_per_hz
+from bids_app.qsm.arrays import ComplexArray, FloatArray
+from bids_app.qsm.grid import Grid
+from bids_app.qsm.operators.dipole import forward_field
+from bids_app.qsm.operators.fft import irfftn, rfftn
+from bids_app.qsm.units import ppm_per_hz
 
 #: Coarse grid of the far field: about this many mm, a whole multiple of the fine voxel.
 _FAR_MM = 3.4
@@ -28,9 +30,15 @@ MARGIN_MM = 9.0
 
 @numba.njit(cache=True, nogil=True)
 def _apply_dipole(
-    spectrum: ComplexArray, kx: FloatArray, ky: FloatArray, kz: FloatArray, b0: npt.NDArray[np.float64],
-    nyquist: npt.NDArray[np.bool_], first: int, last: int,
-) -> None:  # fmt: skip
+    spectrum: ComplexArray,
+    kx: FloatArray,
+    ky: FloatArray,
+    kz: FloatArray,
+    b0: npt.NDArray[np.float64],
+    nyquist: npt.NDArray[np.bool_],
+    first: int,
+    last: int,
+) -> None:
     """Multiply planes of a half spectrum by the dipole response, in place (no kernel array is kept).
 
     At a Nyquist frequency the sign of a cross term is undefined; cross terms are dropped there.
@@ -120,7 +128,7 @@ def free_field(chi: FloatArray, fine: Grid, far: FarGrid, far_chi: FloatArray) -
     inner = tuple(slice(b, b + n) for b, n in zip(far.before, blocks.shape, strict=True))
     whole[inner] = blocks
     box = Grid(blocks.shape, far.grid.voxel_size, fine.b0_dir)
-    smooth = _without_ringing(forward_field(whole, far.grid)[inner] - periodic_field(blocks, box))
+    smooth = _remove_alternation(forward_field(whole, far.grid)[inner] - periodic_field(blocks, box))
     spread = [_cubic(n, f) for n, f in zip(blocks.shape, far.factors, strict=True)]
     part = np.einsum("abc,yb,zc->ayz", smooth, spread[1], spread[2], optimize=True)
     flat = part.reshape(part.shape[0], -1)
@@ -130,7 +138,7 @@ def free_field(chi: FloatArray, fine: Grid, far: FarGrid, far_chi: FloatArray) -
     return field
 
 
-def _without_ringing(field: FloatArray) -> FloatArray:
+def _remove_alternation(field: FloatArray) -> FloatArray:
     """Take the highest frequencies away: the head's borders ring there, differently in the two fields' k-spaces.
 
     What is left of a difference of fields has no source inside the box, so that it is harmonic there and equals its
@@ -213,9 +221,13 @@ def _signal_rows(
 
 
 def gradient_echo(
-    density: FloatArray, r2star: FloatArray, field_ppm: FloatArray, times: Sequence[float], field_strength: float,
+    density: FloatArray,
+    r2star: FloatArray,
+    field_ppm: FloatArray,
+    times: Sequence[float],
+    field_strength: float,
     factor: int,
-) -> ComplexArray:  # fmt: skip
+) -> ComplexArray:
     """Complex gradient-echo signal without noise, (echoes, nx, ny, nz), of fine voxels summed ``factor`` by axis.
 
     ``density`` without unit, ``r2star`` in 1/s, ``field_ppm`` in ppm of B0, ``times`` in s, ``field_strength`` in T.

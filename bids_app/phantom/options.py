@@ -62,42 +62,101 @@ def _study(group: "argparse._ArgumentGroup") -> None:
     add("--subjects", type=_count, default=2, metavar="N", help="participants (default: 2)")
     add("--sessions", type=_count, default=1, metavar="N", help="sessions of each, a year apart (default: 1)")
     add("--seed", type=int, default=1, metavar="N", help="another number, other persons and noise (default: 1)")
-    add("--age-effect", type=float, default=1.0, metavar="F",
-        help="iron's change with age: 1 as measured by Hallgren and Sourander (default), 0 none")  # fmt: skip
-    add("--group-effect", type=float, default=0.04, metavar="PPM",
-        help="added to putamen and pallidum of patients (default: 0.04)")  # fmt: skip
+    add(
+        "--age-effect",
+        type=float,
+        default=1.0,
+        metavar="F",
+        help="iron's change with age: 1 as measured by Hallgren and Sourander (default), 0 none",
+    )
+    add(
+        "--group-effect",
+        type=float,
+        default=0.04,
+        metavar="PPM",
+        help="added to putamen and pallidum of patients (default: 0.04)",
+    )
     add("--null", action="store_true", help="neither age nor group has an effect")
 
 
 def _scan(group: "argparse._ArgumentGroup") -> None:
     add = group.add_argument
-    add("--voxel-size", type=_positive, nargs="+", default=[2.0], metavar="MM",
-        help="one edge length, or three (default: 2)")  # fmt: skip
+    add(
+        "--voxel-size",
+        type=_positive,
+        nargs="+",
+        default=[2.0],
+        metavar="MM",
+        help="one edge length, or three (default: 2)",
+    )
     add("--matrix", type=_count, nargs=3, metavar="N", help="voxels per axis (default: what holds the head)")
-    add("--orientation", default="axial", metavar="NAME",
-        help="axial (default), sagittal, coronal, or three letters such as RAS")  # fmt: skip
-    add("--oblique", type=float, nargs="+", default=[0.0], metavar="DEG",
-        help="turn the slab about the scanner's x, or x y z axes (degrees)")  # fmt: skip
-    add("--tilt", type=float, nargs="+", default=[0.0], metavar="DEG",
-        help="turn the head in the scanner about x, or x y z (degrees)")  # fmt: skip
-    add("--echo-times", type=_positive, nargs="+", default=[0.004, 0.012, 0.020, 0.028], metavar="S",
-        help="seconds; a single one makes a T2starw (default: 0.004 0.012 0.020 0.028)")  # fmt: skip
+    add(
+        "--orientation",
+        default="axial",
+        metavar="NAME",
+        help="axial (default), sagittal, coronal, or three letters such as RAS",
+    )
+    add(
+        "--oblique",
+        type=float,
+        nargs="+",
+        default=[0.0],
+        metavar="DEG",
+        help="turn the slab about the scanner's x, or x y z axes (degrees)",
+    )
+    add(
+        "--tilt",
+        type=float,
+        nargs="+",
+        default=[0.0],
+        metavar="DEG",
+        help="turn the head in the scanner about x, or x y z (degrees)",
+    )
+    add(
+        "--echo-times",
+        type=_positive,
+        nargs="+",
+        default=[0.004, 0.012, 0.020, 0.028],
+        metavar="S",
+        help="seconds; a single one makes a T2starw (default: 0.004 0.012 0.020 0.028)",
+    )
     add("--field-strength", type=_positive, default=3.0, metavar="T", help="tesla (default: 3)")
-    add("--snr", type=_positive, default=60.0, metavar="F",
-        help="brain signal at the first echo over the noise of each channel (default: 60)")  # fmt: skip
-    add("--phase-offset", type=float, default=4.0, metavar="RAD",
-        help="size of the coil's smooth phase at echo time zero (default: 4; 0 none)")  # fmt: skip
+    add(
+        "--snr",
+        type=_positive,
+        default=60.0,
+        metavar="F",
+        help="brain signal at the first echo over the noise of each channel (default: 60)",
+    )
+    add(
+        "--phase-offset",
+        type=float,
+        default=4.0,
+        metavar="RAD",
+        help="size of the coil's smooth phase at echo time zero (default: 4; 0 none)",
+    )
     add("--bipolar", action="store_true", help="alternating readout: every other echo has an extra linear phase")
     add("--real-imag", action="store_true", help="store real and imaginary parts instead of magnitude and phase")
-    add("--oversampling", type=_count, default=2, metavar="N",
-        help="fine voxels per voxel along each axis in the simulation (default: 2)")  # fmt: skip
+    add(
+        "--oversampling",
+        type=_count,
+        default=2,
+        metavar="N",
+        help="fine voxels per voxel along each axis in the simulation (default: 2)",
+    )
 
 
 def _structural(group: "argparse._ArgumentGroup") -> None:
     group.add_argument("--t1w-voxel-size", type=_positive, default=1.0, metavar="MM", help="edge length (default: 1)")
     group.add_argument("--t1w-orientation", default="RAS", metavar="NAME", help="as --orientation (default: RAS)")
-    group.add_argument("--t1w-oblique", type=float, nargs="+", default=[0.0], metavar="DEG",
-        help="turn its slab about the scanner's x, or x y z axes (degrees)")  # fmt: skip
+    group.add_argument(
+        "--t1w-oblique",
+        type=float,
+        nargs="+",
+        default=[0.0],
+        metavar="DEG",
+        help="turn its slab about the scanner's x, or x y z axes (degrees)",
+    )
 
 
 def study_from(args: argparse.Namespace) -> Any:

@@ -19,8 +19,13 @@ CHI, M0, R2STAR, T1W = range(4)
 BRAIN, NUCLEUS, TISSUE = range(4, 7)
 PROPERTIES = 7
 #: Labels of the tissue segmentation.
-TISSUE_LABELS = {1: "cortical and other grey matter", 2: "white matter", 3: "cerebrospinal fluid", 4: "vein",
-                 5: "calcification"}  # fmt: skip
+TISSUE_LABELS = {
+    1: "cortical and other grey matter",
+    2: "white matter",
+    3: "cerebrospinal fluid",
+    4: "vein",
+    5: "calcification",
+}
 
 _COMPILE = {"cache": True, "nogil": True}
 
@@ -138,9 +143,16 @@ def _nuclei(
 
 @numba.njit(**_COMPILE)
 def sample_rows(
-    warp: Warp, brain: Stack, nuclei: Stack, outer: Stack, tissue: FloatArray, width: float, out: FloatArray,
-    first: int, last: int,
-) -> None:  # fmt: skip
+    warp: Warp,
+    brain: Stack,
+    nuclei: Stack,
+    outer: Stack,
+    tissue: FloatArray,
+    width: float,
+    out: FloatArray,
+    first: int,
+    last: int,
+) -> None:
     """Write the seven properties (CHI to TISSUE) of the voxels of ``out``, (nx, ny, nz, 7), with first <= x < last.
 
     ``width`` is the voxel's width in mm, over which a border is spread; ``tissue`` has 24 rows (AIR to the last
@@ -178,9 +190,19 @@ def sample_rows(
 
 @numba.njit(**_COMPILE)
 def _brain_voxel(  # noqa: PLR0913
-    x: float, y: float, z: float, brain: Stack, nuclei: Stack, tissue: FloatArray, width: float, skull: float,
-    cell: FloatArray, depth: FloatArray, mixed: FloatArray, voxel: FloatArray,
-) -> None:  # fmt: skip
+    x: float,
+    y: float,
+    z: float,
+    brain: Stack,
+    nuclei: Stack,
+    tissue: FloatArray,
+    width: float,
+    skull: float,
+    cell: FloatArray,
+    depth: FloatArray,
+    mixed: FloatArray,
+    voxel: FloatArray,
+) -> None:
     """Mix what lies within the skull into ``mixed``; write the fraction of brain and the labels into ``voxel``."""
     inner = np.empty(4, np.float32)
     _trilinear(brain, x, y, z, cell)
@@ -191,9 +213,12 @@ def _brain_voxel(  # noqa: PLR0913
         kind = 1 if cell[1] >= cell[2] else 2
     # Outside the box of the deep nuclei the stack would repeat its border.
     local = (
-        abs(x) < 43 and y > nuclei.origin[1] + 1 and y < nuclei.origin[1] + nuclei.data.shape[1] - 2
-        and z > nuclei.origin[2] + 1 and z < nuclei.origin[2] + nuclei.data.shape[2] - 2
-    )  # fmt: skip
+        abs(x) < 43
+        and y > nuclei.origin[1] + 1
+        and y < nuclei.origin[1] + nuclei.data.shape[1] - 2
+        and z > nuclei.origin[2] + 1
+        and z < nuclei.origin[2] + nuclei.data.shape[2] - 2
+    )
     if local:
         _trilinear(nuclei, x, y, z, depth)
         voxel[5] = _nuclei(depth, cell, x > 0, fluid, tissue, width, inner)

@@ -19,16 +19,19 @@ CAUDATE, PUTAMEN, PALLIDUM, THALAMUS, RED, NIGRA, DENTATE, CALCIFICATION = range
 
 #: Centre line (x, y, z, radius) of the caudate: head, body along the lateral ventricle, tail.
 _CAUDATE_LINE = (
-    (9.5, 15, -3, 5.0), (11.5, 15, 4, 6.2), (13, 11, 10, 5.6), (14.5, 4, 16, 4.6), (16.5, -6, 20, 3.6),
-    (19, -17, 22, 2.9), (23, -27, 21, 2.3), (28, -35, 14, 1.8),
-)  # fmt: skip
+    (9.5, 15, -3, 5.0),
+    (11.5, 15, 4, 6.2),
+    (13, 11, 10, 5.6),
+    (14.5, 4, 16, 4.6),
+    (16.5, -6, 20, 3.6),
+    (19, -17, 22, 2.9),
+    (23, -27, 21, 2.3),
+    (28, -35, 14, 1.8),
+)
 
 
 def ellipsoid(
-    xyz: Sequence[FloatArray],
-    centre: Sequence[float],
-    radii: Sequence[float],
-    turn: Sequence[float] = (0.0, 0.0, 0.0),
+    xyz: Sequence[FloatArray], centre: Sequence[float], radii: Sequence[float], turn: Sequence[float] = (0.0, 0.0, 0.0)
 ) -> FloatArray:
     """Signed distance (first order) of an ellipsoid; ``turn`` is degrees about x, y, z, in this order."""
     local = [np.asarray(a, np.float32) - np.float32(c) for a, c in zip(xyz, centre, strict=True)]

@@ -9,8 +9,8 @@ import numpy.typing as npt
 from bids_app.phantom import forward, sampling, subjects
 from bids_app.phantom.acquisition import Acquisition, axis_codes, fine_grid, receive, slab
 from bids_app.phantom.template import Head
-from bids_app.qsm.fft import ComplexArray
-from bids_app.qsm.geometry import BoolArray, FloatArray, Grid
+from bids_app.qsm.arrays import BoolArray, ComplexArray, FloatArray
+from bids_app.qsm.grid import Grid
 
 #: chi of air relative to water, ppm.
 AIR_PPM = 9.4

@@ -18,7 +18,7 @@ from bids_app.phantom.folder import TRUTH, Folder
 from bids_app.phantom.shapes import NUCLEI
 from bids_app.phantom.simulate import Body, Scan, make_body, simulate, structural
 from bids_app.phantom.template import Head, load_head
-from bids_app.qsm.geometry import ppm_to_hz
+from bids_app.qsm.units import ppm_to_hz
 
 BIDS_VERSION = "1.10.0"
 ATLAS = TRUTH / "tpl-phantom" / "anat"

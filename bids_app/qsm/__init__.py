@@ -9,23 +9,23 @@ mask)``.
 from collections.abc import Callable
 from typing import Any
 
-from bids_app.qsm import kernelcache  # noqa: F401 (must come before the first kernel)
-from bids_app.qsm.background_lbv import lbv
-from bids_app.qsm.background_pdf import pdf, tfi
-from bids_app.qsm.background_smv import ismv, resharp
-from bids_app.qsm.background_vsharp import vsharp
-from bids_app.qsm.geometry import Grid
-from bids_app.qsm.inversion_bayes import bayes
-from bids_app.qsm.inversion_ilsqr import ilsqr
-from bids_app.qsm.inversion_medi import medi
-from bids_app.qsm.inversion_rts import rts
-from bids_app.qsm.inversion_tgv import tgv
-from bids_app.qsm.inversion_tikhonov import tikhonov
-from bids_app.qsm.inversion_tkd import tkd
-from bids_app.qsm.inversion_tv import hdqsm, nltv, tv
+from bids_app.qsm.background.lbv import lbv
+from bids_app.qsm.background.pdf import pdf, tfi
+from bids_app.qsm.background.smv import ismv, resharp
+from bids_app.qsm.background.vsharp import vsharp
+from bids_app.qsm.grid import Grid
+from bids_app.qsm.inversion.bayes import bayes
+from bids_app.qsm.inversion.ilsqr import ilsqr
+from bids_app.qsm.inversion.medi import medi
+from bids_app.qsm.inversion.rts import rts
+from bids_app.qsm.inversion.tgv import tgv
+from bids_app.qsm.inversion.tikhonov import tikhonov
+from bids_app.qsm.inversion.tkd import tkd
+from bids_app.qsm.inversion.tv import hdqsm, nltv, tv
+from bids_app.qsm.kernels import cache  # noqa: F401 (must come before the first kernel)
 from bids_app.qsm.threads import set_threads, threads
-from bids_app.qsm.unwrap_laplacian import laplacian
-from bids_app.qsm.unwrap_romeo import romeo
+from bids_app.qsm.unwrap.laplacian import laplacian
+from bids_app.qsm.unwrap.romeo import romeo
 
 INVERSIONS: dict[str, Callable[..., Any]] = {
     "bayes": bayes,
@@ -49,10 +49,7 @@ BACKGROUND: dict[str, Callable[..., Any]] = {
     "tfi": tfi,
     "vsharp": vsharp,
 }
-UNWRAP: dict[str, Callable[..., Any]] = {
-    "laplacian": laplacian,
-    "romeo": romeo,
-}
+UNWRAP: dict[str, Callable[..., Any]] = {"laplacian": laplacian, "romeo": romeo}
 DEFAULT_INVERSION = "bayes"
 
 __all__ = ["BACKGROUND", "DEFAULT_INVERSION", "INVERSIONS", "SINGLE_STEP", "UNWRAP", "Grid", "set_threads", "threads"]

@@ -6,19 +6,20 @@ from collections.abc import Sequence
 import numpy as np
 
 from bids_app import qsm
-from bids_app.qsm.bipolar import bipolar
-from bids_app.qsm.coils import combine_coils
-from bids_app.qsm.fieldfit import FieldFit, fit_linear, fit_nonlinear
-from bids_app.qsm.geometry import BoolArray, FloatArray, Grid
-from bids_app.qsm.masking import FILLED_RECIPE, make_mask, signal_support
-from bids_app.qsm.oddities import slices_alternate
-from bids_app.qsm.phase import to_radians
-from bids_app.qsm.quality_echoes import field_drift, ghost_fraction, snr, wraps_left
-from bids_app.qsm.quality_maps import field_quality, rim_ratio, streak_ratio
-from bids_app.qsm.relaxometry import r2star_arlo, r2star_loglinear
-from bids_app.qsm.ringing import without_ringing
-from bids_app.qsm.swi import clear_swi
-from bids_app.qsm.unwrap_romeo import romeo_quality
+from bids_app.qsm.arrays import BoolArray, FloatArray
+from bids_app.qsm.field.alternation import remove_alternation
+from bids_app.qsm.field.fit import FieldFit, fit_linear, fit_nonlinear
+from bids_app.qsm.grid import Grid
+from bids_app.qsm.mask.recipe import FILLED_RECIPE, make_mask, signal_support
+from bids_app.qsm.phase.bipolar import bipolar
+from bids_app.qsm.phase.checks import slices_alternate
+from bids_app.qsm.phase.coils import combine_coils
+from bids_app.qsm.phase.scaling import to_radians
+from bids_app.qsm.quality.echoes import field_drift, ghost_fraction, residual_wraps, snr
+from bids_app.qsm.quality.maps import boundary_ratio, field_quality, streak_ratio
+from bids_app.qsm.relaxometry.decay import r2star_arlo, r2star_loglinear
+from bids_app.qsm.swi.clearswi import clear_swi
+from bids_app.qsm.unwrap.romeo import romeo_quality
 
 
 def _field_side(phase: FloatArray, magnitude: FloatArray, times: Sequence[float], mask: BoolArray, grid: Grid) -> None:
@@ -43,14 +44,14 @@ def _field_side(phase: FloatArray, magnitude: FloatArray, times: Sequence[float]
 def _quality(
     unwrapped: FloatArray, magnitude: FloatArray, times: Sequence[float], fit: FieldFit, mask: BoolArray, grid: Grid
 ) -> None:
-    wraps_left(unwrapped, mask)
+    residual_wraps(unwrapped, mask)
     field_drift(unwrapped, magnitude, times, fit.field_hz, mask)
     ghost_fraction(magnitude[0], mask)
     snr(magnitude[0], mask)
     # The little problem has no noise: its residual alone would end before the last kernel.
     field_quality(mask * np.float32(1), mask * np.float32(0.1), mask)
     field_quality(fit.sd_hz, fit.residual_rad, mask)
-    rim_ratio(fit.field_hz, mask, grid)
+    boundary_ratio(fit.field_hz, mask, grid)
     streak_ratio(fit.field_hz, mask, grid)
 
 
@@ -66,7 +67,7 @@ def _every_inversion(field: FloatArray, mask: BoolArray, grid: Grid, magnitude: 
     """Every registered background method and inversion, as the steps call them and with as little as possible."""
     weights = np.where(mask, magnitude, np.float32(0))
     alternating = np.float32(1) - 2 * (np.arange(grid.shape[2], dtype=np.float32) % 2)
-    without_ringing(field + alternating, mask, weights=weights)
+    remove_alternation(field + alternating, mask, weights=weights)
     for background in qsm.BACKGROUND.values():
         background(field, mask, grid)
         background(field, mask, grid, weights=weights)

@@ -41,10 +41,12 @@ def histogram(values: Array) -> Picture:
     figure.tight_layout()
     p5, middle, p95 = (float(v) for v in np.percentile(values, (5, 50, 95)))
     return picture(
-        figure, "Histogram", f"Median {middle:.3f} ppm; 90 % of the voxels lie between {p5:.3f} and {p95:.3f} ppm.",
+        figure,
+        "Histogram",
+        f"Median {middle:.3f} ppm; 90 % of the voxels lie between {p5:.3f} and {p95:.3f} ppm.",
         f"Histogram of the susceptibility of {values.size} voxels: median {middle:.3f} ppm, 5th percentile {p5:.3f}, "
         f"95th percentile {p95:.3f}.",
-    )  # fmt: skip
+    )
 
 
 def regions(rows: Sequence[Mapping[str, str]], name: str) -> Iterator[Picture]:
@@ -70,9 +72,11 @@ def regions(rows: Sequence[Mapping[str, str]], name: str) -> Iterator[Picture]:
     more = f" {left_out} smaller or empty regions are in the table only." if left_out else ""
     spoken = "; ".join(f"{_label(row)} {number(row.get('chi_median')):.3f}" for row in known[:12])
     yield picture(
-        figure, f"Regions of {name}", f"Median (dot) and 5th to 95th percentile (bar): left blue, right orange.{more}",
+        figure,
+        f"Regions of {name}",
+        f"Median (dot) and 5th to 95th percentile (bar): left blue, right orange.{more}",
         f"Chart of the susceptibility of {len(known)} regions of {name}; medians in ppm: {spoken}.",
-    )  # fmt: skip
+    )
 
 
 def _label(row: Mapping[str, str]) -> str:

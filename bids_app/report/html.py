@@ -15,12 +15,15 @@ def render(template: str, content: Mapping[str, Any]) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     from bids_app.report.charts import number
-    from bids_app.report.cohort_tables import label_of
+    from bids_app.report.group.tables import label_of
 
     environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
         lstrip_blocks=True,
-    )  # fmt: skip
+    )
     environment.filters |= {"plain": plain, "shown": shown, "gone": gone, "number": number, "region": label_of}
     return environment.get_template(template).render(version=__version__, **content)
 

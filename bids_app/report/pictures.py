@@ -93,7 +93,7 @@ def planes(layers: Sequence[Layer], shown: Frame, names: Sequence[str] = ("axial
 
 def grid(rows: Sequence[Sequence[tuple[Layer, str, int | None]]], shown: Frame) -> Any:
     """Draw slices (layer, plane, position) in rows; each row has the colour bar of its first layer."""
-    from bids_app.report.sheet import Place, Sheet
+    from bids_app.report.mosaic import Place, Sheet
 
     images = [[cut(layer.volume, shown, plane, at) for layer, plane, at in row] for row in rows]
     widths = [image.shape[1] for image, _ in images[0]]
@@ -125,7 +125,7 @@ def grid(rows: Sequence[Sequence[tuple[Layer, str, int | None]]], shown: Frame) 
 
 def chart(width: float, height: float) -> tuple[Any, Any]:
     """Return figure and axes of a chart on white."""
-    from bids_app.report.sheet import figure_of
+    from bids_app.report.mosaic import figure_of
 
     figure = figure_of(width, height, "white")
     axes = figure.add_subplot()
@@ -138,7 +138,7 @@ def picture(figure: Any, title: str, caption: str, alt: str, quality: int = _QUA
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 
-    from bids_app.report.sheet import DPI
+    from bids_app.report.mosaic import DPI
 
     canvas: Any = FigureCanvasAgg(figure)
     canvas.draw()

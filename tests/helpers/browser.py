@@ -36,8 +36,16 @@ class Browser:
         self.home = tempfile.mkdtemp(prefix="browser-")
         read, self._out = os.pipe()
         self._in, write = os.pipe()
-        words = [self.program, "--headless", "--no-sandbox", "--remote-debugging-pipe", "--no-first-run",
-                 "--disable-dev-shm-usage", f"--user-data-dir={self.home}", *(options or WEBGL)]  # fmt: skip
+        words = [
+            self.program,
+            "--headless",
+            "--no-sandbox",
+            "--remote-debugging-pipe",
+            "--no-first-run",
+            "--disable-dev-shm-usage",
+            f"--user-data-dir={self.home}",
+            *(options or WEBGL),
+        ]
         shell = ["bash", "-c", f'exec "$@" 3<&{read} 4>&{write}', "bash", *words]  # sh knows one digit alone
         self._process = subprocess.Popen(
             shell, pass_fds=(read, write), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -133,9 +141,11 @@ class Browser:
     def problems(self):
         """Return the serious and critical problems that axe-core finds."""
         self.run(gzip.decompress(AXE.read_bytes()).decode() + ";0")
-        return self.run("axe.run({resultTypes: ['violations']}).then(r => r.violations.filter(v => "
-                         "['serious', 'critical'].includes(v.impact)).map(v => [v.id, v.nodes.length, v.nodes[0].html, "
-                         "v.nodes[0].failureSummary]))")  # fmt: skip
+        return self.run(
+            "axe.run({resultTypes: ['violations']}).then(r => r.violations.filter(v => "
+            "['serious', 'critical'].includes(v.impact)).map(v => [v.id, v.nodes.length, v.nodes[0].html, "
+            "v.nodes[0].failureSummary]))"
+        )
 
     def picture(self, path):
         """Keep a picture of the whole page."""

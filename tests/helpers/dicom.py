@@ -157,10 +157,7 @@ def siemens_gre(
     """
     magnitudes, phases = truth(scanner.shape, echo_times)
     paths: list[Path] = []
-    for letter, stored in (
-        ("M", [magnitude_pixels(m) for m in magnitudes]),
-        ("P", [siemens_phase(p) for p in phases]),
-    ):
+    for letter, stored in (("M", [magnitude_pixels(m) for m in magnitudes]), ("P", [siemens_phase(p) for p in phases])):
         series = number if joint or letter == "M" else number + 1
         for index, te in enumerate(echo_times):
             data = header(scanner, series, "gre_qsm", **more)
@@ -199,9 +196,11 @@ def ge_gre(
             if as_scanned:
                 complex_image = complex_image.conj() * (-1.0) ** np.arange(scanner.shape[2])
             stored = {
-                "M": magnitudes[index] * 4000, "P": np.angle(complex_image) * 1000,
-                "R": complex_image.real * 8000, "I": complex_image.imag * 8000,
-            }[letter]  # fmt: skip
+                "M": magnitudes[index] * 4000,
+                "P": np.angle(complex_image) * 1000,
+                "R": complex_image.real * 8000,
+                "I": complex_image.imag * 8000,
+            }[letter]
             data = header(scanner, number, "3D SWAN", SequenceName="SWAN", ProtocolName="brain")
             data.ImageType = ["ORIGINAL", "PRIMARY", "OTHER"]
             data.EchoTime, data.EchoNumbers = te, index + 1
@@ -258,9 +257,13 @@ def philips_enhanced(
     organization.DimensionOrganizationUID = generate_uid(entropy_srcs=["dimensions"])
     data.DimensionOrganizationSequence = DicomSequence([organization])
     data.DimensionIndexSequence = DicomSequence(
-        [_dimension(0x00209056, 0x00209111), _dimension(0x00209057, 0x00209111), _dimension(0x00189082, 0x00189114),
-         _dimension(0x00089208, 0x00189226)]
-    )  # fmt: skip
+        [
+            _dimension(0x00209056, 0x00209111),
+            _dimension(0x00209057, 0x00209111),
+            _dimension(0x00189082, 0x00189114),
+            _dimension(0x00089208, 0x00189226),
+        ]
+    )
     data.PixelData = np.concatenate([s.ravel() for s in stored]).tobytes()
     return save(data, path, ENHANCED_MR_IMAGE)
 
@@ -327,8 +330,11 @@ def plain_series(
     """Write one magnitude volume; ``more`` sets header fields (None removes one)."""
     magnitudes, _ = truth(scanner.shape, (3.0,))
     values: dict[str, Any] = {
-        "ProtocolName": description, "ImageType": ["ORIGINAL", "PRIMARY", "M", "ND"], "EchoTime": 3.0, "EchoNumbers": 1,
-    }  # fmt: skip
+        "ProtocolName": description,
+        "ImageType": ["ORIGINAL", "PRIMARY", "M", "ND"],
+        "EchoTime": 3.0,
+        "EchoNumbers": 1,
+    }
     data = header(scanner, number, description, **{**values, **more})
     for name in [n for n, v in more.items() if v is None]:
         delattr(data, name)
@@ -338,9 +344,13 @@ def plain_series(
 def mprage(folder: Path, scanner: Scanner = Scanner(), number: int = 2, **more: Any) -> list[Path]:
     """Write an MPRAGE."""
     values: dict[str, Any] = {
-        "ScanningSequence": ["GR", "IR"], "SequenceVariant": ["SK", "SP", "MP"], "SequenceName": "*tfl3d1_16ns",
-        "InversionTime": 900.0, "RepetitionTime": 2300.0, "FlipAngle": 9.0,
-    }  # fmt: skip
+        "ScanningSequence": ["GR", "IR"],
+        "SequenceVariant": ["SK", "SP", "MP"],
+        "SequenceName": "*tfl3d1_16ns",
+        "InversionTime": 900.0,
+        "RepetitionTime": 2300.0,
+        "FlipAngle": 9.0,
+    }
     return plain_series(folder, scanner, number, more.pop("description", "t1_mprage"), **{**values, **more})
 
 

@@ -36,11 +36,20 @@ def write_table_study(root, count=12, age_effect=1.0, group_effect=0.02, session
             for index in range(1, 2 * len(NUCLEI) + 1):
                 chi = float(table[sampling.FIRST_NUCLEUS + index - 1, sampling.CHI]) + noise * rng.normal()
                 r2star = float(table[sampling.FIRST_NUCLEUS + index - 1, sampling.R2STAR])
-                rows.append({
-                    "index": index, "name": NUCLEI[(index - 1) // 2], "hemisphere": "RL"[(index - 1) % 2],
-                    "volume_mm3": 1000.0 + index, "region_voxels": 100, "voxels": 100, "valid_fraction": 1.0,
-                    "erosion_voxels": 0, "chi_mean": chi, "r2star_mean": r2star,
-                })  # fmt: skip
+                rows.append(
+                    {
+                        "index": index,
+                        "name": NUCLEI[(index - 1) // 2],
+                        "hemisphere": "RL"[(index - 1) % 2],
+                        "volume_mm3": 1000.0 + index,
+                        "region_voxels": 100,
+                        "voxels": 100,
+                        "valid_fraction": 1.0,
+                        "erosion_voxels": 0,
+                        "chi_mean": chi,
+                        "r2star_mean": r2star,
+                    }
+                )
             write_run(out, names, place, rows)
         if sessions > 1:
             text = "session_id\tage\n" + "".join(f"ses-{n + 1}\t{person.age + n:g}\n" for n in range(sessions))

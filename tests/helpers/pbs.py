@@ -249,9 +249,15 @@ def _start(folder, job, index):
     number, home = job["number"], folder / "home"
     name = f"{number}[{index}].{SERVER}" if index is not None else job["id"]
     environment = {
-        "HOME": str(home), "PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "USER": "someone",
-        "PBS_JOBID": name, "PBS_JOBNAME": job["name"], "PBS_O_WORKDIR": job["from"], "PBS_ENVIRONMENT": "PBS_BATCH",
-    }  # fmt: skip
+        "HOME": str(home),
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "LANG": "C.UTF-8",
+        "USER": "someone",
+        "PBS_JOBID": name,
+        "PBS_JOBNAME": job["name"],
+        "PBS_O_WORKDIR": job["from"],
+        "PBS_ENVIRONMENT": "PBS_BATCH",
+    }
     if "V" in job["options"]:
         environment = os.environ | environment
     if index is not None:

@@ -84,9 +84,15 @@ def running_slurm(folder: Path, cpus=2):
 
     try:
         start(
-            "munged", "--foreground", "--force", f"--key-file={key}", f"--socket={folder}/munge/socket",
-            f"--pid-file={folder}/munge/pid", f"--log-file={folder}/munge/log", f"--seed-file={folder}/munge/seed",
-        )  # fmt: skip
+            "munged",
+            "--foreground",
+            "--force",
+            f"--key-file={key}",
+            f"--socket={folder}/munge/socket",
+            f"--pid-file={folder}/munge/pid",
+            f"--log-file={folder}/munge/log",
+            f"--seed-file={folder}/munge/seed",
+        )
         wait_for(lambda: (folder / "munge" / "socket").exists(), "munge's socket")
         start("slurmctld", "-D", "-f", str(configuration))
         start("slurmd", "-D", "-f", str(configuration), "-N", host)

@@ -8,8 +8,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bids_app.qsm.dipole import forward_field
-from bids_app.qsm.geometry import Grid, ppm_to_hz
+from bids_app.qsm.grid import Grid
+from bids_app.qsm.operators.dipole import forward_field
+from bids_app.qsm.units import ppm_to_hz
 
 SHAPE = (50, 56, 44)
 TIMES = (0.004, 0.009, 0.014, 0.019)
@@ -78,7 +79,7 @@ def real_data():
 @pytest.fixture(scope="session")
 def converted(tmp_path_factory):
     """Return the folders of DICOM, dataset and output after one conversion of the study of all vendors."""
-    from bids_app.cli import main
+    from bids_app.cli.command import main
     from tests.helpers.dicom_study import write_dicom_study
 
     root = tmp_path_factory.mktemp("convert")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bids_app.brainlife import command_line, dataset_from_files, region_plots
+from bids_app.cli.brainlife import command_line, dataset_from_files, region_plots
 from bids_app.errors import InputRefusedError, UsageError
 
 ROOT = Path(__file__).parents[2]

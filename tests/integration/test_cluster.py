@@ -15,8 +15,8 @@ import numpy as np
 import psutil
 import pytest
 
-from bids_app.cli import main
-from bids_app.execution.resources import Resources, measured
+from bids_app.cli.command import main
+from bids_app.engine.resources import Resources, measured
 from tests.helpers.group_study import write_table_study
 from tests.helpers.leftovers import leave_part
 from tests.helpers.slurm import ask, drain, missing, running_slurm, wait_for
@@ -24,9 +24,7 @@ from tests.integration.conftest import write_study
 
 ROOT = Path(__file__).parents[2]
 FAST = ("--preset", "fast", "--omp-nthreads", "1")
-COARSE = {
-    "resolution": 4, "registration_resolution": 4, "syn_coarse": 5, "syn_middle": 0, "syn_fine": 0,
-}  # fmt: skip
+COARSE = {"resolution": 4, "registration_resolution": 4, "syn_coarse": 5, "syn_middle": 0, "syn_fine": 0}
 slurm_test = pytest.mark.slurm
 
 
@@ -93,11 +91,29 @@ def test_scripts_name_every_participant_and_session(study, tmp_path):
     for session in ("a", "b"):
         (study / "sub-02" / f"ses-{session}").mkdir()
     done = run(
-        study, tmp_path / "out", "participant", "--write-jobs", "slurm", tmp_path / "jobs", *FAST,
-        "--account", "lab", "--partition", "long", "--job-option=--qos=high", "--module", "apptainer",
-        "--container-command", "apptainer run /images/qsm.sif", "--set", "mask.two_pass=false",
-        "--scratch", "$SCRATCH", "--array-at-once", "7",
-    )  # fmt: skip
+        study,
+        tmp_path / "out",
+        "participant",
+        "--write-jobs",
+        "slurm",
+        tmp_path / "jobs",
+        *FAST,
+        "--account",
+        "lab",
+        "--partition",
+        "long",
+        "--job-option=--qos=high",
+        "--module",
+        "apptainer",
+        "--container-command",
+        "apptainer run /images/qsm.sif",
+        "--set",
+        "mask.two_pass=false",
+        "--scratch",
+        "$SCRATCH",
+        "--array-at-once",
+        "7",
+    )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "jobs" / "participants.tsv").read_text() == "01\t\n02\ta\n02\tb\n"
     script = (tmp_path / "jobs" / "participant.sh").read_text()
@@ -129,9 +145,17 @@ def test_chunks_cover_every_element_once(study, tmp_path, scheduler, variable):
     jobs = tmp_path / "jobs"
     left = leave_part(jobs)
     done = run(
-        study, tmp_path / "out", "participant", "--write-jobs", scheduler, jobs, "--array-limit", "3",
-        "--container-command", "/STANDIN",
-    )  # fmt: skip
+        study,
+        tmp_path / "out",
+        "participant",
+        "--write-jobs",
+        scheduler,
+        jobs,
+        "--array-limit",
+        "3",
+        "--container-command",
+        "/STANDIN",
+    )
     assert done.returncode == 0, done.stderr
     assert not left.exists()
     scripts = sorted(jobs.glob("participant-*.sh"))
@@ -173,16 +197,41 @@ def test_resources_come_from_earlier_runs(study, tmp_path):
 def test_every_round_of_the_template_is_an_array_after_the_one_before(study, tmp_path, scheduler):
     jobs = tmp_path / "jobs"
     done = run(
-        study, tmp_path / "out", "participant", "group", "--write-jobs", scheduler, jobs, "--template-iterations", "1",
-        "1", "--container-command", "/STANDIN", "--allow-missing",
-    )  # fmt: skip
+        study,
+        tmp_path / "out",
+        "participant",
+        "group",
+        "--write-jobs",
+        scheduler,
+        jobs,
+        "--template-iterations",
+        "1",
+        "1",
+        "--container-command",
+        "/STANDIN",
+        "--allow-missing",
+    )
     assert done.returncode == 0, done.stderr
     submit = (jobs / "submit.sh").read_text()
     order = re.findall(r"/([a-z0-9-]+)\.sh", submit)
-    assert order == ["participant", *[f"group-{stage}" for stage in (
-        "tables", "members", "average-0", "register-1", "average-1", "register-2", "average-2", "register-template",
-        "maps", "average-maps",
-    )]]  # fmt: skip
+    assert order == [
+        "participant",
+        *[
+            f"group-{stage}"
+            for stage in (
+                "tables",
+                "members",
+                "average-0",
+                "register-1",
+                "average-1",
+                "register-2",
+                "average-2",
+                "register-template",
+                "maps",
+                "average-maps",
+            )
+        ],
+    ]
     variable = "SLURM_ARRAY_TASK_ID" if scheduler == "slurm" else "PBS_ARRAY_INDEX"
     for name in order[1:]:
         script = jobs / f"{name}.sh"

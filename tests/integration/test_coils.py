@@ -7,7 +7,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bids_app.cli import main
+from bids_app.cli.command import main
 from tests.integration.conftest import write_study
 
 QUIET = ["participant", "--skip-bids-validation"]

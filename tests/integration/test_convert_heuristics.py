@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bids_app.cli import main
+from bids_app.cli.command import main
 from bids_app.convert import ConvertRequest, convert
 from tests.helpers import dicom
 from tests.helpers.dicom_study import GRADIENT_ECHOES, images, patient, report_rows
@@ -155,7 +155,7 @@ def test_installed_package_brings_its_heuristics(tmp_path):
     with zipfile.ZipFile(wheel) as opened:
         opened.extractall(tmp_path / "site")
     code = (
-        "from bids_app.convert.heuristic import load_heuristic as load;"
+        "from bids_app.convert.name.heuristic import load_heuristic as load;"
         "print(*(load(n).path for n in ('generic', 'siemens_gre', 'ge_gre', 'philips_gre')))"
     )
     env = {"PYTHONPATH": str(tmp_path / "site"), "PATH": ""}
@@ -168,7 +168,7 @@ def test_installed_package_brings_its_heuristics(tmp_path):
 
 def test_result_is_the_same_whichever_way(converted, tmp_path, monkeypatch):
     """What heudiconv converts gives the same bytes when dcm2niix converts it under the same names."""
-    monkeypatch.setattr("bids_app.convert.plan.SeriesPlan.way", property(lambda self: "dcm2niix"))
+    monkeypatch.setattr("bids_app.convert.name.plan.SeriesPlan.way", property(lambda self: "dcm2niix"))
     for folder in "ae":
         source = str(converted[0] / folder)
         assert main([str(tmp_path / "bids"), str(tmp_path / "out"), "convert", "--dicom-dir", source]) == 0

@@ -10,15 +10,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bids_app.cli import main
+from bids_app.cli.command import main
 from tests.helpers import dicom
-from tests.helpers.dicom_study import (
-    GRADIENT_ECHOES,
-    assert_phase_is_the_truth,
-    images,
-    report_rows,
-    validator_errors,
-)
+from tests.helpers.dicom_study import GRADIENT_ECHOES, assert_phase_is_the_truth, images, report_rows, validator_errors
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from bids_app.cli import main
+from bids_app.cli.command import main
 from tests.helpers import dicom
 from tests.helpers.dicom_study import (
     PHILIPS,
@@ -110,10 +110,21 @@ def test_field_strength_follows_from_the_frequency_or_the_series_fails(run, tmp_
         ("InstanceNumber", "EchoNumbers", "SOPInstanceUID"),
         ("SeriesNumber", "SeriesDescription", "ProtocolName", "SequenceName", "ScanningSequence", "RepetitionTime"),
         ("StudyInstanceUID", "SeriesInstanceUID", "Manufacturer", "Modality", "AccessionNumber", "PatientName"),
-        ("StudyDate", "SeriesDate", "AcquisitionDate", "ContentDate", "StudyTime", "SeriesTime", "AcquisitionTime",
-         "ContentTime", "PatientAge", "PatientSex", "AcquisitionNumber"),
+        (
+            "StudyDate",
+            "SeriesDate",
+            "AcquisitionDate",
+            "ContentDate",
+            "StudyTime",
+            "SeriesTime",
+            "AcquisitionTime",
+            "ContentTime",
+            "PatientAge",
+            "PatientSex",
+            "AcquisitionNumber",
+        ),
     ],
-)  # fmt: skip
+)
 def test_missing_elements_do_no_harm(run, tmp_path, gone):
     def edit(data):
         for name in gone:

@@ -155,9 +155,12 @@ def test_an_interrupt_ends_everything_and_says_how_to_go_on(study, tmp_path, sen
 @pytest.mark.skipif(sys.platform != "linux", reason="the server of the workers is Linux's")
 def test_ctrl_c_while_everything_is_still_loading_is_no_error_of_the_server(study, tmp_path):
     process = subprocess.Popen(
-        command(study, tmp_path / "out"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        command(study, tmp_path / "out"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
         start_new_session=True,
-    )  # fmt: skip
+    )
     wait_for(lambda: children_of(process))
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the command and to the server
     _, stderr = process.communicate(timeout=20)
@@ -177,9 +180,14 @@ class Terminal:
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
         self.process = subprocess.Popen(
-            arguments, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True, preexec_fn=take_terminal,
+            arguments,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+            preexec_fn=take_terminal,
             env=os.environ | {"TERM": "xterm"} | environment,
-        )  # fmt: skip
+        )
         os.close(theirs)
         self._ours = ours
         self._bytes = b""

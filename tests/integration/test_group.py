@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from bids_app.cli import main
+from bids_app.cli.command import main
 from tests.helpers.group_study import write_table_study
 
 
@@ -107,8 +107,10 @@ def test_a_group_killed_in_a_round_goes_on_and_repeats_no_registration(tmp_path,
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "bids_app", str(bids), str(out), "group", *words],
-            stdout=log, stderr=log, start_new_session=True,
-        )  # fmt: skip
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
         deadline = time.monotonic() + 120
         while not first.exists() and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.01)

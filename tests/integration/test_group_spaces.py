@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from bids_app.cli import main
+from bids_app.cli.command import main
 from bids_app.derivatives.files import read_image, write_image, write_json, write_table
 from bids_app.group import warps
 
@@ -68,13 +68,14 @@ def write_session(bids, out, sub, ses, shift, width):
     anatomical = ("xfm_t1w_to_gre", "t1w_preproc")
     for step, keys in (("chi", [k for k in made if k not in anatomical]), ("registration", anatomical)):
         record = {
-            "step": step, "basename": names,
+            "step": step,
+            "basename": names,
             "paths": {k: made[k].relative_to(out).as_posix() for k in keys if k != "t1w_preproc"},
             "files": [
                 {"path": made[k].relative_to(out).as_posix(), "hash": "", "size": made[k].stat().st_size, "mtime_ns": 0}
                 for k in keys
             ],
-        }  # fmt: skip
+        }
         write_json(out / "logs" / "records" / place / f"{names}_step-{step}.json", record)
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from bids_app import levels
-from bids_app.cli import main
+from bids_app.cli import levels
+from bids_app.cli.command import main
 from tests.integration.conftest import write_study
 
 
@@ -82,7 +82,7 @@ def test_a_given_mask_wins_and_is_told(one, done, tmp_path, capsys):
 
 
 def test_functions_after_a_subject_see_its_results(one, done, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(levels, "AFTER_SUBJECT", ("tests.unit.execution.fake_steps:after_subject",))
+    monkeypatch.setattr(levels, "AFTER_SUBJECT", ("tests.unit.engine.fake_steps:after_subject",))
     out = tmp_path / "out"
     shutil.copytree(done, out)
     assert main([str(one), str(out), "participant", "--skip-bids-validation"]) == 0

@@ -10,7 +10,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bids_app.cli import main
+from bids_app.cli.command import main
 from tests.helpers.leftovers import leave_part
 from tests.integration.conftest import write_study
 

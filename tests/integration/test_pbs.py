@@ -12,15 +12,15 @@ import nibabel
 import numpy as np
 import pytest
 
-from bids_app.cli import main
-from bids_app.dataset.models import Echo, GreRun
-from bids_app.execution import cluster
-from bids_app.execution.cache import Context
-from bids_app.execution.cluster import ClusterEngine
-from bids_app.execution.runner import Policy
-from bids_app.execution.worker import Job
+from bids_app.cli.command import main
+from bids_app.engine import dask as cluster
+from bids_app.engine.cache import Context
+from bids_app.engine.dask import ClusterEngine
+from bids_app.engine.runner import Policy
+from bids_app.engine.worker import Job
+from bids_app.model.records import Echo, GreRun
 from tests.helpers import pbs
-from tests.unit.execution.conftest import Section
+from tests.unit.engine.conftest import Section
 
 ROOT = Path(__file__).parents[2]
 FAST = ("--preset", "fast", "--segmentation", "none")
@@ -57,11 +57,26 @@ def all_ended(server):
 @pytest.mark.parametrize(
     "line",
     [
-        "-l select=1:cpus=2", "-l select=1:ncpus=0", "-l select=1:mem=4Gi", "-l walltime=2h", "-l mem=4gb", "-J 1-1",
-        "-J 3", "-J 2-1", "-N my/job", "-N " + "n" * 237, "-j oee", "-W depend=afterany:99", "-W depend=afterall:1",
-        "-W block", "--job-name=x", "-Z x", "-o /no/such/folder/", "-l select=1:ncpus=2 -l select=1:ncpus=3",
+        "-l select=1:cpus=2",
+        "-l select=1:ncpus=0",
+        "-l select=1:mem=4Gi",
+        "-l walltime=2h",
+        "-l mem=4gb",
+        "-J 1-1",
+        "-J 3",
+        "-J 2-1",
+        "-N my/job",
+        "-N " + "n" * 237,
+        "-j oee",
+        "-W depend=afterany:99",
+        "-W depend=afterall:1",
+        "-W block",
+        "--job-name=x",
+        "-Z x",
+        "-o /no/such/folder/",
+        "-l select=1:ncpus=2 -l select=1:ncpus=3",
     ],
-)  # fmt: skip
+)
 def test_the_stand_in_refuses_what_the_guide_does_not_have(server, line):
     assert "qsub: " in qsub(script=f"#!/bin/bash\n#PBS {line}\ntrue\n", code=1)
     assert pbs.jobs(server) == []
@@ -84,11 +99,16 @@ def test_dependencies_and_wall_time_are_kept(server, tmp_path):
     late = qsub("-l", "walltime=00:00:01", script=f"sleep 60\ntouch {tmp_path}/too-late\n")
     after = {
         kind: qsub("-W", f"depend={kind}", script=f"wc -l < {tmp_path}/seen > {tmp_path}/{number}\n")
-        for number, kind in enumerate([
-            f"afterany:{array}:{single}", f"afterok:{array}", f"afterok:{single}", f"afternotok:{single}",
-            f"afterany:{late}",
-        ])
-    }  # fmt: skip
+        for number, kind in enumerate(
+            [
+                f"afterany:{array}:{single}",
+                f"afterok:{array}",
+                f"afterok:{single}",
+                f"afternotok:{single}",
+                f"afterany:{late}",
+            ]
+        )
+    }
     assert len(after) == 5
     wait_for(lambda: all_ended(server), 60)
     assert sorted((tmp_path / "seen").read_text().split()) == ["1", "2", "3"]
@@ -147,7 +167,7 @@ def job_of(tmp_path, label, deeds, **more):
     echo = Echo(1, 0.01, phase=tmp_path / "none.nii.gz")
     run = GreRun(label, None, (("sub", label),), "MEGRE", "anat", (echo,), 3.0)
     context = Context(tmp_path / "bids", tmp_path / "out", tmp_path / "work", 1)
-    return Job(run.basename, label, run, settings, context, steps="tests.unit.execution.fake_steps:STEPS")
+    return Job(run.basename, label, run, settings, context, steps="tests.unit.engine.fake_steps:STEPS")
 
 
 @pytest.mark.slow

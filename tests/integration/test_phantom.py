@@ -11,7 +11,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bids_app.cli import main as app
+from bids_app.cli.command import main as app
 from bids_app.phantom.__main__ import main as phantom
 from bids_app.phantom.score import main as score
 from bids_app.phantom.score import score as scores_of

@@ -6,8 +6,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bids_app.cli import main
-from bids_app.settings import preset_names, preset_text
+from bids_app.cli.command import main
+from bids_app.model.settings import preset_names, preset_text
 from tests.integration.conftest import truth, write_study
 
 

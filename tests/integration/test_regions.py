@@ -8,17 +8,29 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bids_app.cli import main
+from bids_app.cli.command import main
 from tests.helpers.fastsurfer import stand_in
 from tests.integration.conftest import SHAPE, oblique_affine, write_study
 from tests.integration.test_participant import validator_errors
 
 #: Coarse and quick; the defaults are measured on the phantom.
 CHEAP = [
-    "--preset", "fast", "--skip-bids-validation", "--participant-label", "01", "--set", "registration.resolution=3",
-    "--set", "registration.syn_resolution=3", "--set", "registration.syn_coarse=10",
-    "--set", "registration.syn_middle=5", "--set", "registration.syn_fine=0",
-]  # fmt: skip
+    "--preset",
+    "fast",
+    "--skip-bids-validation",
+    "--participant-label",
+    "01",
+    "--set",
+    "registration.resolution=3",
+    "--set",
+    "registration.syn_resolution=3",
+    "--set",
+    "registration.syn_coarse=10",
+    "--set",
+    "registration.syn_middle=5",
+    "--set",
+    "registration.syn_fine=0",
+]
 NAMES = {1: "right core", 2: "left core", 3: "front nucleus", 4: "lateral ventricle"}
 CENTRES = ((12, 0, 0, 9), (-12, 0, 0, 9), (0, 18, 5, 7), (0, -20, 0, 8))
 
@@ -157,9 +169,7 @@ def labelled_t1w(study, stretch):
     labels, t1w, _ = scene(positions((50,) * 3, affine) * stretch)
     save(study / "sub-01/anat/sub-01_T1w.nii.gz", t1w.astype(np.int16), affine)
     save(study / "derivatives/drawn/sub-01/anat/sub-01_desc-parts_dseg.nii.gz", labels, affine)
-    return [
-        str(study), str(study.parent / "out"), "participant", *CHEAP, "--segmentation", "*_desc-parts_dseg.nii.gz",
-    ]  # fmt: skip
+    return [str(study), str(study.parent / "out"), "participant", *CHEAP, "--segmentation", "*_desc-parts_dseg.nii.gz"]
 
 
 @pytest.mark.slow
@@ -211,9 +221,17 @@ def test_fastsurfer_and_labels_that_are_there(study, tmp_path, capsys):
     home = stand_in(tmp_path / "fastsurfer").parent
     out = tmp_path / "out"
     command = [
-        str(study), str(out), "participant", *CHEAP, "--segmentation", "fastsurfer", "--fastsurfer-home", str(home),
-        "--extra-dseg", "*_label-lesion_dseg.nii.gz",
-    ]  # fmt: skip
+        str(study),
+        str(out),
+        "participant",
+        *CHEAP,
+        "--segmentation",
+        "fastsurfer",
+        "--fastsurfer-home",
+        str(home),
+        "--extra-dseg",
+        "*_label-lesion_dseg.nii.gz",
+    ]
     assert main(command) == 0
     words = (home / "called.txt").read_text().split()
     assert words[words.index("--t1") + 1].endswith("sub-01_acq-mprage_T1w.nii.gz")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import bids_app
-from bids_app.cli import main
+from bids_app.cli.command import main
 from tests.integration.conftest import write_study
 
 

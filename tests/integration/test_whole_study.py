@@ -6,7 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bids_app.cli import main
+from bids_app.cli.command import main
 from tests.helpers import dicom
 from tests.helpers.dicom_study import patient
 

@@ -14,8 +14,18 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text()
 DEFINITION = (ROOT / "Singularity.def").read_text()
 #: Sections that Apptainer's parser of definition files knows.
 SECTIONS = {
-    "help", "setup", "files", "labels", "environment", "pre", "post", "runscript", "test", "startscript", "arguments",
-}  # fmt: skip
+    "help",
+    "setup",
+    "files",
+    "labels",
+    "environment",
+    "pre",
+    "post",
+    "runscript",
+    "test",
+    "startscript",
+    "arguments",
+}
 
 
 def test_dockerfile_has_no_unexplained_lint():

@@ -25,8 +25,11 @@ def test_a_table_replaces_its_rows_and_keeps_the_others(tmp_path):
     assert text.startswith("# Title\n")
     assert "first" not in text
     assert [line for line in text.splitlines() if line.startswith("| ")][:4] == [
-        "| job | method | s |", "| a | x | 1 |", "| a | y | 3 |", "| b | z | 4 |",
-    ]  # fmt: skip
+        "| job | method | s |",
+        "| a | x | 1 |",
+        "| a | y | 3 |",
+        "| b | z | 4 |",
+    ]
     assert text.index("| b | z | 4 |") < text.index("after") < text.index("| c | d | 5 |")
 
 
@@ -39,9 +42,12 @@ def test_rows_are_sorted_where_the_table_has_an_order(tmp_path):
         readme, "speed", "", HEAD, [("stage, 4 echoes", "swi", "8x8x8"), ("unwrap", "romeo", "8x8x8")], 3, order
     )
     assert [(r["job"], r["s"]) for r in read_rows(readme, "speed")] == [
-        ("unwrap", "8x8x8"), ("inversion", "16x8x8"), ("inversion", "8x8x8"), ("numpy/scipy", "8x8x8"),
+        ("unwrap", "8x8x8"),
+        ("inversion", "16x8x8"),
+        ("inversion", "8x8x8"),
+        ("numpy/scipy", "8x8x8"),
         ("stage, 4 echoes", "8x8x8"),
-    ]  # fmt: skip
+    ]
 
 
 def test_other_columns_start_a_new_table(tmp_path):
@@ -67,10 +73,13 @@ def _speed_row(job, method, seconds, volume=summary.VOLUME):
 def test_short_tables_come_of_the_full_ones_and_nothing_else_is_touched(tmp_path):
     full, short = tmp_path / "full.md", tmp_path / "short.md"
     rows = [
-        _speed_row("inversion", "rts", "0.50"), _speed_row("numpy/scipy", "rts", "10.00"),
-        _speed_row("inversion", "rts", "0.10", "160x160x160"), _speed_row("unwrap", "romeo", "0.25"),
-        _speed_row("unwrap", "scikit-image", "2.00"), _speed_row("inversion", "tkd", "0.08"),
-    ]  # fmt: skip
+        _speed_row("inversion", "rts", "0.50"),
+        _speed_row("numpy/scipy", "rts", "10.00"),
+        _speed_row("inversion", "rts", "0.10", "160x160x160"),
+        _speed_row("unwrap", "romeo", "0.25"),
+        _speed_row("unwrap", "scikit-image", "2.00"),
+        _speed_row("inversion", "tkd", "0.08"),
+    ]
     write_table(full, "speed", "note", SPEED_HEAD, rows, 3)
     short.write_text("# Title\n<!-- speed: begin -->\nold\n<!-- speed: end -->\nafter\n")
     summary.write(short, full)

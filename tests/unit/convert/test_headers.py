@@ -4,10 +4,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bids_app.convert.frames import part_of
-from bids_app.convert.header import BrokenDicomError, read_instance
-from bids_app.convert.scan import archive_stem, scan
-from bids_app.convert.sidecars import looks_like_phase, phase_units, scale_to_radians
+from bids_app.convert.scan.files import archive_stem, scan
+from bids_app.convert.scan.frames import part_of
+from bids_app.convert.scan.header import BrokenDicomError, read_instance
+from bids_app.convert.write.sidecars import looks_like_phase, phase_units, scale_to_radians
 from tests.helpers import dicom
 
 
@@ -50,7 +50,7 @@ def test_many_files_are_read_in_several_processes(tmp_path, monkeypatch):
     dicom.siemens_gre(tmp_path / "dicom", dicom.Scanner(), echo_times=(5.0, 9.0))
     (tmp_path / "dicom" / "bad.dcm").write_bytes(b"x")
     alone = scan(tmp_path / "dicom", tmp_path / "a")
-    monkeypatch.setattr("bids_app.convert.scan._MANY_FILES", 3)
+    monkeypatch.setattr("bids_app.convert.scan.files._MANY_FILES", 3)
     together = scan(tmp_path / "dicom", tmp_path / "b", nprocs=2)
     assert together.instances == alone.instances and together.problems == alone.problems
     assert len(alone.instances) == 32 and [p.path for p in alone.problems] == ["bad.dcm"]

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bids_app.convert.model import ConvertRequest
-from bids_app.convert.naming import Study, place_named, place_studies, sanitise
-from bids_app.convert.privacy import Redactor, name_words, short_hash
+from bids_app.convert.name.patients import Study, place_named, place_studies, sanitise
+from bids_app.convert.name.privacy import Redactor, name_words, short_hash
 from bids_app.errors import UsageError
 
 REQUEST = ConvertRequest(Path("bids"), Path("out"), Path("work"), dicom_dir=Path("dicom"))

@@ -173,10 +173,15 @@ def test_mprage_is_t1w(planned, folder):
 
 def test_mp2rage_keeps_the_uni_image_alone(planned, folder):
     for number, (kind, description) in enumerate(
-        [("M", "t1_mp2rage_INV1"), ("P", "t1_mp2rage_INV1_PHS"), ("M", "t1_mp2rage_INV2"), ("UNI", "t1_mp2rage_UNI"),
-         ("UNI", "t1_mp2rage_UNI-DEN")],
+        [
+            ("M", "t1_mp2rage_INV1"),
+            ("P", "t1_mp2rage_INV1_PHS"),
+            ("M", "t1_mp2rage_INV2"),
+            ("UNI", "t1_mp2rage_UNI"),
+            ("UNI", "t1_mp2rage_UNI-DEN"),
+        ],
         start=1,
-    ):  # fmt: skip
+    ):
         more = {"RescaleIntercept": -4096, "RescaleSlope": 2} if kind == "P" else {}
         more |= {"ImageType": ["DERIVED" if kind == "UNI" else "ORIGINAL", "PRIMARY", kind, "ND"]}
         dicom.mprage(folder, SIEMENS, number, description=description, ProtocolName="t1_mp2rage", **more)
@@ -205,9 +210,15 @@ def test_other_scans_are_skipped(planned, folder, more, word):
 def test_series_that_does_not_say_its_part_is_left_out(planned, folder):
     """Values below zero and no word on the part: no magnitude, and not known to be a phase."""
     dicom.plain_series(
-        folder, SIEMENS, 7, "gre", ImageType=["ORIGINAL", "PRIMARY", "OTHER"], RescaleIntercept=-4096, RescaleSlope=2,
+        folder,
+        SIEMENS,
+        7,
+        "gre",
+        ImageType=["ORIGINAL", "PRIMARY", "OTHER"],
+        RescaleIntercept=-4096,
+        RescaleSlope=2,
         EchoTime=20.0,
-    )  # fmt: skip
+    )
     assert skipped(planned()[7], "cannot tell magnitude from phase")
 
 

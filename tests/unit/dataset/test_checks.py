@@ -127,7 +127,7 @@ def test_b0_dir_that_is_no_direction(dataset, value):
 
 
 def test_b0_dir_of_the_sidecar_wins_in_voxel_axes_and_is_told_where_the_affine_differs(dataset):
-    from bids_app.steps.common import grid_of
+    from bids_app.steps.participant.common import grid_of
 
     dataset.megre("sub-01", B0_dir=[0, 2, 0])
     dataset.megre("sub-02", B0_dir=[0, 0, -1])

@@ -6,8 +6,8 @@ from bids_app.dataset.cohort import survey, troubles
 from tests.helpers.group_study import write_table_study
 
 
-def standings(bids, out, **more):
-    return {s.run: s.status for s in survey(bids, out, **more).standings}
+def entries(bids, out, **more):
+    return {s.run: s.status for s in survey(bids, out, **more).entries}
 
 
 def test_everybody_is_found(tmp_path):
@@ -31,31 +31,39 @@ def test_what_is_gone_cut_or_never_made_is_told_apart(tmp_path):
     for path in (out / "logs/records/sub-05").iterdir():
         path.unlink()
     (out / "logs/records/sub-06/sub-06_step-chi.json").write_text("{")  # damaged
-    assert standings(bids, out) == {
-        "sub-01": "failed", "sub-02": "failed", "sub-03": "missing", "sub-04": "incomplete", "sub-05": "no data",
-        "sub-06": "failed", "sub-07": "found",
-    }  # fmt: skip
+    assert entries(bids, out) == {
+        "sub-01": "failed",
+        "sub-02": "failed",
+        "sub-03": "missing",
+        "sub-04": "incomplete",
+        "sub-05": "no data",
+        "sub-06": "failed",
+        "sub-07": "found",
+    }
     assert "no space" in "".join(troubles(survey(bids, out)))
 
 
 def test_one_of_two_runs_that_never_ran_is_missed(tmp_path):
     bids, out = write_table_study(tmp_path, count=2)
     (bids / "sub-01/anat/sub-01_run-2_echo-1_part-phase_MEGRE.nii.gz").touch()
-    assert standings(bids, out)["sub-01_run-2"] == "missing"
-    assert "sub-01_run-2" not in standings(bids, out, by_run=False)  # a filter may have left it out
+    assert entries(bids, out)["sub-01_run-2"] == "missing"
+    assert "sub-01_run-2" not in entries(bids, out, by_run=False)  # a filter may have left it out
 
 
 def test_only_the_chosen_are_compared(tmp_path):
     bids, out = write_table_study(tmp_path, count=3, sessions=2)
-    assert list(standings(bids, out, participants=("02",), sessions=("1",))) == ["sub-02_ses-1"]
+    assert list(entries(bids, out, participants=("02",), sessions=("1",))) == ["sub-02_ses-1"]
 
 
 def test_similarity_and_t1w_come_from_the_registration(tmp_path):
     bids, out = write_table_study(tmp_path, count=1, sessions=1)
     record = {
-        "step": "registration", "basename": "sub-01", "paths": {}, "metrics": {"mutual_information": 0.4},
+        "step": "registration",
+        "basename": "sub-01",
+        "paths": {},
+        "metrics": {"mutual_information": 0.4},
         "files": [{"path": "sub-01/anat/sub-01_acq-x_desc-preproc_T1w.nii.gz", "size": 1}],
-    }  # fmt: skip
+    }
     (out / "logs/records/sub-01/sub-01_step-registration.json").write_text(json.dumps(record))
     (run,) = survey(bids, out).runs
     assert run.similarity == 0.4

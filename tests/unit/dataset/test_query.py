@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bids_app.dataset.models import Anatomical, GreRun
 from bids_app.dataset.pairing import choose_t1w
 from bids_app.dataset.query import find_subjects, matches
 from bids_app.errors import InputRefusedError
+from bids_app.model.records import Anatomical, GreRun
 
 
 def runs_of(dataset, *args, **more):
@@ -102,10 +102,17 @@ def test_selection_by_participant_session_and_filter(dataset):
 @pytest.mark.parametrize(
     ("wanted", "yes"),
     [
-        ({"run": 1}, True), ({"run": "01"}, True), ({"run": 2}, False), ({"run": [2, 1]}, True), ({"run": None}, False),
-        ({"acquisition": None}, True), ({"acquisition": "*"}, False), ({"run": "*"}, True), ({}, True),
+        ({"run": 1}, True),
+        ({"run": "01"}, True),
+        ({"run": 2}, False),
+        ({"run": [2, 1]}, True),
+        ({"run": None}, False),
+        ({"acquisition": None}, True),
+        ({"acquisition": "*"}, False),
+        ({"run": "*"}, True),
+        ({}, True),
     ],
-)  # fmt: skip
+)
 def test_filter_values(wanted, yes):
     assert matches({"run": 1, "suffix": "MEGRE"}, wanted) is yes
     assert matches({"run": "01", "suffix": "MEGRE"}, wanted) is yes  # as it is written
@@ -136,10 +143,13 @@ def test_t1w_of_the_session_then_of_the_subject(dataset):
 labels = st.fixed_dictionaries(
     {},
     optional={
-        "ses": st.sampled_from("ab"), "acq": st.sampled_from(["x", "y"]), "ce": st.just("gad"),
-        "rec": st.sampled_from(["norm", "orig"]), "run": st.sampled_from(["1", "02", "10"]),
+        "ses": st.sampled_from("ab"),
+        "acq": st.sampled_from(["x", "y"]),
+        "ce": st.just("gad"),
+        "rec": st.sampled_from(["norm", "orig"]),
+        "run": st.sampled_from(["1", "02", "10"]),
     },
-)  # fmt: skip
+)
 
 
 @given(st.lists(labels, max_size=6), st.sampled_from([None, "a", "c"]), st.randoms())
@@ -159,5 +169,6 @@ def test_the_choice_is_of_the_own_session_and_does_not_depend_on_order(several, 
         assert image.path.name in sentence
         own = [other for other in images if other.session == session]
         assert image in (own or images)
-        assert "ce" not in dict(image.entities) or all("ce" in dict(other.entities) for other in own or images
-                                                       if own or other.session == image.session)  # fmt: skip
+        assert "ce" not in dict(image.entities) or all(
+            "ce" in dict(other.entities) for other in own or images if own or other.session == image.session
+        )

@@ -21,11 +21,20 @@ def cohort(count=40, age_effect=0.001, group_effect=0.02, sessions=1, seed=0, re
             for region in range(regions):
                 planted = region < 2
                 chi = 0.05 + own[region] + planted * (age_effect * (age + session) + group_effect * (person % 2))
-                rows.append({
-                    "participant_id": f"sub-{person:02d}", "session_id": f"ses-{session}", "run": f"{person}-{session}",
-                    "age": age + session, "group": group, "index": region + 1, "name": f"r{region}", "hemisphere": "L",
-                    "chi_mean": chi + rng.normal(0, 0.004), "chi": 0.0,
-                })  # fmt: skip
+                rows.append(
+                    {
+                        "participant_id": f"sub-{person:02d}",
+                        "session_id": f"ses-{session}",
+                        "run": f"{person}-{session}",
+                        "age": age + session,
+                        "group": group,
+                        "index": region + 1,
+                        "name": f"r{region}",
+                        "hemisphere": "L",
+                        "chi_mean": chi + rng.normal(0, 0.004),
+                        "chi": 0.0,
+                    }
+                )
     data = pd.DataFrame(rows)
     return data.assign(chi=data["chi_mean"])
 

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from bids_app import levels
-from bids_app.config import from_arguments
+from bids_app.cli import levels
+from bids_app.cli.config import from_arguments
+from bids_app.cli.options import build_parser
 from bids_app.dataset.cohort import Cohort, GroupRun
 from bids_app.dataset.template import template_files
 from bids_app.errors import UsageError
 from bids_app.group import template, warps
-from bids_app.options import build_parser
 
 SHAPE = (20, 22, 18)
 
@@ -84,10 +84,7 @@ def test_after_the_update_the_mean_map_is_a_shift():
     fields = [smooth_field(1.5), warps.Field(smooth_field().displacement[::-1] + np.float32([90, 0, -40]), grid())]
     update = template.shape_update(fields)
     flat = points()[::2, ::2, ::2].reshape(-1, 3)
-    turns = [
-        Rotation.align_vectors(m - m.mean(axis=0), flat - flat.mean(axis=0))[0]
-        for m in (f(flat) for f in fields)
-    ]  # fmt: skip
+    turns = [Rotation.align_vectors(m - m.mean(axis=0), flat - flat.mean(axis=0))[0] for m in (f(flat) for f in fields)]
     shapes = [turn.inv().apply(field(update(flat))) for turn, field in zip(turns, fields, strict=True)]
     moved = (sum(shapes) / 2 - flat).reshape(10, 11, 9, 3)[2:-2, 2:-2, 2:-2].reshape(-1, 3)
     assert np.ptp(moved, axis=0).max() < 0.1

@@ -70,9 +70,14 @@ def test_permutations_are_nilearns_own(tmp_path, design, data):
     one = voxelwise.fit(stored(tmp_path / "v", data), design, [k], 99, 7, slab_values=PEOPLE * 61)[k]
     age = design.matrix[:, design.columns_of("age")]
     theirs = permuted_ols(
-        design.matrix[:, [k]], data.astype(float), confounding_vars=age, n_perm=99, random_state=7, n_jobs=1,
+        design.matrix[:, [k]],
+        data.astype(float),
+        confounding_vars=age,
+        n_perm=99,
+        random_state=7,
+        n_jobs=1,
         output_type="dict",
-    )  # fmt: skip
+    )
     np.testing.assert_allclose(one.logpfwe, theirs["logp_max_t"].ravel(), rtol=1e-5)
     np.testing.assert_allclose(one.t, theirs["t"].ravel(), rtol=1e-3)
 
@@ -143,8 +148,11 @@ def test_formulas_that_are_refused(formula, sentence):
 
 def test_terms_have_names_for_files():
     assert voxelwise.terms_of("chi ~ age * C(group) + np.log(age)")[1] == {
-        "age": "age", "Cgroup": "C(group)", "ageXCgroup": "age:C(group)", "nplogage": "np.log(age)",
-    }  # fmt: skip
+        "age": "age",
+        "Cgroup": "C(group)",
+        "ageXCgroup": "age:C(group)",
+        "nplogage": "np.log(age)",
+    }
 
 
 def test_a_design_that_cannot_be_fitted_says_why():

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from bids_app.phantom import forward
-from bids_app.qsm.geometry import GAMMA_MHZ_PER_T, Grid
+from bids_app.qsm.grid import Grid
+from bids_app.qsm.units import GAMMA_MHZ_PER_T
 
 
 def sphere_field(grid, centre, radius, chi, b0):

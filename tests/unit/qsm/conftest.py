@@ -12,7 +12,7 @@ def real_echoes():
     """Return magnitude and phase (rad) of a real head scan, echoes first."""
     import nibabel as nib
 
-    from bids_app.qsm.phase import to_radians
+    from bids_app.qsm.phase.scaling import to_radians
 
     root = Path(os.environ.get("QSM_TEST_DATA", Path(__file__).parents[3].parent / "shared" / "data"))
     if not (root / "gre-small").is_dir():

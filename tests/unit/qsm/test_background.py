@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from bids_app import qsm
-from bids_app.qsm.background_lbv import LbvParams, solve_laplace
-from bids_app.qsm.background_sources import SourceProblem, _Dipoles, fit_sources
-from bids_app.qsm.dipole import forward_field
-from bids_app.qsm.erosion import Erosion, dilate_by_sphere, erode_by_sphere
-from bids_app.qsm.fft import irfftn, irfftn_cropped, rfftn, rfftn_padded
-from bids_app.qsm.geometry import Grid
-from bids_app.qsm.sphere import less_mean, sphere_fits, sphere_kernel, sphere_weights
-from bids_app.qsm.stencil19 import NEIGHBOURS
+from bids_app.qsm.background.lbv import LbvParams, solve_laplace
+from bids_app.qsm.grid import Grid
+from bids_app.qsm.mask.erosion import Erosion, dilate_by_sphere, erode_by_sphere
+from bids_app.qsm.operators.dipole import forward_field
+from bids_app.qsm.operators.fft import irfftn, irfftn_cropped, rfftn, rfftn_padded
+from bids_app.qsm.operators.laplacian import NEIGHBOURS
+from bids_app.qsm.operators.sphere import less_mean, sphere_fits, sphere_kernel, sphere_weights
+from bids_app.qsm.solvers.dipole_sources import SourceProblem, _Dipoles, fit_sources
 
 GRID = Grid((48, 45, 40), (1.0, 1.1, 1.3), (0.2, -0.3, 1.0))
 METHODS = sorted(qsm.BACKGROUND)
@@ -23,9 +23,13 @@ ITERATIVE = [m for m in METHODS if hasattr(qsm.BACKGROUND[m].__kwdefaults__["par
 #: What may be left of a background, as a share of its standard deviation: of smooth fields, and of a sphere of air
 #: that all but touches the object.
 LEFT = {
-    "ismv": (0.02, 0.02), "lbv": (0.02, 0.04), "pdf": (0.05, 0.08), "resharp": (0.02, 0.02), "tfi": (0.04, 0.06),
+    "ismv": (0.02, 0.02),
+    "lbv": (0.02, 0.04),
+    "pdf": (0.05, 0.08),
+    "resharp": (0.02, 0.02),
+    "tfi": (0.04, 0.06),
     "vsharp": (0.02, 0.02),
-}  # fmt: skip
+}
 
 
 def axes_mm(grid):
@@ -46,9 +50,12 @@ def remove(name, field, mask, grid=GRID, **changes):
     default = method.__kwdefaults__["params"]
     calls = []
     local, valid = method(
-        field, mask, grid, params=type(default)(**(default.to_mapping() | changes)),
+        field,
+        mask,
+        grid,
+        params=type(default)(**(default.to_mapping() | changes)),
         progress=lambda done, total: calls.append((done, total)),
-    )  # fmt: skip
+    )
     return local, valid, calls
 
 

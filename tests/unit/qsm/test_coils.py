@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bids_app.qsm.coils import combine_coils, combine_one_by_one
-from bids_app.qsm.fieldfit import fit_linear
-from bids_app.qsm.geometry import Grid
-from bids_app.qsm.phase import wrap
-from bids_app.qsm.unwrap_romeo import romeo
+from bids_app.qsm.field.fit import fit_linear
+from bids_app.qsm.grid import Grid
+from bids_app.qsm.phase.coils import combine_coils, combine_one_by_one
+from bids_app.qsm.phase.scaling import wrap
+from bids_app.qsm.unwrap.romeo import romeo
 
 SHAPE = (42, 36, 29)
 GRID = Grid(SHAPE, (2.0, 2.0, 2.5))
@@ -55,8 +55,9 @@ def test_a_single_echo_keeps_the_phase_but_for_something_smooth():
     combined = combine_coils(phase, magnitude, TIMES[2:3], MASK, GRID)
     assert np.median(combined.magnitude[0][MASK] / strongest(magnitude)) == pytest.approx(1, abs=0.02)
     rest = wrap(combined.phase[0] - 2 * np.pi * FIELD * np.float32(TIMES[2]))
-    curved = [np.abs(wrap(np.diff(rest, 2, axis=axis)))[MASK.take(range(1, MASK.shape[axis] - 1), axis)]
-              for axis in range(3)]  # fmt: skip
+    curved = [
+        np.abs(wrap(np.diff(rest, 2, axis=axis)))[MASK.take(range(1, MASK.shape[axis] - 1), axis)] for axis in range(3)
+    ]
     # Noise of 0.5 / 60 rad in each of three values; a coil's own phase turns by a radian within few voxels.
     assert np.median(np.concatenate(curved)) < 0.05
 

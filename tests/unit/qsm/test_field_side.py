@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bids_app.qsm.fieldfit import LinearFitParams, NonlinearFitParams, fit_linear, fit_nonlinear
-from bids_app.qsm.geometry import Grid
-from bids_app.qsm.offsets import mcpc3ds
-from bids_app.qsm.phase import to_radians, wrap
-from bids_app.qsm.relaxometry import arlo_applies, r2star_arlo, r2star_loglinear
-from bids_app.qsm.unwrap_romeo import romeo, romeo_quality
+from bids_app.qsm.field.fit import LinearFitParams, NonlinearFitParams, fit_linear, fit_nonlinear
+from bids_app.qsm.grid import Grid
+from bids_app.qsm.phase.offsets import mcpc3ds
+from bids_app.qsm.phase.scaling import to_radians, wrap
+from bids_app.qsm.relaxometry.decay import arlo_applies, r2star_arlo, r2star_loglinear
+from bids_app.qsm.unwrap.romeo import romeo, romeo_quality
 
 SHAPE = (31, 28, 25)
 TIMES = (0.004, 0.009, 0.014, 0.019)

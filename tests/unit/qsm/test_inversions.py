@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
 from bids_app import qsm
-from bids_app.qsm.dipole import dipole_kernel, forward_field
-from bids_app.qsm.fft import irfftn, rfftn
-from bids_app.qsm.geometry import Grid
-from bids_app.qsm.inversion_ilsqr import _differences, _differences_adjoint
-from bids_app.qsm.inversion_medi import edge_bits
-from bids_app.qsm.splitting import SplitGradient, laplacian_spectrum
+from bids_app.qsm.grid import Grid
+from bids_app.qsm.inversion.ilsqr import _differences, _differences_adjoint
+from bids_app.qsm.inversion.medi import edge_bits
+from bids_app.qsm.operators.dipole import dipole_kernel, forward_field
+from bids_app.qsm.operators.fft import irfftn, rfftn
+from bids_app.qsm.operators.gradient import SplitGradient, laplacian_spectrum
 
 GRID = Grid((44, 40, 36), (1.0, 1.1, 1.3), (0.3, -0.2, 0.9))
 NAMES = sorted(set(qsm.INVERSIONS) - qsm.SINGLE_STEP)  # single-step methods: test_tgv.py
@@ -97,9 +97,13 @@ def test_iterations_end_by_the_tolerance_and_are_reported(name):
         calls, info = [], {}
         most = {"rounds": 40} if name == "bayes" else {"iterations": 40}
         qsm.INVERSIONS[name](
-            field, mask, GRID, params=params_of(name, tolerance=tolerance, **most), info=info,
+            field,
+            mask,
+            GRID,
+            params=params_of(name, tolerance=tolerance, **most),
+            info=info,
             progress=lambda n, total, c=calls: c.append((n, total)),
-        )  # fmt: skip
+        )
         done = [n for n, _ in calls]
         assert done == list(range(1, len(done) + 1))
         assert all(n <= total for n, total in calls)
@@ -155,10 +159,11 @@ def test_weak_harmonics_take_up_a_background_remnant():
     without, weak = (
         error(
             qsm.INVERSIONS["nltv"](spoiled, mask, GRID, params=params_of("nltv", lambda_=2e-4, weak_harmonics=on)),
-            chi, mask,
+            chi,
+            mask,
         )
         for on in (False, True)
-    )  # fmt: skip
+    )
     assert weak < without - 10
 
 

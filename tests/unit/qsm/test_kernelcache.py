@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from bids_app.qsm.kernelcache import portable_cpu
+from bids_app.qsm.kernels.cache import portable_cpu
 
 PACKAGE = Path(__file__).parents[3] / "bids_app"
 CODE = """
-from bids_app.qsm import dipole
-from bids_app.qsm.geometry import Grid
+from bids_app.qsm.operators import dipole
+from bids_app.qsm.grid import Grid
 dipole.dipole_kernel(Grid((4, 4, 4)))
 from numba.core import config
 stats = [kernel.stats for kernel in vars(dipole).values() if hasattr(kernel, "py_func")]
@@ -34,7 +34,7 @@ def run(tree, before="", **environment):
 
 def test_cached_kernels_load_where_nothing_can_be_written(tmp_path):
     shutil.copytree(PACKAGE, tmp_path / "bids_app", ignore=shutil.ignore_patterns("__pycache__"))
-    cache = tmp_path / "bids_app" / "qsm" / "__pycache__"
+    cache = tmp_path / "bids_app" / "qsm" / "operators" / "__pycache__"
     portable = {"QSM_BIDS_APP_PORTABLE_KERNELS": "1"}
     hits, misses, cpu = run(tmp_path, **portable)
     assert (hits, misses) == (0, 1)
@@ -50,7 +50,7 @@ def test_cached_kernels_load_where_nothing_can_be_written(tmp_path):
 HARMONIC = """
 import hashlib
 import numpy as np
-from bids_app.qsm.background_lbv import solve_laplace
+from bids_app.qsm.background.lbv import solve_laplace
 inside = np.zeros((32, 30, 28), bool)
 inside[3:-3, 4:-4, 2:-2] = True
 surface = np.zeros_like(inside)
@@ -72,7 +72,7 @@ def test_a_kernel_that_cannot_be_saved_is_used_all_the_same(tmp_path):
     # No byte may be written to any file, root or not.
     nothing = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))"
     assert run(tmp_path, nothing, PYTHONDONTWRITEBYTECODE="1")[:2] == (0, 1)
-    assert not list((tmp_path / "bids_app" / "qsm" / "__pycache__").glob("*.nb*"))
+    assert not list((tmp_path / "bids_app" / "qsm" / "operators" / "__pycache__").glob("*.nb*"))
 
 
 @pytest.mark.parametrize(

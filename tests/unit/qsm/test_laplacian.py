@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bids_app import qsm
-from bids_app.qsm.geometry import Grid
-from bids_app.qsm.phase import wrap
-from bids_app.qsm.unwrap_laplacian import laplacian
+from bids_app.qsm.grid import Grid
+from bids_app.qsm.phase.scaling import wrap
+from bids_app.qsm.unwrap.laplacian import laplacian
 
 SHAPE = (34, 30, 26)
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from bids_app.errors import ParameterError
-from bids_app.qsm.masking import FILLED_RECIPE, RELIABLE_RECIPE, make_mask, parse_recipe, signal_support
-from bids_app.qsm.thresholds import gaussian_threshold, otsu_threshold
-from bids_app.qsm.unwrap_romeo import romeo_quality
+from bids_app.qsm.mask.recipe import FILLED_RECIPE, RELIABLE_RECIPE, make_mask, parse_recipe, signal_support
+from bids_app.qsm.mask.thresholds import gaussian_threshold, otsu_threshold
+from bids_app.qsm.unwrap.romeo import romeo_quality
 
 
 def ball_quality(seed=0):

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from bids_app.qsm import morphology
+from bids_app.qsm.mask import morphology
 
 
 def random_mask(seed, shape=(15, 12, 17)):

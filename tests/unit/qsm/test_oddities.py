@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bids_app.qsm.oddities import residue_share, slices_alternate, undo_alternation
-from bids_app.qsm.phase import wrap
+from bids_app.qsm.phase.checks import residue_share, slices_alternate, undo_alternation
+from bids_app.qsm.phase.scaling import wrap
 
 SHAPE = (32, 30, 24)
 

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from bids_app.qsm.bipolar import BipolarParams, bipolar, even_echo_phase, is_bipolar
-from bids_app.qsm.fieldfit import fit_linear
-from bids_app.qsm.geometry import Grid
-from bids_app.qsm.offsets import mcpc3ds
-from bids_app.qsm.phase import wrap
-from bids_app.qsm.unwrap_romeo import romeo
+from bids_app.qsm.field.fit import fit_linear
+from bids_app.qsm.grid import Grid
+from bids_app.qsm.phase.bipolar import BipolarParams, bipolar, even_echo_phase, is_bipolar
+from bids_app.qsm.phase.offsets import mcpc3ds
+from bids_app.qsm.phase.scaling import wrap
+from bids_app.qsm.unwrap.romeo import romeo
 
 SHAPE = (42, 36, 29)
 GRID = Grid(SHAPE, (2.0, 2.0, 2.5))

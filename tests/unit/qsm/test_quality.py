@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from bids_app.qsm import quality_echoes as echoes
-from bids_app.qsm import quality_maps as maps
-from bids_app.qsm.dipole import forward_field
-from bids_app.qsm.fieldfit import fit_linear
-from bids_app.qsm.geometry import Grid
-from bids_app.qsm.inversion_tkd import TkdParams, tkd
+from bids_app.qsm.field.fit import fit_linear
+from bids_app.qsm.grid import Grid
+from bids_app.qsm.inversion.tkd import TkdParams, tkd
+from bids_app.qsm.operators.dipole import forward_field
+from bids_app.qsm.quality import echoes as echoes
+from bids_app.qsm.quality import maps as maps
 
 SHAPE = (48, 44, 40)
 GRID = Grid(SHAPE, (2.0, 2.0, 2.0), (0.0, 0.3, 0.95))
@@ -114,13 +114,13 @@ def test_drift_does_not_depend_on_turns(ball, field):
 
 def test_a_planted_wrap_is_counted_pair_by_pair(ball, field):
     phase, _ = train(ball, field, sd=0.2)
-    assert echoes.wraps_left(phase, ball).sum() == 0
+    assert echoes.residual_wraps(phase, ball).sum() == 0
     half = phase.copy()
     half[3, 24:] += np.float32(2 * np.pi)  # of one echo: a wall of pairs along x
-    assert echoes.wraps_left(half, ball).sum() == np.count_nonzero(ball[23] & ball[24])
+    assert echoes.residual_wraps(half, ball).sum() == np.count_nonzero(ball[23] & ball[24])
     voxel = phase.copy()
     voxel[:, 20, 20, 20] -= np.float32(2 * np.pi)
-    assert echoes.wraps_left(voxel, ball).sum() == 6
+    assert echoes.residual_wraps(voxel, ball).sum() == 6
 
 
 def test_unreliable_voxels_are_counted(ball, field):
@@ -165,11 +165,11 @@ def test_background_left_raises_the_rim(ball, chi):
     radius = np.sqrt(x**2 + y**2 + z**2)
     outside = ((radius > 15.5) & (radius < 18.5)) * np.sign(np.sin(x / 2) * np.sin(y / 2) * np.sin(z / 2 + 1))
     outside = outside.astype(np.float32)
-    clean, spoilt = (maps.rim_ratio(f, ball, GRID) for f in (local, local + forward_field(outside, GRID)))
+    clean, spoilt = (maps.boundary_ratio(f, ball, GRID) for f in (local, local + forward_field(outside, GRID)))
     assert spoilt > 1.5 * clean
-    assert maps.rim_ratio(5 * local, ball, GRID) == pytest.approx(clean, rel=1e-4)
+    assert maps.boundary_ratio(5 * local, ball, GRID) == pytest.approx(clean, rel=1e-4)
     small = ball & (np.indices(SHAPE)[0] == 20)
-    assert maps.rim_ratio(local, small, GRID) is None
+    assert maps.boundary_ratio(local, small, GRID) is None
 
 
 def test_streaks_of_a_small_threshold_raise_the_ratio(ball, chi):

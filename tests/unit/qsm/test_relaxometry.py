@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bids_app.qsm.relaxometry import noise_level, r2star_arlo, r2star_loglinear
+from bids_app.qsm.relaxometry.decay import noise_level, r2star_arlo, r2star_loglinear
 
 SHAPE = (20, 20, 20)
 EQUAL = tuple(0.004 + 0.005 * n for n in range(6))

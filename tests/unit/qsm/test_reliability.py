@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bids_app.qsm.reliability import reliability_weights, without_unknown_rim
+from bids_app.qsm.field.reliability import reliability_weights, remove_unreliable_boundary
 
 SHAPE = (12, 10, 8)
 
@@ -55,12 +55,12 @@ def test_the_rim_ends_where_weights_begin_and_gaps_inside_stay():
     expected = mask.copy()
     expected[2:6, 7:9, 7:9] = False
     expected[14, 2, 5] = False
-    assert np.array_equal(without_unknown_rim(mask, weights), expected)
+    assert np.array_equal(remove_unreliable_boundary(mask, weights), expected)
     assert np.array_equal(mask, before)
-    assert without_unknown_rim(mask, None) is mask
-    assert np.array_equal(without_unknown_rim(mask, np.ones(mask.shape, np.float32)), mask)
+    assert remove_unreliable_boundary(mask, None) is mask
+    assert np.array_equal(remove_unreliable_boundary(mask, np.ones(mask.shape, np.float32)), mask)
     with pytest.raises(ValueError, match="zero everywhere"):
-        without_unknown_rim(mask, np.zeros(mask.shape, np.float32))
+        remove_unreliable_boundary(mask, np.zeros(mask.shape, np.float32))
 
 
 def test_without_any_error_all_voxels_of_the_mask_count_the_same():

@@ -6,14 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bids_app import qsm
-from bids_app.qsm.dipole import forward_field
-from bids_app.qsm.geometry import Grid
-from bids_app.qsm.rim_sources import (
-    field_with_rim_sources,
-    first_look,
-    with_rim_sources,
-    without_rim_sources,
+from bids_app.qsm.background.boundary_sources import (
+    add_boundary_sources,
+    exclude_boundary_sources,
+    field_with_boundary_sources,
+    initial_estimate,
 )
+from bids_app.qsm.grid import Grid
+from bids_app.qsm.operators.dipole import forward_field
 
 SHAPE = (56, 52, 48)
 GRID = Grid(SHAPE, (1.5, 1.5, 1.5), (0.0, 0.17, 0.98))
@@ -34,7 +34,7 @@ def map_of(**sources):
 
 @pytest.mark.parametrize("value", [0.3, -0.3])
 def test_a_source_at_the_rim_is_left_out_with_its_neighbours_and_a_deep_one_stays(value):
-    rest = without_rim_sources(map_of(vessel=value, nucleus=0.2), HEAD, GRID)
+    rest = exclude_boundary_sources(map_of(vessel=value, nucleus=0.2), HEAD, GRID)
     assert not rest[VESSEL].any()
     assert rest[NUCLEUS].all()
     gone = HEAD & ~rest
@@ -43,7 +43,7 @@ def test_a_source_at_the_rim_is_left_out_with_its_neighbours_and_a_deep_one_stay
 
 
 def test_of_a_vein_that_leads_inwards_only_what_is_near_the_rim_is_left_out():
-    rest = without_rim_sources(map_of(vessel=0.3, vein=0.3), HEAD, GRID)
+    rest = exclude_boundary_sources(map_of(vessel=0.3, vein=0.3), HEAD, GRID)
     assert not rest[VESSEL].any()
     assert not rest[DEEP_VEIN & (Y > 25)].any()
     assert rest[DEEP_VEIN & (Y < 17)].all()
@@ -52,27 +52,27 @@ def test_of_a_vein_that_leads_inwards_only_what_is_near_the_rim_is_left_out():
 def test_a_bleeding_is_left_out_whole_however_deep_it_reaches():
     bleeding = X**2 + (Y - 20) ** 2 + Z**2 < 11**2  # from 2 mm below the surface to 24 mm
     chi = np.where(bleeding, np.float32(0.8), map_of())
-    rest = without_rim_sources(chi, HEAD, GRID)
+    rest = exclude_boundary_sources(chi, HEAD, GRID)
     assert not rest[bleeding].any()
 
 
 def test_threshold_counts_from_the_median_and_nothing_found_returns_the_mask():
     chi = map_of(vessel=0.09, nucleus=0.3)
-    assert without_rim_sources(chi, HEAD, GRID) is HEAD
-    assert without_rim_sources(chi + 0.5, HEAD, GRID) is HEAD
-    assert not without_rim_sources(chi, HEAD, GRID, threshold=0.05)[VESSEL].any()
+    assert exclude_boundary_sources(chi, HEAD, GRID) is HEAD
+    assert exclude_boundary_sources(chi + 0.5, HEAD, GRID) is HEAD
+    assert not exclude_boundary_sources(chi, HEAD, GRID, threshold=0.05)[VESSEL].any()
 
 
 @pytest.mark.parametrize("strong", [(X > 0) == (Y > 0), X > 15])
 def test_a_mask_of_which_too_little_would_be_left_is_kept(strong):
     chi = np.where(strong, np.float32(0.3), map_of())
-    assert without_rim_sources(chi, HEAD, GRID) is HEAD
+    assert exclude_boundary_sources(chi, HEAD, GRID) is HEAD
 
 
 def test_crumbs_that_a_source_cuts_off_are_left_out_too():
     wall = (np.abs(Y - 28) < 1) & HEAD
     chi = np.where(wall, np.float32(0.3), map_of())
-    assert not without_rim_sources(chi, HEAD, GRID)[Y > 28].any()
+    assert not exclude_boundary_sources(chi, HEAD, GRID)[Y > 28].any()
 
 
 @settings(max_examples=12, deadline=None)
@@ -85,7 +85,7 @@ def test_the_order_and_direction_of_the_axes_do_not_matter(axes, flips):
     given_mask = turned(HEAD)
     grid = Grid(given_mask.shape, (1.5, 1.5, 1.5))
     np.testing.assert_array_equal(
-        without_rim_sources(turned(chi), given_mask, grid), turned(without_rim_sources(chi, HEAD, GRID))
+        exclude_boundary_sources(turned(chi), given_mask, grid), turned(exclude_boundary_sources(chi, HEAD, GRID))
     )
 
 
@@ -94,7 +94,7 @@ def test_the_local_field_has_the_sources_again():
     chi = map_of(vessel=0.3, nucleus=0.2)
     relative = np.where(HEAD, chi - chi[HEAD].mean(), 0).astype(np.float32)
     apart = forward_field(np.where(rest, relative, 0).astype(np.float32), GRID) * rest
-    whole = field_with_rim_sources(apart, rest, chi, HEAD, GRID)
+    whole = field_with_boundary_sources(apart, rest, chi, HEAD, GRID)
     truth = forward_field(relative, GRID)
     assert np.std((whole - truth)[HEAD]) < 0.02 * np.std(truth[HEAD])
     assert not whole[~HEAD].any()
@@ -123,8 +123,8 @@ def inverted(field, mask):
 def apart(scanned):
     """The rest's map, where it is known, and the rest."""
     _, field, _ = scanned
-    look, valid = first_look(field, HEAD, GRID)
-    rest = without_rim_sources(look, valid, GRID)
+    look, valid = initial_estimate(field, HEAD, GRID)
+    rest = exclude_boundary_sources(look, valid, GRID)
     return *inverted(field, rest), rest
 
 
@@ -132,7 +132,7 @@ def test_the_map_is_nearer_to_the_truth_with_the_sources_apart(scanned, apart):
     truth, field, sinus = scanned
     chi, known, rest = apart
     assert not rest[sinus].any()
-    both, valid = with_rim_sources(chi, known, rest, field, HEAD, GRID)
+    both, valid = add_boundary_sources(chi, known, rest, field, HEAD, GRID)
     whole, same = inverted(field, HEAD)
     np.testing.assert_array_equal(valid, same)
     np.testing.assert_array_equal(both[known], chi[known])
@@ -153,11 +153,11 @@ def test_a_large_bleeding_at_the_rim_keeps_its_susceptibility(scanned):
     bleeding &= HEAD
     more = np.where(bleeding, np.float32(0.8) - truth, np.float32(0))
     field = field + forward_field(more, GRID)
-    look, valid = first_look(field, HEAD, GRID)
-    rest = without_rim_sources(look, valid, GRID)
+    look, valid = initial_estimate(field, HEAD, GRID)
+    rest = exclude_boundary_sources(look, valid, GRID)
     assert not rest[bleeding].any()
     chi, known = inverted(field, rest)
-    both, _ = with_rim_sources(chi, known, rest, field, HEAD, GRID)
+    both, _ = add_boundary_sources(chi, known, rest, field, HEAD, GRID)
     mean = (both[bleeding] - np.median(both[HEAD])).mean()
     assert mean == pytest.approx(0.8, abs=0.1)
     whole, _ = inverted(field, HEAD)
@@ -166,7 +166,7 @@ def test_a_large_bleeding_at_the_rim_keeps_its_susceptibility(scanned):
 
 def test_without_sources_the_map_stays_as_it_is(scanned):
     chi, known = map_of(nucleus=0.2), HEAD & (Y > -20)
-    both, valid = with_rim_sources(chi, known, HEAD, scanned[1], HEAD, GRID)
+    both, valid = add_boundary_sources(chi, known, HEAD, scanned[1], HEAD, GRID)
     np.testing.assert_array_equal(both, chi * known)
     np.testing.assert_array_equal(valid, known)
 
@@ -175,18 +175,18 @@ def test_voxels_without_weight_at_the_rim_are_not_valid(scanned, apart):
     _, field, _ = scanned
     chi, known, rest = apart
     weights = np.where(HEAD & (Y > 31), np.float32(0), np.float32(1))
-    both, valid = with_rim_sources(chi, known, rest, field, HEAD, GRID, weights)
+    both, valid = add_boundary_sources(chi, known, rest, field, HEAD, GRID, weights)
     assert not valid[HEAD & (Y > 31) & ~known].any()
     assert np.isfinite(both).all()
 
 
 def test_what_a_background_method_erodes_around_the_sources_is_filled(scanned):
     _, field, sinus = scanned
-    look, valid = first_look(field, HEAD, GRID)
-    rest = without_rim_sources(look, valid, GRID)
+    look, valid = initial_estimate(field, HEAD, GRID)
+    rest = exclude_boundary_sources(look, valid, GRID)
     local, known = qsm.BACKGROUND["resharp"](field * rest, rest, GRID)
     chi = qsm.INVERSIONS["tkd"](local, known, GRID)
-    both, valid = with_rim_sources(chi, known, rest, field, HEAD, GRID)
+    both, valid = add_boundary_sources(chi, known, rest, field, HEAD, GRID)
     assert valid[sinus & HEAD].all()
     assert np.all(valid[known])
     assert np.all(both[sinus & HEAD] != 0)
@@ -197,9 +197,9 @@ def test_inputs_are_not_changed_and_the_same_bytes_come_again(scanned, apart):
     chi, known, rest = apart
     inputs = (chi, known, rest, field, HEAD)
     before = [array.copy() for array in inputs]
-    one, other = (with_rim_sources(*inputs, GRID)[0] for _ in range(2))
-    field_with_rim_sources(field, known, one, HEAD, GRID)
-    without_rim_sources(one, HEAD, GRID)
+    one, other = (add_boundary_sources(*inputs, GRID)[0] for _ in range(2))
+    field_with_boundary_sources(field, known, one, HEAD, GRID)
+    exclude_boundary_sources(one, HEAD, GRID)
     np.testing.assert_array_equal(one, other)
     for array, copy in zip(inputs, before, strict=True):
         np.testing.assert_array_equal(array, copy)

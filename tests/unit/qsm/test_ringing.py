@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bids_app import qsm
-from bids_app.qsm.dipole import forward_field
-from bids_app.qsm.geometry import Grid
-from bids_app.qsm.ringing import without_ringing
+from bids_app.qsm.field.alternation import remove_alternation
+from bids_app.qsm.grid import Grid
+from bids_app.qsm.operators.dipole import forward_field
 
 SHAPE = (44, 40, 36)
 
@@ -37,7 +37,7 @@ def alternating(axis, envelope):
 @given(st.integers(0, 2**31))
 def test_tissue_background_and_noise_are_left_as_they_are(seed):
     field, mask = smooth_field(seed)
-    found = without_ringing(field, mask)
+    found = remove_alternation(field, mask)
     assert found.axes == ()
     np.testing.assert_array_equal(found.field, field)
 
@@ -52,7 +52,7 @@ def test_what_alternates_along_an_axis_is_taken_off(seed, axis, weighted):
     weights = np.random.default_rng(seed).uniform(0.3, 1, SHAPE).astype(np.float32) if weighted else None
     given_field = field + extra
     before = given_field.copy()
-    found = without_ringing(given_field, mask, weights=weights)
+    found = remove_alternation(given_field, mask, weights=weights)
     assert axis in found.axes
     assert found.excess[axis] > 5
     np.testing.assert_array_equal(given_field, before)
@@ -67,7 +67,7 @@ def test_voxels_without_weight_do_not_count():
     bad = np.random.default_rng(1).random(SHAPE) < 0.03
     weights = np.where(bad, 0, 1).astype(np.float32)
     spoilt = np.where(bad, np.float32(5), field)
-    found = without_ringing(spoilt, mask, weights=weights)
+    found = remove_alternation(spoilt, mask, weights=weights)
     clean = smooth_field(0)[0]
     good = mask & ~bad
     assert np.sqrt(np.mean((found.field - clean)[good] ** 2)) < 0.002
@@ -75,10 +75,10 @@ def test_voxels_without_weight_do_not_count():
 
 def test_short_axes_and_empty_masks_have_nothing_to_compare():
     field = np.random.default_rng(0).standard_normal((20, 20, 8), np.float32)
-    found = without_ringing(field, np.ones(field.shape, bool))
+    found = remove_alternation(field, np.ones(field.shape, bool))
     assert np.isnan(found.excess[2])
     assert found.removed[2] == 0
-    nothing = without_ringing(field, np.zeros(field.shape, bool))
+    nothing = remove_alternation(field, np.zeros(field.shape, bool))
     assert nothing.axes == ()
     np.testing.assert_array_equal(nothing.field, field)
 
@@ -86,7 +86,7 @@ def test_short_axes_and_empty_masks_have_nothing_to_compare():
 def test_the_same_bytes_each_time():
     field, mask = smooth_field(3)
     field = field + alternating(0, np.full(SHAPE, 0.02))
-    assert without_ringing(field, mask).field.tobytes() == without_ringing(field, mask).field.tobytes()
+    assert remove_alternation(field, mask).field.tobytes() == remove_alternation(field, mask).field.tobytes()
 
 
 def test_sharp_air_oblique_to_the_field_no_longer_spoils_the_map():
@@ -100,7 +100,7 @@ def test_sharp_air_oblique_to_the_field_no_longer_spoils_the_map():
         (x**2 + y**2 + (z + 0.85) ** 2 < 0.03) | (np.abs(y - 0.85) < 0.06) & (np.abs(x) < 0.3) & (np.abs(z) < 0.3)
     )
     total = forward_field((chi + air).astype(np.float32), grid)
-    found = without_ringing(total, mask)
+    found = remove_alternation(total, mask)
     assert len(found.axes) >= 2
 
     def error(field):
@@ -116,10 +116,10 @@ def test_a_real_scan_is_left_alone(real_phase):
     magnitude, phase = real_phase
     mask = magnitude > np.percentile(magnitude, 70)
     field = qsm.UNWRAP["romeo"](phase[None], mask, None, magnitude=magnitude[None], echo_times=(0.004,))[0]
-    found = without_ringing(field, mask)
+    found = remove_alternation(field, mask)
     assert all(not share for share in found.removed)
 
 
 def test_powers_of_noise_agree():
     noise = np.random.default_rng(5).standard_normal((96, 96, 96), np.float32)
-    assert without_ringing(noise, np.ones(noise.shape, bool)).excess == pytest.approx((1, 1, 1), abs=0.06)
+    assert remove_alternation(noise, np.ones(noise.shape, bool)).excess == pytest.approx((1, 1, 1), abs=0.06)

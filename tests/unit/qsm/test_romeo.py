@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bids_app.qsm.phase import wrap
-from bids_app.qsm.unwrap_romeo import RomeoParams, bounding_box, romeo, romeo_and_quality, romeo_quality
+from bids_app.qsm.phase.scaling import wrap
+from bids_app.qsm.unwrap.romeo import RomeoParams, bounding_box, romeo, romeo_and_quality, romeo_quality
 
 SHAPE = (37, 30, 26)
 TIMES = (0.004, 0.010, 0.017)

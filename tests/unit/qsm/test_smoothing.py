@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from bids_app.qsm.smoothing import gaussian
+from bids_app.qsm.operators.smoothing import gaussian
 
 
 @pytest.mark.parametrize("sigma", [(2.0, 3.0, 4.0), (6.0, 6.0, 3.5), (0.0, 2.5, 0.0)])

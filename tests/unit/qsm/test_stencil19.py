@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from bids_app.qsm.stencil19 import PAIRS, difference_weights, noise_gain, point_weights
+from bids_app.qsm.operators.laplacian import PAIRS, difference_weights, noise_gain, point_weights
 
 
 def laplacian(function, spacing):

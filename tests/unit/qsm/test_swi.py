@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from bids_app.qsm.geometry import Grid
-from bids_app.qsm.swi import SwiParams, clear_swi
+from bids_app.qsm.grid import Grid
+from bids_app.qsm.swi.clearswi import SwiParams, clear_swi
 
 SHAPE = (40, 40, 24)
 GRID = Grid(SHAPE, (1.0, 1.0, 2.0))

@@ -7,17 +7,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bids_app import qsm
-from bids_app.qsm import tgv_kernels
-from bids_app.qsm.dipole import forward_field
-from bids_app.qsm.geometry import Grid
-from bids_app.qsm.inversion_tgv import TgvParams, phase_to_ppm, tgv
-from bids_app.qsm.phase import wrap
-from bids_app.qsm.rows import Layout
-from bids_app.qsm.spans import PIECES, Spans
-from bids_app.qsm.stencil19 import difference_weights, point_weights
-from bids_app.qsm.tgv_domain import Box, Domain
-from bids_app.qsm.tgv_solver import Problem, State, coarsen, refine
-from bids_app.qsm.tgv_steps import Stencils, StepSizes, scaled_norm
+from bids_app.qsm.grid import Grid
+from bids_app.qsm.inversion.tgv import TgvParams, phase_to_ppm, tgv
+from bids_app.qsm.kernels import tgv as tgv_kernels
+from bids_app.qsm.kernels.rows import Layout
+from bids_app.qsm.kernels.spans import PIECES, Spans
+from bids_app.qsm.operators.dipole import forward_field
+from bids_app.qsm.operators.laplacian import difference_weights, point_weights
+from bids_app.qsm.phase.scaling import wrap
+from bids_app.qsm.solvers.domain import Box, Domain
+from bids_app.qsm.solvers.primal_dual import Problem, State, coarsen, refine
+from bids_app.qsm.solvers.steps import Stencils, StepSizes, scaled_norm
 
 GRID = Grid((44, 40, 54), (1.0, 1.1, 1.3), (0.3, -0.2, 0.9))
 QUICK = TgvParams(iterations=100)
@@ -174,7 +174,7 @@ def test_the_datas_laplacian_leaves_little_of_a_background(long):
         out, inner = np.zeros(values.size, np.float32), Spans.of(domain.data).argument
         tgv_kernels.wrapped_laplacian(
             values.ravel(), mask.ravel(), inner, strides, along, products, np.float32(period), out
-        )  # fmt: skip
+        )
         return out
 
     plain = laplacian(field, across)
@@ -261,9 +261,7 @@ def test_wrapped_phase_gives_what_the_field_gives():
 def test_coarse_grids_first_come_nearer_to_the_minimum():
     _, mask, field = brain()
     far = tgv(field, mask, GRID, params=TgvParams(iterations=800, tolerance=0.0, levels=3))
-    one, three = (
-        tgv(field, mask, GRID, params=TgvParams(iterations=60, tolerance=0.0, levels=n)) for n in (1, 3)
-    )  # fmt: skip
+    one, three = (tgv(field, mask, GRID, params=TgvParams(iterations=60, tolerance=0.0, levels=n)) for n in (1, 3))
     assert error(three, far, mask) < 0.85 * error(one, far, mask)
 
 
@@ -273,9 +271,13 @@ def test_iterations_end_by_the_tolerance():
     for tolerance in (3e-2, 6e-3, 0.0):
         calls, info = [], {}
         tgv(
-            field, mask, GRID, params=TgvParams(tolerance=tolerance, iterations=200), info=info,
+            field,
+            mask,
+            GRID,
+            params=TgvParams(tolerance=tolerance, iterations=200),
+            info=info,
             progress=lambda n, total, c=calls: c.append((n, total)),
-        )  # fmt: skip
+        )
         assert [n for n, _ in calls] == list(range(1, info["iterations"] + 1))
         assert all(n <= total for n, total in calls)
         counts.append(info["iterations_finest"])

@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bids_app.qsm.phase import wrap
-from bids_app.qsm.trend import parabola
+from bids_app.qsm.phase.parabola import parabola
+from bids_app.qsm.phase.scaling import wrap
 
 SHAPE = (33, 28, 24)
 

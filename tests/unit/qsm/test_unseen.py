@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from bids_app.qsm import unseen
-from bids_app.qsm.dipole import forward_field
-from bids_app.qsm.geometry import Grid
-from bids_app.qsm.unseen import appearance, field_of_trend, unseen_polynomials, unseen_trend
+from bids_app.qsm.grid import Grid
+from bids_app.qsm.inversion import null_space_trend as unseen
+from bids_app.qsm.inversion.null_space_trend import appearance, field_of_trend, null_space_polynomials, null_space_trend
+from bids_app.qsm.operators.dipole import forward_field
 
 SHAPE, VOXEL = (40, 44, 36), (4.0, 4.0, 4.0)
 B0 = (0.2, -0.1, np.sqrt(1 - 0.05))
@@ -40,7 +40,7 @@ def sd(array):
 def test_polynomials_solve_the_equation_of_what_no_field_can_tell(direction):
     """Second differences of a polynomial of third degree are its derivatives; along B0 they are twice the mean."""
     b0 = np.array(direction) / np.linalg.norm(direction)
-    exponents, found = unseen_polynomials(3, b0)
+    exponents, found = null_space_polynomials(3, b0)
     assert found.shape[1] == 3 + 5 + 7
     assert np.linalg.matrix_rank(found) == 15
     points, step = np.random.default_rng(1).uniform(-1, 1, (3, 20)), 0.1
@@ -57,7 +57,7 @@ def test_polynomials_solve_the_equation_of_what_no_field_can_tell(direction):
 @pytest.mark.parametrize("degree", [1, 2, 4])
 def test_the_field_of_such_a_polynomial_is_harmonic_inside_the_object(degree):
     """And that of the square of the place along B0, which is none of them, is not."""
-    exponents, found = unseen_polynomials(degree, B0)
+    exponents, found = null_space_polynomials(degree, B0)
     place = (X / 60, Y / 60, Z / 60)
     fading = ndimage.gaussian_filter(HEAD.astype(np.float32), 2)  # the oblique kernel rings along a sharp surface
     deep = fading > 0.999
@@ -78,12 +78,12 @@ def test_the_field_of_such_a_polynomial_is_harmonic_inside_the_object(degree):
 
 
 def test_a_trend_is_found_beneath_tissue_that_looks_alike():
-    trend = unseen_trend(CHI + LINEAR, HEAD, GRID, PROPERTIES)
+    trend = null_space_trend(CHI + LINEAR, HEAD, GRID, PROPERTIES)
     assert sd(CHI + LINEAR - trend - CHI) < 0.2 * sd(LINEAR)
 
 
 def test_what_tissue_looks_like_tells_it_better_than_the_map_alone():
-    known, alone = (unseen_trend(CHI + LINEAR, HEAD, GRID, properties) for properties in (PROPERTIES, ()))
+    known, alone = (null_space_trend(CHI + LINEAR, HEAD, GRID, properties) for properties in (PROPERTIES, ()))
     assert sd(known - LINEAR) < 0.25 * sd(alone - LINEAR)
 
 
@@ -92,15 +92,15 @@ def test_where_tissue_changes_with_the_place_its_look_keeps_it_from_being_taken_
     upper = np.where((Z > 0) & (RNG.random(SHAPE) < 0.6), 0, TISSUE)
     chi = np.array([-0.03, 0.01, 0.05], np.float32)[upper] * HEAD
     signal = np.array([70, 100, 85], np.float32)[upper] * SHADING
-    known = unseen_trend(chi, HEAD, GRID, appearance(signal, HEAD, GRID))
-    blind = unseen_trend(chi, HEAD, GRID, ())
+    known = null_space_trend(chi, HEAD, GRID, appearance(signal, HEAD, GRID))
+    blind = null_space_trend(chi, HEAD, GRID, ())
     assert sd(blind) > 0.005
     assert sd(known) < 0.2 * sd(blind)
 
 
 def test_veins_and_bleedings_do_not_make_one():
     chi = np.where((X > 30) & (Z > 20), np.float32(1), CHI) * HEAD
-    trend = unseen_trend(chi, HEAD, GRID, PROPERTIES)
+    trend = null_space_trend(chi, HEAD, GRID, PROPERTIES)
     assert sd(trend) < 0.05 * sd(chi)
 
 
@@ -108,29 +108,29 @@ def test_what_the_data_are_not_sure_of_is_drawn_towards_zero(monkeypatch):
     """Pieces of 40 mm with a level of their own: chance makes trends of them, which are not believed wholly."""
     level = ndimage.zoom(RNG.normal(0, 0.01, (4, 5, 4)), (10, 8.8, 9), order=0).astype(np.float32)
     chi = CHI + level * HEAD
-    believed = [sd(unseen_trend(values, HEAD, GRID, PROPERTIES)) for values in (chi, CHI + LINEAR)]
+    believed = [sd(null_space_trend(values, HEAD, GRID, PROPERTIES)) for values in (chi, CHI + LINEAR)]
     monkeypatch.setattr(unseen, "_CAUTION", 0.0)
-    found = [sd(unseen_trend(values, HEAD, GRID, PROPERTIES)) for values in (chi, CHI + LINEAR)]
+    found = [sd(null_space_trend(values, HEAD, GRID, PROPERTIES)) for values in (chi, CHI + LINEAR)]
     assert believed[0] < 0.92 * found[0]
     assert believed[1] > 0.97 * found[1]
 
 
 def test_more_voxels_than_are_needed_change_little(monkeypatch):
-    whole = unseen_trend(CHI + LINEAR, HEAD, GRID, PROPERTIES)
+    whole = null_space_trend(CHI + LINEAR, HEAD, GRID, PROPERTIES)
     monkeypatch.setattr(unseen, "_SAMPLE", 5000)
-    assert sd(unseen_trend(CHI + LINEAR, HEAD, GRID, PROPERTIES) - whole) < 0.2 * sd(LINEAR)
+    assert sd(null_space_trend(CHI + LINEAR, HEAD, GRID, PROPERTIES) - whole) < 0.2 * sd(LINEAR)
 
 
 def test_it_is_float32_with_mean_0_inside_and_0_outside_and_no_input_changes():
     chi = CHI + LINEAR
     before = [array.copy() for array in (chi, HEAD, *PROPERTIES)]
-    trend = unseen_trend(chi, HEAD, GRID, PROPERTIES)
+    trend = null_space_trend(chi, HEAD, GRID, PROPERTIES)
     assert trend.dtype == np.float32
     assert not trend[~HEAD].any()
     assert abs(trend[HEAD].mean(dtype=np.float64)) < 1e-8
     for array, old in zip((chi, HEAD, *PROPERTIES), before, strict=True):
         np.testing.assert_array_equal(array, old)
-    np.testing.assert_array_equal(unseen_trend(chi, HEAD, GRID, PROPERTIES), trend)
+    np.testing.assert_array_equal(null_space_trend(chi, HEAD, GRID, PROPERTIES), trend)
 
 
 @settings(max_examples=8, deadline=None)
@@ -143,8 +143,10 @@ def test_order_and_direction_of_the_axes_and_the_unit_do_not_matter(axes, flips,
 
     b0 = tuple((-1 if flips[n] else 1) * B0[a] for n, a in enumerate(axes))
     grid = Grid(tuple(SHAPE[a] for a in axes), VOXEL, b0)
-    trend = unseen_trend(turned(CHI + LINEAR) * np.float32(scale), turned(HEAD), grid, [turned(p) for p in PROPERTIES])
-    expected = turned(unseen_trend(CHI + LINEAR, HEAD, GRID, PROPERTIES))
+    trend = null_space_trend(
+        turned(CHI + LINEAR) * np.float32(scale), turned(HEAD), grid, [turned(p) for p in PROPERTIES]
+    )
+    expected = turned(null_space_trend(CHI + LINEAR, HEAD, GRID, PROPERTIES))
     np.testing.assert_allclose(trend / scale, expected, atol=0.03 * np.abs(expected).max())
 
 
@@ -165,26 +167,26 @@ def test_appearance_is_free_of_shading_and_of_what_is_not_finite():
 
 def test_a_small_object_and_an_empty_one_have_none():
     small = X**2 + Y**2 + Z**2 < 9**2
-    assert not unseen_trend(CHI + LINEAR, small, GRID, PROPERTIES).any()
-    assert not unseen_trend(CHI, np.zeros(SHAPE, bool), GRID, PROPERTIES).any()
+    assert not null_space_trend(CHI + LINEAR, small, GRID, PROPERTIES).any()
+    assert not null_space_trend(CHI, np.zeros(SHAPE, bool), GRID, PROPERTIES).any()
 
 
 def test_a_constant_map_has_none_and_a_constant_magnitude_is_one_class():
-    assert not unseen_trend(HEAD * np.float32(0.03), HEAD, GRID, PROPERTIES).any()
+    assert not null_space_trend(HEAD * np.float32(0.03), HEAD, GRID, PROPERTIES).any()
     flat = appearance(np.ones(SHAPE, np.float32), HEAD, GRID)
-    alone = unseen_trend(CHI + LINEAR, HEAD, GRID, ())
-    one_class = unseen_trend(CHI + LINEAR, HEAD, GRID, (flat[0].round(3),))
+    alone = null_space_trend(CHI + LINEAR, HEAD, GRID, ())
+    one_class = null_space_trend(CHI + LINEAR, HEAD, GRID, (flat[0].round(3),))
     np.testing.assert_allclose(one_class, alone, atol=1e-7)
 
 
 @pytest.mark.parametrize(("degree", "shape"), [(0, SHAPE), (3, (4, 4, 4))])
 def test_degree_and_shapes_are_checked(degree, shape):
     with pytest.raises(ValueError, match="the arrays need the grid's shape, and the degree must be 1 or more"):
-        unseen_trend(np.zeros(shape, np.float32), HEAD, GRID, (), degree=degree)
+        null_space_trend(np.zeros(shape, np.float32), HEAD, GRID, (), degree=degree)
 
 
 def test_the_field_that_goes_with_it_is_harmonic_and_that_of_the_trend():
-    trend = unseen_trend(CHI + LINEAR, HEAD, GRID, PROPERTIES)
+    trend = null_space_trend(CHI + LINEAR, HEAD, GRID, PROPERTIES)
     field = field_of_trend(trend, HEAD, GRID)
     assert field.dtype == np.float32
     assert not field[~HEAD].any()
@@ -199,7 +201,7 @@ def test_in_a_flat_object_the_trends_that_differ_in_it_are_told(flat):
     """A slice, a strip: many polynomials are the same there."""
     mask = np.zeros(SHAPE, bool)
     mask[flat] = HEAD[flat]
-    trend = unseen_trend(CHI + LINEAR, mask, GRID, PROPERTIES)
+    trend = null_space_trend(CHI + LINEAR, mask, GRID, PROPERTIES)
     assert np.isfinite(trend).all()
     assert np.abs(trend).max() < 0.05
 
@@ -208,4 +210,4 @@ def test_in_a_flat_object_the_trends_that_differ_in_it_are_told(flat):
 @given(seed=st.integers(0, 1000), share=st.floats(0.001, 0.1))
 def test_scattered_voxels_make_no_error(seed, share):
     mask = HEAD & (np.random.default_rng(seed).random(SHAPE) < share)
-    assert np.isfinite(unseen_trend(CHI + LINEAR, mask, GRID, PROPERTIES)).all()
+    assert np.isfinite(null_space_trend(CHI + LINEAR, mask, GRID, PROPERTIES)).all()

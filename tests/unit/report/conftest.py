@@ -51,13 +51,26 @@ def volumes():
     chi = np.where(mask, 0.02 * noise + 0.1 * (x**2 + y**2 < 0.05), 0).astype(np.float32)
     labels = np.where(mask & (x > 0.3), 1, 0) + np.where(mask & (x < -0.3), 2, 0)
     return {
-        "magnitude": np.where(mask, 200, 2) + noise, "mask_brain": mask, "mask_reliable": mask & (noise > -1.5),
-        "mask_qsm": mask, "quality": np.where(mask, 0.9, 0.1), "total_field": 30 * x, "local_field": 3 * noise * mask,
-        "residual": np.abs(noise) * 0.1, "field_sd": np.abs(noise), "chimap": chi, "chimap_singlepass": chi * 0.9,
-        "trend": 0.01 * z * mask, "mask_rim_sources": mask & (z > 0.75),
-        "r2star": 20.0 + noise, "t2star": 0.05 + 0 * noise, "swi": 100 + noise, "minip": 90 + noise,
-        "t1w_on_gre": np.where(mask, 100, 5) + noise, "dseg_gre@atlas": labels,
-    }  # fmt: skip
+        "magnitude": np.where(mask, 200, 2) + noise,
+        "mask_brain": mask,
+        "mask_reliable": mask & (noise > -1.5),
+        "mask_qsm": mask,
+        "quality": np.where(mask, 0.9, 0.1),
+        "total_field": 30 * x,
+        "local_field": 3 * noise * mask,
+        "residual": np.abs(noise) * 0.1,
+        "field_sd": np.abs(noise),
+        "chimap": chi,
+        "chimap_singlepass": chi * 0.9,
+        "trend": 0.01 * z * mask,
+        "mask_boundary_sources": mask & (z > 0.75),
+        "r2star": 20.0 + noise,
+        "t2star": 0.05 + 0 * noise,
+        "swi": 100 + noise,
+        "minip": 90 + noise,
+        "t1w_on_gre": np.where(mask, 100, 5) + noise,
+        "dseg_gre@atlas": labels,
+    }
 
 
 def record(out, step, keys, number, basename="sub-01", methods=(), parameters=None, metrics=None, warnings=()):
@@ -69,23 +82,57 @@ def record(out, step, keys, number, basename="sub-01", methods=(), parameters=No
     folder = out / "logs/records/sub-01"
     folder.mkdir(parents=True, exist_ok=True)
     content = {
-        "step": step, "title": step, "basename": basename, "status": "done", "fingerprint": step, "paths": paths,
-        "outputs": {}, "files": [], "parameters": parameters or {}, "metrics": metrics or {},
-        "methods": list(methods), "warnings": list(warnings), "started": f"2026-01-01T00:00:{number:02d}+00:00",
-        "duration_s": 1.5, "peak_memory_bytes": 400_000_000, "threads": 2, "code_version": "0.1.0+0",
-    }  # fmt: skip
+        "step": step,
+        "title": step,
+        "basename": basename,
+        "status": "done",
+        "fingerprint": step,
+        "paths": paths,
+        "outputs": {},
+        "files": [],
+        "parameters": parameters or {},
+        "metrics": metrics or {},
+        "methods": list(methods),
+        "warnings": list(warnings),
+        "started": f"2026-01-01T00:00:{number:02d}+00:00",
+        "duration_s": 1.5,
+        "peak_memory_bytes": 400_000_000,
+        "threads": 2,
+        "code_version": "0.1.0+0",
+    }
     (folder / f"{basename}_step-{step}.json").write_text(json.dumps(content))
 
 
 FIELD = ["magnitude", "quality", "total_field", "residual", "field_sd"]
 ROWS = [
-    {"index": 1, "name": "caudate", "hemisphere": "L", "volume_mm3": 900, "chi_median": 0.05, "chi_p05": 0.01,
-     "chi_p95": 0.1},
-    {"index": 2, "name": "caudate", "hemisphere": "R", "volume_mm3": 800, "chi_median": 0.04, "chi_p05": 0.0,
-     "chi_p95": 0.09},
-    {"index": 3, "name": "empty <b>", "hemisphere": "R", "volume_mm3": 0, "chi_median": None, "chi_p05": None,
-     "chi_p95": None},
-]  # fmt: skip
+    {
+        "index": 1,
+        "name": "caudate",
+        "hemisphere": "L",
+        "volume_mm3": 900,
+        "chi_median": 0.05,
+        "chi_p05": 0.01,
+        "chi_p95": 0.1,
+    },
+    {
+        "index": 2,
+        "name": "caudate",
+        "hemisphere": "R",
+        "volume_mm3": 800,
+        "chi_median": 0.04,
+        "chi_p05": 0.0,
+        "chi_p95": 0.09,
+    },
+    {
+        "index": 3,
+        "name": "empty <b>",
+        "hemisphere": "R",
+        "volume_mm3": 0,
+        "chi_median": None,
+        "chi_p05": None,
+        "chi_p95": None,
+    },
+]
 
 
 def write_subject(out: Path):
@@ -96,22 +143,38 @@ def write_subject(out: Path):
         write_image(path, data, AFFINE, product.dtype)
     write_table(product_path(PRODUCTS["regions@atlas"], {"sub": "01"}, out, out / "work"), ROWS)
     field_parameters = {
-        "field": {"offsets": "auto", "unwrap": "romeo", "fit": "linear", "mcpc3ds": {"sigma": 7.0},
-                  "romeo": {"template_echo": 1, "magnitude_weight": True}, "linear": {"intercept": "auto"}}
-    }  # fmt: skip
+        "field": {
+            "offsets": "auto",
+            "unwrap": "romeo",
+            "fit": "linear",
+            "mcpc3ds": {"sigma": 7.0},
+            "romeo": {"template_echo": 1, "magnitude_weight": True},
+            "linear": {"intercept": "auto"},
+        }
+    }
     metrics = {"phase": ["phase is in radians"], "residue_share": 0.01}
-    record(out, "field", FIELD, 0, methods=("mcpc3ds", "romeo", "fit_linear"), parameters=field_parameters,
-           metrics=metrics)  # fmt: skip
+    record(
+        out, "field", FIELD, 0, methods=("mcpc3ds", "romeo", "fit_linear"), parameters=field_parameters, metrics=metrics
+    )
     record(out, "mask", ["mask_brain", "mask_reliable"], 1)
     similar = {"overlap_dice": 0.74, "mutual_information": 1.019, "mutual_information_shifted": 1.02}
-    record(out, "registration", ["t1w_on_gre"], 2, methods=("n4", "rigid"), metrics=similar,
-           warnings=("the registration looks wrong",))  # fmt: skip
+    record(
+        out,
+        "registration",
+        ["t1w_on_gre"],
+        2,
+        methods=("n4", "rigid"),
+        metrics=similar,
+        warnings=("the registration looks wrong",),
+    )
     chi_parameters = {
-        "background": {"method": "vsharp", "vsharp": {"radius_max": 12.0, "radius_min": 1.0, "radius_step": 1.0,
-                                                     "threshold": 0.05}},
+        "background": {
+            "method": "vsharp",
+            "vsharp": {"radius_max": 12.0, "radius_min": 1.0, "radius_step": 1.0, "threshold": 0.05},
+        },
         "inversion": {"method": "rts", "per_echo": False, "rts": {"delta": 0.15, "mu": 1e5, "rho": 10.0}},
-    }  # fmt: skip
-    chi_keys = ["mask_qsm", "local_field", "trend", "mask_rim_sources"]
+    }
+    chi_keys = ["mask_qsm", "local_field", "trend", "mask_boundary_sources"]
     record(out, "chi", chi_keys, 3, methods=("vsharp", "rts"), parameters=chi_parameters)
     record(out, "reference", ["chimap", "chimap_singlepass"], 4)
     record(out, "relaxometry", ["r2star", "t2star"], 5, methods=("arlo",))
@@ -132,10 +195,17 @@ def subject_in(context):
     magnitude = product_path(PRODUCTS["magnitude"], {"sub": "01"}, context.output_dir, context.work_dir)
     phase = product_path(PRODUCTS["total_field"], {"sub": "01"}, context.output_dir, context.work_dir)
     echoes = tuple(
-        SimpleNamespace(number=n, echo_time=0.005 * n, magnitude=magnitude, phase=phase, real=None, imag=None,
-                        metadata={"Manufacturer": "Simulated", "RepetitionTime": 0.03})
+        SimpleNamespace(
+            number=n,
+            echo_time=0.005 * n,
+            magnitude=magnitude,
+            phase=phase,
+            real=None,
+            imag=None,
+            metadata={"Manufacturer": "Simulated", "RepetitionTime": 0.03},
+        )
         for n in (1, 2)
-    )  # fmt: skip
+    )
     return SimpleNamespace(label="01", runs=(Source(echoes=echoes),))
 
 

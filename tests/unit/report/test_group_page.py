@@ -7,14 +7,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from bids_app.cli import main
+from bids_app.cli.command import main
 from bids_app.derivatives.files import write_image, write_json, write_table
 from bids_app.derivatives.names import PRODUCTS, product_path
-from bids_app.report.cohort_tables import Segmentation
-from bids_app.report.collect import Run
-from bids_app.report.group_methods import GroupRecords, group_methods_text
-from bids_app.report.group_page import _segmentation as shown_of
-from bids_app.report.group_page import report, report_done
+from bids_app.report.group.page import _segmentation as shown_of
+from bids_app.report.group.page import report, report_done
+from bids_app.report.group.tables import Segmentation
+from bids_app.report.methods.group import GroupRecords, group_methods_text
+from bids_app.report.participant.collect import Run
 from tests.helpers.browser import SCROLLING, Browser
 from tests.helpers.group_study import write_table_study
 from tests.unit.report.test_subject_page import Page
@@ -33,9 +33,17 @@ def record(out, name, step, products, metrics=None, warnings=(), parameters=None
     """Write the record of a step of the group, a template or a participant."""
     paths = {key: str(path.relative_to(out)) for key, path in products.items()}
     folder = out / "logs/records" / ("" if name.startswith("group") else name.partition("_")[0])
-    content = {"step": step, "basename": name, "paths": paths, "fingerprint": step, "started": "2026-01-01",
-               "metrics": metrics or {}, "parameters": parameters or {}, "methods": list(methods),
-               "warnings": list(warnings)}  # fmt: skip
+    content = {
+        "step": step,
+        "basename": name,
+        "paths": paths,
+        "fingerprint": step,
+        "started": "2026-01-01",
+        "metrics": metrics or {},
+        "parameters": parameters or {},
+        "methods": list(methods),
+        "warnings": list(warnings),
+    }
     write_json(folder / f"{name}_step-{step}.json", content)
 
 
@@ -47,16 +55,29 @@ def place(out, key, entities=()):
 
 def write_quality(out):
     rows = [
-        {"participant_id": f"sub-{n:02d}", "session_id": None, "run": f"sub-{n:02d}", "status": "found",
-         **{name: values[(n - 1) % 4] for name, values in QC.items()}, "flags": "field_drift" if n % 4 == 0 else None}
+        {
+            "participant_id": f"sub-{n:02d}",
+            "session_id": None,
+            "run": f"sub-{n:02d}",
+            "status": "found",
+            **{name: values[(n - 1) % 4] for name, values in QC.items()},
+            "flags": "field_drift" if n % 4 == 0 else None,
+        }
         for n in range(1, 13)
-    ]  # fmt: skip
+    ]
     write_table(place(out, "group_qc"), rows)
     record(out, "group", "quality", {"group_qc": place(out, "group_qc")}, warnings=("3 <b>runs</b> are flagged",))
 
 
-TEMPLATE = {"resolution": 1.0, "registration_resolution": 2.0, "magnitude_weight": 0.5, "sharpening": 0.0,
-            "syn_coarse": 60, "syn_middle": 30, "syn_fine": 10}  # fmt: skip
+TEMPLATE = {
+    "resolution": 1.0,
+    "registration_resolution": 2.0,
+    "magnitude_weight": 0.5,
+    "sharpening": 0.0,
+    "syn_coarse": 60,
+    "syn_middle": 30,
+    "syn_fine": 10,
+}
 VOXELWISE = {"run": True, "smoothing": 2.0, "permutations": 0, "seed": 3, "fdr": 0.05, "fwe": 0.01}
 
 
@@ -79,20 +100,45 @@ def write_template(out):
     chi = np.where(mask, 0.05 * x, 0)
     t = np.stack([5 * x * mask, -5 * x * mask], axis=-1)
     averages = {
-        "mean_chimap": chi, "median_chimap": chi, "sd_chimap": np.abs(chi), "count_chimap": 12 * mask,
-        "mask_group": mask, "dseg_template@nuclei": labels, "mean_r2star": 20 * mask,
-    }  # fmt: skip
+        "mean_chimap": chi,
+        "median_chimap": chi,
+        "sd_chimap": np.abs(chi),
+        "count_chimap": 12 * mask,
+        "mask_group": mask,
+        "dseg_template@nuclei": labels,
+        "mean_r2star": 20 * mask,
+    }
     tested = {"stat_t@group": t, "stat_fdr@group": np.where(np.abs(t) > 3, t, 0)}
     rounds = [
-        {"round": n, "kind": kind, "members": 12, "sharpness": 0.005 + 0.001 * n, "overlap": 0.5 + 0.05 * n,
-         "shape_update_mm": 3.0 / (n + 1)}
+        {
+            "round": n,
+            "kind": kind,
+            "members": 12,
+            "sharpness": 0.005 + 0.001 * n,
+            "overlap": 0.5 + 0.05 * n,
+            "shape_update_mm": 3.0 / (n + 1),
+        }
         for n, kind in enumerate(("start", "rigid", "syn"))
-    ]  # fmt: skip
+    ]
     rounds.append(rounds[1] | {"round": None, "kind": "single", "sharpness": 0.0055})
-    models = [{"contrast": "group", "volume": n, "term": f"group[{n}]", "response": "chi", "participants": 12, "df": 9}
-              for n in range(2)]  # fmt: skip
-    clusters = [{"term": "group[0]", "correction": "fdr", "cluster": 1, "voxels": 20, "volume_mm3": 300,
-                 "region": "putamen L", "peak_t": 4.9, "peak_x": 1, "peak_y": 2, "peak_z": 3}]  # fmt: skip
+    models = [
+        {"contrast": "group", "volume": n, "term": f"group[{n}]", "response": "chi", "participants": 12, "df": 9}
+        for n in range(2)
+    ]
+    clusters = [
+        {
+            "term": "group[0]",
+            "correction": "fdr",
+            "cluster": 1,
+            "voxels": 20,
+            "volume_mm3": 300,
+            "region": "putamen L",
+            "peak_t": 4.9,
+            "peak_x": 1,
+            "peak_y": 2,
+            "peak_z": 3,
+        }
+    ]
     study = write_maps(out, "study", averages | {"template_magnitude": 100 * mask}, {"convergence": rounds})
     record(out, "tpl-study_maps", "maps", study, {"participants": 12, "overlap_nuclei": 0.77})
     record(out, "tpl-study_round2", "average", {}, {"members": 12}, parameters={"template": TEMPLATE})
@@ -102,10 +148,22 @@ def write_template(out):
     record(out, "tpl-MNI_maps", "maps", there, {"participants": 12})
     found = write_maps(out, "MNI", tested, {"voxelwise": models, "voxelwise_clusters": clusters})
     parameters = {"voxelwise": VOXELWISE, "statistics": {"model": "chi ~ age + group"}}
-    record(out, "tpl-MNI_voxelwise", "voxelwise", found, {"voxels": 1234, "space": "MNI"}, parameters=parameters,
-           methods=("ols", "fdr"))  # fmt: skip
-    record(out, "tpl-study_drawing", "drawing", {"dseg_drawn@mine": place(out, "dseg_drawn@mine", (("tpl", "study"),))},
-           {"labels": 3})  # fmt: skip
+    record(
+        out,
+        "tpl-MNI_voxelwise",
+        "voxelwise",
+        found,
+        {"voxels": 1234, "space": "MNI"},
+        parameters=parameters,
+        methods=("ols", "fdr"),
+    )
+    record(
+        out,
+        "tpl-study_drawing",
+        "drawing",
+        {"dseg_drawn@mine": place(out, "dseg_drawn@mine", (("tpl", "study"),))},
+        {"labels": 3},
+    )
     record(out, "sub-01_drawn", "drawn", {}, parameters={"regions": {"erosion": 1}})
 
 
@@ -155,7 +213,7 @@ def test_the_level_ends_with_its_page_and_writes_it_again(study, capfd):
     assert page.is_file()
     capfd.readouterr()
     assert group(bids, out, "--allow-missing", "--dry-run") == 0
-    assert "group_report (stage report): bids_app.report.group_page:report" in capfd.readouterr().out
+    assert "group_report (stage report): bids_app.report.group.page:report" in capfd.readouterr().out
 
 
 def test_the_missing_the_flagged_and_the_outlying_are_told(page):
@@ -194,8 +252,17 @@ def test_effects_and_covariates_are_drawn(page):
 def test_the_template_and_voxelwise_maps_are_shown(page):
     found = Page(page)
     titles = re.findall(r"<h[34]>([^<]*)</h[34]>", page)
-    for title in ("Average maps", "Spread and number", "Template", "Segmentation nuclei", "Sharpness", "Overlap",
-                  "group[0] on chi", "group[1] on chi", "Clusters"):  # fmt: skip
+    for title in (
+        "Average maps",
+        "Spread and number",
+        "Template",
+        "Segmentation nuclei",
+        "Sharpness",
+        "Overlap",
+        "group[0] on chi",
+        "group[1] on chi",
+        "Clusters",
+    ):
         assert title in titles
     assert titles.count("Average maps") == 2  # in the template's space and in the output space
     assert '<h2 id="space-MNI">' in page
@@ -213,17 +280,29 @@ def test_the_template_and_voxelwise_maps_are_shown(page):
 
 def test_the_text_says_what_ran(page):
     text = re.search(r'id="methods-group">(.*?)</div>', page, re.S)[1]
-    for part in ("11 of 12 gradient-echo runs", "1 failed", "built from 12 participants",
-                 "1 round of rigid registration, 1 round of non-linear registration", "60/30/10 iterations",
-                 "registered to MNI of TemplateFlow (Ciric et al. 2022)", "overlap of the heads 0.93",
-                 "brought to the space of the template by one linear interpolation",
-                 "brought to the space of MNI by one linear interpolation",
-                 "drawn on the template (mine, 3 regions)", "after erosion by 1 voxels",
-                 "every voxel of the maps of 12 participants (9 degrees of freedom)", "Gaussian of 2 mm (FWHM)",
-                 "1234 voxels where everybody has a value", "family-wise error rate of 0.01 by Bonferroni",
-                 "statsmodels", "nilearn", "ANTsPy",
-                 "“chi ~ age + group” was fitted to every region by ordinary least squares",
-                 "(Benjamini and Hochberg 1995)", "robust z score beyond 3.5"):  # fmt: skip
+    for part in (
+        "11 of 12 gradient-echo runs",
+        "1 failed",
+        "built from 12 participants",
+        "1 round of rigid registration, 1 round of non-linear registration",
+        "60/30/10 iterations",
+        "registered to MNI of TemplateFlow (Ciric et al. 2022)",
+        "overlap of the heads 0.93",
+        "brought to the space of the template by one linear interpolation",
+        "brought to the space of MNI by one linear interpolation",
+        "drawn on the template (mine, 3 regions)",
+        "after erosion by 1 voxels",
+        "every voxel of the maps of 12 participants (9 degrees of freedom)",
+        "Gaussian of 2 mm (FWHM)",
+        "1234 voxels where everybody has a value",
+        "family-wise error rate of 0.01 by Bonferroni",
+        "statsmodels",
+        "nilearn",
+        "ANTsPy",
+        "“chi ~ age + group” was fitted to every region by ordinary least squares",
+        "(Benjamini and Hochberg 1995)",
+        "robust z score beyond 3.5",
+    ):
         assert part in text.replace("&#34;", '"'), part
 
 
@@ -233,17 +312,22 @@ def test_the_text_says_nothing_of_what_did_not_run(page, tmp_path):
         assert part not in text, part
     run = Run("tpl-study_voxelwise", tmp_path)
     run.records["voxelwise"] = {
-        "parameters": {"voxelwise": VOXELWISE | {"permutations": 500}}, "metrics": {"voxels": 9, "space": "study"},
+        "parameters": {"voxelwise": VOXELWISE | {"permutations": 500}},
+        "metrics": {"voxels": 9, "space": "study"},
         "methods": ["ols", "fdr", "permutation", "new"],
-    }  # fmt: skip
+    }
     member = Run("sub-01_member", tmp_path)
     member.records["member"] = {"methods": ["n4"], "metrics": {"channels": ["magnitude"]}, "parameters": {}}
     member.records["register"] = {"parameters": {"template": TEMPLATE}, "methods": ["syn"]}
     text = group_methods_text(GroupRecords([Run("group", tmp_path)], [run], [member], {}, repeated=True))
     said = " ".join(text.plain())
-    for part in ("corrected for intensity inhomogeneity by N4", "registered to the given template", "Several runs",
-                 "500 permutations (Freedman and Lane 1983; Nichols and Holmes 2002) (seed 3)",
-                 "Sessions of a"):  # fmt: skip
+    for part in (
+        "corrected for intensity inhomogeneity by N4",
+        "registered to the given template",
+        "Several runs",
+        "500 permutations (Freedman and Lane 1983; Nichols and Holmes 2002) (seed 3)",
+        "Sessions of a",
+    ):
         assert part in said, part
     for part in ("T1-weighted image", "built from", "robust z", "TemplateFlow", "statsmodels"):
         assert part not in said, part
@@ -293,21 +377,29 @@ def test_a_browser_sorts_points_and_finds_no_barrier(full):
             assert browser.run(SCROLLING)["reached"] > 0
             assert browser.problems() == []
         links = browser.run("[...document.links].map((a) => a.getAttribute('href'))")
-        assert all(link.startswith("https://doi.org/") or link.startswith("#")
-                   or (out / link.partition("#")[0]).is_file() for link in links)  # fmt: skip
-        assert browser.run("[...document.querySelectorAll('a[href^=\"#\"]')].every((a) => "
-                           "document.getElementById(a.getAttribute('href').slice(1)))")  # fmt: skip
+        assert all(
+            link.startswith("https://doi.org/") or link.startswith("#") or (out / link.partition("#")[0]).is_file()
+            for link in links
+        )
+        assert browser.run(
+            "[...document.querySelectorAll('a[href^=\"#\"]')].every((a) => "
+            "document.getElementById(a.getAttribute('href').slice(1)))"
+        )
         # The keyboard alone: go to the header of the drift, press Enter twice.
-        browser.run("[...document.querySelectorAll('#runs button')]"
-                    ".find((b) => b.textContent.startsWith('field_drift')).focus()")  # fmt: skip
+        browser.run(
+            "[...document.querySelectorAll('#runs button')]"
+            ".find((b) => b.textContent.startsWith('field_drift')).focus()"
+        )
         first = "document.querySelector('#runs tbody tr').dataset.run"
         browser.press("Enter")
         assert browser.run(first) == "sub-01"
         browser.press("Enter")
         assert browser.run(first) in ("sub-04", "sub-08", "sub-12")
         assert browser.run("document.querySelector('#runs th[aria-sort]').getAttribute('aria-sort')") == "descending"
-        browser.run("document.querySelector('.dot[data-run=sub-05]').dispatchEvent("
-                    "new PointerEvent('pointerover', {bubbles: true}))")  # fmt: skip
+        browser.run(
+            "document.querySelector('.dot[data-run=sub-05]').dispatchEvent("
+            "new PointerEvent('pointerover', {bubbles: true}))"
+        )
         assert browser.run("document.querySelector('tr.lit').dataset.run") == "sub-05"
         assert browser.run("document.querySelector('output.reading').textContent").startswith("sub-05: ")
         browser.run("document.getElementById('marked-only').click()")

@@ -11,12 +11,12 @@ import pytest
 import bids_app
 from bids_app import qsm
 from bids_app.derivatives.files import write_image
-from bids_app.report.citation import cite, write_citation
-from bids_app.report.collect import collect
-from bids_app.report.methods import SENTENCES, Methods, mask_sentences, methods_text
-from bids_app.report.references import REFERENCES
-from bids_app.report.subject import report
-from bids_app.settings import build_settings
+from bids_app.model.settings import build_settings
+from bids_app.report.methods.citation import cite, write_citation
+from bids_app.report.methods.references import REFERENCES
+from bids_app.report.methods.text import SENTENCES, Methods, mask_sentences, methods_text
+from bids_app.report.participant.collect import collect
+from bids_app.report.participant.page import report
 
 #: Keys that steps record besides the choices of the sections.
 OTHERS = {
@@ -25,7 +25,7 @@ OTHERS = {
     "atlas_to_all",
     "atlas_to_magnitude",
     "per_echo",
-    "rim_sources",
+    "boundary_sources",
     "trend",
     "fit_linear",
     "fit_nonlinear",
@@ -98,7 +98,7 @@ def test_every_doi_that_code_or_documents_name_is_in_the_bibliography():
 
 
 def test_every_key_that_a_text_may_cite_is_known():
-    sources = "".join(path.read_text() for path in Path(bids_app.__file__).parent.glob("report/*methods*.py"))
+    sources = "".join(path.read_text() for path in Path(bids_app.__file__).parent.glob("report/methods/*.py"))
     cited = {
         key for group in re.findall(r"\[([a-z]+\d{4}\w*(?:; [a-z]+\d{4}\w*)*)\]", sources) for key in group.split("; ")
     }
@@ -136,13 +136,26 @@ def test_the_text_says_what_ran_and_with_what(text):
 
 #: Every item of the consensus's list, and a sidecar that states all of them.
 WHOLE = {
-    "Manufacturer": "Vendor", "ManufacturersModelName": "Model", "SoftwareVersions": "V1", "ReceiveCoilName": "Head32",
-    "NumberReceiveCoilActiveElements": 32, "MRAcquisitionType": "3D", "PulseSequenceType": "FLASH",
-    "SpoilingState": True, "ReadoutMode": "monopolar", "RepetitionTimeExcitation": 0.04, "FlipAngle": 12,
-    "PixelBandwidth": 300, "ParallelReductionFactorInPlane": 2, "ParallelReductionFactorOutOfPlane": 1,
-    "ParallelAcquisitionTechnique": "GRAPPA", "PartialFourier": 0.875, "ScanOptions": ["PFP", "FC"],
-    "CoilCombinationMethod": "adaptive combine", "AcquisitionDuration": 400,
-}  # fmt: skip
+    "Manufacturer": "Vendor",
+    "ManufacturersModelName": "Model",
+    "SoftwareVersions": "V1",
+    "ReceiveCoilName": "Head32",
+    "NumberReceiveCoilActiveElements": 32,
+    "MRAcquisitionType": "3D",
+    "PulseSequenceType": "FLASH",
+    "SpoilingState": True,
+    "ReadoutMode": "monopolar",
+    "RepetitionTimeExcitation": 0.04,
+    "FlipAngle": 12,
+    "PixelBandwidth": 300,
+    "ParallelReductionFactorInPlane": 2,
+    "ParallelReductionFactorOutOfPlane": 1,
+    "ParallelAcquisitionTechnique": "GRAPPA",
+    "PartialFourier": 0.875,
+    "ScanOptions": ["PFP", "FC"],
+    "CoilCombinationMethod": "adaptive combine",
+    "AcquisitionDuration": 400,
+}
 
 
 def test_what_a_sidecar_states_is_told_item_by_item(subject, context):
@@ -165,14 +178,18 @@ def test_what_a_sidecar_states_is_told_item_by_item(subject, context):
     [
         ("scanner", ["Manufacturer", "ManufacturersModelName"]),
         ("receive coil", ["ReceiveCoilName", "NumberReceiveCoilActiveElements"]),
-        ("sequence type", ["MRAcquisitionType", "PulseSequenceType"]), ("readout polarity", ["ReadoutMode"]),
-        ("repetition time", ["RepetitionTimeExcitation"]), ("flip angle", ["FlipAngle"]),
-        ("bandwidth", ["PixelBandwidth"]), ("partial Fourier", ["PartialFourier"]),
+        ("sequence type", ["MRAcquisitionType", "PulseSequenceType"]),
+        ("readout polarity", ["ReadoutMode"]),
+        ("repetition time", ["RepetitionTimeExcitation"]),
+        ("flip angle", ["FlipAngle"]),
+        ("bandwidth", ["PixelBandwidth"]),
+        ("partial Fourier", ["PartialFourier"]),
         ("acceleration factor", ["ParallelReductionFactorInPlane", "ParallelReductionFactorOutOfPlane"]),
-        ("flow compensation", ["ScanOptions"]), ("coil combination", ["CoilCombinationMethod"]),
+        ("flow compensation", ["ScanOptions"]),
+        ("coil combination", ["CoilCombinationMethod"]),
         ("scan time", ["AcquisitionDuration"]),
     ],
-)  # fmt: skip
+)
 def test_each_item_that_is_missing_is_named(subject, context, name, keys):
     for echo in subject.runs[0].echoes:
         echo.metadata = {key: value for key, value in WHOLE.items() if key not in keys}
@@ -189,12 +206,14 @@ def test_each_item_that_is_missing_is_named(subject, context, name, keys):
         ({"from_anatomy": True}, {"mask_given": False}, {}, "restricted to the brain mask of the segmentation."),
         ({}, {"mask_given": True}, {}, "The mask was that of another dataset."),
         (
-            {"margin": 5.0}, {"mask_given": True}, {"mask_processing": "x"},
+            {"margin": 5.0},
+            {"mask_given": True},
+            {"mask_processing": "x"},
             "Up to 5 mm around it the field was processed too, where the recipe “quality,open:1” finds the object, and "
             "the maps were cut to the mask.",
         ),
     ],
-)  # fmt: skip
+)
 def test_the_text_says_where_the_mask_is_from(changes, metrics, paths, said):
     record = {"parameters": {"mask": {"filled": "quality,open:1"} | changes}, "metrics": metrics, "paths": paths}
     assert " ".join(mask_sentences(record)).endswith(said)

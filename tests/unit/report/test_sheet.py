@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bids_app.report.figures_anatomy import outlines_of
+from bids_app.report.mosaic import Place, shaded, ticks
+from bids_app.report.participant.figures_anatomy import outlines_of
 from bids_app.report.pictures import COLOURS, Contour, Layer, grid, picture, planes, symmetric, window_of
-from bids_app.report.sheet import Place, shaded, ticks
 from bids_app.report.slices import frame, to_ras
 
 WHOLE = (slice(None), slice(None), slice(None))

@@ -11,9 +11,9 @@ from bids_app import steps
 from bids_app.derivatives import quality
 from bids_app.derivatives.files import write_json
 from bids_app.derivatives.names import PRODUCTS, product_path
-from bids_app.report.collect import GROUP_STEPS
-from bids_app.report.subject import report, report_done
-from bids_app.sections import QcChoices
+from bids_app.model.sections import QcChoices
+from bids_app.report.participant.collect import GROUP_STEPS
+from bids_app.report.participant.page import report, report_done
 from tests.unit.report.conftest import Result, Settings, Source, context_in, record, subject_in
 
 MAX_BYTES = 8_000_000
@@ -43,11 +43,23 @@ def page(tmp_path_factory):
 def test_every_stage_has_its_figures(page):
     titles = re.findall(r"<h4>(.*?)</h4>", page)
     assert [title for title in titles if title not in ("Time and memory", "References")] == [
-        "Echoes", "Masks and phase quality", "Total and local field", "Field fit", "Susceptibility",
-        "Susceptibility, axial slices", "Two passes against one", "Sources inverted apart", "Trend taken off",
-        "Histogram", "R2* and T2*", "Susceptibility-weighted image", "Registration",
-        "Registration, one after the other", "Segmentation atlas", "Regions of atlas",
-    ]  # fmt: skip
+        "Echoes",
+        "Masks and phase quality",
+        "Total and local field",
+        "Field fit",
+        "Susceptibility",
+        "Susceptibility, axial slices",
+        "Two passes against one",
+        "Sources inverted apart",
+        "Trend taken off",
+        "Histogram",
+        "R2* and T2*",
+        "Susceptibility-weighted image",
+        "Registration",
+        "Registration, one after the other",
+        "Segmentation atlas",
+        "Regions of atlas",
+    ]
     assert "inversion.rts.delta" in page
     assert "sub-01_T1w.nii.gz: the only one" in page
 
@@ -162,12 +174,18 @@ def write_quality(context, **values):
 
 
 def test_the_table_of_quality_has_what_is_out_of_range_first_with_what_to_do(subject, settings, context):
-    write_quality(context, snr_echo1=40.0, chi_spread=None, mask_volume=90.0, field_drift=29.4, wraps_left=12)
+    write_quality(context, snr_echo1=40.0, chi_spread=None, mask_volume=90.0, field_drift=29.4, residual_wraps=12)
     report(subject, settings, context, {})
     page = (context.output_dir / "sub-01.html").read_text()
     table = re.search(r'<table class="quality">.*?</table>', page, re.S)[0]
     rows = [re.sub(r"<[^>]*>", " ", row) for row in re.findall(r"<tr><th scope=.row.*?</tr>", table, re.S)]
-    assert [row.split()[0] for row in rows] == ["mask_volume", "field_drift", "snr_echo1", "chi_spread", "wraps_left"]
+    assert [row.split()[0] for row in rows] == [
+        "mask_volume",
+        "field_drift",
+        "snr_echo1",
+        "chi_spread",
+        "residual_wraps",
+    ]
     assert re.search(r"too low .*right for a test object.* 90 ml\s+600 to 2500", rows[0], re.S)
     assert re.search(r"too high .*an echo whose phase is not of this scan.* 29.4 Hz\s+1 or less", rows[1], re.S)
     assert re.search(r"40\s+15 or more", rows[2])
@@ -200,7 +218,7 @@ def test_a_page_is_made_again_only_where_something_changed(subject, settings, co
 
 
 def test_steps_of_the_group_over_one_participant_are_known():
-    of_one = (*steps.TEMPLATE_MEMBER, *steps.TEMPLATE_REGISTRATION, *steps.TEMPLATE_RUN, *steps.TEMPLATE_DRAWN)
+    of_one = (*steps.TEMPLATE_SUBJECT, *steps.TEMPLATE_REGISTRATION, *steps.TEMPLATE_RUN, *steps.TEMPLATE_MANUAL_RUN)
     assert {step.name for step in of_one} == set(GROUP_STEPS)
 
 

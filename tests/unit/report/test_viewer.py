@@ -14,9 +14,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bids_app.report import viewer
-from bids_app.report.collect import collect
-from bids_app.report.subject import report
+from bids_app.report.participant import viewer
+from bids_app.report.participant.collect import collect
+from bids_app.report.participant.page import report
 from tests.helpers.browser import SCROLLING, Browser
 
 
@@ -97,8 +97,10 @@ def test_a_browser_finds_no_barrier_on_the_page(subject, settings, context):
                 >= 700
             )  # texts in pictures stay readable
             assert browser.problems() == []
-        assert browser.run("[...document.querySelectorAll('a[href^=\"#\"]')].every((a) => "
-                           "document.getElementById(a.getAttribute('href').slice(1)))")  # fmt: skip
+        assert browser.run(
+            "[...document.querySelectorAll('a[href^=\"#\"]')].every((a) => "
+            "document.getElementById(a.getAttribute('href').slice(1)))"
+        )
         figure = "document.querySelector('button.change').closest('figure')"
         shown = f"[...{figure}.querySelectorAll('img')].map((i) => i.hidden)"
         browser.run("document.querySelector('button.change').focus()")
@@ -128,8 +130,16 @@ def test_a_browser_draws_the_viewer_or_tells_why_not(subject, settings, context,
         pytest.skip("Chromium is not installed")
     report(subject, settings, context, {})
     page = context.output_dir / "sub-01.html"
-    command = [chromium, "--headless", "--no-sandbox", *options, "--virtual-time-budget=20000",
-               "--enable-logging=stderr", "--dump-dom", page.as_uri()]  # fmt: skip
+    command = [
+        chromium,
+        "--headless",
+        "--no-sandbox",
+        *options,
+        "--virtual-time-budget=20000",
+        "--enable-logging=stderr",
+        "--dump-dom",
+        page.as_uri(),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
     assert f'data-state="{state}"' in done.stdout
     assert bool(re.search(r"<output[^>]*>-?[0-9.]+ ppm at", done.stdout)) == (state == "drawn")

@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 from scipy.ndimage import binary_erosion
 
-from bids_app.dataset.models import Echo
 from bids_app.derivatives.files import read_image, write_image
-from bids_app.qsm.dipole import forward_field
-from bids_app.qsm.geometry import Grid, ppm_to_hz
-from bids_app.qsm.unseen import appearance, unseen_trend
-from bids_app.settings import build_settings
-from bids_app.steps.chi import CHI, local_field_and_chi
-from bids_app.steps.step import StepInput
+from bids_app.model.records import Echo
+from bids_app.model.settings import build_settings
+from bids_app.model.step import StepInput
+from bids_app.qsm.grid import Grid
+from bids_app.qsm.inversion.null_space_trend import appearance, null_space_trend
+from bids_app.qsm.operators.dipole import forward_field
+from bids_app.qsm.units import ppm_to_hz
+from bids_app.steps.participant.inversion import CHI, local_field_and_chi
 
 SHAPE = (28, 26, 24)
 
@@ -29,9 +30,13 @@ def maps(tmp_path_factory):
     field += 0.1 * np.random.default_rng(0).standard_normal(SHAPE, np.float32)
     phase = np.rint(np.angle(np.exp(2j * np.pi * 0.01 * field)) * 32767 / np.pi)
     images = {
-        "total_field": field * mask, "magnitude": mask, "field_sd": 0.1 * mask, "residual": 0.01 * mask,
-        "mask_brain": mask, "magnitude1": mask,
-    }  # fmt: skip
+        "total_field": field * mask,
+        "magnitude": mask,
+        "field_sd": 0.1 * mask,
+        "residual": 0.01 * mask,
+        "mask_brain": mask,
+        "magnitude1": mask,
+    }
     inputs = {name: folder / f"{name}.nii.gz" for name in images} | {"echo_phase": folder / "phase.npy"}
     for name, data in images.items():
         write_image(inputs[name], data.astype(np.float32), np.eye(4), "float32")
@@ -66,13 +71,10 @@ def test_each_echo_has_its_background_removed_and_is_inverted_by_any_method(inve
     sections = {"background": {"method": "lbv", "transceive": "keep"}, "inversion": {"method": inversion}}
     plain, each = (
         local_field_and_chi(StepInput(maps[0], build_settings(sections | more), maps[1], tmp_path, 1))
-        for more in (
-            {},
-            {"field": {"keep_phase": True}, "inversion": {"method": inversion, "per_echo": True}},
-        )
+        for more in ({}, {"field": {"keep_phase": True}, "inversion": {"method": inversion, "per_echo": True}})
     )
     assert each.methods == (*plain.methods, "per_echo")
-    for key in ("chi_inverted", "local_field", "mask_qsm"):
+    for key in ("chi_unreferenced", "local_field", "mask_qsm"):
         one, other = plain.outputs[key].data, each.outputs[key].data
         np.testing.assert_allclose(other, one, atol=0.01 * np.abs(one).max(), err_msg=key)
     assert "background_iterations" in each.metrics
@@ -102,9 +104,10 @@ def ringing(maps, tmp_path_factory):
 
 
 PER_ECHO = {
-    "field": {"keep_phase": True}, "background": {"method": "none"},
+    "field": {"keep_phase": True},
+    "background": {"method": "none"},
     "inversion": {"method": "tgv", "per_echo": True, "tgv": {"levels": 1}},
-}  # fmt: skip
+}
 
 
 WRAPPED = PER_ECHO | {"field": {"keep_phase": True, "unwrap": "laplacian"}}
@@ -121,7 +124,7 @@ def test_alternating_slices_leave_the_map_as_it_was_and_are_told(sections, maps,
     assert len(auto.warnings) == 1 and "along k (" in auto.warnings[0] and "background.ringing=keep" in auto.warnings[0]
     assert auto.methods[0] == "ringing" and auto.metrics["ringing"][2] > 3
     assert kept.warnings == () and kept.metrics["ringing"] == [None] * 3
-    chi, freed, spoilt = (r.outputs["chi_inverted"].data for r in (plain, auto, kept))
+    chi, freed, spoilt = (r.outputs["chi_unreferenced"].data for r in (plain, auto, kept))
     inside = binary_erosion(read_image(maps[1]["mask_brain"])[0] > 0, iterations=2)
 
     def distance(one):
@@ -145,7 +148,7 @@ def test_the_phase_of_the_coils_is_taken_off_one_echo_alone(sections, maps, tmp_
     plain, auto, kept = result(run, inputs), result(run, changed), result(run, changed, transceive="keep")
     assert "transceive" in auto.methods and auto.metrics["transceive_ppm"] > 0.005
     assert "transceive" not in kept.methods and "transceive_ppm" not in kept.metrics
-    chi, freed, spoilt = (r.outputs["chi_inverted"].data for r in (plain, auto, kept))
+    chi, freed, spoilt = (r.outputs["chi_unreferenced"].data for r in (plain, auto, kept))
     inside = binary_erosion(mask > 0, iterations=2)
     assert np.std((freed - chi)[inside]) < 0.5 * np.std((spoilt - chi)[inside])
     several = SimpleNamespace(**vars(run) | {"echoes": run.echoes * 2})
@@ -163,7 +166,7 @@ def test_steep_phase_of_an_echo_takes_the_turns_that_were_counted(maps, tmp_path
 
     def chi(given, sections):
         settings = build_settings(sections | {"background": {"method": "none", "transceive": "keep"}})
-        return local_field_and_chi(StepInput(run, settings, given, tmp_path, 1)).outputs["chi_inverted"].data
+        return local_field_and_chi(StepInput(run, settings, given, tmp_path, 1)).outputs["chi_unreferenced"].data
 
     inside = mask > 0
     plain, counted, wrapped = chi(inputs, PER_ECHO), chi(changed, PER_ECHO), chi(changed, WRAPPED)
@@ -171,17 +174,17 @@ def test_steep_phase_of_an_echo_takes_the_turns_that_were_counted(maps, tmp_path
     assert np.std((wrapped - plain)[inside]) > np.std(plain[inside])
 
 
-SINUS = {"background": {"method": "lbv", "rim_sources": "apart"}}
+SINUS = {"background": {"method": "lbv", "boundary_sources": "apart"}}
 
 
 @pytest.mark.parametrize(
     "sections",
-    [SINUS, {"background": {"method": "none", "rim_sources": "apart"}, "inversion": {"method": "tgv"}}, PER_ECHO],
+    [SINUS, {"background": {"method": "none", "boundary_sources": "apart"}, "inversion": {"method": "tgv"}}, PER_ECHO],
 )
 def test_strong_sources_at_the_rim_are_apart_from_the_rest_of_the_map(sections, maps, tmp_path):
     run = maps[0]
-    sections = sections | {"background": sections["background"] | {"transceive": "keep", "rim_sources": "apart"}}
-    kept = sections | {"background": sections["background"] | {"rim_sources": "keep"}}
+    sections = sections | {"background": sections["background"] | {"transceive": "keep", "boundary_sources": "apart"}}
+    kept = sections | {"background": sections["background"] | {"boundary_sources": "keep"}}
     x, y, z = np.meshgrid(*[np.arange(n) - n / 2 for n in SHAPE], indexing="ij")
     sinus = (x**2 + (y - 8) ** 2 < 4) & (np.abs(z) < 3)
     extra = ppm_to_hz(forward_field(np.where(sinus, 0.6, 0).astype(np.float32), Grid(SHAPE)), 3.0)
@@ -191,14 +194,14 @@ def test_strong_sources_at_the_rim_are_apart_from_the_rest_of_the_map(sections, 
         return local_field_and_chi(StepInput(run, build_settings(chosen), given, tmp_path, 1))
 
     apart, plain = result(changed, sections), result(changed, kept)
-    assert "rim_sources" in apart.methods and "rim_sources" not in plain.methods
-    assert 0 < apart.metrics["rim_sources_voxels"] < 1000 and "rim_sources_voxels" not in plain.metrics
-    found = apart.outputs["mask_rim_sources"].data
-    assert np.count_nonzero(found) == apart.metrics["rim_sources_voxels"] and found[sinus].mean() > 0.5
-    assert "mask_rim_sources" not in plain.outputs
+    assert "boundary_sources" in apart.methods and "boundary_sources" not in plain.methods
+    assert 0 < apart.metrics["boundary_sources_voxels"] < 1000 and "boundary_sources_voxels" not in plain.metrics
+    found = apart.outputs["mask_boundary_sources"].data
+    assert np.count_nonzero(found) == apart.metrics["boundary_sources_voxels"] and found[sinus].mean() > 0.5
+    assert "mask_boundary_sources" not in plain.outputs
     np.testing.assert_array_equal(apart.outputs["mask_qsm"].data, plain.outputs["mask_qsm"].data)
     inside = plain.outputs["mask_qsm"].data > 0
-    one, other = (r.outputs["chi_inverted"].data for r in (apart, plain))
+    one, other = (r.outputs["chi_unreferenced"].data for r in (apart, plain))
     assert np.std((one - other)[inside]) > 1e-4
     core = sinus & inside
     for chi in (one, other):
@@ -212,10 +215,10 @@ def test_strong_sources_at_the_rim_are_apart_from_the_rest_of_the_map(sections, 
     (tmp_path / "weak").mkdir()
     _, weak = with_more_field(maps, ppm_to_hz(forward_field(ball, Grid(SHAPE)), 3.0), tmp_path / "weak")
     without = result(weak, sections)
-    assert without.metrics["rim_sources_voxels"] == 0 and "rim_sources" not in without.methods
-    assert not without.outputs["mask_rim_sources"].data.any()
-    same = result(weak, kept).outputs["chi_inverted"].data
-    np.testing.assert_array_equal(without.outputs["chi_inverted"].data, same)
+    assert without.metrics["boundary_sources_voxels"] == 0 and "boundary_sources" not in without.methods
+    assert not without.outputs["mask_boundary_sources"].data.any()
+    same = result(weak, kept).outputs["chi_unreferenced"].data
+    np.testing.assert_array_equal(without.outputs["chi_unreferenced"].data, same)
 
 
 @pytest.fixture(scope="module")
@@ -230,9 +233,12 @@ def head(tmp_path_factory):
     grid = Grid(shape, (4.0, 4.0, 4.0))
     field = ppm_to_hz(forward_field(chi + np.float32(0.001) * z * mask, grid), 3.0)
     images = {
-        "total_field": field * mask, "magnitude": np.where(tissue, 100, 80) * mask, "field_sd": 0.1 * mask,
-        "residual": 0.01 * mask, "mask_brain": mask,
-    }  # fmt: skip
+        "total_field": field * mask,
+        "magnitude": np.where(tissue, 100, 80) * mask,
+        "field_sd": 0.1 * mask,
+        "residual": 0.01 * mask,
+        "mask_brain": mask,
+    }
     inputs = {name: folder / f"{name}.nii.gz" for name in images}
     for name, data in images.items():
         write_image(inputs[name], data.astype(np.float32), affine, "float32")
@@ -262,13 +268,13 @@ def test_the_trend_is_taken_off_map_and_local_field_and_told(pair, head):
     kept, without = pair
     *_, magnitude, grid = head
     valid = kept.outputs["mask_qsm"].data
-    trend = kept.outputs["chi_inverted"].data - without.outputs["chi_inverted"].data
+    trend = kept.outputs["chi_unreferenced"].data - without.outputs["chi_unreferenced"].data
     assert "trend" in without.methods
     assert "trend" not in kept.methods
     assert without.metrics["trend_ppm"] == pytest.approx(float(trend[valid].std()), abs=1e-5)
     assert "trend_ppm" not in kept.metrics
     assert not trend[~valid].any()
-    expected = unseen_trend(kept.outputs["chi_inverted"].data, valid, grid, appearance(magnitude, valid, grid))
+    expected = null_space_trend(kept.outputs["chi_unreferenced"].data, valid, grid, appearance(magnitude, valid, grid))
     assert expected.any()
     np.testing.assert_allclose(trend, expected, atol=1e-6)
     np.testing.assert_array_equal(without.outputs["trend"].data, expected)
@@ -276,8 +282,8 @@ def test_the_trend_is_taken_off_map_and_local_field_and_told(pair, head):
     change = ppm_to_hz(forward_field(trend, grid), 3.0)
     local = kept.outputs["local_field"].data - without.outputs["local_field"].data
     np.testing.assert_allclose(local[valid], change[valid], atol=0.1 * np.abs(change[valid]).max())
-    if "chi_inverted_singlepass" in kept.outputs:
-        single = [r.outputs["chi_inverted_singlepass"].data for r in pair]
+    if "chi_unreferenced_singlepass" in kept.outputs:
+        single = [r.outputs["chi_unreferenced_singlepass"].data for r in pair]
         np.testing.assert_allclose((single[0] - single[1])[valid], trend[valid], atol=1e-6)
 
 

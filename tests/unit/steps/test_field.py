@@ -5,12 +5,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from bids_app.dataset.models import Echo
-from bids_app.qsm.geometry import Grid
-from bids_app.qsm.oddities import undo_alternation
-from bids_app.qsm.phase import wrap
-from bids_app.settings import build_settings
-from bids_app.steps import field as step
+from bids_app.model.records import Echo
+from bids_app.model.settings import build_settings
+from bids_app.qsm.grid import Grid
+from bids_app.qsm.phase.checks import undo_alternation
+from bids_app.qsm.phase.scaling import wrap
+from bids_app.steps.participant import field as step
 
 SHAPE = (30, 28, 24)
 TIMES = (0.004, 0.009, 0.014)

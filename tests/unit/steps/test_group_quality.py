@@ -6,13 +6,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from bids_app.dataset.cohort import Cohort, Standing
+from bids_app.dataset.cohort import Cohort, CompletenessEntry
 from bids_app.derivatives import quality
 from bids_app.derivatives.files import read_image, read_mask, write_image
 from bids_app.derivatives.names import PRODUCTS
 from bids_app.errors import QsmAppError
-from bids_app.sections import QcChoices
-from bids_app.steps.group_tables import quality_table
+from bids_app.model.sections import QcChoices
+from bids_app.steps.group.tables import quality_table
 
 BOUNDS = QcChoices().to_mapping()
 
@@ -29,11 +29,12 @@ def test_every_run_has_a_row_and_flags_name_what_is_out_of_range(tmp_path):
     inputs = {name: tmp_path / f"{name}.json" for name in runs}
     for name, path in inputs.items():
         path.write_text(json.dumps(runs[name]))
-    standings = (
-        Standing("01", None, "sub-01", "found"), Standing("02", None, "sub-02", "found"),
-        Standing("03", None, "sub-03", "missing"),
-    )  # fmt: skip
-    done = quality_table(SimpleNamespace(record=Cohort((), standings), inputs=inputs))
+    entries = (
+        CompletenessEntry("01", None, "sub-01", "found"),
+        CompletenessEntry("02", None, "sub-02", "found"),
+        CompletenessEntry("03", None, "sub-03", "missing"),
+    )
+    done = quality_table(SimpleNamespace(record=Cohort((), entries), inputs=inputs))
     rows = done.outputs["group_qc"].rows
     assert [row["flags"] for row in rows] == ["snr_echo3;mask_volume", None, None]
     assert [row["snr_echo3"] for row in rows] == [4.0, None, None]

@@ -6,14 +6,22 @@ import numpy as np
 import pytest
 
 from bids_app.dataset.cohort import GroupRun
-from bids_app.dataset.template import Drawing, DrawnRun, Member, Registration, Space, SpaceRun, Voxelwise
+from bids_app.dataset.template import (
+    ManualSegmentation,
+    ManualSegmentationRun,
+    NormalizedRun,
+    Registration,
+    Space,
+    TemplateSubject,
+    Voxelwise,
+)
 from bids_app.derivatives.files import read_image, write_image, write_table
 from bids_app.errors import QsmAppError
 from bids_app.group import warps
-from bids_app.steps.group_drawn import measure, take_over
-from bids_app.steps.group_fit import judge
-from bids_app.steps.group_voxelwise import fit
-from bids_app.steps.step import StepInput
+from bids_app.model.step import StepInput
+from bids_app.steps.group.fit import judge
+from bids_app.steps.group.manual_segmentation import measure, take_over
+from bids_app.steps.group.voxelwise import fit
 
 SHAPE, GRID = (24, 26, 22), np.diag([3.0, 3, 3, 1])
 NATIVE_SHAPE, NATIVE = (30, 28, 32), np.array([[2.5, 0, 0, 3], [0, 2.4, -0.4, 4], [0, 0.4, 2.4, -3], [0, 0, 0, 1]])
@@ -25,8 +33,8 @@ def settings(**sections):
 
 def run_of(number):
     run = GroupRun((("sub", f"{number:02d}"),), ("chimap", "mask_qsm"))
-    member = Member(run.subject, (run,))
-    return SpaceRun(run, Registration(member, None, "final", "tostudy"), "study")
+    member = TemplateSubject(run.subject, (run,))
+    return NormalizedRun(run, Registration(member, None, "final", "tostudy"), "study")
 
 
 @pytest.fixture
@@ -80,7 +88,7 @@ def test_drawn_labels_come_to_the_run_and_are_measured_in_both_spaces(drawn):
     write_image(folder / "mask.nii.gz", np.ones(NATIVE_SHAPE), NATIVE, "uint8")
     write_image(folder / "space_chi.nii.gz", warps.resample(chi, NATIVE, SHAPE, GRID, forward), GRID, "float32")
     write_image(folder / "space_mask.nii.gz", np.ones(SHAPE), GRID, "uint8")
-    record = DrawnRun(run_of(1), Drawing("mine", folder / "drawn.nii.gz", None, "study", None))
+    record = ManualSegmentationRun(run_of(1), ManualSegmentation("mine", folder / "drawn.nii.gz", None, "study", None))
     names = {"drawn": "drawn", "chimap": "chi", "mask": "mask", "space_chimap": "space_chi", "space_mask": "space_mask"}
     inputs = {name: folder / f"{file}.nii.gz" for name, file in names.items()}
     inputs |= {"warp": folder / "warp.nii.gz", "pose": folder / "pose.txt"}
@@ -91,8 +99,11 @@ def test_drawn_labels_come_to_the_run_and_are_measured_in_both_spaces(drawn):
         assert 2 * both / ((native == label).sum() + (truth == label).sum()) > 0.93
     rows = result.outputs["regions_drawn@mine"].rows
     assert [(row["space"], row["index"]) for row in rows] == [
-        ("native", 1), ("native", 4), ("template", 1), ("template", 4),
-    ]  # fmt: skip
+        ("native", 1),
+        ("native", 4),
+        ("template", 1),
+        ("template", 4),
+    ]
     for row in rows:
         expected = {1: 0.1, 4: 0.3}[row["index"]]
         # The template's map is interpolated: its small ball is blurred.
@@ -103,7 +114,7 @@ def test_drawn_labels_come_to_the_run_and_are_measured_in_both_spaces(drawn):
 def test_a_drawing_on_another_grid_is_refused_where_the_template_is_made_meanwhile(drawn):
     folder = drawn[0]
     write_image(folder / "template.nii.gz", np.ones(SHAPE), GRID + np.eye(4, k=3) * 2, "float32")
-    record = Drawing("mine", folder / "drawn.nii.gz", None, "study", None)
+    record = ManualSegmentation("mine", folder / "drawn.nii.gz", None, "study", None)
     inputs = {"image": folder / "drawn.nii.gz", "grid": folder / "template.nii.gz"}
     with pytest.raises(QsmAppError, match="does not lie on the template's grid"):
         take_over(StepInput(record, settings(), inputs, folder, 1))

@@ -6,9 +6,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bids_app.dataset.models import Anatomical, Echo, GreRun
+from bids_app.model.records import Anatomical, Echo, GreRun
 from bids_app.steps import PARTICIPANT
-from bids_app.steps.common import memory
+from bids_app.steps.participant.common import memory
 
 
 def run_of(folder, shape, echoes):

@@ -5,12 +5,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from bids_app.dataset.models import Echo
 from bids_app.derivatives.files import read_image, write_image
-from bids_app.settings import build_settings
-from bids_app.steps import anatomy, registration
-from bids_app.steps.registration import ATLAS_TO_GRE, without_decay
-from bids_app.steps.step import StepInput
+from bids_app.model.records import Echo
+from bids_app.model.settings import build_settings
+from bids_app.model.step import StepInput
+from bids_app.steps.participant import anatomy, registration
+from bids_app.steps.participant.registration import ATLAS_TO_GRE, without_decay
 
 SHAPE, TIMES = (24, 26, 22), (0.005, 0.012, 0.02)
 
@@ -34,9 +34,11 @@ def step_of(ball, tmp_path):
         signal = np.hypot(100 * mask * np.exp(-np.array(TIMES)[:, None, None, None] * rate) + noise[0], noise[1])
         signal = signal[:echoes].astype(np.float32)
         maps = {
-            "magnitude": np.sqrt((signal**2).sum(axis=0)), "quality": np.where(mask, 0.9, 0.05),
-            "field_sd": np.where(mask, 0.5, 0.0), "residual": np.where(mask, 0.02, 0.0),
-        }  # fmt: skip
+            "magnitude": np.sqrt((signal**2).sum(axis=0)),
+            "quality": np.where(mask, 0.9, 0.05),
+            "field_sd": np.where(mask, 0.5, 0.0),
+            "residual": np.where(mask, 0.02, 0.0),
+        }
         found, inputs = [], {key: tmp_path / f"{key}.nii.gz" for key in maps}
         for key, data in maps.items():
             write_image(inputs[key], data.astype(np.float32), np.eye(4), "float32")
@@ -129,9 +131,10 @@ def test_the_affine_and_the_judgement_go_to_the_whole_head(tmp_path, monkeypatch
     monkeypatch.setattr(anatomy, "write_ras", lambda source, target: None)
     monkeypatch.setattr(anatomy.ants, "linear", lambda fixed, *rest: asked.update(linear=fixed.name))
     monkeypatch.setattr(
-        anatomy.ants, "syn",
+        anatomy.ants,
+        "syn",
         lambda fixed, *rest, extra, region: asked.update(syn=[fixed.name, *(pair[0].name for pair in extra)]),
-    )  # fmt: skip
+    )
     monkeypatch.setattr(anatomy, "judged", lambda fixed, *rest: (asked.update(judged=fixed.name), []))
     step = StepInput(SimpleNamespace(), build_settings({}), {}, tmp_path, 1)
     head, brain = tmp_path / "head.nii.gz", tmp_path / "brain.nii.gz"

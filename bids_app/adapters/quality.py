@@ -1,0 +1,121 @@
+"""Does a registration look right? Overlap of the heads and mutual information, as numbers and as sentences."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from bids_app.qsm.grid import bounding_box
+from bids_app.qsm.mask.recipe import otsu_threshold
+
+FloatArray = npt.NDArray[np.float32]
+BoolArray = npt.NDArray[np.bool_]
+
+#: Heads of two images of one person overlap by more than 0.9 when they are in register; less than this is wrong.
+LOWEST_OVERLAP = 0.8
+#: A correct alignment has more mutual information than the same images shifted by this much, in mm.
+_SHIFT_MM = 6.0
+#: Images are judged in RAS axes.
+_AXES = ("left-right", "front-back", "head-foot")
+
+
+def dice(first: BoolArray, second: BoolArray) -> float:
+    """Return the Dice overlap of two masks: 1 the same, 0 disjoint or empty."""
+    total = int(first.sum()) + int(second.sum())
+    return 2 * int((first & second).sum()) / total if total else 0.0
+
+
+def head_mask(image: FloatArray) -> BoolArray:
+    """Return the head: above half of Otsu's threshold, holes filled slice by slice along every axis, largest part."""
+    mask = image > 0.5 * otsu_threshold(image[np.isfinite(image)])
+    mask = ndimage.binary_opening(mask)
+    for axis in range(3):
+        slices = np.moveaxis(mask, axis, 0)
+        for part in slices:
+            part[...] = ndimage.binary_fill_holes(part)
+    parts, number = ndimage.label(mask)
+    if number > 1:
+        sizes = np.bincount(parts.ravel())
+        sizes[0] = 0
+        mask = parts == int(np.argmax(sizes))
+    return np.asarray(mask, bool)
+
+
+def mutual_information(first: FloatArray, second: FloatArray, mask: BoolArray, bins: int = 48) -> float:
+    """Return the normalised mutual information (Studholme 1999, 10.1016/S0031-3203(98)00091-0): 1 none, 2 identical.
+
+    Intensities are clipped to their 1st and 99th percentiles inside the mask.
+    """
+    a, b = first[mask], second[mask]
+    if a.size < bins:
+        return 1.0
+    counts, *_ = np.histogram2d(_clipped(a), _clipped(b), bins=bins)
+    joint = counts / counts.sum()
+    entropies = [_entropy(joint.sum(axis=1)), _entropy(joint.sum(axis=0))]
+    both = _entropy(joint.ravel())
+    return float(sum(entropies) / both) if both > 0 else 1.0
+
+
+def _clipped(values: FloatArray) -> FloatArray:
+    low, high = np.percentile(values, (1, 99))
+    clipped: FloatArray = np.clip(values, low, high)
+    return clipped
+
+
+def _entropy(probability: npt.NDArray[np.float64]) -> float:
+    p = probability[probability > 0]
+    return float(-(p * np.log(p)).sum())
+
+
+def _half_turn(image: FloatArray, head: BoolArray, axis: int) -> FloatArray:
+    """Return the image turned by 180 degrees about an axis through the middle of the head."""
+    turned: FloatArray = image
+    box = bounding_box(head) if head.any() else tuple(slice(0, n) for n in image.shape)
+    for other in (n for n in range(3) if n != axis):
+        turned = np.roll(np.flip(turned, other), box[other].start + box[other].stop - image.shape[other], other)
+    return turned
+
+
+def registration_quality(
+    fixed: FloatArray, moved: FloatArray, voxel_size: tuple[float, float, float], names: tuple[str, str]
+) -> tuple[dict[str, Any], list[str]]:
+    """Return figures and warnings of an image that was brought onto another one's grid.
+
+    The mutual information inside the head must be higher than that of the same images shifted by 6 mm along any axis,
+    and than with the head turned by half a turn, as a wrong orientation in a header does: comparisons that need no
+    threshold for a contrast that nobody knows beforehand.
+    """
+    heads = head_mask(fixed), head_mask(moved)
+    overlap = dice(*heads)
+    mask = heads[0]
+    score = mutual_information(fixed, moved, mask)
+    shifted = []
+    for axis in range(3):
+        step = max(1, round(_SHIFT_MM / voxel_size[axis]))
+        shifted += [mutual_information(fixed, np.roll(moved, sign * step, axis), mask) for sign in (-1, 1)]
+    turned = {axis: mutual_information(fixed, _half_turn(moved, heads[1], axis), mask) for axis in range(3)}
+    best = max(turned, key=lambda axis: turned[axis])
+    metrics = {
+        "overlap_dice": round(overlap, 4),
+        "mutual_information": round(score, 5),
+        "mutual_information_shifted": round(max(shifted), 5),
+        "mutual_information_turned": round(turned[best], 5),
+    }
+    warnings = []
+    if overlap < LOWEST_OVERLAP:
+        warnings.append(
+            f"registration of {names[1]} to {names[0]} looks wrong: the heads overlap by {overlap:.2f} only (Dice)"
+        )
+    if score <= max(shifted):
+        warnings.append(
+            f"registration of {names[1]} to {names[0]} looks wrong: the images agree better when shifted by "
+            f"{_SHIFT_MM:g} mm (mutual information {max(shifted):.3f} against {score:.3f})"
+        )
+    if score <= turned[best]:
+        warnings.append(
+            f"registration of {names[1]} to {names[0]} looks wrong: the images agree better when the head is turned by "
+            f"180 degrees about the {_AXES[best]} axis (mutual information {turned[best]:.3f} against {score:.3f}); is "
+            "the orientation in the header right?"
+        )
+    return metrics, warnings

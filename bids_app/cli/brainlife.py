@@ -1,0 +1,168 @@
+"""``python -m bids_app.cli.brainlife config.json``: what brainlife.io starts (see ``app/main``).
+
+Makes the command line from ``config.json``, where need be with a BIDS dataset put together from loose files, runs it,
+and leaves ``output/`` and ``product.json`` with a plot of the regional values.
+"""
+
+import csv
+import json
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bids_app import __version__
+from bids_app.cli.command import main as run_command
+from bids_app.errors import InputRefusedError, QsmAppError, UsageError
+
+#: Keys of config.json that go to the command line as they are.
+_PASSED = ("preset", "segmentation", "qsm_reference", "omp_nthreads", "nprocs", "mem", "mask")
+_SUBJECT = "brainlife"
+
+
+def dataset_from_files(config: Mapping[str, Any], root: Path) -> Path:
+    """Put the files that ``config`` names together to a BIDS dataset of one participant and return its folder.
+
+    Raises
+    ------
+    UsageError
+        If there is no phase, or the numbers of files and echo times differ.
+    InputRefusedError
+        If a file is missing.
+    """
+    phases, magnitudes = _files(config, "phase"), _files(config, "mag")
+    if not phases:
+        raise UsageError('config.json names neither "bids" nor "phase": give a BIDS folder or phase images')
+    if magnitudes and len(magnitudes) != len(phases):
+        raise UsageError(
+            f"config.json names {len(phases)} phase and {len(magnitudes)} magnitude images; give both alike"
+        )
+    metadata = _echo_metadata(config, phases)
+    anat = root / f"sub-{_SUBJECT}" / "anat"
+    anat.mkdir(parents=True, exist_ok=True)
+    (root / "dataset_description.json").write_text(json.dumps({"Name": "brainlife input", "BIDSVersion": "1.10.0"}))
+    (root / "README").write_text("Put together from the inputs of a brainlife task; the images are links to them.\n")
+    several = len(phases) > 1
+    for part, files in (("phase", phases), ("mag", magnitudes)):
+        for number, (path, fields) in enumerate(zip(files, metadata, strict=False), start=1):
+            echo = f"_echo-{number}" if several else ""
+            stem = f"sub-{_SUBJECT}{echo}_part-{part}_{'MEGRE' if several else 'T2starw'}"
+            _link(path, anat / f"{stem}{_extension(path)}")
+            units = {"Units": fields.get("Units", "arbitrary")} if part == "phase" else {}
+            known = {key: value for key, value in fields.items() if key != "Units"}
+            (anat / f"{stem}.json").write_text(json.dumps(known | units, indent=2))
+    for path in _files(config, "t1"):
+        _link(path, anat / f"sub-{_SUBJECT}_T1w{_extension(path)}")
+        (anat / f"sub-{_SUBJECT}_T1w.json").write_text("{}")
+    return root
+
+
+def _files(config: Mapping[str, Any], key: str) -> list[Path]:
+    value = config.get(key) or []
+    paths = [Path(item) for item in ([value] if isinstance(value, str) else value)]
+    missing = [f"config.json: {key}: {path} does not exist" for path in paths if not path.is_file()]
+    if missing:
+        raise InputRefusedError(missing)
+    return paths
+
+
+def _extension(path: Path) -> str:
+    return ".nii.gz" if path.name.endswith(".nii.gz") else path.suffix
+
+
+def _link(source: Path, target: Path) -> None:
+    target.unlink(missing_ok=True)
+    target.symlink_to(source.absolute())
+
+
+def _echo_metadata(config: Mapping[str, Any], phases: Sequence[Path]) -> list[dict[str, Any]]:
+    """Return the sidecar fields of each echo: from the files beside the images, brainlife's meta, and the config."""
+    inputs = [entry for entry in config.get("_inputs", []) if entry.get("id") == "phase"]
+    times = config.get("echo_times") or []
+    if times and len(times) != len(phases):
+        raise UsageError(f"config.json names {len(phases)} phase images and {len(times)} echo_times")
+    found = []
+    for number, path in enumerate(phases):
+        fields: dict[str, Any] = {}
+        beside = path.with_name(path.name.removesuffix(_extension(path)) + ".json")
+        if beside.is_file():
+            fields |= json.loads(beside.read_text(encoding="utf-8"))
+        if number < len(inputs):
+            fields |= inputs[number].get("meta", {})
+        if times:
+            fields["EchoTime"] = times[number]
+        if "field_strength" in config:
+            fields["MagneticFieldStrength"] = config["field_strength"]
+        found.append(fields)
+    return found
+
+
+def command_line(config: Mapping[str, Any], bids: Path, output: Path) -> list[str]:
+    """Return the arguments of ``qsm-bids-app`` for a config."""
+    arguments = [str(bids), str(output), "participant"]
+    labels = config.get("participant_label")
+    if labels:
+        arguments += ["--participant-label", *([labels] if isinstance(labels, str) else labels)]
+    for key in _PASSED:
+        if config.get(key) not in (None, ""):
+            arguments += [f"--{key.replace('_', '-')}", str(config[key])]
+    for name, value in (config.get("set") or {}).items():
+        arguments += ["--set", f"{name}={json.dumps(value)}"]
+    return arguments
+
+
+def region_plots(output: Path) -> list[dict[str, Any]]:
+    """Return a bar plot in plotly's terms for every table of regional susceptibility."""
+    plots = []
+    for table in sorted(output.rglob("*_desc-chi_stats.tsv")):
+        with table.open(encoding="utf-8", newline="") as file:
+            rows = [row for row in csv.DictReader(file, delimiter="\t") if row.get("mean") not in (None, "", "n/a")]
+        if not rows:
+            continue
+        sides = [row["hemisphere"] if row.get("hemisphere") not in (None, "", "n/a") else "" for row in rows]
+        bars = {
+            "type": "bar",
+            "x": [f"{row['name']} {side}".strip() for row, side in zip(rows, sides, strict=True)],
+            "y": [float(row["mean"]) for row in rows],
+            "error_y": {"type": "data", "array": [float(row["std"]) for row in rows], "visible": True},
+        }
+        title = table.name.removesuffix("_desc-chi_stats.tsv")
+        layout = {"title": f"Susceptibility of {title}", "yaxis": {"title": "chi (ppm)"}, "margin": {"b": 140}}
+        plots.append({"type": "plotly", "name": f"Regional susceptibility {title}", "data": [bars], "layout": layout})
+    return plots
+
+
+def product(output: Path, code: int, message: str) -> dict[str, Any]:
+    """Return the content of ``product.json``."""
+    notes = [{"type": "error" if code else "success", "msg": message}]
+    return {
+        "brainlife": [*notes, *region_plots(output)],
+        "meta": {"qsm_bids_app_version": __version__, "exit_code": code},
+        "tags": ["qsm"],
+    }
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a brainlife task in the current folder and return the exit code."""
+    output = Path("output")
+    try:
+        if len(arguments) != 1:
+            raise UsageError("python -m bids_app.cli.brainlife takes one argument: the path of config.json")
+        try:
+            config = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{arguments[0]} cannot be read as JSON: {error}") from error
+        shutil.rmtree("bids_input", ignore_errors=True)
+        bids = Path(config["bids"]) if config.get("bids") else dataset_from_files(config, Path("bids_input"))
+        code = run_command(command_line(config, bids, output))
+        message = "maps are in output/" if code == 0 else f"qsm-bids-app ended with exit code {code}; see the log"
+    except QsmAppError as error:
+        print(f"qsm-bids-app: {error}", file=sys.stderr)
+        code, message = error.exit_code, str(error)
+    Path("product.json").write_text(json.dumps(product(output, code, message), indent=2) + "\n", encoding="utf-8")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,51 @@
+"""The command: arguments in, exit code out."""
+
+import errno
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from typing import NoReturn
+
+from bids_app.cli.options import build_parser, passed_on
+from bids_app.errors import QsmAppError
+
+
+class _TerminatedError(BaseException):
+    """The command was asked to end (SIGTERM)."""
+
+
+def _terminate(*_: object) -> NoReturn:
+    raise _TerminatedError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    arguments = tuple(sys.argv[1:] if argv is None else argv)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _terminate)  # schedulers send it before they kill
+    try:
+        args = build_parser().parse_args(arguments)
+        if not (args.dry_run or args.write_jobs or args.cluster or "convert" in args.levels):  # jobs are to come soon
+            from bids_app.engine.server import start_early
+
+            start_early()
+        from bids_app.cli.app import run
+        from bids_app.cli.config import from_arguments
+
+        return run(from_arguments(args, arguments, passed_on(args)))
+    except QsmAppError as error:
+        print(f"qsm-bids-app: {error}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:  # who read the output has gone, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
+            raise
+        print(f"qsm-bids-app: nothing can be written any more: {error}", file=sys.stderr)
+        return 1
+    except (KeyboardInterrupt, _TerminatedError) as error:
+        print("qsm-bids-app: stopped; the same command goes on where it was", file=sys.stderr)
+        return 143 if isinstance(error, _TerminatedError) else 130

@@ -1,0 +1,265 @@
+"""From the command line, presets and files to one frozen Config.
+
+Values of the settings come, later ones winning, from the methods' defaults, the preset, ``--config FILE``, the
+short-cut options and ``--set section.name=value``.
+"""
+
+import argparse
+import json
+import os
+import secrets
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bids_app.cli.cluster import Cluster, cluster_from
+from bids_app.errors import UsageError
+from bids_app.model.settings import Settings, build_settings, merge, parse_set, parse_toml, preset_text
+from bids_app.qsm.params import nearest
+
+DEFAULT_PRESET = "consensus"
+#: Kinds of images that ``--bids-filter-file`` can select, and the entities that it may name (as pybids calls them).
+FILTERS = ("gre", "t1w")
+FILTER_ENTITIES = (
+    "subject",
+    "session",
+    "acquisition",
+    "ceagent",
+    "reconstruction",
+    "direction",
+    "run",
+    "flip",
+    "inversion",
+    "echo",
+    "part",
+    "suffix",
+    "datatype",
+    "extension",
+)
+
+
+@dataclass(frozen=True)
+class Scans:
+    """What the convert level is given: one source at most, and how its series get their names."""
+
+    dicom_dir: Path | None = None
+    nifti_dir: Path | None = None
+    nifti_table: Path | None = None
+    heuristic: str = "generic"
+    subject_pattern: str | None = None
+    session_pattern: str | None = None
+
+    @property
+    def given(self) -> bool:
+        """Whether there is a source at all."""
+        return any((self.dicom_dir, self.nifti_dir, self.nifti_table))
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything a run of the command was asked for."""
+
+    bids_dir: Path
+    output_dir: Path
+    levels: tuple[str, ...]
+    work_dir: Path
+    settings: Settings
+    preset: str = DEFAULT_PRESET
+    participants: tuple[str, ...] = ()
+    sessions: tuple[str, ...] = ()
+    #: Entities that images must have, by kind (``gre``, ``t1w``).
+    filters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    #: Other derivative datasets whose masks win.
+    derivatives: tuple[Path, ...] = ()
+    validate_input: bool = True
+    reports_only: bool = False
+    allow_missing: bool = False  # the group goes on when somebody is missing
+    stage: str = ""  # the only stage of the group level that is run
+    stage_part: tuple[int, int] = (1, 1)  # which part of it, of how many
+    stage_patience: float = 0.0  # seconds in which what is missing may still come to light
+    nprocs: int = 1
+    omp_nthreads: int = 1
+    mem_gb: float | None = None
+    stop_on_first_crash: bool = False
+    force: bool = False
+    dry_run: bool = False
+    verbosity: int = 0
+    command: tuple[str, ...] = ()
+    scans: Scans = Scans()
+    cluster: Cluster = field(default_factory=Cluster)
+    scratch: bool = False  # the work directory is this process's own and goes with it
+
+
+def settings_from_arguments(args: argparse.Namespace) -> Settings:
+    """Return the settings from ``--preset``, ``--config``, the short-cut options and ``--set``, in this order."""
+    tree = parse_toml(preset_text(args.preset), f"preset {args.preset}")
+    tree.pop("title", None)
+    if args.config is not None:
+        try:
+            text = args.config.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"--config: {args.config} cannot be read: {error}") from error
+        tree = merge(tree, parse_toml(text, f"--config {args.config}"))
+    shortcuts: dict[str, dict[str, Any]] = {}
+    if args.qsm_reference is not None:
+        shortcuts = merge(shortcuts, {"reference": {"region": args.qsm_reference}})
+    if args.mask is not None:
+        shortcuts = merge(shortcuts, {"mask": {"filled": args.mask}})
+    shortcuts = merge(shortcuts, _anatomy_shortcuts(args))
+    shortcuts = merge(shortcuts, _group_shortcuts(args))
+    tree = merge(tree, shortcuts)
+    for assignment in args.set or ():
+        tree = merge(tree, parse_set(assignment))
+    return build_settings(tree)
+
+
+def _anatomy_shortcuts(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    folders = args.derivatives or ()
+    words = {
+        "which": ",".join(args.segmentation or ()),
+        "atlas": _absolute(args.atlas or ""),
+        "extra": os.pathsep.join(args.extra_dseg or ()),
+        "fastsurfer_home": str(args.fastsurfer_home.absolute()) if args.fastsurfer_home else "",
+        "derivatives": os.pathsep.join(str(path.absolute()) for path in folders),
+    }
+    found: dict[str, dict[str, Any]] = {"segmentation": {name: word for name, word in words.items() if word}}
+    if args.roi_erosion is not None:
+        found["regions"] = {"erosion": args.roi_erosion}
+    if args.mask_from_anatomy:
+        found["mask"] = {"from_anatomy": True}
+    return found
+
+
+def _group_shortcuts(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {"statistics": {"model": args.model}} if args.model else {}
+    voxelwise: dict[str, Any] = {"run": True} if args.voxelwise else {}
+    if args.permutations is not None:
+        voxelwise["permutations"] = args.permutations
+    chosen: dict[str, Any] = {"output_space": args.output_space} if args.output_space else {}
+    for name, path in (("dseg", args.group_dseg), ("labels", args.group_labels)):
+        chosen |= {name: str(path.absolute())} if path else {}
+    if args.template:
+        chosen["template"] = str(Path(args.template).absolute()) if Path(args.template).is_dir() else args.template
+    if args.template_iterations:
+        chosen["linear_rounds"], chosen["syn_rounds"] = args.template_iterations
+    return found | {"group": chosen, "voxelwise": voxelwise}
+
+
+def _absolute(atlas: str) -> str:
+    """Return an atlas's folder from the root on, so that every process finds it; names stay names."""
+    place, colon, label = atlas.rpartition(":") if ":" in atlas else (atlas, "", "")
+    return f"{Path(place).absolute()}{colon}{label}" if place and Path(place).is_dir() else atlas
+
+
+def from_arguments(args: argparse.Namespace, command: tuple[str, ...] = (), passed_on: tuple[str, ...] = ()) -> Config:
+    """Return the frozen Config of a parsed command line; every mistake in it raises UsageError."""
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    nprocs, threads = share_processors(cpus, args.nprocs, args.omp_nthreads)
+    output_dir = args.output_dir.absolute()
+    scans = _scans(args)
+    return Config(
+        bids_dir=args.bids_dir.absolute(),
+        output_dir=output_dir,
+        levels=_levels(args.levels, scans),
+        work_dir=_work_dir(args, output_dir),
+        settings=settings_from_arguments(args),
+        preset=args.preset,
+        participants=tuple(_labels(args.participant_label, "sub-")),
+        sessions=tuple(_labels(args.session_label, "ses-")),
+        nprocs=nprocs,
+        filters=_filters(args.bids_filter_file),
+        derivatives=tuple(_dataset(path) for path in args.derivatives or ()),
+        validate_input=not args.skip_bids_validation,
+        omp_nthreads=threads,
+        mem_gb=args.mem,
+        allow_missing=args.allow_missing,
+        stage=args.stage or "",
+        stage_part=args.stage_part or (1, 1),
+        stage_patience=args.stage_patience,
+        stop_on_first_crash=args.stop_on_first_crash,
+        force=args.force,
+        reports_only=args.reports_only,
+        dry_run=args.dry_run,
+        verbosity=args.verbose,
+        command=command,
+        scans=scans,
+        cluster=cluster_from(args, passed_on),
+        scratch=args.scratch is not None,
+    )
+
+
+def _work_dir(args: argparse.Namespace, output_dir: Path) -> Path:
+    """Return the folder of working files; one of its own for this process where it is on a node's scratch disk."""
+    if args.scratch is None:
+        return args.work_dir.absolute() if args.work_dir else output_dir / "work"
+    if args.work_dir is not None:
+        raise UsageError("--scratch and --work-dir both say where working files go: give one of them")
+    root = os.path.expandvars(args.scratch)
+    # In scripts the name is expanded on the node where the job runs and not here.
+    if "$" in root and args.write_jobs is None and args.cluster is None:
+        raise UsageError(f"--scratch {args.scratch}: the variable is not set here; name a folder or set it")
+    return Path(root).absolute() / f"qsm-bids-app-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+def _scans(args: argparse.Namespace) -> Scans:
+    paths = {name: getattr(args, name) for name in ("dicom_dir", "nifti_dir", "nifti_table")}
+    return Scans(
+        **{name: path.absolute() if path else None for name, path in paths.items()},
+        heuristic=args.heuristic,
+        subject_pattern=args.subject_pattern,
+        session_pattern=args.session_pattern,
+    )
+
+
+def _levels(levels: list[str], scans: Scans) -> tuple[str, ...]:
+    """Return the levels; scans to convert make ``convert`` the first of them, and without scans it is a mistake."""
+    if scans.given and "convert" not in levels:
+        return ("convert", *levels)
+    if "convert" in levels and not scans.given:
+        raise UsageError("level convert: say where the scans are with --dicom-dir, --nifti-dir or --nifti-table")
+    return tuple(levels)
+
+
+def _filters(path: Path | None) -> Mapping[str, Mapping[str, Any]]:
+    """Return the filters of ``--bids-filter-file``: which images are taken, by kind."""
+    if path is None:
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--bids-filter-file: {path} cannot be read as JSON: {error}") from error
+    if not isinstance(content, dict) or not all(isinstance(value, dict) for value in content.values()):
+        raise UsageError(f'--bids-filter-file: {path} must be like {{"gre": {{"acquisition": "qsm"}}, "t1w": {{}}}}')
+    unknown = [name for name in content if name not in FILTERS]
+    if unknown:
+        raise UsageError(f"--bids-filter-file: unknown kind {unknown[0]!r}: {nearest(unknown[0], list(FILTERS))}")
+    for kind, wanted in content.items():
+        for name in wanted:
+            if name not in FILTER_ENTITIES:
+                hint = nearest(name, list(FILTER_ENTITIES))
+                raise UsageError(f"--bids-filter-file: {kind}: unknown entity {name!r}: {hint}")
+    return content
+
+
+def _dataset(path: Path) -> Path:
+    if not path.is_dir():
+        raise UsageError(f"--derivatives: {path} is not a folder")
+    return path.absolute()
+
+
+def share_processors(cpus: int, nprocs: int | None, threads: int | None) -> tuple[int, int]:
+    """Return how many processes run at once and the threads of each; what is not given follows from the processors.
+
+    Four threads are the default where there are as many: more help a single run little, and another process more.
+    """
+    if threads is None:
+        threads = min(4, cpus) if nprocs is None else max(1, min(8, cpus // nprocs))
+    return nprocs or max(1, cpus // threads), threads
+
+
+def _labels(labels: list[str] | None, prefix: str) -> list[str]:
+    """Return labels without their prefix; commas may separate them too."""
+    parts = [part for label in labels or () for part in label.replace(",", " ").split()]
+    return list(dict.fromkeys(part.removeprefix(prefix) for part in parts))

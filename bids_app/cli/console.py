@@ -1,0 +1,132 @@
+"""What the user sees while jobs run and at the end; all of it goes to the log file too."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, TextIO
+
+from bids_app.engine.events import Event, JobResult
+from bids_app.engine.remaining import Durations, Remaining, in_words
+from bids_app.engine.worker import Job
+
+#: Events that are printed, by verbosity; the log has them all but progress.
+_SHOWN = {0: {"started", "failed"}, 1: {"started", "failed", "finished", "skipped", "blocked"}}
+
+
+class Console:
+    """Live bars on a terminal, else one line for every step; at the end warnings, failures and a table.
+
+    ``earlier`` gives the durations of earlier runs' steps by basename; it is asked for on a terminal alone.
+    """
+
+    def __init__(
+        self, jobs: Sequence[Job], verbosity: int, log: TextIO, earlier: Callable[[], Mapping[str, Durations]] = dict
+    ):
+        self._numbers = {job.name: number for number, job in enumerate(jobs, start=1)}
+        reports = {job.name for job in jobs if job.function}
+        self._reports = reports if len(reports) < len(jobs) else set()  # beside runs, told of only where they fail
+        self._shown = _SHOWN[min(verbosity, 1)]
+        self._log = log
+        self._bars = _Bars(jobs, earlier()) if is_live(sys.stdout) else None
+
+    def on_event(self, event: Event) -> None:
+        """Show an event."""
+        if self._bars is not None:
+            self._bars.on_event(event)
+        if event.kind == "progress":
+            return
+        line = f"[{self._numbers[event.job]}/{len(self._numbers)}] {event.job}: {event.step} {event.kind}"
+        if event.kind in self._shown and self._bars is None:
+            print(line, flush=True)
+        print(f"{datetime.now():%Y-%m-%d %H:%M:%S} {line}", file=self._log)
+
+    def say(self, text: str, error: bool = False) -> None:
+        """Print a line."""
+        print(text, file=sys.stderr if error else sys.stdout, flush=True)
+        print(text, file=self._log)
+
+    def stop(self) -> None:
+        """Take the live bars away."""
+        if self._bars is not None:
+            self._bars.stop()
+            self._bars = None
+
+    def close(self, results: Sequence[JobResult], crashes: Mapping[str, str], notes: Sequence[str]) -> None:
+        """Print warnings, failures and the table of all jobs."""
+        self.stop()
+        for note in notes:
+            self.say(f"warning: {note}", error=True)
+        for result in results:
+            for warning in dict.fromkeys(result.warnings):
+                self.say(f"{result.job}: warning: {warning}", error=True)
+            for line in _failures(result):
+                self.say(f"{result.job}: {line}", error=True)
+            if result.job in crashes:
+                self.say(f"{result.job}: details: {crashes[result.job]}", error=True)
+        width = max((len(result.job) for result in results), default=3)
+        self.say(f"\n{'run':<{width}}  status     time (s)  memory (GB)  warnings  steps")
+        told = [result for result in results if result.job not in self._reports or result.failures]
+        for result in told:
+            steps = f"ran {', '.join(result.ran) or 'nothing'}; unchanged {len(result.skipped)}"
+            memory = f"{result.peak_bytes / 1e9:.2f}" if result.peak_bytes else "-"
+            count = len(dict.fromkeys(result.warnings))
+            figures = f"{result.duration_s:8.1f}  {memory:>11}  {count:8d}"
+            self.say(f"{result.job:<{width}}  {result.status:<9}  {figures}  {steps}")
+        done = sum(result.status in ("done", "unchanged") for result in told)
+        self.say(f"{done} of {len(told)} done")
+
+
+def _failures(result: JobResult) -> Iterator[str]:
+    """Yield a line for every step that failed, and one for all that could not run because of that."""
+    failed = [failure for failure in result.failures if not failure.blocked]
+    blocked = [failure for failure in result.failures if failure.blocked]
+    for failure in failed:
+        yield f"FAILED: {failure.step}: {failure.sentence}" if failure.step else f"FAILED: {failure.sentence}"
+    if failed and blocked:
+        yield f"not run because of it: {', '.join(failure.step for failure in blocked)}"
+    elif blocked:
+        yield f"{blocked[0].step}: {blocked[0].sentence}"
+        if blocked[1:]:
+            yield f"not run because of it: {', '.join(failure.step for failure in blocked[1:])}"
+
+
+def is_live(stream: TextIO) -> bool:
+    """Whether lines can be drawn over again: a terminal that is not ``TERM=dumb``."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+class _Bars:
+    """One bar for all jobs, with the time left, and one for every job that runs, with its step."""
+
+    def __init__(self, jobs: Sequence[Job], earlier: Mapping[str, Durations]):
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        left = TextColumn("{task.fields[left]}")
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), left)
+        self._remaining = Remaining(jobs, earlier)
+        self._progress = Progress(*columns, transient=True)
+        self._all = self._progress.add_task("all", total=len(jobs), left=in_words(self._remaining.seconds()))
+        self._tasks: dict[str, Any] = {}
+        self._progress.start()
+
+    def on_event(self, event: Event) -> None:
+        """Move the bars."""
+        self._remaining.on_event(event)
+        if event.kind == "job-started":
+            self._tasks[event.job] = self._progress.add_task(event.job, total=100, left="")
+        elif event.kind == "job-finished":
+            self._progress.advance(self._all)
+            if event.job in self._tasks:
+                self._progress.remove_task(self._tasks.pop(event.job))
+        elif event.job in self._tasks:
+            # Solvers that converge early end below their total; a finished step is told by the next one.
+            count = f" (iteration {event.done} of {event.total})" if event.kind == "progress" and event.total else ""
+            text = f"{event.job}: {event.step}{count}"
+            done = 100 * event.done // event.total if event.total else 0
+            self._progress.update(self._tasks[event.job], description=text, completed=done)
+        self._progress.update(self._all, left=in_words(self._remaining.seconds()))
+
+    def stop(self) -> None:
+        """Take the bars away."""
+        self._progress.stop()

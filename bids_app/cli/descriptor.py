@@ -1,0 +1,143 @@
+"""``python -m bids_app.cli.descriptor``: the Boutiques descriptor, made from the argument parser, so that they never
+drift.
+
+``make boutiques`` writes ``boutiques.json`` with it; a test compares the file with what is made here.
+"""
+
+import argparse
+import inspect
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from bids_app import __version__
+from bids_app.cli.options import build_parser
+
+#: Paths that the command makes: they need not exist beforehand, so for Boutiques they are strings and not files.
+_MADE = {"output_dir", "work_dir"}
+#: Options that print something and stop; a pipeline system has no use for them.
+_LEFT_OUT = {"help", "version", "show_preset"}
+
+_IMAGE = "qsm-bids-app"
+_ERRORS = {
+    1: "One or more runs failed; the others are done",
+    2: "The command line, a preset or a parameter is wrong",
+    3: "The input dataset was refused; every reason is listed and nothing was written",
+    4: "A required tool is missing",
+}
+
+
+def _number(action: argparse.Action) -> type | None:
+    """Return int or float where the option's text becomes one: its type, or what the function in its place returns."""
+    kind = action.type
+    if callable(kind) and not isinstance(kind, type):
+        kind = inspect.signature(kind).return_annotation
+    return kind if kind in (int, float) else None
+
+
+def _type(action: argparse.Action) -> str:
+    if action.nargs == 0:
+        return "Flag"
+    if action.type is Path:
+        return "String" if action.dest in _MADE else "File"
+    if _number(action) is not None:
+        return "Number"
+    return "String"
+
+
+def _input(action: argparse.Action) -> dict[str, Any]:
+    key = action.dest
+    entry: dict[str, Any] = {
+        "id": key,
+        "name": key.replace("_", " "),
+        "description": (action.help or "").replace("%%", "%"),
+        "type": _type(action),
+        "value-key": f"[{key.upper()}]",
+        "optional": bool(action.option_strings),
+    }
+    flag = max(action.option_strings, key=len) if action.option_strings else None
+    if flag is not None:
+        entry["command-line-flag"] = flag
+    if action.choices is not None:
+        entry["value-choices"] = list(action.choices)
+    if isinstance(action, argparse._AppendAction):
+        # The flag is repeated before every value: "--set a=1 --set b=2".
+        entry |= {"list": True, "list-separator": f" {flag} "}
+    elif action.nargs in ("+", "*"):
+        entry["list"] = True
+    elif isinstance(action.nargs, int) and action.nargs > 1:
+        entry |= {"list": True, "min-list-entries": action.nargs, "max-list-entries": action.nargs}
+    if _number(action) is int:
+        entry["integer"] = True
+    return entry
+
+
+def _outputs() -> list[dict[str, Any]]:
+    root = "[OUTPUT_DIR]"
+    described = {
+        "dataset": ("", "the derivative dataset: maps, tables, reports and logs", True),
+        "dataset_description": ("/dataset_description.json", "what made the dataset", True),
+        "chimaps": ("/sub-*/**/anat/*_Chimap.nii.gz", "susceptibility maps in ppm", True),
+        "r2star": ("/sub-*/**/anat/*_R2starmap.nii.gz", "R2* maps in 1/s", True),
+        "region_tables": ("/sub-*/**/anat/*_stats.tsv", "regional values of every run", True),
+        "group_tables": ("/group_*", "tables and report of the whole study", True),
+        "reports": ("/sub-*.html", "a report for every participant", True),
+        "logs": ("/logs", "records of every step, logs and crash files", True),
+    }
+    return [
+        {
+            "id": name,
+            "name": name.replace("_", " "),
+            "description": text,
+            "path-template": f"{root}{tail}",
+            "optional": optional,
+            "list": "*" in tail,
+        }
+        for name, (tail, text, optional) in described.items()
+    ]
+
+
+def _tests() -> list[dict[str, Any]]:
+    study = {"bids_dir": "demo/bids", "output_dir": "demo/derivatives", "levels": ["participant"]}
+    return [
+        {"name": "plan of the demo study", "invocation": study | {"dry_run": True}, "assertions": {"exit-code": 0}},
+        {
+            "name": "a parameter out of its range is a usage error",
+            "invocation": study | {"set": ["inversion.tkd.threshold=9"]},
+            "assertions": {"exit-code": 2},
+        },
+    ]
+
+
+def descriptor() -> dict[str, Any]:
+    """Return the descriptor as a mapping that follows Boutiques' schema 0.5."""
+    parser = build_parser()
+    actions = [action for action in parser._actions if action.dest not in _LEFT_OUT]
+    # Positional arguments first: options that take several values would swallow them.
+    actions.sort(key=lambda action: bool(action.option_strings))
+    inputs = [_input(action) for action in actions]
+    return {
+        "name": "qsm-bids-app",
+        "tool-version": __version__,
+        "schema-version": "0.5",
+        "description": parser.description,
+        "author": "The QSM BIDS App developers",
+        "command-line": " ".join(["qsm-bids-app", *(entry["value-key"] for entry in inputs)]),
+        "container-image": {"type": "docker", "image": f"{_IMAGE}:{__version__}", "entrypoint": True},
+        "inputs": inputs,
+        "output-files": _outputs(),
+        "error-codes": [{"code": code, "description": text} for code, text in _ERRORS.items()],
+        "suggested-resources": {"cpu-cores": 4, "ram": 8, "walltime-estimate": 3600},
+        "tags": {"domain": ["neuroinformatics", "mri"], "format": "bids"},
+        "tests": _tests(),
+    }
+
+
+def text() -> str:
+    """Return the descriptor as it stands in ``boutiques.json``."""
+    return json.dumps(descriptor(), indent=2, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(text())

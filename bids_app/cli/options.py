@@ -1,0 +1,359 @@
+"""The options of the command line. Imports nothing heavy, so that ``--help`` answers at once."""
+
+import argparse
+from pathlib import Path
+from typing import NoReturn
+
+from bids_app import __version__
+from bids_app.errors import UsageError
+
+LEVELS = ("convert", "participant", "group")
+
+#: Schedulers that dask-jobqueue knows.
+ENGINES = ("slurm", "pbs", "sge", "lsf", "htcondor")
+
+_EPILOG = """\
+examples:
+  qsm-bids-app /data /out participant
+  qsm-bids-app /data /out convert participant group --dicom-dir /dicom
+  qsm-bids-app /data /out group --model "chi ~ age + sex + group"
+  qsm-bids-app /data /out participant --participant-label 01 02 --preset fast
+  qsm-bids-app /data /out participant --set inversion.rts.delta=0.2 --set background.vsharp.threshold=0.03
+  qsm-bids-app /data /out participant --dry-run
+
+exit codes: 0 all done, 1 a run failed, 2 usage, 3 input dataset refused, 4 a required tool is missing,
+130 or 143 stopped from outside (Ctrl-C or SIGTERM)
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose mistakes come back as UsageError, so that one place decides what the user sees."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}\nsee {self.prog} --help")
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be 1 or more, got {text}")
+    return value
+
+
+def _part(text: str) -> tuple[int, int]:
+    number, _, count = text.partition("/")
+    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+        raise argparse.ArgumentTypeError(f"must be like 3/12, got {text}")
+    return int(number), int(count)
+
+
+def _gigabytes(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1e6:
+        raise argparse.ArgumentTypeError(f"must be a positive number of gigabytes, got {text}")
+    return value
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser; the Boutiques descriptor and the documentation are made from it too."""
+    parser = _Parser(
+        prog="qsm-bids-app",
+        description="Quantitative susceptibility mapping of a BIDS dataset: susceptibility and R2*.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("bids_dir", type=Path, help="the BIDS dataset")
+    parser.add_argument("output_dir", type=Path, help="where the derivative dataset is written")
+    parser.add_argument("levels", nargs="+", choices=LEVELS, metavar="level", help=f"what to run: {', '.join(LEVELS)}")
+    parser.add_argument("-v", "--verbose", action="count", default=0, help="say more (-vv: everything)")
+    parser.add_argument("--version", action="version", version=f"qsm-bids-app {__version__}")
+    parser.add_argument(
+        "--show-preset", action=_ShowPreset, metavar="NAME", help="print a preset as TOML and stop; 'list' names all"
+    )
+    _add_selection(parser.add_argument_group("which data"))
+    _add_conversion(parser.add_argument_group("conversion to BIDS (level convert): the scans, and their names"))
+    _add_processing(parser.add_argument_group("how it is processed"))
+    _add_regions(parser.add_argument_group("regions: segmentation of the T1w image, registration, tables"))
+    _add_group(parser.add_argument_group("group: template, maps, tables and statistics of everybody"))
+    _add_execution(parser.add_argument_group("how it is run"))
+    _add_cluster(parser.add_argument_group("clusters (see README, 'On a cluster')"))
+    return parser
+
+
+def _add_selection(group: "argparse._ArgumentGroup") -> None:
+    add = group.add_argument
+    add("--participant-label", nargs="+", metavar="LABEL", help="participants to process, with or without 'sub-'")
+    add("--session-label", nargs="+", metavar="LABEL", help="sessions to process, with or without 'ses-'")
+    add(
+        "--bids-filter-file",
+        type=Path,
+        metavar="FILE",
+        help='JSON that selects images by entities, e.g. {"gre": {"acquisition": "qsm"}, "t1w": {"run": 1}}',
+    )
+    add(
+        "--derivatives",
+        nargs="+",
+        type=Path,
+        metavar="DIR",
+        help="derivative datasets: their masks (_mask, on the grid of the gradient echo) win over computed ones, "
+        "and their segmentations are used (see --segmentation)",
+    )
+    add("--skip-bids-validation", action="store_true", help="do not run the BIDS validator on the input")
+
+
+def _add_conversion(group: "argparse._ArgumentGroup") -> None:
+    sources = group.add_mutually_exclusive_group()
+    sources.add_argument(
+        "--dicom-dir",
+        type=Path,
+        metavar="DIR",
+        help="DICOM files in any tree, archives too; makes conversion into BIDS_DIR the first thing that happens",
+    )
+    sources.add_argument("--nifti-dir", type=Path, metavar="DIR", help="the same for NIfTI and JSON files of dcm2niix")
+    sources.add_argument(
+        "--nifti-table",
+        type=Path,
+        metavar="FILE",
+        help="the same for a TSV file: path, subject, [session,] part, echo, EchoTime (s), B0 (T)",
+    )
+    add = group.add_argument
+    add(
+        "--heuristic",
+        default="generic",
+        metavar="NAME|FILE",
+        help="names the series: generic (default, by content), siemens_gre, ge_gre, philips_gre or a heudiconv file",
+    )
+    add(
+        "--subject-pattern",
+        metavar="REGEX",
+        help="finds the subject in folder names and PatientID; groups may be called subject and session",
+    )
+    add("--session-pattern", metavar="REGEX", help="finds the session in folder names and StudyDate")
+
+
+def _add_processing(group: "argparse._ArgumentGroup") -> None:
+    add = group.add_argument
+    add("--preset", default="consensus", metavar="NAME|FILE", help="set of methods and parameters (default: consensus)")
+    add("--config", type=Path, metavar="FILE", help="TOML file whose values win over the preset's")
+    add(
+        "--set",
+        action="append",
+        metavar="SECTION.NAME=VALUE",
+        help="change one parameter, e.g. inversion.method=tkd or inversion.rts.delta=0.2; may be repeated",
+    )
+    add("--mask", metavar="RECIPE", help="recipe of the mask, e.g. 'quality,otsu:1.3,fill:25,open:1'")
+    add(
+        "--qsm-reference",
+        metavar="REGION",
+        help="where susceptibility is zero: mask (default), none, csf, or a region of the segmentation",
+    )
+
+
+def _add_regions(group: "argparse._ArgumentGroup") -> None:
+    add = group.add_argument
+    add(
+        "--segmentation",
+        nargs="+",
+        metavar="METHOD",
+        help="fastsurfer, atlas, none, or a pattern of existing files such as '*_seg-mine_dseg.nii.gz'; several may "
+        "be given (default: fastsurfer where it is installed, else the atlas)",
+    )
+    add(
+        "--atlas",
+        metavar="DIR|NAME",
+        help="folder with a T1w, dseg images and their tables, or a TemplateFlow template; ':LABEL' picks one dseg",
+    )
+    add("--fastsurfer-home", type=Path, metavar="DIR", help="folder of run_fastsurfer.sh (or $FASTSURFER_HOME, PATH)")
+    add(
+        "--extra-dseg",
+        nargs="+",
+        metavar="PATTERN",
+        help="further segmentations, of lesions for example; {subject} and {session} may stand in the pattern",
+    )
+    add("--roi-erosion", type=int, metavar="N", help="voxels to erode every region by before its statistics")
+    add(
+        "--mask-from-anatomy",
+        action="store_true",
+        help="let the segmentation's brain mask join the mask from phase quality",
+    )
+
+
+def _add_group(group: "argparse._ArgumentGroup") -> None:
+    add = group.add_argument
+    add(
+        "--allow-missing",
+        action="store_true",
+        help="go on when participants are missing, failed or incomplete; they are listed (default: refuse)",
+    )
+    add(
+        "--model",
+        metavar="FORMULA",
+        help="linear model of every region, e.g. 'chi ~ age + sex + group' with columns of participants.tsv and "
+        "sessions.tsv (default: descriptive tables alone)",
+    )
+    add(
+        "--voxelwise",
+        action="store_true",
+        help="fit --model (of chi or r2star) to every voxel too: maps of effect, t, z, p, thresholded by FDR and FWE",
+    )
+    add(
+        "--permutations",
+        type=_positive,
+        metavar="N",
+        help="family-wise error rate of --voxelwise from N permutations (default: Bonferroni's)",
+    )
+    add(
+        "--group-dseg",
+        type=Path,
+        metavar="FILE",
+        help="segmentation drawn on the template: measured in every run's own map and in the template's space",
+    )
+    add(
+        "--group-labels",
+        type=Path,
+        metavar="FILE",
+        help="names of its labels: TSV (index, name) or ITK-SNAP's label description (default: the .tsv beside it)",
+    )
+    add(
+        "--output-space",
+        metavar="NAME",
+        help="template of TemplateFlow, e.g. MNI152NLin2009cAsym or MNI152NLin2009cAsym:res-2, that all maps are "
+        "brought to besides, interpolated once",
+    )
+    add(
+        "--stage",
+        metavar="NAME",
+        help="run the jobs of one stage alone and take those before as done; --dry-run lists the stages",
+    )
+    add("--stage-part", type=_part, metavar="I/N", help="of the stage, run the I-th of N parts (an array on a cluster)")
+    add(
+        "--stage-patience",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="look again for so many seconds for what other nodes have written and a shared disk does not show yet",
+    )
+    add(
+        "--template",
+        metavar="WHAT",
+        help="build (default): the study's own; none: tables alone; or a template's folder or TemplateFlow name, to "
+        "which everybody who is not there yet is registered",
+    )
+    add(
+        "--template-iterations",
+        nargs=2,
+        type=int,
+        metavar=("LINEAR", "SYN"),
+        help="rounds of the template with linear maps and with SyN (default: 2 3)",
+    )
+
+
+def _add_execution(group: "argparse._ArgumentGroup") -> None:
+    add = group.add_argument
+    add("-w", "--work-dir", type=Path, metavar="DIR", help="where working files are kept (default: OUTPUT_DIR/work)")
+    add("--nprocs", type=_positive, metavar="N", help="processes at once (default: processors / threads of each)")
+    add("--omp-nthreads", type=_positive, metavar="N", help="threads of each process (default: 4, or fewer processors)")
+    add(
+        "--mem",
+        type=_gigabytes,
+        metavar="GB",
+        help="memory that all processes together may take by estimate (default: what is free)",
+    )
+    add("--reports-only", action="store_true", help="write the reports again from what is there, process nothing")
+    add("--dry-run", action="store_true", help="print the plan and the effective parameters, change nothing")
+    add("--stop-on-first-crash", action="store_true", help="stop everything when one run fails")
+    add("--force", action="store_true", help="run every step again, whatever the records say")
+
+
+def _add_cluster(group: "argparse._ArgumentGroup") -> None:
+    add = group.add_argument
+    add(
+        "--write-jobs",
+        nargs=2,
+        metavar=("SCHEDULER", "DIR"),
+        help="write array scripts for slurm or pbs into DIR and stop; DIR/submit.sh sends them",
+    )
+    add(
+        "--cluster",
+        choices=ENGINES,
+        metavar="NAME",
+        help=f"send every run to a cluster as it goes, through Dask: {', '.join(ENGINES)}",
+    )
+    add("--cluster-config", type=Path, metavar="FILE", help="TOML file of keywords for dask-jobqueue's cluster class")
+    add("--account", metavar="NAME", help="account that jobs are charged to")
+    add("--queue", "--partition", metavar="NAME", help="queue (PBS) or partition (Slurm) of the jobs")
+    add("--job-option", action="append", metavar="TEXT", help="line for the scheduler: --job-option=--qos=long")
+    add("--module", action="append", metavar="NAME", help="environment module that jobs load")
+    add("--container-command", metavar="TEXT", help="jobs' command, e.g. 'apptainer run qsm.sif'")
+    add("--array-limit", type=_positive, default=1000, metavar="N", help="largest array of the site (default: 1000)")
+    add("--array-at-once", type=_positive, metavar="N", help="jobs at once (default: the scheduler's limit)")
+    add(
+        "--scratch",
+        metavar="DIR",
+        help="fast disk of the node for working files, e.g. '$TMPDIR' (expanded where the job runs); emptied after",
+    )
+
+
+#: Options that concern the submitting side alone; every other one goes on to the jobs.
+_NOT_PASSED_ON = {
+    "levels",
+    "bids_dir",
+    "output_dir",
+    "participant_label",
+    "session_label",
+    "write_jobs",
+    "cluster",
+    "cluster_config",
+    "account",
+    "queue",
+    "job_option",
+    "module",
+    "container_command",
+    "array_limit",
+    "array_at_once",
+    "dry_run",
+    "help",
+    "version",
+    "show_preset",
+    "nprocs",
+    "omp_nthreads",
+    "mem",
+    "skip_bids_validation",
+    "stage",
+    "stage_part",
+    "stage_patience",
+}
+
+
+def passed_on(args: argparse.Namespace) -> tuple[str, ...]:
+    """Return the options of a parsed command line, spelled again, that each of its jobs needs too."""
+    words: list[str] = []
+    for action in build_parser()._actions:
+        value = getattr(args, action.dest, None)
+        if action.dest in _NOT_PASSED_ON or not action.option_strings or value in (None, False, action.default):
+            continue
+        flag = max(action.option_strings, key=len)
+        if isinstance(action, argparse._AppendAction):
+            words += [word for item in value for word in (flag, str(item))]
+        elif isinstance(action, argparse._CountAction):
+            words += [flag] * value
+        elif action.nargs == 0:
+            words.append(flag)
+        else:
+            items = value if isinstance(value, list) else [value]
+            words += [flag, *(str(item.absolute() if isinstance(item, Path) else item) for item in items)]
+    return tuple(words)
+
+
+class _ShowPreset(argparse.Action):
+    """Print a preset and leave, before the positional arguments are asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *values: object) -> None:
+        from bids_app.model.settings import preset_names, preset_text
+
+        name = values[1]
+        print(
+            "\n".join(preset_names()) if name == "list" else preset_text(str(name)), end="\n" if name == "list" else ""
+        )
+        parser.exit(0)

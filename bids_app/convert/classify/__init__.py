@@ -1,0 +1,1 @@
+"""Decide what every series is."""

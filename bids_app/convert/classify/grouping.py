@@ -1,0 +1,305 @@
+"""Series of one session put together to acquisitions, and their names: ``acq-``, ``run-``, ``echo-``, ``part-``."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from bids_app.convert.classify import content
+from bids_app.convert.classify.series import SeriesFacts, Volume
+
+#: Magnitude and phase of one acquisition start within this time (s); repetitions are further apart.
+_SAME_ACQUISITION = 10.0
+#: Tokens of ImageType that name the part, not the reconstruction.
+_PART_TOKENS = {"M", "P", "R", "I", "MAGNITUDE", "PHASE", "REAL", "IMAGINARY", "M_FFE", "PHASE MAP", "R_FFE", "I_FFE"}
+
+Slot = tuple[str, float | None, int]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The fate of a series: the BIDS entities of its images, or why there are none."""
+
+    facts: SeriesFacts
+    suffix: str = ""  # MEGRE, T2starw, T1w; empty when skipped
+    entities: tuple[tuple[str, str], ...] = ()  # of acq, run, echo, part those that hold for the whole series
+    reason: str = ""
+
+
+@dataclass
+class _Acquisition:
+    members: list[SeriesFacts] = field(default_factory=list)
+
+    @property
+    def slots(self) -> set[Slot]:
+        return {_slot(v) for m in self.members for v in m.volumes}
+
+    @property
+    def parts(self) -> set[str]:
+        return {v.part for m in self.members for v in m.volumes}
+
+    def echoes(self, *parts: str) -> set[float | None]:
+        return {v.echo_time for m in self.members for v in m.volumes if v.part in parts}
+
+    @property
+    def seconds(self) -> float | None:
+        return min((m.seconds for m in self.members if m.seconds is not None), default=None)
+
+
+def _slot(v: Volume) -> Slot:
+    return v.part, None if v.echo_time is None else round(v.echo_time, 2), v.repetition
+
+
+def decide(series: Sequence[SeriesFacts], *, field_maps: bool = False) -> dict[str, Decision]:
+    """Decide what becomes of every series of one subject and session; by series UID.
+
+    ``field_maps``: gradient echoes of two echoes are wanted even where a name says field map.
+    """
+    decisions: dict[str, Decision] = {}
+    left: list[SeriesFacts] = []
+    for facts in sorted(series, key=lambda s: (s.seconds or 0.0, s.number, s.uid)):
+        reason = content.refuse(facts)
+        if reason:
+            decisions[facts.uid] = Decision(facts, reason=reason)
+        else:
+            left.append(facts)
+    left = _drop_coil_series(left, decisions)
+    with_phase = {
+        (s.geometry, s.echo_times) for s in left if s.parts - {"mag"} and not content.is_inversion_prepared(s)
+    }
+    anatomy = [
+        s
+        for s in left
+        if content.is_inversion_prepared(s)
+        # A name like "t1" does not make anatomy of what has a phase beside it.
+        or (content.is_t1w(s) and ("UNI" in s.tokens or (s.geometry, s.echo_times) not in with_phase))
+    ]
+    _decide_t1w(anatomy, decisions)
+    _decide_gre([s for s in left if s not in anatomy], decisions, field_maps)
+    return decisions
+
+
+def _skip(decisions: dict[str, Decision], members: Iterable[SeriesFacts], reason: str) -> None:
+    for facts in members:
+        decisions[facts.uid] = Decision(facts, reason=reason)
+
+
+def _drop_coil_series(series: list[SeriesFacts], decisions: dict[str, Decision]) -> list[SeriesFacts]:
+    """Skip sets of three and more series that differ in their coil element alone."""
+    groups: dict[tuple[object, ...], list[SeriesFacts]] = {}
+    for s in series:
+        if content.is_single_element(s):
+            groups.setdefault((s.geometry, s.protocol, s.echo_times, s.parts), []).append(s)
+    for members in groups.values():
+        elements = {m.coils for m in members}
+        if len(elements) >= 3:
+            _skip(
+                decisions,
+                members,
+                f"uncombined coil images ({len(elements)} coil elements): combined images are needed",
+            )
+    return [s for s in series if s.uid not in decisions]
+
+
+def _decide_t1w(series: list[SeriesFacts], decisions: dict[str, Decision]) -> None:
+    uni = [s for s in series if "UNI" in s.tokens]
+    plain = [s for s in uni if not re.search(r"den", s.description, re.I)]
+    if plain:
+        _skip(decisions, [s for s in uni if s not in plain], "denoised copy of the MP2RAGE UNI image")
+        uni = plain
+    rest = [s for s in series if "UNI" not in s.tokens]
+    for s in rest:
+        if content.mp2rage_part(s) or (uni and s.protocol and s.protocol in {u.protocol for u in uni}):
+            _skip(decisions, [s], "MP2RAGE inversion image: only the combined UNI image is needed")
+        elif len(s.echo_times) > 1 or s.parts != {"mag"}:
+            _skip(decisions, [s], "echoes or phase of an inversion-prepared scan: not a T2*-weighted gradient echo")
+    mprage = _drop_duplicates([s for s in rest if s.uid not in decisions], decisions)
+    uni = _drop_duplicates(uni, decisions)
+    _number_runs(mprage, "T1w", (), decisions)
+    _number_runs(uni, "T1w", (("acq", "UNI"),) if mprage else (), decisions)
+
+
+def _number_runs(
+    series: list[SeriesFacts], suffix: str, entities: tuple[tuple[str, str], ...], decisions: dict[str, Decision]
+) -> None:
+    for number, s in enumerate(series, start=1):
+        run = (("run", str(number)),) if len(series) > 1 else ()
+        decisions[s.uid] = Decision(s, suffix, (*entities, *run))
+
+
+def _drop_duplicates(series: list[SeriesFacts], decisions: dict[str, Decision]) -> list[SeriesFacts]:
+    """Keep one of several reconstructions of the same acquisition: same time, parts and echoes, other ImageType."""
+    kept: list[SeriesFacts] = []
+    for s in sorted(series, key=lambda s: (_preference(s), s.number)):
+        twin = next((k for k in kept if _is_other_reconstruction(s, k)), None)
+        if twin is None:
+            kept.append(s)
+        else:
+            _skip(decisions, [s], f"another reconstruction of series {twin.number}, which is used")
+    return [s for s in series if s in kept]
+
+
+def _preference(s: SeriesFacts) -> tuple[bool, bool, bool]:
+    """Less processed images first: what the scanner corrected, combined or filtered again comes after the original."""
+    return ("ASPIRE" in s.tokens or "DERIVED" in s.tokens, bool(s.tokens & {"DIS2D", "DIS3D"}), "NORM" in s.tokens)
+
+
+def _is_other_reconstruction(a: SeriesFacts, b: SeriesFacts) -> bool:
+    if a.tokens - _PART_TOKENS == b.tokens - _PART_TOKENS or a.geometry[:3] != b.geometry[:3]:
+        return False
+    same_content = {_slot(v) for v in a.volumes} == {_slot(v) for v in b.volumes}
+    if a.seconds is None or b.seconds is None:
+        return same_content
+    return same_content and abs(a.seconds - b.seconds) <= _SAME_ACQUISITION
+
+
+def _decide_gre(series: list[SeriesFacts], decisions: dict[str, Decision], field_maps: bool) -> None:
+    incomplete = [d.facts for d in decisions.values() if d.reason.startswith("incomplete")]
+    series = _drop_duplicates(series, decisions)
+    groups: dict[tuple[object, ...], list[SeriesFacts]] = {}
+    for s in series:
+        groups.setdefault((s.geometry, _round(s.tr), s.flip, s.epi), []).append(s)
+    found: dict[str, list[list[_Acquisition]]] = {}  # suffix -> protocols -> repeated acquisitions
+    for members in groups.values():
+        kept = [a for a in _acquisitions(members) if not _skip_acquisition(a, decisions, field_maps)]
+        kept = [a for a in kept if not _skip_with_counterpart(a, incomplete, decisions)]
+        for protocol in _by_echoes(kept):
+            suffix = "MEGRE" if len(protocol[0].echoes("mag", "phase", "real", "imag")) > 1 else "T2starw"
+            found.setdefault(suffix, []).append(protocol)
+    for suffix, protocols in found.items():
+        _name_gre(suffix, protocols, decisions)
+
+
+def _round(value: float | None) -> float | None:
+    return None if value is None else round(value, 1)
+
+
+def _acquisitions(series: list[SeriesFacts]) -> list[_Acquisition]:
+    """Put together magnitude and phase (and echoes) that were acquired at once.
+
+    A series joins the acquisition that lacks what it holds and is nearest in time; without times the order decides. A
+    phase that was stored long after any magnitude joins the nearest one with the same echoes that has none.
+    """
+    found: list[_Acquisition] = []
+    late: list[SeriesFacts] = []
+    for s in series:
+        slots = {_slot(v) for v in s.volumes}
+        free = [a for a in found if not a.slots & slots and _related(a, s)]
+        near = [a for a in free if _distance(a, s) <= _SAME_ACQUISITION]
+        if near:
+            min(near, key=lambda a: _distance(a, s)).members.append(s)
+        elif free and s.parts.isdisjoint({"mag"}):
+            late.append(s)
+        else:
+            found.append(_Acquisition([s]))
+    for s in late:
+        slots = {_slot(v) for v in s.volumes}
+        free = [
+            a
+            for a in found
+            if not a.slots & slots and not a.parts & s.parts and a.echoes(*a.parts) == set(s.echo_times)
+        ]
+        if free:
+            min(free, key=lambda a: _distance(a, s)).members.append(s)
+        else:
+            found.append(_Acquisition([s]))
+    return found
+
+
+def _related(a: _Acquisition, s: SeriesFacts) -> bool:
+    first = a.members[0]
+    same_protocol = not (first.protocol and s.protocol) or first.protocol == s.protocol
+    return same_protocol and max(v.repetition for v in s.volumes) == max(v.repetition for v in first.volumes)
+
+
+def _distance(a: _Acquisition, s: SeriesFacts) -> float:
+    """Seconds between the starts; series without times count as acquired together."""
+    if a.seconds is None or s.seconds is None:
+        return 0.0
+    return abs(a.seconds - s.seconds)
+
+
+def _skip_acquisition(a: _Acquisition, decisions: dict[str, Decision], field_maps: bool) -> bool:
+    """Skip field maps and acquisitions that lack something; tell whether it was skipped."""
+    magnitude, phase = a.echoes("mag"), a.echoes("phase")
+    reason = ""
+    if len(magnitude) == 2 and len(phase) == 1 and phase <= magnitude:
+        reason = "phase-difference field map: two magnitudes, one difference of their phases"
+    elif not field_maps and len(magnitude | phase) <= 2 and any(content.field_map_by_name(m) for m in a.members):
+        reason = "field map, by its sequence or protocol name; another heuristic can take it as a gradient echo"
+    elif phase and magnitude and phase != magnitude:
+        reason = f"incomplete: magnitude has {len(magnitude)} echoes, phase {len(phase)}"
+    elif a.echoes("real") != a.echoes("imag"):
+        reason = "incomplete: real and imaginary images do not have the same echoes"
+    elif a.parts == {"mag"}:
+        reason = "gradient echo without phase images: QSM needs them"
+    if reason:
+        _skip(decisions, a.members, reason)
+    return bool(reason)
+
+
+def _skip_with_counterpart(a: _Acquisition, incomplete: Sequence[SeriesFacts], decisions: dict[str, Decision]) -> bool:
+    """Skip an acquisition when the other part of it is incomplete: half of it would be in the way of the whole."""
+    mine = a.members[0]
+    for other in incomplete:
+        same_grid = all(mine.geometry[i] == other.geometry[i] for i in (0, 1, 3, 4))
+        if same_grid and a.parts.isdisjoint(other.parts) and _same_time_and_protocol(a, other):
+            _skip(decisions, a.members, f"incomplete: series {other.number} that belongs to it lacks images")
+            return True
+    return False
+
+
+def _same_time_and_protocol(a: _Acquisition, s: SeriesFacts) -> bool:
+    first = a.members[0]
+    return first.protocol == s.protocol and _distance(a, s) <= _SAME_ACQUISITION
+
+
+def _by_echoes(acquisitions: list[_Acquisition]) -> list[list[_Acquisition]]:
+    """Separate acquisitions with different echo times: they are different protocols, not repeated runs."""
+    groups: dict[tuple[object, ...], list[_Acquisition]] = {}
+    for a in acquisitions:
+        echoes = tuple(sorted(round(e or 0.0, 1) for e in a.echoes("mag", "phase", "real", "imag")))
+        groups.setdefault(echoes, []).append(a)
+    return list(groups.values())
+
+
+def _name_gre(suffix: str, protocols: list[list[_Acquisition]], decisions: dict[str, Decision]) -> None:
+    labels = _labels(protocols)
+    for label, acquisitions in zip(labels, protocols, strict=True):
+        runs = sum(_repetitions(a) for a in acquisitions)
+        number = 0
+        for a in acquisitions:
+            number += 1
+            echoes = sorted(a.echoes("mag", "phase", "real", "imag"), key=lambda e: e or 0.0)
+            for m in a.members:
+                entities: tuple[tuple[str, str], ...] = (("acq", label),) if label else ()
+                # A series with several repetitions gets its run numbers when its volumes are named.
+                entities += (("run", str(number)),) if runs > 1 else ()
+                if suffix == "MEGRE" and len(m.echo_times) == 1:
+                    entities += (("echo", str(echoes.index(m.echo_times[0]) + 1)),)
+                if len(m.parts) == 1:
+                    entities += (("part", next(iter(m.parts))),)
+                decisions[m.uid] = Decision(m, suffix, entities, _note(a))
+            number += _repetitions(a) - 1
+
+
+def _repetitions(a: _Acquisition) -> int:
+    return max(v.repetition for m in a.members for v in m.volumes)
+
+
+def _note(a: _Acquisition) -> str:
+    return "no magnitude images came with it" if a.parts == {"phase"} else ""
+
+
+def _labels(protocols: list[list[_Acquisition]]) -> list[str]:
+    """Return an ``acq-`` label for each of several protocols; none for a single one."""
+    if len(protocols) == 1:
+        return [""]
+    labels: list[str] = []
+    for acquisitions in protocols:
+        first = acquisitions[0].members[0]
+        label = re.sub(r"[^A-Za-z0-9]", "", first.protocol or first.description) or "gre"
+        count = 1
+        while (numbered := label if count == 1 else f"{label}{count}").lower() in {x.lower() for x in labels}:
+            count += 1
+        labels.append(numbered)
+    return labels

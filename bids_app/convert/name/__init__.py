@@ -1,0 +1,1 @@
+"""Name subjects, sessions and files."""

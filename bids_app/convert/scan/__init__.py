@@ -1,0 +1,1 @@
+"""Find DICOM and NIfTI files and read their headers."""

@@ -1,0 +1,161 @@
+"""Find every DICOM file below a folder: nested, without extension, in zip and tar archives."""
+
+import os
+import tarfile
+import zipfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path, PurePosixPath
+
+from bids_app.convert.model import Problem
+from bids_app.convert.scan.header import BrokenDicomError, Instance, read_instance
+
+_ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+#: Files that are never DICOM; they are not opened.
+_OTHER = (
+    ".nii",
+    ".nii.gz",
+    ".json",
+    ".txt",
+    ".tsv",
+    ".csv",
+    ".pdf",
+    ".jpg",
+    ".jpeg",
+    ".png",
+    ".xml",
+    ".html",
+    ".md",
+    ".py",
+    ".sh",
+    ".log",
+    ".mat",
+    ".exe",
+    ".dll",
+    ".ds_store",
+)
+#: From so many files on, headers are read in several processes.
+_MANY_FILES = 1500
+#: Folders of archives in archives are opened down to this depth.
+_MAX_NESTING = 3
+
+
+@dataclass(frozen=True)
+class Located:
+    """A file on disk and where the user would look for it (archives count as folders)."""
+
+    path: Path
+    logical: PurePosixPath
+
+
+@dataclass(frozen=True)
+class Scan:
+    """All DICOM files that can be read, the broken ones, and the number of other files."""
+
+    instances: tuple[Instance, ...]
+    logical: dict[Path, PurePosixPath]
+    problems: tuple[Problem, ...]
+    others: int
+    duplicates: int
+
+
+def archive_stem(name: str) -> str | None:
+    """Return the name of an archive without its extensions, or None for another file."""
+    lower = name.lower()
+    for extension in sorted(_ARCHIVES, key=len, reverse=True):
+        if lower.endswith(extension) and len(name) > len(extension):
+            return name[: -len(extension)]
+    return None
+
+
+def find_files(folder: Path, unpack_dir: Path, problems: list[Problem], own: Sequence[Path] = ()) -> list[Located]:
+    """Return all files below ``folder``, sorted; archives are unpacked below ``unpack_dir``, ``own`` left aside."""
+    seen = {path.resolve() for path in own}
+    return list(_walk(folder, PurePosixPath(), unpack_dir, problems, seen))
+
+
+def _walk(
+    folder: Path, logical: PurePosixPath, unpack_dir: Path, problems: list[Problem], seen: set[Path], depth: int = 0
+) -> Iterator[Located]:
+    seen.add(folder.resolve())
+    for entry in sorted(folder.iterdir(), key=lambda p: p.name):
+        here = logical / entry.name
+        if entry.is_dir():
+            # A folder that is reached by two ways (a link to a folder above) is read once.
+            if not entry.name.startswith(".") and entry.resolve() not in seen:
+                yield from _walk(entry, here, unpack_dir, problems, seen, depth)
+        elif not entry.is_file():
+            problems.append(Problem(str(here), "is a link to nothing or a special file"))
+        elif (stem := archive_stem(entry.name)) is not None and depth < _MAX_NESTING:
+            target = unpack_dir / f"{sum(1 for _ in unpack_dir.iterdir()):04d}"
+            target.mkdir()
+            try:
+                _unpack(entry, target)
+            except (OSError, EOFError, RuntimeError, tarfile.TarError, zipfile.BadZipFile) as error:
+                problems.append(Problem(str(here), f"archive cannot be unpacked to its end ({type(error).__name__})"))
+            # What came out before the archive broke is used all the same; incomplete series show up by themselves.
+            yield from _walk(target, logical / stem, unpack_dir, problems, seen, depth + 1)
+        else:
+            yield Located(entry, here)
+
+
+def _unpack(archive: Path, target: Path) -> None:
+    if archive.name.lower().endswith(".zip"):
+        with zipfile.ZipFile(archive) as opened:
+            opened.extractall(target)  # zipfile removes absolute paths and ".." itself
+        return
+    with tarfile.open(archive) as opened_tar:
+        opened_tar.extractall(target, filter="data")
+
+
+def scan(folder: Path, unpack_dir: Path, nprocs: int = 1, own: Sequence[Path] = ()) -> Scan:
+    """Read the headers of all DICOM files below ``folder``, but for the folders that are our ``own``."""
+    unpack_dir.mkdir(parents=True, exist_ok=True)
+    problems: list[Problem] = []
+    located = find_files(folder, unpack_dir, problems, own)
+    candidates = [f for f in located if not f.path.name.lower().endswith(_OTHER) and f.path.name != "DICOMDIR"]
+    logical = {f.path: f.logical for f in candidates}
+    instances: list[Instance] = []
+    seen: set[str] = set()
+    duplicates = 0
+    for candidate, result in zip(candidates, _read_all([f.path for f in candidates], nprocs), strict=True):
+        if isinstance(result, str):
+            problems.append(Problem(str(candidate.logical), result))
+        elif result is not None:
+            uid = result.values["sop_uid"]
+            if uid and uid in seen:
+                duplicates += 1
+                continue
+            seen.add(uid)
+            instances.append(result)
+    others = len(located) - len(instances) - duplicates
+    return Scan(tuple(instances), logical, tuple(problems), others, duplicates)
+
+
+def _read_all(paths: Sequence[Path], nprocs: int) -> list[Instance | str | None]:
+    if len(paths) < _MANY_FILES or nprocs < 2:
+        return _read_chunk(paths)
+    chunks = [paths[i : i + 250] for i in range(0, len(paths), 250)]
+    with ProcessPoolExecutor(min(nprocs, os.cpu_count() or 1), mp_context=get_context("spawn")) as pool:
+        return [result for chunk in pool.map(_read_chunk, chunks) for result in chunk]
+
+
+def _read_chunk(paths: Sequence[Path]) -> list[Instance | str | None]:
+    """Return for every file its record, None when it is not DICOM, or the reason why it is broken."""
+    import logging
+    import warnings
+
+    results: list[Instance | str | None] = []
+    logging.getLogger("pydicom").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom warns of every value that bends the standard
+        for path in paths:
+            try:
+                results.append(read_instance(path))
+            except BrokenDicomError as error:
+                results.append(str(error))
+            except OSError as error:
+                results.append(f"cannot be opened ({error.strerror})")
+    return results

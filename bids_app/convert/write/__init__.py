@@ -1,0 +1,1 @@
+"""Write the BIDS dataset and the report of the conversion."""

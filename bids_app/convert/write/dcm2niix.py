@@ -1,0 +1,110 @@
+"""Convert with dcm2niix alone, under the heuristic's names: the way for what heudiconv cannot tell apart."""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from bids_app.convert.name.plan import VolumePlan
+from bids_app.convert.scan.frames import part_of
+from bids_app.convert.scan.multiframe import single_images
+from bids_app.convert.write.heudiconv import link_files
+from bids_app.convert.write.tools import find_dcm2niix, run
+
+#: Echo times (ms) closer than this are one.
+_SAME_ECHO = 0.011
+
+
+def run_taken_apart(volumes: Sequence[VolumePlan], scratch: Path) -> tuple[Path, dict[str, str]]:
+    """Convert volumes of enhanced multi-frame files after taking the files apart; returns what run_dcm2niix does."""
+    single = []
+    for index, volume in enumerate(volumes):
+        folder = scratch / f"single-{index:04d}"
+        folder.mkdir(parents=True)
+        try:
+            single.append(replace(volume, files=tuple(single_images(volume.files, volume.volume, folder))))
+        except ValueError as error:
+            return scratch, {volume.target: str(error)}
+    return run_dcm2niix(single, scratch)
+
+
+def run_dcm2niix(volumes: Sequence[VolumePlan], scratch: Path) -> tuple[Path, dict[str, str]]:
+    """Convert volumes of one series; returns the folder of the images and why volumes are missing, by target."""
+    out = scratch / "named"
+    out.mkdir(parents=True)
+    missing: dict[str, str] = {}
+    groups: dict[tuple[Path, ...], list[VolumePlan]] = {}
+    for volume in volumes:
+        groups.setdefault(volume.files, []).append(volume)
+    for index, (files, members) in enumerate(groups.items(), start=1):
+        folder, made = scratch / f"dicom-{index:04d}", scratch / f"made-{index:04d}"
+        folder.mkdir()
+        made.mkdir()
+        link_files(files, folder)
+        ran = run(
+            [
+                find_dcm2niix(),
+                "-b",
+                "y",
+                "-ba",
+                "y",
+                "-z",
+                "y",
+                "-x",
+                "n",
+                "-m",
+                "0",
+                "-w",
+                "2",
+                "-f",
+                "image",
+                "-o",
+                str(made),
+                str(folder),
+            ],
+            scratch,
+        )
+        _match(sorted(made.glob("*.nii.gz")), members, out, missing, ran.last_line)
+    return out, missing
+
+
+def _match(
+    images: Sequence[Path], members: Sequence[VolumePlan], out: Path, missing: dict[str, str], said: str
+) -> None:
+    """Give every volume the image that dcm2niix made of it, by part and echo time in the sidecars."""
+    described = [(image, *_describe(image)) for image in images]
+    for member in members:
+        candidates = [
+            image
+            for image, part, echo_time in described
+            if len(members) == 1 or (part == member.volume.part and _same_echo(echo_time, member.volume.echo_time))
+        ]
+        if len(candidates) != 1:
+            what = f"dcm2niix made {len(candidates)} images of it instead of one"
+            missing[member.target] = what if candidates else f"dcm2niix made no image of it ({said})"
+            continue
+        target = out / f"{member.target}.nii.gz"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        candidates[0].rename(target)
+        sidecar(candidates[0]).rename(sidecar(target))
+
+
+def sidecar(image: Path) -> Path:
+    """Return the JSON file beside an image, whatever dots its name holds."""
+    return image.with_name(re.sub(r"\.nii(\.gz)?$", ".json", image.name))
+
+
+def _describe(image: Path) -> tuple[str, float | None]:
+    values: dict[str, Any] = json.loads(sidecar(image).read_text(encoding="utf-8"))
+    tokens = [str(t) for t in values.get("ImageType", [])][2:]
+    ending = re.search(r"_(ph|real|imaginary|fieldmaphz)[a-z]?\.nii\.gz$", image.name)
+    words = {"ph": "PHASE", "real": "REAL", "imaginary": "IMAGINARY", "fieldmaphz": "B0"}
+    part = part_of([words[ending.group(1)]] if ending else [t for t in tokens if t != "MIXED"])
+    seconds = values.get("EchoTime")
+    return part, None if seconds is None else float(seconds) * 1000
+
+
+def _same_echo(a: float | None, b: float | None) -> bool:
+    return a is None or b is None or abs(a - b) < _SAME_ECHO

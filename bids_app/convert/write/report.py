@@ -1,0 +1,131 @@
+"""The conversion report: every series, what became of it, and why, as a table and as a page to read.
+
+Every run leaves one record; table and page are made of the records of all runs on the output folder, so that a later
+run adds to the report and runs at the same time do not lose each other's series.
+"""
+
+import json
+import os
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bids_app.convert.model import CONVERTED, FAILED, KEPT, PLANNED, SKIPPED, ConversionReport, Problem, SeriesOutcome
+from bids_app.convert.write.tables import write_table
+from bids_app.derivatives.files import write_bytes, write_json
+
+COLUMNS = (
+    "subject",
+    "session",
+    "series",
+    "description",
+    "status",
+    "reason",
+    "converted_with",
+    "outputs",
+    "files",
+    "source",
+    "series_hash",
+)
+_HEADINGS = {
+    FAILED: "Failed",
+    CONVERTED: "Converted",
+    PLANNED: "Would be converted",
+    KEPT: "In the dataset already, left alone",
+    SKIPPED: "Skipped: not needed for QSM, or not usable",
+}
+
+
+def write_report(report: ConversionReport, report_dir: Path, source: str) -> ConversionReport:
+    """Write ``conversion_report.tsv`` and ``conversion_report.md``; returns the report with their paths.
+
+    ``source`` names the folder that the scans came from (a hash): what cannot be read in it is told by the last run.
+    """
+    table, page = report_dir / "conversion_report.tsv", report_dir / "conversion_report.md"
+    records = report_dir / "logs" / "conversion"
+    name = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{os.getpid()}-{secrets.token_hex(2)}.json"
+    write_json(
+        records / name,
+        {
+            "source": source,
+            "outcomes": [asdict(o) for o in report.outcomes],
+            "problems": [asdict(p) for p in report.problems],
+            "notes": report.notes,
+        },
+    )
+    while True:  # a run that ends while we write has its record there: look again
+        known = sorted(records.glob("*.json"))
+        merged = merge(report.bids_dir, (json.loads(path.read_text(encoding="utf-8")) for path in known))
+        write_table(table, COLUMNS, rows(merged))
+        write_bytes(page, as_markdown(merged).encode("utf-8"))
+        if sorted(records.glob("*.json")) == known:
+            return replace(report, table=table, page=page)
+
+
+def merge(bids_dir: Path, records: Iterable[Mapping[str, Any]]) -> ConversionReport:
+    """Return one report of several runs, oldest first: a series has its last fate.
+
+    What an earlier run converted stays listed as converted when a later run leaves it alone.
+    """
+    outcomes: dict[tuple[str, str | None, str], SeriesOutcome] = {}
+    last: dict[str, Mapping[str, Any]] = {}
+    for record in records:
+        last[record["source"]] = record
+        for values in record["outcomes"]:
+            own = SeriesOutcome(**{**values, "outputs": tuple(values["outputs"])})
+            key = own.subject, own.session, own.uid
+            if not (own.status == KEPT and key in outcomes and outcomes[key].status == CONVERTED):
+                outcomes[key] = own
+    problems = {p["path"]: Problem(**p) for record in last.values() for p in record["problems"]}
+    notes = dict.fromkeys(note for record in last.values() for note in record["notes"])
+    in_order = sorted(outcomes.values(), key=lambda o: (o.subject, o.session or "", o.number or 0, o.source))
+    return ConversionReport(bids_dir, tuple(in_order), tuple(problems.values()), tuple(notes))
+
+
+def rows(report: ConversionReport) -> list[dict[str, Any]]:
+    """Return the rows of the table: series, then files that cannot be read."""
+    found = [
+        {
+            "subject": f"sub-{o.subject}",
+            "session": f"ses-{o.session}" if o.session else "",
+            "series": o.number,
+            "description": o.description,
+            "status": o.status,
+            "reason": o.reason,
+            "converted_with": o.way,
+            "outputs": " ".join(o.outputs),
+            "files": o.files,
+            "source": o.source,
+            "series_hash": o.uid,
+        }
+        for o in report.outcomes
+    ]
+    return found + [{"status": "unreadable", "reason": p.reason, "files": 1, "source": p.path} for p in report.problems]
+
+
+def as_markdown(report: ConversionReport) -> str:
+    """Return the readable page."""
+    lines = ["# Conversion report", "", f"Dataset: `{report.bids_dir.name}`. {report.summary}", ""]
+    for status, heading in _HEADINGS.items():
+        lines += _section(heading, [o for o in report.outcomes if o.status == status])
+    if report.problems:
+        lines += ["## Files that cannot be read", "", *(f"* `{p.path}`: {p.reason}" for p in report.problems), ""]
+    if report.notes:
+        lines += ["## Subjects, sessions, files", "", *(f"* {n}" for n in report.notes), ""]
+    return "\n".join(lines)
+
+
+def _section(heading: str, outcomes: list[SeriesOutcome]) -> list[str]:
+    if not outcomes:
+        return []
+    columns = ("subject", "session", "series", "description", "result")
+    lines = [f"## {heading}", "", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    for o in outcomes:
+        made = "<br>".join(f"`{Path(p).name}`" for p in o.outputs)
+        result = "<br>".join(x for x in (f"{made} ({o.way})" if made else "", o.reason) if x)
+        cells = (o.subject, o.session or "", "" if o.number is None else str(o.number), o.description, result)
+        lines.append("| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |")
+    return [*lines, ""]

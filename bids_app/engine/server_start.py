@@ -1,0 +1,50 @@
+"""What the server of the workers does before it serves; imported by it alone.
+
+Pages are drawn in workers, and matplotlib takes as long to load as half a page to draw.
+"""
+
+import importlib
+import logging
+import os
+import signal
+from collections.abc import Sequence
+from contextlib import suppress
+
+_LIBRARIES = (
+    "numba",
+    "scipy.fft",
+    "scipy.ndimage",
+    "nibabel",
+    "bids_app.engine.worker",
+    "bids_app.steps",
+    "matplotlib.figure",
+    "matplotlib.backends.backend_agg",
+    "PIL.WebPImagePlugin",
+    "contourpy",
+    "jinja2",
+)
+
+
+def load(names: Sequence[str], command: int) -> None:
+    """Import what is there, as long as the command (its process number) lives: who waits for its output waits for us.
+
+    Raises
+    ------
+    SystemExit
+        If the command has ended.
+    """
+    for name in names:
+        if os.getppid() != command:
+            raise SystemExit
+        with suppress(ImportError):
+            importlib.import_module(name)
+
+
+def _start() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # blocked by who started us, until here
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells of fonts and folders that nobody asked for
+    load(_LIBRARIES, os.getppid())
+
+
+_start()

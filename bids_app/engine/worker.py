@@ -1,0 +1,143 @@
+"""One job in a process of its own: threads, orphan watch, captured output, and one chain of steps or one function."""
+
+import importlib
+import io
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from multiprocessing import parent_process
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+from bids_app.engine.cache import Context
+from bids_app.engine.chain import Chain, StepFailure, sentence_of
+from bids_app.engine.events import Event, JobResult
+
+#: Libraries that read their number of threads from the environment when they are loaded.
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
+    "TORCH_NUM_THREADS",
+)
+
+
+@dataclass(frozen=True)
+class Job:
+    """Steps over one record, or a function over one subject; names instead of functions, so that it can be sent.
+
+    ``steps`` and ``function`` are spelled ``package.module:NAME``. A function is called
+    ``f(record, settings, context, payload) -> list of warnings``.
+    """
+
+    name: str
+    subject: str
+    record: Any
+    settings: Any
+    context: Context
+    steps: str = ""
+    t1w_steps: str = ""
+    function: str = ""
+    payload: Mapping[str, Any] = field(default_factory=dict)
+    after: tuple[str, ...] = ()  # names of jobs that must have ended before
+    memory: int = 0  # estimated peak, bytes
+    stage: str = ""  # jobs of one stage do not wait for each other: an array on a cluster
+
+    def chain(self, on_event: Any = None) -> Chain:
+        """Return the job's chain of steps."""
+        more = {"on_event": on_event} if on_event else {}
+        t1w_steps = load(self.t1w_steps) if self.t1w_steps else ()
+        return Chain(load(self.steps), self.record, self.settings, self.context, t1w_steps=t1w_steps, **more)
+
+
+def load(reference: str) -> Any:
+    """Return what ``package.module:NAME`` names."""
+    module, _, name = reference.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def function_done(job: Job) -> bool:
+    """Return whether a function over a subject has nothing to do; it always has where no ``NAME_done`` is beside it."""
+    module, _, name = job.function.partition(":")
+    done = getattr(importlib.import_module(module), f"{name}_done", None)
+    return done is not None and bool(done(job.record, job.settings, job.context, job.payload))
+
+
+def work(job: Job, connection: Connection, printed: Path | None) -> None:
+    """Do a job, send its events and at last its result; the entry point of a worker process.
+
+    What is printed meanwhile goes to the file ``printed``, and where that is None where the command prints.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.setpgid(0, 0)  # programs that steps start end with this process
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _be_killed_first()
+    if printed is not None:
+        _capture_output(printed)
+    limit_threads(job.context.threads)
+    lock = threading.Lock()
+
+    def send(kind: str, step: str, done: int, total: int) -> None:
+        with lock:
+            connection.send(Event(kind, job.name, step, done, total))
+
+    result = JobResult(job.name, job.subject)
+    try:
+        if job.function:
+            result.warnings = load(job.function)(job.record, job.settings, job.context, job.payload)
+            result.ran = ["report"]
+        else:
+            chain = job.chain(send).run()
+            result.ran, result.skipped, result.warnings = chain.ran, chain.skipped, chain.warnings
+            result.failures, result.peak_bytes = chain.failures, chain.peak_bytes
+    except Exception as error:
+        result.failures = [StepFailure("", sentence_of(error), traceback.format_exc())]
+    with lock:
+        connection.send(result)
+    connection.close()
+
+
+def _be_killed_first() -> None:
+    """Where memory runs out, let the kernel end a worker and not the command that waits for it (Linux)."""
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("500")
+
+
+def limit_threads(count: int) -> None:
+    """Let numba, FFTs, BLAS, ITK and programs that are started use this many threads."""
+    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(count)))
+    from threadpoolctl import threadpool_limits
+
+    from bids_app.qsm.threads import set_threads
+
+    set_threads(count)
+    threadpool_limits(count)
+
+
+def _capture_output(path: Path) -> None:
+    """Send what this process and its programs print to a file; its end is told where the job fails."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(line_buffering=True)  # what is printed survives a kill
+
+
+def _end_with_parent() -> None:
+    """End this process and its programs at once when the parent has been killed."""
+    parent = parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os.killpg(0, signal.SIGKILL)

@@ -1,0 +1,1 @@
+"""The typed records that all parts share: images and runs, settings, steps."""

@@ -1,0 +1,221 @@
+"""The parameter tree: sections with choices and methods' parameters, presets, and what goes together.
+
+A section (``field``, ``mask``, ``background`` ...) has choices of its own (``inversion.method``) and one table of
+parameters for every method it can use (``inversion.rts.delta``).
+"""
+
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from bids_app.errors import ParameterError, UsageError
+from bids_app.model.sections import SECTIONS
+from bids_app.qsm.params import Params, nearest
+
+PRESET_DIR = Path(__file__).parents[1] / "presets"
+
+
+@dataclass(frozen=True)
+class Section:
+    """One section of the settings: its choices and the parameters of every method it knows."""
+
+    choice: Any  # the section's Params
+    methods: Mapping[str, Params] = field(default_factory=dict)
+
+    def of(self, method: str) -> Any:
+        """Return the parameters of one method."""
+        return self.methods[method]
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return the choices and the parameters of the chosen methods alone: what can influence a result."""
+        own = self.choice.to_mapping()
+        chosen = {value for value in own.values() if isinstance(value, str)}
+        chosen |= {name for value in chosen for name in getattr(self.choice, "ALSO", {}).get(value, ())}
+        return own | {name: self.methods[name].to_mapping() for name in self.methods if name in chosen}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The whole parameter tree; sections are attributes."""
+
+    sections: Mapping[str, Section]
+
+    def __getattr__(self, name: str) -> Section:
+        if name.startswith("_") or name == "sections":
+            raise AttributeError(name)
+        try:
+            return self.sections[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return nested plain values of everything that can influence a result."""
+        return {name: section.to_mapping() for name, section in self.sections.items()}
+
+
+def to_toml(settings: Settings, comment: Sequence[str] = ()) -> str:
+    """Return settings as a TOML text that ``--config`` takes again, with comment lines before them."""
+    lines = [f"# {line}" for line in comment]
+    for name, section in settings.sections.items():
+        lines += ["", f"[{name}]", *_toml_lines(section.choice.to_mapping())]
+        for method, params in section.methods.items():
+            lines += ["", f"[{name}.{method}]", *_toml_lines(params.to_mapping())]
+    return "\n".join(lines) + "\n"
+
+
+def _toml_lines(values: Mapping[str, Any]) -> list[str]:
+    # JSON spells strings, numbers, booleans and lists as TOML does; there are no other values, and None is left out.
+    return [f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in values.items() if value is not None]
+
+
+def preset_names() -> list[str]:
+    """Return the names of the presets that ship with the app."""
+    return sorted(path.stem for path in PRESET_DIR.glob("*.toml"))
+
+
+def preset_text(name: str) -> str:
+    """Return a preset's TOML text, from the app's own or from a file path."""
+    path = PRESET_DIR / f"{name}.toml"
+    if not path.is_file():
+        path = Path(name)
+        if not path.is_file():
+            raise UsageError(f"--preset: no preset or file {name!r}: {nearest(name, preset_names())}")
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--preset: {name} cannot be read: {error}") from error
+
+
+def parse_toml(text: str, origin: str) -> dict[str, Any]:
+    """Return the values of a TOML text; a mistake in it raises UsageError with ``origin``."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{origin} is not valid TOML: {error}") from error
+
+
+def parse_set(assignment: str) -> dict[str, Any]:
+    """Return the nested mapping of one ``section.name=value`` (or ``section.method.name=value``)."""
+    path, equals, text = assignment.partition("=")
+    keys = path.strip().split(".")
+    if not equals or len(keys) not in (2, 3) or not all(keys):
+        raise UsageError(f"--set {assignment}: expected section.name=value or section.method.name=value")
+    try:
+        value: Any = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()  # a bare word is a string
+    for key in reversed(keys):
+        value = {key: value}
+    return value
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``base`` with the nested values of ``over`` in their places."""
+    merged = dict(base)
+    for key, value in over.items():
+        old = merged.get(key)
+        merged[key] = merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def build_settings(tree: Mapping[str, Any], origin: str = "settings") -> Settings:
+    """Check a nested mapping of values against what the sections know and return the settings.
+
+    Raises
+    ------
+    UsageError
+        For an unknown section, parameter or method (with the nearest valid name), or a value out of range.
+    """
+    sections = {}
+    for name in tree:
+        if name not in SECTIONS:
+            raise UsageError(f"{origin}: unknown section {name!r}: {nearest(name, list(SECTIONS))}")
+    for name, spec in SECTIONS.items():
+        values = tree.get(name, {})
+        if not isinstance(values, Mapping):
+            raise UsageError(f"{origin}: [{name}] must be a table of values")
+        sections[name] = _build_section(name, spec.load(), values, origin)
+    settings = Settings(sections)
+    _check_mask_recipes(settings)
+    _check_combination(settings, origin)
+    _check_group(settings)
+    return settings
+
+
+def _build_section(
+    name: str, loaded: tuple[Params, dict[str, Params]], values: Mapping[str, Any], origin: str
+) -> Section:
+    choice, methods = loaded
+    own_names = [f.name for f in fields(choice)]
+    own: dict[str, Any] = {}
+    changed = dict(methods)
+    where = name
+    try:
+        for key, value in values.items():
+            where = f"{name}.{key}"
+            if key in methods:
+                if not isinstance(value, Mapping):
+                    raise ParameterError("is a method's table, not a value")
+                changed[key] = type(methods[key]).from_mapping(methods[key].to_mapping() | dict(value))
+            elif key in own_names:
+                own[key] = value
+            else:
+                where = name
+                raise ParameterError(f"unknown parameter {key!r}: {nearest(key, own_names + list(methods))}")
+        where = name
+        return Section(type(choice).from_mapping(choice.to_mapping() | own), changed)
+    except ParameterError as error:
+        raise UsageError(f"{origin}: {where}: {error}") from error
+
+
+def _check_mask_recipes(settings: Settings) -> None:
+    from bids_app.qsm.mask.recipe import parse_recipe
+
+    for name in ("filled", "reliable"):
+        try:
+            parse_recipe(getattr(settings.mask.choice, name))
+        except ParameterError as error:
+            raise UsageError(f"mask.{name}: {error}") from error
+
+
+def _check_combination(settings: Settings, origin: str) -> None:
+    """Refuse methods that do not go together, with what to write instead."""
+    from bids_app.qsm import BACKGROUND, SINGLE_STEP
+
+    background, inversion = settings.background.choice.method, settings.inversion.choice
+    single = inversion.method in SINGLE_STEP
+    if single and background != "none":
+        raise UsageError(
+            f"{origin}: inversion.method={inversion.method} removes the background field itself and cannot follow "
+            f"background.method={background}: set background.method=none"
+        )
+    if background == "none" and not single:
+        raise UsageError(
+            f"{origin}: inversion.method={inversion.method} needs a background method before it: set background.method "
+            f"to one of {', '.join(sorted(BACKGROUND))}, or inversion.method to {', '.join(sorted(SINGLE_STEP))}"
+        )
+    if inversion.per_echo and not single and settings.field.choice.unwrap != "romeo":
+        raise UsageError(
+            f"{origin}: inversion.per_echo=true with inversion.method={inversion.method} needs the turns of each echo: "
+            f"set field.unwrap=romeo, or inversion.method to {', '.join(sorted(SINGLE_STEP))}"
+        )
+    if inversion.per_echo and not settings.field.choice.keep_phase:
+        raise UsageError(f"{origin}: inversion.per_echo=true needs field.keep_phase=true")
+
+
+def _check_group(settings: Settings) -> None:
+    """Refuse what needs something else that was not asked for."""
+    group, voxelwise = settings.group.choice, settings.voxelwise.choice
+    if voxelwise.run and not settings.statistics.choice.model:
+        raise UsageError("--voxelwise needs a model: --model 'chi ~ age + sex'")
+    if voxelwise.permutations and not voxelwise.run:
+        raise UsageError("--permutations goes with --voxelwise")
+    if group.labels and not group.dseg:
+        raise UsageError("--group-labels goes with --group-dseg")
+    asked = {"--voxelwise": voxelwise.run, "--group-dseg": group.dseg, "--output-space": group.output_space}
+    for option, wanted in asked.items():
+        if wanted and group.template == "none":
+            raise UsageError(f"{option} needs a template, and --template is none")

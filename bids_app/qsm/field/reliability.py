@@ -1,0 +1,85 @@
+"""From the field fit's standard error and residual to weights of the data."""
+
+import numpy as np
+
+from bids_app.qsm.arrays import BoolArray, FloatArray
+from bids_app.qsm.mask.morphology import fill_holes
+
+#: Weights are clipped here: a few very bright voxels must not own the fit.
+HIGHEST = np.float32(2)
+#: Residuals this many times the expected ones are no noise: flow, water and fat in one voxel, wrong unwrapping.
+TOLERATED = np.float32(3)
+#: Where they are this many times the expected ones, and this large in rad, the phases tell nothing of the field: beside
+#: air the signal is dephased within the voxel. One number alone would take noise for it, or what is far above noise and
+#: still harmless. On simulated heads 3 to 6 times and 0.1 to 0.2 rad give the same maps. Inside the object (veins, gas
+#: whose hole was filled) a little weight is better than none.
+GROSS, GROSS_RAD = np.float32(4), np.float32(0.15)
+
+
+def reliability_weights(sd_hz: FloatArray, mask: BoolArray, residual_rad: FloatArray | None = None) -> FloatArray:
+    """Weights of a field map: about 1 where it is as good as in the median voxel, lower where it is worse.
+
+    The inverse standard error, divided by its median over the mask and clipped at 2. Where the fit's residual is more
+    than three times what the standard error lets expect, the model does not hold and the weight falls in proportion.
+    Where it is above four times that and 0.15 rad, at the rim of the mask, the weight is 0.
+
+    Parameters
+    ----------
+    sd_hz : float32, ``[x, y, z]``
+        Standard error of the field in Hz, known up to a factor; 0 or not finite where there is no fit.
+    mask : bool, ``[x, y, z]``
+        Object; weights are 0 elsewhere and where there is no fit.
+    residual_rad : float32, ``[x, y, z]``, optional
+        Weighted root-mean-square residual of the fit in rad.
+
+    Returns
+    -------
+    weights : float32, ``[x, y, z]``, 0 to 2.
+    """
+    known = mask & np.isfinite(sd_hz) & (sd_hz > 0)
+    weights = np.zeros(mask.shape, np.float32)
+    if not known.any():
+        weights[mask] = 1  # nothing is known: every voxel counts the same
+        return weights
+    residual = None if residual_rad is None else residual_rad[known]
+    weights[known], far_off = relative_reliability(sd_hz[known], residual)
+    if far_off.any():
+        gross = np.zeros_like(mask)
+        gross[known] = far_off
+        weights[mask & ~fill_holes(mask & ~gross)] = 0
+    return weights
+
+
+def relative_reliability(sd: FloatArray, residual: FloatArray | None) -> tuple[FloatArray, BoolArray]:
+    """Return the weights of some voxels by their errors and residuals alone, and where the phases tell no field.
+
+    Arguments as of :func:`reliability_weights`, of any one shape; every error is above 0.
+    """
+    inverse, far_off = np.float32(np.median(sd)) / sd, np.zeros(sd.shape, bool)
+    if residual is not None:
+        # Both grow with noise over signal, so that their ratio is flat where the model holds.
+        ratio = np.nan_to_num(residual, posinf=1e30) / sd
+        typical = np.float32(np.median(ratio))
+        if typical > 0:
+            inverse *= np.minimum(1, TOLERATED * typical / np.maximum(ratio, np.finfo(np.float32).tiny))
+            far_off = (ratio > GROSS * typical) & (residual > GROSS_RAD)
+    return np.minimum(inverse, HIGHEST), far_off
+
+
+def remove_unreliable_boundary(mask: BoolArray, weights: FloatArray | None) -> BoolArray:
+    """Return the mask less the voxels without weight that others like them connect with the outside.
+
+    A field that is wrong at the rim spreads through the whole object when the background is taken off, whatever the
+    method; inside, where tissue surrounds such voxels, they stay. Without weights the mask is returned as it is.
+
+    Raises
+    ------
+    ValueError
+        If no voxel of the mask has weight.
+    """
+    if weights is None:
+        return mask
+    known = mask & (weights > 0)
+    if mask.any() and not known.any():
+        raise ValueError("the weights are zero everywhere in the mask")
+    return mask & fill_holes(known) if (known != mask).any() else mask

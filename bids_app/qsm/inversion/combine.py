@@ -1,0 +1,33 @@
+"""Last touches of a susceptibility map: the two-pass combination and the zero of the scale."""
+
+import numpy as np
+
+from bids_app.qsm.arrays import BoolArray, FloatArray
+
+
+def two_pass(
+    chi_reliable: FloatArray, mask_reliable: BoolArray, chi_filled: FloatArray, mask_filled: BoolArray
+) -> FloatArray:
+    """Susceptibility of the reliable mask's inversion inside it, of the filled mask's elsewhere, 0 outside both.
+
+    References
+    ----------
+    Stewart et al. 2022, 10.1002/mrm.29048.
+    """
+    filled = np.where(mask_filled, chi_filled, np.float32(0))
+    return np.where(mask_reliable, chi_reliable, filled).astype(np.float32)
+
+
+def reference(chi: FloatArray, mask: BoolArray, region: BoolArray | None = None) -> tuple[FloatArray, float]:
+    """Subtract the mean over ``region`` (default: the whole mask) inside the mask; also return that mean in ppm.
+
+    Raises
+    ------
+    ValueError
+        If the region has no voxel inside the mask.
+    """
+    where = mask if region is None else mask & region
+    if not where.any():
+        raise ValueError("the reference region has no voxel inside the mask")
+    value = float(np.mean(chi[where], dtype=np.float64))
+    return np.where(mask, chi - np.float32(value), np.float32(0)).astype(np.float32), value

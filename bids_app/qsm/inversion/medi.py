@@ -1,0 +1,110 @@
+"""Morphology-enabled dipole inversion (MEDI)."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bids_app.qsm.arrays import BoolArray, FloatArray
+from bids_app.qsm.grid import Grid
+from bids_app.qsm.inversion.problem import Prepared, Progress, counted, note, prepare, total_variation_weight
+from bids_app.qsm.inversion.tv import residual_of, without_outliers
+from bids_app.qsm.params import Params, param
+from bids_app.qsm.solvers.admm import Problem, minimise
+
+
+@dataclass(frozen=True)
+class MediParams(Params):
+    """Parameters of MEDI."""
+
+    lambda_: float = param(0.0, low=0.0, high=1.0, unit="ppm mm", doc="Weight of total variation; 0: from the data")
+    edges: float = param(0.3, low=0.0, high=0.95, doc="Share of the magnitude's differences that count as edges")
+    phase_scale: float = param(16.0, low=0.1, high=1000.0, unit="rad/ppm", doc="Phase of one ppm: 2 pi gamma B0 TE")
+    merit: int = param(1, low=0, high=20, doc="Times that voxels with large residuals lose weight")
+    outlier: float = param(6.0, low=0.5, high=100.0, doc="Residual in robust standard deviations that loses weight")
+    iterations: int = param(60, low=3, high=2000, doc="Most ADMM iterations in each part")
+    tolerance: float = param(1e-2, low=0.0, high=1.0, doc="Relative change that ends each part")
+    padding: float = param(20.0, low=0.0, high=200.0, unit="mm", doc="Empty space around the object")
+
+
+def edge_bits(image: FloatArray, inside: BoolArray, grid: Grid, share: float) -> npt.NDArray[np.uint8]:
+    """Bits 1, 2, 4 where the forward difference along x, y, z is among the largest ``share`` inside the object.
+
+    One threshold in units per mm serves the three axes, as an edge has no axis.
+    """
+    steps = np.empty((3, *image.shape), np.float32)
+    for axis, size in enumerate(grid.voxel_size):
+        steps[axis] = np.abs(np.roll(image, -1, axis) - image) / np.float32(size)
+    bits = np.zeros(image.shape, np.uint8)
+    if share <= 0:
+        return bits
+    threshold = np.quantile(steps[:, inside], 1 - share)
+    for axis in range(3):
+        bits |= np.where((steps[axis] > threshold) & inside, np.uint8(1 << axis), np.uint8(0))
+    return bits
+
+
+def _edges(problem: Prepared, magnitude: FloatArray | None, share: float) -> npt.NDArray[np.uint8] | None:
+    if magnitude is None:
+        return None
+    image = problem.crop.take_clean(magnitude, problem.mask)
+    return edge_bits(image, problem.weight > 0, problem.grid, share)
+
+
+def medi(
+    local_field_ppm: FloatArray,
+    mask: BoolArray,
+    grid: Grid,
+    *,
+    params: MediParams = MediParams(),
+    weights: FloatArray | None = None,
+    magnitude: FloatArray | None = None,
+    progress: Progress | None = None,
+    info: dict[str, Any] | None = None,
+) -> FloatArray:
+    """Susceptibility by morphology-enabled dipole inversion: total variation spares the magnitude's edges.
+
+    Minimises the non-linear data term of :func:`bids_app.qsm.inversion.tv.nltv` plus lambda ||M grad chi||_1, where M
+    is 0 at edges of ``magnitude`` (any scale) and 1 elsewhere; then, ``merit`` times, lets voxels with large
+    residuals lose weight and minimises again. The functional is the published one; it is minimised by ADMM. Without a
+    magnitude no edge is known, and total variation holds everywhere. ``info`` receives lambda, the error's SD, the
+    share of edges and the iterations. Otherwise as every inversion.
+
+    Raises
+    ------
+    ValueError
+        If the mask is empty or the shapes differ.
+
+    References
+    ----------
+    Liu J. et al. 2012, 10.1016/j.neuroimage.2011.08.082; non-linear, merit: Liu T. et al. 2013, 10.1002/mrm.24272.
+    """
+    problem = prepare(local_field_ppm, mask, grid, params.padding, weights)
+    weight = total_variation_weight(problem, params.lambda_, info)
+    free = _edges(problem, magnitude, params.edges)
+    note(info, edges=0.0 if free is None else params.edges)
+    task = Problem(
+        problem.grid,
+        problem.field,
+        problem.weight,
+        weight,
+        loss="nonlinear",
+        phase_scale=params.phase_scale * problem.scale,
+        free=free,
+    )
+    report, total, before = counted(progress, info), params.iterations * (params.merit + 1), 0
+    chi = np.zeros_like(problem.field)
+    for part in range(params.merit + 1):
+        if part > 0:
+            trusted = without_outliers(problem.weight, residual_of(problem, chi), params.outlier)
+            task = replace(task, weight=trusted)
+        done = [0]
+
+        def advance(count: int, _: int, before: int = before, done: list[int] = done) -> None:
+            done[0] = count
+            report(before + count, total)
+
+        chi = minimise(task, iterations=params.iterations, tolerance=params.tolerance, start=chi, progress=advance)
+        before += done[0]
+    return problem.finish(chi)

@@ -1,0 +1,70 @@
+"""Tikhonov-regularised inversion in closed form."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bids_app.qsm.arrays import BoolArray, FloatArray
+from bids_app.qsm.grid import Grid
+from bids_app.qsm.inversion.problem import Progress, note, prepare
+from bids_app.qsm.inversion.spectra import estimate_spectra, least_risk
+from bids_app.qsm.operators.dipole import dipole_kernel
+from bids_app.qsm.operators.fft import irfftn, rfftn
+from bids_app.qsm.operators.gradient import laplacian_spectrum
+from bids_app.qsm.params import Params, param
+
+
+@dataclass(frozen=True)
+class TikhonovParams(Params):
+    """Parameters of the Tikhonov inversion."""
+
+    lambda_: float = param(0.0, low=0.0, high=10.0, doc="Weight (mm2 for the gradient); 0: smallest expected error")
+    prior: str = param("identity", choices=("identity", "gradient"), doc="What is kept small: chi or its gradient")
+    padding: float = param(20.0, low=0.0, high=200.0, unit="mm", doc="Empty space around the object")
+
+
+def tikhonov(
+    local_field_ppm: FloatArray,
+    mask: BoolArray,
+    grid: Grid,
+    *,
+    params: TikhonovParams = TikhonovParams(),
+    weights: FloatArray | None = None,
+    magnitude: FloatArray | None = None,
+    progress: Progress | None = None,
+    info: dict[str, Any] | None = None,
+) -> FloatArray:
+    """Susceptibility by Tikhonov regularisation: chi(k) = D f / (D^2 + lambda G), G = 1 or the Laplacian.
+
+    Parameters and result as in every inversion: float32 arrays of ``grid.shape``, field in ppm, chi in ppm, zero
+    outside the mask. ``weights`` and ``magnitude`` are not used: the solution is in closed form because all voxels
+    count alike. ``info`` receives the weight that was used.
+
+    Raises
+    ------
+    ValueError
+        If the mask is empty or the shapes differ.
+
+    References
+    ----------
+    Bilgic et al. 2014, 10.1002/jmri.24365. Choice of the weight: :mod:`bids_app.qsm.inversion.spectra`.
+    """
+    problem = prepare(local_field_ppm, mask, grid, params.padding)
+    kernel, laplacian = dipole_kernel(problem.grid), laplacian_spectrum(problem.grid)
+
+    def inverse(weight: float, kernel: NDArray[Any], laplacian: NDArray[Any]) -> NDArray[Any]:
+        below = kernel**2 + weight * (laplacian if params.prior == "gradient" else 1)
+        return np.divide(kernel, below, out=np.zeros_like(below), where=below > 0)
+
+    spectrum = rfftn(problem.field)
+    weight = params.lambda_
+    if weight == 0:
+        voxels = max(int(np.count_nonzero(problem.weight)), 1)
+        spectra = estimate_spectra(spectrum, kernel, laplacian, problem.grid, voxels)
+        weight = least_risk(inverse, np.geomspace(1e-4, 1, 41), spectra)
+        note(info, noise_ppm=spectra.noise_sd * problem.scale)
+    note(info, regularisation=weight)
+    spectrum *= inverse(weight, kernel, laplacian)
+    return problem.finish(irfftn(spectrum, problem.grid.shape))

@@ -1,0 +1,1 @@
+"""Fused numba kernels, and where numba keeps them."""

@@ -1,0 +1,1 @@
+"""Linear operators on volumes: dipole convolution, spheres, differences, Laplacians, FFTs, cropping."""

@@ -1,0 +1,40 @@
+"""Real-to-complex float32 FFTs."""
+
+import numba
+import numpy as np
+import scipy.fft
+
+from bids_app.qsm.arrays import ComplexArray, FloatArray
+
+
+def rfftn(array: FloatArray) -> ComplexArray:
+    """3D FFT of a real array on the half grid; ``rfft`` along z, then ``fftn`` in place is the fastest route."""
+    workers = numba.get_num_threads()
+    half = scipy.fft.rfft(array, axis=2, workers=workers)
+    return scipy.fft.fftn(half, axes=(0, 1), overwrite_x=True, workers=workers)
+
+
+def irfftn(spectrum: ComplexArray, shape: tuple[int, int, int]) -> FloatArray:
+    """Inverse of :func:`rfftn` for a real array of ``shape``; the spectrum is overwritten."""
+    workers = numba.get_num_threads()
+    half = scipy.fft.ifftn(spectrum, axes=(0, 1), overwrite_x=True, workers=workers)
+    return scipy.fft.irfft(half, n=shape[2], axis=2, overwrite_x=True, workers=workers)
+
+
+def rfftn_padded(array: FloatArray, shape: tuple[int, int, int]) -> ComplexArray:
+    """:func:`rfftn` of an array that is continued by zeros to ``shape``; rows of zeros are never transformed."""
+    workers = numba.get_num_threads()
+    half = scipy.fft.rfft(array, n=shape[2], axis=2, workers=workers)
+    half = scipy.fft.fft(half, n=shape[1], axis=1, overwrite_x=True, workers=workers)
+    return scipy.fft.fft(half, n=shape[0], axis=0, overwrite_x=True, workers=workers)
+
+
+def irfftn_cropped(
+    spectrum: ComplexArray, shape: tuple[int, int, int], inner: tuple[slice, slice, slice]
+) -> FloatArray:
+    """:func:`irfftn` of which the part ``inner`` alone is computed; the spectrum is overwritten."""
+    workers = numba.get_num_threads()
+    part = scipy.fft.ifft(spectrum, axis=0, overwrite_x=True, workers=workers)[inner[0]]
+    part = scipy.fft.ifft(part, axis=1, overwrite_x=True, workers=workers)[:, inner[1]]
+    whole = scipy.fft.irfft(part, n=shape[2], axis=2, workers=workers)
+    return np.ascontiguousarray(whole[:, :, inner[2]])

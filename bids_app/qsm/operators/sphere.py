@@ -1,0 +1,99 @@
+"""Spheres for mean values: a harmonic field equals its mean over every sphere around the point."""
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from bids_app.qsm.arrays import BoolArray, FloatArray
+from bids_app.qsm.grid import Grid
+from bids_app.qsm.operators.fft import irfftn, rfftn
+
+#: Points per voxel edge that find the part of a voxel inside the sphere, and the part below which it is left out:
+#: voxels that the sphere hardly touches would cost a whole layer of the mask.
+_POINTS, _LEAST = 6, 0.1
+
+
+def sphere_weights(radius: float, voxel_size: tuple[float, float, float]) -> FloatArray:
+    """Normalised sphere of ``radius`` mm around the middle voxel, odd shape; voxels at its surface count in part.
+
+    Whole voxels alone make a rough ball, whose mean misses that of a field of a near source. The radius is at least
+    the longest voxel edge, so that the six neighbours are always part of it: the centre alone has no effect.
+    """
+    radius = max(radius, max(voxel_size)) * (1 + 1e-5)
+    inner = (np.arange(_POINTS) + 0.5) / _POINTS - 0.5
+    reach = [int(np.ceil(radius / size)) for size in voxel_size]
+    # One octant is enough: the rest are its mirror images.
+    squares = [
+        (((np.arange(n + 1)[:, None] + inner) * size) ** 2).ravel() for n, size in zip(reach, voxel_size, strict=True)
+    ]
+    inside = squares[0][:, None, None] + squares[1][None, :, None] + squares[2][None, None, :] <= radius**2
+    blocks = inside.reshape([m for n in reach for m in (n + 1, _POINTS)])
+    parts = blocks.mean(axis=(1, 3, 5), dtype=np.float32)
+    parts[parts < _LEAST] = 0
+    for neighbour in ((1, 0, 0), (0, 1, 0), (0, 0, 1)):
+        parts[neighbour] = max(parts[neighbour], _LEAST)
+    parts = parts[np.ix_(*(np.abs(np.arange(-n, n + 1)) for n in reach))]
+    return np.asarray(parts / parts.sum(), np.float32)
+
+
+def sphere_kernel(radius: float, grid: Grid) -> FloatArray:
+    """Spectrum of :func:`sphere_weights` centred on voxel 0 (half grid, real since it is even)."""
+    weights = sphere_weights(radius, grid.voxel_size)
+    # The weights are even along every axis, so that one octant and three small cosine transforms are enough.
+    spectrum = weights[tuple(slice(m // 2, None) for m in weights.shape)]
+    cosines = [
+        _cosines(n, m, half=axis == 2) for axis, (n, m) in enumerate(zip(grid.shape, spectrum.shape, strict=True))
+    ]
+    spectrum = cosines[1] @ (spectrum @ cosines[2].T)
+    spectrum = cosines[0] @ spectrum.reshape(len(spectrum), -1)
+    return spectrum.reshape([len(c) for c in cosines])
+
+
+def _cosines(samples: int, places: int, *, half: bool) -> FloatArray:
+    """Transform of an even sequence given at ``places`` non-negative positions, ``[frequency, position]``."""
+    frequency = np.arange(samples // 2 + 1 if half else samples)
+    basis = 2 * np.cos(2 * np.pi / samples * (np.outer(frequency, np.arange(places)) % samples))
+    basis[:, 0] = 1
+    return basis.astype(np.float32)
+
+
+def sphere_fits(inside: FloatArray, kernel: FloatArray) -> BoolArray:
+    """Voxels of the mask (float32, 0 or 1) around which the whole sphere lies in the mask."""
+    means = irfftn(rfftn(inside) * kernel, inside.shape)
+    # Below one less the share of the voxel that counts least, above the rounding of the transforms.
+    fits: BoolArray = (means > 1 - 1e-5) & (inside > 0)
+    return fits
+
+
+@numba.njit(cache=True, nogil=True, parallel=True, fastmath=True)
+def _less_mean(field, voxels, start, length, first, weights, out):  # type: ignore[no-untyped-def]
+    """``out`` = field less its weighted mean; the stencil's rows begin at flat distance ``start`` from the voxel."""
+    for v in numba.prange(voxels.size):
+        total = np.float32(0)
+        for row in range(start.size):
+            begin = voxels[v] + start[row]
+            for k in range(length[row]):
+                total += weights[first[row] + k] * field[begin + k]
+        out[voxels[v]] = field[voxels[v]] - total
+
+
+def less_mean(field: FloatArray, voxels: npt.NDArray[np.int64], weights: FloatArray, out: FloatArray) -> None:
+    """Field less its mean over the sphere around each of ``voxels`` (flat), in which the sphere lies, into ``out``."""
+    rows = weights.reshape(-1, weights.shape[2])
+    used = np.count_nonzero(rows, axis=1) > 0
+    length = np.count_nonzero(rows[used], axis=1)
+    x, y = (np.indices(weights.shape[:2]).reshape(2, -1)[:, used].T - np.array(weights.shape[:2]) // 2).T
+    start = (x * field.shape[1] + y) * field.shape[2] - length // 2
+    first = np.concatenate(([0], np.cumsum(length)[:-1]))
+    _less_mean(field.reshape(-1), voxels, start, length, first, weights[weights > 0], out.reshape(-1))
+
+
+@numba.njit(cache=True, nogil=True, parallel=True)
+def deconvolve(spectrum, kernel, threshold):  # type: ignore[no-untyped-def]
+    """Divide by the kernel where its magnitude exceeds ``threshold``, else set zero; in place on the half grid."""
+    nx, ny, nz = spectrum.shape
+    for i in numba.prange(nx):
+        for j in range(ny):
+            for k in range(nz):
+                d = kernel[i, j, k]
+                spectrum[i, j, k] *= 1 / d if abs(d) > threshold else np.float32(0)

@@ -1,0 +1,1 @@
+"""Stored phase to radians: scaling, checks, coil combination, phase offsets."""

@@ -1,0 +1,153 @@
+"""Bipolar readouts: even echoes, read the other way round, have a phase of their own."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numba import njit, prange
+
+from bids_app.qsm.arrays import BoolArray, FloatArray
+from bids_app.qsm.grid import Grid
+from bids_app.qsm.params import param
+from bids_app.qsm.phase.offsets import OffsetParams, OffsetResult, between_echoes, check_echoes, mcpc3ds
+from bids_app.qsm.phase.scaling import wrap
+
+#: Edge of the blocks over which the signal is averaged before the plane is fitted, in voxels.
+_BLOCK = 4
+
+
+@dataclass(frozen=True)
+class BipolarParams(OffsetParams):
+    """Parameters of the bipolar correction (and of the offset removal that follows it)."""
+
+    ramp: float = param(
+        0.5,
+        low=0.0,
+        high=10.0,
+        unit="rad",
+        doc="Phase of even against odd echoes, from end to end of the object, that tells a bipolar readout",
+    )
+
+
+@dataclass(frozen=True)
+class EvenEchoes:
+    """What the even echoes have beyond the odd ones: ``constant + slope . (voxel - centre)`` in rad."""
+
+    constant: float
+    slope: tuple[float, float, float]
+    #: Its change from one end of the object to the other along the steepest axis, in rad.
+    across: float
+    axis: int
+    #: Share of the signal (0 to 1) that the plane explains.
+    coherence: float
+
+    def plane(self, shape: tuple[int, ...]) -> FloatArray:
+        """Return the phase of every voxel in rad."""
+        lines = [
+            (slope * (np.arange(n) - (n - 1) / 2)).reshape([-1 if a == axis else 1 for a in range(3)])
+            for axis, (slope, n) in enumerate(zip(self.slope, shape, strict=True))
+        ]
+        return (lines[0] + lines[1] + lines[2] + self.constant).astype(np.float32)
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def _block_sums(first, second, third, factors, strength, mask, out):  # type: ignore[no-untyped-def]
+    """Sum strength^2 exp(i (factors . phases)) over blocks; ``out`` is complex128."""
+    for a in prange(out.shape[0]):
+        for b in range(out.shape[1]):
+            for c in range(out.shape[2]):
+                real = imag = 0.0
+                for i in range(a * _BLOCK, (a + 1) * _BLOCK):
+                    for j in range(b * _BLOCK, (b + 1) * _BLOCK):
+                        for k in range(c * _BLOCK, (c + 1) * _BLOCK):
+                            if mask[i, j, k]:
+                                angle = factors[0] * first[i, j, k] + factors[1] * second[i, j, k]
+                                angle += factors[2] * third[i, j, k]
+                                weight = strength[i, j, k] ** 2
+                                real += weight * np.cos(angle)
+                                imag += weight * np.sin(angle)
+                out[a, b, c] = complex(real, imag)
+
+
+def _ramp(signal: Any, axis: int) -> float:
+    """Phase from one block to the next along an axis, from the correlation of neighbours."""
+    part = np.moveaxis(signal, axis, 0)
+    return float(np.angle(np.vdot(part[:-1], part[1:]))) if part.shape[0] > 1 else 0.0
+
+
+def even_echo_phase(
+    phase: FloatArray, magnitude: FloatArray | None, echo_times: Sequence[float], mask: BoolArray | None, grid: Grid
+) -> EvenEchoes:
+    """Estimate the constant and linear phase that the even echoes have beyond the odd ones.
+
+    phi1 + phi3 - k phi2 with k = (TE1 + TE3) / TE2 does not hold the field. With equal spacing it is taken from the
+    wrapped phases (k = 2 but for the offset, which cancels); otherwise the second echo is compared with the one that
+    is interpolated between the first and the third, whose difference is unwrapped. A plane is fitted to it, weighted
+    by the magnitudes. Arguments as :func:`~bids_app.qsm.phase.offsets.mcpc3ds`; three echoes are needed.
+    """
+    check_echoes(phase, echo_times, 3)
+    share = (echo_times[1] - echo_times[0]) / (echo_times[2] - echo_times[0])
+    if abs(share - 0.5) < 0.005:
+        inside: BoolArray = np.isfinite(phase[0]) & np.isfinite(phase[1]) & np.isfinite(phase[2])
+        if mask is not None:
+            inside &= mask
+        strength = inside.astype(np.float32) if magnitude is None else np.nan_to_num(magnitude[1])
+        third, factors, times = phase[2], (-1.0, 2.0, -1.0), 2
+    else:
+        third, strength, inside = between_echoes(phase, magnitude, (0, 2), mask, grid)
+        inside = inside & np.isfinite(phase[1])
+        factors, times = (-1.0, 1.0, -share), 1
+    blocks = np.zeros([max(n // _BLOCK, 0) for n in inside.shape], np.complex128)
+    arrays = [np.ascontiguousarray(a, np.float32) for a in (phase[0], phase[1], third)]
+    _block_sums(*arrays, factors, np.ascontiguousarray(strength, np.float32), inside, blocks)
+    total = float(np.abs(blocks).sum())
+    if total == 0:
+        return EvenEchoes(0.0, (0.0, 0.0, 0.0), 0.0, 0, 0.0)
+    slopes = [0.0, 0.0, 0.0]
+    for _ in range(2):
+        for axis, n in enumerate(blocks.shape):
+            rest = _ramp(blocks, axis)
+            slopes[axis] += rest
+            line = np.exp(-1j * rest * (np.arange(n) - (n - 1) / 2))
+            blocks = blocks * line.reshape([-1 if a == axis else 1 for a in range(3)])
+    mean = blocks.sum()
+    # Known up to half a turn, or a share of the turns of the third echo against the first: the smallest is taken.
+    constant = float(np.angle(mean)) / times
+    slope = [s / _BLOCK / times for s in slopes]
+    # The blocks cover whole multiples of their edge from voxel 0 on: their centre is not the volume's.
+    for axis, n in enumerate(blocks.shape):
+        constant += slope[axis] * ((inside.shape[axis] - 1) / 2 - (n * _BLOCK - 1) / 2)
+    occupied = [np.flatnonzero(inside.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
+    across = [abs(s) * float(np.ptp(o)) for s, o in zip(slope, occupied, strict=True)]
+    axis = int(np.argmax(across))
+    return EvenEchoes(constant, (slope[0], slope[1], slope[2]), across[axis], axis, float(abs(mean)) / total)
+
+
+def is_bipolar(even: EvenEchoes, params: BipolarParams = BipolarParams()) -> bool:
+    """Whether the phase of the even echoes tells a bipolar readout: a ramp along one axis that explains the data."""
+    return even.across > params.ramp and even.coherence > 0.5
+
+
+def bipolar(
+    phase: FloatArray,
+    magnitude: FloatArray | None,
+    echo_times: Sequence[float],
+    mask: BoolArray | None,
+    grid: Grid,
+    *,
+    params: BipolarParams = BipolarParams(),
+    even: EvenEchoes | None = None,
+) -> OffsetResult:
+    """Remove the even echoes' own phase of a bipolar readout, then the offset by MCPC-3D-S.
+
+    Arguments, errors and source as :func:`~bids_app.qsm.phase.offsets.mcpc3ds`, but three echoes are needed; ``even``
+    is :func:`even_echo_phase` of the same data where it is known already.
+    """
+    if even is None:
+        even = even_echo_phase(phase, magnitude, echo_times, mask, grid)
+    plane = even.plane(phase.shape[1:])
+    corrected = np.empty(phase.shape, np.float32)
+    for echo, out in enumerate(corrected):
+        out[...] = wrap(phase[echo] - plane) if echo % 2 else phase[echo]
+    return mcpc3ds(corrected, magnitude, echo_times, mask, grid, params=OffsetParams(params.sigma))

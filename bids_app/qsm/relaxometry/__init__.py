@@ -1,0 +1,1 @@
+"""Transverse relaxation from multi-echo magnitude."""

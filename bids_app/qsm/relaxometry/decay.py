@@ -1,0 +1,176 @@
+"""R2*, T2* and S0 from the magnitude of the echoes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit, prange
+
+from bids_app.qsm.arrays import BoolArray, FloatArray
+from bids_app.qsm.params import Params, param
+
+
+@dataclass(frozen=True)
+class RelaxationParams(Params):
+    """Parameters of the R2* fits."""
+
+    r2star_max: float = param(1000.0, low=10.0, high=1e5, unit="1/s", doc="Upper bound of R2*")
+    floor: float = param(
+        3.0, low=0.0, high=20.0, doc="Echoes below this multiple of the noise, and those after them, are left out"
+    )
+
+
+@dataclass(frozen=True)
+class Relaxation:
+    """R2* (1/s), T2* (s; 0 where R2* is 0) and S0 (units of the magnitude)."""
+
+    r2star: FloatArray
+    t2star: FloatArray
+    s0: FloatArray
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _arlo(signal, used, spacing):  # type: ignore[no-untyped-def]
+    numerator = denominator = 0.0
+    for e in range(used - 2):
+        integral = (signal[e] + 4 * signal[e + 1] + signal[e + 2]) * (spacing / 3)  # Simpson's rule
+        drop = signal[e] - signal[e + 2]
+        # The integral of the decay is T2* times its drop; least squares of both sides, as in the paper.
+        numerator += integral * integral + (spacing / 3) * integral * drop
+        denominator += (spacing / 3) * drop * drop + integral * drop
+    return denominator / numerator if numerator > 0 else 0.0
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _loglinear(signal, used, times):  # type: ignore[no-untyped-def]
+    sw = swt = swl = swtt = swtl = 0.0
+    for e in range(used):
+        if signal[e] > 0:
+            w, log = signal[e] * signal[e], np.log(signal[e])
+            sw += w
+            swt += w * times[e]
+            swl += w * log
+            swtt += w * times[e] * times[e]
+            swtl += w * times[e] * log
+    spread = sw * swtt - swt * swt
+    return (swt * swl - sw * swtl) / spread if spread > 0 else 0.0
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def _fit(magnitude, times, mask, limits, maps):  # type: ignore[no-untyped-def]
+    """``limits``: ARLO (0 or 1), largest R2*, noise power (2 sigma^2), lowest usable signal; ``maps``: [3, voxel]."""
+    echoes, voxels = magnitude.shape
+    arlo, most, power, floor = limits
+    least = 3 if arlo > 0 else 2
+    for v in prange(voxels):
+        maps[0, v] = maps[1, v] = maps[2, v] = 0
+        if not mask[v]:
+            continue
+        signal = np.empty(echoes)
+        used, good = 0, True
+        for e in range(echoes):
+            m = np.float64(magnitude[e, v])
+            good = good and np.isfinite(m)
+            if used == e and (m >= floor or e < least):
+                used = e + 1
+            signal[e] = np.sqrt(max(m * m - power, 0.0)) if m > 0 else 0.0
+        if not good:
+            continue
+        rate = _arlo(signal, used, times[1] - times[0]) if arlo > 0 else _loglinear(signal, used, times)
+        rate = min(max(rate, 0.0), most)
+        top = bottom = 0.0
+        for e in range(used):
+            decay = np.exp(-times[e] * rate)
+            top += signal[e] * decay
+            bottom += decay * decay
+        maps[0, v] = rate
+        maps[1, v] = 1 / rate if rate > 0 else 0.0
+        maps[2, v] = top / bottom
+
+
+def _run(
+    magnitude: FloatArray,
+    echo_times: Sequence[float],
+    mask: BoolArray,
+    params: RelaxationParams,
+    noise: float,
+    arlo: bool,
+) -> Relaxation:
+    if magnitude.ndim != 4 or magnitude.shape[0] != len(echo_times) or magnitude.shape[1:] != mask.shape:
+        raise ValueError(f"magnitude {magnitude.shape}, {len(echo_times)} echo times, mask {mask.shape} do not match")
+    if len(echo_times) < 2:
+        raise ValueError("R2* needs at least two echoes")
+    maps = np.empty((3, mask.size), np.float32)
+    flat = np.ascontiguousarray(magnitude, np.float32).reshape(len(echo_times), -1)
+    limits = (float(arlo), params.r2star_max, 2 * noise**2, params.floor * noise)
+    _fit(flat, np.asarray(echo_times, np.float64), np.ascontiguousarray(mask).reshape(-1), limits, maps)
+    r2star, t2star, s0 = (m.reshape(mask.shape) for m in maps)
+    return Relaxation(r2star, t2star, s0)
+
+
+def r2star_loglinear(
+    magnitude: FloatArray,
+    echo_times: Sequence[float],
+    mask: BoolArray,
+    *,
+    params: RelaxationParams = RelaxationParams(),
+    noise: float = 0.0,
+) -> Relaxation:
+    """R2* by a line through the logarithm of the magnitude, weighted by the squared magnitude.
+
+    Arguments and errors as :func:`r2star_arlo`; the echoes may have any spacing.
+    """
+    return _run(magnitude, echo_times, mask, params, noise, arlo=False)
+
+
+def r2star_arlo(
+    magnitude: FloatArray,
+    echo_times: Sequence[float],
+    mask: BoolArray,
+    *,
+    params: RelaxationParams = RelaxationParams(),
+    noise: float = 0.0,
+) -> Relaxation:
+    """R2* by auto-regression on linear operations (ARLO); needs three or more equally spaced echoes.
+
+    Other echo trains are fitted by :func:`r2star_loglinear`, which has no such need; the caller can see from the
+    echo times which of the two it is (:func:`arlo_applies`).
+
+    Parameters
+    ----------
+    magnitude : float32, ``[echo, x, y, z]``
+        Magnitude.
+    echo_times : sequence of float
+        Echo times in s.
+    mask : bool, ``[x, y, z]``
+        Where to fit; results are 0 elsewhere and where a value is not finite.
+    noise : float
+        Standard deviation of the noise of the real and imaginary parts, in units of the magnitude; its power is taken
+        off the squared magnitude, and echoes in the noise are left out (three, or two for a line, stay). 0: unknown.
+
+    Raises
+    ------
+    ValueError
+        If shapes differ or there is one echo.
+
+    References
+    ----------
+    Pei et al. 2015, 10.1002/mrm.25137; noise power: Gudbjartsson and Patz 1995, 10.1002/mrm.1910340618.
+    """
+    return _run(magnitude, echo_times, mask, params, noise, arlo=arlo_applies(echo_times))
+
+
+def arlo_applies(echo_times: Sequence[float]) -> bool:
+    """Whether there are three or more echoes with equal spacing (to 1 %)."""
+    steps = np.diff(np.asarray(echo_times, np.float64))
+    return len(steps) >= 2 and bool(np.all(np.abs(steps - steps[0]) <= 0.01 * abs(steps[0])))
+
+
+def noise_level(magnitude: FloatArray, air: BoolArray) -> float:
+    """Standard deviation of the noise from the magnitude of voxels without signal; 0 if there are too few to tell.
+
+    The median of a Rayleigh distribution is 1.1774 sigma. Scanners that set the air to zero leave nothing to measure.
+    """
+    values = magnitude[air & np.isfinite(magnitude)]
+    values = values[values > 0]
+    return float(np.median(values)) / 1.1774 if values.size > 0.01 * air.size else 0.0

@@ -1,0 +1,1 @@
+"""Iterative solvers that several methods share."""

@@ -1,0 +1,162 @@
+"""Total-variation inversion with a spatially weighted data term: one ADMM serves every method of that family."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from bids_app.qsm.arrays import FloatArray
+from bids_app.qsm.grid import Grid
+from bids_app.qsm.operators.dipole import dipole_kernel
+from bids_app.qsm.operators.fft import irfftn, rfftn
+from bids_app.qsm.operators.gradient import SplitGradient, change_of, laplacian_spectrum
+
+_LINEAR, _NONLINEAR, _ABSOLUTE = 0, 1, 2
+_KINDS = {"linear": _LINEAR, "nonlinear": _NONLINEAR, "l1": _ABSOLUTE}
+_NEWTON_STEPS = 4
+
+
+@numba.njit(cache=True, nogil=True, parallel=True)
+def _fit_data(image, dual, field, weight, penalty, kind, scale):  # type: ignore[no-untyped-def]
+    """Proximal step of the data term; ``image`` (D chi, and what else explains the field) becomes 2 y - v.
+
+    v = image + dual, y the minimiser of weight^2 loss(y - field) + penalty/2 (y - v)^2, and dual becomes v - y.
+    """
+    nx, ny, nz = image.shape
+    for i in numba.prange(nx):
+        for j in range(ny):
+            for k in range(nz):
+                v = image[i, j, k] + dual[i, j, k]
+                w = weight[i, j, k] * weight[i, j, k]
+                f = field[i, j, k]
+                if w == 0:
+                    y = v
+                elif kind == 0:
+                    y = (w * f + penalty * v) / (w + penalty)
+                elif kind == 1:
+                    y = (w * f + penalty * v) / (w + penalty)
+                    for _ in range(_NEWTON_STEPS):
+                        angle = scale * (y - f)
+                        slope = w * np.sin(angle) / scale + penalty * (y - v)
+                        y -= slope / (w * max(np.cos(angle), np.float32(0)) + penalty)
+                else:
+                    bound = weight[i, j, k] / penalty
+                    r = v - f
+                    y = f + r - min(max(r, -bound), bound)
+                dual[i, j, k] = v - y
+                image[i, j, k] = 2 * y - v
+
+
+@numba.njit(cache=True, nogil=True, parallel=True)
+def _combine(spectrum, data, kernel, laplacian, data_penalty, penalty, ridge):  # type: ignore[no-untyped-def]
+    """Chi of the normal equations in ``data`` and its field's spectrum in ``spectrum`` (which held grad^T (z - u))."""
+    nx, ny, nz = spectrum.shape
+    for i in numba.prange(nx):
+        for j in range(ny):
+            for k in range(nz):
+                d = kernel[i, j, k]
+                below = data_penalty * d * d + penalty * laplacian[i, j, k] + ridge
+                value = data[i, j, k] * (data_penalty * d) + spectrum[i, j, k] * penalty
+                value = value / below if below > 0 else 0 * value
+                data[i, j, k] = value
+                spectrum[i, j, k] = value * d
+
+
+class WeakHarmonic:
+    """A field whose Laplacian is nearly zero in the mask, fitted along with the susceptibility.
+
+    References
+    ----------
+    Milovic et al. 2019, 10.1002/mrm.27483.
+    """
+
+    def __init__(self, mask: FloatArray, laplacian: FloatArray, weight: float, penalty: float) -> None:
+        self.field = np.zeros(mask.shape, np.float32)
+        self._laplacian = laplacian
+        self._dual = np.zeros(mask.shape, np.float32)
+        self._shrink = (penalty / (penalty + weight * mask)).astype(np.float32)
+        self._penalty = np.float32(penalty)
+        self._split = np.zeros(mask.shape, np.float32)
+
+    def update(self, target: FloatArray, data_penalty: float) -> None:
+        """Fit the harmonic field to ``target`` = (y - dual) - D chi."""
+        spectrum = rfftn(self._split - self._dual)
+        spectrum *= self._laplacian * self._penalty
+        spectrum += np.float32(data_penalty) * rfftn(target)
+        spectrum /= np.float32(data_penalty) + self._penalty * self._laplacian**2
+        curved = spectrum * self._laplacian
+        self.field = irfftn(spectrum, target.shape)
+        curvature = irfftn(curved, target.shape) + self._dual
+        self._split = curvature * self._shrink
+        self._dual = curvature - self._split
+
+
+@dataclass
+class Problem:
+    """What the ADMM minimises: loss(weight (D chi - field)) + regularisation ||grad chi||_1 + ridge/2 ||chi||^2.
+
+    Everything lives on the (padded) working grid. ``loss`` is ``linear`` (half the square), ``nonlinear`` (the same
+    of the complex signal, ``phase_scale`` radians per unit of the field) or ``l1``. ``penalty`` couples the split
+    gradient, ``data_penalty`` the split field.
+    """
+
+    grid: Grid
+    field: FloatArray
+    weight: FloatArray
+    regularisation: float
+    loss: str = "linear"
+    phase_scale: float = 1.0
+    penalty: float = 0.0
+    data_penalty: float = 1.0
+    ridge: float = 0.0
+    free: npt.NDArray[np.uint8] | None = None
+    harmonic: tuple[float, float] | None = None
+
+
+def minimise(
+    problem: Problem,
+    *,
+    iterations: int,
+    tolerance: float,
+    start: FloatArray | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> FloatArray:
+    """Susceptibility that minimises ``problem``, on its working grid.
+
+    Stops when chi changes by less than ``tolerance`` (relative) from one iteration to the next, never before the
+    third: the first iterates tell nothing about convergence.
+    """
+    grid, shape = problem.grid, problem.grid.shape
+    kernel, laplacian = dipole_kernel(grid), laplacian_spectrum(grid)
+    penalty = np.float32(problem.penalty or 100 * problem.regularisation)
+    data_penalty, ridge = np.float32(problem.data_penalty), np.float32(problem.ridge)
+    kind, scale = _KINDS[problem.loss], np.float32(problem.phase_scale)
+    gradient = SplitGradient(grid, problem.free)
+    bound = problem.regularisation / float(penalty)
+    chi = np.zeros(shape, np.float32) if start is None else start.copy()
+    dual = np.zeros(shape, np.float32)
+    image = np.zeros(shape, np.float32) if start is None else irfftn(rfftn(start) * kernel, shape)
+    harmonic = None
+    if problem.harmonic is not None:
+        inside = (problem.weight > 0).astype(np.float32)
+        harmonic = WeakHarmonic(inside, laplacian, *problem.harmonic)
+    for iteration in range(1, iterations + 1):
+        if harmonic is not None:
+            image += harmonic.field
+        _fit_data(image, dual, problem.field, problem.weight, data_penalty, kind, scale)
+        split_field = image
+        data = rfftn(split_field if harmonic is None else split_field - harmonic.field)
+        spectrum = rfftn(gradient.step(chi, bound))
+        _combine(spectrum, data, kernel, laplacian, data_penalty, penalty, ridge)
+        old, chi = chi, irfftn(data, shape)
+        change, size = change_of(chi, old)
+        if progress is not None:
+            progress(iteration, iterations)
+        if iteration == iterations or (iteration > 2 and change <= tolerance**2 * size):
+            break
+        image = irfftn(spectrum, shape)
+        if harmonic is not None:
+            harmonic.update(split_field - image, problem.data_penalty)
+    return chi

@@ -1,0 +1,93 @@
+"""Susceptibility-weighted imaging from the field of all echoes, and its minimum-intensity projection."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit, prange
+from scipy import ndimage
+
+from bids_app.qsm.arrays import BoolArray, FloatArray
+from bids_app.qsm.grid import Grid
+from bids_app.qsm.mask.thresholds import even_brightness
+from bids_app.qsm.operators.smoothing import mean_of_known
+from bids_app.qsm.params import Params, param
+
+#: Percentile of the positive high-pass field that veins reach and little else does.
+_STRONG = 97
+
+
+@dataclass(frozen=True)
+class SwiParams(Params):
+    """Parameters of susceptibility-weighted imaging."""
+
+    high_pass: float = param(4.0, low=0.5, high=50.0, unit="mm", doc="Gaussian whose local mean is taken off the field")
+    power: int = param(4, low=1, high=16, doc="How often the phase mask is multiplied")
+    even: float = param(20.0, low=0.0, high=200.0, unit="mm", doc="Width of the local mean of the magnitude (0: raw)")
+    thickness: float = param(7.0, low=0.1, high=200.0, unit="mm", doc="Slab of the minimum-intensity projection")
+
+
+@dataclass(frozen=True)
+class Swi:
+    """Susceptibility-weighted image, and its sliding minimum over slabs (0 outside the mask)."""
+
+    swi: FloatArray
+    minip: FloatArray
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def _weigh(magnitude, field, typical, power, mask):  # type: ignore[no-untyped-def]
+    """Multiply the magnitude by the phase mask, in place."""
+    one = np.tanh(np.float32(1))
+    for v in prange(magnitude.size):
+        if mask[v] and field[v] > 0:
+            w = (1 + np.tanh(1 - field[v] / typical)) / (1 + one)
+            magnitude[v] *= w**power
+
+
+def clear_swi(
+    field_hz: FloatArray, magnitude: FloatArray, mask: BoolArray, grid: Grid, *, params: SwiParams = SwiParams()
+) -> Swi:
+    """Susceptibility-weighted image in the manner of CLEAR-SWI.
+
+    The combined magnitude, freed of the receive coils' sensitivity, is multiplied by a smooth mask of the field's
+    positive high-pass part: 1 at 0 and falling like a hyperbolic tangent on the scale of a high percentile of its
+    positive values, so that neither echo times nor field strength must be known. The field of all echoes takes the
+    place of the phase of one, which has wraps and less signal.
+
+    Parameters
+    ----------
+    field_hz : float32, ``grid.shape``
+        Total field in Hz, positive in veins along B0.
+    magnitude : float32, ``grid.shape``
+        Magnitude combined over echoes.
+    mask : bool, ``grid.shape``
+        Where the field is known; the magnitude elsewhere stays as it is.
+    grid : Grid
+        Voxel size; slabs are stacked along the third axis.
+
+    Raises
+    ------
+    ValueError
+        If shapes differ.
+
+    References
+    ----------
+    Eckstein et al. 2021, 10.1016/j.neuroimage.2021.118175; Haacke et al. 2004, 10.1002/mrm.20198.
+    """
+    if field_hz.shape != grid.shape or magnitude.shape != grid.shape or mask.shape != grid.shape:
+        raise ValueError(f"field {field_hz.shape}, magnitude {magnitude.shape}, mask {mask.shape} and grid differ")
+    bright = np.nan_to_num(magnitude, posinf=0, neginf=0).astype(np.float32)
+    if params.even > 0:
+        bright = even_brightness(bright, tuple(params.even / size for size in grid.voxel_size))
+    inside = mask & np.isfinite(field_hz)
+    sigma = [params.high_pass / size for size in grid.voxel_size]
+    field = np.where(inside, field_hz, np.float32(0))
+    field -= mean_of_known(field, inside, sigma)
+    positive = field[inside & (field > 0)]
+    typical = np.float32(np.percentile(positive, _STRONG)) if positive.size else np.float32(0)
+    if typical > 0:
+        _weigh(bright.reshape(-1), field.reshape(-1), typical, params.power, inside.reshape(-1))
+    slab = max(1, round(params.thickness / grid.voxel_size[2]))
+    lowest = ndimage.minimum_filter1d(np.where(inside, bright, np.float32(np.inf)), slab, axis=2, mode="nearest")
+    lowest[~inside] = 0
+    return Swi(bright, lowest)

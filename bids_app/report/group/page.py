@@ -1,0 +1,207 @@
+"""The page of the group, ``group.html``: called once when all jobs of the group have ended, well or not."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bids_app.derivatives.files import write_bytes, write_json
+from bids_app.report.participant.collect import Failure, Run, load_runs, spaces_of
+from bids_app.report.participant.page import code_digest
+
+#: Lists of the page have so many lines at most.
+_LINES = 200
+
+
+def report(cohort: Any, settings: Any, context: Any, payload: Mapping[str, Any]) -> list[str]:
+    """Write the page of the group and return warnings.
+
+    Parameters
+    ----------
+    cohort
+        Unused: the page shows what lies in the output directory.
+    settings
+        Effective parameters.
+    context
+        Where the call happens (``output_dir``).
+    payload
+        ``spaces``: names of the templates' folders, the study's own first; ``results``: how the jobs ended, by name.
+    """
+    from bids_app.report.html import render
+
+    cohorts, template = _records(context, payload)
+    failures = _failures(context, payload)
+    content, problems = _content(cohorts, template, settings, context)
+    page = render("group.html.j2", content | {"failures": failures, "parameters": _parameters(settings)})
+    write_bytes(context.output_dir / "group.html", page.encode())
+    state = {
+        "digest": _digest((*cohorts, *template), failures, settings, context),
+        "size": len(page.encode()),
+        "failures": {name: [vars(failure) for failure in found] for name, found in failures.items()},
+        "methods": {"group": content["methods"].paragraphs},
+    }
+    write_json(_state_path(context), state)
+    return problems
+
+
+def report_done(cohort: Any, settings: Any, context: Any, payload: Mapping[str, Any]) -> bool:
+    """Return whether the page is there and shows what there is now; arguments as for ``report``."""
+    state, page = _state(context), context.output_dir / "group.html"
+    if not page.is_file() or page.stat().st_size != state.get("size"):
+        return False
+    cohorts, template = _records(context, payload)
+    now = _digest((*cohorts, *template), _failures(context, payload), settings, context)
+    return bool(state.get("digest") == now)
+
+
+def _state_path(context: Any) -> Path:
+    path: Path = context.output_dir / "logs" / "reports" / "group.json"
+    return path
+
+
+def _state(context: Any) -> dict[str, Any]:
+    try:
+        state = json.loads(_state_path(context).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return state if isinstance(state, dict) else {}
+
+
+def _records(context: Any, payload: Mapping[str, Any]) -> tuple[list[Run], list[Run]]:
+    """Return the records of the tables (of a drawn segmentation too), and those of the spaces."""
+    folder = context.output_dir / "logs" / "records"
+    runs = load_runs(
+        [p for name in ("group", "group_drawn") for p in folder.glob(f"{name}_step-*.json")], context.output_dir
+    )
+    cohorts = [
+        runs.get("group", Run("group", context.output_dir)),
+        *([runs["group_drawn"]] if "group_drawn" in runs else []),
+    ]
+    paths = [path for name in payload.get("spaces", ()) for path in sorted(folder.glob(f"tpl-{name}/**/*_step-*.json"))]
+    return cohorts, list(load_runs(paths, context.output_dir).values())
+
+
+def _failures(context: Any, payload: Mapping[str, Any]) -> dict[str, list[Failure]]:
+    """Return failures by job; those of the call before where a job has no part in this one."""
+    results = payload.get("results", {})
+    before = {name: [Failure(**f) for f in found] for name, found in _state(context).get("failures", {}).items()}
+    now = {
+        name: [Failure(f.step, f.sentence, f.traceback, f.blocked) for f in r.failures] for name, r in results.items()
+    }
+    return {name: found for name, found in (before | now).items() if found}
+
+
+def _digest(runs: Sequence[Run], failures: Mapping[str, Any], settings: Any, context: Any) -> str:
+    records = [(run.basename, n, r["fingerprint"], r["started"]) for run in runs for n, r in run.records.items()]
+    told = [(name, f.step, f.sentence) for name, found in failures.items() for f in found]
+    pages = sorted(path.name for path in context.output_dir.glob("sub-*.html"))
+    text = json.dumps([records, told, pages, settings.to_mapping(), code_digest()], default=str, sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _parameters(settings: Any) -> dict[str, Any]:
+    names = ("qc", "statistics", "group", "template", "voxelwise")
+    return {name: values for name, values in settings.to_mapping().items() if name in names}
+
+
+def _content(
+    cohorts: Sequence[Run], template: Sequence[Run], settings: Any, context: Any
+) -> tuple[dict[str, Any], list[str]]:
+    """Return what the template of the page shows, and what could not be drawn."""
+    from bids_app.report.group import charts as cohort_charts
+    from bids_app.report.group import tables as cohort_tables
+    from bids_app.report.methods.group import GroupRecords, group_methods_text
+
+    lines = cohort_tables.lines(cohorts, context.output_dir)
+    numbers = cohort_tables.qc_numbers(lines, settings.to_mapping().get("qc", {}))
+    counts = {s: sum(line.status == s for line in lines) for s in dict.fromkeys(line.status for line in lines)}
+    problems: list[str] = []
+    rounds = cohort_tables.table_of(template, "convergence")
+    found = [line.participant for line in lines if line.status == "found"]
+    repeated = len(found) > len(set(found))
+    told = GroupRecords(cohorts, template, _registrations(context, lines), counts, repeated)
+    records = [record for run in (*cohorts, *template) for record in run.records.values()]
+    content = {
+        "lines": lines,
+        "numbers": numbers,
+        "counts": counts,
+        "warnings": list(dict.fromkeys(text for record in records for text in record.get("warnings", [])))[:_LINES],
+        "panels": [cohort_charts.qc_panel(number, lines) for number in numbers],
+        "segmentations": [_segmentation(one) for run in cohorts for one in cohort_tables.segmentations(run)],
+        "spaces": [_space(name, runs, problems) for name, runs in spaces_of(template).items()],
+        "rounds": rounds,
+        "round_charts": list(cohort_charts.rounds(rounds)),
+        "overlaps": _overlaps(template),
+        "onward": _onward(template),
+        "methods": group_methods_text(told),
+        "problems": problems,
+    }
+    return content, problems
+
+
+def _space(name: str, runs: Sequence[Run], problems: list[str]) -> dict[str, Any]:
+    """Return what is shown of a template's space, or of an output space."""
+    from bids_app.report.group import maps as cohort_maps
+    from bids_app.report.group import tables as cohort_tables
+
+    return {
+        "name": name,
+        "pictures": _drawn(cohort_maps.pictures, f"pictures of {name}", runs, problems),
+        "statistics": _drawn(cohort_maps.statistics, f"maps of voxel-wise statistics in {name}", runs, problems),
+        "models": cohort_tables.table_of(runs, "voxelwise"),
+        "clusters": cohort_tables.table_of(runs, "voxelwise_clusters")[:_LINES],
+    }
+
+
+def _onward(template: Sequence[Run]) -> dict[str, dict[str, float]]:
+    """Return how well the template was registered to an output space."""
+    found = {run.basename.rpartition("_to")[2]: run.records["onward"] for run in template if "onward" in run.records}
+    return {name: dict(record.get("metrics", {})) for name, record in found.items()}
+
+
+#: Steps of one participant in the template that the methods text tells of.
+_TOLD = ("register", "member", "drawn")
+
+
+def _registrations(context: Any, lines: Sequence[Any]) -> list[Run]:
+    """Return the records of one participant's registrations: all participants' are alike."""
+    for label in dict.fromkeys(line.participant for line in lines):
+        paths = sorted((context.output_dir / "logs" / "records" / label).rglob("*_step-*.json"))
+        paths = [p for p in paths if p.name.partition("_step-")[2].removesuffix(".json") in _TOLD]
+        if paths:
+            return list(load_runs(paths, context.output_dir).values())
+    return []
+
+
+def _segmentation(one: Any) -> dict[str, Any]:
+    from bids_app.report.group import charts as cohort_charts
+    from bids_app.report.group.tables import RESPONSES
+
+    response = RESPONSES.get(one.formula.partition("~")[0].strip(), one.formula.partition("~")[0].strip())
+    return {
+        "table": one,
+        "strips": cohort_charts.region_strips(one),
+        "effects": list(cohort_charts.effects(one)),
+        "relations": list(cohort_charts.relations(one, response)),
+        "found": sum(row["significant"] == "true" and row["term"] != "Intercept" for row in one.model),
+    }
+
+
+def _drawn(
+    draw: Callable[[Sequence[Run]], list[Any]], what: str, template: Sequence[Run], problems: list[str]
+) -> list[Any]:
+    try:
+        return draw(template)
+    except Exception as error:  # a figure that cannot be drawn must not take the page with it
+        problems.append(f"{what}: not drawn ({type(error).__name__}: {error})")
+        return []
+
+
+def _overlaps(template: Sequence[Run]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for run in template:
+        for name, value in run.records.get("maps", {}).get("metrics", {}).items():
+            if name.startswith("overlap_") and value is not None:
+                found[name.removeprefix("overlap_")] = float(value)
+    return found

@@ -1,0 +1,199 @@
+"""What the group's page shows of the group's tables: runs with their numbers, outliers, regions, models."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bids_app.derivatives import quality
+from bids_app.derivatives.names import PRODUCTS, sidecar_path
+from bids_app.report.charts import number, read_table
+from bids_app.report.participant.collect import Run
+
+_MISSING = ("", "n/a")
+#: Short names of a model's response.
+RESPONSES = {"chi": "chi_mean", "r2star": "r2star_mean", "volume": "volume_mm3"}
+_KEYS = ("participant_id", "session_id", "run")
+
+
+@dataclass
+class Line:
+    """One run in the table of participants."""
+
+    run: str
+    participant: str
+    session: str
+    status: str
+    reason: str
+    page: str = ""  # address of its page, where there is one
+    numbers: dict[str, float] = field(default_factory=dict)
+    flags: list[str] = field(default_factory=list)
+    outliers: list[str] = field(default_factory=list)  # in words
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether anything about it is unusual."""
+        return bool(self.flags or self.outliers or self.status not in ("found", "no data"))
+
+
+@dataclass(frozen=True)
+class QcNumber:
+    """A column of quality-control numbers with its usual range (None: no bound)."""
+
+    name: str
+    unit: str
+    meaning: str
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Value:
+    """One region's value of one run."""
+
+    run: str
+    value: float
+    marked: bool
+    row: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Region:
+    """One region's values over all runs."""
+
+    label: str
+    values: list[Value]
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """One segmentation's tables."""
+
+    name: str
+    regions: list[Region]
+    rows: list[dict[str, str]]  # the long table
+    description: list[dict[str, str]]
+    model: list[dict[str, str]]
+    formula: str
+    fdr: float
+    confidence: float
+
+
+def lines(cohorts: Sequence[Run], output_dir: Path) -> list[Line]:
+    """Return every run with what is known about it, in the order of the list of participants.
+
+    ``cohorts`` are the records of the tables, those with the list of participants first.
+    """
+    found: dict[str, Line] = {}
+    group = cohorts[0]
+    for row in _rows(group, "cohort"):
+        session = "" if row["session_id"] in _MISSING else row["session_id"]
+        reason = "" if row["reason"] in _MISSING else row["reason"]
+        page = f"{row['participant_id']}.html"
+        found[row["run"]] = Line(
+            row["run"],
+            row["participant_id"],
+            session,
+            row["status"],
+            reason,
+            page if (output_dir / page).is_file() else "",
+        )
+    for row in _rows(group, "group_qc"):
+        line = found.get(row["run"])
+        if line is None:
+            continue
+        others = (*_KEYS, "status", "flags")
+        line.numbers = {name: number(value) for name, value in row.items() if name not in others}
+        line.flags = [name for name in row.get("flags", "").split(";") if name not in _MISSING]
+    for one, key in ((run, key) for run in cohorts for key in run.keys("group_outliers@")):
+        for row in _rows(one, key):
+            if row["flagged"] == "true" and row["run"] in found:
+                words = f"{row['worst_region'].removesuffix(' n/a')} ({row['measure']}, z {number(row['worst_z']):.1f}"
+                more = int(number(row["regions_flagged"])) - 1
+                words += f"; {more} more)" if more > 0 else ")"
+                found[row["run"]].outliers.append(words)
+    return list(found.values())
+
+
+def qc_numbers(runs: Sequence[Line], bounds: Mapping[str, Any]) -> list[QcNumber]:
+    """Return the columns that any run has a value of."""
+    names = list(dict.fromkeys(name for line in runs for name, v in line.numbers.items() if math.isfinite(v)))
+    known = quality.numbers(sum(name.startswith(quality.SNR) for name in names))
+    found = []
+    for name in names:
+        if name in known:
+            n = known[name]
+            low, high = (bounds.get(bound) if bound else None for bound in (n.low, n.high))
+            found.append(QcNumber(name, "" if n.unit == "1" else n.unit, n.meaning, low, high))
+    return found
+
+
+def segmentations(group: Run, measure: str = "chi_mean") -> list[Segmentation]:
+    """Return the regions, descriptions and models of every segmentation."""
+    found = []
+    for key in group.keys("group_long@"):
+        name = key.partition("@")[2]
+        rows = _rows(group, key)
+        outlying = {
+            (row["run"], row["worst_region"], row.get("space", ""))
+            for row in _rows(group, f"group_outliers@{name}")
+            if row["flagged"] == "true" and row["measure"] == measure
+        }
+        regions: dict[str, Region] = {}
+        for row in rows:
+            if row["index"] in _MISSING:
+                continue
+            region = regions.setdefault(label_of(row), Region(label_of(row), []))
+            value = number(row.get(measure))
+            if math.isfinite(value):
+                marked = (row["run"], f"{row['name']} {row['hemisphere']}", row.get("space", "")) in outlying
+                region.values.append(Value(row["run"], value, marked, row))
+        facts = _facts(group, f"group_model@{name}")
+        found.append(
+            Segmentation(
+                name,
+                [region for region in regions.values() if region.values],
+                rows,
+                _rows(group, f"group_descriptive@{name}"),
+                _rows(group, f"group_model@{name}"),
+                str(facts.get("Model", "")),
+                float(facts.get("FalseDiscoveryRate", 0.05)),
+                float(facts.get("Confidence", 0.95)),
+            )
+        )
+    return found
+
+
+def label_of(row: Mapping[str, str]) -> str:
+    """Return a region's name with its side, and where it was measured where there are two places."""
+    side, space = row.get("hemisphere", "n/a"), row.get("space", "")
+    name = row["name"] if side in _MISSING else f"{row['name']} {side}"
+    return name if space in _MISSING else f"{name} ({space})"
+
+
+def unit_of(measure: str) -> str:
+    """Return the unit of a column of the table of regions."""
+    return str(PRODUCTS["group_long@x"].columns.get(measure, {}).get("Units", ""))
+
+
+def table_of(template: Sequence[Run], key: str) -> list[dict[str, str]]:
+    """Return the rows of a template's table; none where it is not there."""
+    return next((rows for run in template if (rows := _rows(run, key))), [])
+
+
+def _rows(run: Run, key: str) -> list[dict[str, str]]:
+    path = run.path(key)
+    return [] if path is None else read_table(path)
+
+
+def _facts(run: Run, key: str) -> dict[str, Any]:
+    path = run.path(key)
+    if path is None:
+        return {}
+    try:
+        content = json.loads(sidecar_path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

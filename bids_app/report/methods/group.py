@@ -1,0 +1,253 @@
+"""The methods text of the group level, from what really ran there: a paragraph for every part of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bids_app import __version__
+from bids_app.report.group.tables import table_of
+from bids_app.report.methods.text import Methods, libraries
+from bids_app.report.participant.collect import Run, spaces_of
+
+#: What is said of a method that the model of every region records.
+GROUP_SENTENCES: dict[str, str] = {
+    "ols": "The model “{model}” was fitted to every region by ordinary least squares.",
+    "mixed": "The model “{model}” was fitted to every region with a random intercept of every participant by "
+    "restricted maximum likelihood [laird1982], with degrees of freedom divided between and within participants "
+    "[schluchter1990].",
+    "fdr": "Intervals are given at {confidence:g} % confidence; p values were corrected over regions for a false "
+    "discovery rate of {fdr:g} [benjamini1995].",
+}
+#: Methods of the model of every voxel, whose sentences need more than parameters.
+VOXELWISE_METHODS = ("ols", "fdr", "permutation")
+
+
+@dataclass(frozen=True)
+class GroupRecords:
+    """What ran at the group level.
+
+    ``cohorts`` are the records of the tables: of the participants' own segmentations, then of a drawn one;
+    ``template`` those of every average, space and model in a space; ``registrations`` those of one participant's images
+    and registrations (all participants' are alike); ``counts`` the number of runs by their state.
+    """
+
+    cohorts: Sequence[Run]
+    template: Sequence[Run]
+    registrations: Sequence[Run]
+    counts: Mapping[str, int]
+    repeated: bool = False  # whether anybody has several runs
+
+    def of(self, step: str) -> dict[str, Any]:
+        """Return the first record of a step, empty where it did not run."""
+        runs = (*self.cohorts, *self.template, *self.registrations)
+        return next((run.records[step] for run in runs if step in run.records), {})
+
+
+def group_methods_text(records: GroupRecords) -> Methods:
+    """Return the text of the group level; what did not run is not in it."""
+    paragraphs = [
+        _who(records.counts),
+        _template(records),
+        _maps(records),
+        _drawn(records),
+        _regions(records),
+        _voxelwise(records),
+        _software(records),
+    ]
+    model, voxelwise = (records.of(step).get("methods", []) for step in ("model", "voxelwise"))
+    unknown = [key for key in model if key not in GROUP_SENTENCES]
+    unknown += [key for key in voxelwise if key not in VOXELWISE_METHODS]
+    missing = [f"a sentence on the method {key}" for key in dict.fromkeys(unknown)]
+    return Methods(tuple(text for text in paragraphs if text), tuple(missing))
+
+
+def _who(counts: Mapping[str, int]) -> str:
+    if not counts:
+        return ""
+    found = counts.get("found", 0)
+    others = ", ".join(f"{number} {status}" for status, number in counts.items() if status != "found" and number)
+    rest = f" ({others})" if others else ""
+    return (
+        f"{found} of {sum(counts.values())} gradient-echo runs had complete susceptibility maps and regional "
+        f"values{rest}."
+    )
+
+
+def _template(records: GroupRecords) -> str:
+    averages = [run.records["average"] for run in records.template if "average" in run.records]
+    registered = [run.records["register"] for run in records.registrations if "register" in run.records]
+    if not averages and not registered:
+        return ""
+    choice: dict[str, Any] = next(
+        (r["parameters"]["template"] for r in [*averages, *registered] if "template" in r["parameters"]), {}
+    )
+    both = "t1w" in records.of("member").get("metrics", {}).get("channels", [])
+    return " ".join(filter(None, [_images(records), _built(records, averages), _settings(choice, averages, both)]))
+
+
+def _images(records: GroupRecords) -> str:
+    """Return what was done to a participant's images before they were registered."""
+    member = records.of("member")
+    text = []
+    if "n4" in member.get("methods", []):
+        text.append(
+            "The combined magnitude was corrected for intensity inhomogeneity by N4 [tustison2010] and scaled to a "
+            "median of 1 in the head."
+        )
+    if "t1w" in member.get("metrics", {}).get("channels", []):
+        text.append("The T1-weighted images, corrected in the same way, were brought to the magnitude of their runs.")
+    if records.repeated and member:
+        text.append("Several runs of a participant were aligned rigidly at their mean position and averaged.")
+    return " ".join(text)
+
+
+def _built(records: GroupRecords, averages: Sequence[Mapping[str, Any]]) -> str:
+    if not averages:
+        return "Participants were registered to the given template rigidly, affinely and by SyN (ANTs) [avants2008]."
+    members = max(int(record.get("metrics", {}).get("members", 0)) for record in averages)
+    kinds = [row["kind"] for row in table_of(records.template, "convergence")]
+    said = [
+        f"{kinds.count(kind)} {'round' if kinds.count(kind) == 1 else 'rounds'} of {name}"
+        for kind, name in (
+            ("rigid", "rigid registration"),
+            ("affine", "affine registration"),
+            ("syn", "non-linear registration (SyN, ANTs, local correlation) [avants2008]"),
+        )
+        if kind in kinds
+    ]
+    return (
+        f"An unbiased template was built from {members} participants, from the centres of mass in "
+        f"{', '.join(said)}; each average was brought to the mean shape of the group by the inverse of the mean map "
+        "[guimond2000; avants2010]."
+    )
+
+
+def _settings(choice: Mapping[str, Any], averages: Sequence[Mapping[str, Any]], both: bool) -> str:
+    """Return the parameters; ``both`` says whether T1-weighted images were registered beside the magnitude."""
+    if not choice:
+        return ""
+    fine = "/".join(str(choice.get(f"syn_{level}")) for level in ("coarse", "middle", "fine"))
+    text = (
+        f"The template has voxels of {choice.get('resolution'):g} mm; images were registered on voxels of "
+        f"{choice.get('registration_resolution'):g} mm, by SyN with {fine} iterations from coarse to fine"
+    )
+    if both:
+        weight = choice.get("magnitude_weight")
+        text += f" and a weight of {weight:g} of the magnitude against the T1-weighted image's 1"
+    if averages and choice.get("sharpening"):
+        text += f"; every average was sharpened by an unsharp mask ({choice['sharpening']:g})"
+    return f"{text}."
+
+
+def _maps(records: GroupRecords) -> str:
+    text = []
+    for name, runs in spaces_of(records.template).items():
+        onward = next(
+            (
+                run.records["onward"]
+                for run in records.template
+                if run.basename.endswith(f"_to{name}") and "onward" in run.records
+            ),
+            None,
+        )
+        if onward is not None:
+            overlap = onward.get("metrics", {}).get("overlap_dice")
+            judged = f" (overlap of the heads {overlap:.2f}, Dice)" if overlap is not None else ""
+            text.append(
+                f"The template was registered to {name} of TemplateFlow [ciric2022] rigidly, affinely and by SyN "
+                f"[avants2008]{judged}."
+            )
+        maps = next((run.records["maps"] for run in runs if "maps" in run.records), None)
+        if maps is None:
+            continue
+        people = maps.get("metrics", {}).get("participants")
+        text.append(
+            f"Maps were brought to the space of {'the template' if onward is None else name} by one linear "
+            f"interpolation through all transforms composed, and averaged over {people} participants where half of "
+            "them at least have a valid value."
+        )
+        labels = [key.partition("@")[2] for run in runs for key in run.keys("dseg_template@")]
+        if labels:
+            text.append(f"Segmentations ({', '.join(labels)}) were fused by majority there.")
+    return " ".join(text)
+
+
+def _drawn(records: GroupRecords) -> str:
+    """Return what was done with a segmentation that was drawn on the template."""
+    drawing, drawn = records.of("drawing"), records.of("drawn")
+    if not drawing or not drawn:
+        return ""
+    name = next(iter(drawing.get("paths", {})), "").partition("@")[2]
+    erosion = drawn.get("parameters", {}).get("regions", {}).get("erosion", 0)
+    eroded = f" after erosion by {erosion} voxels" if erosion else ""
+    return (
+        f"A segmentation drawn on the template ({name}, {drawing.get('metrics', {}).get('labels')} regions) was "
+        "brought to the grid of every run through the inverse transforms, in one interpolation for labels; its regions "
+        f"were measured in every run's own map and in the space of the template{eroded}."
+    )
+
+
+def _regions(records: GroupRecords) -> str:
+    choice: dict[str, Any] = {}
+    methods: list[str] = []
+    for cohort in records.cohorts:
+        for step in ("outliers", "model"):
+            choice |= cohort.parameters(step).get("statistics", {})
+        methods += cohort.records.get("model", {}).get("methods", [])
+    text = []
+    if records.of("outliers"):
+        text.append(
+            f"Regional values with a robust z score beyond {choice.get('outlier_z', 3.5):g} (distance from the median "
+            "over 1.4826 times the median absolute deviation [leys2013]) were flagged and not removed."
+        )
+    said = {
+        "model": choice.get("model", ""),
+        "confidence": 100 * choice.get("confidence", 0.95),
+        "fdr": choice.get("fdr", 0.05),
+    }
+    text += [GROUP_SENTENCES[key].format(**said) for key in dict.fromkeys(methods) if key in GROUP_SENTENCES]
+    return " ".join(text)
+
+
+def _voxelwise(records: GroupRecords) -> str:
+    """Return what was fitted to the voxels of every space where that was done."""
+    return " ".join(_voxelwise_in(run, records.repeated) for run in records.template if "voxelwise" in run.records)
+
+
+def _voxelwise_in(run: Run, repeated: bool) -> str:
+    record = run.records["voxelwise"]
+    choice, metrics = record["parameters"].get("voxelwise", {}), record.get("metrics", {})
+    model = record["parameters"].get("statistics", {}).get("model", "")
+    rows = table_of([run], "voxelwise")
+    people = f" of {rows[0]['participants']} participants ({rows[0].get('df')} degrees of freedom)" if rows else ""
+    smoothed = f", smoothed by a Gaussian of {choice['smoothing']:g} mm (FWHM)," if choice.get("smoothing") else ""
+    sessions = " Sessions of a participant were averaged." if repeated else ""
+    if "permutation" in record.get("methods", []):
+        family = (
+            f"by the largest t of {choice.get('permutations')} permutations [freedman1983; nichols2002] "
+            f"(seed {choice.get('seed')})"
+        )
+    else:
+        family = "by Bonferroni's correction"
+    return (
+        f"The model “{model}” was fitted by ordinary least squares (nilearn [abraham2014]) to every voxel of the maps"
+        f"{people}{smoothed} in the space of the template {metrics.get('space')}: {metrics.get('voxels')} voxels where "
+        f"everybody has a value.{sessions} Maps of t were thresholded at a false discovery rate of "
+        f"{choice.get('fdr'):g} over voxels [benjamini1995] and at a family-wise error rate of {choice.get('fwe'):g} "
+        f"{family}."
+    )
+
+
+def _software(records: GroupRecords) -> str:
+    runs = (*records.cohorts, *records.template)
+    versions = sorted({str(r.get("code_version", __version__)) for run in runs for r in run.records.values()})
+    used = [
+        *(["statsmodels"] if records.of("model") else []),
+        *(["nilearn"] if records.of("voxelwise") else []),
+        *(["antspyx"] if records.of("register") or records.of("onward") else []),
+    ]
+    with_others = f" with {libraries(*used)}" if used else ""
+    return (
+        f"Group analysis was done by qsm-bids-app {', '.join(versions) or __version__}, a BIDS App "
+        f"[gorgolewski2017]{with_others}."
+    )

@@ -1,0 +1,306 @@
+"""The methods text: from what really ran (records), ready for a paper, with its references.
+
+The order follows what the consensus on susceptibility mapping asks authors to report (Bilgic et al. 2024,
+10.1002/mrm.30006): acquisition, phase processing, masks, background, inversion, reference, analysis, software. What the
+data do not state is named, so that nobody thinks it was told.
+"""
+
+import platform
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any
+
+from bids_app import __version__
+from bids_app.report.methods.acquisition import items
+from bids_app.report.methods.references import REFERENCES, Reference
+from bids_app.report.participant.collect import Run
+
+#: What is said of a method that ran, by the key that its step records. ``[key]`` cites; ``{method}`` stands for its
+#: parameters.
+SENTENCES: dict[str, str] = {
+    "coils_echoes": "Images of single receive coils were added without the coils' own phases, which were estimated "
+    "from the first two echoes and smoothed [eckstein2018].",
+    "coils_reference": "Images of single receive coils were added without the coils' own phases, which were estimated "
+    "against a virtual reference coil and smoothed [parker2014].",
+    "mcpc3ds": "The phase at echo time zero was estimated from the first echoes, smoothed and removed (MCPC-3D-S) "
+    "[eckstein2018]{mcpc3ds}.",
+    "bipolar": "The phase difference between readouts of opposite polarity was estimated and removed{bipolar}.",
+    "romeo": "Phase was unwrapped by ROMEO [dymerska2021]{romeo}.",
+    "laplacian": "Phase was unwrapped by a Laplacian method [schofield2003].",
+    "fit_linear": "The total field was fitted to the echoes by a linear fit weighted by squared magnitude and "
+    "echo time "
+    "[robinson2017]{linear}.",
+    "fit_nonlinear": "The total field was fitted to the complex signal of the echoes by a non-linear fit "
+    "[liu2013]{nonlinear}.",
+    "ringing": "What alternates from voxel to voxel in the total field, along axes with more of it than of slightly "
+    "slower changes, was taken off.",
+    "transceive": "The constant Laplacian of the transmit and receive phase [zhang2014] was fitted and taken off the "
+    "field of the single echo.",
+    "vsharp": "The background field was removed by V-SHARP [schweser2011; wu2012]{vsharp}.",
+    "resharp": "The background field was removed by RESHARP [sun2014]{resharp}.",
+    "ismv": "The background field was removed by the iterative spherical mean value method [wen2014]{ismv}.",
+    "pdf": "The background field was removed by projection onto dipole fields (PDF) [liu2011]{pdf}.",
+    "tfi": "The background field was removed by preconditioned total field inversion [liu2017]{tfi}.",
+    "lbv": "The background field was removed by solving the Laplacian boundary value problem (LBV) [zhou2014], whose "
+    "boundary values were freed of the tissue's own field as many times as corrections are given{lbv}.",
+    "bayes": "Susceptibility was estimated by an empirical Bayes inversion with Gaussian and total-variation priors, "
+    "whose weights follow from the data's spectrum, built on the methods of [bilgic2014] and [milovic2021]; the given "
+    "share of the amplitude that the priors take was restored, and the fine detail improved by as many iterations of "
+    "total generalised variation as given [langkammer2015]{bayes}.",
+    "hdqsm": "Susceptibility was estimated by the hybrid data fidelity method (HD-QSM) [lambert2022]{hdqsm}.",
+    "ilsqr": "Susceptibility was estimated by iLSQR with removal of streaks [li2015]{ilsqr}.",
+    "medi": "Susceptibility was estimated by morphology enabled dipole inversion (MEDI) with a non-linear data term "
+    "[liu2012; liu2013]{medi}.",
+    "nltv": "Susceptibility was estimated by a non-linear inversion with total variation [milovic2018]{nltv}.",
+    "rts": "Susceptibility was estimated by rapid two-step inversion (RTS) [kames2018]{rts}.",
+    "tgv": "Susceptibility was estimated in a single step from the phase with total generalised variation "
+    "[langkammer2015]{tgv}.",
+    "boundary_sources": "Strong sources at the mask boundary, found in an initial map, were left out of background "
+    "removal and inversion; their susceptibility was estimated from what field the rest leaves by single-step total "
+    "generalised variation [langkammer2015].",
+    "trend": "Smooth trends of the map that no field can tell from a background (polynomials whose field has no "
+    "Laplacian inside the mask) were estimated from voxels of like magnitude by a robust fit, drawn towards zero as "
+    "far as its cluster-robust errors [liang1986] say, and taken off.",
+    "per_echo": "Each echo was inverted on its own; the maps were averaged, weighted by the square of magnitude times "
+    "echo time.",
+    "tikhonov": "Susceptibility was estimated by inversion with a Tikhonov regularisation [bilgic2014l2]{tikhonov}.",
+    "tkd": "Susceptibility was estimated by thresholded k-space division [shmueli2009; schweser2013]{tkd}.",
+    "tv": "Susceptibility was estimated by inversion with total variation [bilgic2014]{tv}.",
+    "arlo": "R2* and T2* were estimated by auto-regression on linear operations (ARLO) [pei2015], with the noise floor "
+    "of the magnitude [gudbjartsson1995]{arlo}.",
+    "loglinear": "R2* and T2* were estimated by a weighted fit of the logarithm of the magnitude, with its noise floor "
+    "[gudbjartsson1995]{loglinear}.",
+    "clearswi": "Susceptibility-weighted images were made by CLEAR-SWI [eckstein2021]{clearswi}.",
+    "n4": "Intensity inhomogeneity was corrected by N4 [tustison2010].",
+    "rigid": "The T1-weighted image was registered to the magnitude by a rigid transform with mutual information "
+    "(ANTs) [avants2011].",
+    "affine": "The T1-weighted image was registered to the magnitude by an affine transform with mutual information "
+    "(ANTs) [avants2011].",
+    "atlas_to_all": "There was no T1-weighted image: the atlas was registered to the magnitude of all echoes and to "
+    "the magnitude at echo time zero together.",
+    "atlas_to_magnitude": "There was no T1-weighted image: the atlas was registered to the gradient-echo magnitude.",
+    "syn": "Non-linear registration used symmetric normalisation (SyN, ANTs) [avants2008].",
+    "fastsurfer": "The T1-weighted image was segmented by FastSurfer [henschel2020].",
+}
+_CITATION = re.compile(r"\[([a-z0-9]+(?:; [a-z0-9]+)*)\]")
+
+
+@dataclass(frozen=True)
+class Methods:
+    """A methods text: paragraphs with ``[key]`` citations, and what the authors must add themselves."""
+
+    paragraphs: tuple[str, ...]
+    missing: tuple[str, ...] = ()
+
+    @property
+    def keys(self) -> list[str]:
+        """Return the cited works' keys in the order of the text."""
+        found = [key for text in self.paragraphs for group in _CITATION.findall(text) for key in group.split("; ")]
+        return list(dict.fromkeys(found))
+
+    @property
+    def references(self) -> list[Reference]:
+        """Return the cited works in the order of the text."""
+        return [REFERENCES[key] for key in self.keys]
+
+    def plain(self) -> list[str]:
+        """Return the paragraphs with citations as authors and year."""
+        return [_CITATION.sub(_spelled, text) for text in self.paragraphs]
+
+
+def _spelled(match: re.Match[str]) -> str:
+    return f"({'; '.join(REFERENCES[key].short for key in match[1].split('; '))})"
+
+
+def methods_text(runs: Sequence[Run]) -> Methods:
+    """Return the text for a gradient-echo run and the anatomical images that it used.
+
+    Parameters
+    ----------
+    runs
+        The gradient-echo run first, then anatomical images whose steps served it.
+    """
+    run = runs[0]
+    acquisition, missing = _acquisition(run)
+    records = [record for one in (*runs[1:], run) for record in one.records.values()]
+    paragraphs = [acquisition, _phase(run), _maps(run), _analysis(run, records), _software(records)]
+    return Methods(tuple(text for text in paragraphs if text), tuple(missing))
+
+
+def _sentences(records: Iterable[Mapping[str, Any]], only: Iterable[str] | None = None) -> str:
+    said: dict[str, str] = {}
+    for record in records:
+        parameters = _flat(record.get("parameters", {}))
+        for key in record.get("methods", []):
+            if key not in said and (only is None or key in only):
+                said[key] = _filled(SENTENCES[key], parameters)
+    return " ".join(said.values())
+
+
+def _filled(sentence: str, parameters: Mapping[str, Mapping[str, Any]]) -> str:
+    return re.sub(r"\{(\w+)\}", lambda match: _values(parameters.get(match[1], {})), sentence)
+
+
+def _flat(parameters: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return the parameters of every method by its name."""
+    return {
+        name: values for section in parameters.values() for name, values in section.items() if isinstance(values, dict)
+    }
+
+
+def _values(parameters: Mapping[str, Any]) -> str:
+    if not parameters:
+        return ""
+    told = ", ".join(f"{name.rstrip('_')} = {_number(value)}" for name, value in parameters.items())
+    return f" ({told})"
+
+
+def _number(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _acquisition(run: Run) -> tuple[str, list[str]]:
+    """Return the paragraph on the data, and what the metadata do not say with the fields that would."""
+    source = run.source
+    if source is None:
+        return "", ["acquisition (the data were not part of this call)"]
+    found = items(run)
+    number = len(source.echo_times)
+    text = f"Gradient-echo data with {number} echo{'es' if number != 1 else ''} were acquired"
+    text += f" at {source.field_strength:g} T" if source.field_strength else ""
+    text += f" ({found[0].text})" if found[0].text else ""
+    text += f": {'; '.join(item.text for item in found[1:] if item.text)}."
+    lost = [item for item in found if not item.text]
+    if lost:
+        text += f" Not stated in the data: {', '.join(item.name for item in lost)}."
+    return text, [f"{item.name} ({item.keys})" for item in lost]
+
+
+def _phase(run: Run) -> str:
+    field = run.records.get("field")
+    if field is None:
+        return ""
+    notes = run.metric("field", "phase") or []
+    methods = field.get("methods", [])
+    text = [_sentences([run.records["coils"]])] if "coils" in run.records else []
+    text += [f"Before processing: {'; '.join(notes)}."] if notes else []
+    if not {"mcpc3ds", "bipolar"} & set(methods):
+        text.append("No phase offset was removed.")
+    if run.source is not None and len(run.source.echo_times) == 1:
+        kept = [{**field, "methods": [key for key in methods if not key.startswith("fit_")]}]
+        text += [_sentences(kept), "The total field is the unwrapped phase over the echo time."]
+    else:
+        text.append(_sentences([field]))
+    if run.path("magnitude") is not None:
+        text.append("Magnitudes of the echoes were combined as the root of their sum of squares.")
+    return " ".join(filter(None, text))
+
+
+def mask_sentences(record: Mapping[str, Any]) -> list[str]:
+    """Return where the mask comes from, and where the field was processed."""
+    choice = record.get("parameters", {}).get("mask", {})
+    if not choice:
+        return []
+    given = record.get("metrics", {}).get("mask_given", False)
+    text = [
+        "The mask was that of another dataset."
+        if given
+        else f"The mask was made from the data by the recipe “{choice['filled']}”."
+    ]
+    if choice.get("from_anatomy") and not given:
+        text.append("It was restricted to the brain mask of the segmentation.")
+    if "mask_processing" in record.get("paths", {}):
+        text.append(
+            f"Up to {choice['margin']:g} mm around it the field was processed too, where the recipe "
+            f"“{choice['filled']}” finds the object, and the maps were cut to the mask."
+        )
+    return text
+
+
+def _maps(run: Run) -> str:
+    mask, chi, reference = (run.records.get(name) for name in ("mask", "chi", "reference"))
+    choice = (mask or {}).get("parameters", {}).get("mask", {})
+    text = mask_sentences(mask or {})
+    if chi is not None:
+        text += [_sentences([chi]), _chosen(chi)]
+        if choice.get("two_pass"):
+            text.append(
+                "Inversion was done twice, in this mask and in one of reliable voxels alone (recipe "
+                f"“{choice['reliable']}”), and the maps were combined to suppress artefacts of strong sources "
+                "[stewart2022]."
+            )
+    if reference is not None:
+        region = reference["parameters"].get("reference", {}).get("region", "mask")
+        text.append(
+            {
+                "mask": "Susceptibility is given relative to the mean over the mask.",
+                "none": "Susceptibility was not referenced to a region.",
+            }.get(region, f"Susceptibility is given relative to the mean over the region “{region}”.")
+        )
+    others = [record for name, record in run.records.items() if name in ("relaxometry", "swi")]
+    return " ".join(filter(None, [*text, _sentences(others)]))
+
+
+#: Numbers that inversions choose from the data, and what is said of them.
+_CHOSEN = {
+    "inversion_regularisation": "regularisation weight {:.3g}",
+    "inversion_edges": "edges of the magnitude above {:.3g}",
+    "inversion_noise_ppm": "noise of the field {:.3g} ppm",
+    "inversion_gradient_ppm_per_mm": "typical gradient of the map {:.3g} ppm/mm",
+    "inversion_iterations": "{:g} iterations",
+}
+
+
+def _chosen(chi: Mapping[str, Any]) -> str:
+    """Return what the inversion has found in the data by itself."""
+    numbers = chi.get("metrics", {})
+    told = [words.format(numbers[key]) for key, words in _CHOSEN.items() if isinstance(numbers.get(key), int | float)]
+    return f"The data gave: {', '.join(told)}." if told else ""
+
+
+def _analysis(run: Run, records: Sequence[Mapping[str, Any]]) -> str:
+    done = ("field", "mask", "chi", "reference", "relaxometry", "swi")
+    text = [_sentences(record for record in records if record["step"] not in done)]
+    names = [key.partition("@")[2] for key in run.keys("regions@")]
+    if names:
+        erosion = next(
+            (r["parameters"]["regions"]["erosion"] for r in records if "regions" in r.get("parameters", {})), 0
+        )
+        shrunk = f" after erosion by {erosion} voxels" if erosion else ""
+        several = "s" if len(names) > 1 else ""
+        text.append(
+            f"Values of regions were taken over the valid mask from the segmentation{several} "
+            f"{', '.join(names)}{shrunk}."
+        )
+    return " ".join(filter(None, text))
+
+
+def _software(records: Sequence[Mapping[str, Any]]) -> str:
+    versions = sorted({str(record.get("code_version", __version__)) for record in records})
+    named = ", ".join(versions) or __version__
+    used = {key for record in records for key in record.get("methods", [])}
+    others = libraries("numpy", "scipy", "numba", *(["antspyx"] if used & {"n4", "rigid", "affine", "syn"} else []))
+    found = [
+        record.get("metrics", {}).get("version") for record in records if "fastsurfer" in record.get("methods", [])
+    ]
+    others += "".join(f", FastSurfer {version}" for version in dict.fromkeys(found) if version)
+    return (
+        f"Processing was done by qsm-bids-app {named}, a BIDS App [gorgolewski2017] on data in BIDS "
+        f"[gorgolewski2016], with Python {platform.python_version()}, {others}, along the recommendations of the "
+        "consensus on quantitative susceptibility mapping [bilgic2024]."
+    )
+
+
+def libraries(*names: str) -> str:
+    """Return installed libraries with their versions, as ``NumPy 2.1.0``; those that are not here are left out."""
+    found = []
+    for name in names:
+        with suppress(metadata.PackageNotFoundError):
+            found.append(f"{_SPELLED.get(name, name)} {metadata.version(name)}")
+    return ", ".join(found)
+
+
+_SPELLED = {"numpy": "NumPy", "scipy": "SciPy", "numba": "Numba", "antspyx": "ANTsPy"}

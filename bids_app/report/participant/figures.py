@@ -1,0 +1,311 @@
+"""The figures of a run, stage by stage, each from the products that are there."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from bids_app.report import charts
+from bids_app.report.participant.collect import Run
+from bids_app.report.participant.figures_anatomy import regions, registration, segmentations
+from bids_app.report.participant.volumes import Maps, first_volume, stored_image
+from bids_app.report.pictures import (
+    CHI_WINDOW,
+    COLOURS,
+    Contour,
+    Layer,
+    Picture,
+    grid,
+    picture,
+    planes,
+    symmetric,
+    window_of,
+)
+from bids_app.report.slices import Array, Index, positions, stored_box
+
+#: So many echoes are shown at most.
+_ECHOES = 6
+
+
+@dataclass
+class Stage:
+    """One part of the page: a stage of the processing with its figures."""
+
+    name: str
+    title: str
+    text: str
+    pictures: list[Picture] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+def stages(run: Run) -> list[Stage]:
+    """Return the stages of a run of which something can be shown."""
+    if run.path("magnitude") is None and stored_image(run) is None:
+        return []
+    try:
+        maps = Maps(run)
+    except Exception as error:  # the image itself may be what is wrong
+        name, title, text, _ = _STAGES[0]
+        return [Stage(name, title, text, problems=[f"Not drawn ({type(error).__name__}: {error})"])]
+    found = []
+    for name, title, text, figures in _STAGES:
+        stage = Stage(name, title, text)
+        for draw in figures:
+            try:
+                stage.pictures += draw(maps)
+            except Exception as error:  # a figure that cannot be drawn must not take the page with it
+                what = (draw.__doc__ or draw.__name__).split(".")[0]
+                stage.problems.append(f"{what}: not drawn ({type(error).__name__}: {error})")
+        if stage.pictures or stage.problems:
+            found.append(stage)
+    return found
+
+
+def echoes(maps: Maps) -> Iterator[Picture]:
+    """Magnitude and wrapped phase of the echoes."""
+    source = maps.run.source
+    if source is None:
+        return
+    chosen = [source.echoes[k] for k in np.unique(np.linspace(0, len(source.echoes) - 1, _ECHOES).round().astype(int))]
+    middle = maps.whole.centre[2]
+    slab = (*maps.whole.box[:2], slice(middle, middle + 1))
+    stored = stored_box(slab, maps.shape, maps.affine)
+    which = ", of the first coil" if source.coils > 1 else ""
+    rows: list[list[tuple[Layer, str, int | None]]] = []
+    for kind, paths in _parts(chosen).items():
+        row: list[tuple[Layer, str, int | None]] = []
+        limits: tuple[float, float] | None = None
+        for echo, path in zip(chosen, paths, strict=True):
+            if limits is None:  # they are those of the first echo as a whole; of the others a slice is enough
+                data = maps.oriented(first_volume(path, source.coils))
+                limits = window_of(data, None, 0.5, 99.5) if kind == "magnitude" else _full(data)
+                data = data[slab].copy()
+            else:
+                data = maps.oriented(first_volume(path, source.coils, stored))
+            shade = "gray" if kind == "magnitude" else "twilight"
+            name = f"{kind}, {1000 * echo.echo_time:.1f} ms" if echo.echo_time else kind
+            row.append((Layer(data, limits, name, "as stored", shade), "axial", 0))
+        rows.append(row)
+    if rows:
+        yield picture(
+            grid(rows, maps.frame),
+            "Echoes",
+            f"One axial slice of every echo as stored{which}. Magnitude should fade smoothly with echo time; phase "
+            "should show bands that get denser with echo time, without grain inside the brain and without open-ended "
+            "lines.",
+            f"Axial slices of {len(chosen)} echoes: {' and '.join(_parts(chosen))}.",
+        )
+
+
+def _parts(chosen: list[Any]) -> dict[str, list[Any]]:
+    kinds = ("magnitude", "phase") if chosen[0].phase is not None else ("real", "imag")
+    return {kind: [getattr(e, kind) for e in chosen] for kind in kinds if all(getattr(e, kind) for e in chosen)}
+
+
+def _full(data: Array) -> tuple[float, float]:
+    low, high = float(np.nanmin(data)), float(np.nanmax(data))
+    return (low, high) if high > low else (low, low + 1)
+
+
+def masks(maps: Maps) -> Iterator[Picture]:
+    """Quality map and outlines of the masks."""
+    outlines, names = [], []
+    for key, name, colour in (
+        ("mask_brain", "filled mask", COLOURS[0]),
+        ("mask_reliable", "reliable voxels", COLOURS[1]),
+        ("mask_qsm", "valid map", COLOURS[2]),
+    ):
+        inside = maps.inside(key)
+        if inside is not None:
+            outlines.append(Contour(inside, colour, name))
+            names.append(f"{name} ({_COLOUR_NAMES[colour]})")
+    if not outlines:
+        return
+    layers = [Layer(maps.magnitude, maps.window, "magnitude", "a.u.", contours=outlines)]
+    quality = maps.get("quality")
+    if quality is not None:
+        layers.append(Layer(quality, (0, 1), "phase quality", "0 to 1", "cividis", outlines[:1]))
+    yield picture(
+        planes(layers, maps.frame),
+        "Masks and phase quality",
+        f"Outlines: {', '.join(names)}. The filled mask should follow the brain's surface; holes of the reliable mask "
+        "should lie in veins, bleedings and above air-filled spaces only.",
+        f"Three planes of the magnitude with outlines of {', '.join(names)}"
+        + (", and of the phase quality map." if quality is not None else "."),
+    )
+
+
+_COLOUR_NAMES = dict(zip(COLOURS, ("orange", "blue", "green", "yellow", "pink"), strict=True))
+
+
+def fields(maps: Maps) -> Iterator[Picture]:
+    """Total and local field."""
+    layers = []
+    for key, name in (("total_field", "total field"), ("local_field", "local field")):
+        data = maps.get(key)
+        if data is not None:
+            layers.append(Layer(data, symmetric(data, maps.mask), name, "Hz", "PuOr_r", inside=maps.mask))
+    if layers:
+        yield picture(
+            planes(layers, maps.frame),
+            "Total and local field",
+            "The total field varies slowly over the head and is strong above the sinuses; it must not jump. The local "
+            "field shows anatomy (veins, deep grey matter) and no slow shading that is left of the background.",
+            f"Three planes of the {' and of the '.join(layer.name for layer in layers)} in hertz, purple below zero "
+            "and orange above.",
+        )
+
+
+def residuals(maps: Maps) -> Iterator[Picture]:
+    """Residual of the field fit and standard error of the field."""
+    layers = []
+    for key, name, unit in (("residual", "residual of the fit", "rad"), ("field_sd", "standard error", "Hz")):
+        data = maps.get(key)
+        if data is not None:
+            top = window_of(data, maps.mask, 0, 98)[1]
+            layers.append(Layer(data, (0, top), name, unit, "viridis", inside=maps.mask))
+    if layers:
+        yield picture(
+            planes(layers, maps.frame),
+            "Field fit",
+            "Dark is good. Bright inside the brain: the phase of the echoes does not lie on a line, because of flow, "
+            "motion, unwrapping errors or a phase offset that is left.",
+            f"Three planes of the {' and of the '.join(layer.name for layer in layers)} of the field fit.",
+        )
+
+
+def susceptibility(maps: Maps) -> Iterator[Picture]:
+    """Susceptibility map."""
+    chi = maps.get("chimap")
+    if chi is None:
+        return
+    low, high = CHI_WINDOW
+    layer = Layer(chi, CHI_WINDOW, "χ", "ppm", inside=maps.mask)
+    yield picture(
+        planes([layer], maps.frame),
+        "Susceptibility",
+        f"Grey scale from {low} (black) to {high} ppm (white). Deep grey nuclei and veins are bright, white matter is "
+        "dark; there should be no streaks from veins and no slow shading.",
+        f"Axial, coronal and sagittal plane of the susceptibility map, {low} to {high} ppm.",
+    )
+    row = positions(maps.frame, "axial", 6)
+    layer = replace(layer, name="")
+    named = [[(layer, "axial", at) for at in part] for part in (row[:3], row[3:])]
+    yield picture(
+        grid(named, maps.frame),
+        "Susceptibility, axial slices",
+        "Six slices at equal distances, from below upwards.",
+        f"Six axial slices of the susceptibility map, {low} to {high} ppm.",
+    )
+
+
+def two_pass(maps: Maps) -> Iterator[Picture]:
+    """Two-pass and single-pass map."""
+    single, chi = maps.get("chimap_singlepass"), maps.get("chimap")
+    if single is None or chi is None:
+        return
+    difference = chi - single
+    layers = [
+        Layer(chi, CHI_WINDOW, "two passes", "ppm", inside=maps.mask),
+        Layer(single, CHI_WINDOW, "single pass", "ppm", inside=maps.mask),
+        Layer(difference, symmetric(difference, maps.mask), "difference", "ppm", "PuOr_r", inside=maps.mask),
+    ]
+    yield picture(
+        planes(layers, maps.frame),
+        "Two passes against one",
+        "The second pass leaves unreliable voxels out, so that strong sources cast fewer streaks into their "
+        "surroundings; elsewhere both maps should agree.",
+        "Three planes of the two-pass map, the single-pass map and their difference in ppm.",
+    )
+
+
+def boundary_sources(maps: Maps) -> Iterator[Picture]:
+    """Strong sources that were inverted apart."""
+    chi, found = maps.get("chimap"), maps.get("mask_boundary_sources")
+    if chi is None or found is None or not found.any():
+        return
+    sources = found > 0
+    shown = replace(maps.frame, centre=_densest(sources))
+    contours = [Contour(sources, COLOURS[0], "inverted apart")]
+    yield picture(
+        planes([Layer(chi, CHI_WINDOW, "χ", "ppm", contours=contours, inside=maps.mask)], shown),
+        "Sources inverted apart",
+        "Outlined: strong sources at the rim (dural sinuses, veins, bleedings). They were inverted apart, so that they "
+        "do not spoil the background of the rest. Outlines should not take in deep grey nuclei.",
+        "Three planes of the susceptibility map with outlines of the strong sources at its rim.",
+    )
+
+
+def _densest(inside: Array) -> Index:
+    """Return the planes that cut through most voxels of a mask."""
+    i, j, k = (int(inside.sum(axis=tuple({0, 1, 2} - {axis})).argmax()) for axis in range(3))
+    return i, j, k
+
+
+def trend(maps: Maps) -> Iterator[Picture]:
+    """Smooth trend that was taken off."""
+    found = maps.get("trend")
+    if found is None or not found.any():
+        return
+    layer = Layer(found, symmetric(found, maps.mask), "smooth trend", "ppm", "PuOr_r", inside=maps.mask)
+    yield picture(
+        planes([layer], maps.frame),
+        "Trend taken off",
+        "No field can tell smooth trends like this one from a background: it was found by tissue that looks alike, and "
+        "the map above is without it. Usual are 5 to 20 ppb; it should not follow the anatomy.",
+        "Three planes of the smooth trend that was taken off the susceptibility map, purple below zero and orange "
+        "above.",
+    )
+
+
+def histogram(maps: Maps) -> Iterator[Picture]:
+    """Histogram of the susceptibility."""
+    chi, valid = maps.get("chimap"), maps.inside("mask_qsm")
+    if chi is not None and valid is not None and valid.any():
+        yield charts.histogram(chi[valid])
+
+
+def relaxometry(maps: Maps) -> Iterator[Picture]:
+    """R2* and T2*."""
+    layers = []
+    for key, name, unit, top in (("r2star", "R2*", "1/s", 80.0), ("t2star", "T2*", "ms", 100.0)):
+        data = maps.get(key)
+        if data is not None:
+            values = 1000 * data if unit == "ms" else data
+            layers.append(Layer(values, (0.0, top), name, unit, "inferno", inside=maps.mask))
+    if layers:
+        yield picture(
+            planes(layers, maps.frame),
+            "R2* and T2*",
+            "At 3 T white matter has an R2* of about 20 /s and iron-rich nuclei of 30 to 60 /s. Bright areas above the "
+            "sinuses and ear canals are signal loss by the field's slope, not iron.",
+            f"Three planes of {' and '.join(layer.name for layer in layers)}.",
+        )
+
+
+def swi(maps: Maps) -> Iterator[Picture]:
+    """Susceptibility-weighted image and its minimum-intensity projection."""
+    layers = []
+    for key, name in (("swi", "SWI"), ("minip", "minimum-intensity projection")):
+        data = maps.get(key)
+        if data is not None:
+            layers.append(Layer(data, window_of(data, maps.mask), name, "a.u.", inside=maps.mask))
+    if layers:
+        yield picture(
+            grid([[(layer, "axial", at) for at in positions(maps.frame, "axial", 3)] for layer in layers], maps.frame),
+            "Susceptibility-weighted image",
+            "Veins should be dark and continuous in the projection.",
+            f"Three axial slices of the {' and of the '.join(layer.name for layer in layers)}.",
+        )
+
+
+_STAGES: tuple[tuple[str, str, str, tuple[Callable[[Maps], Iterator[Picture]], ...]], ...] = (
+    ("input", "Images", "What the scanner gave.", (echoes,)),
+    ("masks", "Masks", "Where there is signal, and where the phase can be trusted.", (masks,)),
+    ("field", "Field", "The frequency offset, and the part of it that the tissue makes.", (fields, residuals)),
+    ("chi", "Susceptibility", "The map itself.", (susceptibility, two_pass, boundary_sources, trend, histogram)),
+    ("relaxometry", "Relaxation", "How fast the signal decays.", (relaxometry,)),
+    ("swi", "Susceptibility-weighted image", "The clinical picture of veins.", (swi,)),
+    ("regions", "Anatomy", "Regions, and their values.", (registration, segmentations, regions)),
+)

@@ -1,0 +1,125 @@
+"""Steps of a segmentation that was drawn on the template: taken over, brought to every run, measured in both spaces."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bids_app.adapters import regions
+from bids_app.adapters.images import off_grid
+from bids_app.adapters.itksnap import read_labels
+from bids_app.adapters.labels import lookup_rows, named
+from bids_app.dataset.template import ManualSegmentation, ManualSegmentationRun
+from bids_app.derivatives.files import read_grid, read_image
+from bids_app.errors import QsmAppError
+from bids_app.group import warps
+from bids_app.model.step import Output, Step, StepInput, StepResult
+from bids_app.qsm.grid import Grid
+from bids_app.steps.group.normalized import transforms_of
+from bids_app.steps.group.template import CHANNELS, image_key, iteration_channels
+from bids_app.steps.participant.segmentations import regions_in
+
+
+def take_over(step: StepInput) -> StepResult:
+    """Check that the drawing lies on the template's grid and put it beside the template, with its table."""
+    record: ManualSegmentation = step.record
+    data, affine = read_image(step.inputs["image"])
+    grid = step.inputs.get("grid")
+    if grid is None:
+        raise QsmAppError("there is no template that the segmentation could lie on")
+    fault = off_grid(record.image, data.shape, affine, grid)
+    if fault:
+        raise QsmAppError(fault)
+    own = read_grid(grid)[1]
+    labels = np.rint(data).astype(np.int32)
+    table = read_labels(step.inputs["table"]) if "table" in step.inputs else {}
+    found = named(table, sorted({*table, *(int(v) for v in np.unique(labels) if v)}))
+    rows = lookup_rows(found.values())
+    outputs = {f"dseg_drawn@{record.name}": Output(labels, affine=own, rows=rows)}
+    return StepResult(outputs, {"labels": len(rows)})
+
+
+def measure(step: StepInput) -> StepResult:
+    """Bring the labels to the run's own grid by the inverse maps, and measure there and in the template's space."""
+    record: ManualSegmentationRun = step.record
+    name = record.drawing.name
+    drawn = step.inputs.get("drawn")
+    if drawn is None or "warp" not in step.inputs:
+        raise QsmAppError("the drawn segmentation or the run's registration to the template is not there")
+    table, erosion = regions_in(drawn), step.settings.regions.choice.erosion
+    labels, affine = read_image(drawn)
+    labels_there = np.rint(labels).astype(np.int32)
+    rows: list[dict[str, Any]] = []
+    shape, grid = read_grid(step.inputs["chimap"])
+    warp, pose = warps.read_map(step.inputs["warp"]), warps.read_map(step.inputs["pose"])
+    back = [warps.inverted(pose), warps.inverted(warp)]
+    native = warps.resample_labels(labels_there, affine, shape, grid, back)
+    for space, values, own, prefix in (("native", native, grid, ""), ("template", labels_there, affine, "space_")):
+        if f"{prefix}chimap" not in step.inputs or f"{prefix}mask" not in step.inputs:
+            raise QsmAppError("the run's maps in the space of the template are not there")
+        maps = {"chi": read_image(step.inputs[f"{prefix}chimap"])[0]}
+        if f"{prefix}r2star" in step.inputs:
+            maps["r2star"] = read_image(step.inputs[f"{prefix}r2star"])[0]
+        valid = read_image(step.inputs[f"{prefix}mask"])[0] > 0
+        volume = Grid.from_affine(valid.shape, own).voxel_volume
+        rows += [{"space": space} | row for row in regions.statistics(values, table, maps, valid, volume, erosion)]
+    lost = [r.words for i, r in sorted(table.items()) if not (native == i).any() and (labels_there == i).any()]
+    told = (f"no voxel of the run lies in {', '.join(lost[:10])} of the drawn segmentation",) if lost else ()
+    lookup = lookup_rows(region for _, region in sorted(table.items()))
+    facts = {"SpatialReference": "gradient-echo images of the run", "Interpolation": "generic label, once"}
+    outputs = {
+        f"dseg_drawn_gre@{name}": Output(native, affine=grid, sidecar=facts, rows=lookup),
+        f"regions_drawn@{name}": Output(rows=rows),
+    }
+    return StepResult(outputs, {"regions": len(table), "empty": len(lost)}, told)
+
+
+def _drawing_files(record: ManualSegmentation, settings: Any) -> dict[str, Path]:
+    files = {"image": record.image} | ({"table": record.table} if record.table else {})
+    given = dict(record.files)
+    return files | ({"grid": next(given[name] for name in reversed(CHANNELS) if name in given)} if given else {})
+
+
+def _drawing_target(record: ManualSegmentation, settings: Any) -> dict[str, tuple[Any, str]]:
+    if record.target is None:
+        return {}
+    return {"grid": (record.target, image_key(iteration_channels(record.target)[-1], record.target))}
+
+
+def _run_inputs(record: ManualSegmentationRun, settings: Any) -> dict[str, tuple[Any, str]]:
+    space = record.space
+    found: dict[str, tuple[Any, str]] = {
+        "drawn": (record.drawing, f"dseg_drawn@{record.drawing.name}"),
+        "mask": (space.run, "mask_qsm"),
+        "space_mask": (space, f"space_mask@{space.template}"),
+    }
+    for key in ("chimap", *(["r2star"] if "r2star" in space.run.made else [])):
+        found |= {key: (space.run, key), f"space_{key}": (space, f"space_{key}@{space.template}")}
+    return found | transforms_of(space, "")
+
+
+MANUAL_STEPS = (
+    Step(
+        "drawing",
+        "Segmentation drawn on the template",
+        take_over,
+        sources=_drawing_files,
+        collects=_drawing_target,
+        makes=lambda record, settings: (f"dseg_drawn@{record.name}",),
+        memory=lambda record, settings: 1_000_000_000,
+    ),
+)
+MANUAL_RUN_STEPS = (
+    Step(
+        "drawn",
+        "Drawn segmentation in the run and on the template",
+        measure,
+        reads=("regions",),
+        collects=_run_inputs,
+        makes=lambda record, settings: (
+            f"dseg_drawn_gre@{record.drawing.name}",
+            f"regions_drawn@{record.drawing.name}",
+        ),
+        memory=lambda record, settings: 1_500_000_000,
+    ),
+)

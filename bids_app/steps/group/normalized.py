@@ -1,0 +1,220 @@
+"""Steps in the space of the template: every run's maps, interpolated once, and averages over participants."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bids_app.adapters.labels import Region, from_rows, lookup_rows
+from bids_app.dataset.template import NormalizedRun, Space
+from bids_app.derivatives.files import read_grid, read_image
+from bids_app.derivatives.names import lookup_path, sidecar_path
+from bids_app.errors import QsmAppError
+from bids_app.group import tables, template, warps
+from bids_app.group.values import Values, in_mask
+from bids_app.model.step import Output, Step, StepInput, StepResult
+from bids_app.steps.group.template import CHANNELS, image_key, iteration_channels, label_of, map_key
+
+#: Maps that come along: key, and whether it is valid in the mask of the susceptibility map alone.
+_MAPS = (("chimap", True), ("r2star", True), ("magnitude", False))
+
+
+def to_template(step: StepInput) -> StepResult:
+    """Bring a run's maps to the template: all maps of space composed, one linear interpolation."""
+    record: NormalizedRun = step.record
+    if record.onward is not None and "onward" not in step.inputs:
+        raise QsmAppError(f"the template has not been registered to {record.onward.target}")
+    shape, grid = read_grid(step.inputs["grid"])
+    maps = _chain(step, "")
+    mask, affine = read_image(step.inputs["mask_qsm"])
+    inside = warps.resample((mask > 0).astype(np.float32), affine, shape, grid, maps)
+    facts = {"SpatialReference": f"tpl-{record.template}", "Interpolation": "linear, once"}
+    outputs = {f"space_mask@{record.template}": Output(inside > 0.5, affine=grid, sidecar=facts)}
+    for key, masked in _MAPS:
+        if key not in step.inputs:
+            continue
+        data, own = read_image(step.inputs[key])
+        if masked:
+            # Voxels outside the mask have no value: the others share their weight.
+            weighted = warps.resample(np.where(mask > 0, np.nan_to_num(data), 0), own, shape, grid, maps)
+            moved = np.where(inside > 0.5, weighted / np.maximum(inside, 0.5), 0).astype(np.float32)
+        else:
+            moved = warps.resample(np.nan_to_num(data), own, shape, grid, maps)
+        outputs[f"space_{key}@{record.template}"] = Output(moved, affine=grid, sidecar=facts)
+    return StepResult(outputs, {"valid_voxels": int((inside > 0.5).sum())})
+
+
+def _chain(step: StepInput, of: str) -> list[warps.Map]:
+    onward = [warps.read_map(step.inputs["onward"])] if "onward" in step.inputs else []
+    return [*onward, warps.read_map(step.inputs[f"{of}warp"]), warps.read_map(step.inputs[f"{of}pose"])]
+
+
+def averages(step: StepInput) -> StepResult:
+    """Make mean, median, standard deviation and number of the maps, the group's mask and its segmentations."""
+    record: Space = step.record
+    reference = next(iter(path for name, path in step.inputs.items() if name.startswith("mask@")), None)
+    if reference is None:
+        raise QsmAppError("no run could be brought to the template")
+    shape, grid = read_grid(reference)
+    outputs: dict[str, Output] = {}
+    metrics: dict[str, Any] = {}
+    mask: Any = None
+    for key in ("chimap", "r2star"):
+        if f"mean_{key}" not in _average_keys(record, step.settings):
+            continue
+        values, counts = _values(step, key, shape), np.zeros(shape, np.int32)
+        for _, valid in values.each():
+            counts += valid
+        people = len(values.people)
+        inside = counts * 2 >= people if people else counts > 0
+        if key == "chimap":
+            mask = inside
+            outputs["count_chimap"] = Output(counts, affine=grid)
+            outputs["mask_group"] = Output(inside, affine=grid)
+            metrics["participants"] = people
+        known = inside & (counts > 0)
+        for name, flat in values.store(known, step.work_dir / f"{key}.f32").summary().items():
+            outputs[f"{name}_{key}"] = Output(in_mask(flat, known), affine=grid, sidecar={"Participants": people})
+    for key in record.having("dseg_gre@"):
+        fused, rows, overlap = _fused(step, record, key, shape, grid)
+        metrics[f"overlap_{key.partition('@')[2]}"] = overlap
+        outputs[f"dseg_template@{key.partition('@')[2]}"] = Output(fused, affine=grid, rows=rows)
+    lost = [run.basename for run in record.runs if f"mask@{run.basename}" not in step.inputs]
+    told = (f"the averages are made without {', '.join(lost)}",) if lost else ()
+    return StepResult(outputs, metrics | {"mask_voxels": int(mask.sum())}, told)
+
+
+def _values(step: StepInput, key: str, shape: Any) -> Values:
+    people: dict[str, list[tuple[Path, Path]]] = {}
+    for run in step.record.runs:
+        names = (f"{key}@{run.basename}", f"mask@{run.basename}")
+        if all(name in step.inputs for name in names):
+            people.setdefault(run.run.subject, []).append((step.inputs[names[0]], step.inputs[names[1]]))
+    return Values(people, tuple(shape))
+
+
+def _fused(
+    step: StepInput, record: Space, key: str, shape: Any, grid: Any
+) -> tuple[Any, list[dict[str, Any]], float | None]:
+    """Return the majority of the participants' labels (their first runs'), its table, and the overlap."""
+    counts, regions, seen = template.Labels(shape), dict[int, Region](), set[str]()
+    for run in record.runs:
+        path = step.inputs.get(f"{key}@{run.basename}")
+        if path is None or run.run.subject in seen or f"{run.basename}@warp" not in step.inputs:
+            continue
+        seen.add(run.run.subject)
+        labels, affine = read_image(path)
+        maps = _chain(step, f"{run.basename}@")
+        counts.add(warps.resample(np.rint(labels).astype(np.int32), affine, shape, grid, maps, order=0))
+        regions |= from_rows({k: v or "n/a" for k, v in row.items()} for row in tables.read_rows(lookup_path(path)))
+    rows = lookup_rows(region for _, region in sorted(regions.items()))
+    return counts.majority(), rows, counts.overlap()
+
+
+def convergence(step: StepInput) -> StepResult:
+    """List sharpness, overlap and change of shape of every average."""
+    record: Space = step.record
+    rows: list[dict[str, Any]] = []
+    for one in record.rounds:
+        path = step.inputs.get(f"round@{one.label}")
+        facts = json.loads(sidecar_path(path).read_text()).get("Convergence", {}) if path else {}
+        names = ("round", "kind", "members", "sharpness", "overlap", "shape_update_mm")
+        number = None if one.kind == "single" else one.number
+        rows.append({"round": number, "kind": one.kind} | {name: facts.get(name) for name in names[2:]})
+    single: dict[str, Any] = next((row for row in rows if row["kind"] == "single"), {})
+    for row in rows:
+        sharp, plain = row["sharpness"], single.get("sharpness")
+        row["sharpness_to_single"] = sharp / plain if sharp and plain else None
+        overlap, of_single = row["overlap"], single.get("overlap")
+        known = overlap is not None and of_single is not None
+        row["overlap_to_single"] = overlap - of_single if known else None
+    return StepResult({"convergence": Output(rows=rows)})
+
+
+def _space_inputs(record: NormalizedRun, settings: Any) -> dict[str, tuple[Any, str]]:
+    registration, onward = record.registration, record.onward
+    found: dict[str, tuple[Any, str]] = {
+        key: (record.run, key) for key, _ in _MAPS if key in record.run.made or key == "chimap"
+    }
+    found["mask_qsm"] = (record.run, "mask_qsm")
+    found |= transforms_of(record, "")
+    if onward is not None:
+        found["onward"] = (onward, f"xfm_template@{onward.target}")
+    elif not registration.files and registration.target is not None:
+        found["grid"] = (registration.target, image_key("magnitude", registration.target))
+    return found
+
+
+def transforms_of(record: NormalizedRun, of: str) -> dict[str, tuple[Any, str]]:
+    """Return the maps from the space to the run, by the names that the steps know them by."""
+    registration = record.registration
+    return {
+        f"{of}warp": (registration.member, map_key(registration.kind, registration.label)),
+        f"{of}pose": (registration.member, f"xfm_run_to_member@{label_of(record.run)}"),
+    }
+
+
+def _space_files(record: NormalizedRun, settings: Any) -> dict[str, Path]:
+    files = dict(record.onward.space_files if record.onward else record.registration.files)
+    # The magnitude's, as where the template is built here: what is made of it is not made again.
+    return {"grid": next(files[name] for name in reversed(CHANNELS) if name in files)} if files else {}
+
+
+def _space_keys(record: NormalizedRun, settings: Any) -> tuple[str, ...]:
+    made = [key for key, _ in _MAPS if key in record.run.made or key == "chimap"]
+    return tuple(f"space_{key}@{record.template}" for key in (*made, "mask"))
+
+
+def _average_inputs(record: Space, settings: Any) -> dict[str, tuple[Any, str]]:
+    found: dict[str, tuple[Any, str]] = {}
+    for run in record.runs:
+        for key in ("chimap", "r2star", "mask"):
+            found[f"{key}@{run.basename}"] = (run, f"space_{key}@{record.template}")
+        for key in (key for key in run.run.made if key.startswith("dseg_gre@")):
+            found[f"{key}@{run.basename}"] = (run.run, key)
+        found |= transforms_of(run, f"{run.basename}@")
+    onward = record.runs[0].onward
+    return found | ({"onward": (onward, f"xfm_template@{onward.target}")} if onward else {})
+
+
+def _round_images(record: Space, settings: Any) -> dict[str, tuple[Any, str]]:
+    return {f"round@{one.label}": (one, image_key(iteration_channels(one)[0], one)) for one in record.rounds}
+
+
+def _average_keys(record: Space, settings: Any) -> tuple[str, ...]:
+    maps = ["chimap", *(["r2star"] if record.having("r2star") else [])]
+    keys = [f"{name}_{key}" for key in maps for name in ("mean", "median", "sd")]
+    labels = [f"dseg_template@{key.partition('@')[2]}" for key in record.having("dseg_gre@")]
+    return (*keys, "count_chimap", "mask_group", *labels)
+
+
+SPACE_STEPS = (
+    Step(
+        "space",
+        "Maps in the space of the template",
+        to_template,
+        sources=_space_files,
+        collects=_space_inputs,
+        makes=_space_keys,
+        memory=lambda record, settings: 1_500_000_000,
+    ),
+)
+AVERAGE_MAP_STEPS = (
+    Step(
+        "maps",
+        "Average maps",
+        averages,
+        collects=_average_inputs,
+        makes=_average_keys,
+        memory=lambda record, settings: 2_500_000_000,
+    ),
+    # A step of its own: a template that is taken as it is leaves the table of its making alone.
+    Step(
+        "convergence",
+        "Convergence of the template",
+        convergence,
+        collects=_round_images,
+        makes=lambda record, settings: ("convergence",) if record.rounds else (),
+    ),
+)

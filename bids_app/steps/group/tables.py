@@ -1,0 +1,180 @@
+"""Steps over the cohort: who is in it, one table for all, outliers, statistics."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from bids_app.dataset.cohort import Cohort
+from bids_app.derivatives import quality
+from bids_app.derivatives.columns import MANUAL_COLUMNS, REGION_COLUMNS
+from bids_app.group import statistics, tables
+from bids_app.model.step import Output, Step, StepInput, StepResult
+
+
+def completeness(step: StepInput) -> StepResult:
+    """List who is there, and in what state."""
+    rows = [
+        {
+            "participant_id": f"sub-{s.subject}",
+            "session_id": f"ses-{s.session}" if s.session else None,
+            "run": s.run,
+            "status": s.status,
+            "reason": s.reason or None,
+        }
+        for s in step.record.entries
+    ]
+    counts = {status: sum(row["status"] == status for row in rows) for status in {row["status"] for row in rows}}
+    told = tuple(f"{s.run}: {s.status}: {s.reason}" for s in step.record.entries if s.is_problem)
+    return StepResult({"cohort": Output(rows=rows)}, counts, told)
+
+
+def join(step: StepInput) -> StepResult:
+    """Put all runs' tables of regions into one, with what the dataset knows about the participants."""
+    cohort: Cohort = step.record
+    session_files = [path for name, path in step.inputs.items() if name.startswith("sessions@")]
+    covariates = tables.read_covariates(step.inputs.get("participants"), session_files, tuple(MANUAL_COLUMNS))
+    statuses = {s.run: s.status for s in cohort.entries}
+    outputs: dict[str, Output] = {}
+    warnings: list[str] = []
+    for seg in cohort.segmentations:
+        runs, without = [], []
+        for standing in cohort.entries:
+            path = step.inputs.get(f"{standing.run}@{seg}")
+            rows = tuple(tables.read_rows(path)) if path else ()
+            runs.append(tables.Run(standing.subject, standing.session, standing.run, statuses[standing.run], rows))
+            if not rows:
+                without.append(standing.run)
+        if without:
+            names = ", ".join(without[:10])
+            warnings.append(f"{len(without)} runs have no table of segmentation {seg} (rows without values): {names}")
+        long = tables.long_table(runs, covariates)
+        wide, columns = tables.wide_table(runs, covariates)
+        text = step.work_dir / f"{seg}.csv"
+        text.write_text(tables.csv_text(wide), encoding="utf-8")
+        # Both tables have one name but for the extension, and so one dictionary: it describes the columns of both.
+        joined = tables.KEYS | covariates.columns | (MANUAL_COLUMNS if cohort.drawn else REGION_COLUMNS)
+        outputs[f"group_long@{seg}"] = Output(rows=long, sidecar=joined)
+        outputs[f"group_wide@{seg}"] = Output(file=text, sidecar=joined | tables.STATUS | columns)
+        warnings += _unknown(runs, covariates)
+    return StepResult(outputs, {"runs": len(cohort.entries)}, tuple(dict.fromkeys(warnings)))
+
+
+def _unknown(runs: list[tables.Run], covariates: tables.Covariates) -> list[str]:
+    if not covariates.columns:
+        return []
+    lost = sorted({f"sub-{run.subject}" for run in runs if run.subject not in covariates.of_participant})
+    return [f"participants.tsv has no line for {', '.join(lost[:10])}"] if lost else []
+
+
+def quality_table(step: StepInput) -> StepResult:
+    """Put all runs' numbers for quality control into one table; runs without them have a row too."""
+    found = {name: json.loads(path.read_text(encoding="utf-8"))["numbers"] for name, path in step.inputs.items()}
+    echoes = max(sum(name.startswith(quality.SNR) for name in values) for values in found.values())
+    described = quality.columns(echoes)
+    rows = []
+    for s in step.record.entries:
+        keys = tables.Run(s.subject, s.session, s.run).keys | {"status": s.status}
+        values = found.get(s.run, {})
+        flags = ";".join(name for name, number in values.items() if number["flag"])
+        rows.append(keys | {name: values.get(name, {}).get("value") for name in described} | {"flags": flags or None})
+    flagged = sum(row["flags"] is not None for row in rows)
+    told = [f"{flagged} of {len(rows)} runs have numbers out of their usual range: see flags"] if flagged else []
+    return StepResult({"group_qc": Output(rows=rows, sidecar=described)}, {"flagged": flagged}, tuple(told))
+
+
+def find_outliers(step: StepInput) -> StepResult:
+    """Flag runs whose regional values are far from the cohort's; nothing is removed."""
+    outputs, warnings, metrics = {}, [], {}
+    for seg, path in _long(step).items():
+        rows, told = statistics.outliers(statistics.read_long(path), step.settings.statistics.choice.outlier_z)
+        for row in rows:
+            row["registration_similarity"] = step.record.quality_of(row["run"])
+        outputs[f"group_outliers@{seg}"] = Output(rows=rows)
+        warnings += told
+        metrics[seg] = {"flagged": len({row["run"] for row in rows if row["flagged"]})}
+    return StepResult(outputs, metrics, tuple(warnings))
+
+
+def describe(step: StepInput) -> StepResult:
+    """Describe every region over all runs."""
+    found = {seg: statistics.describe(statistics.read_long(path)) for seg, path in _long(step).items()}
+    return StepResult({f"group_descriptive@{seg}": Output(rows=rows) for seg, rows in found.items()})
+
+
+def model(step: StepInput) -> StepResult:
+    """Fit the user's model to every region."""
+    choice = step.settings.statistics.choice
+    outputs, warnings, metrics = {}, [], {}
+    for seg, path in _long(step).items():
+        data = statistics.read_long(path)
+        rows, told = statistics.fit(data, choice.model, choice.confidence, choice.fdr)
+        facts = {"Model": choice.model, "FalseDiscoveryRate": choice.fdr, "Confidence": choice.confidence}
+        outputs[f"group_model@{seg}"] = Output(rows=rows, sidecar=facts)
+        warnings += [f"segmentation {seg}: {text}" for text in told]
+        metrics[seg] = {"significant": sum(bool(row["significant"]) for row in rows)}
+    methods = {row["method"] for output in outputs.values() for row in output.rows or () if row["method"]}
+    return StepResult(outputs, metrics, tuple(warnings), (*sorted(methods), "fdr"))
+
+
+def _long(step: StepInput) -> dict[str, Path]:
+    return {key.partition("@")[2]: path for key, path in step.inputs.items() if key.startswith("group_long@")}
+
+
+def _tables_of(cohort: Cohort, settings: Any) -> dict[str, tuple[Any, str]]:
+    if cohort.drawn:
+        name = cohort.drawn[0].drawing.name
+        return {f"{one.space.run.basename}@{name}": (one, f"regions_drawn@{name}") for one in cohort.drawn}
+    return {
+        f"{run.basename}@{seg}": (run, f"regions@{seg}")
+        for run in cohort.runs
+        for seg in cohort.segmentations
+        if f"regions@{seg}" in run.made
+    }
+
+
+def _qc_of(cohort: Cohort, settings: Any) -> dict[str, tuple[Any, str]]:
+    return {run.basename: (run, "qc") for run in cohort.runs if "qc" in run.made}
+
+
+def _listings(cohort: Cohort, settings: Any) -> dict[str, Path]:
+    files = {"participants": cohort.participants} if cohort.participants else {}
+    return files | {f"sessions@{path.name}": path for path in cohort.sessions}
+
+
+def _keys(*names: str) -> Any:
+    return lambda cohort, settings: tuple(f"{name}@{seg}" for seg in cohort.segmentations for name in names)
+
+
+COMPLETENESS = Step("completeness", "Who is there", completeness, makes=lambda cohort, settings: ("cohort",))
+JOIN = Step(
+    "tables", "One table for all", join, sources=_listings, collects=_tables_of, makes=_keys("group_long", "group_wide")
+)
+QUALITY = Step(
+    "quality",
+    "Numbers for quality control",
+    quality_table,
+    collects=_qc_of,
+    makes=lambda cohort, settings: ("group_qc",) if _qc_of(cohort, settings) else (),
+)
+OUTLIERS = Step(
+    "outliers",
+    "Outliers",
+    find_outliers,
+    reads=("statistics",),
+    needs=_keys("group_long"),
+    makes=_keys("group_outliers"),
+)
+DESCRIPTION = Step(
+    "description", "Descriptive statistics", describe, needs=_keys("group_long"), makes=_keys("group_descriptive")
+)
+MODEL = Step(
+    "model",
+    "Model of every region",
+    model,
+    reads=("statistics",),
+    needs=_keys("group_long"),
+    makes=lambda cohort, settings: _keys("group_model")(cohort, settings) if settings.statistics.choice.model else (),
+)
+COHORT_STEPS = (COMPLETENESS, QUALITY, JOIN, OUTLIERS, DESCRIPTION, MODEL)
+#: A segmentation drawn on the template has tables of its own, after the maps.
+MANUAL_TABLE_STEPS = (JOIN, OUTLIERS, DESCRIPTION, MODEL)

@@ -1,0 +1,208 @@
+"""The step that fits the user's model to every voxel of all participants' maps in a common space."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bids_app.dataset.template import NormalizedRun, Voxelwise
+from bids_app.derivatives.files import read_image
+from bids_app.errors import QsmAppError
+from bids_app.group import tables, voxelwise
+from bids_app.group.values import Values, in_mask
+from bids_app.model.step import Output, Step, StepInput, StepResult
+from bids_app.steps.participant.segmentations import regions_in
+
+#: The warning about voxels that somebody lacks comes below this part of the group's mask.
+_ENOUGH = 0.9
+
+
+def fit(step: StepInput) -> StepResult:
+    """Fit the model to every voxel, and threshold what is found."""
+    record: Voxelwise = step.record
+    choice, formula = step.settings.voxelwise.choice, step.settings.statistics.choice.model
+    response, labels = voxelwise.terms_of(formula)
+    model = voxelwise.design(formula, _covariates(step))
+    if "mask_group" not in step.inputs:
+        raise QsmAppError("there are no average maps, and so no mask of the group")
+    group, affine = read_image(step.inputs["mask_group"])
+    values = _values(step, response, model.people, group.shape, affine)
+    tested, told = _tested(values, group > 0, model.people)
+    stored = values.store(tested, step.work_dir / "values.f32")
+    columns = {label: model.columns_of(term) for label, term in labels.items()}
+    wanted = [k for ks in columns.values() for k in ks]
+    found = voxelwise.fit(stored, model, wanted, choice.permutations, choice.seed, step.progress)
+    outputs: dict[str, Output] = {"mask_voxelwise": Output(tested, affine=affine)}
+    rows: list[dict[str, Any]] = []
+    clusters: list[dict[str, Any]] = []
+    atlas = _atlas(step)
+    for label, numbers in columns.items():
+        maps = [found[k] for k in numbers]
+        cuts = [voxelwise.thresholds(one, model.df, choice.fdr, choice.fwe) for one in maps]
+        images = {name: np.stack([getattr(one, name) for one in maps]) for name in ("effect", "t", "z", "logp")}
+        images["fdr"] = np.stack([voxelwise.cut_at(one.t, fdr) for one, (fdr, _) in zip(maps, cuts, strict=True)])
+        images["fwe"] = np.stack([voxelwise.cut_at(one.t, fwe) for one, (_, fwe) in zip(maps, cuts, strict=True)])
+        if choice.permutations:
+            images["logpfwe"] = np.stack([np.asarray(one.logpfwe) for one in maps])
+        facts = {
+            "Model": formula,
+            "Volumes": [model.names[k] for k in numbers],
+            "DegreesOfFreedom": model.df,
+            "Participants": [f"sub-{p}" for p in model.people],
+        }
+        for name, flat in images.items():
+            unit = {"Units": "ppm" if response == "chi" else "1/s"} if name == "effect" else {}
+            outputs[f"stat_{name}@{label}"] = Output(in_mask(flat, tested), affine=affine, sidecar=facts | unit)
+        for volume, (k, one, (fdr, fwe)) in enumerate(zip(numbers, maps, cuts, strict=True)):
+            key = {"contrast": label, "volume": volume, "term": model.names[k]}
+            rows.append(
+                key
+                | {
+                    "response": response,
+                    "participants": len(model.people),
+                    "df": model.df,
+                    "voxels": stored.voxels,
+                    "fdr_level": choice.fdr,
+                    "fdr_threshold": fdr,
+                    "fdr_voxels": int((images["fdr"][volume] != 0).sum()),
+                    "fwe_level": choice.fwe,
+                    "fwe_method": "permutation" if choice.permutations else "bonferroni",
+                    "permutations": choice.permutations,
+                    "fwe_threshold": fwe,
+                    "fwe_voxels": int((images["fwe"][volume] != 0).sum()),
+                    **voxelwise.peak(in_mask(one.t, tested), affine),
+                }
+            )
+            for correction in ("fdr", "fwe"):
+                image = in_mask(images[correction][volume], tested)
+                listed = voxelwise.clusters(image, affine, *atlas) or [_NO_CLUSTER]
+                clusters += [key | {"correction": correction} | row for row in listed]
+    outputs |= {"voxelwise": Output(rows=rows), "voxelwise_clusters": Output(rows=clusters)}
+    told += _too_few(choice)
+    if model.left_out:
+        names = ", ".join(f"sub-{p}" for p in model.left_out[:10])
+        told.append(f"{len(model.left_out)} participants lack a value of the model and are left out of it: {names}")
+    metrics = {row["term"]: {"fdr_voxels": row["fdr_voxels"], "fwe_voxels": row["fwe_voxels"]} for row in rows}
+    methods = ("ols", "fdr", *(["permutation"] if choice.permutations else []))
+    return StepResult(
+        outputs, metrics | {"voxels": stored.voxels, "space": record.space.template}, tuple(told), methods
+    )
+
+
+#: The line of a map without any cluster.
+_NO_CLUSTER: dict[str, Any] = {
+    "cluster": 0,
+    "voxels": 0,
+    "volume_mm3": 0.0,
+    "region": None,
+    "region_fraction": None,
+    "peak_t": None,
+    "peak_x": None,
+    "peak_y": None,
+    "peak_z": None,
+}
+
+
+def _too_few(choice: Any) -> list[str]:
+    if not choice.permutations or (1 + choice.permutations) * choice.fwe >= 1:
+        return []
+    return [
+        f"{choice.permutations} permutations cannot reach a family-wise error rate of {choice.fwe:g}: "
+        f"{int(np.ceil(1 / choice.fwe)) - 1} are needed at least"
+    ]
+
+
+def _covariates(step: StepInput) -> dict[str, dict[str, Any]]:
+    """Return the covariates of every participant who has a map."""
+    record: Voxelwise = step.record
+    files = [path for name, path in step.inputs.items() if name.startswith("sessions@")]
+    known = tables.read_covariates(step.inputs.get("participants"), files, ())
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for run in record.space.runs:
+        if f"chimap@{run.basename}" in step.inputs:
+            own = tables.Run(run.run.subject, run.run.session, run.run.basename)
+            rows.setdefault(run.run.subject, []).append(known.of(own))
+    return {subject: voxelwise.average_covariates(found) for subject, found in rows.items()}
+
+
+def _values(step: StepInput, response: str, people: tuple[str, ...], shape: Any, affine: Any) -> Values:
+    key = {"chi": "chimap"}.get(response, response)
+    runs: dict[str, list[tuple[Path, Path]]] = {subject: [] for subject in people}
+    for run in step.record.space.runs:
+        paths = [step.inputs.get(f"{what}@{run.basename}") for what in (key, "mask")]
+        if run.run.subject in runs and paths[0] is not None and paths[1] is not None:
+            runs[run.run.subject].append((paths[0], paths[1]))
+    lost = [f"sub-{subject}" for subject, found in runs.items() if not found]
+    if lost:
+        raise QsmAppError(f"the voxel-wise model needs a map of {response} of everybody; {', '.join(lost)} have none")
+    size = float(np.mean(np.linalg.norm(affine[:3, :3], axis=0)))
+    return Values(runs, tuple(shape), step.settings.voxelwise.choice.smoothing / size)
+
+
+def _tested(values: Values, group: Any, people: tuple[str, ...]) -> tuple[Any, list[str]]:
+    """Return the voxels of the group's mask where everybody has a value, and a warning if many are lost."""
+    tested, lacking = group.copy(), {}
+    for person, (_, valid) in zip(people, values.each(), strict=True):
+        lacking[person] = int((group & ~valid).sum())
+        tested &= valid
+    if not tested.any():
+        raise QsmAppError("there is no voxel where all participants of the model have a value")
+    part = float(tested.sum() / group.sum())
+    if part >= _ENOUGH:
+        return tested, []
+    worst = max(lacking, key=lambda person: lacking[person])
+    return tested, [
+        f"{part:.0%} of the group's mask are tested, the rest lacks a value in somebody; sub-{worst} lacks most "
+        f"({lacking[worst] / group.sum():.0%})"
+    ]
+
+
+def _atlas(step: StepInput) -> tuple[Any, dict[int, str]]:
+    path = step.inputs.get("labels")
+    if path is None:
+        return None, {}
+    return np.rint(read_image(path)[0]).astype(int), {r.index: r.words for r in regions_in(path).values()}
+
+
+def _inputs(record: Voxelwise, settings: Any) -> dict[str, tuple[Any, str]]:
+    space = record.space
+    found: dict[str, tuple[Any, str]] = {"mask_group": (space, "mask_group")}
+    for run in space.runs:
+        found |= {f"{key}@{run.basename}": (run, f"space_{key}@{space.template}") for key in _maps_of(run)}
+    labels = space.having("dseg_gre@")
+    if labels:
+        found["labels"] = (space, f"dseg_template@{labels[0].partition('@')[2]}")
+    return found
+
+
+def _maps_of(run: NormalizedRun) -> tuple[str, ...]:
+    return ("chimap", "mask", *(["r2star"] if "r2star" in run.run.made else []))
+
+
+def _listings(record: Voxelwise, settings: Any) -> dict[str, Path]:
+    files = {"participants": record.participants} if record.participants else {}
+    return files | {f"sessions@{path.name}": path for path in record.sessions}
+
+
+def _keys(record: Voxelwise, settings: Any) -> tuple[str, ...]:
+    choice = settings.voxelwise.choice
+    if not choice.run:
+        return ()
+    _, labels = voxelwise.terms_of(settings.statistics.choice.model)
+    maps = ("effect", "t", "z", "logp", "fdr", "fwe", *(["logpfwe"] if choice.permutations else []))
+    named = tuple(f"stat_{name}@{label}" for label in labels for name in maps)
+    return ("mask_voxelwise", "voxelwise", "voxelwise_clusters", *named)
+
+
+VOXELWISE_STEPS = (
+    Step(
+        "voxelwise",
+        "Model of every voxel",
+        fit,
+        reads=("statistics", "voxelwise"),
+        sources=_listings,
+        collects=_inputs,
+        makes=_keys,
+        memory=lambda record, settings: 3_000_000_000,
+    ),
+)

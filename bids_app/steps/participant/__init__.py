@@ -1,0 +1,1 @@
+"""Steps over the images of one participant."""

@@ -1,0 +1,166 @@
+"""What the steps over a gradient-echo run share: its files, grid and data."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bids_app.derivatives.files import read_grid, read_image
+from bids_app.model.records import GreRun
+from bids_app.model.step import StepInput
+from bids_app.qsm.grid import Grid
+
+#: A process with all libraries loaded and kernels compiled.
+_PROCESS_BYTES = 300_000_000
+#: Products of the step that combines coils, echoes first: other steps take them in place of the images.
+COMBINED = ("coil_phase", "coil_magnitude")
+#: What the user is told where slices were mended.
+ALTERNATED = "the sign of the signal alternated from slice to slice; half a turn was added to every second"
+
+
+def echo_files(run: GreRun, settings: Any = None) -> dict[str, Path]:
+    """Return the images of all echoes by name: ``magnitude1``, ``phase1``, ``magnitude2`` ..."""
+    parts = ("magnitude", "phase", "real", "imag")
+    found = {(f"{part}{echo.number}"): getattr(echo, part) for echo in run.echoes for part in parts}
+    return {name: path for name, path in found.items() if path is not None}
+
+
+def single_files(run: GreRun, settings: Any = None) -> dict[str, Path]:
+    """Return the images of all echoes, none where these are of single coils: see :func:`combined`."""
+    return echo_files(run) if run.coils == 1 else {}
+
+
+def combined(run: GreRun) -> tuple[str, ...]:
+    """Return the products that stand for the echoes' images where these are of single coils, else none."""
+    return COMBINED if run.coils > 1 else ()
+
+
+def like_of(run: GreRun) -> Path:
+    """Return an image whose affine the run's maps take."""
+    return next(iter(echo_files(run).values()))
+
+
+def grid_of(run: GreRun, shape: tuple[int, ...]) -> Grid:
+    """Return the sampling of the run; B0 in voxel axes is the sidecar's ``B0_dir``, or follows from the affine."""
+    grid = Grid.from_affine(shape, read_grid(like_of(run))[1])
+    return replace(grid, b0_dir=run.b0_dir) if run.b0_dir else grid
+
+
+def stack_images(paths: Sequence[Path]) -> Any:
+    """Return images stacked along a new first axis; one image at a time is in memory twice."""
+    first = read_image(paths[0])[0]
+    out = np.empty((len(paths), *first.shape), np.float32)
+    out[0] = first
+    del first
+    for place, path in enumerate(paths[1:], start=1):
+        out[place] = read_image(path)[0]
+    return out
+
+
+def _finite(array: Any, what: str, notes: list[str]) -> Any:
+    """Set what is not finite to 0, in place, and note it."""
+    lost = 0
+    for part in array:
+        good = np.isfinite(part)
+        if not good.all():
+            lost += int(part.size - np.count_nonzero(good))
+            part[~good] = 0
+    if lost:
+        notes.append(f"{lost} voxels of the {what} were not finite (NaN or infinite) and are set to 0")
+    return array
+
+
+def memory(volumes: float, volumes_per_echo: float = 0.0, programs: int = 0) -> Callable[[Any, Any], int]:
+    """Return an estimate of a step's peak memory for ``Step.memory``, in float32 volumes of the record's grid.
+
+    ``volumes`` count once, ``volumes_per_echo`` for each echo; what an empty process takes is added, and ``programs``,
+    the bytes of what the step starts and whose grids are not the record's.
+    """
+
+    def estimate(record: Any, settings: Any) -> int:
+        path, echoes = (like_of(record), len(record.echoes)) if isinstance(record, GreRun) else (record.path, 1)
+        volume = 4 * _voxels(path)
+        return int(_PROCESS_BYTES + programs + volume * (volumes + echoes * volumes_per_echo))
+
+    return estimate
+
+
+@lru_cache(maxsize=64)
+def _voxels(path: Path) -> int:
+    # Every step of a record asks; the plan of 10,000 participants would read each header seven times.
+    return math.prod(read_grid(path)[0][:3])
+
+
+def has_magnitude(run: GreRun) -> bool:
+    """Tell whether every echo has a magnitude, or the parts that make one."""
+    return all(echo.magnitude or echo.real for echo in run.echoes)
+
+
+def echo_magnitude(step: StepInput, place: int) -> Any:
+    """Return the magnitude of one echo, of real and imaginary part where these are stored."""
+    echo = step.record.echoes[place]
+    if step.record.coils > 1:
+        return np.load(step.inputs["coil_magnitude"], mmap_mode="r")[place]
+    if echo.magnitude:
+        return read_image(echo.magnitude)[0]
+    return np.hypot(read_image(echo.real)[0], read_image(echo.imag)[0])
+
+
+def load_magnitude(step: StepInput) -> Any:
+    """Return the magnitude of all echoes, echoes first."""
+    if step.record.coils > 1:
+        return np.load(step.inputs["coil_magnitude"])
+    first = echo_magnitude(step, 0)
+    out = np.empty((len(step.record.echoes), *first.shape), np.float32)
+    out[0] = first
+    for place in range(1, len(out)):
+        out[place] = echo_magnitude(step, place)
+    return out
+
+
+def load_echoes(step: StepInput) -> tuple[Any, Any, list[str]]:
+    """Return magnitude and phase of all echoes, echoes first, and notes on what was done to the phase.
+
+    The first note says how the phase was scaled; the others are warnings.
+    """
+    run = step.record
+    if run.coils > 1:
+        magnitude, phase = load_magnitude(step), np.load(step.inputs["coil_phase"])
+        return magnitude, phase, [f"phase is that of {run.coils} receive coils together"]
+    return _load_images(run)
+
+
+def _load_images(run: GreRun) -> tuple[Any, Any, list[str]]:
+    from bids_app.qsm.phase.checks import has_no_wraps
+    from bids_app.qsm.phase.scaling import TWO_PI, to_radians
+
+    if run.echoes[0].phase is None:
+        notes = ["phase is that of real and imaginary"]
+        magnitude = _finite(stack_images([e.real for e in run.echoes if e.real]), "real part", notes)
+        phase = _finite(stack_images([e.imag for e in run.echoes if e.imag]), "imaginary part", notes)
+        for real, imag in zip(magnitude, phase, strict=True):
+            strength = np.hypot(real, imag)
+            np.arctan2(imag, real, out=imag)
+            real[...] = strength
+        return magnitude, phase, notes
+    metadata = run.echoes[0].metadata
+    units, manufacturer = metadata.get("Units"), str(metadata.get("Manufacturer", ""))
+    notes = []
+    stored = _finite(stack_images([e.phase for e in run.echoes if e.phase]), "phase", notes)
+    span = float(np.ptp(stored))
+    if units is None and span > 1.1 * TWO_PI and has_no_wraps(stored):
+        units = "rad"
+        notes.append(
+            f"the phase has no wraps and covers {span:.1f}: it is taken as radians that are unwrapped already; say "
+            '"Units": "rad" in its sidecar if that is right, else export the phase as the scanner stores it'
+        )
+    scaled = to_radians(stored, units=units, manufacturer=manufacturer)
+    if all(e.magnitude for e in run.echoes):
+        magnitude = _finite(stack_images([e.magnitude for e in run.echoes if e.magnitude]), "magnitude", notes)
+    else:
+        magnitude = np.ones_like(scaled.phase)
+    return magnitude, scaled.phase, [scaled.note, *notes]

@@ -1,0 +1,133 @@
+"""Numbers for quality control of a run: computed of what the other steps made, never a reason to remove anything."""
+
+import json
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from bids_app.derivatives import quality
+from bids_app.derivatives.files import read_image, read_mask
+from bids_app.derivatives.names import sidecar_path
+from bids_app.model.records import GreRun
+from bids_app.model.step import Output, Step, StepInput, StepResult
+from bids_app.qsm.grid import Grid, bounding_box
+from bids_app.qsm.units import ppm_per_hz
+from bids_app.steps.participant.common import grid_of, memory
+from bids_app.steps.participant.registration import REGISTRATION
+
+_TRANSFORMS = ("xfm_t1w_to_gre", "xfm_t1w_to_gre_warp")
+
+
+def numbers_of(step: StepInput) -> StepResult:
+    """Measure, compare with the usual ranges, and tell what is outside."""
+    run, bounds = step.record, step.settings.qc.choice.to_mapping()
+    found = json.loads(step.inputs["echo_quality"].read_text(encoding="utf-8"))
+    found |= _measured(step)
+    found["registration_similarity"] = _similarity(step)
+    known = quality.numbers(len(run.echoes))
+    described = {name: number.describe(_plain(found.get(name)), bounds) for name, number in known.items()}
+    flags = [name for name, number in described.items() if number["flag"]]
+    content = {
+        "Description": "Numbers for quality control; usual: lowest and highest usual value, null where there is none",
+        "run": run.basename,
+        "flags": flags,
+        "numbers": described,
+    }
+    metrics = {name: number["value"] for name, number in described.items()}
+    warnings = tuple(quality.sentence(name, described[name]) for name in flags)
+    return StepResult({"qc": Output(sidecar=content)}, metrics | {"flags": flags}, warnings)
+
+
+def _measured(step: StepInput) -> dict[str, Any]:
+    """Return the numbers of field, masks and map; what is measured next is read meanwhile, inside the object's box."""
+    with ThreadPoolExecutor(max(1, min(2, step.threads))) as pool:
+        masks = pool.map(lambda name: read_mask(step.inputs[name]), ("mask_brain", "mask_qsm"))
+        mask, valid = masks
+        grid = grid_of(step.record, mask.shape)
+        either = mask | valid
+        box = bounding_box(either) if either.any() else (slice(None),) * 3
+        names = ("local_field", "field_sd", "residual", "chi_unreferenced", "wraps")
+        parts = {name: pool.submit(read_image, step.inputs[name], box) for name in names if name in step.inputs}
+        mask, valid = mask[box], valid[box]
+        small = Grid(mask.shape, grid.voxel_size, grid.b0_dir)
+        found = _field(parts, mask, step.record.field_strength) | _maps(parts, mask, valid, small)
+        return found | {"mask_volume": np.count_nonzero(mask) * grid.voxel_volume / 1000}
+
+
+def _field(parts: Mapping[str, Future[Any]], mask: Any, field_strength: float) -> dict[str, Any]:
+    """Return the numbers of the field fit and of unwrapping inside the mask."""
+    from bids_app.qsm.quality.maps import field_quality
+
+    fit = field_quality(parts["field_sd"].result()[0], parts["residual"].result()[0], mask)
+    wraps = int(parts["wraps"].result()[0][mask].sum(dtype=np.int64))
+    pairs = sum(int(np.count_nonzero(a & b)) for a, b in ((mask[1:], mask[:-1]), (mask[:, 1:], mask[:, :-1])))
+    pairs += int(np.count_nonzero(mask[..., 1:] & mask[..., :-1]))
+    return {
+        "unreliable_fraction": fit.unreliable_fraction,
+        "field_error": None if fit.error_hz is None else fit.error_hz * ppm_per_hz(field_strength),
+        "field_residual": fit.residual_rad,
+        "residual_correlation": fit.residual_correlation,
+        "residual_wraps": wraps,
+        "residual_wraps_fraction": wraps / pairs if pairs else None,
+    }
+
+
+def _maps(parts: Mapping[str, Future[Any]], mask: Any, valid: Any, grid: Grid) -> dict[str, Any]:
+    """Return the numbers of the local field and the susceptibility map."""
+    from bids_app.qsm.quality.maps import boundary_ratio, robust_sd, streak_ratio
+
+    if not valid.any():
+        return {"valid_fraction": 0.0}
+    chi = parts["chi_unreferenced"].result()[0]
+    found = {
+        "valid_fraction": np.count_nonzero(valid & mask) / np.count_nonzero(mask),
+        "chi_spread": robust_sd(chi[valid]),
+        "streak_ratio": streak_ratio(chi, valid, grid),
+    }
+    if "local_field" in parts:
+        found["boundary_ratio"] = boundary_ratio(parts["local_field"].result()[0], valid, grid)
+    return found
+
+
+def _similarity(step: StepInput) -> float | None:
+    """Return what the registration of the T1w image has measured."""
+    for key in _TRANSFORMS:
+        if key in step.inputs:
+            facts = json.loads(sidecar_path(step.inputs[key]).read_text(encoding="utf-8"))
+            return float(facts["Similarity"]["mutual_information"])
+    return None
+
+
+def _plain(value: Any) -> Any:
+    """Return a number as JSON knows it, with six digits: more are noise."""
+    if value is None or isinstance(value, int):
+        return value
+    return float(f"{float(value):.6g}") if np.isfinite(value) else None
+
+
+def _needs(run: GreRun, settings: Any) -> tuple[str, ...]:
+    keys: tuple[str, ...] = (
+        "echo_quality",
+        "wraps",
+        "field_sd",
+        "residual",
+        "mask_brain",
+        "mask_qsm",
+        "chi_unreferenced",
+    )
+    if settings.background.choice.method != "none":
+        keys += ("local_field",)
+    return keys + tuple(key for key in REGISTRATION.makes(run, settings) if key in _TRANSFORMS)
+
+
+QUALITY = Step(
+    "qc",
+    "Quality control",
+    numbers_of,
+    reads=("qc",),
+    needs=_needs,
+    makes=lambda run, settings: ("qc",),
+    memory=memory(12),
+)

@@ -1,0 +1,88 @@
+"""The zero of the susceptibility scale: a step of its own, so that another reference never inverts again."""
+
+from typing import Any
+
+import numpy as np
+
+from bids_app.derivatives.files import read_image
+from bids_app.errors import QsmAppError
+from bids_app.model.records import GreRun
+from bids_app.model.step import Output, Step, StepInput, StepResult
+from bids_app.steps.participant.common import memory
+from bids_app.steps.participant.segmentations import gre_keys, regions_in
+
+#: References that need no segmentation.
+PLAIN = ("mask", "none")
+#: Fewer voxels than this give a reference that is mostly noise.
+_FEW_VOXELS = 50
+
+
+def referenced(step: StepInput) -> StepResult:
+    """Subtract the mean over the mask or a region from the maps, inside their masks."""
+    from bids_app.qsm.inversion.combine import reference
+
+    name, like = step.settings.reference.choice.region, step.inputs["magnitude"]
+    facts: dict[str, Any] = {"MagneticFieldStrength": step.record.field_strength, "ReferenceRegion": name}
+    masks = {"chimap": read_image(step.inputs["mask_qsm"])[0] > 0}
+    arrays = {"chimap": read_image(step.inputs["chi_unreferenced"])[0]}
+    if "chi_unreferenced_singlepass" in step.inputs:
+        arrays["chimap_singlepass"] = read_image(step.inputs["chi_unreferenced_singlepass"])[0]
+        masks["chimap_singlepass"] = read_image(step.inputs["mask_singlepass"])[0] > 0
+    region, warnings = None, []
+    if name not in PLAIN:
+        region, source = _region(step, name)
+        count = int((region & masks["chimap"]).sum())
+        facts |= {"ReferenceSegmentation": source, "ReferenceVoxels": count}
+        if not count:
+            raise QsmAppError(f"the reference region {name!r} has no voxel inside the valid mask; choose another one")
+        if count < _FEW_VOXELS:
+            warnings.append(f"the reference region {name!r} has {count} voxels only: the map's zero is uncertain")
+    outputs, metrics = {}, {}
+    for key, chi in arrays.items():
+        offset = 0.0
+        if name != "none":
+            chi, offset = reference(chi, masks[key], region)
+        metrics[f"offset_{key}"] = offset
+        outputs[key] = Output(chi, like, facts | {"ReferenceOffset": offset})
+    return StepResult(outputs, metrics, tuple(warnings))
+
+
+def _region(step: StepInput, name: str) -> tuple[Any, str]:
+    """Return the voxels of a region, from the first segmentation that has it, and the segmentation's file name."""
+    from bids_app.adapters import labels
+    from bids_app.errors import UsageError
+
+    problem: UsageError | None = None
+    for key, path in step.inputs.items():
+        if not key.startswith("dseg_gre@"):
+            continue
+        try:
+            wanted = labels.find(regions_in(path), name)
+        except UsageError as error:
+            problem = error
+            continue
+        return np.isin(read_image(path)[0], wanted), path.name
+    raise problem or QsmAppError(f"no segmentation is here to take the reference region {name!r} from")
+
+
+def _needs(run: GreRun, settings: Any) -> tuple[str, ...]:
+    keys: tuple[str, ...] = ("chi_unreferenced", "mask_qsm", "magnitude")
+    if settings.mask.choice.two_pass:
+        keys += ("chi_unreferenced_singlepass", "mask_singlepass")
+    return keys if settings.reference.choice.region in PLAIN else keys + gre_keys(run, settings)
+
+
+def _makes(run: GreRun, settings: Any) -> tuple[str, ...]:
+    return ("chimap", "chimap_singlepass") if settings.mask.choice.two_pass else ("chimap",)
+
+
+#: Background and inversion are read for the sidecar alone, which names how the map was made.
+REFERENCE = Step(
+    "reference",
+    "Zero of the susceptibility scale",
+    referenced,
+    reads=("background", "inversion", "reference"),
+    needs=_needs,
+    makes=_makes,
+    memory=memory(10),
+)
