@@ -161,15 +161,16 @@ def default_params(function: Callable[..., Any]) -> Params:
 
 def _field_methods() -> dict[str, Callable[..., Any]]:
     from bids_app import qsm
-    from bids_app.qsm.field import fit as fieldfit
+    from bids_app.qsm.field.linear import fit_linear
+    from bids_app.qsm.field.nonlinear import fit_nonlinear
     from bids_app.qsm.phase import bipolar, offsets
 
     return {
         **qsm.UNWRAP,
         "mcpc3ds": offsets.mcpc3ds,
         "bipolar": bipolar.bipolar,
-        "linear": fieldfit.fit_linear,
-        "nonlinear": fieldfit.fit_nonlinear,
+        "linear": fit_linear,
+        "nonlinear": fit_nonlinear,
     }
 
 
@@ -186,9 +187,10 @@ def _inversion_methods() -> dict[str, Callable[..., Any]]:
 
 
 def _relaxometry_methods() -> dict[str, Callable[..., Any]]:
-    from bids_app.qsm.relaxometry import decay as relaxometry
+    from bids_app.qsm.relaxometry.arlo import r2star_arlo
+    from bids_app.qsm.relaxometry.loglinear import r2star_loglinear
 
-    return {"arlo": relaxometry.r2star_arlo, "loglinear": relaxometry.r2star_loglinear}
+    return {"arlo": r2star_arlo, "loglinear": r2star_loglinear}
 
 
 def _swi_methods() -> dict[str, Callable[..., Any]]:
