@@ -159,58 +159,27 @@ def default_params(function: Callable[..., Any]) -> Params:
     return default
 
 
-def _field_methods() -> dict[str, Callable[..., Any]]:
-    from bids_app import qsm
-    from bids_app.qsm.field.linear import fit_linear
-    from bids_app.qsm.field.nonlinear import fit_nonlinear
-    from bids_app.qsm.phase import bipolar, offsets
+def _methods(*registries: str) -> Callable[[], dict[str, Callable[..., Any]]]:
+    def load() -> dict[str, Callable[..., Any]]:
+        from bids_app import qsm
 
-    return {
-        **qsm.UNWRAP,
-        "mcpc3ds": offsets.mcpc3ds,
-        "bipolar": bipolar.bipolar,
-        "linear": fit_linear,
-        "nonlinear": fit_nonlinear,
-    }
+        return {name: method.function for one in registries for name, method in getattr(qsm, one).items()}
 
-
-def _background_methods() -> dict[str, Callable[..., Any]]:
-    from bids_app import qsm
-
-    return dict(qsm.BACKGROUND)
-
-
-def _inversion_methods() -> dict[str, Callable[..., Any]]:
-    from bids_app import qsm
-
-    return dict(qsm.INVERSIONS)
-
-
-def _relaxometry_methods() -> dict[str, Callable[..., Any]]:
-    from bids_app.qsm.relaxometry.arlo import r2star_arlo
-    from bids_app.qsm.relaxometry.loglinear import r2star_loglinear
-
-    return {"arlo": r2star_arlo, "loglinear": r2star_loglinear}
-
-
-def _swi_methods() -> dict[str, Callable[..., Any]]:
-    from bids_app.qsm.swi import clearswi as swi
-
-    return {"clearswi": swi.clear_swi}
+    return load
 
 
 #: In pipeline order.
 SECTIONS: dict[str, SectionSpec] = {
-    "field": SectionSpec(FieldChoices, _field_methods),
+    "field": SectionSpec(FieldChoices, _methods("UNWRAP", "OFFSETS", "FIELD_FITS")),
     "segmentation": SectionSpec(SegmentationChoices),
     "fastsurfer": SectionSpec(FastSurferChoices),
     "registration": SectionSpec(RegistrationChoices),
     "mask": SectionSpec(MaskChoices),
-    "background": SectionSpec(BackgroundChoices, _background_methods),
-    "inversion": SectionSpec(InversionChoices, _inversion_methods),
+    "background": SectionSpec(BackgroundChoices, _methods("BACKGROUND")),
+    "inversion": SectionSpec(InversionChoices, _methods("INVERSIONS")),
     "reference": SectionSpec(ReferenceChoices),
-    "relaxometry": SectionSpec(RelaxometryChoices, _relaxometry_methods),
-    "swi": SectionSpec(SwiChoices, _swi_methods),
+    "relaxometry": SectionSpec(RelaxometryChoices, _methods("RELAXOMETRY")),
+    "swi": SectionSpec(SwiChoices, _methods("SWI")),
     "regions": SectionSpec(RegionsChoices),
     "qc": SectionSpec(QcChoices),
     "statistics": SectionSpec(StatisticsChoices),
