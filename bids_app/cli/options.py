@@ -134,7 +134,7 @@ def _add_conversion(group: "argparse._ArgumentGroup") -> None:
 
 def _add_processing(group: "argparse._ArgumentGroup") -> None:
     add = group.add_argument
-    add("--preset", default="consensus", metavar="NAME|FILE", help="set of methods and parameters (default: consensus)")
+    add("--preset", default="default", metavar="NAME|FILE", help="set of methods and parameters (default: default)")
     add("--config", type=Path, metavar="FILE", help="TOML file whose values win over the preset's")
     add(
         "--set",

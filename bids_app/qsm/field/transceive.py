@@ -134,5 +134,4 @@ TRANSCEIVE_PHASE: Correction = Method(
     ),
     maturity="this software's own",
     uses=frozenset({"weights"}),
-    key="transceive",
 )
