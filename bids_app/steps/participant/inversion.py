@@ -164,7 +164,7 @@ class _Data:
         background, inversion = settings.background.choice.method, settings.inversion.choice
         did = {
             "alternation": bool(self.ringing.axes),
-            "transceive_phase": self.transceive.removed > 0,
+            "transmit_receive_phase": self.transceive.removed > 0,
             background: background != "none",
             inversion.method: True,
             "boundary_sources": bool(self.boundary_sources.any()),

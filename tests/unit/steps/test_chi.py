@@ -158,14 +158,14 @@ def test_the_phase_of_the_coils_is_taken_off_one_echo_alone(sections, maps, tmp_
         return local_field_and_chi(StepInput(record, settings_of(chosen), given, tmp_path, 1))
 
     plain, auto, kept = result(run, inputs), result(run, changed), result(run, changed, transmit_receive_phase="keep")
-    assert "transceive_phase" in auto.methods and auto.metrics["transceive_ppm"] > 0.005
-    assert "transceive_phase" not in kept.methods and "transceive_ppm" not in kept.metrics
+    assert "transmit_receive_phase" in auto.methods and auto.metrics["transceive_ppm"] > 0.005
+    assert "transmit_receive_phase" not in kept.methods and "transceive_ppm" not in kept.metrics
     chi, freed, spoilt = (r.outputs["chi_unreferenced"].data for r in (plain, auto, kept))
     inside = binary_erosion(mask > 0, iterations=2)
     assert np.std((freed - chi)[inside]) < 0.5 * np.std((spoilt - chi)[inside])
     several = SimpleNamespace(**vars(run) | {"echoes": run.echoes * 2})
     if sections not in (PER_ECHO, WRAPPED):  # whose phase has one echo
-        assert "transceive_phase" not in result(several, changed).methods
+        assert "transmit_receive_phase" not in result(several, changed).methods
 
 
 def test_steep_phase_of_an_echo_takes_the_turns_that_were_counted(maps, tmp_path):
