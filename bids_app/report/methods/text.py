@@ -9,11 +9,12 @@ import platform
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from typing import Any
 
 from bids_app import __version__
+from bids_app.model.step_record import StepRecord
 from bids_app.report.methods.acquisition import items
 from bids_app.report.methods.references import REFERENCES, Reference
 from bids_app.report.participant.collect import Run
@@ -130,11 +131,11 @@ def methods_text(runs: Sequence[Run]) -> Methods:
     return Methods(tuple(text for text in paragraphs if text), tuple(missing))
 
 
-def _sentences(records: Iterable[Mapping[str, Any]], only: Iterable[str] | None = None) -> str:
+def _sentences(records: Iterable[StepRecord], only: Iterable[str] | None = None) -> str:
     said: dict[str, str] = {}
     for record in records:
-        parameters = _flat(record.get("parameters", {}))
-        for key in record.get("methods", []):
+        parameters = _flat(record.parameters)
+        for key in record.methods:
             if key not in said and (only is None or key in only):
                 said[key] = _filled(SENTENCES[key], parameters)
     return " ".join(said.values())
@@ -183,14 +184,14 @@ def _phase(run: Run) -> str:
     field = run.records.get("field")
     if field is None:
         return ""
-    notes = run.metric("field", "phase") or []
-    methods = field.get("methods", [])
+    notes = run.metric("field", "phase")
+    methods = field.methods
     text = [_sentences([run.records["coils"]])] if "coils" in run.records else []
-    text += [f"Before processing: {'; '.join(notes)}."] if notes else []
+    text += [f"Before processing: {'; '.join(map(str, notes))}."] if isinstance(notes, list) and notes else []
     if not {"mcpc3ds", "bipolar"} & set(methods):
         text.append("No phase offset was removed.")
     if run.source is not None and len(run.source.echo_times) == 1:
-        kept = [{**field, "methods": [key for key in methods if not key.startswith("fit_")]}]
+        kept = [replace(field, methods=tuple(key for key in methods if not key.startswith("fit_")))]
         text += [_sentences(kept), "The total field is the unwrapped phase over the echo time."]
     else:
         text.append(_sentences([field]))
@@ -199,12 +200,12 @@ def _phase(run: Run) -> str:
     return " ".join(filter(None, text))
 
 
-def mask_sentences(record: Mapping[str, Any]) -> list[str]:
+def mask_sentences(record: StepRecord | None) -> list[str]:
     """Return where the mask comes from, and where the field was processed."""
-    choice = record.get("parameters", {}).get("mask", {})
-    if not choice:
+    choice = {} if record is None else record.section("mask")
+    if record is None or not choice:
         return []
-    given = record.get("metrics", {}).get("mask_given", False)
+    given = record.metrics.get("mask_given", False)
     text = [
         "The mask was that of another dataset."
         if given
@@ -212,7 +213,7 @@ def mask_sentences(record: Mapping[str, Any]) -> list[str]:
     ]
     if choice.get("from_anatomy") and not given:
         text.append("It was restricted to the brain mask of the segmentation.")
-    if "mask_processing" in record.get("paths", {}):
+    if "mask_processing" in record.paths:
         text.append(
             f"Up to {choice['margin']:g} mm around it the field was processed too, where the recipe "
             f"“{choice['filled']}” finds the object, and the maps were cut to the mask."
@@ -222,8 +223,8 @@ def mask_sentences(record: Mapping[str, Any]) -> list[str]:
 
 def _maps(run: Run) -> str:
     mask, chi, reference = (run.records.get(name) for name in ("mask", "chi", "reference"))
-    choice = (mask or {}).get("parameters", {}).get("mask", {})
-    text = mask_sentences(mask or {})
+    choice = {} if mask is None else mask.section("mask")
+    text = mask_sentences(mask)
     if chi is not None:
         text += [_sentences([chi]), _chosen(chi)]
         if choice.get("two_pass"):
@@ -233,7 +234,7 @@ def _maps(run: Run) -> str:
                 "[stewart2022]."
             )
     if reference is not None:
-        region = reference["parameters"].get("reference", {}).get("region", "mask")
+        region = str(reference.section("reference").get("region", "mask"))
         text.append(
             {
                 "mask": "Susceptibility is given relative to the mean over the mask.",
@@ -254,21 +255,18 @@ _CHOSEN = {
 }
 
 
-def _chosen(chi: Mapping[str, Any]) -> str:
+def _chosen(chi: StepRecord) -> str:
     """Return what the inversion has found in the data by itself."""
-    numbers = chi.get("metrics", {})
-    told = [words.format(numbers[key]) for key, words in _CHOSEN.items() if isinstance(numbers.get(key), int | float)]
+    told = [words.format(chi.number(key)) for key, words in _CHOSEN.items() if chi.number(key) is not None]
     return f"The data gave: {', '.join(told)}." if told else ""
 
 
-def _analysis(run: Run, records: Sequence[Mapping[str, Any]]) -> str:
+def _analysis(run: Run, records: Sequence[StepRecord]) -> str:
     done = ("field", "mask", "chi", "reference", "relaxometry", "swi")
-    text = [_sentences(record for record in records if record["step"] not in done)]
+    text = [_sentences(record for record in records if record.step not in done)]
     names = [key.partition("@")[2] for key in run.keys("regions@")]
     if names:
-        erosion = next(
-            (r["parameters"]["regions"]["erosion"] for r in records if "regions" in r.get("parameters", {})), 0
-        )
+        erosion = next((r.section("regions").get("erosion", 0) for r in records if r.section("regions")), 0)
         shrunk = f" after erosion by {erosion} voxels" if erosion else ""
         several = "s" if len(names) > 1 else ""
         text.append(
@@ -278,14 +276,12 @@ def _analysis(run: Run, records: Sequence[Mapping[str, Any]]) -> str:
     return " ".join(filter(None, text))
 
 
-def _software(records: Sequence[Mapping[str, Any]]) -> str:
-    versions = sorted({str(record.get("code_version", __version__)) for record in records})
+def _software(records: Sequence[StepRecord]) -> str:
+    versions = sorted({record.code_version or __version__ for record in records})
     named = ", ".join(versions) or __version__
-    used = {key for record in records for key in record.get("methods", [])}
+    used = {key for record in records for key in record.methods}
     others = libraries("numpy", "scipy", "numba", *(["antspyx"] if used & {"n4", "rigid", "affine", "syn"} else []))
-    found = [
-        record.get("metrics", {}).get("version") for record in records if "fastsurfer" in record.get("methods", [])
-    ]
+    found = [record.metrics.get("version") for record in records if "fastsurfer" in record.methods]
     others += "".join(f", FastSurfer {version}" for version in dict.fromkeys(found) if version)
     return (
         f"Processing was done by qsm-bids-app {named}, a BIDS App [gorgolewski2017] on data in BIDS "

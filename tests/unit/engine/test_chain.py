@@ -10,7 +10,8 @@ import pytest
 
 from bids_app.derivatives.names import PRODUCTS, segmentation, table, transform
 from bids_app.derivatives.names import Product as ProductType
-from bids_app.engine.cache import path_of, record_path
+from bids_app.derivatives.records import record_path
+from bids_app.engine.cache import path_of
 from bids_app.engine.chain import Chain
 from bids_app.model.step import Output, Step, StepResult
 
@@ -196,7 +197,7 @@ def test_a_failure_makes_earlier_success_count_no_longer(steps, ran, run, settin
     settings.mask.values["level"] = 2
     broken = (steps[0], replace(steps[1], function=fails), *steps[2:])
     assert "memory ran out" in go(broken, run, settings, context).failures[0].sentence
-    assert not record_path(steps[2], run, context).exists()
+    assert not record_path(steps[2].name, run, context.output_dir).exists()
 
 
 def test_a_step_sees_only_the_sections_that_it_declares(run, settings, context):

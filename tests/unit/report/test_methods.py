@@ -1,7 +1,7 @@
 """The methods text: a sentence and a reference for every method, with the parameters that it ran with."""
 
 import re
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -224,7 +224,7 @@ def test_one_echo_has_no_fit_and_an_oblique_slab_is_told(subject, context):
     source = subject.runs[0]
     source.echoes, source.echo_times = source.echoes[:1], source.echo_times[:1]
     (run,) = collect(subject, context, {})
-    run.records["field"]["methods"] = ["romeo", "fit_linear"]
+    run.records["field"] = replace(run.records["field"], methods=("romeo", "fit_linear"))
     said = " ".join(methods_text([run]).plain())
     assert "total field is the unwrapped phase over the echo time" in said
     assert "linear fit" not in said

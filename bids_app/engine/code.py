@@ -1,0 +1,281 @@
+"""Which code a step can reach: what enters its fingerprint, so that an edit repeats the steps that it can change.
+
+The source is analysed, not run. From a step's function on, every name that a definition uses is looked up: in its own
+module, or where that module (or the function itself, lazily) has imported it from. The digest of a step is that of all
+definitions found so. Where the analysis cannot tell what is used (a module that is passed on as an object, an import
+whose name is computed), everything that may be meant counts as used.
+"""
+
+import ast
+import functools
+import gc
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from pathlib import Path
+
+from bids_app.derivatives.names import PRODUCTS
+
+#: A name in a module; an empty name stands for the whole module.
+Symbol = tuple[str, str]
+_PACKAGE = "bids_app"
+#: What enters fingerprints by itself: declarations of products one by one (:func:`digest_of`), settings by value.
+_BOUNDARY = frozenset({("bids_app.derivatives.names", "PRODUCTS"), ("bids_app.model.settings", "Settings")})
+#: The engine's part in every product.
+_WRITER = ("bids_app.engine.writer", "write_product")
+
+
+@dataclass
+class _Definition:
+    """A statement at the top of a module, and what it refers to."""
+
+    text: str
+    #: Dotted names as they are spelled: ``("np", "exp")``, ``("read_image",)``.
+    chains: set[tuple[str, ...]] = field(default_factory=set)
+    #: What imports inside the statement bind, by local name.
+    imports: dict[str, Symbol] = field(default_factory=dict)
+    #: Modules whose import the statement computes: beginnings of their names.
+    computed: set[str] = field(default_factory=set)
+
+
+def _read(definition: _Definition, node: ast.stmt, package: str) -> None:
+    """Collect what a statement refers to; what functions say of their arguments' types has no part in results."""
+    left: list[ast.AST] = [node]
+    while left:
+        inner = left.pop()
+        if isinstance(inner, ast.Name):
+            definition.chains.add((inner.id,))
+        elif isinstance(inner, ast.Attribute):
+            left += _read_attribute(definition, inner)
+        elif isinstance(inner, ast.Import | ast.ImportFrom):
+            definition.imports.update(_bound(inner))
+        elif isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef):
+            left += (*inner.decorator_list, inner.args, *inner.body)
+        elif isinstance(inner, ast.AnnAssign):  # a field's type: a record holds others, whose methods are called
+            left += [part for part in (inner.value, *_types(inner.annotation)) if part is not None]
+        elif not isinstance(inner, ast.arg):
+            if isinstance(inner, ast.Call) and inner.args and _name(inner.func) in ("import_module", "__import__"):
+                definition.computed.add(_beginning(inner.args[0]) or package)
+            left += ast.iter_child_nodes(inner)
+
+
+def _read_attribute(definition: _Definition, node: ast.Attribute) -> list[ast.AST]:
+    """Note ``a.b.c``; return what is left to read where it begins with anything but a name."""
+    names: list[str] = []
+    inner: ast.expr = node
+    while isinstance(inner, ast.Attribute):
+        names.append(inner.attr)
+        inner = inner.value
+    if not isinstance(inner, ast.Name):
+        return [inner]
+    definition.chains.add((inner.id, *reversed(names)))
+    return []
+
+
+def _types(annotation: ast.expr) -> Iterator[ast.AST]:
+    """Yield an annotation's parts, those that are spelled as texts too."""
+    yield annotation
+    for part in ast.walk(annotation):
+        if isinstance(part, ast.Constant) and isinstance(part.value, str):
+            with suppress(SyntaxError):
+                yield ast.parse(part.value, mode="eval").body
+
+
+def _name(function: ast.expr) -> str:
+    return function.id if isinstance(function, ast.Name) else getattr(function, "attr", "")
+
+
+def _beginning(argument: ast.expr) -> str:
+    """Return what is known of a computed name: how it begins."""
+    first = argument.values[0] if isinstance(argument, ast.JoinedStr) and argument.values else argument
+    return first.value if isinstance(first, ast.Constant) and isinstance(first.value, str) else ""
+
+
+def _bound(node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, Symbol]]:
+    """Yield the local names that an import binds, with what they stand for."""
+    for alias in node.names:
+        if isinstance(node, ast.ImportFrom):
+            yield alias.asname or alias.name, (node.module or "", alias.name)
+        elif alias.asname:
+            yield alias.asname, (alias.name, "")
+        else:
+            yield alias.name.partition(".")[0], (alias.name.partition(".")[0], "")
+
+
+class _Module:
+    """The definitions and imports at the top of one module."""
+
+    def __init__(self, name: str, path: Path) -> None:
+        self.name = name
+        self.package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        text = path.read_text(encoding="utf-8")
+        self._lines = text.splitlines(keepends=True)
+        self.definitions: dict[str, list[_Definition]] = {}
+        self.imports: dict[str, Symbol] = {}
+        self.effects: list[_Definition] = []  # statements that bind nothing
+        for node in ast.parse(text).body:
+            self._add(node)
+
+    def _add(self, node: ast.stmt) -> None:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            self.imports.update(_bound(node))
+            return
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            return  # a docstring
+        if isinstance(node, ast.If) and _name(node.test) == "TYPE_CHECKING":
+            for inner in node.body:
+                self._add(inner)
+            return
+        start = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", ()))])
+        definition = _Definition("".join(self._lines[start - 1 : node.end_lineno]))
+        _read(definition, node, self.package)
+        names = list(_names_of(node))
+        for name in names:
+            self.definitions.setdefault(name, []).append(definition)
+        if not names:
+            self.effects.append(definition)
+
+    def named(self, name: str) -> list[_Definition]:
+        """Return the definitions of a name; all of the module's where it is empty."""
+        if name:
+            return self.definitions.get(name, [])
+        return [one for found in self.definitions.values() for one in found]
+
+
+def _names_of(node: ast.stmt) -> Iterator[str]:
+    """Yield the names that a statement binds in its module."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        yield node.name
+        return
+    for inner in ast.walk(node):
+        if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store):
+            yield inner.id
+        elif isinstance(inner, ast.FunctionDef | ast.ClassDef):
+            yield inner.name
+
+
+class CodeIndex:
+    """The source of a package, read module by module as it is asked for.
+
+    Parameters
+    ----------
+    root : Path
+        Folder of the package ``bids_app``.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._modules: dict[str, _Module | None] = {}
+
+    @cached_property
+    def _names(self) -> tuple[str, ...]:
+        paths = (path.relative_to(self._root.parent).with_suffix("") for path in self._root.rglob("*.py"))
+        return tuple(sorted(".".join(path.parts).removesuffix(".__init__") for path in paths))
+
+    def _module(self, name: str) -> _Module | None:
+        """Return a module of the package, None where there is no such module."""
+        if name not in self._modules:
+            self._modules[name] = None
+            if name == _PACKAGE or name.startswith(f"{_PACKAGE}."):
+                place = self._root.parent.joinpath(*name.split("."))
+                path = next((p for p in (place.with_suffix(".py"), place / "__init__.py") if p.is_file()), None)
+                self._modules[name] = _Module(name, path) if path else None
+        return self._modules[name]
+
+    def _resolve(self, module: str, name: str) -> Symbol | None:
+        """Return where a name of a module is defined; None outside the package."""
+        for _ in range(20):  # a chain of re-exports
+            found = self._module(module)
+            if found is None:
+                return None
+            if not name or name in found.definitions:
+                return module, name
+            if name in found.imports:
+                module, name = found.imports[name]
+                continue
+            inner = f"{module}.{name}"
+            return (inner, "") if self._module(inner) is not None else (module, "")
+        return module, ""
+
+    def _used(self, module: _Module, definition: _Definition) -> Iterator[Symbol]:
+        """Yield the symbols that a definition uses."""
+        bound = module.imports | definition.imports
+        for chain in definition.chains:
+            first, *rest = chain
+            if first in module.definitions and first not in definition.imports:
+                yield module.name, first
+            elif first in bound:
+                found = self._resolve(*bound[first])
+                while found is not None and not found[1] and rest:
+                    found = self._resolve(found[0], rest.pop(0))
+                if found is not None:
+                    yield found
+        for beginning in definition.computed:
+            yield from ((name, "") for name in self._names if name.startswith(beginning))
+
+    def reached(self, roots: list[Symbol]) -> set[Symbol]:
+        """Return the symbols that can be reached from others (these among them)."""
+        left = [found for root in roots if (found := self._resolve(*root)) is not None]
+        seen: set[Symbol] = set()
+        while left:
+            symbol = left.pop()
+            module = self._module(symbol[0])
+            if symbol in seen or symbol in _BOUNDARY or module is None:
+                continue
+            seen.add(symbol)
+            for definition in (*module.named(symbol[1]), *module.effects):
+                left += self._used(module, definition)
+        return seen
+
+    def digest(self, roots: list[Symbol]) -> str:
+        """Return the digest of all that can be reached."""
+        digest = hashlib.blake2b(digest_size=16)
+        for name, symbol in sorted(self.reached(roots)):
+            module = self._module(name)
+            assert module is not None  # it was reached
+            for definition in (*module.named(symbol), *module.effects):
+                digest.update(f"{name}:{symbol}\n{definition.text}".encode())
+        return digest.hexdigest()
+
+
+def roots_of(function: Callable[..., object]) -> list[Symbol]:
+    """Return where a function is defined; for one made by another function or ``partial``, where those are."""
+    if isinstance(function, functools.partial):
+        given = [value for value in (*function.args, *function.keywords.values()) if callable(value)]
+        return [root for part in (function.func, *given) for root in roots_of(part)]
+    name = getattr(function, "__qualname__", type(function).__qualname__).partition(".")[0]
+    return [(function.__module__, "" if name == "<lambda>" else name)]
+
+
+@cache
+def _index() -> CodeIndex:
+    return CodeIndex(Path(__file__).parents[1])
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Hold the garbage collector back, which would take as long as the parser: syntax trees are no garbage."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+@cache
+def code_of(function: Callable[..., object], record: type) -> str:
+    """Return the digest of the code that a step's function over a class of records, and the writer, can reach."""
+    with _without_collector():
+        return _index().digest([*roots_of(function), (record.__module__, record.__qualname__), _WRITER])
+
+
+def digest_of(function: Callable[..., object], record: type, keys: tuple[str, ...]) -> str:
+    """Return the digest of a step's code and of the declarations of the products that it makes."""
+    digest = hashlib.blake2b(code_of(function, record).encode(), digest_size=16)
+    for key in keys:
+        digest.update(repr(PRODUCTS[key]).encode())
+    return digest.hexdigest()
