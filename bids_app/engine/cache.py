@@ -106,9 +106,10 @@ class Hashes:
 
 def fingerprint(step: Step[R], record: R, settings: Settings, hashes: Mapping[str, str | None]) -> str:
     """Return the digest of everything that a step's results depend on; ``hashes`` are those of its inputs by name."""
+    parameters = parameters_of(step, settings)
     content = {
-        "code": digest_of(step.function, type(record), step.makes(record, settings)),
-        "parameters": parameters_of(step, settings),
+        "code": digest_of(step.function, type(record), step.makes(record, settings), parameters),
+        "parameters": parameters,
         "inputs": dict(hashes),
         "record": record.facts(),
     }

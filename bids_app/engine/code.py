@@ -10,19 +10,22 @@ import ast
 import functools
 import gc
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 
 from bids_app.derivatives.names import PRODUCTS
+from bids_app.model.sections import SECTIONS
 
 #: A name in a module; an empty name stands for the whole module.
 Symbol = tuple[str, str]
 _PACKAGE = "bids_app"
-#: What enters fingerprints by itself: declarations of products one by one (:func:`digest_of`), settings by value.
-_BOUNDARY = frozenset({("bids_app.derivatives.names", "PRODUCTS"), ("bids_app.model.settings", "Settings")})
+#: Methods by name: of those that a step can take from there, the chosen ones count (:func:`digest_of`).
+_REGISTRIES = frozenset(("bids_app.qsm", name) for name in ("BACKGROUND", "INVERSIONS", "UNWRAP"))
+#: What enters fingerprints by itself: declarations of products one by one, and settings by value.
+_BOUNDARY = _REGISTRIES | {("bids_app.derivatives.names", "PRODUCTS"), ("bids_app.model.settings", "Settings")}
 #: The engine's part in every product.
 _WRITER = ("bids_app.engine.writer", "write_product")
 
@@ -216,23 +219,25 @@ class CodeIndex:
             yield from ((name, "") for name in self._names if name.startswith(beginning))
 
     def reached(self, roots: list[Symbol]) -> set[Symbol]:
-        """Return the symbols that can be reached from others (these among them)."""
+        """Return the symbols that can be reached from others (these among them), none behind the boundary."""
         left = [found for root in roots if (found := self._resolve(*root)) is not None]
         seen: set[Symbol] = set()
         while left:
             symbol = left.pop()
             module = self._module(symbol[0])
-            if symbol in seen or symbol in _BOUNDARY or module is None:
+            if symbol in seen or module is None:
                 continue
             seen.add(symbol)
+            if symbol in _BOUNDARY:
+                continue
             for definition in (*module.named(symbol[1]), *module.effects):
                 left += self._used(module, definition)
         return seen
 
-    def digest(self, roots: list[Symbol]) -> str:
-        """Return the digest of all that can be reached."""
+    def digest(self, symbols: set[Symbol]) -> str:
+        """Return the digest of the text of symbols' definitions."""
         digest = hashlib.blake2b(digest_size=16)
-        for name, symbol in sorted(self.reached(roots)):
+        for name, symbol in sorted(symbols - _BOUNDARY):
             module = self._module(name)
             assert module is not None  # it was reached
             for definition in (*module.named(symbol), *module.effects):
@@ -267,15 +272,51 @@ def _without_collector() -> Iterator[None]:
 
 
 @cache
-def code_of(function: Callable[..., object], record: type) -> str:
-    """Return the digest of the code that a step's function over a class of records, and the writer, can reach."""
+def code_of(function: Callable[..., object], record: type | None = None) -> tuple[str, bool]:
+    """Return the digest of the code that a function over a class of records can reach, and whether a registry is in it.
+
+    The engine's own writer of products belongs to every step.
+    """
+    roots = roots_of(function)
+    if record is not None:
+        roots += [(record.__module__, record.__qualname__), _WRITER]
     with _without_collector():
-        return _index().digest([*roots_of(function), (record.__module__, record.__qualname__), _WRITER])
+        reached = _index().reached(roots)
+        return _index().digest(reached), not reached.isdisjoint(_REGISTRIES)
 
 
-def digest_of(function: Callable[..., object], record: type, keys: tuple[str, ...]) -> str:
-    """Return the digest of a step's code and of the declarations of the products that it makes."""
-    digest = hashlib.blake2b(code_of(function, record).encode(), digest_size=16)
+@cache
+def _methods(section: str) -> dict[str, Callable[..., object]]:
+    """Return the methods that a section of the settings chooses from, by name."""
+    return dict(SECTIONS[section].methods()) if section in SECTIONS else {}
+
+
+def digest_of(
+    function: Callable[..., object],
+    record: type,
+    keys: tuple[str, ...] = (),
+    parameters: Mapping[str, Mapping[str, object]] | None = None,
+) -> str:
+    """Return the digest of what a step can do.
+
+    Parameters
+    ----------
+    function : callable
+        The step's function.
+    record : type
+        The class of what it runs over, whose methods it may call.
+    keys : tuple of str
+        The products that it makes, whose declarations count.
+    parameters : mapping of mappings
+        The sections of the settings that it reads: where the step takes methods from a registry, those count whose
+        parameters are among them, as those of the chosen methods are (see ``Section.to_mapping``).
+    """
+    text, has_registry = code_of(function, record)
+    digest = hashlib.blake2b(text.encode(), digest_size=16)
     for key in keys:
         digest.update(repr(PRODUCTS[key]).encode())
+    for section, values in sorted((parameters or {}).items()) if has_registry else ():
+        for name, method in sorted(_methods(section).items()):
+            if name in values:
+                digest.update(code_of(method)[0].encode())
     return digest.hexdigest()

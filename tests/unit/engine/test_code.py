@@ -9,9 +9,10 @@ import pytest
 import bids_app
 from bids_app import steps
 from bids_app.engine import code
-from bids_app.engine.cache import fingerprint
+from bids_app.engine.cache import fingerprint, parameters_of
 from bids_app.model.cohort import Cohort
 from bids_app.model.records import Anatomical, GreRun
+from bids_app.model.settings import build_settings
 from bids_app.model.step import Step
 from bids_app.model.template import Space
 
@@ -31,7 +32,7 @@ STEPS = {
 def digests(root):
     index = code.CodeIndex(root)
     return {
-        name: index.digest([*code.roots_of(step.function), (record.__module__, record.__qualname__)])
+        name: index.digest(index.reached([*code.roots_of(step.function), (record.__module__, record.__qualname__)]))
         for name, (step, record) in STEPS.items()
     }
 
@@ -63,12 +64,27 @@ def test_an_edit_of_swi_repeats_swi_alone(edited):
     assert edited("steps/participant/swi.py", '"SlabThickness"', '"Slab"') == {"GreRun swi"}
 
 
-def test_an_edit_of_a_background_method_repeats_no_step_before_it(edited):
-    repeated = edited("qsm/background/pdf.py", "def pdf(", "@lambda f: f\ndef pdf(")
-    assert repeated
-    others = {"field", "mask", "swi", "relaxometry", "reference", "qc", "coils", "registration", "regions-atlas"}
-    assert not repeated & {f"GreRun {name}" for name in others}
-    assert not [name for name in repeated if not name.startswith("GreRun")]
+def test_an_edit_of_a_background_method_repeats_the_step_that_chooses_it_and_no_other(tmp_path, monkeypatch):
+    root = tmp_path / "bids_app"
+    shutil.copytree(ROOT, root, ignore=shutil.ignore_patterns("__pycache__"))
+
+    def all_digests(**sections):
+        code.code_of.cache_clear()
+        monkeypatch.setattr(code, "_index", lambda index=code.CodeIndex(root): index)
+        settings = build_settings(sections)
+        return {
+            name: code.digest_of(step.function, record, parameters=parameters_of(step, settings))
+            for name, (step, record) in STEPS.items()
+        }
+
+    pdf, vsharp = {"background": {"method": "pdf"}}, {"background": {"method": "vsharp"}}
+    before = all_digests(**pdf), all_digests(**vsharp)
+    path = root / "qsm/background/pdf.py"
+    path.write_text(path.read_text().replace("def pdf(", "@lambda f: f\ndef pdf("))
+    after = all_digests(**pdf), all_digests(**vsharp)
+    assert {name for name in STEPS if before[0][name] != after[0][name]} == {"GreRun chi"}
+    assert before[1] == after[1]
+    code.code_of.cache_clear()
 
 
 def test_lazy_imports_and_what_they_import_count(edited):
