@@ -1,47 +1,25 @@
 """Runs the steps of one record in order, and skips those whose record says that nothing has changed."""
 
-import math
-import os
-import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Generic, TypeVar, cast
 
-from bids_app.derivatives.files import remove_parts, scratch_folder
+from bids_app.derivatives.files import remove_parts
 from bids_app.derivatives.names import PRODUCTS
-from bids_app.derivatives.records import load_record, record_path, write_record
-from bids_app.engine.cache import (
-    Hashes,
-    code_version,
-    files_of,
-    fingerprint,
-    is_intact,
-    is_there,
-    parameters_of,
-    path_of,
-    recorded_hash,
-)
-from bids_app.engine.memory import PeakMemory
-from bids_app.engine.writer import write_product
+from bids_app.derivatives.records import load_record, record_path
+from bids_app.engine.cache import Hashes, fingerprint, is_intact, is_there, path_of, recorded_hash
+from bids_app.engine.execution import OnEvent, execute, sentence_of
 from bids_app.errors import QsmAppError
 from bids_app.model.context import Context
 from bids_app.model.records import Anatomical, Record
 from bids_app.model.results import StepFailure
 from bids_app.model.settings import Settings
-from bids_app.model.step import Step, StepInput, StepResult
+from bids_app.model.step import Step
 from bids_app.model.step_record import StepRecord
 
 R = TypeVar("R", bound=Record)
-
-#: ``on_event(kind, step, done, total)``; kinds are skipped, started, progress (with a solver's count), finished, failed
-#: and blocked.
-OnEvent = Callable[[str, str, int, int], None]
-
-#: Progress of a solver is passed on this often at most.
-_PROGRESS_INTERVAL_S = 0.2
 
 
 @dataclass
@@ -53,29 +31,6 @@ class ChainResult:
     failures: list[StepFailure] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     peak_bytes: int = 0
-
-
-class _Slice:
-    """The sections of the settings that a step declared; any other is a mistake in the step."""
-
-    def __init__(self, settings: Settings, names: Sequence[str], step: str):
-        self._sections = {name: getattr(settings, name) for name in names}
-        self._step = step
-
-    def __getattr__(self, name: str) -> object:
-        try:
-            return self.__dict__["_sections"][name]
-        except KeyError:
-            raise AttributeError(f"step {self.__dict__['_step']!r} does not declare that it reads {name!r}") from None
-
-
-def sentence_of(error: BaseException) -> str:
-    """Return what the user is told about an error."""
-    if isinstance(error, QsmAppError):
-        return str(error)
-    if isinstance(error, MemoryError):
-        return "memory ran out; use a machine with more, or fewer processes at once (--nprocs, --mem)"
-    return f"{type(error).__name__}: {error}"
 
 
 class Chain(Generic[R]):
@@ -264,7 +219,16 @@ class Chain(Generic[R]):
         try:
             if not self._fetch(step):
                 raise QsmAppError("an earlier step that it needs failed")
-            saved = self._make(step, saved_at)
+            saved = execute(
+                step,
+                self.record,
+                self.settings,
+                self.context,
+                self._paths(step),
+                self._outputs(step),
+                self.hashes,
+                self.on_event,
+            )
         except Exception as error:  # one failing step does not stop the steps that do not need it
             self.result.failures.append(StepFailure(step.name, sentence_of(error), traceback.format_exc()))
             self._broken.update(step.makes(self.record, self.settings))
@@ -276,73 +240,6 @@ class Chain(Generic[R]):
         self.result.warnings += saved.warnings
         self.result.peak_bytes = max(self.result.peak_bytes, saved.peak_memory_bytes)
         self.on_event("finished", step.name, 0, 0)
-
-    def _make(self, step: Step[R], saved_at: Path) -> StepRecord:
-        """Run a step's function, write what it returned, and then its record."""
-        started, clock, before = datetime.now(UTC), time.perf_counter(), load_record(saved_at)
-        outputs, inputs = self._outputs(step), self._paths(step)
-        # Hashed before the step reads them: what changes meanwhile makes the step run again.
-        hashes = {name: self.hashes.of(path) for name, path in inputs.items()}
-        parameters = parameters_of(step, self.settings)
-        scratch_name = f"{self.record.basename}_{step.name}"
-        with PeakMemory() as peak, scratch_folder(self.context.work_dir, scratch_name) as scratch:
-            done = self._call(step, inputs, scratch)
-            if set(done.outputs) != set(outputs):
-                raise RuntimeError(f"step {step.name!r} promised {sorted(outputs)} and made {sorted(done.outputs)}")
-            saved_at.unlink(missing_ok=True)  # until the new record is there, outputs may be half old and half new
-            for key, path in outputs.items():
-                write_product(key, path, done.outputs[key], inputs, parameters, self.context)
-        made = {key: files_of(key, path) for key, path in outputs.items()}
-        files = [file for each in made.values() for file in each]
-        if before is not None:
-            self._remove_stale(before, files)
-        saved = StepRecord(
-            step=step.name,
-            basename=self.record.basename,
-            title=step.title,
-            fingerprint=fingerprint(step, self.record, self.settings, hashes),
-            parameters=parameters,
-            code_version=code_version(),
-            outputs={key: {file.name: self.hashes.state(file).hash for file in each} for key, each in made.items()},
-            paths={key: os.path.relpath(path, self.context.output_dir) for key, path in outputs.items()},
-            files=tuple(self.hashes.state(path) for path in (*inputs.values(), *files)),
-            metrics=dict(done.metrics),
-            warnings=tuple(done.warnings),
-            methods=tuple(done.methods),
-            started=started.isoformat(),
-            duration_s=round(time.perf_counter() - clock, 3),
-            peak_memory_bytes=peak.bytes,
-            threads=self.context.threads,
-        )
-        write_record(saved_at, saved)
-        return saved
-
-    def _call(self, step: Step[R], inputs: Mapping[str, Path], scratch: Path) -> StepResult:
-        last = -math.inf
-
-        def progress(done: int, total: int) -> None:
-            nonlocal last
-            now = time.monotonic()
-            if now - last >= _PROGRESS_INTERVAL_S:
-                last = now
-                self.on_event("progress", step.name, done, total)
-
-        # To the step the slice looks like the settings, of which it lacks most sections.
-        view = cast("Settings", _Slice(self.settings, step.reads, step.name))
-        return step.function(StepInput(self.record, view, inputs, scratch, self.context.threads, progress))
-
-    def _remove_stale(self, before: StepRecord, made: Sequence[Path]) -> None:
-        """Remove products of other parameters that are made no longer.
-
-        What lies in another working folder stays: outputs that were copied name that of the original, which needs it.
-        """
-        own = [root.resolve() for root in (self.context.output_dir, self.context.work_dir)]
-        for key, relative in before.paths.items():
-            path = Path(os.path.normpath(self.context.output_dir / relative))
-            if key in PRODUCTS and any(path.parent.resolve().is_relative_to(root) for root in own):
-                for file in files_of(key, path):
-                    if file not in made:
-                        file.unlink(missing_ok=True)
 
 
 def _makers(step: Step[R]) -> tuple[Step[Record], ...]:

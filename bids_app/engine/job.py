@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Generic, Self, TypeVar
 
-from bids_app.engine.chain import Chain, OnEvent
+from bids_app.engine.chain import Chain
+from bids_app.engine.execution import OnEvent
 from bids_app.model.context import Context
 from bids_app.model.records import Anatomical, Record
 from bids_app.model.results import JobResult, Payload, Report

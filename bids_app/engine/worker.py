@@ -11,8 +11,8 @@ from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
-from bids_app.engine.chain import sentence_of
 from bids_app.engine.events import Event
+from bids_app.engine.execution import sentence_of
 from bids_app.engine.job import Job
 from bids_app.model.results import JobResult, StepFailure
 

@@ -19,7 +19,8 @@ from bids_app.steps.group.manual_segmentation import MANUAL_RUN_STEPS, MANUAL_ST
 from bids_app.steps.group.normalized import AVERAGE_MAP_STEPS, SPACE_STEPS
 from bids_app.steps.group.standard_space import STANDARD_SPACE_STEPS
 from bids_app.steps.group.tables import COHORT_STEPS, MANUAL_TABLE_STEPS
-from bids_app.steps.group.template import AVERAGE_STEPS, REGISTER_STEPS, SUBJECT_STEPS
+from bids_app.steps.group.template import AVERAGE_STEPS, REGISTER_STEPS
+from bids_app.steps.group.template_subject import SUBJECT_STEPS
 from bids_app.steps.group.voxelwise import VOXELWISE_STEPS
 from bids_app.steps.participant.anatomy import ATLAS, FASTSURFER, T1W
 from bids_app.steps.participant.coils import COILS

@@ -17,7 +17,8 @@ from bids_app.model.records import Record
 from bids_app.model.settings import Settings
 from bids_app.model.step import Output, Step, StepInput, StepResult
 from bids_app.model.template import CHANNELS, NormalizedRun, Space
-from bids_app.steps.group.template import image_key, label_of, map_key
+from bids_app.steps.group.template import image_key, map_key
+from bids_app.steps.group.template_subject import label_of
 
 #: Maps that come along: key, and whether it is valid in the mask of the susceptibility map alone.
 _MAPS = (("chimap", True), ("r2star", True), ("magnitude", False))

@@ -12,6 +12,7 @@ import bids_app
 from bids_app import qsm
 from bids_app.derivatives.files import write_image
 from bids_app.model.settings import build_settings
+from bids_app.model.step_record import StepRecord
 from bids_app.report.methods.citation import cite, write_citation
 from bids_app.report.methods.references import REFERENCES
 from bids_app.report.methods.text import SENTENCES, Methods, mask_sentences, methods_text
@@ -215,9 +216,10 @@ def test_each_item_that_is_missing_is_named(subject, context, name, keys):
     ],
 )
 def test_the_text_says_where_the_mask_is_from(changes, metrics, paths, said):
-    record = {"parameters": {"mask": {"filled": "quality,open:1"} | changes}, "metrics": metrics, "paths": paths}
+    parameters = {"mask": {"filled": "quality,open:1"} | changes}
+    record = StepRecord("mask", "sub-01", parameters=parameters, metrics=metrics, paths=paths)
     assert " ".join(mask_sentences(record)).endswith(said)
-    assert mask_sentences({}) == []
+    assert mask_sentences(None) == []
 
 
 def test_one_echo_has_no_fit_and_an_oblique_slab_is_told(subject, context):
