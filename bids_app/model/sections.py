@@ -1,6 +1,5 @@
 """The sections of the settings: what can be chosen in each, and which methods have parameters there."""
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +13,7 @@ from bids_app.qsm.options import (
     RelaxometryChoices,
     SwiChoices,
 )
-from bids_app.qsm.params import Params, param
+from bids_app.qsm.params import Params, default_params, param
 
 
 @dataclass(frozen=True)
@@ -149,14 +148,6 @@ class SectionSpec:
     def load(self) -> tuple[Params, dict[str, Params]]:
         """Return the default choices and each method's default parameters."""
         return self.choices(), {name: default_params(function) for name, function in self.methods().items()}
-
-
-def default_params(function: Callable[..., Any]) -> Params:
-    """Return the default parameter object of a method: the default of its ``params`` argument."""
-    default = inspect.signature(function).parameters["params"].default
-    if not isinstance(default, Params):
-        raise TypeError(f"{function.__name__} has no default parameters")
-    return default
 
 
 def _field_methods() -> dict[str, Callable[..., Any]]:

@@ -17,6 +17,7 @@ from bids_app.qsm.background.tfi import tfi
 from bids_app.qsm.background.vsharp import vsharp
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.inversion.bayes import bayes
+from bids_app.qsm.inversion.combine import reference
 from bids_app.qsm.inversion.hdqsm import hdqsm
 from bids_app.qsm.inversion.ilsqr import ilsqr
 from bids_app.qsm.inversion.medi import medi
@@ -27,6 +28,17 @@ from bids_app.qsm.inversion.tikhonov import tikhonov
 from bids_app.qsm.inversion.tkd import tkd
 from bids_app.qsm.inversion.tv import tv
 from bids_app.qsm.kernels import cache  # noqa: F401 (must come before the first kernel)
+from bids_app.qsm.mask.recipe import make_mask
+from bids_app.qsm.options import (
+    BackgroundChoices,
+    FieldChoices,
+    InversionChoices,
+    MaskChoices,
+    ReferenceChoices,
+    RelaxometryChoices,
+    SwiChoices,
+)
+from bids_app.qsm.swi.clearswi import clear_swi
 from bids_app.qsm.threads import set_threads, threads
 from bids_app.qsm.unwrap.laplacian import laplacian
 from bids_app.qsm.unwrap.romeo import romeo
@@ -56,4 +68,75 @@ BACKGROUND: dict[str, Callable[..., Any]] = {
 UNWRAP: dict[str, Callable[..., Any]] = {"laplacian": laplacian, "romeo": romeo}
 DEFAULT_INVERSION = "bayes"
 
-__all__ = ["BACKGROUND", "DEFAULT_INVERSION", "INVERSIONS", "SINGLE_STEP", "UNWRAP", "Grid", "set_threads", "threads"]
+# After the registries, which the stages look methods up in.
+from bids_app.qsm.pipeline import (  # noqa: E402
+    CorrectedPhase,
+    Detrended,
+    EchoPhase,
+    EmptyMaskError,
+    Field,
+    LocalField,
+    Masks,
+    NoSignalError,
+    Options,
+    Pass,
+    R2star,
+    Reconstruction,
+    Susceptibility,
+    correct_phase,
+    fit_total_field,
+    local_field,
+    make_masks,
+    preset,
+    presets,
+    r2star,
+    reconstruct,
+    remove_null_space_trend,
+    susceptibility,
+    total_field,
+)
+
+__all__ = [
+    "BACKGROUND",
+    "DEFAULT_INVERSION",
+    "INVERSIONS",
+    "SINGLE_STEP",
+    "UNWRAP",
+    "BackgroundChoices",
+    "CorrectedPhase",
+    "Detrended",
+    "EchoPhase",
+    "EmptyMaskError",
+    "Field",
+    "FieldChoices",
+    "Grid",
+    "InversionChoices",
+    "LocalField",
+    "MaskChoices",
+    "Masks",
+    "NoSignalError",
+    "Options",
+    "Pass",
+    "R2star",
+    "Reconstruction",
+    "ReferenceChoices",
+    "RelaxometryChoices",
+    "Susceptibility",
+    "SwiChoices",
+    "clear_swi",
+    "correct_phase",
+    "fit_total_field",
+    "local_field",
+    "make_mask",
+    "make_masks",
+    "preset",
+    "presets",
+    "r2star",
+    "reconstruct",
+    "reference",
+    "remove_null_space_trend",
+    "set_threads",
+    "susceptibility",
+    "threads",
+    "total_field",
+]

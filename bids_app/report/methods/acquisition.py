@@ -149,7 +149,7 @@ def _polarity(run: Run) -> str:
             for word in ("monopolar", "bipolar"):
                 if word in text:
                     return f"{word} readout"
-    if "bipolar" in run.records.get("field", {}).get("methods", []):
+    if "bipolar" in run.records.get("phase", {}).get("methods", []):
         return "bipolar readout, as found in the phase"
     return "" if len(run.source.echoes) > 1 else "one echo"
 

@@ -183,14 +183,15 @@ def _phase(run: Run) -> str:
     field = run.records.get("field")
     if field is None:
         return ""
-    notes = run.metric("field", "phase") or []
-    methods = field.get("methods", [])
+    phase = run.records.get("phase", {})
+    notes = run.metric("phase", "phase") or []
     text = [_sentences([run.records["coils"]])] if "coils" in run.records else []
     text += [f"Before processing: {'; '.join(notes)}."] if notes else []
-    if not {"mcpc3ds", "bipolar"} & set(methods):
+    if not {"mcpc3ds", "bipolar"} & set(phase.get("methods", [])):
         text.append("No phase offset was removed.")
+    text.append(_sentences([phase]))
     if run.source is not None and len(run.source.echo_times) == 1:
-        kept = [{**field, "methods": [key for key in methods if not key.startswith("fit_")]}]
+        kept = [{**field, "methods": [key for key in field.get("methods", []) if not key.startswith("fit_")]}]
         text += [_sentences(kept), "The total field is the unwrapped phase over the echo time."]
     else:
         text.append(_sentences([field]))
@@ -221,11 +222,12 @@ def mask_sentences(record: Mapping[str, Any]) -> list[str]:
 
 
 def _maps(run: Run) -> str:
-    mask, chi, reference = (run.records.get(name) for name in ("mask", "chi", "reference"))
+    mask, inversion, reference = (run.records.get(name) for name in ("mask", "inversion", "reference"))
     choice = (mask or {}).get("parameters", {}).get("mask", {})
     text = mask_sentences(mask or {})
-    if chi is not None:
-        text += [_sentences([chi]), _chosen(chi)]
+    if inversion is not None:
+        stages = (run.records.get(name) for name in ("background", "inversion", "null_space_trend"))
+        text += [_sentences(record for record in stages if record is not None), _chosen(inversion)]
         if choice.get("two_pass"):
             text.append(
                 "Inversion was done twice, in this mask and in one of reliable voxels alone (recipe "
@@ -244,6 +246,21 @@ def _maps(run: Run) -> str:
     return " ".join(filter(None, [*text, _sentences(others)]))
 
 
+#: Steps whose methods the paragraphs on phase and maps name.
+_TOLD = frozenset(
+    (
+        "coils",
+        "phase",
+        "field",
+        "mask",
+        "background",
+        "inversion",
+        "null_space_trend",
+        "reference",
+        "relaxometry",
+        "swi",
+    )
+)
 #: Numbers that inversions choose from the data, and what is said of them.
 _CHOSEN = {
     "inversion_regularisation": "regularisation weight {:.3g}",
@@ -254,16 +271,15 @@ _CHOSEN = {
 }
 
 
-def _chosen(chi: Mapping[str, Any]) -> str:
+def _chosen(inversion: Mapping[str, Any]) -> str:
     """Return what the inversion has found in the data by itself."""
-    numbers = chi.get("metrics", {})
+    numbers = inversion.get("metrics", {})
     told = [words.format(numbers[key]) for key, words in _CHOSEN.items() if isinstance(numbers.get(key), int | float)]
     return f"The data gave: {', '.join(told)}." if told else ""
 
 
 def _analysis(run: Run, records: Sequence[Mapping[str, Any]]) -> str:
-    done = ("field", "mask", "chi", "reference", "relaxometry", "swi")
-    text = [_sentences(record for record in records if record["step"] not in done)]
+    text = [_sentences(record for record in records if record["step"] not in _TOLD)]
     names = [key.partition("@")[2] for key in run.keys("regions@")]
     if names:
         erosion = next(

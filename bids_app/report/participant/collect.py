@@ -11,7 +11,24 @@ from bids_app.derivatives.names import record_folder
 #: Steps of the group level over one participant: their records lie beside the participant's and are no runs of it.
 GROUP_STEPS = ("member", "register", "space", "drawn")
 #: Order of the stages on the page; steps that are not named come after, by their start.
-_ORDER = ("t1w", "fastsurfer", "atlas", "field", "registration", "brain", "mask", "chi", "relaxometry", "swi")
+_ORDER = (
+    "t1w",
+    "fastsurfer",
+    "atlas",
+    "coils",
+    "phase",
+    "field",
+    "registration",
+    "brain",
+    "mask",
+    "background",
+    "inversion",
+    "null_space_trend",
+    "relaxometry",
+    "swi",
+)
+#: Steps of former versions, whose records may still lie beside those of the steps that took their place.
+_FORMER = ("chi",)
 
 
 @dataclass(frozen=True)
@@ -34,10 +51,13 @@ class Notice:
 
 #: The part of the page that shows what a step made.
 _PARTS = {
+    "phase": "input",
     "field": "input",
     "mask": "masks",
     "brain": "masks",
-    "chi": "chi",
+    "background": "chi",
+    "inversion": "chi",
+    "null_space_trend": "chi",
     "reference": "chi",
     "relaxometry": "relaxometry",
     "swi": "swi",
@@ -130,7 +150,7 @@ def collect(subject: Any, context: Any, results: Mapping[str, Any]) -> list[Run]
     for run in runs.values():
         run.remarks = list(run.source.remarks)
     folder = record_folder({"sub": subject.label}, context.output_dir / "logs" / "records")
-    paths = [p for p in folder.rglob("*_step-*.json") if p.stem.rpartition("_step-")[2] not in GROUP_STEPS]
+    paths = [p for p in folder.rglob("*_step-*.json") if p.stem.rpartition("_step-")[2] not in (*GROUP_STEPS, *_FORMER)]
     load_runs(sorted(paths), context.output_dir, runs)
     for name, result in results.items():
         run = runs.setdefault(name, Run(name, context.output_dir))

@@ -200,6 +200,6 @@ def _facts(run: Run) -> list[tuple[str, str]]:
     ]
     stated = [item for item in items(run) if item.text]
     facts += [(item.name.capitalize(), item.text.removeprefix(f"{item.name} ")) for item in stated]
-    if run.metric("field", "phase"):
-        facts.append(("Phase", "; ".join(run.metric("field", "phase"))))
+    if run.metric("phase", "phase"):
+        facts.append(("Phase", "; ".join(run.metric("phase", "phase"))))
     return facts
