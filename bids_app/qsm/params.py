@@ -8,9 +8,7 @@ One declaration serves validation, ``--set section.method.name=value``, presets,
 """
 
 import dataclasses
-import inspect
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Self
@@ -58,14 +56,6 @@ class Params:
     def to_mapping(self) -> dict[str, Any]:
         """Return plain values by name, in declared order (for sidecars, records and presets)."""
         return dataclasses.asdict(self)
-
-
-def default_params(function: Callable[..., Any]) -> Params:
-    """Return the default parameter object of a method: the default of its ``params`` argument."""
-    default = inspect.signature(function).parameters["params"].default
-    if not isinstance(default, Params):
-        raise TypeError(f"{function.__name__} has no default parameters")
-    return default
 
 
 def _checked(field: "dataclasses.Field[Any]", value: Any) -> Any:

@@ -8,9 +8,10 @@ import numpy.typing as npt
 
 from bids_app.qsm.arrays import FloatArray
 from bids_app.qsm.grid import Grid
-from bids_app.qsm.params import Params
+from bids_app.qsm.params import Params, nearest
 
 P = TypeVar("P", bound=Params)
+M = TypeVar("M")
 #: Called by long solvers as ``progress(done, total)``.
 Progress = Callable[[int, int], None]
 #: Parameters of methods by the method's name; a method that is not in it has its defaults.
@@ -39,9 +40,17 @@ def parameters_of(method: str, default: P, parameters: Parameters) -> P:
     return given
 
 
-def keyword(method: str, parameters: Parameters) -> dict[str, Params]:
-    """Return the keyword argument ``params`` of a method, nothing where its defaults are wanted."""
-    return {"params": parameters[method]} if method in parameters else {}
+def registered(kind: str, name: str, registry: Mapping[str, M]) -> M:
+    """Return a method by its name.
+
+    Raises
+    ------
+    ValueError
+        If there is none of this name.
+    """
+    if name not in registry:
+        raise ValueError(f"there is no {kind} {name!r}: {nearest(name, list(registry))}")
+    return registry[name]
 
 
 def check_echoes(

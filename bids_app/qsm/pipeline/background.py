@@ -13,9 +13,9 @@ from bids_app.qsm.field.transceive import TransceivePhase, remove_transceive_pha
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.options import BackgroundChoices
 from bids_app.qsm.params import Params
-from bids_app.qsm.pipeline.arguments import Iterations, Parameters, Progress, check_volume, keyword
+from bids_app.qsm.pipeline.arguments import Iterations, Parameters, Progress, check_volume, parameters_of, registered
 from bids_app.qsm.pipeline.echoes import EchoPhase
-from bids_app.qsm.pipeline.registries import background_method, iterates
+from bids_app.qsm.registry import BACKGROUND
 
 #: Alternation above this ratio gives a warning: k-space that ends at the voxel size alone makes up to twice the noise.
 _STRONG = 3.0
@@ -245,11 +245,12 @@ class _Removal:
         progress: Progress | None,
     ) -> None:
         self._total, self._grid, self._echoes, self._options = total, grid, echoes, options
-        self._method = None if options.method == "none" else background_method(options.method)
-        self._keyword = keyword(options.method, parameters)
-        counts = self._method is not None and iterates(self._method, options.method, parameters)
+        name = options.method
+        self._method = None if name == "none" else registered("background method", name, BACKGROUND)
+        self._params = parameters_of(name, self._method.params(), parameters) if self._method else Params()
+        iterates = hasattr(self._params, "iterations")
         self.boundary_sources: BoolArray = np.zeros(grid.shape, bool)
-        self.iterations = Iterations(progress, counts)
+        self.iterations = Iterations(progress, iterates)
         if echoes is not None and self._method is not None and not echoes.counted:
             raise ValueError(
                 "background removal of each echo needs its integer ambiguities: unwrap along paths (ROMEO), or take an "
@@ -262,7 +263,9 @@ class _Removal:
         if self._method is None:
             return Pass(mask, domain, (), (remove_unreliable_boundary(domain, weights),), weights)
         found = [
-            self._method(total, domain, self._grid, weights=weights, progress=self.iterations.start(), **self._keyword)
+            self._method(
+                total, domain, self._grid, weights=weights, progress=self.iterations.start(), params=self._params
+            )
             for total in self._fields()
         ]
         return Pass(mask, domain, tuple(one for one, _ in found), tuple(valid for _, valid in found), weights)

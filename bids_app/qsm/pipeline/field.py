@@ -1,6 +1,6 @@
 """Phase of the echoes to the total field."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -8,19 +8,15 @@ import numpy.typing as npt
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.field.fit import FieldFit
-from bids_app.qsm.field.linear import fit_linear
-from bids_app.qsm.field.nonlinear import fit_nonlinear
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.options import FieldChoices
 from bids_app.qsm.params import Params
-from bids_app.qsm.pipeline.arguments import Parameters, check_echoes, check_volume, keyword, parameters_of
+from bids_app.qsm.pipeline.arguments import Parameters, check_echoes, check_volume, parameters_of, registered
 from bids_app.qsm.pipeline.phase import correct_phase
 from bids_app.qsm.quality.echoes import field_drift, residual_wraps
+from bids_app.qsm.registry import FIELD_FITS, UNWRAP
 from bids_app.qsm.units import hz_to_ppm
-from bids_app.qsm.unwrap.laplacian import LaplacianParams, laplacian
 from bids_app.qsm.unwrap.romeo import RomeoParams, romeo_and_quality, romeo_quality
-
-_FITS: dict[str, Callable[..., FieldFit]] = {"linear": fit_linear, "nonlinear": fit_nonlinear}
 
 
 @dataclass(frozen=True)
@@ -191,7 +187,10 @@ def fit_total_field(
     strength = np.ones_like(echoes) if strength is None else strength
     unwrapped, quality = _unwrap(echoes, strength, echo_times, support, grid, options.unwrap, parameters)
     del phase, echoes  # as large as the images of all echoes: where the caller keeps none, its memory is free
-    fit = _FITS[options.fit](unwrapped, strength, echo_times, support, grid=grid, **keyword(options.fit, parameters))
+    fitter = registered("field fit", options.fit, FIELD_FITS)
+    params = parameters_of(options.fit, fitter.params(), parameters)
+    fit = fitter(unwrapped, strength, echo_times, support, grid=grid, params=params)
+    assert isinstance(fit, FieldFit)
     drift = field_drift(unwrapped, strength, echo_times, fit.field_hz, support)
     wraps = residual_wraps(unwrapped, support)
     del unwrapped
@@ -229,6 +228,7 @@ def _unwrap(
     params = parameters_of("romeo", RomeoParams(), parameters)
     if method == "romeo":
         return romeo_and_quality(phase, lambda quality: support, magnitude=magnitude, echo_times=times, params=params)
-    other = parameters_of("laplacian", LaplacianParams(), parameters)
-    unwrapped = laplacian(phase, support, grid, magnitude=magnitude, echo_times=times, params=other)
+    unwrap = registered("unwrapping method", method, UNWRAP)
+    other = parameters_of(method, unwrap.params(), parameters)
+    unwrapped = unwrap(phase, support, grid, magnitude=magnitude, echo_times=times, params=other)
     return unwrapped, romeo_quality(phase, None, magnitude=magnitude, echo_times=times, params=params)

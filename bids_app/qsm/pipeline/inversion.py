@@ -12,10 +12,10 @@ from bids_app.qsm.grid import Grid
 from bids_app.qsm.inversion.combine import two_pass
 from bids_app.qsm.options import InversionChoices
 from bids_app.qsm.params import Params
-from bids_app.qsm.pipeline.arguments import Iterations, Parameters, Progress, keyword
+from bids_app.qsm.pipeline.arguments import Iterations, Parameters, Progress, parameters_of, registered
 from bids_app.qsm.pipeline.background import LocalField, Pass
 from bids_app.qsm.pipeline.echoes import EchoPhase
-from bids_app.qsm.pipeline.registries import inversion_method, is_single_step, iterates
+from bids_app.qsm.registry import INVERSIONS, SINGLE_STEP
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def susceptibility(
 
 
 def _check(local: LocalField, method: str) -> None:
-    removed, single = bool(local.passes[0].fields), is_single_step(method)
+    removed, single = bool(local.passes[0].fields), method in SINGLE_STEP
     if single and removed:
         raise ValueError(f"{method} removes the background field itself: make the local field with method 'none'")
     if not single and not removed:
@@ -162,9 +162,9 @@ class _Inversion:
         progress: Progress | None,
     ) -> None:
         self._local, self._grid, self._magnitude, self._echoes = local, grid, magnitude, echoes
-        self._method = inversion_method(options.method)
-        self._keyword = keyword(options.method, parameters)
-        self.iterations = Iterations(progress, iterates(self._method, options.method, parameters))
+        self._method = registered("inversion", options.method, INVERSIONS)
+        self._params = parameters_of(options.method, self._method.params(), parameters)
+        self.iterations = Iterations(progress, hasattr(self._params, "iterations"))
         self.info: dict[str, Any] = {}
 
     def run(self, one: Pass) -> tuple[FloatArray | None, BoolArray, FloatArray]:
@@ -193,7 +193,7 @@ class _Inversion:
             magnitude=self._magnitude,
             progress=self.iterations.start(),
             info=self.info,
-            **self._keyword,
+            params=self._params,
             **scale,
         )
         return chi

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bids_app.errors import ParameterError
+from bids_app.qsm.method import Kind
 from bids_app.qsm.options import (
     BackgroundChoices,
     FieldChoices,
@@ -18,8 +19,16 @@ from bids_app.qsm.options import (
     SwiChoices,
 )
 from bids_app.qsm.params import Params, nearest
-from bids_app.qsm.pipeline.registries import parameter_defaults
+from bids_app.qsm.registry import METHODS
 
+#: Kinds of the methods that have parameters in a stage's table.
+_KINDS: dict[str, tuple[Kind, ...]] = {
+    "field": ("unwrap", "offsets", "field_fit"),
+    "background": ("background",),
+    "inversion": ("inversion",),
+    "relaxometry": ("relaxometry",),
+    "swi": ("swi",),
+}
 _PRESETS = Path(__file__).parents[2] / "presets"
 
 
@@ -67,11 +76,11 @@ class Options:
         for name, values in tree.items():
             if name not in stages:
                 raise ParameterError(f"unknown stage {name!r}: {nearest(name, list(stages))}")
-            defaults = parameter_defaults(name)
-            own = {key: value for key, value in values.items() if key not in defaults}
+            methods = {one: method for kind in _KINDS.get(name, ()) for one, method in METHODS[kind].items()}
+            own = {key: value for key, value in values.items() if key not in methods}
             choices[name] = stages[name].from_mapping(own)
-            given = {key: value for key, value in values.items() if key in defaults}
-            parameters |= {key: type(defaults[key]).from_mapping(dict(value)) for key, value in given.items()}
+            given = {key: value for key, value in values.items() if key in methods}
+            parameters |= {key: methods[key].params.from_mapping(dict(value)) for key, value in given.items()}
         return cls(**choices, parameters=parameters)
 
 

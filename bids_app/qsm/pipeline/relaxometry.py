@@ -1,17 +1,15 @@
 """R2*, T2* and S0 of the echoes, by the chosen method or the one that the echo times allow."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.options import RelaxometryChoices
 from bids_app.qsm.params import Params
-from bids_app.qsm.pipeline.arguments import keyword
-from bids_app.qsm.relaxometry.arlo import arlo_applies, r2star_arlo
+from bids_app.qsm.pipeline.arguments import parameters_of, registered
+from bids_app.qsm.registry import RELAXOMETRY
+from bids_app.qsm.relaxometry.arlo import arlo_applies
 from bids_app.qsm.relaxometry.decay import Relaxation, noise_level
-from bids_app.qsm.relaxometry.loglinear import r2star_loglinear
-
-_METHODS: dict[str, Callable[..., Relaxation]] = {"arlo": r2star_arlo, "loglinear": r2star_loglinear}
 
 
 @dataclass(frozen=True)
@@ -92,9 +90,10 @@ def r2star(
     >>> round(float(found.r2star.mean())), found.method
     (20, 'arlo')
     """
-    if options.method not in _METHODS:
-        raise ValueError(f"there is no R2* method {options.method!r}; there are {', '.join(_METHODS)}")
+    chosen = registered("R2* method", options.method, RELAXOMETRY)
     name = "loglinear" if options.method == "arlo" and not arlo_applies(echo_times) else options.method
     noise = 0.0 if air is None else noise_level(magnitude[-1], air)
-    maps = _METHODS[name](magnitude, echo_times, mask, noise=noise, **keyword(options.method, parameters))
+    params = parameters_of(options.method, chosen.params(), parameters)
+    maps = RELAXOMETRY[name](magnitude, echo_times, mask, noise=noise, params=params)
+    assert isinstance(maps, Relaxation)
     return R2star(maps.r2star, maps.t2star, maps.s0, noise, name)
