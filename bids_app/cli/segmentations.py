@@ -30,7 +30,7 @@ def decided(settings: Settings, bids_dir: Path) -> tuple[Settings, str]:
     _check(settings, which, spec)
     roots = (*map(str, folders), str(bids_dir / "derivatives"))
     new = Section(replace(choice, which=which, atlas=spec, derivatives=roots), section.methods)
-    return Settings({**settings.sections, "segmentation": new}), warning
+    return replace(settings, segmentation=new), warning
 
 
 def _check(settings: Settings, which: Sequence[str], spec: str) -> None:

@@ -123,6 +123,10 @@ def _work(key: str, description: str, extension: str = ".npy") -> Product:
     return Product(key, "work", key, description=description, extension=extension, drop=("part", "echo"))
 
 
+def _work_mask(key: str, description: str) -> Product:
+    return replace(_work(key, description), dtype="uint8")
+
+
 #: Columns of the look-up table that goes with every segmentation.
 LOOKUP_COLUMNS: dict[str, dict[str, str]] = {
     "index": {"Description": "Value of the label in the image"},
@@ -223,9 +227,18 @@ _TABLE = (
     _work("quality", "Voxel quality of the phase, 0 to 1"),
     _work("coil_phase", "Wrapped phase of the echoes, coils combined, echoes first, rad"),
     _work("coil_magnitude", "Magnitude of the echoes, coils combined, echoes first"),
-    _work("echo_phase", "Wrapped phase of every echo without offset, echoes first, in 32767ths of half a turn (int16)"),
+    _work("phase", "Wrapped phase of every echo without offset, echoes first, rad"),
+    _work("phase_checks", "What was done to the phase as stored", ".json"),
+    _work_mask("support", "Voxels with any signal"),
     _work("field_sd", "Standard error of the total field, Hz"),
     _work("residual", "Weighted root-mean-square residual of the field fit over the echoes, rad"),
+    _work("corrected_field", "Total field after its corrections, before background removal, ppm"),
+    _work("pass_field", "Local field of every pass and echo, one after the other, ppm"),
+    _work_mask("pass_mask", "Voxels where the local field is valid, of every pass and echo"),
+    _work_mask("pass_domain", "Mask of every pass without boundary sources"),
+    _work("chi_with_trend", "Susceptibility as inverted, with its null-space trend, ppm"),
+    _work("chi_with_trend_singlepass", "Susceptibility of the filled mask as inverted, with its null-space trend, ppm"),
+    _work("local_field_with_trend", "Local field as inverted, with that of the map's null-space trend, ppm"),
     _work("chi_unreferenced", "Susceptibility as inverted, before its zero is set, ppm"),
     _work("chi_unreferenced_singlepass", "Susceptibility of the filled mask as inverted, ppm"),
     _work("trend", "Smooth trend that was taken off the susceptibility, ppm"),

@@ -16,15 +16,20 @@ from pathlib import Path
 
 from bids_app.derivatives.names import PRODUCTS
 from bids_app.engine.source import Definition, Module, Symbol
-from bids_app.model.sections import SECTIONS
+from bids_app.model.settings import methods_of, section_names
+from bids_app.qsm import registry
 
 _PACKAGE = "bids_app"
-#: Methods by name: of those that a step can take from there, the chosen ones count (:func:`digest_of`).
-_REGISTRIES = frozenset(("bids_app.qsm", name) for name in ("BACKGROUND", "INVERSIONS", "UNWRAP"))
-#: What enters fingerprints by itself: declarations of products one by one, and settings by value.
-_BOUNDARY = _REGISTRIES | {("bids_app.derivatives.names", "PRODUCTS"), ("bids_app.model.settings", "Settings")}
+#: The module of the methods by name: of those that a step can take from there, the chosen ones count.
+_REGISTRY = registry.__name__
+#: What else enters fingerprints by itself: declarations of products one by one, and settings by value.
+_BOUNDARY = frozenset({("bids_app.derivatives.names", "PRODUCTS"), ("bids_app.model.settings", "Settings")})
 #: The engine's part in every product.
 _WRITER = ("bids_app.engine.writer", "write_product")
+
+
+def _is_boundary(symbol: Symbol) -> bool:
+    return symbol in _BOUNDARY or symbol[0] == _REGISTRY
 
 
 class CodeIndex:
@@ -96,7 +101,7 @@ class CodeIndex:
             if symbol in seen or module is None:
                 continue
             seen.add(symbol)
-            if symbol in _BOUNDARY:
+            if _is_boundary(symbol):
                 continue
             for definition in (*module.named(symbol[1]), *module.effects):
                 left += self._used(module, definition)
@@ -105,7 +110,7 @@ class CodeIndex:
     def digest(self, symbols: set[Symbol]) -> str:
         """Return the digest of the text of symbols' definitions."""
         digest = hashlib.blake2b(digest_size=16)
-        for name, symbol in sorted(symbols - _BOUNDARY):
+        for name, symbol in sorted(symbol for symbol in symbols if not _is_boundary(symbol)):
             module = self._module(name)
             assert module is not None  # it was reached
             for definition in (*module.named(symbol), *module.effects):
@@ -140,8 +145,8 @@ def _without_collector() -> Iterator[None]:
 
 
 @cache
-def code_of(function: Callable[..., object], record: type | None = None) -> tuple[str, bool]:
-    """Return the digest of the code that a function over a class of records can reach, and whether a registry is in it.
+def code_of(function: Callable[..., object], record: type | None = None) -> tuple[str, frozenset[str]]:
+    """Return the digest of the code that a function over a class of records can reach, and the registries in it.
 
     The engine's own writer of products belongs to every step.
     """
@@ -150,13 +155,18 @@ def code_of(function: Callable[..., object], record: type | None = None) -> tupl
         roots += [(record.__module__, record.__qualname__), _WRITER]
     with _without_collector():
         reached = _index().reached(roots)
-        return _index().digest(reached), not reached.isdisjoint(_REGISTRIES)
+        return _index().digest(reached), frozenset(name for module, name in reached if module == _REGISTRY)
 
 
 @cache
-def _methods(section: str) -> dict[str, Callable[..., object]]:
-    """Return the methods that a section of the settings chooses from, by name."""
-    return dict(SECTIONS[section].methods()) if section in SECTIONS else {}
+def _methods(section: str, registries: frozenset[str]) -> dict[str, Callable[..., object]]:
+    """Return the methods that a section of the settings chooses from and that some registries hold, by name."""
+    if section not in section_names():
+        return {}
+    known = [value for name in registries if isinstance(value := getattr(registry, name, None), Mapping)]
+    held = {id(method) for methods in known for method in methods.values()}
+    everything = bool(registries & {"", "METHODS"})
+    return {one.name: one.function for one in methods_of(section) if everything or id(one) in held}
 
 
 def digest_of(
@@ -179,12 +189,12 @@ def digest_of(
         The sections of the settings that it reads: where the step takes methods from a registry, those count whose
         parameters are among them, as those of the chosen methods are (see ``Section.to_mapping``).
     """
-    text, has_registry = code_of(function, record)
+    text, registries = code_of(function, record)
     digest = hashlib.blake2b(text.encode(), digest_size=16)
     for key in keys:
         digest.update(repr(PRODUCTS[key]).encode())
-    for section, values in sorted((parameters or {}).items()) if has_registry else ():
-        for name, method in sorted(_methods(section).items()):
+    for section, values in sorted((parameters or {}).items()):
+        for name, method in sorted(_methods(section, registries).items()):
             if name in values:
                 digest.update(code_of(method)[0].encode())
     return digest.hexdigest()

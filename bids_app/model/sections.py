@@ -1,20 +1,8 @@
-"""The sections of the settings: what can be chosen in each, and which methods have parameters there."""
+"""What can be chosen in the sections of the settings around the pipeline from phase to map (``qsm.options``)."""
 
-import inspect
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-from bids_app.qsm.options import (
-    BackgroundChoices,
-    FieldChoices,
-    InversionChoices,
-    MaskChoices,
-    ReferenceChoices,
-    RelaxometryChoices,
-    SwiChoices,
-)
 from bids_app.qsm.params import Params, param
 
 
@@ -142,85 +130,3 @@ class ReportChoices(Params):
     """Pages that people look at."""
 
     viewer: bool = param(True, doc="Interactive viewer in the page of every subject (about 1 MB and the map itself)")
-
-
-@dataclass(frozen=True)
-class SectionSpec:
-    """A section's choices and a function that gives its methods (imported late: the numerics take a while)."""
-
-    choices: type[Params]
-    methods: Callable[[], dict[str, Callable[..., Any]]] = dict
-
-    def load(self) -> tuple[Params, dict[str, Params]]:
-        """Return the default choices and each method's default parameters."""
-        return self.choices(), {name: default_params(function) for name, function in self.methods().items()}
-
-
-def default_params(function: Callable[..., Any]) -> Params:
-    """Return the default parameter object of a method: the default of its ``params`` argument."""
-    default = inspect.signature(function).parameters["params"].default
-    if not isinstance(default, Params):
-        raise TypeError(f"{function.__name__} has no default parameters")
-    return default
-
-
-def _field_methods() -> dict[str, Callable[..., Any]]:
-    from bids_app import qsm
-    from bids_app.qsm.field.linear import fit_linear
-    from bids_app.qsm.field.nonlinear import fit_nonlinear
-    from bids_app.qsm.phase import bipolar, offsets
-
-    return {
-        **qsm.UNWRAP,
-        "mcpc3ds": offsets.mcpc3ds,
-        "bipolar": bipolar.bipolar,
-        "linear": fit_linear,
-        "nonlinear": fit_nonlinear,
-    }
-
-
-def _background_methods() -> dict[str, Callable[..., Any]]:
-    from bids_app import qsm
-
-    return dict(qsm.BACKGROUND)
-
-
-def _inversion_methods() -> dict[str, Callable[..., Any]]:
-    from bids_app import qsm
-
-    return dict(qsm.INVERSIONS)
-
-
-def _relaxometry_methods() -> dict[str, Callable[..., Any]]:
-    from bids_app.qsm.relaxometry.arlo import r2star_arlo
-    from bids_app.qsm.relaxometry.loglinear import r2star_loglinear
-
-    return {"arlo": r2star_arlo, "loglinear": r2star_loglinear}
-
-
-def _swi_methods() -> dict[str, Callable[..., Any]]:
-    from bids_app.qsm.swi import clearswi as swi
-
-    return {"clearswi": swi.clear_swi}
-
-
-#: In pipeline order.
-SECTIONS: dict[str, SectionSpec] = {
-    "field": SectionSpec(FieldChoices, _field_methods),
-    "segmentation": SectionSpec(SegmentationChoices),
-    "fastsurfer": SectionSpec(FastSurferChoices),
-    "registration": SectionSpec(RegistrationChoices),
-    "mask": SectionSpec(MaskChoices),
-    "background": SectionSpec(BackgroundChoices, _background_methods),
-    "inversion": SectionSpec(InversionChoices, _inversion_methods),
-    "reference": SectionSpec(ReferenceChoices),
-    "relaxometry": SectionSpec(RelaxometryChoices, _relaxometry_methods),
-    "swi": SectionSpec(SwiChoices, _swi_methods),
-    "regions": SectionSpec(RegionsChoices),
-    "qc": SectionSpec(QcChoices),
-    "statistics": SectionSpec(StatisticsChoices),
-    "voxelwise": SectionSpec(VoxelwiseChoices),
-    "group": SectionSpec(GroupChoices),
-    "template": SectionSpec(TemplateChoices),
-    "report": SectionSpec(ReportChoices),
-}

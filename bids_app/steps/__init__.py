@@ -23,10 +23,13 @@ from bids_app.steps.group.template import AVERAGE_STEPS, REGISTER_STEPS
 from bids_app.steps.group.template_subject import SUBJECT_STEPS
 from bids_app.steps.group.voxelwise import VOXELWISE_STEPS
 from bids_app.steps.participant.anatomy import ATLAS, FASTSURFER, T1W
+from bids_app.steps.participant.background import BACKGROUND
 from bids_app.steps.participant.coils import COILS
 from bids_app.steps.participant.field import FIELD
-from bids_app.steps.participant.inversion import CHI
+from bids_app.steps.participant.inversion import INVERSION
 from bids_app.steps.participant.mask import MASKS
+from bids_app.steps.participant.null_space_trend import NULL_SPACE_TREND
+from bids_app.steps.participant.phase import PHASE
 from bids_app.steps.participant.quality import QUALITY
 from bids_app.steps.participant.reference import REFERENCE
 from bids_app.steps.participant.regions import BRAIN, LABELS, TABLES
@@ -40,12 +43,15 @@ ANATOMICAL: tuple[Step[Anatomical], ...] = (T1W, FASTSURFER, ATLAS)
 #: Steps over one gradient-echo run.
 PARTICIPANT: tuple[Step[GreRun], ...] = (
     COILS,
+    PHASE,
     FIELD,
     REGISTRATION,
     ATLAS_TO_GRE,
     BRAIN,
     MASKS,
-    CHI,
+    BACKGROUND,
+    INVERSION,
+    NULL_SPACE_TREND,
     RELAXOMETRY,
     SWI,
     *LABELS,

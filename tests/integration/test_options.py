@@ -36,7 +36,7 @@ def test_log_effective_parameters_and_records_are_beside_the_outputs(one, done):
     text = log.read_text()
     assert "no T1w image of this subject" in text
     assert "sub-01: field finished" in text
-    record = json.loads((done / "logs/records/sub-01/sub-01_step-chi.json").read_text())
+    record = json.loads((done / "logs/records/sub-01/sub-01_step-inversion.json").read_text())
     assert record["peak_memory_bytes"] > 10_000_000
     assert record["status"] == "done"
 

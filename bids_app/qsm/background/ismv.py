@@ -8,6 +8,7 @@ import numpy as np
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.background.smv import conjugate_gradients, sphere_problem
 from bids_app.qsm.grid import Grid
+from bids_app.qsm.method import Background, Method
 from bids_app.qsm.operators.fft import irfftn, rfftn
 from bids_app.qsm.params import Params, param
 
@@ -58,3 +59,13 @@ def ismv(
     # The unknown is the local field: background = total - local keeps the rim, where local is zero.
     local = conjugate_gradients(change, change(field), params.iterations, params.tolerance, progress)
     return crop.put(local, grid.shape), crop.put(valid > 0, grid.shape)
+
+
+ISMV: Background[IsmvParams] = Method(
+    name="ismv",
+    kind="background",
+    label="iSMV",
+    function=ismv,
+    params=IsmvParams,
+    sentence=("The background field was removed by the iterative spherical mean value method [wen2014]{parameters}."),
+)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.background.outside_sources import subtract_outside_sources
 from bids_app.qsm.grid import Grid
+from bids_app.qsm.method import Background, Method
 from bids_app.qsm.params import Params, param
 
 
@@ -65,3 +66,14 @@ def pdf(
     """
     limits = (params.iterations, params.tolerance, params.padding)
     return subtract_outside_sources(total_field_ppm, mask, grid, limits, weights, (0.0, 1.0, 0.0), progress)
+
+
+PDF: Background[PdfParams] = Method(
+    name="pdf",
+    kind="background",
+    label="PDF",
+    function=pdf,
+    params=PdfParams,
+    sentence=("The background field was removed by projection onto dipole fields (PDF) [liu2011]{parameters}."),
+    uses=frozenset({"weights"}),
+)

@@ -8,6 +8,7 @@ import numpy as np
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.background.smv import conjugate_gradients, sphere_problem
 from bids_app.qsm.grid import Grid
+from bids_app.qsm.method import Background, Method
 from bids_app.qsm.operators.fft import irfftn, rfftn
 from bids_app.qsm.params import Params, param
 
@@ -79,3 +80,13 @@ def resharp(
     )
     local *= valid
     return crop.put(local, grid.shape), crop.put(valid > 0, grid.shape)
+
+
+RESHARP: Background[ResharpParams] = Method(
+    name="resharp",
+    kind="background",
+    label="RESHARP",
+    function=resharp,
+    params=ResharpParams,
+    sentence="The background field was removed by RESHARP [sun2014]{parameters}.",
+)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.background.outside_sources import subtract_outside_sources
 from bids_app.qsm.grid import Grid
+from bids_app.qsm.method import Background, Method
 from bids_app.qsm.params import Params, param
 
 
@@ -44,3 +45,14 @@ def tfi(
     priors = (params.inner_sd / params.noise, params.outer_sd / params.noise, 1.0)
     limits = (params.iterations, params.tolerance, params.padding)
     return subtract_outside_sources(total_field_ppm, mask, grid, limits, weights, priors, progress)
+
+
+TFI: Background[TfiParams] = Method(
+    name="tfi",
+    kind="background",
+    label="TFI",
+    function=tfi,
+    params=TfiParams,
+    sentence=("The background field was removed by preconditioned total field inversion [liu2017]{parameters}."),
+    uses=frozenset({"weights"}),
+)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.field.fit import INTERCEPT, INTERCEPT_DOC, SMOOTHING_DOC, EchoData, FieldFit, fit_echoes
 from bids_app.qsm.grid import Grid
+from bids_app.qsm.method import FieldFitter, Method
 from bids_app.qsm.params import Params, param
 
 
@@ -63,3 +64,18 @@ def fit_linear(
     return fit_echoes(
         EchoData(unwrapped, magnitude, echo_times, mask, grid), params.intercept, params.smoothing, (0.0, 0.0)
     )
+
+
+LINEAR: FieldFitter[LinearFitParams] = Method(
+    name="linear",
+    kind="field_fit",
+    label="Weighted linear fit",
+    function=fit_linear,
+    params=LinearFitParams,
+    sentence=(
+        "The total field was fitted to the echoes by a linear fit weighted by squared magnitude "
+        "and echo time [robinson2017]{parameters}."
+    ),
+    uses=frozenset({"magnitude"}),
+    key="fit_linear",
+)

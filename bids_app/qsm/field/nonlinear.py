@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.field.fit import INTERCEPT, INTERCEPT_DOC, SMOOTHING_DOC, EchoData, FieldFit, fit_echoes
 from bids_app.qsm.grid import Grid
+from bids_app.qsm.method import FieldFitter, Method
 from bids_app.qsm.params import Params, param
 
 
@@ -45,3 +46,17 @@ def fit_nonlinear(
         params.smoothing,
         (float(params.iterations), params.tolerance),
     )
+
+
+NONLINEAR: FieldFitter[NonlinearFitParams] = Method(
+    name="nonlinear",
+    kind="field_fit",
+    label="Non-linear fit",
+    function=fit_nonlinear,
+    params=NonlinearFitParams,
+    sentence=(
+        "The total field was fitted to the complex signal of the echoes by a non-linear fit [liu2013]{parameters}."
+    ),
+    uses=frozenset({"magnitude"}),
+    key="fit_nonlinear",
+)

@@ -16,6 +16,7 @@ from bids_app.qsm.inversion.problem import (
     total_variation_weight,
     without_outliers,
 )
+from bids_app.qsm.method import Inversion, Method
 from bids_app.qsm.params import Params, param
 from bids_app.qsm.solvers.admm import Problem, minimise
 
@@ -86,3 +87,14 @@ def hdqsm(
         task, iterations=params.iterations, tolerance=params.tolerance, start=first, progress=lambda n, _: advance(1, n)
     )
     return problem.finish(chi)
+
+
+HDQSM: Inversion[HdQsmParams] = Method(
+    name="hdqsm",
+    kind="inversion",
+    label="HD-QSM",
+    function=hdqsm,
+    params=HdQsmParams,
+    sentence=("Susceptibility was estimated by the hybrid data fidelity method (HD-QSM) [lambert2022]{parameters}."),
+    uses=frozenset({"weights"}),
+)

@@ -18,6 +18,7 @@ from bids_app.qsm.inversion.problem import (
     total_variation_weight,
     without_outliers,
 )
+from bids_app.qsm.method import Inversion, Method
 from bids_app.qsm.params import Params, param
 from bids_app.qsm.solvers.admm import Problem, minimise
 
@@ -116,3 +117,17 @@ def medi(
         chi = minimise(task, iterations=params.iterations, tolerance=params.tolerance, start=chi, progress=advance)
         before += done[0]
     return problem.finish(chi)
+
+
+MEDI: Inversion[MediParams] = Method(
+    name="medi",
+    kind="inversion",
+    label="MEDI",
+    function=medi,
+    params=MediParams,
+    sentence=(
+        "Susceptibility was estimated by morphology enabled dipole inversion (MEDI) with a non- "
+        "linear data term [liu2012; liu2013]{parameters}."
+    ),
+    uses=frozenset({"weights", "magnitude"}),
+)

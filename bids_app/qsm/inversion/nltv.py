@@ -6,6 +6,7 @@ from typing import Any
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.inversion.problem import Progress, counted, prepare, total_variation_weight
+from bids_app.qsm.method import Inversion, Method
 from bids_app.qsm.params import Params, param
 from bids_app.qsm.solvers.admm import Problem, minimise
 
@@ -63,3 +64,14 @@ def nltv(
     )
     chi = minimise(task, iterations=params.iterations, tolerance=params.tolerance, progress=counted(progress, info))
     return problem.finish(chi)
+
+
+NLTV: Inversion[NltvParams] = Method(
+    name="nltv",
+    kind="inversion",
+    label="Non-linear TV (FANSI)",
+    function=nltv,
+    params=NltvParams,
+    sentence=("Susceptibility was estimated by a non-linear inversion with total variation [milovic2018]{parameters}."),
+    uses=frozenset({"weights"}),
+)

@@ -6,6 +6,7 @@ from typing import Any
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.inversion.problem import Progress, counted, prepare, total_variation_weight
+from bids_app.qsm.method import Inversion, Method
 from bids_app.qsm.params import Params, param
 from bids_app.qsm.solvers.admm import Problem, minimise
 
@@ -51,3 +52,14 @@ def tv(
     task = Problem(problem.grid, problem.field, problem.weight, weight)
     chi = minimise(task, iterations=params.iterations, tolerance=params.tolerance, progress=counted(progress, info))
     return problem.finish(chi)
+
+
+TV: Inversion[TvParams] = Method(
+    name="tv",
+    kind="inversion",
+    label="Total variation",
+    function=tv,
+    params=TvParams,
+    sentence=("Susceptibility was estimated by inversion with total variation [bilgic2014]{parameters}."),
+    uses=frozenset({"weights"}),
+)

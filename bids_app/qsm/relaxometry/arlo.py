@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
+from bids_app.qsm.method import Method, Relaxometry
 from bids_app.qsm.relaxometry.decay import Relaxation, RelaxationParams, fit_decay
 
 
@@ -49,3 +50,17 @@ def arlo_applies(echo_times: Sequence[float]) -> bool:
     """Whether there are three or more echoes with equal spacing (to 1 %)."""
     steps = np.diff(np.asarray(echo_times, np.float64))
     return len(steps) >= 2 and bool(np.all(np.abs(steps - steps[0]) <= 0.01 * abs(steps[0])))
+
+
+ARLO: Relaxometry[RelaxationParams] = Method(
+    name="arlo",
+    kind="relaxometry",
+    label="ARLO",
+    function=r2star_arlo,
+    params=RelaxationParams,
+    sentence=(
+        "R2* and T2* were estimated by auto-regression on linear operations (ARLO) [pei2015], "
+        "with the noise floor of the magnitude [gudbjartsson1995]{parameters}."
+    ),
+    min_echoes=3,
+)

@@ -151,8 +151,8 @@ def _polarity(run: Run) -> str:
             for word in ("monopolar", "bipolar"):
                 if word in text:
                     return f"{word} readout"
-    field = run.records.get("field")
-    if field is not None and "bipolar" in field.methods:
+    phase = run.records.get("phase")
+    if phase is not None and "bipolar" in phase.methods:
         return "bipolar readout, as found in the phase"
     return "" if len(run.echoes) > 1 else "one echo"
 

@@ -13,7 +13,24 @@ from bids_app.model.step_record import JsonObject, StepRecord
 #: Steps of the group level over one participant: their records lie beside the participant's and are no runs of it.
 GROUP_STEPS = ("member", "register", "space", "drawn")
 #: Order of the stages on the page; steps that are not named come after, by their start.
-_ORDER = ("t1w", "fastsurfer", "atlas", "field", "registration", "brain", "mask", "chi", "relaxometry", "swi")
+_ORDER = (
+    "t1w",
+    "fastsurfer",
+    "atlas",
+    "coils",
+    "phase",
+    "field",
+    "registration",
+    "brain",
+    "mask",
+    "background",
+    "inversion",
+    "null_space_trend",
+    "relaxometry",
+    "swi",
+)
+#: Steps of former versions, whose records may still lie beside those of the steps that took their place.
+_FORMER = ("chi",)
 
 
 @dataclass(frozen=True)
@@ -26,10 +43,13 @@ class Notice:
 
 #: The part of the page that shows what a step made.
 _PARTS = {
+    "phase": "input",
     "field": "input",
     "mask": "masks",
     "brain": "masks",
-    "chi": "chi",
+    "background": "chi",
+    "inversion": "chi",
+    "null_space_trend": "chi",
     "reference": "chi",
     "relaxometry": "relaxometry",
     "swi": "swi",
@@ -129,7 +149,7 @@ def collect(subject: Subject, context: Context, results: Mapping[str, JobResult]
     for source in subject.runs:
         runs[source.basename].remarks = list(source.remarks)
     folder = records_folder((("sub", subject.label),), context.output_dir)
-    paths = [path for path in record_files(folder) if split_name(path)[1] not in GROUP_STEPS]
+    paths = [path for path in record_files(folder) if split_name(path)[1] not in (*GROUP_STEPS, *_FORMER)]
     load_runs(sorted(paths), context.output_dir, runs)
     for name, result in results.items():
         run = runs.setdefault(name, Run(name, context.output_dir))

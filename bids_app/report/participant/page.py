@@ -202,7 +202,7 @@ def _facts(run: Run) -> list[tuple[str, str]]:
     ]
     stated = [item for item in items(run) if item.text]
     facts += [(item.name.capitalize(), item.text.removeprefix(f"{item.name} ")) for item in stated]
-    notes = run.metric("field", "phase")
+    notes = run.metric("phase", "phase")
     if isinstance(notes, list) and notes:
         facts.append(("Phase", "; ".join(map(str, notes))))
     return facts

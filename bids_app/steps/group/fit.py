@@ -47,7 +47,7 @@ def judge(step: StepInput[Space]) -> StepResult:
         for row, z in zip(rows, robust_z(frame[name]), strict=True):
             row[f"{name}_z"] = float(z) if np.isfinite(z) else None
     for row in rows:
-        low = [name for name in ("correlation", "mask_overlap") if (row[f"{name}_z"] or 0.0) < -threshold]
+        low = [name for name in ("correlation", "mask_overlap") if _number(row[f"{name}_z"]) < -threshold]
         row["flagged"] = bool(low)
         told += [
             f"{row['run']}: its {name.replace('_', ' ')} in the space {record.template} ({row[name]:.2f}) is far below "
@@ -56,6 +56,10 @@ def judge(step: StepInput[Space]) -> StepResult:
         ]
     metrics = {"flagged": sum(row["flagged"] is True for row in rows)}
     return StepResult({"registrations": Output(rows=rows)}, metrics, tuple(told))
+
+
+def _number(value: object) -> float:
+    return value if isinstance(value, int | float) else 0.0
 
 
 def _seen(step: StepInput[Space], run: NormalizedRun, group: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:

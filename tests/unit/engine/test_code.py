@@ -82,7 +82,7 @@ def test_an_edit_of_a_background_method_repeats_the_step_that_chooses_it_and_no_
     path = root / "qsm/background/pdf.py"
     path.write_text(path.read_text().replace("def pdf(", "@lambda f: f\ndef pdf("))
     after = all_digests(**pdf), all_digests(**vsharp)
-    assert {name for name in STEPS if before[0][name] != after[0][name]} == {"GreRun chi"}
+    assert {name for name in STEPS if before[0][name] != after[0][name]} == {"GreRun background"}
     assert before[1] == after[1]
     code.code_of.cache_clear()
 
