@@ -51,7 +51,7 @@ def test_every_method_has_a_sentence_and_every_sentence_a_known_reference():
 def test_own_stages_of_a_method_are_named_where_its_parameters_switch_them_on():
     def said(corrections):
         values = {"background": {"lbv": {"corrections": corrections, "levels": 4}}}
-        return _sentences([{"methods": ["lbv"], "parameters": values}])
+        return _sentences([StepRecord("background", "sub-01", methods=("lbv",), parameters=values)])
 
     assert "[zhou2014] (corrections = 0, levels = 4)." in said(0)
     assert OWN_MARK not in said(0)
