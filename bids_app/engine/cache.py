@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from bids_app import __version__
-from bids_app.derivatives.names import PRODUCTS, lookup_path, product_path, sidecar_path
+from bids_app.derivatives.names import lookup_path, product_path, sidecar_path
+from bids_app.derivatives.products import PRODUCTS
 from bids_app.derivatives.records import load_record, record_path
 from bids_app.engine.code import digest_of
 from bids_app.model.context import Context

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from functools import cache, cached_property
 from pathlib import Path
 
-from bids_app.derivatives.names import PRODUCTS
+from bids_app.derivatives.products import PRODUCTS
 from bids_app.engine.source import Definition, Module, Symbol
 from bids_app.model.settings import methods_of, section_names
 from bids_app.qsm import registry
@@ -23,7 +23,7 @@ _PACKAGE = "bids_app"
 #: The module of the methods by name: of those that a step can take from there, the chosen ones count.
 _REGISTRY = registry.__name__
 #: What else enters fingerprints by itself: declarations of products one by one, and settings by value.
-_BOUNDARY = frozenset({("bids_app.derivatives.names", "PRODUCTS"), ("bids_app.model.settings", "Settings")})
+_BOUNDARY = frozenset({("bids_app.derivatives.products", "PRODUCTS"), ("bids_app.model.settings", "Settings")})
 #: The engine's part in every product.
 _WRITER = ("bids_app.engine.writer", "write_product")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 from bids_app.derivatives.files import scratch_folder
-from bids_app.derivatives.names import PRODUCTS
+from bids_app.derivatives.products import PRODUCTS
 from bids_app.derivatives.records import load_record, record_path, write_record
 from bids_app.engine.cache import Hashes, code_version, files_of, fingerprint, parameters_of
 from bids_app.engine.memory import PeakMemory

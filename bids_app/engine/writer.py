@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_app.derivatives.files import place_file, read_grid, write_image, write_json, write_table
-from bids_app.derivatives.names import PRODUCTS, Product, lookup_path, sidecar_path
+from bids_app.derivatives.names import lookup_path, sidecar_path
+from bids_app.derivatives.products import PRODUCTS, Product
 from bids_app.model.context import Context
 from bids_app.model.step import Output
 

@@ -109,7 +109,7 @@ def test_texts_that_describe_types_do_not_count(edited):
 
 
 def test_declarations_of_products_count_one_by_one(monkeypatch):
-    from bids_app.derivatives.names import PRODUCTS
+    from bids_app.derivatives.products import PRODUCTS
 
     function = STEPS["GreRun swi"][0].function
     made, other = code.digest_of(function, GreRun, ("swi", "minip")), code.digest_of(function, GreRun, ("s0",))

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from bids_app.derivatives.files import write_image, write_table
-from bids_app.derivatives.names import PRODUCTS, product_path
+from bids_app.derivatives.names import product_path
+from bids_app.derivatives.products import PRODUCTS
 
 SHAPE = (24, 30, 20)
 AFFINE = np.array([[0, 2.0, 0, -30], [-2.5, 0, 0, 40], [0, 0.5, 3.0, -20], [0, 0, 0, 1]])

@@ -9,7 +9,8 @@ import pytest
 
 from bids_app.cli.command import main
 from bids_app.derivatives.files import write_image, write_json, write_table
-from bids_app.derivatives.names import PRODUCTS, product_path
+from bids_app.derivatives.names import product_path
+from bids_app.derivatives.products import PRODUCTS
 from bids_app.model.step_record import StepRecord
 from bids_app.report.group.page import _segmentation as shown_of
 from bids_app.report.group.page import report, report_done

@@ -10,7 +10,8 @@ import pytest
 from bids_app import steps
 from bids_app.derivatives import quality
 from bids_app.derivatives.files import write_json
-from bids_app.derivatives.names import PRODUCTS, product_path
+from bids_app.derivatives.names import product_path
+from bids_app.derivatives.products import PRODUCTS
 from bids_app.model.records import Echo
 from bids_app.model.sections import QcChoices
 from bids_app.report.participant.collect import GROUP_STEPS

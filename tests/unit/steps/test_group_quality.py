@@ -8,7 +8,7 @@ import pytest
 
 from bids_app.derivatives import quality
 from bids_app.derivatives.files import read_image, read_mask, write_image
-from bids_app.derivatives.names import PRODUCTS
+from bids_app.derivatives.products import PRODUCTS
 from bids_app.errors import QsmAppError
 from bids_app.model.cohort import Cohort, CompletenessEntry
 from bids_app.model.sections import QcChoices
