@@ -52,9 +52,9 @@ def local_field(step: StepInput) -> StepResult:
 
 
 def _metrics(found: Any, choice: Any) -> dict[str, Any]:
-    metrics: dict[str, Any] = {"ringing": [round(v, 3) if np.isfinite(v) else None for v in found.excess]}
+    metrics: dict[str, Any] = {"alternation": [round(v, 3) if np.isfinite(v) else None for v in found.excess]}
     if found.transmit_phase:
-        metrics["transceive_ppm"] = found.transmit_phase
+        metrics["transmit_receive_phase_ppm"] = found.transmit_phase
     if found.iterations is not None:
         metrics["background_iterations"] = found.iterations
     if choice.boundary_sources != "keep":
