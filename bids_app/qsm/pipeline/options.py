@@ -49,7 +49,7 @@ class Options:
     >>> from bids_app.qsm.inversion.rts import RtsParams
     >>> options = qsm.Options(inversion=qsm.InversionChoices(method="rts"), parameters={"rts": RtsParams(delta=0.1)})
     >>> options.inversion.method, options.background.method
-    ('rts', 'vsharp')
+    ('rts', 'lbv')
     """
 
     field: FieldChoices = dataclasses.field(default_factory=FieldChoices)

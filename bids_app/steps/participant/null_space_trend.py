@@ -32,7 +32,7 @@ def without_trend(step: StepInput[GreRun]) -> StepResult:
 
 def removes_trend(run: GreRun, settings: Settings) -> bool:
     """Return whether the trend is removed: tissue is recognised by its magnitude, without which the trend stays."""
-    return bool(settings.background.choice.trend != "keep" and has_magnitude(run))
+    return bool(settings.background.choice.null_space_trend != "keep" and has_magnitude(run))
 
 
 def _needs(run: GreRun, settings: Settings) -> tuple[str, ...]:
