@@ -8,7 +8,7 @@ from scipy.ndimage import binary_erosion
 
 from bids_app.derivatives.files import read_image, write_image
 from bids_app.model.records import Echo
-from bids_app.model.settings import Settings, build_settings, merge
+from bids_app.model.settings import build_settings, merge
 from bids_app.model.step import StepInput
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.inversion.null_space_trend import appearance, null_space_trend
@@ -19,6 +19,8 @@ from bids_app.steps.participant.inversion import INVERSION
 from bids_app.steps.participant.null_space_trend import NULL_SPACE_TREND
 
 SHAPE = (28, 26, 24)
+#: Without what comes on top of background removal and inversion.
+PLAIN = {"background": {"boundary_sources": "keep", "null_space_trend": "keep"}}
 STEPS = (BACKGROUND, INVERSION, NULL_SPACE_TREND)
 
 
