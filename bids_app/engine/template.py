@@ -47,7 +47,7 @@ def template_stages(cohort: Cohort, settings: Settings, context: Context) -> lis
     target: Iteration | None = None
     files: Files = ()
     if choice.template == "build":
-        iterations = _iterations(choice.name, choice.linear_rounds, choice.syn_rounds, subjects)
+        iterations = _iterations(choice.name, choice.linear_iterations, choice.syn_iterations, subjects)
         name, target = choice.name, iterations[-1]
         # What one affine registration each would give is found beside the first iteration, to compare with.
         single = (Iteration(name, 1, "single", subjects, iterations[0]),) if choice.single_pass else ()

@@ -104,9 +104,11 @@ class GroupChoices(Params):
 
     template: str = param("build", doc="build, none, a template's folder, or a name of TemplateFlow")
     name: str = param("study", doc="Name of the template that is built, in file names (letters and digits)")
-    linear_rounds: int = param(2, low=1, high=20, doc="Rounds with linear maps (the first one rigid)")
-    syn_rounds: int = param(3, low=0, high=50, doc="Rounds with SyN")
-    single_pass: bool = param(True, doc="Average of one affine registration each, which the rounds are compared with")
+    linear_iterations: int = param(2, low=1, high=20, doc="Iterations with linear maps (the first one rigid)")
+    syn_iterations: int = param(3, low=0, high=50, doc="Iterations with SyN")
+    single_pass: bool = param(
+        True, doc="Average of one affine registration each, which the iterations are compared with"
+    )
     output_space: str = param("", doc="Template of TemplateFlow, :res-N after it, that the maps are brought to too")
     dseg: str = param("", doc="Segmentation drawn on the template")
     labels: str = param("", doc="Its labels' names: a TSV with index and name, or ITK-SNAP's label description")

@@ -209,5 +209,4 @@ ALTERNATION: Correction = Method(
     ),
     maturity="this software's own",
     uses=frozenset({"weights"}),
-    key="ringing",
 )

@@ -186,8 +186,8 @@ def local_field(
     stage = _Removal(transceive.field, grid, echoes, options, parameters, progress)
     made = tuple(stage.run(mask, known) for mask, known in zip(passes, weights, strict=True))
     did = {
-        "ringing": bool(alternation.axes),
-        "transceive": transceive.removed > 0,
+        "alternation": bool(alternation.axes),
+        "transmit_receive_phase": transceive.removed > 0,
         options.method: options.method != "none",
     }
     return LocalField(
@@ -212,9 +212,9 @@ def _corrected(
 ) -> tuple[Alternation, TransceivePhase]:
     """Return the field without alternation, and that also without the transmit and receive phase of a single echo."""
     total = np.asarray(total, np.float32)
-    keeps = options.ringing == "keep"
+    keeps = options.alternation == "keep"
     alternation = Alternation(total) if keeps else remove_alternation(total, mask, weights=weights)
-    if options.transceive == "keep" or not single_echo:
+    if options.transmit_receive_phase == "keep" or not single_echo:
         return alternation, TransceivePhase(alternation.field, 0.0)
     return alternation, remove_transceive_phase(alternation.field, mask, grid, weights=weights)
 
@@ -227,7 +227,7 @@ def _warnings(alternation: Alternation) -> tuple[str, ...]:
         return ()
     return (
         f"the field alternates from voxel to voxel along {axes} more than noise or tissue do; that part was removed "
-        "(background.ringing=keep leaves it). Air's edges or k-space cut off at the voxel size make it, or slices "
+        "(background.alternation=keep leaves it). Air's edges or k-space cut off at the voxel size make it, or slices "
         "acquired in turn",
     )
 

@@ -31,7 +31,7 @@ class Detrended:
     @property
     def methods(self) -> tuple[str, ...]:
         """Names of the methods that ran: none where no trend was found."""
-        return ("trend",) if self.sd else ()
+        return ("null_space_trend",) if self.sd else ()
 
 
 def remove_null_space_trend(found: Susceptibility, magnitude: FloatArray, grid: Grid) -> Detrended:

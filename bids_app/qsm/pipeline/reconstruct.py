@@ -196,7 +196,7 @@ def _finished(
     has_magnitude: bool,
 ) -> Reconstruction:
     """Remove the null-space trend and subtract the reference, as the options say."""
-    removes = options.background.trend != "keep" and has_magnitude  # tissue is recognised by its magnitude
+    removes = options.background.null_space_trend != "keep" and has_magnitude  # tissue is recognised by its magnitude
     without: Detrended | None = remove_null_space_trend(inverted, field.magnitude, grid) if removes else None
     found = inverted if without is None else without.susceptibility
     chi, zero = found.chi, 0.0

@@ -33,7 +33,7 @@ def without_trend(step: StepInput) -> StepResult:
 
 def removes_trend(run: GreRun, settings: Any) -> bool:
     """Return whether the trend is removed: tissue is recognised by its magnitude, without which the trend stays."""
-    return bool(settings.background.choice.trend != "keep" and has_magnitude(run))
+    return bool(settings.background.choice.null_space_trend != "keep" and has_magnitude(run))
 
 
 def _needs(run: GreRun, settings: Any) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from scipy.ndimage import binary_erosion
 
 from bids_app.derivatives.files import read_image, write_image
 from bids_app.model.records import Echo
-from bids_app.model.settings import build_settings
+from bids_app.model.settings import Settings, build_settings, merge
 from bids_app.model.step import StepInput
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.inversion.null_space_trend import appearance, null_space_trend
@@ -25,7 +25,7 @@ STEPS = (BACKGROUND, INVERSION, NULL_SPACE_TREND)
 def stages(run, sections, inputs, folder):
     """Run the steps one after the other as the engine does, and return all that they gave."""
     two_pass = {"mask": {"two_pass": "mask_reliable" in inputs}}
-    settings, files = build_settings(sections | two_pass), dict(inputs)
+    settings, files = settings_of(sections | two_pass), dict(inputs)
     outputs, metrics, warnings, methods = {}, {}, (), ()
     for step in STEPS:
         keys = step.makes(run, settings)
@@ -40,6 +40,14 @@ def stages(run, sections, inputs, folder):
         outputs, metrics = outputs | done.outputs, metrics | done.metrics
         warnings, methods = warnings + done.warnings, methods + done.methods
     return SimpleNamespace(outputs=outputs, metrics=metrics, warnings=warnings, methods=methods)
+
+
+#: Without what comes on top of background removal and inversion.
+PLAIN = {"background": {"boundary_sources": "keep", "null_space_trend": "keep"}}
+
+
+def settings_of(tree) -> Settings:
+    return build_settings(merge(PLAIN, tree))
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +100,7 @@ def test_iterations_of_an_inversion_of_each_echo_are_recorded(maps, tmp_path):
 @pytest.mark.parametrize("inversion", ["tkd", "bayes"])
 def test_each_echo_has_its_background_removed_and_is_inverted_by_any_method(inversion, maps, tmp_path):
     """One echo whose phase is that of the fitted field: the same map."""
-    sections = {"background": {"method": "lbv", "transceive": "keep"}, "inversion": {"method": inversion}}
+    sections = {"background": {"method": "lbv", "transmit_receive_phase": "keep"}, "inversion": {"method": inversion}}
     plain, each = (
         stages(maps[0], sections | more, maps[1], tmp_path)
         for more in ({}, {"field": {"keep_phase": True}, "inversion": {"method": inversion, "per_echo": True}})
@@ -143,10 +151,14 @@ def test_alternating_slices_leave_the_map_as_it_was_and_are_told(sections, maps,
         chosen = sections | {"background": sections["background"] | background}
         return stages(given[0], chosen, given[1], tmp_path)
 
-    plain, auto, kept = result(maps), result(ringing), result(ringing, ringing="keep")
+    plain, auto, kept = result(maps), result(ringing), result(ringing, alternation="keep")
     assert plain.warnings == ()
-    assert len(auto.warnings) == 1 and "along k (" in auto.warnings[0] and "background.ringing=keep" in auto.warnings[0]
-    assert auto.methods[0] == "ringing" and auto.metrics["ringing"][2] > 3
+    assert (
+        len(auto.warnings) == 1
+        and "along k (" in auto.warnings[0]
+        and "background.alternation=keep" in auto.warnings[0]
+    )
+    assert auto.methods[0] == "alternation" and auto.metrics["ringing"][2] > 3
     assert kept.warnings == () and kept.metrics["ringing"] == [None] * 3
     chi, freed, spoilt = (r.outputs["chi_unreferenced"].data for r in (plain, auto, kept))
     inside = binary_erosion(read_image(maps[1]["mask_brain"])[0] > 0, iterations=2)
@@ -169,15 +181,15 @@ def test_the_phase_of_the_coils_is_taken_off_one_echo_alone(sections, maps, tmp_
         chosen = sections | {"background": sections["background"] | background}
         return stages(record, chosen, given, tmp_path)
 
-    plain, auto, kept = result(run, inputs), result(run, changed), result(run, changed, transceive="keep")
-    assert "transceive" in auto.methods and auto.metrics["transceive_ppm"] > 0.005
-    assert "transceive" not in kept.methods and "transceive_ppm" not in kept.metrics
+    plain, auto, kept = result(run, inputs), result(run, changed), result(run, changed, transmit_receive_phase="keep")
+    assert "transmit_receive_phase" in auto.methods and auto.metrics["transceive_ppm"] > 0.005
+    assert "transmit_receive_phase" not in kept.methods and "transceive_ppm" not in kept.metrics
     chi, freed, spoilt = (r.outputs["chi_unreferenced"].data for r in (plain, auto, kept))
     inside = binary_erosion(mask > 0, iterations=2)
     assert np.std((freed - chi)[inside]) < 0.5 * np.std((spoilt - chi)[inside])
     several = SimpleNamespace(**vars(run) | {"echoes": run.echoes * 2})
     if sections not in (PER_ECHO, WRAPPED):  # whose phase has one echo
-        assert "transceive" not in result(several, changed).methods
+        assert "transmit_receive_phase" not in result(several, changed).methods
 
 
 def test_steep_phase_of_an_echo_takes_the_turns_that_were_counted(maps, tmp_path):
@@ -189,7 +201,7 @@ def test_steep_phase_of_an_echo_takes_the_turns_that_were_counted(maps, tmp_path
     _, changed = with_more_field(maps, steep, tmp_path)
 
     def chi(given, sections):
-        chosen = sections | {"background": {"method": "none", "transceive": "keep"}}
+        chosen = sections | {"background": {"method": "none", "transmit_receive_phase": "keep"}}
         return stages(run, chosen, given, tmp_path).outputs["chi_unreferenced"].data
 
     inside = mask > 0
@@ -198,16 +210,22 @@ def test_steep_phase_of_an_echo_takes_the_turns_that_were_counted(maps, tmp_path
     assert np.std((wrapped - plain)[inside]) > np.std(plain[inside])
 
 
-SINUS = {"background": {"method": "lbv", "boundary_sources": "apart"}}
+SINUS = {"background": {"method": "lbv", "boundary_sources": "separate"}}
 
 
 @pytest.mark.parametrize(
     "sections",
-    [SINUS, {"background": {"method": "none", "boundary_sources": "apart"}, "inversion": {"method": "tgv"}}, PER_ECHO],
+    [
+        SINUS,
+        {"background": {"method": "none", "boundary_sources": "separate"}, "inversion": {"method": "tgv"}},
+        PER_ECHO,
+    ],
 )
 def test_strong_sources_at_the_rim_are_apart_from_the_rest_of_the_map(sections, maps, tmp_path):
     run = maps[0]
-    sections = sections | {"background": sections["background"] | {"transceive": "keep", "boundary_sources": "apart"}}
+    sections = sections | {
+        "background": sections["background"] | {"transmit_receive_phase": "keep", "boundary_sources": "separate"}
+    }
     kept = sections | {"background": sections["background"] | {"boundary_sources": "keep"}}
     x, y, z = np.meshgrid(*[np.arange(n) - n / 2 for n in SHAPE], indexing="ij")
     sinus = (x**2 + (y - 8) ** 2 < 4) & (np.abs(z) < 3)
@@ -280,8 +298,10 @@ def pair(request, head, tmp_path):
     """The step's results with the trend kept and taken off."""
     (run, _), inputs, *_ = head
     inputs = inputs | ({"mask_reliable": inputs["mask_brain"]} if request.param else {})
-    background = {"method": "vsharp", "transceive": "keep"}
-    return [stages(run, {"background": background | {"trend": t}}, inputs, tmp_path) for t in ("keep", "tissue")]
+    background = {"method": "vsharp", "transmit_receive_phase": "keep"}
+    return [
+        stages(run, {"background": background | {"null_space_trend": t}}, inputs, tmp_path) for t in ("keep", "remove")
+    ]
 
 
 def test_the_trend_is_taken_off_map_and_local_field_and_told(pair, head):
@@ -289,8 +309,8 @@ def test_the_trend_is_taken_off_map_and_local_field_and_told(pair, head):
     *_, magnitude, grid = head
     valid = kept.outputs["mask_qsm"].data
     trend = kept.outputs["chi_unreferenced"].data - without.outputs["chi_unreferenced"].data
-    assert "trend" in without.methods
-    assert "trend" not in kept.methods
+    assert "null_space_trend" in without.methods
+    assert "null_space_trend" not in kept.methods
     assert without.metrics["trend_ppm"] == pytest.approx(float(trend[valid].std()), abs=1e-5)
     assert "trend_ppm" not in kept.metrics
     assert not trend[~valid].any()
@@ -309,7 +329,7 @@ def test_the_trend_is_taken_off_map_and_local_field_and_told(pair, head):
 
 def test_without_magnitude_the_trend_is_kept(head, tmp_path):
     (_, run), inputs, *_ = head
-    sections = {"background": {"method": "lbv", "transceive": "keep", "trend": "tissue"}}
+    sections = {"background": {"method": "lbv", "transmit_receive_phase": "keep", "null_space_trend": "remove"}}
     found = stages(run, sections, inputs, tmp_path)
     assert "trend" not in found.methods and "trend" not in found.outputs
     assert "trend_ppm" not in found.metrics
