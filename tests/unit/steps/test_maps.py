@@ -28,7 +28,7 @@ STEPS = (BACKGROUND, INVERSION, NULL_SPACE_TREND)
 PLAIN = {"background": {"boundary_sources": "keep", "null_space_trend": "keep"}}
 
 
-def settings_of(tree) -> Settings:
+def settings_of(tree):
     return build_settings(merge(PLAIN, tree))
 
 
