@@ -71,6 +71,4 @@ def test_methods_that_do_not_go_together_are_a_usage_error(small, tmp_path, caps
     command = [str(small), str(tmp_path / "out"), "participant", "--preset", "tgv", "--dry-run"]
     assert main([*command, "--set", "background.method=vsharp"]) == 2
     assert "set background.method=none" in capsys.readouterr().err
-    assert main([*command, "--set", "field.keep_phase=false"]) == 2
-    assert "needs field.keep_phase=true" in capsys.readouterr().err
-    assert main([*command, "--set", "inversion.per_echo=false", "--set", "field.keep_phase=false"]) == 0
+    assert main([*command, "--set", "inversion.per_echo=false"]) == 0
