@@ -184,7 +184,13 @@ def test_resources_come_from_earlier_runs(study, tmp_path):
     folder = out / "logs" / "records" / "sub-01"
     folder.mkdir(parents=True)
     for step, seconds, peak in (("field", 100, 2.0e9), ("inversion", 300, 3.1e9)):
-        record = {"step": step, "basename": "sub-01", "duration_s": seconds, "peak_memory_bytes": int(peak), "threads": 2}
+        record = {
+            "step": step,
+            "basename": "sub-01",
+            "duration_s": seconds,
+            "peak_memory_bytes": int(peak),
+            "threads": 2,
+        }
         (folder / f"sub-01_step-{step}.json").write_text(json.dumps(record))
     (folder / "sub-01_step-damaged.json").write_text("{")
     run(study, out, "participant", "--write-jobs", "pbs", tmp_path / "jobs", "--omp-nthreads", "2")
