@@ -2,16 +2,16 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from bids_app.adapters import ants, fastsurfer, fastsurfer_made
 from bids_app.adapters.images import from_ras, write_ras
 from bids_app.adapters.labels import Region, lookup_rows, named
 from bids_app.adapters.quality import head_mask, registration_quality
 from bids_app.derivatives.files import read_grid, read_image, write_image
-from bids_app.model.records import Anatomical
+from bids_app.model.records import Anatomical, Record
 from bids_app.model.settings import Settings
 from bids_app.model.step import Output, Step, StepInput, StepResult
 from bids_app.qsm.grid import Grid
@@ -39,7 +39,7 @@ def corrected(image: Path, work_dir: Path, threads: int, name: str) -> Path:
     return out
 
 
-def rows_of(segmentation: Segmentation, present: Sequence[int]) -> list[dict[str, Any]]:
+def rows_of(segmentation: Segmentation, present: Sequence[int]) -> list[dict[str, object]]:
     """Return the look-up table: all regions that a table names (of FastSurfer's those that are there), and others."""
     table = segmentation.regions()
     listed = set(present) if segmentation.kind == "fastsurfer" else set(present) | set(table)
@@ -49,14 +49,14 @@ def rows_of(segmentation: Segmentation, present: Sequence[int]) -> list[dict[str
     return lookup_rows(regions.values())
 
 
-def labels_in(data: Any) -> list[int]:
+def labels_in(data: npt.NDArray[np.number]) -> list[int]:
     """Return the labels of an image but 0."""
     return [int(value) for value in np.unique(np.rint(data)) if value != 0]
 
 
 def resampled_labels(
     like: Path, image: Path, transforms: Sequence[Path], work_dir: Path, threads: int, name: str
-) -> Any:
+) -> npt.NDArray[np.int32]:
     """Return a label image on the grid of ``like`` (its own axes), in one interpolation."""
     target, source, out = (work_dir / f"{name}_{what}.nii.gz" for what in ("target", "source", "labels"))
     if not target.exists():
@@ -109,7 +109,7 @@ def _voxel_volume(path: Path) -> float:
 
 def deform_atlas(
     template: Path, target: Path, step: StepInput[object], names: tuple[str, str], others: Sequence[Path] = ()
-) -> tuple[Path, dict[str, Any], list[str]]:
+) -> tuple[Path, dict[str, float], list[str]]:
     """Bring a template onto an image in RAS axes; return the displacement field, figures and warnings.
 
     The deformation is sought where the atlas's labels and its brain are, and not in neck and air. ``others`` are more
@@ -136,7 +136,7 @@ def deform_atlas(
 
 def judged(
     fixed: Path, moving: Path, transforms: Sequence[Path], step: StepInput[object], names: tuple[str, str]
-) -> tuple[dict[str, Any], list[str]]:
+) -> tuple[dict[str, float], list[str]]:
     """Resample a moving image (both in RAS axes) and return figures and warnings of the match."""
     moved = step.work_dir / "moved.nii.gz"
     ants.apply(fixed, moving, transforms, moved, step.work_dir, step.threads)
@@ -167,7 +167,7 @@ def _of_inputs(step: StepInput[object]) -> list[Segmentation]:
     return [Segmentation("atlas", n, step.inputs[f"image@{n}"], step.inputs[f"table@{n}"]) for n in names]
 
 
-def atlas_files(record: Any, settings: Settings) -> dict[str, Path]:
+def atlas_files(record: Record, settings: Settings) -> dict[str, Path]:
     """Return the atlas's files by the names that the steps know them by."""
     source = the_atlas(settings)
     if source is None:

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from bids_app.adapters import regions
 from bids_app.derivatives.files import read_grid, read_image
@@ -44,7 +44,7 @@ def labels_on_gre(kind: str) -> Callable[[StepInput[GreRun]], StepResult]:
         like = step.inputs["magnitude"]
         magnitude, _ = read_image(like)
         outputs, warnings = {}, []
-        metrics: dict[str, Any] = {}
+        metrics: dict[str, object] = {}
         for key in [key for key in step.inputs if key.startswith(("image@", "labels_native@"))]:
             name, image = key.partition("@")[2], step.inputs[key]
             segmentation = Segmentation(kind, name, image, step.inputs.get(f"table@{name}"))
@@ -76,7 +76,9 @@ def _space(image: Path, like: Path, kind: str, step: StepInput[GreRun]) -> str:
     return "t1w" if _chain(step, kind) else "headers"
 
 
-def _judge_labels(labels: Any, magnitude: Any, name: str, metrics: dict[str, Any]) -> list[str]:
+def _judge_labels(
+    labels: npt.NDArray[np.int32], magnitude: npt.NDArray[np.float32], name: str, metrics: dict[str, object]
+) -> list[str]:
     from bids_app.adapters.quality import head_mask
 
     inside = labels != 0
