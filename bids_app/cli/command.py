@@ -8,7 +8,8 @@ import threading
 from collections.abc import Sequence
 from typing import NoReturn
 
-from bids_app.cli.options import build_parser, passed_on
+from bids_app.cli.options import build_parser
+from bids_app.cli.passed_on import passed_on
 from bids_app.errors import QsmAppError
 
 
