@@ -22,7 +22,6 @@ from bids_app.qsm.inversion.tgv import tgv
 from bids_app.qsm.inversion.tikhonov import tikhonov
 from bids_app.qsm.inversion.tkd import tkd
 from bids_app.qsm.inversion.tv import hdqsm, nltv, tv
-from bids_app.qsm.kernels import cache  # noqa: F401 (must come before the first kernel)
 from bids_app.qsm.threads import set_threads, threads
 from bids_app.qsm.unwrap.laplacian import laplacian
 from bids_app.qsm.unwrap.romeo import romeo

@@ -9,10 +9,11 @@ from bids_app.errors import ParameterError
 from bids_app.qsm.arrays import BoolArray, ComplexArray, FloatArray
 from bids_app.qsm.field.reliability import remove_unreliable_boundary
 from bids_app.qsm.grid import Grid
+from bids_app.qsm.kernels.spectrum import deconvolve
 from bids_app.qsm.mask.erosion import Erosion
 from bids_app.qsm.operators.crop import Crop
 from bids_app.qsm.operators.fft import irfftn, rfftn
-from bids_app.qsm.operators.sphere import deconvolve, less_mean, sphere_kernel, sphere_weights
+from bids_app.qsm.operators.sphere import less_mean, sphere_kernel, sphere_weights
 from bids_app.qsm.params import Params, param
 
 #: Sums over spheres are done voxel by voxel where they take fewer terms than this times the volume; a transform takes

@@ -11,10 +11,12 @@ from bids_app.qsm.inversion.fine_detail import with_fine_detail
 from bids_app.qsm.inversion.problem import Progress, counted, note, prepare
 from bids_app.qsm.inversion.spectra import Spectra, estimate_spectra, frequencies
 from bids_app.qsm.kernels import bayes as kernels
+from bids_app.qsm.kernels.spectrum import change_of
 from bids_app.qsm.operators.dipole import dipole_kernel
 from bids_app.qsm.operators.fft import irfftn, rfftn
-from bids_app.qsm.operators.gradient import SplitGradient, blend, change_of, laplacian_spectrum
+from bids_app.qsm.operators.gradient import laplacian_spectrum
 from bids_app.qsm.params import Params, param
+from bids_app.qsm.solvers.split_gradient import SplitGradient
 
 #: Shares of the field that a map explains: priors are trusted least at the first, wholly from the second downwards.
 _DOUBT, _ERROR = 0.7, 0.5
@@ -160,9 +162,7 @@ class _Estimate:
         )
         split.spare_edges(self.chi, params.edge * spectra.gradient_sd)
         for _ in range(params.iterations):
-            spectrum = rfftn(split.step(self.chi, scale))
-            blend(spectrum, fixed, self._gain)
-            self.chi = irfftn(spectrum, self.grid.shape)
+            self.chi = split.iterate(self.chi, scale, fixed, self._gain)
             advance()
         return spectra
 

@@ -1,11 +1,11 @@
 """Spheres for mean values: a harmonic field equals its mean over every sphere around the point."""
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import Grid
+from bids_app.qsm.kernels.sphere import subtract_mean
 from bids_app.qsm.operators.fft import irfftn, rfftn
 
 #: Points per voxel edge that find the part of a voxel inside the sphere, and the part below which it is left out:
@@ -65,18 +65,6 @@ def sphere_fits(inside: FloatArray, kernel: FloatArray) -> BoolArray:
     return fits
 
 
-@numba.njit(cache=True, nogil=True, parallel=True, fastmath=True)
-def _less_mean(field, voxels, start, length, first, weights, out):  # type: ignore[no-untyped-def]
-    """``out`` = field less its weighted mean; the stencil's rows begin at flat distance ``start`` from the voxel."""
-    for v in numba.prange(voxels.size):
-        total = np.float32(0)
-        for row in range(start.size):
-            begin = voxels[v] + start[row]
-            for k in range(length[row]):
-                total += weights[first[row] + k] * field[begin + k]
-        out[voxels[v]] = field[voxels[v]] - total
-
-
 def less_mean(field: FloatArray, voxels: npt.NDArray[np.int64], weights: FloatArray, out: FloatArray) -> None:
     """Field less its mean over the sphere around each of ``voxels`` (flat), in which the sphere lies, into ``out``."""
     rows = weights.reshape(-1, weights.shape[2])
@@ -85,15 +73,4 @@ def less_mean(field: FloatArray, voxels: npt.NDArray[np.int64], weights: FloatAr
     x, y = (np.indices(weights.shape[:2]).reshape(2, -1)[:, used].T - np.array(weights.shape[:2]) // 2).T
     start = (x * field.shape[1] + y) * field.shape[2] - length // 2
     first = np.concatenate(([0], np.cumsum(length)[:-1]))
-    _less_mean(field.reshape(-1), voxels, start, length, first, weights[weights > 0], out.reshape(-1))
-
-
-@numba.njit(cache=True, nogil=True, parallel=True)
-def deconvolve(spectrum, kernel, threshold):  # type: ignore[no-untyped-def]
-    """Divide by the kernel where its magnitude exceeds ``threshold``, else set zero; in place on the half grid."""
-    nx, ny, nz = spectrum.shape
-    for i in numba.prange(nx):
-        for j in range(ny):
-            for k in range(nz):
-                d = kernel[i, j, k]
-                spectrum[i, j, k] *= 1 / d if abs(d) > threshold else np.float32(0)
+    subtract_mean(field.reshape(-1), voxels, start, length, first, weights[weights > 0], out.reshape(-1))
