@@ -16,7 +16,9 @@ from scipy import ndimage
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.field.reliability import remove_unreliable_boundary
 from bids_app.qsm.grid import Grid
+from bids_app.qsm.method import Correction, Method
 from bids_app.qsm.operators.laplacian import NEIGHBOURS
+from bids_app.qsm.params import Params
 from bids_app.qsm.solvers.laplace import BoundaryValues
 
 #: Most iterations, tolerance and grids of Laplace's equation.
@@ -127,3 +129,19 @@ def _amplitudes(local: FloatArray, domes: list[FloatArray], laplacians: list[Flo
 def _beyond(size: float, own: float) -> float:
     """Return the share of an amplitude that exceeds what is there without it."""
     return max(0.0, 1.0 - (own / size) ** 2) if size > 0 else 0.0
+
+
+TRANSCEIVE_PHASE: Correction = Method(
+    name="transceive_phase",
+    kind="correction",
+    label="Removal of the transmit and receive phase",
+    function=remove_transceive_phase,
+    params=Params,
+    sentence=(
+        "The constant Laplacian of the transmit and receive phase [zhang2014] was fitted to the "
+        "field of the single echo and removed."
+    ),
+    maturity="this software's own",
+    uses=frozenset({"weights"}),
+    key="transceive",
+)

@@ -24,6 +24,7 @@ from bids_app.qsm.inversion.generalised_variation import (
     noise_of,
     solve_coarse_to_fine,
 )
+from bids_app.qsm.method import Inversion, Method
 from bids_app.qsm.operators.crop import Crop
 from bids_app.qsm.solvers.domain import MARGIN
 from bids_app.qsm.units import ppm_per_hz
@@ -113,3 +114,18 @@ def tgv(
     if info is not None:
         info |= facts
     return chi
+
+
+TGV: Inversion[TgvParams] = Method(
+    name="tgv",
+    kind="inversion",
+    label="Single-step TGV",
+    function=tgv,
+    params=TgvParams,
+    sentence=(
+        "Susceptibility was estimated in a single step from the phase with total generalised "
+        "variation [langkammer2015]{parameters}."
+    ),
+    single_step=True,
+    uses=frozenset({"weights"}),
+)
