@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
-from bids_app.qsm.background.smv import conjugate_gradients, sphere_problem
+from bids_app.qsm.background.smv import sphere_problem
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.method import Background, Method
-from bids_app.qsm.operators.fft import irfftn, rfftn
 from bids_app.qsm.params import Params, param
+from bids_app.qsm.solvers.cg import solve_symmetric
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,6 @@ def ismv(
     Wen et al. 2014, 10.1002/mrm.24998.
     """
     crop, field, valid, sphere = sphere_problem(total_field_ppm, mask, grid, weights, params.radius, "iSMV")
-    shape = crop.grid.shape
     # The mean over the rim would cost digits.
     outer = (1 - valid) * (field != 0)
     if outer.any():
@@ -51,13 +50,13 @@ def ismv(
 
     def change(array: FloatArray) -> FloatArray:
         """Array less its mean, where the sphere fits."""
-        means = irfftn(rfftn(array) * sphere, shape)
+        means = sphere.mean(array)
         np.subtract(array, means, out=means)
         means *= valid
         return means
 
     # The unknown is the local field: background = total - local keeps the rim, where local is zero.
-    local = conjugate_gradients(change, change(field), params.iterations, params.tolerance, progress)
+    local = solve_symmetric(change, change(field), params.iterations, params.tolerance, progress)
     return crop.put(local, grid.shape), crop.put(valid > 0, grid.shape)
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
-from bids_app.qsm.field.reliability import remove_unreliable_boundary
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.inversion.bayes import BayesParams, expected_field
+from bids_app.qsm.mask.boundary import remove_unreliable_boundary
 from bids_app.qsm.method import Background, Correction, Method
 from bids_app.qsm.params import Params, param
 from bids_app.qsm.solvers.laplace import BoundaryValues

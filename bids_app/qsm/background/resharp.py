@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
-from bids_app.qsm.background.smv import conjugate_gradients, sphere_problem
+from bids_app.qsm.background.smv import sphere_problem
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.method import Background, Method
-from bids_app.qsm.operators.fft import irfftn, rfftn
 from bids_app.qsm.params import Params, param
+from bids_app.qsm.solvers.cg import solve_symmetric
 
 
 @dataclass(frozen=True)
@@ -67,15 +67,14 @@ def resharp(
     Sun & Wilman 2014, 10.1002/mrm.24765.
     """
     crop, field, valid, sphere = sphere_problem(total_field_ppm, mask, grid, weights, params.radius, "RESHARP")
-    high_pass, shape = 1 - sphere, crop.grid.shape
 
     def normal(array: FloatArray) -> FloatArray:
-        part = irfftn(rfftn(array) * high_pass, shape)
+        part = sphere.high_pass(array)
         part *= valid
-        return irfftn(rfftn(part) * high_pass, shape)
+        return sphere.high_pass(part)
 
     ridge = np.float32(params.regularisation)
-    local = conjugate_gradients(
+    local = solve_symmetric(
         lambda a: normal(a) + ridge * a, normal(field), params.iterations, params.tolerance, progress
     )
     local *= valid

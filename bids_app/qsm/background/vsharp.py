@@ -7,9 +7,9 @@ import numpy as np
 
 from bids_app.errors import ParameterError
 from bids_app.qsm.arrays import BoolArray, ComplexArray, FloatArray
-from bids_app.qsm.field.reliability import remove_unreliable_boundary
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.kernels.spectrum import deconvolve
+from bids_app.qsm.mask.boundary import remove_unreliable_boundary
 from bids_app.qsm.mask.erosion import Erosion
 from bids_app.qsm.method import Background, Method
 from bids_app.qsm.operators.crop import Crop

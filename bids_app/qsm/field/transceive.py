@@ -14,8 +14,8 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
-from bids_app.qsm.field.reliability import remove_unreliable_boundary
 from bids_app.qsm.grid import Grid
+from bids_app.qsm.mask.boundary import remove_unreliable_boundary
 from bids_app.qsm.method import Correction, Method
 from bids_app.qsm.operators.laplacian import NEIGHBOURS
 from bids_app.qsm.params import Params

@@ -10,11 +10,11 @@ import numpy as np
 from scipy import ndimage
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
-from bids_app.qsm.field.reliability import remove_unreliable_boundary
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.inversion.generalised_variation import TgvParams, continue_tgv
 from bids_app.qsm.inversion.spectra import frequencies
 from bids_app.qsm.kernels.bayes import weigh_difference
+from bids_app.qsm.mask.boundary import remove_unreliable_boundary
 from bids_app.qsm.operators.fft import irfftn, rfftn
 from bids_app.qsm.operators.laplacian import NEIGHBOURS
 

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
-from bids_app.qsm.field.reliability import remove_unreliable_boundary
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.inversion.generalised_variation import (
     TgvParams,
@@ -24,6 +23,7 @@ from bids_app.qsm.inversion.generalised_variation import (
     noise_of,
     solve_coarse_to_fine,
 )
+from bids_app.qsm.mask.boundary import remove_unreliable_boundary
 from bids_app.qsm.method import Inversion, Method
 from bids_app.qsm.operators.crop import Crop
 from bids_app.qsm.solvers.domain import MARGIN

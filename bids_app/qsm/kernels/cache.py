@@ -61,13 +61,6 @@ def jit(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     -------
     callable
         The compiled function (the plain one where ``NUMBA_DISABLE_JIT`` is set).
-
-    Examples
-    --------
-    >>> @jit(parallel=True)
-    ... def add_one(values):
-    ...     for i in numba.prange(values.size):
-    ...         values[i] += 1
     """
 
     def decorate(function: Callable[..., Any]) -> Any:

@@ -39,7 +39,8 @@ def dipole_kernel(grid: Grid) -> FloatArray:
 
     Examples
     --------
-    >>> dipole_kernel(Grid((4, 4, 4)))[0, 0].round(3).tolist()
+    >>> kernel = dipole_kernel(Grid((4, 4, 4)))
+    >>> [round(float(value), 3) for value in kernel[0, 0]]
     [0.0, -0.667, -0.667]
     """
     (nx, ny, nz), (dx, dy, dz), b0 = grid.shape, grid.voxel_size, grid.b0_dir

@@ -1,4 +1,4 @@
-"""The 19-point Laplacian, which is zero to the fourth order of the voxel size for harmonic functions.
+"""Laplacians by second differences (7 points), and by 19 points, zero to the fourth order for harmonic functions.
 
 Second differences alone leave the second order: of a background field, whose sources lie near, they leave a field that
 no source in the object makes, the more the longer the voxel is in one direction. With delta_a^2 the second difference
@@ -12,6 +12,9 @@ along an axis and h_a the voxel's length there, the operator is
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
+
+from bids_app.qsm.arrays import FloatArray
+from bids_app.qsm.grid import Grid
 
 #: A voxel and its 18 neighbours, by ``[3, 3, 3]``.
 NEIGHBOURS: npt.NDArray[np.bool_] = ndimage.generate_binary_structure(3, 2)
@@ -46,3 +49,80 @@ def noise_gain(voxel_size: tuple[float, float, float]) -> float:
     """Return the SD of the Laplacian (1/mm2) of white noise with SD one."""
     centre, along, across = point_weights(voxel_size)
     return float(np.sqrt(centre**2 + 2 * (along**2).sum() + 4 * (across**2).sum()))
+
+
+def stencil(grid: Grid, points: int = 19) -> FloatArray:
+    """Return the weights of the Laplacian as an array of 3 x 3 x 3 voxels.
+
+    Parameters
+    ----------
+    grid : Grid
+        Voxel size in mm.
+    points : int
+        7 for second differences along the axes, 19 for the one of higher order.
+
+    Returns
+    -------
+    float32, ``[3, 3, 3]``
+        Weights in 1/mm2; even along every axis.
+
+    Raises
+    ------
+    ValueError
+        If ``points`` is neither 7 nor 19.
+    """
+    if points == 19:
+        centre, along, across = point_weights(grid.voxel_size)
+    elif points == 7:
+        along, across = difference_weights(grid.voxel_size)[0], np.zeros(3)
+        centre = float(-2 * along.sum())
+    else:
+        raise ValueError(f"a Laplacian has 7 or 19 points, not {points}")
+    weights = np.zeros((3, 3, 3))
+    weights[1, 1, 1] = centre
+    for axis, weight in enumerate(along):
+        np.moveaxis(weights, axis, 0)[::2, 1, 1] = weight
+    for weight, (a, b) in zip(across, PAIRS, strict=True):
+        np.moveaxis(weights, (a, b), (0, 1))[::2, ::2, 1] = weight
+    return weights.astype(np.float32)
+
+
+def laplacian(array: FloatArray, grid: Grid, *, points: int = 19) -> FloatArray:
+    """Return the Laplacian of a volume that is zero beyond its faces; the operator is its own adjoint.
+
+    Parameters
+    ----------
+    array : float32, ``grid.shape``
+        Volume in any unit.
+    grid : Grid
+        Voxel size in mm.
+    points : int
+        7 for second differences along the axes, 19 for the one of higher order.
+
+    Returns
+    -------
+    float32, ``grid.shape``
+        The unit of the volume per mm2.
+
+    Raises
+    ------
+    ValueError
+        If ``points`` is neither 7 nor 19.
+
+    Notes
+    -----
+    The solvers' kernels (:mod:`bids_app.qsm.kernels.laplace`, :mod:`bids_app.qsm.kernels.tgv`) compute the same in
+    the rows of a mask.
+
+    References
+    ----------
+    Collatz 1960, The Numerical Treatment of Differential Equations.
+
+    Examples
+    --------
+    >>> grid = Grid((5, 5, 5), (1.0, 1.0, 2.0))
+    >>> x, y, z = np.indices(grid.shape)
+    >>> float(laplacian((x**2 + 3 * y**2).astype(np.float32), grid)[2, 2, 2])
+    8.0
+    """
+    return np.asarray(ndimage.correlate(array, stencil(grid, points), mode="constant"), np.float32)

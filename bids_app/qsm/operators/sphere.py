@@ -1,5 +1,7 @@
 """Spheres for mean values: a harmonic field equals its mean over every sphere around the point."""
 
+from functools import cached_property
+
 import numpy as np
 import numpy.typing as npt
 
@@ -57,12 +59,39 @@ def _cosines(samples: int, places: int, *, half: bool) -> FloatArray:
     return basis.astype(np.float32)
 
 
-def sphere_fits(inside: FloatArray, kernel: FloatArray) -> BoolArray:
-    """Voxels of the mask (float32, 0 or 1) around which the whole sphere lies in the mask."""
-    means = irfftn(rfftn(inside) * kernel, inside.shape)
-    # Below one less the share of the voxel that counts least, above the rounding of the transforms.
-    fits: BoolArray = (means > 1 - 1e-5) & (inside > 0)
-    return fits
+class SphereMean:
+    """The mean over a sphere around each voxel, periodic at the faces; its own adjoint, since spheres are even.
+
+    mean = F^-1 S F array with S the spectrum of :func:`sphere_weights`.
+
+    Parameters
+    ----------
+    radius : float
+        Radius in mm.
+    grid : Grid
+        Sampling.
+    """
+
+    def __init__(self, radius: float, grid: Grid) -> None:
+        self.spectrum, self._shape = sphere_kernel(radius, grid), grid.shape
+
+    def mean(self, array: FloatArray) -> FloatArray:
+        """Return the means of an array of ``grid.shape``."""
+        return irfftn(rfftn(array) * self.spectrum, self._shape)
+
+    def high_pass(self, array: FloatArray) -> FloatArray:
+        """Return the array less its means, by one product in k-space."""
+        return irfftn(rfftn(array) * self._rest, self._shape)
+
+    @cached_property
+    def _rest(self) -> FloatArray:
+        return 1 - self.spectrum
+
+    def fits(self, inside: FloatArray) -> BoolArray:
+        """Return the voxels of a mask (float32, 0 or 1) around which the whole sphere lies in the mask."""
+        # Below one less the share of the voxel that counts least, above the rounding of the transforms.
+        fits: BoolArray = (self.mean(inside) > 1 - 1e-5) & (inside > 0)
+        return fits
 
 
 def less_mean(field: FloatArray, voxels: npt.NDArray[np.int64], weights: FloatArray, out: FloatArray) -> None:

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import Grid
+from bids_app.qsm.kernels import jit
 from bids_app.qsm.method import Method, Offsets
 from bids_app.qsm.params import param
 from bids_app.qsm.phase.offsets import OffsetParams, OffsetResult, between_echoes, check_echoes, mcpc3ds
@@ -52,7 +53,7 @@ class EvenEchoes:
         return (lines[0] + lines[1] + lines[2] + self.constant).astype(np.float32)
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@jit(parallel=True)
 def _block_sums(first, second, third, factors, strength, mask, out):  # type: ignore[no-untyped-def]
     """Sum strength^2 exp(i (factors . phases)) over blocks; ``out`` is complex128."""
     for a in prange(out.shape[0]):

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 from scipy import ndimage
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import Grid
+from bids_app.qsm.kernels import jit
 from bids_app.qsm.mask.thresholds import even_brightness
 from bids_app.qsm.method import Method, SwiMethod
 from bids_app.qsm.operators.smoothing import mean_of_known
@@ -35,7 +36,7 @@ class Swi:
     minip: FloatArray
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@jit(parallel=True)
 def _weigh(magnitude, field, typical, power, mask):  # type: ignore[no-untyped-def]
     """Multiply the magnitude by the phase mask, in place."""
     one = np.tanh(np.float32(1))

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 import scipy.fft
-from numba import njit, prange
+from numba import prange
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import Grid, bounding_box
+from bids_app.qsm.kernels import jit
 from bids_app.qsm.method import Method, Unwrap
 from bids_app.qsm.params import Params
 
@@ -21,7 +22,7 @@ class LaplacianParams(Params):
     """Laplacian unwrapping has no parameters."""
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@jit(parallel=True)
 def _divergence(phase, mask, weights, out):  # type: ignore[no-untyped-def]
     """Sum of the wrapped steps to the six neighbours over the squared voxel size; steps out of the mask are zero."""
     nx, ny, nz = phase.shape

@@ -127,7 +127,7 @@ class _Data:
 
     def _local_field(self, total: Any, mask: Any, weights: Any) -> tuple[Any, Any]:
         from bids_app import qsm
-        from bids_app.qsm.field.reliability import remove_unreliable_boundary
+        from bids_app.qsm.mask.boundary import remove_unreliable_boundary
 
         section = self.step.settings.background
         name = section.choice.method
