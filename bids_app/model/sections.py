@@ -1,19 +1,7 @@
-"""The sections of the settings: what can be chosen in each, and which methods have parameters there."""
+"""What can be chosen in the sections of the settings around the pipeline from phase to map (``qsm.options``)."""
 
-import inspect
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-from bids_app.qsm.options import (
-    BackgroundChoices,
-    FieldChoices,
-    InversionChoices,
-    MaskChoices,
-    ReferenceChoices,
-    RelaxometryChoices,
-    SwiChoices,
-)
 from bids_app.qsm.params import Params, param
 
 
@@ -111,9 +99,11 @@ class GroupChoices(Params):
 
     template: str = param("build", doc="build, none, a template's folder, or a name of TemplateFlow")
     name: str = param("study", doc="Name of the template that is built, in file names (letters and digits)")
-    linear_rounds: int = param(2, low=1, high=20, doc="Rounds with linear maps (the first one rigid)")
-    syn_rounds: int = param(3, low=0, high=50, doc="Rounds with SyN")
-    single_pass: bool = param(True, doc="Average of one affine registration each, which the rounds are compared with")
+    linear_iterations: int = param(2, low=1, high=20, doc="Iterations with linear maps (the first one rigid)")
+    syn_iterations: int = param(3, low=0, high=50, doc="Iterations with SyN")
+    single_pass: bool = param(
+        True, doc="Average of one affine registration each, which the iterations are compared with"
+    )
     output_space: str = param("", doc="Template of TemplateFlow, :res-N after it, that the maps are brought to too")
     dseg: str = param("", doc="Segmentation drawn on the template")
     labels: str = param("", doc="Its labels' names: a TSV with index and name, or ITK-SNAP's label description")
@@ -137,54 +127,3 @@ class ReportChoices(Params):
     """Pages that people look at."""
 
     viewer: bool = param(True, doc="Interactive viewer in the page of every subject (about 1 MB and the map itself)")
-
-
-@dataclass(frozen=True)
-class SectionSpec:
-    """A section's choices and a function that gives its methods (imported late: the numerics take a while)."""
-
-    choices: type[Params]
-    methods: Callable[[], dict[str, Callable[..., Any]]] = dict
-
-    def load(self) -> tuple[Params, dict[str, Params]]:
-        """Return the default choices and each method's default parameters."""
-        return self.choices(), {name: default_params(function) for name, function in self.methods().items()}
-
-
-def default_params(function: Callable[..., Any]) -> Params:
-    """Return the default parameter object of a method: the default of its ``params`` argument."""
-    default = inspect.signature(function).parameters["params"].default
-    if not isinstance(default, Params):
-        raise TypeError(f"{function.__name__} has no default parameters")
-    return default
-
-
-def _methods(*registries: str) -> Callable[[], dict[str, Callable[..., Any]]]:
-    def load() -> dict[str, Callable[..., Any]]:
-        from bids_app import qsm
-
-        return {name: method.function for one in registries for name, method in getattr(qsm, one).items()}
-
-    return load
-
-
-#: In pipeline order.
-SECTIONS: dict[str, SectionSpec] = {
-    "field": SectionSpec(FieldChoices, _methods("UNWRAP", "OFFSETS", "FIELD_FITS")),
-    "segmentation": SectionSpec(SegmentationChoices),
-    "fastsurfer": SectionSpec(FastSurferChoices),
-    "registration": SectionSpec(RegistrationChoices),
-    "mask": SectionSpec(MaskChoices),
-    "background": SectionSpec(BackgroundChoices, _methods("BACKGROUND")),
-    "inversion": SectionSpec(InversionChoices, _methods("INVERSIONS")),
-    "reference": SectionSpec(ReferenceChoices),
-    "relaxometry": SectionSpec(RelaxometryChoices, _methods("RELAXOMETRY")),
-    "swi": SectionSpec(SwiChoices, _methods("SWI")),
-    "regions": SectionSpec(RegionsChoices),
-    "qc": SectionSpec(QcChoices),
-    "statistics": SectionSpec(StatisticsChoices),
-    "voxelwise": SectionSpec(VoxelwiseChoices),
-    "group": SectionSpec(GroupChoices),
-    "template": SectionSpec(TemplateChoices),
-    "report": SectionSpec(ReportChoices),
-}

@@ -8,11 +8,17 @@ parameter reference of ``--explain``, the warm-up and the rows of the benchmarks
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, Protocol, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, get_args
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.params import Params
+
+if TYPE_CHECKING:  # results of the families; the families import this module
+    from bids_app.qsm.field.fit import FieldFit
+    from bids_app.qsm.phase.offsets import OffsetResult
+    from bids_app.qsm.relaxometry.decay import Relaxation
+    from bids_app.qsm.swi.clearswi import Swi
 
 #: What methods are for, in the order of the pipeline. A correction has no parameters: it is kept or switched off.
 Kind = Literal[
@@ -125,7 +131,7 @@ class OffsetFunction(Protocol[P_contra]):
         /,
         *,
         params: P_contra = ...,
-    ) -> object:
+    ) -> "OffsetResult":
         """Remove the phase at echo time zero."""
         ...
 
@@ -162,7 +168,7 @@ class FieldFitFunction(Protocol[P_contra]):
         *,
         grid: Grid | None = ...,
         params: P_contra = ...,
-    ) -> object:
+    ) -> "FieldFit":
         """Fit the field over the echoes."""
         ...
 
@@ -217,7 +223,7 @@ class RelaxometryFunction(Protocol[P_contra]):
         *,
         params: P_contra = ...,
         noise: float = ...,
-    ) -> object:
+    ) -> "Relaxation":
         """Fit the decay."""
         ...
 
@@ -227,7 +233,7 @@ class SwiFunction(Protocol[P_contra]):
 
     def __call__(
         self, field_hz: FloatArray, magnitude: FloatArray, mask: BoolArray, grid: Grid, /, *, params: P_contra = ...
-    ) -> object:
+    ) -> "Swi":
         """Make the images."""
         ...
 

@@ -80,15 +80,15 @@ def parameter_rows(params: Any, prefix: str) -> list[tuple[str, ...]]:
 
 def parameters_page() -> str:
     """Return every parameter of every section and method."""
-    from bids_app.model.sections import SECTIONS
+    from bids_app.model.settings import Settings
 
     text = (
         "# Parameters\n\nSet a parameter with `--set NAME=VALUE`, or in a TOML file for `--config`. "
         "This page is made from the classes that hold the defaults.\n"
     )
     head = ("parameter", "default", "range or choices", "unit", "meaning")
-    for name, spec in SECTIONS.items():
-        choices, methods = spec.load()
+    for name, section in Settings().sections.items():
+        choices, methods = section.choice, section.methods
         text += f"\n## {name}\n\n{plain((type(choices).__doc__ or '').strip().splitlines()[0])}\n\n"
         rows = parameter_rows(choices, name)
         text += table(head, rows) if rows else ""

@@ -210,5 +210,4 @@ ALTERNATION: Correction = Method(
     ),
     maturity="this software's own",
     uses=frozenset({"weights"}),
-    key="ringing",
 )

@@ -131,8 +131,8 @@ def _beyond(size: float, own: float) -> float:
     return max(0.0, 1.0 - (own / size) ** 2) if size > 0 else 0.0
 
 
-TRANSCEIVE_PHASE: Correction = Method(
-    name="transceive_phase",
+TRANSMIT_RECEIVE_PHASE: Correction = Method(
+    name="transmit_receive_phase",
     kind="correction",
     label="Removal of the transmit and receive phase",
     function=remove_transceive_phase,
@@ -143,5 +143,4 @@ TRANSCEIVE_PHASE: Correction = Method(
     ),
     maturity="this software's own",
     uses=frozenset({"weights"}),
-    key="transceive",
 )

@@ -288,7 +288,7 @@ BAYES: Inversion[BayesParams] = Method(
     function=bayes,
     params=BayesParams,
     sentence=(
-        "Susceptibility was estimated by an empirical Bayes inversion with Gaussian and total- "
+        "Susceptibility was estimated by an empirical Bayes inversion with Gaussian and total-"
         "variation priors, whose weights follow from the spectrum of the data, built on the "
         "methods of [bilgic2014] and [milovic2021]; the given share of the amplitude that the "
         "priors take was restored, and the fine detail improved by as many iterations of total "

@@ -126,7 +126,7 @@ MEDI: Inversion[MediParams] = Method(
     function=medi,
     params=MediParams,
     sentence=(
-        "Susceptibility was estimated by morphology enabled dipole inversion (MEDI) with a non- "
+        "Susceptibility was estimated by morphology enabled dipole inversion (MEDI) with a non-"
         "linear data term [liu2012; liu2013]{parameters}."
     ),
     uses=frozenset({"weights", "magnitude"}),

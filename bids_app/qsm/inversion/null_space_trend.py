@@ -267,5 +267,4 @@ NULL_SPACE_TREND: Correction = Method(
     ),
     maturity="this software's own",
     uses=frozenset({"magnitude"}),
-    key="trend",
 )

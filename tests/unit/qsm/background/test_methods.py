@@ -32,6 +32,8 @@ LEFT = {
     "tfi": (0.04, 0.06),
     "vsharp": (0.02, 0.02),
 }
+#: The same of a method that is not named above.
+LEFT_AT_MOST = (0.05, 0.1)
 
 
 def axes_mm(grid):
@@ -75,7 +77,7 @@ def test_harmonic_polynomials_are_removed(name, coefficients):
     _, mask = problem()
     field = harmonic(coefficients) + np.float32(0.5)
     local, valid, _ = remove(name, field, mask)
-    assert np.std(local[valid]) < LEFT[name][0] * np.std(field[valid])
+    assert np.std(local[valid]) < LEFT.get(name, LEFT_AT_MOST)[0] * np.std(field[valid])
     assert valid.sum() > 0.25 * mask.sum()
     assert not (valid & ~mask).any()
     assert not local[~valid].any()
@@ -92,7 +94,7 @@ def test_the_field_of_an_outside_dipole_is_removed(name, direction, distance):
     along = sum(o * b for o, b in zip(offset, GRID.b0_dir, strict=True))
     field = (3000 * (3 * along**2 - radius**2) / radius**5).astype(np.float32)
     local, valid, _ = remove(name, field, mask)
-    assert np.std(local[valid]) < 2 * LEFT[name][0] * np.std(field[valid])
+    assert np.std(local[valid]) < 2 * LEFT.get(name, LEFT_AT_MOST)[0] * np.std(field[valid])
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -106,7 +108,7 @@ def test_a_source_next_to_the_object_is_removed_and_the_local_field_kept(name):
     along = sum(o * b for o, b in zip(offset, GRID.b0_dir, strict=True))
     background = (9 * 4**3 / 3 * (3 * along**2 - distance**2) / np.maximum(distance, 4) ** 5).astype(np.float32)
     left, valid, _ = remove(name, background, mask)
-    assert np.std(left[valid]) < LEFT[name][1] * np.std(background[valid])
+    assert np.std(left[valid]) < LEFT.get(name, LEFT_AT_MOST)[1] * np.std(background[valid])
     local = forward_field(chi, GRID)
     total = local + background
     before = total.copy()
