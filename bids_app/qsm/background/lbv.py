@@ -9,7 +9,7 @@ import numpy as np
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import Grid
-from bids_app.qsm.inversion.bayes import BayesParams, expected_field
+from bids_app.qsm.inversion.empirical_bayes import BayesParams, expected_field
 from bids_app.qsm.mask.boundary import remove_unreliable_boundary
 from bids_app.qsm.method import Background, Correction, Method
 from bids_app.qsm.params import Params, param
