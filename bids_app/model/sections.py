@@ -1,5 +1,6 @@
 """What can be chosen in the sections of the settings around the pipeline from phase to map (``qsm.options``)."""
 
+import os
 from dataclasses import dataclass
 
 from bids_app.qsm.params import Params, param
@@ -9,13 +10,17 @@ from bids_app.qsm.params import Params, param
 class SegmentationChoices(Params):
     """Which segmentations there are; decided before the first step, and no step's parameter."""
 
-    which: str = param(
-        "auto", doc="auto, none, or words with commas between: fastsurfer, atlas, a pattern of existing files"
+    which: tuple[str, ...] = param(
+        ("auto",), doc="auto, none, or a list of: fastsurfer, atlas, patterns of existing files"
     )
     atlas: str = param("", doc="Folder of an atlas or name of a TemplateFlow template, :SEGMENTATION after it")
-    extra: str = param("", doc="Patterns of further segmentations, lesions for example")
+    extra: tuple[str, ...] = param(
+        (), separator=os.pathsep, doc="Patterns of further segmentations, lesions for example"
+    )
     fastsurfer_home: str = param("", doc="Folder of run_fastsurfer.sh")
-    derivatives: str = param("", doc="Folders where existing segmentations are looked for")
+    derivatives: tuple[str, ...] = param(
+        (), separator=os.pathsep, doc="Folders where existing segmentations are looked for"
+    )
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ class Section(Generic[C]):
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the choices and the parameters of the chosen methods alone: what can influence a result."""
-        own = self.choice.to_mapping()
+        own: dict[str, Any] = self.choice.to_mapping()
         chosen = {value for value in own.values() if isinstance(value, str)}
         chosen |= {name for value in chosen for name in getattr(self.choice, "ALSO", {}).get(value, ())}
         return own | {name: self.methods[name].to_mapping() for name in self.methods if name in chosen}
@@ -181,9 +181,10 @@ def parse_set(assignment: str) -> dict[str, Any]:
         value: Any = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         value = text.strip()  # a bare word is a string
-    for key in reversed(keys):
+    section, *inner = keys
+    for key in reversed(inner):
         value = {key: value}
-    return value
+    return {section: value}
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 import numpy as np
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
-from bids_app.qsm.mask.boundary import remove_unreliable_boundary as remove_unreliable_boundary
 from bids_app.qsm.mask.morphology import fill_holes
 
 #: Weights are clipped here: a few very bright voxels must not own the fit.

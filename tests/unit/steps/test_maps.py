@@ -1,4 +1,4 @@
-"""What the inversion step records."""
+"""The steps from the total field to the map: what they make of a field, and what they record."""
 
 from types import SimpleNamespace
 
@@ -14,9 +14,32 @@ from bids_app.qsm.grid import Grid
 from bids_app.qsm.inversion.null_space_trend import appearance, null_space_trend
 from bids_app.qsm.operators.dipole import forward_field
 from bids_app.qsm.units import ppm_to_hz
-from bids_app.steps.participant.inversion import CHI, local_field_and_chi
+from bids_app.steps.participant.background import BACKGROUND
+from bids_app.steps.participant.inversion import INVERSION
+from bids_app.steps.participant.null_space_trend import NULL_SPACE_TREND
 
 SHAPE = (28, 26, 24)
+STEPS = (BACKGROUND, INVERSION, NULL_SPACE_TREND)
+
+
+def stages(run, sections, inputs, folder):
+    """Run the steps one after the other as the engine does, and return all that they gave."""
+    two_pass = {"mask": {"two_pass": "mask_reliable" in inputs}}
+    settings, files = settings_of(sections | two_pass), dict(inputs)
+    outputs, metrics, warnings, methods = {}, {}, (), ()
+    for step in STEPS:
+        keys = step.makes(run, settings)
+        if not keys:
+            continue
+        seen = {key: files[key] for key in (*step.needs(run, settings), *step.sources(run, settings))}
+        done = step.function(StepInput(run, settings, seen, folder, 1))
+        assert set(done.outputs) == set(keys)
+        for key, output in done.outputs.items():
+            files[key] = folder / f"{step.name}_{key}.npy"
+            np.save(files[key], output.data)
+        outputs, metrics = outputs | done.outputs, metrics | done.metrics
+        warnings, methods = warnings + done.warnings, methods + done.methods
+    return SimpleNamespace(outputs=outputs, metrics=metrics, warnings=warnings, methods=methods)
 
 
 #: Without what comes on top of background removal and inversion.
@@ -36,7 +59,7 @@ def maps(tmp_path_factory):
     chi = (0.1 * (x**2 + (y - 3) ** 2 + z**2 < 12)).astype(np.float32)
     field = ppm_to_hz(forward_field(chi, Grid(SHAPE)) + 0.002 * z.astype(np.float32), 3.0)
     field += 0.1 * np.random.default_rng(0).standard_normal(SHAPE, np.float32)
-    phase = np.rint(np.angle(np.exp(2j * np.pi * 0.01 * field)) * 32767 / np.pi)
+    phase = np.angle(np.exp(2j * np.pi * 0.01 * field))
     images = {
         "total_field": field * mask,
         "magnitude": mask,
@@ -45,18 +68,19 @@ def maps(tmp_path_factory):
         "mask_brain": mask,
         "magnitude1": mask,
     }
-    inputs = {name: folder / f"{name}.nii.gz" for name in images} | {"echo_phase": folder / "phase.npy"}
+    inputs = {name: folder / f"{name}.nii.gz" for name in images} | {"phase": folder / "phase.npy"}
     for name, data in images.items():
         write_image(inputs[name], data.astype(np.float32), np.eye(4), "float32")
-    np.save(inputs["echo_phase"], phase[None].astype(np.int16))
+    np.save(inputs["phase"], phase[None].astype(np.float32))
     echo = Echo(1, 0.01, magnitude=inputs["magnitude1"], phase=inputs["total_field"], metadata={})
-    return SimpleNamespace(echoes=(echo,), echo_times=(0.01,), field_strength=3.0, b0_dir=None, coils=1), inputs
+    return SimpleNamespace(
+        echoes=(echo,), echo_times=(0.01,), field_strength=3.0, b0_dir=None, coils=1, given_mask=None
+    ), inputs
 
 
 def metrics_of(maps, tmp_path, **sections):
     run, inputs = maps
-    step = StepInput(run, settings_of(sections), inputs, tmp_path, 1)
-    return local_field_and_chi(step).metrics
+    return stages(run, sections, inputs, tmp_path).metrics
 
 
 @pytest.mark.parametrize("background", ["pdf", "ismv", "lbv"])
@@ -75,10 +99,10 @@ def test_iterations_of_an_inversion_of_each_echo_are_recorded(maps, tmp_path):
 
 @pytest.mark.parametrize("inversion", ["tkd", "bayes"])
 def test_each_echo_has_its_background_removed_and_is_inverted_by_any_method(inversion, maps, tmp_path):
-    """One echo whose phase is that of the fitted field: the same map, but for the phase's 16 bits."""
+    """One echo whose phase is that of the fitted field: the same map."""
     sections = {"background": {"method": "lbv", "transmit_receive_phase": "keep"}, "inversion": {"method": inversion}}
     plain, each = (
-        local_field_and_chi(StepInput(maps[0], settings_of(sections | more), maps[1], tmp_path, 1))
+        stages(maps[0], sections | more, maps[1], tmp_path)
         for more in ({}, {"field": {"keep_phase": True}, "inversion": {"method": inversion, "per_echo": True}})
     )
     assert each.methods == (*plain.methods, "per_echo")
@@ -96,11 +120,11 @@ def test_methods_that_do_not_iterate_record_none(maps, tmp_path):
 def with_more_field(maps, extra, folder):
     """Return the run and its files with more field (Hz) in the total field and in the phase of its echo."""
     run, inputs = maps
-    changed = inputs | {"total_field": folder / "total_field.nii.gz", "echo_phase": folder / "phase.npy"}
+    changed = inputs | {"total_field": folder / "total_field.nii.gz", "phase": folder / "phase.npy"}
     field, mask = (read_image(inputs[name])[0] for name in ("total_field", "mask_brain"))
     write_image(changed["total_field"], ((field + extra) * mask).astype(np.float32), np.eye(4), "float32")
-    phase = np.load(inputs["echo_phase"])[0] * (np.pi / 32767) + 2 * np.pi * 0.01 * extra
-    np.save(changed["echo_phase"], np.rint(np.angle(np.exp(1j * phase)) * 32767 / np.pi)[None].astype(np.int16))
+    phase = np.load(inputs["phase"])[0] + 2 * np.pi * 0.01 * extra
+    np.save(changed["phase"], np.angle(np.exp(1j * phase))[None].astype(np.float32))
     return run, changed
 
 
@@ -125,7 +149,7 @@ WRAPPED = PER_ECHO | {"field": {"keep_phase": True, "unwrap": "laplacian"}}
 def test_alternating_slices_leave_the_map_as_it_was_and_are_told(sections, maps, ringing, tmp_path):
     def result(given, **background):
         chosen = sections | {"background": sections["background"] | background}
-        return local_field_and_chi(StepInput(given[0], settings_of(chosen), given[1], tmp_path, 1))
+        return stages(given[0], chosen, given[1], tmp_path)
 
     plain, auto, kept = result(maps), result(ringing), result(ringing, alternation="keep")
     assert plain.warnings == ()
@@ -155,7 +179,7 @@ def test_the_phase_of_the_coils_is_taken_off_one_echo_alone(sections, maps, tmp_
 
     def result(record, given, **background):
         chosen = sections | {"background": sections["background"] | background}
-        return local_field_and_chi(StepInput(record, settings_of(chosen), given, tmp_path, 1))
+        return stages(record, chosen, given, tmp_path)
 
     plain, auto, kept = result(run, inputs), result(run, changed), result(run, changed, transmit_receive_phase="keep")
     assert "transmit_receive_phase" in auto.methods and auto.metrics["transceive_ppm"] > 0.005
@@ -177,8 +201,8 @@ def test_steep_phase_of_an_echo_takes_the_turns_that_were_counted(maps, tmp_path
     _, changed = with_more_field(maps, steep, tmp_path)
 
     def chi(given, sections):
-        settings = settings_of(sections | {"background": {"method": "none", "transmit_receive_phase": "keep"}})
-        return local_field_and_chi(StepInput(run, settings, given, tmp_path, 1)).outputs["chi_unreferenced"].data
+        chosen = sections | {"background": {"method": "none", "transmit_receive_phase": "keep"}}
+        return stages(run, chosen, given, tmp_path).outputs["chi_unreferenced"].data
 
     inside = mask > 0
     plain, counted, wrapped = chi(inputs, PER_ECHO), chi(changed, PER_ECHO), chi(changed, WRAPPED)
@@ -209,7 +233,7 @@ def test_strong_sources_at_the_rim_are_apart_from_the_rest_of_the_map(sections, 
     _, changed = with_more_field(maps, extra, tmp_path)
 
     def result(given, chosen):
-        return local_field_and_chi(StepInput(run, settings_of(chosen), given, tmp_path, 1))
+        return stages(run, chosen, given, tmp_path)
 
     apart, plain = result(changed, sections), result(changed, kept)
     assert "boundary_sources" in apart.methods and "boundary_sources" not in plain.methods
@@ -263,7 +287,8 @@ def head(tmp_path_factory):
     echo = Echo(1, 0.01, magnitude=inputs["magnitude"], phase=inputs["total_field"], metadata={})
     bare = Echo(1, 0.01, phase=inputs["total_field"], metadata={})
     runs = [
-        SimpleNamespace(echoes=(e,), echo_times=(0.01,), field_strength=3.0, b0_dir=None, coils=1) for e in (echo, bare)
+        SimpleNamespace(echoes=(e,), echo_times=(0.01,), field_strength=3.0, b0_dir=None, coils=1, given_mask=None)
+        for e in (echo, bare)
     ]
     return runs, inputs, images["magnitude"].astype(np.float32), grid
 
@@ -275,10 +300,7 @@ def pair(request, head, tmp_path):
     inputs = inputs | ({"mask_reliable": inputs["mask_brain"]} if request.param else {})
     background = {"method": "vsharp", "transmit_receive_phase": "keep"}
     return [
-        local_field_and_chi(
-            StepInput(run, settings_of({"background": background | {"null_space_trend": t}}), inputs, tmp_path, 1)
-        )
-        for t in ("keep", "remove")
+        stages(run, {"background": background | {"null_space_trend": t}}, inputs, tmp_path) for t in ("keep", "remove")
     ]
 
 
@@ -307,10 +329,8 @@ def test_the_trend_is_taken_off_map_and_local_field_and_told(pair, head):
 
 def test_without_magnitude_the_trend_is_kept(head, tmp_path):
     (_, run), inputs, *_ = head
-    settings = settings_of(
-        {"background": {"method": "lbv", "transmit_receive_phase": "keep", "null_space_trend": "remove"}}
-    )
-    found = local_field_and_chi(StepInput(run, settings, inputs, tmp_path, 1))
-    assert "null_space_trend" not in found.methods and "trend" not in found.outputs
-    assert found.metrics["trend_ppm"] == 0
-    assert "trend" not in CHI.makes(run, settings)
+    sections = {"background": {"method": "lbv", "transmit_receive_phase": "keep", "null_space_trend": "remove"}}
+    found = stages(run, sections, inputs, tmp_path)
+    assert "trend" not in found.methods and "trend" not in found.outputs
+    assert "trend_ppm" not in found.metrics
+    assert NULL_SPACE_TREND.makes(run, build_settings(sections)) == ()

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
-from bids_app.cli import levels
 from bids_app.cli.config import from_arguments
 from bids_app.cli.options import build_parser
-from bids_app.dataset.cohort import Cohort, GroupRun
 from bids_app.derivatives.files import write_image
+from bids_app.engine import levels
 from bids_app.errors import InputRefusedError, UsageError
+from bids_app.model.cohort import Cohort, GroupRun
+from tests.unit.engine.fake_steps import REPORT
 
 GRID = np.diag([4.0, 4, 4, 1])
 RUNS = tuple(GroupRun((("sub", f"{n:02d}"),), ("chimap", "magnitude", "regions@nuclei")) for n in (1, 2, 3))
@@ -40,7 +41,8 @@ def draw(home, name="mine.nii.gz", shape=(8, 9, 7), grid=GRID, value=2.0):
 def jobs(home, *words):
     words = ["--template", str(home / "tpl-mine"), *words]
     args = build_parser().parse_args([str(home / "bids"), str(home / "out"), "group", *words])
-    return levels.group_jobs(Cohort(RUNS), from_arguments(args))
+    config = from_arguments(args)
+    return levels.group_jobs(Cohort(RUNS), config.settings, config.context, REPORT)
 
 
 def stages(home, *words):
@@ -51,17 +53,17 @@ def test_stages_that_are_asked_for_come_after_the_maps(home):
     words = ["--group-dseg", str(home / "mine.nii.gz"), "--output-space", "Small:res-2"]
     found = stages(home, *words, "--voxelwise", "--model", "chi ~ age")
     assert found[found.index("average-maps") + 1 : -1] == [
-        "drawing",
-        "drawn",
-        "drawn-tables",
+        "manual-segmentation",
+        "manual-regions",
+        "manual-tables",
         "register-space",
         "maps-space",
         "average-maps-space",
         "voxelwise",
     ]
     made = jobs(home, *words)
-    onward = next(job.record for job in made if job.stage == "register-space")
-    assert onward.space_files[0][1].name == "tpl-Small_res-02_T1w.nii.gz"
+    standard = next(job.record for job in made if job.stage == "register-space")
+    assert standard.space_files[0][1].name == "tpl-Small_res-02_T1w.nii.gz"
     assert len({job.name for job in made}) == len(made)
 
 

@@ -1,4 +1,4 @@
-"""The segmentation that a user has drawn on the template (``--group-dseg``): checked before anything runs."""
+"""The manual segmentation of the template (``--group-dseg``): checked before anything runs."""
 
 import re
 from pathlib import Path
@@ -7,16 +7,20 @@ import numpy as np
 
 from bids_app.adapters.images import off_grid
 from bids_app.adapters.itksnap import read_labels
-from bids_app.cli.config import Config
-from bids_app.dataset.cohort import Cohort, entities_in
-from bids_app.dataset.template import ManualSegmentation
 from bids_app.derivatives.files import read_image
-from bids_app.derivatives.names import PRODUCTS, lookup_path, product_path
+from bids_app.derivatives.names import lookup_path
+from bids_app.engine.cache import path_of
 from bids_app.errors import InputRefusedError, QsmAppError, UsageError
+from bids_app.model.cohort import Cohort
+from bids_app.model.context import Context
+from bids_app.model.records import entities_in
+from bids_app.model.template import ManualSegmentation
 
 
-def manual_segmentation_of(config: Config, cohort: Cohort, template: ManualSegmentation) -> ManualSegmentation:
-    """Return ``template`` (a drawing without files) with the files of the command line.
+def manual_segmentation_of(
+    image: Path, table: Path | None, cohort: Cohort, template: ManualSegmentation, context: Context
+) -> ManualSegmentation:
+    """Return ``template`` (a segmentation without files) with an image of labels and their table.
 
     Raises
     ------
@@ -25,8 +29,6 @@ def manual_segmentation_of(config: Config, cohort: Cohort, template: ManualSegme
     InputRefusedError
         If it is no label image on the template's grid, is empty, or the table lacks a label.
     """
-    choice = config.settings.group.choice
-    image, table = Path(choice.dseg), Path(choice.labels) if choice.labels else None
     for option, path in (("--group-dseg", image), ("--group-labels", table)):
         if path is not None and not path.is_file():
             raise UsageError(f"{option}: there is no file {path}")
@@ -39,7 +41,7 @@ def manual_segmentation_of(config: Config, cohort: Cohort, template: ManualSegme
             f"--group-dseg: the participants have a segmentation called {name} already; rename {image.name}, "
             "e.g. seg-mine_dseg.nii.gz"
         )
-    reasons = list(_faults(image, table, _template_image(config, template)))
+    reasons = list(_faults(image, table, _template_image(template, context)))
     if reasons:
         raise InputRefusedError(reasons)
     return ManualSegmentation(name, image, table, template.template, template.target, template.files)
@@ -70,12 +72,9 @@ def _faults(image: Path, table: Path | None, reference: Path | None) -> list[str
     return []
 
 
-def _template_image(config: Config, drawing: ManualSegmentation) -> Path | None:
+def _template_image(template: ManualSegmentation, context: Context) -> Path | None:
     """Return an image of the template, None where it is not there yet (a step checks the grid then)."""
-    if drawing.files:
-        return drawing.files[0][1]
-    for key in ("template_t1w", "template_magnitude"):
-        path = product_path(PRODUCTS[key], dict(drawing.entities), config.output_dir, config.work_dir)
-        if path.is_file():
-            return path
-    return None
+    if template.files:
+        return template.files[0][1]
+    paths = (path_of(key, template, context) for key in ("template_t1w", "template_magnitude"))
+    return next((path for path in paths if path.is_file()), None)

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from bids_app.cli.app import command_of
 from bids_app.cli.config import from_arguments
 from bids_app.cli.options import build_parser
+from bids_app.cli.session import command_of
 
 
 @pytest.mark.parametrize(
@@ -22,10 +22,10 @@ from bids_app.cli.options import build_parser
 def test_the_command_for_one_participant_keeps_the_other_options(options):
     words = ["in", "out", "participant", *options]
     config = replace(from_arguments(build_parser().parse_args(words)), command=tuple(words))
-    said = command_of(config, "01", "b").split()
+    said = command_of(config.command, "01", "b").split()
     assert said[0] == "qsm-bids-app"
     again = from_arguments(build_parser().parse_args(said[1:]))
-    assert again.participants == ("01",)
-    assert again.sessions == ("b",)
+    assert again.selection.participants == ("01",)
+    assert again.selection.sessions == ("b",)
     assert again.force
     assert again.levels == ("participant",)
