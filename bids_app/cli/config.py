@@ -13,7 +13,6 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from bids_app.cli.cluster import Cluster, cluster_from
 from bids_app.errors import UsageError
@@ -122,7 +121,7 @@ def settings_from_arguments(args: argparse.Namespace) -> Settings:
             raise UsageError(f"--config: {args.config} cannot be read: {error}") from error
         origin = f"--config {args.config}"
         tree = merge(tree, _with_new_names(parse_toml(text, origin), origin))
-    shortcuts: dict[str, dict[str, Any]] = {}
+    shortcuts: dict[str, dict[str, object]] = {}
     if args.qsm_reference is not None:
         shortcuts = merge(shortcuts, {"reference": {"region": args.qsm_reference}})
     if args.mask is not None:
@@ -135,7 +134,7 @@ def settings_from_arguments(args: argparse.Namespace) -> Settings:
     return build_settings(tree)
 
 
-def _with_new_names(tree: Mapping[str, Any], origin: str) -> dict[str, Any]:
+def _with_new_names(tree: Mapping[str, object], origin: str) -> dict[str, object]:
     """Return settings with the new names of what has one, and warn of each."""
     renamed, notices = with_new_names(tree, origin)
     for notice in notices:
@@ -147,7 +146,7 @@ def _warn(notice: str) -> None:
     print(f"qsm-bids-app: warning: {notice}", file=sys.stderr)
 
 
-def _anatomy_shortcuts(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
+def _anatomy_shortcuts(args: argparse.Namespace) -> dict[str, dict[str, object]]:
     folders = args.derivatives or ()
     words = {
         "which": [word for words in args.segmentation or () for word in words.split(",")],
@@ -156,7 +155,7 @@ def _anatomy_shortcuts(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
         "fastsurfer_home": str(args.fastsurfer_home.absolute()) if args.fastsurfer_home else "",
         "derivatives": [str(path.absolute()) for path in folders],
     }
-    found: dict[str, dict[str, Any]] = {"segmentation": {name: word for name, word in words.items() if word}}
+    found: dict[str, dict[str, object]] = {"segmentation": {name: word for name, word in words.items() if word}}
     if args.roi_erosion is not None:
         found["regions"] = {"erosion": args.roi_erosion}
     if args.mask_from_anatomy:
@@ -164,12 +163,12 @@ def _anatomy_shortcuts(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _group_shortcuts(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {"statistics": {"model": args.model}} if args.model else {}
-    voxelwise: dict[str, Any] = {"run": True} if args.voxelwise else {}
+def _group_shortcuts(args: argparse.Namespace) -> dict[str, dict[str, object]]:
+    found: dict[str, dict[str, object]] = {"statistics": {"model": args.model}} if args.model else {}
+    voxelwise: dict[str, object] = {"run": True} if args.voxelwise else {}
     if args.permutations is not None:
         voxelwise["permutations"] = args.permutations
-    chosen: dict[str, Any] = {"output_space": args.output_space} if args.output_space else {}
+    chosen: dict[str, object] = {"output_space": args.output_space} if args.output_space else {}
     for name, path in (("dseg", args.group_dseg), ("labels", args.group_labels)):
         chosen |= {name: str(path.absolute())} if path else {}
     if args.template:
@@ -237,7 +236,7 @@ def _stage(name: str) -> str:
     """Return the name of a stage; one of its old names is taken with a warning."""
     new = _OLD_STAGES.get(name, name)
     if new != name:
-        print(f"warning: --stage {name} is called --stage {new} now; the old name goes away", file=sys.stderr)
+        _warn(f"--stage {name} is called --stage {new} now; the old name goes with the next release")
     return new
 
 

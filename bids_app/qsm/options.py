@@ -4,12 +4,23 @@ Each class is frozen, checks its values when it is made, and is a section of the
 of a method stand beside the method.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 from bids_app.qsm.mask.recipe import FILLED_RECIPE, RELIABLE_RECIPE
+from bids_app.qsm.method import Kind
 from bids_app.qsm.params import Params, param
 from bids_app.qsm.registry import BACKGROUND, FIELD_FITS, INVERSIONS, OFFSETS, RELAXOMETRY, SWI, UNWRAP
+
+#: Kinds of the methods that have parameters in a section.
+SECTION_KINDS: Mapping[str, tuple[Kind, ...]] = {
+    "field": ("unwrap", "offsets", "field_fit"),
+    "background": ("background",),
+    "inversion": ("inversion",),
+    "relaxometry": ("relaxometry",),
+    "swi": ("swi",),
+}
 
 
 @dataclass(frozen=True)

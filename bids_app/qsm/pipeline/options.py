@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from bids_app.errors import ParameterError
-from bids_app.qsm.method import Kind
 from bids_app.qsm.options import (
+    SECTION_KINDS,
     BackgroundChoices,
     FieldChoices,
     InversionChoices,
@@ -21,14 +21,6 @@ from bids_app.qsm.options import (
 from bids_app.qsm.params import Params, nearest
 from bids_app.qsm.registry import METHODS
 
-#: Kinds of the methods that have parameters in a stage's table.
-_KINDS: dict[str, tuple[Kind, ...]] = {
-    "field": ("unwrap", "offsets", "field_fit"),
-    "background": ("background",),
-    "inversion": ("inversion",),
-    "relaxometry": ("relaxometry",),
-    "swi": ("swi",),
-}
 _PRESETS = Path(__file__).parents[2] / "presets"
 
 
@@ -49,7 +41,7 @@ class Options:
     >>> from bids_app.qsm.inversion.rts import RtsParams
     >>> options = qsm.Options(inversion=qsm.InversionChoices(method="rts"), parameters={"rts": RtsParams(delta=0.1)})
     >>> options.inversion.method, options.background.method
-    ('rts', 'vsharp')
+    ('rts', 'lbv')
     """
 
     field: FieldChoices = dataclasses.field(default_factory=FieldChoices)
@@ -76,7 +68,7 @@ class Options:
         for name, values in tree.items():
             if name not in stages:
                 raise ParameterError(f"unknown stage {name!r}: {nearest(name, list(stages))}")
-            methods = {one: method for kind in _KINDS.get(name, ()) for one, method in METHODS[kind].items()}
+            methods = {one: method for kind in SECTION_KINDS.get(name, ()) for one, method in METHODS[kind].items()}
             own = {key: value for key, value in values.items() if key not in methods}
             choices[name] = stages[name].from_mapping(own)
             given = {key: value for key, value in values.items() if key in methods}

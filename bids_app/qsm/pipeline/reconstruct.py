@@ -73,7 +73,7 @@ def reconstruct(
     echo_times: Sequence[float],
     grid: Grid,
     field_strength: float,
-    preset: str | Options = "consensus",
+    preset: str | Options = "default",
     *,
     mask: BoolArray | None = None,
     region: BoolArray | None = None,

@@ -111,7 +111,9 @@ def _fused(
         labels, affine = read_image(path)
         maps = _chain(step, f"{run.basename}@")
         counts.add(warps.resample(np.rint(labels).astype(np.int32), affine, shape, grid, maps, order=0))
-        regions |= from_rows({k: v or "n/a" for k, v in row.items()} for row in tables.read_rows(lookup_path(path)))
+        regions |= from_rows(
+            {k: str(v or "n/a") for k, v in row.items()} for row in tables.read_rows(lookup_path(path))
+        )
     rows = lookup_rows(region for _, region in sorted(regions.items()))
     return counts.majority(), rows, counts.overlap()
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -121,7 +120,7 @@ def _too_few(permutations: int, fwe: float) -> list[str]:
     ]
 
 
-def _covariates(step: StepInput[Voxelwise]) -> dict[str, dict[str, Any]]:
+def _covariates(step: StepInput[Voxelwise]) -> dict[str, dict[str, object]]:
     """Return the covariates of every participant who has a map."""
     record = step.record
     files = [path for name, path in step.inputs.items() if name.startswith("sessions@")]

@@ -7,6 +7,7 @@ import numpy as np
 from bids_app.derivatives.files import read_image
 from bids_app.errors import QsmAppError
 from bids_app.model.records import GreRun
+from bids_app.model.settings import Settings
 from bids_app.model.step import Output, Step, StepInput, StepResult
 from bids_app.steps.participant.common import memory
 from bids_app.steps.participant.segmentations import gre_keys, regions_in
@@ -17,7 +18,7 @@ PLAIN = ("mask", "none")
 _FEW_VOXELS = 50
 
 
-def referenced(step: StepInput) -> StepResult:
+def referenced(step: StepInput[GreRun]) -> StepResult:
     """Subtract the mean over the mask or a region from the maps, inside their masks."""
     from bids_app.qsm.inversion.combine import reference
 
@@ -47,7 +48,7 @@ def referenced(step: StepInput) -> StepResult:
     return StepResult(outputs, metrics, tuple(warnings))
 
 
-def _region(step: StepInput, name: str) -> tuple[Any, str]:
+def _region(step: StepInput[GreRun], name: str) -> tuple[Any, str]:
     """Return the voxels of a region, from the first segmentation that has it, and the segmentation's file name."""
     from bids_app.adapters import labels
     from bids_app.errors import UsageError
@@ -65,14 +66,14 @@ def _region(step: StepInput, name: str) -> tuple[Any, str]:
     raise problem or QsmAppError(f"no segmentation is here to take the reference region {name!r} from")
 
 
-def _needs(run: GreRun, settings: Any) -> tuple[str, ...]:
+def _needs(run: GreRun, settings: Settings) -> tuple[str, ...]:
     keys: tuple[str, ...] = ("chi_unreferenced", "mask_qsm", "magnitude")
     if settings.mask.choice.two_pass:
         keys += ("chi_unreferenced_singlepass", "mask_singlepass")
     return keys if settings.reference.choice.region in PLAIN else keys + gre_keys(run, settings)
 
 
-def _makes(run: GreRun, settings: Any) -> tuple[str, ...]:
+def _makes(run: GreRun, settings: Settings) -> tuple[str, ...]:
     return ("chimap", "chimap_singlepass") if settings.mask.choice.two_pass else ("chimap",)
 
 

@@ -74,6 +74,11 @@ def test_swapping_axes_with_b0_swaps_the_kernel():
     np.testing.assert_allclose(dipole_kernel(grid).swapaxes(0, 1), dipole_kernel(swapped), atol=1e-6)
 
 
+#: Relative error and deviation of the slope from 1 that inversions stay below; others stay below 0.5 and 0.3.
+RECOVERED = dict.fromkeys(("bayes", "hdqsm", "ilsqr", "medi", "nltv", "rts", "tkd", "tv"), (0.4, 0.12))
+RECOVERED["tikhonov"] = (0.4, 0.15)
+
+
 @pytest.mark.parametrize("name", sorted(set(qsm.INVERSIONS) - qsm.SINGLE_STEP))
 def test_inversion_recovers_susceptibility(name):
     chi, mask = problem()
@@ -84,8 +89,9 @@ def test_inversion_recovers_susceptibility(name):
     assert found.dtype == np.float32
     assert not found[~mask].any()
     a, b = found[mask] - found[mask].mean(), chi[mask] - chi[mask].mean()
-    assert np.linalg.norm(a - b) < 0.4 * np.linalg.norm(b)
-    assert np.polyfit(b, a, 1)[0] == pytest.approx(1, abs=0.15 if name == "tikhonov" else 0.12)
+    error, slope = RECOVERED.get(name, (0.5, 0.3))
+    assert np.linalg.norm(a - b) < error * np.linalg.norm(b)
+    assert np.polyfit(b, a, 1)[0] == pytest.approx(1, abs=slope)
 
 
 @pytest.mark.parametrize("name", sorted(qsm.INVERSIONS))
