@@ -52,18 +52,18 @@ def lbv(
     weights: FloatArray | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[FloatArray, BoolArray]:
-    """Local field by the Laplacian boundary value method, its boundary values corrected.
+    """Remove the background field by the Laplacian boundary value method (LBV), its boundary values corrected.
 
-    At the object's surface the background is taken for the whole field; inside it is the solution of Laplace's
-    equation with these boundary values, and the local field is what is left, zero at the surface. Where the surface
-    runs along tissue (a brain mask, not a mask of the head), the field of the tissue is not zero there, and the error
-    reaches inside: on simulated heads the nuclei lose a tenth of their susceptibility by it. So the map that the local
-    field lets expect (one round of :func:`bids_app.qsm.inversion.bayes.bayes`) tells the surface's own local field,
-    which is taken off the boundary values, and all is done again, ``corrections`` times. Each time comes nearer by a
-    part of the way, so that longer steps (``relaxation``) save repetitions.
+    The background solves Laplace's equation inside the surface, with the total field as its boundary values; the
+    local field is the rest, zero at the surface (as published: ``corrections`` 0). Where the surface runs along
+    tissue, as in a brain mask, the tissue's own field is not zero there and the error reaches inside. So the map
+    that the local field lets expect (:func:`bids_app.qsm.inversion.empirical_bayes.expected_field`) gives the
+    surface's own field, which is removed from the boundary values, and the solution is repeated. Each correction
+    covers a part of the way; longer steps (``relaxation``) save repetitions. The corrections are this software's
+    own.
 
-    A wrong boundary value reaches far inside. So voxels without weight at the rim, as above air, where the signal is
-    dephased, give no boundary values: the surface runs below them.
+    A wrong boundary value reaches far inside. So voxels without weight at the boundary, as beside air, where the
+    signal is dephased, give no boundary values: the surface runs below them.
 
     Parameters
     ----------
@@ -72,19 +72,20 @@ def lbv(
     mask : bool, ``grid.shape``
         Object.
     grid : Grid
-        Sampling; anisotropic voxels are honoured.
+        Sampling and direction of B0.
     params : LbvParams
         Stopping rule, number of grids and of corrections.
     weights : float32, ``grid.shape``, optional
-        Relative reliability of the data, for the map behind the corrections; 0 at the rim is outside of the surface.
+        Relative reliability of the data, for the corrections; where it is 0 at the boundary, the object ends.
     progress : callable, optional
         Called as ``progress(done, total)`` after each iteration on the finest grid.
 
     Returns
     -------
-    local_field_ppm : float32, ``grid.shape``; zero outside the returned mask.
-    mask : bool, ``grid.shape``; the object where the field is known, without corrections less its surface: voxels
-        whose 18 neighbours belong to it.
+    local_field_ppm : float32, ``grid.shape``
+        Local field in ppm, zero outside the returned mask.
+    mask : bool, ``grid.shape``
+        The object where the field is known; without corrections, voxels whose 18 neighbours belong to it.
 
     Raises
     ------
@@ -94,6 +95,18 @@ def lbv(
     References
     ----------
     Zhou et al. 2014, 10.1002/nbm.3064.
+
+    Examples
+    --------
+    A background that is linear in space is harmonic:
+
+    >>> import numpy as np
+    >>> from bids_app.qsm.grid import Grid
+    >>> grid = Grid((24, 24, 24))
+    >>> x, y, z = np.indices(grid.shape, np.float32) - 12
+    >>> local, valid = lbv(z, x**2 + y**2 + z**2 < 100, grid)
+    >>> bool(np.abs(local[valid]).max() < 0.1)
+    True
     """
     mask = remove_unreliable_boundary(mask & np.isfinite(total_field_ppm), weights)
     split = BoundaryValues.of(total_field_ppm, mask, grid)

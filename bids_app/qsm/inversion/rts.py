@@ -97,12 +97,35 @@ def rts(
     progress: Callable[[int, int], None] | None = None,
     info: dict[str, Any] | None = None,
 ) -> FloatArray:
-    """Susceptibility by rapid two-step inversion.
+    """Estimate susceptibility by rapid two-step inversion (RTS).
 
-    Step 1 solves the well-conditioned part of k-space by few least-squares iterations; step 2 keeps that part and
-    fills the ill-conditioned rest by total-variation minimisation (ADMM). Parameters and result as in every
-    inversion: float32 arrays of ``grid.shape``, field in ppm, chi in ppm, zero outside the mask. ``weights`` and
-    ``magnitude`` are not used by this method. ``info`` receives the iterations.
+    Step 1 solves the well-conditioned part of k-space, |D| > ``delta``, by few least-squares iterations. Step 2
+    keeps that part and fills the rest by total variation: it minimises mu/2 ||P (chi - chi_1)||^2 + ||grad chi||_1
+    by ADMM, with P the projection onto the well-conditioned part.
+
+    Parameters
+    ----------
+    local_field_ppm : float32, ``grid.shape``
+        Local field in ppm.
+    mask : bool, ``grid.shape``
+        Where the field is known.
+    grid : Grid
+        Sampling and direction of B0.
+    params : RtsParams
+        Limit of the well-conditioned part, weights, stopping rule, and padding in mm.
+    weights : float32, ``grid.shape``, optional
+        Not used: all voxels count alike.
+    magnitude : float32, ``grid.shape``, optional
+        Not used.
+    progress : callable, optional
+        Called as ``progress(done, total)`` after each iteration.
+    info : dict, optional
+        Receives the number of iterations.
+
+    Returns
+    -------
+    float32, ``grid.shape``
+        Susceptibility in ppm, zero outside the mask; its level is arbitrary.
 
     Raises
     ------
@@ -112,6 +135,17 @@ def rts(
     References
     ----------
     Kames et al. 2018, 10.1016/j.neuroimage.2017.11.018.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from bids_app.qsm.grid import Grid
+    >>> from bids_app.qsm.operators.dipole import forward_field
+    >>> grid, chi = Grid((24, 24, 24)), np.zeros((24, 24, 24), np.float32)
+    >>> chi[9:15, 9:15, 9:15] = 0.1
+    >>> found = rts(forward_field(chi, grid), np.ones(chi.shape, bool), grid)
+    >>> bool(found[chi > 0].mean() - found[chi == 0].mean() > 0.05)
+    True
     """
     mask = mask & np.isfinite(local_field_ppm)
     crop = Crop.around(mask, grid, params.padding)

@@ -59,9 +59,12 @@ def tgv(
     field_strength: float | None = None,
     info: dict[str, Any] | None = None,
 ) -> FloatArray:
-    """Susceptibility in one step from a total field, or from the wrapped phase of one echo.
+    """Estimate susceptibility in one step from a total field, or from the wrapped phase of one echo.
 
-    The method is in the module's text: neither unwrapping nor background removal goes before.
+    Minimises 1/2 ||w psi||^2 + TGV(chi) subject to Laplace(f) = (Laplace / 3 - (b0 . grad)^2) chi + Laplace(psi), with
+    the misfit psi of the field and TGV(chi) = min_v alpha1 ||grad chi - v||_1 + alpha0 ||sym grad v||_1. The
+    background is harmonic and drops out, and the Laplacian of wrapped phase is known: neither unwrapping nor
+    background removal is needed before.
 
     Parameters
     ----------
@@ -75,20 +78,23 @@ def tgv(
     params : TgvParams
         Regularisation and iteration.
     weights : float32, ``grid.shape``, optional
-        Relative reliability of the field (inverse of its standard error, any scale); where it is 0 at the rim, the
-        object ends.
-    magnitude : ignored
-        The argument is there so that all inversions are called alike.
+        Relative reliability of the field (inverse of its standard error, any scale); where it is 0 at the boundary,
+        the object ends.
+    magnitude : float32, optional
+        Not used; the argument is there so that all inversions are called alike.
     progress : callable, optional
         Called as ``progress(done, total)`` after each iteration; less than the total is done where it converges.
-    echo_time, field_strength : float, optional
-        Echo time in s and main field in T, both or neither: with them the data are phase.
+    echo_time : float, optional
+        Echo time in s; with it and ``field_strength`` the data are phase.
+    field_strength : float, optional
+        Main field in T.
     info : dict, optional
         Receives ``iterations`` (of all grids), ``iterations_finest``, ``levels`` and ``noise_ppm``.
 
     Returns
     -------
-    chi : float32, ``grid.shape``, in ppm; zero outside the mask. Its zero is arbitrary.
+    float32, ``grid.shape``
+        Susceptibility in ppm, zero outside the mask; its level is arbitrary.
 
     Raises
     ------
@@ -99,6 +105,18 @@ def tgv(
     ----------
     Langkammer et al. 2015, 10.1016/j.neuroimage.2015.02.041; Bredies et al. 2010, 10.1137/090769521; steps: Pock &
     Chambolle 2011, 10.1109/ICCV.2011.6126441; over-relaxation: Condat 2013, 10.1007/s10957-012-0245-9.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from bids_app.qsm.grid import Grid
+    >>> from bids_app.qsm.operators.dipole import forward_field
+    >>> grid, chi = Grid((24, 24, 24)), np.zeros((24, 24, 24), np.float32)
+    >>> chi[9:15, 9:15, 9:15] = 0.1
+    >>> mask = np.ones(chi.shape, bool)
+    >>> found = tgv(forward_field(chi, grid), mask, grid, params=TgvParams(iterations=100))
+    >>> bool(found[chi > 0].mean() - found[chi == 0].mean() > 0.05)
+    True
     """
     scale, period = _unit(echo_time, field_strength)
     mask = remove_unreliable_boundary(mask & np.isfinite(field_ppm_or_phase), weights)

@@ -103,7 +103,20 @@ def _at(box: Slices, margin: int) -> Slices:
 
 
 def clean(array: npt.NDArray[Any], mask: BoolArray) -> FloatArray:
-    """Return a float32 copy that is zero outside the mask and where the value is not finite."""
+    """Set an array to zero outside the mask and where the value is not finite.
+
+    Parameters
+    ----------
+    array : array, ``[x, y, z]``
+        Values.
+    mask : bool, ``[x, y, z]``
+        Where they count.
+
+    Returns
+    -------
+    float32, ``[x, y, z]``
+        A copy.
+    """
     out = np.array(array, dtype=np.float32, order="C")
     out[~mask | ~np.isfinite(out)] = 0
     return out

@@ -25,7 +25,20 @@ Weights = npt.NDArray[np.float64]
 
 
 def difference_weights(voxel_size: tuple[float, float, float]) -> tuple[Weights, Weights]:
-    """Return the weights (1/mm2) of plain second differences along x, y, z and of their products across xy, xz, yz."""
+    """Return the weights of plain second differences and of their products.
+
+    Parameters
+    ----------
+    voxel_size : 3 floats
+        Voxel edges in mm.
+
+    Returns
+    -------
+    second : float64, ``[3]``
+        Weights of the second differences along x, y, z in 1/mm2.
+    across : float64, ``[3]``
+        Weights of their products across xy, xz, yz in 1/mm2.
+    """
     x, y, z = (1 / size**2 for size in voxel_size)
     return np.array([x, y, z]), np.array([x + y, x + z, y + z]) / 12
 
@@ -33,20 +46,58 @@ def difference_weights(voxel_size: tuple[float, float, float]) -> tuple[Weights,
 def by_points(second: Weights, across: Weights) -> tuple[float, Weights]:
     """Return the weights of the voxel and of its neighbours along the axes; those across are ``across`` themselves.
 
-    ``second`` and ``across`` are weights of second differences and of their products, as of :func:`difference_weights`.
+    Parameters
+    ----------
+    second : float64, ``[3]``
+        Weights of the second differences, as of :func:`difference_weights`.
+    across : float64, ``[3]``
+        Weights of their products.
+
+    Returns
+    -------
+    centre : float
+        Weight of the voxel, in the unit of the given weights.
+    along : float64, ``[3]``
+        Weights of the neighbours along x, y, z.
     """
     xy, xz, yz = across
     return float(-2 * second.sum() + 4 * across.sum()), second - 2 * np.array([xy + xz, xy + yz, xz + yz])
 
 
 def point_weights(voxel_size: tuple[float, float, float]) -> tuple[float, Weights, Weights]:
-    """Return the weights (1/mm2) of the voxel, of its neighbours along x, y, z and of those across xy, xz, yz."""
+    """Return the weights of the 19 points.
+
+    Parameters
+    ----------
+    voxel_size : 3 floats
+        Voxel edges in mm.
+
+    Returns
+    -------
+    centre : float
+        Weight of the voxel in 1/mm2.
+    along : float64, ``[3]``
+        Weights of the neighbours along x, y, z in 1/mm2.
+    across : float64, ``[3]``
+        Weights of the neighbours across xy, xz, yz in 1/mm2.
+    """
     second, across = difference_weights(voxel_size)
     return *by_points(second, across), across
 
 
 def noise_gain(voxel_size: tuple[float, float, float]) -> float:
-    """Return the SD of the Laplacian (1/mm2) of white noise with SD one."""
+    """Return the standard deviation of the Laplacian of white noise.
+
+    Parameters
+    ----------
+    voxel_size : 3 floats
+        Voxel edges in mm.
+
+    Returns
+    -------
+    float
+        Standard deviation in 1/mm2, for noise of standard deviation one.
+    """
     centre, along, across = point_weights(voxel_size)
     return float(np.sqrt(centre**2 + 2 * (along**2).sum() + 4 * (across**2).sum()))
 
@@ -122,7 +173,7 @@ def laplacian(array: FloatArray, grid: Grid, *, points: int = 19) -> FloatArray:
     --------
     >>> grid = Grid((5, 5, 5), (1.0, 1.0, 2.0))
     >>> x, y, z = np.indices(grid.shape)
-    >>> float(laplacian((x**2 + 3 * y**2).astype(np.float32), grid)[2, 2, 2])
+    >>> round(float(laplacian((x**2 + 3 * y**2).astype(np.float32), grid)[2, 2, 2]), 4)
     8.0
     """
     return np.asarray(ndimage.correlate(array, stencil(grid, points), mode="constant"), np.float32)

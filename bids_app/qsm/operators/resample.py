@@ -34,9 +34,21 @@ def block_sums(array: FloatArray, factors: Factors = (2, 2, 2)) -> FloatArray:
 
 
 def repeat_blocks(array: npt.NDArray[Any], factors: Factors, shape: tuple[int, int, int]) -> npt.NDArray[Any]:
-    """Return a coarse array on the fine grid of ``shape``, every value repeated over its block.
+    """Return a coarse array on the fine grid, every value repeated over its block; the adjoint of :func:`block_sums`.
 
-    The adjoint of :func:`block_sums`.
+    Parameters
+    ----------
+    array : array, ``[x, y, z]``
+        Values on the coarse grid.
+    factors : 3 ints
+        Voxels of a block along each axis.
+    shape : 3 ints
+        Shape of the fine grid.
+
+    Returns
+    -------
+    array, ``shape``
+        Values on the fine grid.
     """
     for axis, factor in enumerate(factors):
         array = array.repeat(factor, axis=axis)

@@ -41,17 +41,30 @@ def gaussian(array: FloatArray, sigma: Sequence[float]) -> FloatArray:
 
     Examples
     --------
-    >>> point = np.zeros((9, 9, 9), np.float32)
-    >>> point[4, 4, 4] = 1
-    >>> smoothed = gaussian(point, (1.0, 1.0, 1.0))
-    >>> round(float(smoothed.sum()), 4), bool(smoothed.argmax() == point.argmax())
+    >>> point = np.zeros((25, 25, 25), np.float32)
+    >>> point[12, 12, 12] = 1
+    >>> smoothed = gaussian(point, (2.0, 2.0, 2.0))
+    >>> round(float(smoothed.sum()), 4), bool(smoothed[12, 12, 12] == smoothed.max())
     (1.0, True)
     """
     return _by_boxes(array, [_widths(float(width)) for width in sigma])
 
 
 def gaussian_adjoint(array: FloatArray, sigma: Sequence[float]) -> FloatArray:
-    """Return the adjoint of :func:`gaussian`: the boxes in reverse order, which matters near the faces alone."""
+    """Apply the adjoint of :func:`gaussian`: the boxes in reverse order, which matters near the faces alone.
+
+    Parameters
+    ----------
+    array : float32, ``[x, y, z]``
+        Finite values.
+    sigma : 3 floats
+        Standard deviation along each axis in voxels, 0 or more.
+
+    Returns
+    -------
+    float32, ``[x, y, z]``
+        Smoothed values.
+    """
     return _by_boxes(array, [_widths(float(width))[::-1] for width in sigma])
 
 
@@ -84,6 +97,11 @@ def mean_of_known(values: FloatArray, known: BoolArray, sigma: Sequence[float]) 
         Voxels that count.
     sigma : 3 floats
         Standard deviation along each axis in voxels, as for :func:`gaussian`.
+
+    Returns
+    -------
+    float32, ``[x, y, z]``
+        Mean values, in the unit of the values.
     """
     share = gaussian(known.astype(np.float32), sigma)
     mean: FloatArray = gaussian(values, sigma) / np.maximum(share, np.float32(1e-3))
@@ -91,16 +109,23 @@ def mean_of_known(values: FloatArray, known: BoolArray, sigma: Sequence[float]) 
 
 
 def gaussian_phase(phase: FloatArray, weight: FloatArray, known: BoolArray, sigma: Sequence[float]) -> FloatArray:
-    """Return a phase smoothed as a complex number, so that its turns do not count, and so continued nearby.
+    """Smooth a phase as a complex number, so that multiples of 2 pi do not count, and continue it nearby.
 
     Parameters
     ----------
-    phase, weight : float32, ``[x, y, z]``
-        Phase in rad and its weight, finite where it is known.
+    phase : float32, ``[x, y, z]``
+        Phase in rad, finite where it is known.
+    weight : float32, ``[x, y, z]``
+        Its weight.
     known : bool, ``[x, y, z]``
         Voxels that count.
     sigma : 3 floats
         Standard deviation along each axis in voxels, as for :func:`gaussian`.
+
+    Returns
+    -------
+    float32, ``[x, y, z]``
+        Smoothed phase in rad, -pi to pi.
     """
     real, imag = np.empty(phase.shape, np.float32), np.empty(phase.shape, np.float32)
     flat = (np.ascontiguousarray(a).reshape(-1) for a in (phase, weight, known))

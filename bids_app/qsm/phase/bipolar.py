@@ -141,10 +141,40 @@ def bipolar(
     params: BipolarParams = BipolarParams(),
     even: EvenEchoes | None = None,
 ) -> OffsetResult:
-    """Remove the even echoes' own phase of a bipolar readout, then the offset by MCPC-3D-S.
+    """Remove the even echoes' own phase of a bipolar readout, then the phase offset by MCPC-3D-S.
 
-    Arguments, errors and source as :func:`~bids_app.qsm.phase.offsets.mcpc3ds`, but three echoes are needed; ``even``
-    is :func:`even_echo_phase` of the same data where it is known already.
+    Even echoes are read in the other direction and have a phase of their own, mostly a ramp along the readout.
+
+    Parameters
+    ----------
+    phase : float32, ``[echo, x, y, z]``
+        Wrapped phase in rad, at least three echoes.
+    magnitude : float32, like ``phase``, optional
+        Weights of the smoothing and of the unwrapping.
+    echo_times : sequence of float
+        Echo times in s, ascending.
+    mask : bool, ``[x, y, z]``, optional
+        Where the offset is estimated; it is smoothly continued near it.
+    grid : Grid
+        Voxel size for the smoothing.
+    params : BipolarParams
+        Smoothing in mm, and the model of the even echoes' phase.
+    even : EvenEchoes, optional
+        Phase of the even echoes, from :func:`even_echo_phase` of the same data; estimated without it.
+
+    Returns
+    -------
+    OffsetResult
+        Phase without both, wrapped, and the offset, in rad.
+
+    Raises
+    ------
+    ValueError
+        For fewer than three echoes, or echo times that do not ascend.
+
+    References
+    ----------
+    Eckstein et al. 2018, 10.1002/mrm.26963.
     """
     if even is None:
         even = even_echo_phase(phase, magnitude, echo_times, mask, grid)

@@ -146,6 +146,13 @@ def mcpc3ds(
         Where the offset is estimated; it is smoothly continued near it.
     grid : Grid
         Voxel size for the smoothing.
+    params : OffsetParams
+        Smoothing of the offset.
+
+    Returns
+    -------
+    OffsetResult
+        Phase without the offset, wrapped, and the offset, in rad.
 
     Raises
     ------

@@ -135,6 +135,11 @@ def to_radians(stored: npt.NDArray[Any], *, units: str | None = None, manufactur
     manufacturer : str, optional
         ``Manufacturer`` of the sidecar: integers of a Siemens scanner need not fill their range.
 
+    Returns
+    -------
+    ScaledPhase
+        Phase in rad, of the same shape, and a note on how it was scaled.
+
     Raises
     ------
     ValueError

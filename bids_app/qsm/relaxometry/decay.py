@@ -111,9 +111,21 @@ def fit_decay(
 
 
 def noise_level(magnitude: FloatArray, air: BoolArray) -> float:
-    """Standard deviation of the noise from the magnitude of voxels without signal; 0 if there are too few to tell.
+    """Estimate the standard deviation of the noise from the magnitude of voxels without signal.
 
-    The median of a Rayleigh distribution is 1.1774 sigma. Scanners that set the air to zero leave nothing to measure.
+    The median of a Rayleigh distribution is 1.1774 sigma.
+
+    Parameters
+    ----------
+    magnitude : float32, ``[x, y, z]``
+        Magnitude of one echo.
+    air : bool, ``[x, y, z]``
+        Voxels without signal.
+
+    Returns
+    -------
+    float
+        Sigma in units of the magnitude; 0 where too few voxels are above zero, as on scanners that set the air to zero.
     """
     values = magnitude[air & np.isfinite(magnitude)]
     values = values[values > 0]

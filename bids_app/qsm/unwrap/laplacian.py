@@ -53,10 +53,10 @@ def laplacian(
 ) -> FloatArray:
     """Unwrap phase by solving Poisson's equation for it, with mirrored boundaries (discrete cosine transforms).
 
-    The second derivatives come from the wrapped steps between neighbours, which do not know of turns. Smooth
-    everywhere and fast, but not exact: steep places are flattened, and the result differs from the wrapped phase by
-    other than whole turns. Every echo is unwrapped by itself, and shifted so that it agrees with its wrapped phase in
-    the mean.
+    Laplace(u) = div(wrapped steps between neighbours), whose solution does not depend on multiples of 2 pi. It is
+    smooth everywhere and fast, but not exact: steep places are flattened, and the result differs from the wrapped
+    phase by other than multiples of 2 pi. Every echo is unwrapped by itself, and shifted so that it agrees with its
+    wrapped phase in the mean.
 
     Parameters
     ----------
@@ -66,8 +66,19 @@ def laplacian(
         Voxels to unwrap; the others do not influence them and are 0 in the result.
     grid : Grid, optional
         Voxel size; isotropic voxels without it.
-    magnitude, echo_times
-        Not used; they are there so that all unwrapping methods are called alike.
+    magnitude : float32, optional
+        Not used; the argument is there so that all unwrapping methods are called alike.
+    echo_times : sequence of float, optional
+        Not used.
+    params : LaplacianParams
+        The method has none.
+    progress : callable, optional
+        Called as ``progress(done, total)`` after each echo.
+
+    Returns
+    -------
+    float32, like ``phase``
+        Unwrapped phase in rad, 0 outside the mask.
 
     Raises
     ------
