@@ -68,6 +68,7 @@ bench-scheduler: warm  ## plan and run 10,000 no-op participants, arrays beside 
 test: warm  ## lint, types and all tests that this machine allows
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --quiet --doctest-modules bids_app/qsm
 
 unit: setup  ## fast tests only
 	$(BIN)/python -m pytest tests/unit tests/test_architecture.py -m "not slow"
@@ -76,6 +77,7 @@ lint: setup  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m tests.helpers.docstrings
 	$(BIN)/codespell bids_app tests benchmarks heuristics examples docs .github *.md
 	$(BIN)/yamllint --strict .
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
