@@ -5,7 +5,6 @@ short-cut options and ``--set section.name=value``.
 """
 
 import argparse
-import json
 import os
 import secrets
 import socket
@@ -15,31 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bids_app.cli.cluster import Cluster, cluster_from
+from bids_app.cli.filters import read_filters
 from bids_app.errors import UsageError
 from bids_app.model.aliases import PRESETS, with_new_names
 from bids_app.model.context import Context
 from bids_app.model.settings import Settings, build_settings, merge, parse_set, parse_toml, preset_text
-from bids_app.qsm.params import nearest
 
 DEFAULT_PRESET = "default"
-#: Kinds of images that ``--bids-filter-file`` can select, and the entities that it may name (as pybids calls them).
-FILTERS = ("gre", "t1w")
-FILTER_ENTITIES = (
-    "subject",
-    "session",
-    "acquisition",
-    "ceagent",
-    "reconstruction",
-    "direction",
-    "run",
-    "flip",
-    "inversion",
-    "echo",
-    "part",
-    "suffix",
-    "datatype",
-    "extension",
-)
 
 
 @dataclass(frozen=True)
@@ -200,7 +181,7 @@ def from_arguments(args: argparse.Namespace, command: tuple[str, ...] = (), pass
         selection=Selection(
             tuple(_labels(args.participant_label, "sub-")),
             tuple(_labels(args.session_label, "ses-")),
-            _filters(args.bids_filter_file),
+            read_filters(args.bids_filter_file),
         ),
         nprocs=nprocs,
         derivatives=tuple(_dataset(path) for path in args.derivatives or ()),
@@ -270,27 +251,6 @@ def _levels(levels: list[str], scans: Scans) -> tuple[str, ...]:
     if "convert" in levels and not scans.given:
         raise UsageError("level convert: say where the scans are with --dicom-dir, --nifti-dir or --nifti-table")
     return tuple(levels)
-
-
-def _filters(path: Path | None) -> Mapping[str, Mapping[str, object]]:
-    """Return the filters of ``--bids-filter-file``: which images are taken, by kind."""
-    if path is None:
-        return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"--bids-filter-file: {path} cannot be read as JSON: {error}") from error
-    if not isinstance(content, dict) or not all(isinstance(value, dict) for value in content.values()):
-        raise UsageError(f'--bids-filter-file: {path} must be like {{"gre": {{"acquisition": "qsm"}}, "t1w": {{}}}}')
-    unknown = [name for name in content if name not in FILTERS]
-    if unknown:
-        raise UsageError(f"--bids-filter-file: unknown kind {unknown[0]!r}: {nearest(unknown[0], list(FILTERS))}")
-    for kind, wanted in content.items():
-        for name in wanted:
-            if name not in FILTER_ENTITIES:
-                hint = nearest(name, list(FILTER_ENTITIES))
-                raise UsageError(f"--bids-filter-file: {kind}: unknown entity {name!r}: {hint}")
-    return content
 
 
 def _dataset(path: Path) -> Path:

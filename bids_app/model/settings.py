@@ -56,7 +56,7 @@ class Section(Generic[C]):
     def of(self, method: Method[Callable[..., object], P]) -> P: ...
     @overload
     def of(self, method: str) -> Params: ...
-    def of(self, method: Method[Callable[..., object], Any] | str) -> Params:
+    def of(self, method: AnyMethod | str) -> Params:
         """Return the parameters of a method of this section; by its descriptor they have their own type."""
         return self.methods[method if isinstance(method, str) else method.name]
 

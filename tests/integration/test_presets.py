@@ -62,7 +62,7 @@ def test_show_preset_prints_what_can_be_used_again(small, tmp_path, capsys):
     text = capsys.readouterr().out
     assert "# Single-step TGV" in text
     own = tmp_path / "mine.toml"
-    own.write_text(text.replace("alpha1 = 0.1 ", "alpha1 = 0.5 "))
+    own.write_text(f"{text}\n[inversion.tgv]\nalpha1 = 0.5\n")
     assert main([str(small), str(tmp_path / "out"), "participant", "--preset", str(own), "--dry-run"]) == 0
     assert "'alpha1': 0.5" in capsys.readouterr().out
 

@@ -85,8 +85,8 @@ def averages(step: StepInput[Space]) -> StepResult:
         metrics[f"overlap_{key.partition('@')[2]}"] = overlap
         outputs[f"dseg_template@{key.partition('@')[2]}"] = Output(fused, affine=grid, rows=rows)
     lost = [run.basename for run in record.runs if f"mask@{run.basename}" not in step.inputs]
-    told = (f"the averages are made without {', '.join(lost)}",) if lost else ()
-    return StepResult(outputs, metrics | {"mask_voxels": int(mask.sum())}, told)
+    warnings = (f"the averages are made without {', '.join(lost)}",) if lost else ()
+    return StepResult(outputs, metrics | {"mask_voxels": int(mask.sum())}, warnings)
 
 
 def _values(step: StepInput[Space], key: str, shape: Sequence[int]) -> Values:

@@ -132,7 +132,9 @@ def echo_magnitude(step: StepInput[GreRun], place: int) -> FloatArray:
     """Return the magnitude of one echo, of real and imaginary part where these are stored."""
     echo = step.record.echoes[place]
     if step.record.coils > 1:
-        return np.load(step.inputs["coil_magnitude"], mmap_mode="r")[place]
+        every: FloatArray = np.load(step.inputs["coil_magnitude"], mmap_mode="r")
+        one: FloatArray = every[place]
+        return one
     if echo.magnitude:
         return read_image(echo.magnitude)[0]
     assert echo.real is not None and echo.imag is not None
@@ -142,7 +144,8 @@ def echo_magnitude(step: StepInput[GreRun], place: int) -> FloatArray:
 def load_magnitude(step: StepInput[GreRun]) -> FloatArray:
     """Return the magnitude of all echoes, echoes first."""
     if step.record.coils > 1:
-        return np.load(step.inputs["coil_magnitude"])
+        every: FloatArray = np.load(step.inputs["coil_magnitude"])
+        return every
     first = echo_magnitude(step, 0)
     out = np.empty((len(step.record.echoes), *first.shape), np.float32)
     out[0] = first

@@ -1,8 +1,7 @@
 """The zero of the susceptibility scale: a step of its own, so that another reference never inverts again."""
 
-from typing import Any
-
 import numpy as np
+import numpy.typing as npt
 
 from bids_app.derivatives.files import read_image
 from bids_app.errors import QsmAppError
@@ -24,7 +23,7 @@ def referenced(step: StepInput[GreRun]) -> StepResult:
     from bids_app.qsm.inversion.combine import reference
 
     name, like = step.settings.reference.choice.region, step.inputs["magnitude"]
-    facts: dict[str, Any] = {"MagneticFieldStrength": step.record.field_strength, "ReferenceRegion": name}
+    facts: dict[str, object] = {"MagneticFieldStrength": step.record.field_strength, "ReferenceRegion": name}
     masks = {"chimap": read_image(step.inputs["mask_qsm"])[0] > 0}
     arrays = {"chimap": read_image(step.inputs["chi_unreferenced"])[0]}
     if "chi_unreferenced_singlepass" in step.inputs:
@@ -52,7 +51,7 @@ def referenced(step: StepInput[GreRun]) -> StepResult:
     return StepResult(outputs, metrics, tuple(warnings))
 
 
-def _region(step: StepInput[GreRun], name: str) -> tuple[Any, str]:
+def _region(step: StepInput[GreRun], name: str) -> tuple[npt.NDArray[np.bool_], str]:
     """Return the voxels of a region, from the first segmentation that has it, and the segmentation's file name."""
     from bids_app.adapters import labels
     from bids_app.errors import UsageError
