@@ -85,7 +85,7 @@ from bids_app.qsm.registry import (
 )
 from bids_app.qsm.threads import set_threads, threads
 
-DEFAULT_INVERSION = "bayes"
+DEFAULT_INVERSION = InversionChoices().method
 
 __all__ = [
     "BACKGROUND",

@@ -3,6 +3,7 @@
 from bids_app.qsm.inversion.bayes import BayesParams, bayes
 from bids_app.qsm.inversion.hdqsm import HdQsmParams, hdqsm
 from bids_app.qsm.inversion.ilsqr import IlsqrParams, ilsqr
+from bids_app.qsm.inversion.lsqr import LsqrParams, lsqr
 from bids_app.qsm.inversion.medi import MediParams, medi
 from bids_app.qsm.inversion.nltv import NltvParams, nltv
 from bids_app.qsm.inversion.rts import RtsParams, rts
@@ -15,6 +16,7 @@ __all__ = [
     "BayesParams",
     "HdQsmParams",
     "IlsqrParams",
+    "LsqrParams",
     "MediParams",
     "NltvParams",
     "RtsParams",
@@ -25,6 +27,7 @@ __all__ = [
     "bayes",
     "hdqsm",
     "ilsqr",
+    "lsqr",
     "medi",
     "nltv",
     "rts",

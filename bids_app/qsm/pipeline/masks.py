@@ -111,7 +111,7 @@ def make_masks(
     >>> grid = qsm.Grid((24, 24, 24))
     >>> x, y, z = np.meshgrid(*[np.linspace(-1, 1, 24, dtype=np.float32)] * 3, indexing="ij")
     >>> ball = (x**2 + y**2 + z**2 < 0.6).astype(np.float32)
-    >>> options = qsm.MaskChoices(two_pass=False, filled="magnitude,otsu:1,holes")
+    >>> options = qsm.MaskChoices(two_pass=False, filled="magnitude,threshold:0.5,holes")
     >>> masks = qsm.make_masks(np.ones(grid.shape, np.float32), grid, magnitude=ball, options=options)
     >>> bool((masks.brain == (ball > 0)).all()), len(masks.passes)
     (True, 1)

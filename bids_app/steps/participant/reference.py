@@ -9,6 +9,7 @@ from bids_app.model.records import GreRun
 from bids_app.model.settings import Settings
 from bids_app.model.step import Output, Step, StepInput, StepResult
 from bids_app.steps.participant.common import memory
+from bids_app.steps.participant.null_space_trend import removes_trend
 from bids_app.steps.participant.segmentations import gre_keys, regions_in
 
 #: References that need no segmentation.
@@ -28,6 +29,9 @@ def referenced(step: StepInput[GreRun]) -> StepResult:
     if "chi_unreferenced_singlepass" in step.inputs:
         arrays["chimap_singlepass"] = read_image(step.inputs["chi_unreferenced_singlepass"])[0]
         masks["chimap_singlepass"] = read_image(step.inputs["mask_singlepass"])[0] > 0
+    if "chi_with_trend" in step.inputs:
+        arrays["chimap_with_trend"] = read_image(step.inputs["chi_with_trend"])[0]
+        masks["chimap_with_trend"] = masks["chimap"]
     region, warnings = None, []
     if name not in PLAIN:
         region, source = _region(step, name)
@@ -69,11 +73,18 @@ def _needs(run: GreRun, settings: Settings) -> tuple[str, ...]:
     keys: tuple[str, ...] = ("chi_unreferenced", "mask_qsm", "magnitude")
     if settings.mask.choice.two_pass:
         keys += ("chi_unreferenced_singlepass", "mask_singlepass")
+    if _keeps_trend_map(run, settings):
+        keys += ("chi_with_trend",)
     return keys if settings.reference.choice.region in PLAIN else keys + gre_keys(run, settings)
 
 
+def _keeps_trend_map(run: GreRun, settings: Settings) -> bool:
+    return settings.reference.choice.keep_trend_map and removes_trend(run, settings)
+
+
 def _makes(run: GreRun, settings: Settings) -> tuple[str, ...]:
-    return ("chimap", "chimap_singlepass") if settings.mask.choice.two_pass else ("chimap",)
+    keys: tuple[str, ...] = ("chimap", "chimap_singlepass") if settings.mask.choice.two_pass else ("chimap",)
+    return (*keys, "chimap_with_trend") if _keeps_trend_map(run, settings) else keys
 
 
 #: Background and inversion are read for the sidecar alone, which names how the map was made.

@@ -94,7 +94,7 @@ def test_iterations_of_both_solvers_are_recorded(background, maps, tmp_path):
 
 def test_iterations_of_an_inversion_of_each_echo_are_recorded(maps, tmp_path):
     inversion = {"method": "tgv", "per_echo": True, "tgv": {"iterations": 30, "tolerance": 0.0, "levels": 1}}
-    found = metrics_of(maps, tmp_path, field={"keep_phase": True}, background={"method": "none"}, inversion=inversion)
+    found = metrics_of(maps, tmp_path, background={"method": "none"}, inversion=inversion)
     assert found["inversion_iterations"] == 30
     assert "background_iterations" not in found
 
@@ -105,7 +105,7 @@ def test_each_echo_has_its_background_removed_and_is_inverted_by_any_method(inve
     sections = {"background": {"method": "lbv", "transmit_receive_phase": "keep"}, "inversion": {"method": inversion}}
     plain, each = (
         stages(maps[0], sections | more, maps[1], tmp_path)
-        for more in ({}, {"field": {"keep_phase": True}, "inversion": {"method": inversion, "per_echo": True}})
+        for more in ({}, {"inversion": {"method": inversion, "per_echo": True}})
     )
     assert each.methods == (*plain.methods, "per_echo")
     for key in ("chi_unreferenced", "local_field", "mask_qsm"):
@@ -137,14 +137,10 @@ def ringing(maps, tmp_path_factory):
     return with_more_field(maps, steps, tmp_path_factory.mktemp("ringing"))
 
 
-PER_ECHO = {
-    "field": {"keep_phase": True},
-    "background": {"method": "none"},
-    "inversion": {"method": "tgv", "per_echo": True, "tgv": {"levels": 1}},
-}
+PER_ECHO = {"background": {"method": "none"}, "inversion": {"method": "tgv", "per_echo": True, "tgv": {"levels": 1}}}
 
 
-WRAPPED = PER_ECHO | {"field": {"keep_phase": True, "unwrap": "laplacian"}}
+WRAPPED = PER_ECHO | {"field": {"unwrap": "laplacian"}}
 
 
 @pytest.mark.parametrize("sections", [{"background": {"method": "lbv"}}, PER_ECHO, WRAPPED])
