@@ -12,6 +12,7 @@ LEVELS = ("convert", "participant", "group")
 
 _EPILOG = """\
 examples:
+  qsm-bids-app demo                      (simulate a small study, map it, compare with the truth)
   qsm-bids-app /data /out participant
   qsm-bids-app /data /out convert participant group --dicom-dir /dicom
   qsm-bids-app /data /out group --model "chi ~ age + sex + group"

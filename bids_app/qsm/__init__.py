@@ -31,7 +31,6 @@ True
 from bids_app.qsm import background, field, inversion, phase, relaxometry, swi, unwrap
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.inversion.combine import reference
-from bids_app.qsm.kernels import cache  # noqa: F401 (must come before the first kernel)
 from bids_app.qsm.mask.recipe import make_mask
 from bids_app.qsm.method import Method
 from bids_app.qsm.options import (

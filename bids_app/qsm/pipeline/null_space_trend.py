@@ -35,7 +35,7 @@ class Detrended:
 
 
 def remove_null_space_trend(found: Susceptibility, magnitude: FloatArray, grid: Grid) -> Detrended:
-    r"""Remove the smooth trend of a map that cannot be told from a background field.
+    r"""Remove the smooth trend of a map that no field distinguishes from a background.
 
     A map :math:`\chi + p` with a polynomial :math:`p` whose field is harmonic inside the mask,
     :math:`\nabla^2 (D p) = 0`, fits the local field as well as :math:`\chi` does. Tissue of like appearance has one
