@@ -137,7 +137,8 @@ def test_an_array_with_a_failing_participant_then_mended_and_the_group(study, se
     assert main([*words, "--container-command", str(app)]) == 0
     tables = jobs / "group-tables.sh"
     assert "--stage tables --stage-patience 60" in tables.read_text()
-    tables.write_text(tables.read_text().replace("--stage-patience 60", "--stage-patience 1"))
+    for script in (tables, jobs / "group-report.sh"):
+        script.write_text(script.read_text().replace("--stage-patience 60", "--stage-patience 1"))
     sent = subprocess.run(["bash", jobs / "submit.sh"], capture_output=True, text=True, check=False)
     assert sent.returncode == 0, sent.stderr
     assert "participant: 1[].pbs\ngroup-tables: 2.pbs\n" in sent.stdout
