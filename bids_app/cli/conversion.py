@@ -17,7 +17,7 @@ def convert_first(config: Config) -> tuple[int, Config]:
     UsageError
         If the source, a label, a pattern or the heuristic is wrong.
     InputRefusedError
-        If nothing in the input can be converted; the report tells why, series by series.
+        If nothing in the input can be converted; the report gives the reason, series by series.
     ToolMissingError
         If dcm2niix or heudiconv is not installed.
     """
