@@ -135,6 +135,7 @@ def load_echoes(step: StepInput) -> tuple[Any, Any, list[str]]:
 
 
 def _load_images(run: GreRun) -> tuple[Any, Any, list[str]]:
+    from bids_app.qsm.mask.morphology import opened
     from bids_app.qsm.phase.checks import has_no_wraps
     from bids_app.qsm.phase.scaling import TWO_PI, to_radians
 
@@ -158,9 +159,12 @@ def _load_images(run: GreRun) -> tuple[Any, Any, list[str]]:
             f"the phase has no wraps and covers {span:.1f}: it is taken as radians that are unwrapped already; say "
             '"Units": "rad" in its sidecar if that is right, else export the phase as the scanner stores it'
         )
+    empty = opened((stored == 0).all(axis=0), 1)  # a voxel alone has that phase by chance
     scaled = to_radians(stored, units=units, manufacturer=manufacturer)
     if all(e.magnitude for e in run.echoes):
         magnitude = _finite(stack_images([e.magnitude for e in run.echoes if e.magnitude]), "magnitude", notes)
     else:
+        # Phase alone: every voxel counts the same, but air that was set to 0 in every echo does not count.
         magnitude = np.ones_like(scaled.phase)
+        magnitude[:, empty] = 0
     return magnitude, scaled.phase, [scaled.note, *notes]
