@@ -9,13 +9,19 @@ from bids_app.derivatives.files import read_image
 from bids_app.errors import QsmAppError
 from bids_app.model.records import GreRun
 from bids_app.model.step import Output, Step, StepInput, StepResult
-from bids_app.steps.participant.common import grid_of, memory
+from bids_app.steps.participant.common import grid_of, has_magnitude, memory
+
+#: What the user reads where the recipe looks for a brain and finds none.
+_NO_HEAD = (
+    "no brain surface was found ({}): the mask holds the whole object; look at the masks, and choose another recipe "
+    "by --mask, or --preset body for other parts of the body, if that is wrong"
+)
 
 
 def masks(step: StepInput) -> StepResult:
     """Make the filled mask, what is processed around it, and with two passes the mask of reliable voxels."""
     from bids_app.qsm.mask.erosion import dilate_by_sphere
-    from bids_app.qsm.mask.recipe import make_mask
+    from bids_app.qsm.mask.recipe import find_brain, make_mask
 
     choice, like = step.settings.mask.choice, step.inputs["magnitude"]
     sd, _ = read_image(step.inputs["field_sd"])
@@ -23,11 +29,17 @@ def masks(step: StepInput) -> StepResult:
     sources = _sources(step, choice, known, sd)
     voxel_size = grid_of(step.record, sd.shape).voxel_size
 
-    def made(recipe: str) -> Any:
-        return make_mask(recipe, **sources, voxel_size=voxel_size) & known
+    def made(recipe: str, brain: Any = None) -> Any:
+        return make_mask(recipe, **sources, voxel_size=voxel_size, brain=brain) & known
 
     given, wider = _is_given(step.record, step.settings), _is_processed_wider(step.record, step.settings)
-    found: Any = made(choice.filled) if wider or not given else None
+    found: Any = None
+    warnings: tuple[str, ...] = ()
+    if wider or not given:
+        brain = find_brain(choice.filled, sources.get("magnitude"), sources.get("quality"), voxel_size)
+        found = made(choice.filled, brain)
+        if brain is not None and not brain.is_head:
+            warnings = (_NO_HEAD.format(brain.reason),)
     if given:
         mask, facts = _given(sources["given"] & known, step.inputs["given_mask"])
     else:
@@ -42,7 +54,8 @@ def masks(step: StepInput) -> StepResult:
     if choice.two_pass:  # reliable voxels of the object, not of the scalp
         reliable = _not_empty(made(choice.reliable) & scope, choice.reliable)
         outputs["mask_reliable"] = Output(reliable, like, {"Recipe": choice.reliable})
-    return StepResult(outputs, {"mask_voxels": int(np.count_nonzero(mask)), "mask_given": given})
+    metrics = {"mask_voxels": int(np.count_nonzero(mask)), "mask_given": given}
+    return StepResult(outputs, metrics, warnings)
 
 
 def _given(mask: Any, path: Path) -> tuple[Any, dict[str, Any]]:
@@ -84,6 +97,8 @@ def _sources(step: StepInput, choice: Any, known: Any, sd: Any) -> dict[str, Any
 
     recipes = (choice.filled, choice.reliable) if choice.two_pass else (choice.filled,)
     wanted: set[str] = set().union(*(parse_recipe(recipe).sources for recipe in recipes))
+    if "bet" in wanted:
+        wanted |= {"quality", "magnitude"} if has_magnitude(step.record) else {"quality"}
     maps: dict[str, Any] = {name: read_image(step.inputs[name])[0] for name in wanted & {"quality", "magnitude"}}
     if "reliability" in wanted:
         maps["reliability"] = reliability_weights(sd, known, read_image(step.inputs["residual"])[0])
