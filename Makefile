@@ -4,7 +4,7 @@ BIN    := $(VENV)/bin
 PYTHON ?= $(firstword $(foreach p,python3.12 python3.11 python3.13 python3,$(shell $(p) -c 'import sys; assert (3,11) <= sys.version_info < (3,14); import venv, ensurepip' 2>/dev/null && command -v $(p))))
 STAMP  := $(VENV)/.installed-$(shell cat requirements.lock requirements-dev.lock pyproject.toml | cksum | cut -d' ' -f1)
 
-.PHONY: bench-setup bench-speed bench-accuracy bench-orientations bench-ringing bench-presets bench-scaling bench-chain bench-anatomy bench-scheduler help setup demo test unit lint lock clean warm boutiques image-check
+.PHONY: docs bench-setup bench-speed bench-accuracy bench-orientations bench-ringing bench-presets bench-scaling bench-chain bench-anatomy bench-scheduler help setup demo test unit lint lock clean warm boutiques image-check
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -25,15 +25,8 @@ warm: setup  ## compile the numerical kernels into numba's cache (once)
 # Tests run in so many processes, a file's in one of them: many wait, for a scheduler or a single thread.
 TEST_PROCESSES ?= 2
 
-# The study's voxels are of 2 mm: a coarse registration of the atlas is as good there and takes a tenth of the time.
-DEMO_OPTIONS = --set registration.resolution=3 --set registration.syn_resolution=3 --set registration.syn_fine=10
-
 demo: warm  ## simulate a small study with known susceptibility in demo/, run `participant` on it, compare with the truth
-	@$(BIN)/python -m bids_app.phantom demo/bids --subjects 2 --voxel-size 2
-	@$(BIN)/qsm-bids-app demo/bids demo/out participant --atlas demo/bids/derivatives/phantom/tpl-phantom $(DEMO_OPTIONS)
-	@echo && $(BIN)/python -m bids_app.phantom.score demo/bids demo/out --json demo/score.json
-	@echo && echo "maps, tables, reports: demo/out (susceptibility: demo/out/sub-*/anat/sub-*_Chimap.nii.gz)"
-	@for page in demo/out/*.html; do test ! -e "$$page" || echo "report: $$page"; done
+	@$(BIN)/qsm-bids-app demo demo
 
 bench-setup: setup  ## install what the speed benchmark compares with
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "scikit-image>=0.24"
@@ -68,6 +61,7 @@ bench-scheduler: warm  ## plan and run 10,000 no-op participants, arrays beside 
 test: warm  ## lint, types and all tests that this machine allows
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --quiet --doctest-modules bids_app/qsm
 
 unit: setup  ## fast tests only
 	$(BIN)/python -m pytest tests/unit tests/test_architecture.py -m "not slow"
@@ -76,6 +70,15 @@ lint: setup  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m tests.helpers.docstrings
+	$(BIN)/codespell bids_app tests benchmarks heuristics examples docs .github *.md
+	$(BIN)/yamllint --strict .
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/idea.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.citation-file-format CITATION.cff
+
+docs: warm  ## build the documentation into docs/_build/html, offline; a warning or a failing tutorial is an error
+	$(BIN)/python -m sphinx -b html -W --keep-going -q docs docs/_build/html
 
 boutiques: setup  ## write boutiques.json from the argument parser
 	$(BIN)/python -m bids_app.cli.descriptor > boutiques.json.part && mv boutiques.json.part boutiques.json
@@ -85,7 +88,7 @@ image-check: setup  ## build the container image, run and lint it, print a table
 
 lock: setup  ## resolve the dependencies again and write the lock files (no index or download address in them)
 	$(BIN)/pip-compile --quiet --strip-extras --no-header --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options --resolver=backtracking --allow-unsafe --upgrade -o requirements.lock pyproject.toml
-	$(BIN)/pip-compile --quiet --strip-extras --no-header --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options --resolver=backtracking --allow-unsafe --extra test --extra build --extra cluster -c requirements.lock -o requirements-dev.lock pyproject.toml
+	$(BIN)/pip-compile --quiet --strip-extras --no-header --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options --resolver=backtracking --allow-unsafe --extra test --extra build --extra cluster --extra docs -c requirements.lock -o requirements-dev.lock pyproject.toml
 
 clean:  ## remove what the tests left
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from bids_app.phantom import forward, sampling, subjects
 from bids_app.phantom.acquisition import FAT_PEAKS, Acquisition, add_fat, axis_codes, fine_grid, receive, slab
-from bids_app.phantom.template import Head
+from bids_app.phantom.template import Head, Stack
 from bids_app.qsm.arrays import BoolArray, ComplexArray, FloatArray
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.units import ppm_per_hz
@@ -26,7 +26,7 @@ class Body:
     head: Head
     tissue: FloatArray
     to_template: npt.NDArray[np.float64]
-    displacement: subjects.template.Stack
+    displacement: Stack
     pose: npt.NDArray[np.float64]
 
     @property

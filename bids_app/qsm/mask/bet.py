@@ -9,10 +9,11 @@ The brightness below a vertex is a mean over a small disc, so that noise and vei
 """
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 from scipy import ndimage
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
+from bids_app.qsm.kernels import jit
 from bids_app.qsm.mask.mesh import Surface, Vectors, icosphere, refine
 from bids_app.qsm.mask.morphology import closed, fill_holes
 from bids_app.qsm.mask.thresholds import even_brightness
@@ -46,7 +47,7 @@ _MOST_STEPS, _AT_REST_MM = 600, 0.01
 _MEDIANS = 2
 
 
-@njit(cache=True, nogil=True)
+@jit
 def _sample(image, x, y, z):
     """Trilinear value at voxel coordinates; beyond the volume that of its edge."""
     nx, ny, nz = image.shape
@@ -61,7 +62,7 @@ def _sample(image, x, y, z):
     return low * (one - a) + high * a
 
 
-@njit(cache=True, nogil=True)
+@jit
 def _geometry(vertices, table, v, normal, mean):
     """Write the outward unit normal and the mean of the neighbours of a vertex; return the mean distance to them."""
     n = 6 if table[v, 5] >= 0 else 5
@@ -84,7 +85,7 @@ def _geometry(vertices, table, v, normal, mean):
     return length
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@jit(parallel=True)
 def _move(vertices, unit, table, image, sizes, levels, stiffness, out):
     """Move every vertex once along its ray (equations 6 to 14 of the paper); ``out`` holds the new vertices.
 
@@ -125,7 +126,7 @@ def _move(vertices, unit, table, image, sizes, levels, stiffness, out):
             out[v, m] = vertices[v, m] + outwards * unit[v, m]
 
 
-@njit(cache=True, nogil=True)
+@jit
 def _disc(normal, sizes, disc):
     """Write six points around the first, at right angles to the normal, in voxels."""
     axis = np.argmin(np.abs(normal))

@@ -6,9 +6,9 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from bids_app.qsm.arrays import BoolArray
+from bids_app.qsm.kernels import jit
 
 Vectors = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -101,7 +101,7 @@ def vertex_normals(surface: Surface) -> Vectors:
     return normals / np.maximum(np.linalg.norm(normals, axis=1), 1e-12)[:, None]
 
 
-@njit(cache=True, nogil=True)
+@jit
 def _crossings(vertices, faces, winding):
     """Add the sign of every crossing of a line along x with the surface to the voxels behind it."""
     nx, ny, nz = winding.shape

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bids_app import qsm
 from bids_app.qsm.field.linear import fit_linear
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.mask.recipe import signal_support
@@ -69,3 +70,10 @@ def test_any_echo_times_and_air(air, first, interval, turns, radius, seed):
     fit = fitted(magnitude, phase, times)
     assert abs(np.median((fit.field_hz - field)[ball])) < 6
     assert np.median(fit.residual_rad[ball]) < 0.1
+
+
+@pytest.mark.parametrize("air", ["zero", "lowest code"])
+def test_air_of_constant_phase_does_not_vote_without_a_magnitude_either(air):
+    _, phase, field, ball = scan(air, (0.007, 0.010), 70.0, 15, 0)
+    found = qsm.total_field(phase, None, (0.007, 0.010), GRID)
+    assert abs(np.median((found.total - field)[ball])) < 3

@@ -71,12 +71,3 @@ def test_values_that_are_not_finite_are_zeroed_and_told(load):
     assert loaded[0, 0, 0, 0] == strength[0, 1, 1, 0] == 0
     assert any(note.startswith("2 voxels of the phase") for note in notes[1:])
     assert any(note.startswith("3 voxels of the magnitude") for note in notes[1:])
-
-
-def test_air_that_was_set_to_zero_has_no_weight_without_a_magnitude(load):
-    phase = np.angle(np.exp(1j * true_phase())).astype(np.float32)
-    phase[:, :6] = 0
-    phase[12, 12, 12] = 0  # by chance
-    magnitude, _, _ = load(phase, Units="rad")
-    assert not magnitude[0, :, :5].any()
-    assert magnitude[0, :, 7:].all()
