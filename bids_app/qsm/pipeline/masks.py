@@ -15,7 +15,8 @@ from bids_app.qsm.options import MaskChoices
 #: What the user reads where the recipe looks for a brain and finds none.
 _NO_HEAD = (
     "no brain surface was found ({}): the mask holds the whole object; look at the masks, and choose another recipe "
-    "(--mask), or the preset body for other parts of the body, if that is wrong"
+    "(--mask), or the preset body for other parts of the body, if that is wrong. In fat the field is shifted by -3.4 "
+    "ppm, since fat and water are not separated; in-phase echo times avoid that"
 )
 
 

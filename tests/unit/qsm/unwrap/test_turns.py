@@ -77,3 +77,19 @@ def test_air_of_constant_phase_does_not_vote_without_a_magnitude_either(air):
     _, phase, field, ball = scan(air, (0.007, 0.010), 70.0, 15, 0)
     found = qsm.total_field(phase, None, (0.007, 0.010), GRID)
     assert abs(np.median((found.total - field)[ball])) < 3
+
+
+@pytest.mark.parametrize("wrong", ["echo time", "offset", "nothing"])
+def test_a_residual_that_is_high_everywhere_is_reported_with_its_echo(wrong):
+    times = (0.005, 0.009, 0.0135)
+    magnitude, phase, _, _ = scan("noise", times, 60.0, 15, 0)
+    if wrong == "offset":
+        phase[2] += 1.5
+    said = (*times[:2], 0.0105) if wrong == "echo time" else times
+    found = qsm.total_field(phase, magnitude, said, GRID)
+    if wrong == "nothing":
+        assert found.warnings == ()
+    else:
+        (text,) = found.warnings
+        assert "lies on no line" in text
+        assert "echo 3" in text or "echo 2" in text
