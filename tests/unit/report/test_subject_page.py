@@ -55,6 +55,7 @@ def test_every_stage_has_its_figures(page):
         "Histogram",
         "Echoes",
         "Masks and phase quality",
+        "Filled mask, slice by slice",
         "Total and local field",
         "Field fit",
         "R2* and T2*",
@@ -74,7 +75,7 @@ def test_the_map_comes_first_with_its_files_regions_and_a_rating(page):
     first = page[order[0] : order[1]]
     assert "<code>sub-01/anat/sub-01_Chimap.nii.gz</code>" in first
     assert 'data-run="sub-01"' in first and 'value="exclude"' in first
-    assert re.search(r"<summary>Values of the regions of atlas</summary>.*?Mean χ \(ppb\)", page, re.S)
+    assert re.search(r"<summary>Values of the regions of atlas</summary>.*?Median \(ppb\)", page, re.S)
     for name in ("chi", "masks", "field"):
         assert f'<a href="#sub-01-{name}">' in page[: page.index("<main")]
 
@@ -201,7 +202,7 @@ def test_the_table_of_quality_has_what_is_out_of_range_first_with_what_to_do(sub
         "chi_spread",
         "residual_wraps",
     ]
-    assert re.search(r"too low .*right for a test object.* 90 ml\s+600 to 2500", rows[0], re.S)
+    assert re.search(r"too low .*right for a test object.* 90 ml\s+600 to 2300", rows[0], re.S)
     assert re.search(r"too high .*an echo whose phase is not of this scan.* 29.4 Hz\s+1 or less", rows[1], re.S)
     assert re.search(r"40\s+15 or more", rows[2])
     assert "not known" in rows[3]
