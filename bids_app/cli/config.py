@@ -50,6 +50,7 @@ class Scans:
     heuristic: str = "generic"
     subject_pattern: str | None = None
     session_pattern: str | None = None
+    add: bool = False
 
     @property
     def given(self) -> bool:
@@ -210,6 +211,7 @@ def _scans(args: argparse.Namespace) -> Scans:
         heuristic=args.heuristic,
         subject_pattern=args.subject_pattern,
         session_pattern=args.session_pattern,
+        add=args.add,
     )
 
 

@@ -130,6 +130,11 @@ def _add_conversion(group: "argparse._ArgumentGroup") -> None:
         help="finds the subject in folder names and PatientID; groups may be called subject and session",
     )
     add("--session-pattern", metavar="REGEX", help="finds the session in folder names and StudyDate")
+    add(
+        "--add",
+        action="store_true",
+        help="complete sessions that are in the dataset by series that came later; no file is replaced",
+    )
 
 
 def _add_processing(group: "argparse._ArgumentGroup") -> None:

@@ -20,7 +20,7 @@ from bids_app.convert.scan.loose import Loose, describe, split_volumes
 from bids_app.convert.scan.loose_sources import from_folder, from_table
 from bids_app.convert.write import session
 from bids_app.convert.write.dataset_files import known_studies
-from bids_app.convert.write.jobs import Intake, Job, make_jobs, run_jobs
+from bids_app.convert.write.jobs import Intake, Job, check_account, make_jobs, run_jobs
 from bids_app.convert.write.tools import check_tools
 from bids_app.derivatives.files import write_bytes, write_json
 from bids_app.errors import InputRefusedError
@@ -63,7 +63,9 @@ def convert_nifti(request: ConvertRequest, scratch: Path, on_event: OnEvent) -> 
     logical = {path: source.logical for path, source in sources.items()}
     folders = frozenset(PurePosixPath(p.path).parent for p in problems)
     intake = Intake(request, logical, redact, folders, lambda job: plan_job(job, heuristic), make)
-    return run_jobs(intake, jobs, scratch, on_event), problems, [redact(n) for n in notes]
+    outcomes, notes = run_jobs(intake, jobs, scratch, on_event), [redact(n) for n in notes]
+    check_account(series, jobs, outcomes, problems, notes)
+    return outcomes, problems, notes
 
 
 def _describe_all(loose: Sequence[Loose], scratch: Path, problems: list[Problem]) -> list[tuple[Instance, Loose]]:

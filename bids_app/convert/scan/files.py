@@ -1,5 +1,7 @@
 """Find every DICOM file below a folder: nested, without extension, in zip and tar archives."""
 
+import filecmp
+import hashlib
 import os
 import tarfile
 import zipfile
@@ -118,20 +120,35 @@ def scan(folder: Path, unpack_dir: Path, nprocs: int = 1, own: Sequence[Path] = 
     candidates = [f for f in located if not f.path.name.lower().endswith(_OTHER) and f.path.name != "DICOMDIR"]
     logical = {f.path: f.logical for f in candidates}
     instances: list[Instance] = []
-    seen: set[str] = set()
-    duplicates = 0
+    seen: dict[str, list[Instance]] = {}
+    duplicates = broken = 0
     for candidate, result in zip(candidates, _read_all([f.path for f in candidates], nprocs), strict=True):
         if isinstance(result, str):
             problems.append(Problem(str(candidate.logical), result))
+            broken += 1
         elif result is not None:
             uid = result.values["sop_uid"]
-            if uid and uid in seen:
+            if uid and any(_is_copy(result, other) for other in seen.get(uid, ())):
                 duplicates += 1
                 continue
-            seen.add(uid)
+            seen.setdefault(uid, []).append(result)
             instances.append(result)
-    others = len(located) - len(instances) - duplicates
+    others = len(located) - len(instances) - duplicates - broken
     return Scan(tuple(instances), logical, tuple(problems), others, duplicates)
+
+
+def _is_copy(one: Instance, other: Instance) -> bool:
+    """Return whether two files hold the same image; equal SOPInstanceUIDs alone do not say so."""
+    if one.values != other.values or one.frames != other.frames:
+        return False
+    return filecmp.cmp(one.path, other.path, shallow=False) or _pixels(one.path) == _pixels(other.path)
+
+
+def _pixels(path: Path) -> bytes:
+    """Return a digest of the stored pixels, which stay the same when an archive changes an element of the header."""
+    import pydicom
+
+    return hashlib.sha256(pydicom.dcmread(path, force=True).get("PixelData", b"")).digest()
 
 
 def _read_all(paths: Sequence[Path], nprocs: int) -> list[Instance | str | None]:

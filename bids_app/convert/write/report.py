@@ -13,7 +13,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bids_app.convert.model import CONVERTED, FAILED, KEPT, PLANNED, SKIPPED, ConversionReport, Problem, SeriesOutcome
+from bids_app.convert.model import (
+    CONVERTED,
+    FAILED,
+    KEPT,
+    NOT_CONVERTED,
+    PLANNED,
+    SKIPPED,
+    ConversionReport,
+    Problem,
+    SeriesOutcome,
+)
 from bids_app.convert.write.tables import write_table
 from bids_app.derivatives.files import write_bytes, write_json
 
@@ -32,6 +42,7 @@ COLUMNS = (
 )
 _HEADINGS = {
     FAILED: "Failed",
+    NOT_CONVERTED: "Not converted: came after their session was converted",
     CONVERTED: "Converted",
     PLANNED: "Would be converted",
     KEPT: "In the dataset already, left alone",
