@@ -39,9 +39,7 @@ def convert_dicom(request: ConvertRequest, scratch: Path, on_event: OnEvent) -> 
     if found.others:
         notes.append(f"{found.others} file(s) that are not DICOM were left aside.")
     if found.duplicates:
-        notes.append(
-            f"{found.duplicates} file(s) are copies of others (same header values, same pixels) and were left aside."
-        )
+        notes.append(f"{found.duplicates} file(s) are copies of others (same header, same pixels) and were left aside.")
     on_event(f"Found {len(found.instances)} DICOM files: {len(series)} series, {len(jobs)} session(s).")
     broken = frozenset(PurePosixPath(p.path).parent for p in found.problems)
 

@@ -110,10 +110,9 @@ def _decide_t1w(series: list[SeriesFacts], decisions: dict[str, Decision]) -> No
         _skip(decisions, [s for s in uni if s not in plain], "denoised copy of the MP2RAGE UNI image")
         uni = plain
     rest = [s for s in series if "UNI" not in s.tokens]
+    of_uni = {(u.study_uid, u.protocol) for u in uni if u.protocol}
     for s in rest:
-        if content.mp2rage_part(s) or (
-            uni and s.protocol and (s.study_uid, s.protocol) in {(u.study_uid, u.protocol) for u in uni}
-        ):
+        if content.mp2rage_part(s) or (s.study_uid, s.protocol) in of_uni:
             _skip(decisions, [s], "MP2RAGE inversion image: only the combined UNI image is needed")
         elif len(s.echo_times) > 1 or s.parts != {"mag"}:
             _skip(decisions, [s], "echoes or phase of an inversion-prepared scan: not a T2*-weighted gradient echo")

@@ -1,4 +1,4 @@
-"""Which files belong together where UIDs, dates or times of the headers are not unique: nothing is mixed, nothing lost."""
+"""Which files belong together where UIDs, dates or times are not unique: nothing is mixed, nothing is lost."""
 
 import numpy as np
 import pydicom
