@@ -16,8 +16,9 @@ from bids_app.cli.cohort import cohort_of
 from bids_app.cli.config import Config
 from bids_app.cli.console import Console
 from bids_app.cli.levels import group_jobs, jobs_of, of_stage, step_names, subjects_of
-from bids_app.dataset.checks import preflight, remarks
+from bids_app.dataset.checks import preflight
 from bids_app.dataset.derived import with_given_mask
+from bids_app.dataset.image_checks import remarks
 from bids_app.dataset.validation import InputValidation
 from bids_app.derivatives.files import (
     open_log,

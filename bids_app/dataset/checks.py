@@ -10,21 +10,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from bids_app.dataset.images import ImageState, look_at
-from bids_app.model.records import Echo, GreRun, Subject
+from bids_app.dataset.image_checks import anatomical, files_of, images
+from bids_app.model.records import GreRun, Subject
 
 #: An echo time above this many seconds is in ms by the look of it.
 _LONGEST_ECHO_TIME = 0.5
 #: So many "echoes" at each echo time are images of single receiver coils.
 _COILS = 4
-#: Angle between a sidecar's B0_dir and the affine's z axis from which the user is told, degrees.
-_B0_ANGLE = 5.0
-
-
-def _files(echo: Echo) -> list[Path]:
-    return [path for path in (echo.magnitude, echo.phase, echo.real, echo.imag) if path is not None]
 
 
 def _is_number(value: object) -> bool:
@@ -44,14 +36,14 @@ def no_phase(run: GreRun) -> Iterator[str]:
     """Every echo needs a phase, or real and imaginary parts."""
     without = [echo for echo in run.echoes if echo.phase is None and not (echo.real and echo.imag)]
     if len(without) == len(run.echoes) and not any(echo.real or echo.imag for echo in without):
-        name = _files(without[0])[0].name
+        name = files_of(without[0])[0].name
         yield (
             f"{name}: this run has no phase images; add part-phase (or part-real and part-imag), or leave it out "
             "with --bids-filter-file"
         )
         return
     for echo in without:
-        name = _files(echo)[0].name
+        name = files_of(echo)[0].name
         yield f"{name}: echo {echo.number} has no phase image; add part-phase, or part-real and part-imag"
 
 
@@ -77,7 +69,7 @@ def echo_times(run: GreRun) -> Iterator[str]:
         )
         return
     for echo in run.echoes:
-        name, value = _files(echo)[0].name, echo.echo_time
+        name, value = files_of(echo)[0].name, echo.echo_time
         if not _is_number(value) or not value or value < 0:
             yield f"{name}: no EchoTime (in seconds) in its JSON sidecar or those above it; add it"
         elif value > _LONGEST_ECHO_TIME:
@@ -99,7 +91,7 @@ def coils(run: GreRun) -> Iterator[str]:
 
 def field_strength(run: GreRun) -> Iterator[str]:
     """The field strength is there, in tesla, and one for all echoes."""
-    value, name = run.field_strength, _files(run.echoes[0])[0].name
+    value, name = run.field_strength, files_of(run.echoes[0])[0].name
     if not _is_number(value) or not value or not 0.05 <= value <= 25:
         yield f"{name}: MagneticFieldStrength is {value!r} in its JSON sidecars; set it in tesla, for example 3"
     others = {str(echo.metadata.get("MagneticFieldStrength")) for echo in run.echoes}
@@ -110,42 +102,17 @@ def field_strength(run: GreRun) -> Iterator[str]:
 def b0_direction(run: GreRun) -> Iterator[str]:
     """``B0_dir`` of a sidecar is a direction."""
     value: Any = run.b0_dir
+    given = {json.dumps(echo.metadata.get("B0_dir")) for echo in run.echoes}
+    if len(given) > 1:
+        yield f"{run.basename}: echoes have different B0_dir ({', '.join(sorted(given))}) in their JSON sidecars"
     if value is None:
         return
-    if len(value) != 3 or not all(map(_is_number, value)) or not any(value):
+    if len(value) != 3 or not all(map(_is_number, value)) or not 1e-3 <= max(map(abs, value)) <= 1e3:
         yield (
             f"{run.basename}: B0_dir is {list(value)!r} in its JSON sidecars; set three numbers, the direction of the "
-            "main field along the image's voxel axes, or remove it: the affine tells the direction"
+            "main field along the image's voxel axes (the largest between 0.001 and 1000), or remove it: the affine "
+            "gives the direction"
         )
-
-
-def images(run: GreRun) -> Iterator[str]:
-    """Files are whole, 3D, and on one grid; a phase is not constant."""
-    first: tuple[str, ImageState] | None = None
-    for echo in run.echoes:
-        for path in _files(echo):
-            state = look_at(path, is_phase=path == echo.phase, coils=run.coils)
-            if state.problem:
-                yield state.problem
-            elif state.volumes != run.coils:
-                yield f"{path.name}: is 3D, other images of this run hold {run.coils} coils; all have the same"
-            elif first is None:
-                first = (path.name, state)
-            elif state.shape != first[1].shape:
-                yield (
-                    f"{path.name}: has shape {state.shape}, {first[0]} has {first[1].shape}; "
-                    "all echoes and parts share one grid"
-                )
-            elif not np.allclose(state.affine, first[1].affine, atol=1e-3):
-                yield f"{path.name}: lies elsewhere than {first[0]} (other affine); all echoes and parts share one grid"
-
-
-def anatomical(run: GreRun) -> Iterator[str]:
-    """The anatomical image that goes with the run is whole."""
-    if run.t1w is not None:
-        problem = look_at(run.t1w.path, is_phase=False).problem
-        if problem:
-            yield f"{problem} (or leave it out with --bids-filter-file)"
 
 
 #: Checks of one run, in the order of the list that the user sees; a new one is added here.
@@ -216,16 +183,3 @@ def _nothing_found(bids_dir: Path, subjects: Sequence[Subject]) -> str:
     if any(next(bids_dir.glob(pattern), None) for pattern in patterns):
         text += "; there are field maps (fmap/*_fieldmap), but the app starts from the phase of a gradient echo"
     return text
-
-
-def remarks(run: GreRun) -> Iterator[str]:
-    """Yield what the user should know about a run that can be processed."""
-    if run.b0_dir is not None:
-        import nibabel
-
-        image: Any = nibabel.load(_files(run.echoes[0])[0])
-        axis = (image.affine[:3, :3] / np.linalg.norm(image.affine[:3, :3], axis=0)).T @ (0.0, 0.0, 1.0)
-        given = np.asarray(run.b0_dir, float) / np.linalg.norm(run.b0_dir)
-        angle = math.degrees(math.acos(min(1.0, abs(float(given @ axis)))))  # the field's sense makes no difference
-        if angle > _B0_ANGLE:
-            yield f"B0_dir of the sidecar is used; it is {angle:.0f} degrees off the direction by the affine"

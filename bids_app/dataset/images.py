@@ -4,12 +4,16 @@ The header tells the grid and how many bytes there must be; a gzip file ends wit
 phase is read just until two of its values differ. A dataset of hundreds of participants is checked in seconds.
 """
 
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+
+from bids_app.dataset.orientation import KNOWN, Orientation, orientation_of
+from bids_app.derivatives.affines import affine_in_mm
 
 _CHUNK = 1 << 20
 
@@ -22,6 +26,7 @@ class ImageState:
     affine: Any = None
     problem: str = ""
     volumes: int = 1
+    orientation: Orientation = KNOWN
 
 
 def look_at(path: Path, is_phase: bool, coils: int = 1) -> ImageState:
@@ -36,6 +41,7 @@ def look_at(path: Path, is_phase: bool, coils: int = 1) -> ImageState:
         return ImageState(problem=f"{path.name}: is a pointer, its content is not here; fetch it: {fetch}")
     import nibabel
 
+    logging.getLogger("nibabel.global").setLevel(logging.ERROR)  # what it mends in headers is reported here
     try:
         image: Any = nibabel.load(path)
         shape, dtype = tuple(image.shape), image.header.get_data_dtype()
@@ -50,11 +56,22 @@ def look_at(path: Path, is_phase: bool, coils: int = 1) -> ImageState:
         problem = f"{path.name}: holds {dtype} values; store magnitude and phase as files of their own"
     elif len(shape) < 3 or (volumes > 1 and coils != volumes):
         problem = _dimensions(path.name, shape, coils)
-    elif not np.all(np.isfinite(image.affine)) or abs(np.linalg.det(image.affine[:3, :3])) < 1e-9:
-        problem = f"{path.name}: its affine is no orientation (singular or not finite); convert it from DICOM again"
+    if problem:
+        return ImageState(shape[:3], np.asarray(image.affine), problem, volumes)
+    orientation = orientation_of(image, _stored_header(path, image.header))
+    if orientation.broken:
+        problem = f"{path.name}: {orientation.broken}"
     elif is_phase:
         problem = _constant(path, start, dtype)
-    return ImageState(shape[:3], np.asarray(image.affine), problem, volumes)
+    return ImageState(shape[:3], affine_in_mm(image), problem, volumes, orientation)
+
+
+def _stored_header(path: Path, header: Any) -> Any:
+    """Return the header as the file has it: nibabel replaces voxel sizes of 0 by 1."""
+    if "pixdim" not in header:
+        return header
+    with _open(path) as file:
+        return type(header)(file.read(type(header).sizeof_hdr), header.endianness, check=False)
 
 
 def volumes_of(path: Path) -> int:

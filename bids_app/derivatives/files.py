@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import psutil
 
+from bids_app.derivatives.affines import affine_in_mm
 from bids_app.errors import QsmAppError
 
 _PART = ".part"
@@ -69,7 +70,7 @@ def _stored(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64]]:
             data = np.asanyarray(image.dataobj)
     if data.ndim > 3 and set(data.shape[3:]) == {1}:
         data = data.reshape(data.shape[:3], order="F")
-    return data, np.asarray(image.affine, np.float64)
+    return data, affine_in_mm(image)
 
 
 @contextmanager
@@ -116,7 +117,7 @@ def read_grid(path: Path) -> tuple[tuple[int, ...], npt.NDArray[np.float64]]:
     import nibabel
 
     image: Any = nibabel.load(path)
-    return tuple(image.shape), np.asarray(image.affine, np.float64)
+    return tuple(image.shape), affine_in_mm(image)
 
 
 def _place(path: Path, fill: Callable[[BinaryIO], object]) -> None:
