@@ -4,14 +4,16 @@ import numpy as np
 
 from bids_app.qsm.background.boundary_sources import initial_estimate
 from bids_app.qsm.field.alternation import remove_alternation
-from bids_app.qsm.field.fit import fit_linear, fit_nonlinear
+from bids_app.qsm.field.linear import fit_linear
+from bids_app.qsm.field.nonlinear import fit_nonlinear
 from bids_app.qsm.inversion.null_space_trend import appearance, null_space_trend
 from bids_app.qsm.mask.recipe import FILLED_RECIPE, make_mask
 from bids_app.qsm.mask.thresholds import even_brightness
 from bids_app.qsm.phase.bipolar import bipolar
 from bids_app.qsm.phase.coils import combine_one_by_one
 from bids_app.qsm.phase.offsets import mcpc3ds
-from bids_app.qsm.relaxometry.decay import r2star_arlo, r2star_loglinear
+from bids_app.qsm.relaxometry.arlo import r2star_arlo
+from bids_app.qsm.relaxometry.loglinear import r2star_loglinear
 from bids_app.qsm.swi.clearswi import clear_swi
 from bids_app.qsm.units import ppm_per_hz
 from bids_app.qsm.unwrap.romeo import romeo, romeo_quality

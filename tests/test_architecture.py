@@ -27,6 +27,8 @@ LIBRARY_LAYERS = [
     {"kernels", "operators"},
     {"solvers", "mask"},
     {"field", "phase", "unwrap", "relaxometry", "swi", "quality", "background", "inversion"},
+    {"options"},
+    {"pipeline"},
     {"__init__"},
     {"warmup"},
 ]

@@ -9,19 +9,23 @@ mask)``.
 from collections.abc import Callable
 from typing import Any
 
+from bids_app.qsm.background.ismv import ismv
 from bids_app.qsm.background.lbv import lbv
-from bids_app.qsm.background.pdf import pdf, tfi
-from bids_app.qsm.background.smv import ismv, resharp
+from bids_app.qsm.background.pdf import pdf
+from bids_app.qsm.background.resharp import resharp
+from bids_app.qsm.background.tfi import tfi
 from bids_app.qsm.background.vsharp import vsharp
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.inversion.bayes import bayes
+from bids_app.qsm.inversion.hdqsm import hdqsm
 from bids_app.qsm.inversion.ilsqr import ilsqr
 from bids_app.qsm.inversion.medi import medi
+from bids_app.qsm.inversion.nltv import nltv
 from bids_app.qsm.inversion.rts import rts
 from bids_app.qsm.inversion.tgv import tgv
 from bids_app.qsm.inversion.tikhonov import tikhonov
 from bids_app.qsm.inversion.tkd import tkd
-from bids_app.qsm.inversion.tv import hdqsm, nltv, tv
+from bids_app.qsm.inversion.tv import tv
 from bids_app.qsm.kernels import cache  # noqa: F401 (must come before the first kernel)
 from bids_app.qsm.threads import set_threads, threads
 from bids_app.qsm.unwrap.laplacian import laplacian

@@ -8,7 +8,9 @@ import numpy as np
 from bids_app import qsm
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.field.alternation import remove_alternation
-from bids_app.qsm.field.fit import FieldFit, fit_linear, fit_nonlinear
+from bids_app.qsm.field.fit import FieldFit
+from bids_app.qsm.field.linear import fit_linear
+from bids_app.qsm.field.nonlinear import fit_nonlinear
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.mask.recipe import FILLED_RECIPE, make_mask, signal_support
 from bids_app.qsm.phase.bipolar import bipolar
@@ -17,7 +19,8 @@ from bids_app.qsm.phase.coils import combine_coils
 from bids_app.qsm.phase.scaling import to_radians
 from bids_app.qsm.quality.echoes import field_drift, ghost_fraction, residual_wraps, snr
 from bids_app.qsm.quality.maps import boundary_ratio, field_quality, streak_ratio
-from bids_app.qsm.relaxometry.decay import r2star_arlo, r2star_loglinear
+from bids_app.qsm.relaxometry.arlo import r2star_arlo
+from bids_app.qsm.relaxometry.loglinear import r2star_loglinear
 from bids_app.qsm.swi.clearswi import clear_swi
 from bids_app.qsm.unwrap.romeo import romeo_quality
 
