@@ -309,5 +309,5 @@ CHI = Step(
     sources=_chi_sources,
     needs=_chi_needs,
     makes=_chi_keys,
-    memory=memory(40),
+    memory=memory(40, padding=20.0),
 )

@@ -14,7 +14,7 @@ from bids_app.model.records import GreRun
 from bids_app.model.step import Output, Step, StepInput, StepResult
 from bids_app.qsm.grid import Grid, bounding_box
 from bids_app.qsm.units import ppm_per_hz
-from bids_app.steps.participant.common import grid_of, memory
+from bids_app.steps.participant.common import grid_of, memory, true_grid_of
 from bids_app.steps.participant.registration import REGISTRATION
 
 _TRANSFORMS = ("xfm_t1w_to_gre", "xfm_t1w_to_gre_warp")
@@ -46,6 +46,7 @@ def _measured(step: StepInput) -> dict[str, Any]:
         masks = pool.map(lambda name: read_mask(step.inputs[name]), ("mask_brain", "mask_qsm"))
         mask, valid = masks
         grid = grid_of(step.record, mask.shape)
+        volume = true_grid_of(step.record, mask.shape).voxel_volume
         either = mask | valid
         box = bounding_box(either) if either.any() else (slice(None),) * 3
         names = ("local_field", "field_sd", "residual", "chi_unreferenced", "wraps")
@@ -53,7 +54,7 @@ def _measured(step: StepInput) -> dict[str, Any]:
         mask, valid = mask[box], valid[box]
         small = Grid(mask.shape, grid.voxel_size, grid.b0_dir)
         found = _field(parts, mask, step.record.field_strength) | _maps(parts, mask, valid, small)
-        return found | {"mask_volume": np.count_nonzero(mask) * grid.voxel_volume / 1000}
+        return found | {"mask_volume": np.count_nonzero(mask) * volume / 1000}
 
 
 def _field(parts: Mapping[str, Future[Any]], mask: Any, field_strength: float) -> dict[str, Any]:
