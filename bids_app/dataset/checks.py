@@ -10,7 +10,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from bids_app.dataset.image_checks import anatomical, files_of, images
+from bids_app.dataset.content_checks import contents
+from bids_app.dataset.image_checks import anatomical, few_slices, files_of, images
 from bids_app.model.records import GreRun, Subject
 
 #: An echo time above this many seconds is in ms by the look of it.
@@ -125,6 +126,8 @@ RUN_CHECKS: tuple[Callable[[GreRun], Iterator[str]], ...] = (
     field_strength,
     b0_direction,
     images,
+    few_slices,
+    contents,
     anatomical,
 )
 

@@ -13,6 +13,8 @@ from bids_app.model.records import Echo, GreRun
 
 #: Angle between a sidecar's B0_dir and the affine's z axis above which the user is warned, degrees.
 _B0_ANGLE = 5.0
+#: Voxels along every axis that a map can be made from.
+MIN_VOXELS = 3
 
 
 def files_of(echo: Echo) -> list[Path]:
@@ -48,6 +50,16 @@ def images(run: GreRun) -> Iterator[str]:
         yield (
             f"{name}{others}: {reason}; convert it from DICOM again, or set B0_dir (the direction of the main field "
             "along the image's voxel axes, for example [0, 0, 1]) in the JSON sidecar"
+        )
+
+
+def few_slices(run: GreRun) -> Iterator[str]:
+    """A run is a volume: background fields and the inversion need neighbours in all three directions."""
+    state = look_at(files_of(run.echoes[0])[0], is_phase=False, coils=run.coils)
+    if not state.problem and min(state.shape) < MIN_VOXELS:
+        yield (
+            f"{run.basename}: has {' x '.join(map(str, state.shape))} voxels; susceptibility needs a volume of at "
+            f"least {MIN_VOXELS} slices (many more are better): leave this run out with --bids-filter-file"
         )
 
 

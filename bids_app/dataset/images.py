@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+import numpy.typing as npt
 
 from bids_app.dataset.orientation import KNOWN, Orientation, orientation_of
 from bids_app.derivatives.affines import affine_in_mm
@@ -70,7 +71,7 @@ def _stored_header(path: Path, header: Any) -> Any:
     """Return the header as the file has it: nibabel replaces voxel sizes of 0 by 1."""
     if "pixdim" not in header:
         return header
-    with _open(path) as file:
+    with open_image(path) as file:
         return type(header)(file.read(type(header).sizeof_hdr), header.endianness, check=False)
 
 
@@ -95,7 +96,8 @@ def _dimensions(name: str, shape: tuple[int, ...], coils: int) -> str:
     )
 
 
-def _open(path: Path) -> BinaryIO:
+def open_image(path: Path) -> BinaryIO:
+    """Open the content of an image file, decompressed."""
     if path.name.endswith(".gz"):
         from isal import igzip
 
@@ -113,7 +115,7 @@ def _is_whole(path: Path, needed: int) -> bool:
         if int.from_bytes(file.read(4), "little") == needed % (1 << 32):
             return True
     total = 0
-    with _open(path) as file:  # several members, bytes after the image, or damaged
+    with open_image(path) as file:  # several members, bytes after the image, or damaged
         try:
             while chunk := file.read(_CHUNK):
                 total += len(chunk)
@@ -126,7 +128,7 @@ def _constant(path: Path, start: int, dtype: Any) -> str:
     """Return a sentence if no two finite values of an image differ."""
     first: Any = None
     try:
-        with _open(path) as file:
+        with open_image(path) as file:
             file.seek(start)
             while chunk := file.read(_CHUNK - _CHUNK % dtype.itemsize):
                 values = np.frombuffer(chunk[: len(chunk) - len(chunk) % dtype.itemsize], dtype)
@@ -139,3 +141,22 @@ def _constant(path: Path, start: int, dtype: Any) -> str:
         return f"{path.name}: cannot be read, it is damaged ({type(error).__name__}); copy it again"
     what = "has no finite value" if first is None else "has one constant value"
     return f"{path.name}: the phase {what}; export the phase again"
+
+
+def middle_slices(path: Path, count: int) -> npt.NDArray[np.float32]:
+    """Return the middle slices of an image's first volume, scaled; no more of the file than up to them is read."""
+    import nibabel
+
+    image: Any = nibabel.load(path)
+    if not hasattr(image.dataobj, "offset"):
+        return np.asarray(image.dataobj, np.float32)
+    shape, dtype, proxy = image.shape[:3], image.header.get_data_dtype(), image.dataobj
+    count = min(count, shape[2])
+    start = (shape[2] - count) // 2
+    size = shape[0] * shape[1] * dtype.itemsize
+    with open_image(path) as file:
+        file.seek(int(proxy.offset) + start * size)
+        stored = np.frombuffer(file.read(count * size), dtype).reshape((shape[0], shape[1], count), order="F")
+    slope, inter = (1.0 if proxy.slope is None else proxy.slope), (proxy.inter or 0.0)
+    scaled: npt.NDArray[np.float32] = (stored * np.float32(slope) + np.float32(inter)).astype(np.float32)
+    return scaled

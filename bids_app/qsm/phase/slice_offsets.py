@@ -1,6 +1,6 @@
 """Phase offsets of single slices, as multi-slice (2D) acquisitions have them.
 
-Every slice of a 2D acquisition is excited on its own and may have an offset of its own, which is the same in all echoes.
+Every slice of a 2D acquisition is excited on its own and may have an offset of its own, the same in all echoes.
 The phase that comes from the field grows with the echo time, so that the step from slice to slice at echo time 0 is the
 offsets' difference alone.
 """

@@ -58,7 +58,8 @@ def grid_of(run: GreRun, shape: tuple[int, ...]) -> Grid:
     """
     grid = true_grid_of(run, shape)
     factor = enlargement(grid)
-    return replace(grid, voxel_size=tuple(factor * size for size in grid.voxel_size))
+    x, y, z = (factor * size for size in grid.voxel_size)
+    return replace(grid, voxel_size=(x, y, z))
 
 
 def true_grid_of(run: GreRun, shape: tuple[int, ...]) -> Grid:

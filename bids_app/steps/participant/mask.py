@@ -1,5 +1,6 @@
 """Masks from the data alone."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,13 @@ def masks(step: StepInput) -> StepResult:
     sources = _sources(step, choice, known, sd)
     voxel_size = grid_of(step.record, sd.shape).voxel_size
 
-    def made(recipe: str) -> Any:
-        return make_mask(recipe, **sources, voxel_size=voxel_size) & known
+    discarded: list[float] = []
+
+    def made(recipe: str, lost: list[float] | None = None) -> Any:
+        return make_mask(recipe, **sources, voxel_size=voxel_size, discarded=lost) & known
 
     given, wider = _is_given(step.record, step.settings), _is_processed_wider(step.record, step.settings)
-    found: Any = made(choice.filled) if wider or not given else None
+    found: Any = made(choice.filled, discarded) if wider or not given else None
     if given:
         mask, facts = _given(sources["given"] & known, step.inputs["given_mask"])
     else:
@@ -42,7 +45,32 @@ def masks(step: StepInput) -> StepResult:
     if choice.two_pass:  # reliable voxels of the object, not of the scalp
         reliable = _not_empty(made(choice.reliable) & scope, choice.reliable)
         outputs["mask_reliable"] = Output(reliable, like, {"Recipe": choice.reliable})
-    return StepResult(outputs, {"mask_voxels": int(np.count_nonzero(mask)), "mask_given": given})
+    warnings = [*_empty_slices(read_image(step.inputs["magnitude"])[0]), *_discarded(discarded)]
+    metrics = {"mask_voxels": int(np.count_nonzero(mask)), "mask_given": given, "mask_discarded": discarded}
+    return StepResult(outputs, metrics, tuple(warnings))
+
+
+def _empty_slices(magnitude: Any) -> Iterator[str]:
+    """Find slices without any signal between others that have some: they cut the object in pieces."""
+    for axis, name in enumerate("ijk"):
+        filled = magnitude.any(axis=tuple(a for a in range(3) if a != axis))
+        places = np.flatnonzero(filled)
+        gaps = np.flatnonzero(~filled[places[0] : places[-1]]) + places[0] if places.size else places
+        if gaps.size:
+            shown = ", ".join(str(place) for place in gaps[:10]) + (" ..." if gaps.size > 10 else "")
+            yield (
+                f"{gaps.size} slices along {name} are empty ({shown}) between others with signal: the object is cut in "
+                "pieces and the map is wrong near them; export the images again"
+            )
+
+
+def _discarded(shares: Sequence[float]) -> Iterator[str]:
+    if shares:
+        sizes = ", ".join(f"{share:.0%}" for share in sorted(shares, reverse=True)[:5])
+        yield (
+            f"the mask keeps the largest component; {len(shares)} other(s) were discarded ({sizes} of its size): look "
+            "at the mask, and choose another recipe by --mask if tissue is missing"
+        )
 
 
 def _given(mask: Any, path: Path) -> tuple[Any, dict[str, Any]]:

@@ -118,8 +118,8 @@ def _object(step: StepInput, sd: Any) -> Any:
 
     known = sd > 0  # elsewhere there is no signal and no field
     quality, residual = (read_image(step.inputs[key])[0] for key in ("quality", "residual"))
-    sources = {"quality": quality, "reliability": reliability_weights(sd, known, residual)}
-    return make_mask(FILLED_RECIPE, **sources, voxel_size=grid_of(step.record, sd.shape).voxel_size) & known
+    sources: dict[str, Any] = {"quality": quality, "reliability": reliability_weights(sd, known, residual)}
+    return make_mask(FILLED_RECIPE, voxel_size=grid_of(step.record, sd.shape).voxel_size, **sources) & known
 
 
 def registered(run: GreRun, settings: Any) -> bool:
