@@ -25,6 +25,12 @@ def name_of(pattern: str, default: str) -> str:
     return default
 
 
+def check_pattern(pattern: str) -> None:
+    """Raise UsageError unless ``{subject}`` and ``{session}`` are all that stands in braces."""
+    if re.search(r"[{}]", re.sub(r"\{(subject|session)\}", "", pattern)):
+        raise UsageError(f"pattern {pattern!r}: only {{subject}} and {{session}} may stand in braces")
+
+
 def find(
     pattern: str, roots: Sequence[Path], wanted: Mapping[str, str], alternatives: Mapping[str, str] | None = None
 ) -> Path | None:
@@ -48,11 +54,8 @@ def find(
     UsageError
         If the pattern has an unknown word in braces.
     """
-    words = {"subject": wanted["sub"], "session": wanted.get("ses", "")}
-    try:
-        filled = pattern.format(**words)
-    except (KeyError, IndexError, ValueError) as error:
-        raise UsageError(f"pattern {pattern!r}: only {{subject}} and {{session}} may stand in braces") from error
+    check_pattern(pattern)
+    filled = pattern.replace("{subject}", wanted["sub"]).replace("{session}", wanted.get("ses", ""))
     if Path(filled).is_absolute():
         anchor = Path(Path(filled).anchor)
         found = list(anchor.glob(str(Path(filled).relative_to(anchor))))

@@ -16,6 +16,7 @@ from typing import Any
 
 from bids_app.cli.cluster import Cluster, cluster_from
 from bids_app.errors import UsageError
+from bids_app.group.formulas import parse_formula
 from bids_app.model.settings import Settings, build_settings, merge, parse_set, parse_toml, preset_text
 from bids_app.qsm.params import nearest
 
@@ -113,7 +114,10 @@ def settings_from_arguments(args: argparse.Namespace) -> Settings:
     tree = merge(tree, shortcuts)
     for assignment in args.set or ():
         tree = merge(tree, parse_set(assignment))
-    return build_settings(tree)
+    settings = build_settings(tree)
+    if settings.statistics.choice.model:
+        parse_formula(settings.statistics.choice.model)
+    return settings
 
 
 def _anatomy_shortcuts(args: argparse.Namespace) -> dict[str, dict[str, Any]]:

@@ -27,6 +27,8 @@ def decided(config: Config) -> tuple[Config, str]:
     which, spec, warning = choose.resolve(choice.which, choice.atlas, choice.fastsurfer_home, folders, python)
     patterns = [("given", word) for word in which.split(",") if existing.is_pattern(word)]
     extra = [("extra", word) for word in choice.extra.split(os.pathsep) if word]
+    for _, word in (*patterns, *extra):
+        existing.check_pattern(word)
     choose.check_names(spec, [*patterns, *extra])
     region = config.settings.reference.choice.region
     if region not in ("mask", "none") and which == "none" and not extra:
