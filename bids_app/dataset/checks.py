@@ -1,5 +1,6 @@
 """Preflight: everything that is wrong with the input, listed at once, before anything is written."""
 
+import itertools
 import json
 import math
 import os
@@ -11,13 +12,21 @@ from pathlib import Path
 from typing import Any
 
 from bids_app.dataset.content_checks import contents
-from bids_app.dataset.image_checks import anatomical, few_slices, files_of, images
+from bids_app.dataset.image_checks import anatomical, few_slices, files_of, images, lead_of
 from bids_app.model.records import GreRun, Subject
 
 #: An echo time above this many seconds is in ms by the look of it.
 _LONGEST_ECHO_TIME = 0.5
+#: No echo comes earlier than this many seconds.
+_SHORTEST_ECHO_TIME = 1e-5
+#: Echo times (s) that differ by no more are one: the conversion rounds to this, and sidecars keep the digits of DICOM.
+ECHO_TIME_TOLERANCE = 1.0001e-5
+#: Field strengths that differ by no more than this share are one.
+FIELD_TOLERANCE = 1e-3
 #: So many "echoes" at each echo time are images of single receiver coils.
 _COILS = 4
+#: So many missing echoes are named.
+_NAMED = 10
 
 
 def _is_number(value: object) -> bool:
@@ -27,6 +36,9 @@ def _is_number(value: object) -> bool:
 def clashes(run: GreRun) -> Iterator[str]:
     """Two files are one image by all entities that we know."""
     for name, other in run.clashes:
+        if name.partition(".")[0] == other.partition(".")[0]:
+            yield f"{name} and {other} are one image, plain and compressed; remove one of them"
+            continue
         yield (
             f"{name} and {other} are the same echo and part: they differ by an entity that is not used here "
             "(single receive coils go into one image, as its fourth dimension); keep one, or rename with acq- or run-"
@@ -51,9 +63,11 @@ def no_phase(run: GreRun) -> Iterator[str]:
 def echo_gaps(run: GreRun) -> Iterator[str]:
     """Echoes are numbered without gaps, and a magnitude is there for all of them or for none."""
     numbers = [echo.number for echo in run.echoes]
-    gaps = sorted(set(range(1, max(numbers) + 1)) - set(numbers))
-    if gaps:
-        yield f"{run.basename}: echo {', '.join(map(str, gaps))} is missing; add its files or renumber the echoes"
+    lost = max(numbers) - len(set(numbers) - {0})
+    if lost > 0:
+        gaps = list(itertools.islice((n for n in itertools.count(1) if n not in numbers), min(lost, _NAMED)))
+        shown = ", ".join(map(str, gaps)) + (f" and {lost - len(gaps)} more" if lost > len(gaps) else "")
+        yield f"{run.basename}: echo {shown} is missing; add its files or renumber the echoes"
     without = [echo.number for echo in run.echoes if echo.phase and not echo.magnitude]
     if 0 < len(without) < len(numbers):
         yield f"{run.basename}: echo {', '.join(map(str, without))} has a phase but no magnitude; add it"
@@ -61,7 +75,9 @@ def echo_gaps(run: GreRun) -> Iterator[str]:
 
 def echo_times(run: GreRun) -> Iterator[str]:
     """Echo times are there, in seconds, differ, and are those of the magnitude too."""
-    times = Counter(echo.echo_time for echo in run.echoes if _is_number(echo.echo_time))
+    times = _distinct(
+        [echo.echo_time for echo in run.echoes if echo.echo_time is not None and _is_number(echo.echo_time)]
+    )
     if len(times) > 0 and len(run.echoes) / len(times) >= _COILS:
         yield (
             f"{run.basename}: {len(run.echoes)} echoes have just {len(times)} different EchoTimes: these look like "
@@ -70,18 +86,36 @@ def echo_times(run: GreRun) -> Iterator[str]:
         )
         return
     for echo in run.echoes:
-        name, value = files_of(echo)[0].name, echo.echo_time
-        if not _is_number(value) or not value or value < 0:
+        name, value = lead_of(echo).name, echo.echo_time
+        if value is None:
             yield f"{name}: no EchoTime (in seconds) in its JSON sidecar or those above it; add it"
+        elif not _is_number(value) or not value > 0:
+            yield f"{name}: EchoTime is {value!r} in its JSON sidecars; set one positive number, in seconds"
         elif value > _LONGEST_ECHO_TIME:
             yield f"{name}: EchoTime {value} looks like milliseconds; BIDS wants seconds ({value / 1000})"
-        elif _is_number(echo.magnitude_echo_time) and echo.magnitude_echo_time != value:
+        elif value < _SHORTEST_ECHO_TIME:
+            yield f"{name}: EchoTime {value} is too short for an echo; set it in seconds, for example 0.005"
+        elif echo.magnitude_echo_time is not None and not _same_time(echo.magnitude_echo_time, value):
             yield f"{name}: EchoTime is {echo.magnitude_echo_time} for the magnitude and {value} for the phase"
     if max(times.values(), default=1) > 1:
         yield f"{run.basename}: two echoes have the same EchoTime; correct their JSON sidecars"
     numbers = [echo.number for echo in run.echoes]  # the echoes are in order of time
-    if any(a > b for a, b in pairwise(numbers)) and not max(times.values(), default=1) > 1:
+    in_range = all(_SHORTEST_ECHO_TIME <= time <= _LONGEST_ECHO_TIME for time in times)
+    if in_range and times.total() == len(numbers) == len(times) and any(a > b for a, b in pairwise(numbers)):
         yield f"{run.basename}: EchoTime does not rise with the echo number; correct the names or the JSON sidecars"
+
+
+def _same_time(one: Any, other: float) -> bool:
+    return _is_number(one) and abs(one - other) <= ECHO_TIME_TOLERANCE
+
+
+def _distinct(values: Sequence[float]) -> Counter[float]:
+    """Count values, those within the tolerance as one."""
+    found: Counter[float] = Counter()
+    for value in sorted(values):
+        same = next((known for known in found if abs(known - value) <= ECHO_TIME_TOLERANCE), value)
+        found[same] += 1
+    return found
 
 
 def coils(run: GreRun) -> Iterator[str]:
@@ -92,12 +126,19 @@ def coils(run: GreRun) -> Iterator[str]:
 
 def field_strength(run: GreRun) -> Iterator[str]:
     """The field strength is there, in tesla, and one for all echoes."""
-    value, name = run.field_strength, files_of(run.echoes[0])[0].name
+    value, name = run.field_strength, lead_of(run.echoes[0]).name
     if not _is_number(value) or not value or not 0.05 <= value <= 25:
         yield f"{name}: MagneticFieldStrength is {value!r} in its JSON sidecars; set it in tesla, for example 3"
-    others = {str(echo.metadata.get("MagneticFieldStrength")) for echo in run.echoes}
-    if len(others) > 1:
-        yield f"{run.basename}: echoes have different MagneticFieldStrength ({', '.join(sorted(others))}); correct them"
+    others = [echo.metadata.get("MagneticFieldStrength") for echo in run.echoes]
+    if any(not _same_field(other, value) for other in others):
+        told = ", ".join(sorted({str(other) for other in others}))
+        yield f"{run.basename}: echoes have different MagneticFieldStrength ({told}); correct them"
+
+
+def _same_field(one: Any, other: Any) -> bool:
+    if not _is_number(one) or not _is_number(other):
+        return bool(one == other)
+    return bool(abs(one - other) <= FIELD_TOLERANCE * abs(other))
 
 
 def b0_direction(run: GreRun) -> Iterator[str]:

@@ -12,10 +12,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bids_app.model.records import Entities, spelled
+from bids_app.model.naming import Entities, entities_in, run_entities
+from bids_app.model.records import spelled
 
 _PHASE = re.compile(r"_part-(?:phase|real)(?:_[a-z]+-[A-Za-z0-9+]+)*_(?:MEGRE|T2starw|T1w)\.nii(?:\.gz)?$")
-_PAIR = re.compile(r"([a-zA-Z]+)-([a-zA-Z0-9+]+)")
 #: Products that everyone should have if most have them.
 _EXPECTED = ("chimap", "regions@")
 
@@ -191,11 +191,6 @@ def troubles(cohort: Cohort, limit: int = 20) -> list[str]:
     return lines
 
 
-def entities_in(name: str) -> Entities:
-    """Return the entities in a file name or basename, in their order."""
-    return tuple((key, value) for key, value in _PAIR.findall(name))
-
-
 def _expected(
     bids_dir: Path, participants: Sequence[str], sessions: Sequence[str]
 ) -> list[tuple[str, str | None, list[str]]]:
@@ -210,13 +205,10 @@ def _expected(
             session = place.name.removeprefix("ses-") if inner else None
             if sessions and session not in sessions:
                 continue
-            names = {_run_of(path.name) for path in place.glob("anat/*.nii*") if _PHASE.search(path.name)}
+            images = (path.name for path in place.glob(f"anat/{home.name}_*.nii*"))
+            names = {spelled(run_entities(name)) for name in images if _PHASE.search(name)}
             listed.append((subject, session, sorted(names)))
     return listed
-
-
-def _run_of(name: str) -> str:
-    return spelled(tuple((key, value) for key, value in entities_in(name) if key not in ("echo", "part")))
 
 
 def _made(output_dir: Path) -> Iterable[GroupRun]:

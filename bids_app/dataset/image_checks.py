@@ -22,6 +22,11 @@ def files_of(echo: Echo) -> list[Path]:
     return [path for path in (echo.magnitude, echo.phase, echo.real, echo.imag) if path is not None]
 
 
+def lead_of(echo: Echo) -> Path:
+    """Return the image whose JSON sidecars describe the echo."""
+    return echo.phase or echo.real or files_of(echo)[0]
+
+
 def images(run: GreRun) -> Iterator[str]:
     """Files are whole, 3D, on one grid and with an orientation; a phase is not constant."""
     first: tuple[str, ImageState] | None = None

@@ -15,8 +15,11 @@ import numpy.typing as npt
 
 from bids_app.dataset.orientation import KNOWN, Orientation, orientation_of
 from bids_app.derivatives.affines import affine_in_mm
+from bids_app.derivatives.presence import absence
 
 _CHUNK = 1 << 20
+#: How NIfTI-1 and NIfTI-2 begin: the length of their header, in both byte orders.
+_NIFTI_STARTS = tuple(length.to_bytes(4, order) for length in (348, 540) for order in ("little", "big"))
 
 
 @dataclass(frozen=True)
@@ -32,14 +35,9 @@ class ImageState:
 
 def look_at(path: Path, is_phase: bool, coils: int = 1) -> ImageState:
     """Return the state of one image file, of which so many volumes are expected where it has several."""
-    if path.is_symlink() and not path.exists():
-        return ImageState(problem=f"{path.name}: its content is not here; fetch it: datalad get {path}")
-    size = path.stat().st_size
-    if size == 0:
-        return ImageState(problem=f"{path.name}: is empty (0 bytes); copy it again")
-    if size < 512 and path.read_bytes().startswith((b"/annex/", b"version https://git-lfs")):
-        fetch = "git lfs pull" if b"lfs" in path.read_bytes() else f"datalad get {path}"
-        return ImageState(problem=f"{path.name}: is a pointer, its content is not here; fetch it: {fetch}")
+    missing = absence(path) or _wrong_name(path)
+    if missing:
+        return ImageState(problem=f"{path.name}: {missing}")
     import nibabel
 
     logging.getLogger("nibabel.global").setLevel(logging.ERROR)  # what it mends in headers is reported here
@@ -65,6 +63,18 @@ def look_at(path: Path, is_phase: bool, coils: int = 1) -> ImageState:
     elif is_phase:
         problem = _constant(path, start, dtype)
     return ImageState(shape[:3], affine_in_mm(image), problem, volumes, orientation)
+
+
+def _wrong_name(path: Path) -> str:
+    """Return what is wrong with a name that says compressed of a plain file, or plain of a compressed one."""
+    with path.open("rb") as file:
+        start = file.read(4)
+    compressed, is_nifti = start[:2] == b"\x1f\x8b", start in _NIFTI_STARTS
+    if path.name.endswith(".nii.gz") and is_nifti:
+        return "is not compressed, though its name ends with .gz; rename it to .nii or compress it with gzip"
+    if path.name.endswith(".nii") and compressed:
+        return "is compressed, though its name does not end with .gz; rename it to .nii.gz"
+    return ""
 
 
 def _stored_header(path: Path, header: Any) -> Any:

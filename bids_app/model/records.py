@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-Entities = tuple[tuple[str, str], ...]
+from bids_app.model.naming import Entities
 
 
 def spelled(entities: Entities) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from bids_app.convert.model import Problem
 from bids_app.convert.scan.header import BrokenDicomError, Instance, read_instance
+from bids_app.derivatives.presence import is_system_file
 
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 #: Files that are never DICOM; they are not opened.
@@ -36,7 +37,6 @@ _OTHER = (
     ".mat",
     ".exe",
     ".dll",
-    ".ds_store",
 )
 #: From so many files on, headers are read in several processes.
 _MANY_FILES = 1500
@@ -83,10 +83,12 @@ def _walk(
 ) -> Iterator[Located]:
     seen.add(folder.resolve())
     for entry in sorted(folder.iterdir(), key=lambda p: p.name):
+        if is_system_file(entry.name):
+            continue
         here = logical / entry.name
         if entry.is_dir():
             # A folder that is reached by two ways (a link to a folder above) is read once.
-            if not entry.name.startswith(".") and entry.resolve() not in seen:
+            if entry.resolve() not in seen:
                 yield from _walk(entry, here, unpack_dir, problems, seen, depth)
         elif not entry.is_file():
             problems.append(Problem(str(here), "is a link to nothing or a special file"))
