@@ -82,7 +82,7 @@ def _write(folder: Path) -> tuple[Path, Path]:
 def _security(certificate: Path, key: Path) -> Any:
     from distributed.security import Security
 
-    class QuotedSecurity(Security):
+    class QuotedSecurity(Security):  # type: ignore[misc]
         """Dask writes a worker's words into the job script as they are: these are words of a shell."""
 
         def get_tls_config_for_role(self, role: str) -> dict[str, Any]:

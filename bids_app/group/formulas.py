@@ -5,6 +5,7 @@ arithmetic. The library behind it (patsy) evaluates Python, so that everything e
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,9 +96,10 @@ class _Parser:
 
     def __init__(self, text: str):
         self.text, self.names, self.depth = text, list[str](), 0
-        self.tokens, self.at = list(self._split()), 0
+        self.tokens: list[_Token] = list(self._split())
+        self.at = 0
 
-    def _split(self) -> Any:
+    def _split(self) -> Iterator[_Token]:
         place = 0
         while self.text[place:].strip():
             found = _TOKEN.match(self.text, place)

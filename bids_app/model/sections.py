@@ -1,19 +1,8 @@
-"""The sections of the settings: what can be chosen in each, and which methods have parameters there."""
+"""What can be chosen in the sections of the settings around the pipeline from phase to map (``qsm.options``)."""
 
-import inspect
-from collections.abc import Callable
+import os
 from dataclasses import dataclass
-from typing import Any
 
-from bids_app.qsm.options import (
-    BackgroundChoices,
-    FieldChoices,
-    InversionChoices,
-    MaskChoices,
-    ReferenceChoices,
-    RelaxometryChoices,
-    SwiChoices,
-)
 from bids_app.qsm.params import Params, param
 
 
@@ -21,13 +10,17 @@ from bids_app.qsm.params import Params, param
 class SegmentationChoices(Params):
     """Which segmentations there are; decided before the first step, and no step's parameter."""
 
-    which: str = param(
-        "auto", doc="auto, none, or words with commas between: fastsurfer, atlas, a pattern of existing files"
+    which: tuple[str, ...] = param(
+        ("auto",), doc="auto, none, or a list of: fastsurfer, atlas, patterns of existing files"
     )
     atlas: str = param("", doc="Folder of an atlas or name of a TemplateFlow template, :SEGMENTATION after it")
-    extra: str = param("", doc="Patterns of further segmentations, lesions for example")
+    extra: tuple[str, ...] = param(
+        (), separator=os.pathsep, doc="Patterns of further segmentations, lesions for example"
+    )
     fastsurfer_home: str = param("", doc="Folder of run_fastsurfer.sh")
-    derivatives: str = param("", doc="Folders where existing segmentations are looked for")
+    derivatives: tuple[str, ...] = param(
+        (), separator=os.pathsep, doc="Folders where existing segmentations are looked for"
+    )
 
 
 @dataclass(frozen=True)
@@ -62,7 +55,7 @@ class RegionsChoices(Params):
 
 @dataclass(frozen=True)
 class QcChoices(Params):
-    """Usual ranges of the numbers for quality control: what is outside is flagged and told, never removed."""
+    """Expected ranges of the metrics for quality control: what is outside is flagged and reported, never removed."""
 
     snr_min: float = param(15.0, low=0, high=1e6, doc="Lowest SNR of the first echo")
     snr_last_min: float = param(5.0, low=0, high=1e6, doc="Lowest SNR of the last echo")
@@ -73,7 +66,9 @@ class QcChoices(Params):
     error_max: float = param(0.01, low=0, high=1e6, unit="ppm", doc="Largest median standard error of the field")
     residual_max: float = param(0.25, low=0, high=1e6, unit="rad", doc="Largest median residual of the field fit")
     correlation_max: float = param(0.7, low=0, high=1, doc="Largest correlation of neighbours' residuals")
-    rim_max: float = param(3.0, low=0, high=1e6, doc="Largest spread of the local field at the rim over the core's")
+    boundary_max: float = param(
+        3.0, low=0, high=1e6, doc="Largest spread of the local field at the mask boundary over the core's"
+    )
     streak_max: float = param(2.0, low=0, high=1e6, doc="Largest power of the map in the cone over that beside it")
     spread_min: float = param(0.005, low=0, high=1e6, unit="ppm", doc="Lowest spread of the map")
     spread_max: float = param(0.15, low=0, high=1e6, unit="ppm", doc="Largest spread of the map")
@@ -111,11 +106,13 @@ class GroupChoices(Params):
 
     template: str = param("build", doc="build, none, a template's folder, or a name of TemplateFlow")
     name: str = param("study", doc="Name of the template that is built, in file names (letters and digits)")
-    linear_rounds: int = param(2, low=1, high=20, doc="Rounds with linear maps (the first one rigid)")
-    syn_rounds: int = param(3, low=0, high=50, doc="Rounds with SyN")
-    single_pass: bool = param(True, doc="Average of one affine registration each, which the rounds are compared with")
+    linear_iterations: int = param(2, low=1, high=20, doc="Iterations with linear maps (the first one rigid)")
+    syn_iterations: int = param(3, low=0, high=50, doc="Iterations with SyN")
+    single_pass: bool = param(
+        True, doc="Average of one affine registration each, which the iterations are compared with"
+    )
     output_space: str = param("", doc="Template of TemplateFlow, :res-N after it, that the maps are brought to too")
-    dseg: str = param("", doc="Segmentation drawn on the template")
+    dseg: str = param("", doc="Manual segmentation of the template")
     labels: str = param("", doc="Its labels' names: a TSV with index and name, or ITK-SNAP's label description")
 
 
@@ -137,85 +134,3 @@ class ReportChoices(Params):
     """Pages that people look at."""
 
     viewer: bool = param(True, doc="Interactive viewer in the page of every subject (about 1 MB and the map itself)")
-
-
-@dataclass(frozen=True)
-class SectionSpec:
-    """A section's choices and a function that gives its methods (imported late: the numerics take a while)."""
-
-    choices: type[Params]
-    methods: Callable[[], dict[str, Callable[..., Any]]] = dict
-
-    def load(self) -> tuple[Params, dict[str, Params]]:
-        """Return the default choices and each method's default parameters."""
-        return self.choices(), {name: default_params(function) for name, function in self.methods().items()}
-
-
-def default_params(function: Callable[..., Any]) -> Params:
-    """Return the default parameter object of a method: the default of its ``params`` argument."""
-    default = inspect.signature(function).parameters["params"].default
-    if not isinstance(default, Params):
-        raise TypeError(f"{function.__name__} has no default parameters")
-    return default
-
-
-def _field_methods() -> dict[str, Callable[..., Any]]:
-    from bids_app import qsm
-    from bids_app.qsm.field.linear import fit_linear
-    from bids_app.qsm.field.nonlinear import fit_nonlinear
-    from bids_app.qsm.phase import bipolar, offsets
-
-    return {
-        **qsm.UNWRAP,
-        "mcpc3ds": offsets.mcpc3ds,
-        "bipolar": bipolar.bipolar,
-        "linear": fit_linear,
-        "nonlinear": fit_nonlinear,
-    }
-
-
-def _background_methods() -> dict[str, Callable[..., Any]]:
-    from bids_app import qsm
-
-    return dict(qsm.BACKGROUND)
-
-
-def _inversion_methods() -> dict[str, Callable[..., Any]]:
-    from bids_app import qsm
-
-    return dict(qsm.INVERSIONS)
-
-
-def _relaxometry_methods() -> dict[str, Callable[..., Any]]:
-    from bids_app.qsm.relaxometry.arlo import r2star_arlo
-    from bids_app.qsm.relaxometry.loglinear import r2star_loglinear
-
-    return {"arlo": r2star_arlo, "loglinear": r2star_loglinear}
-
-
-def _swi_methods() -> dict[str, Callable[..., Any]]:
-    from bids_app.qsm.swi import clearswi as swi
-
-    return {"clearswi": swi.clear_swi}
-
-
-#: In pipeline order.
-SECTIONS: dict[str, SectionSpec] = {
-    "field": SectionSpec(FieldChoices, _field_methods),
-    "segmentation": SectionSpec(SegmentationChoices),
-    "fastsurfer": SectionSpec(FastSurferChoices),
-    "registration": SectionSpec(RegistrationChoices),
-    "mask": SectionSpec(MaskChoices),
-    "background": SectionSpec(BackgroundChoices, _background_methods),
-    "inversion": SectionSpec(InversionChoices, _inversion_methods),
-    "reference": SectionSpec(ReferenceChoices),
-    "relaxometry": SectionSpec(RelaxometryChoices, _relaxometry_methods),
-    "swi": SectionSpec(SwiChoices, _swi_methods),
-    "regions": SectionSpec(RegionsChoices),
-    "qc": SectionSpec(QcChoices),
-    "statistics": SectionSpec(StatisticsChoices),
-    "voxelwise": SectionSpec(VoxelwiseChoices),
-    "group": SectionSpec(GroupChoices),
-    "template": SectionSpec(TemplateChoices),
-    "report": SectionSpec(ReportChoices),
-}

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from bids_app.phantom import forward, sampling, subjects
 from bids_app.phantom.acquisition import Acquisition, axis_codes, fine_grid, receive, slab
-from bids_app.phantom.template import Head
+from bids_app.phantom.template import Head, Stack
 from bids_app.qsm.arrays import BoolArray, ComplexArray, FloatArray
 from bids_app.qsm.grid import Grid
 
@@ -25,7 +25,7 @@ class Body:
     head: Head
     tissue: FloatArray
     to_template: npt.NDArray[np.float64]
-    displacement: subjects.template.Stack
+    displacement: Stack
     pose: npt.NDArray[np.float64]
 
     def sample(self, affine: npt.NDArray[np.float64], shape: tuple[int, int, int], width: float) -> FloatArray:

@@ -4,11 +4,23 @@ Each class is frozen, checks its values when it is made, and is a section of the
 of a method stand beside the method.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 from bids_app.qsm.mask.recipe import FILLED_RECIPE, RELIABLE_RECIPE
+from bids_app.qsm.method import Kind
 from bids_app.qsm.params import Params, param
+from bids_app.qsm.registry import BACKGROUND, FIELD_FITS, INVERSIONS, OFFSETS, RELAXOMETRY, SWI, UNWRAP
+
+#: Kinds of the methods that have parameters in a section.
+SECTION_KINDS: Mapping[str, tuple[Kind, ...]] = {
+    "field": ("unwrap", "offsets", "field_fit"),
+    "background": ("background",),
+    "inversion": ("inversion",),
+    "relaxometry": ("relaxometry",),
+    "swi": ("swi",),
+}
 
 
 @dataclass(frozen=True)
@@ -29,7 +41,7 @@ class FieldChoices(Params):
     )
     offsets: str = param(
         "auto",
-        choices=("auto", "mcpc3ds", "bipolar", "none"),
+        choices=("auto", *OFFSETS, "none"),
         doc="Removal of the phase at echo time zero; auto: bipolar where the readout is, mcpc3ds else",
     )
     sign: str = param(
@@ -37,16 +49,15 @@ class FieldChoices(Params):
         choices=("auto", "keep", "invert"),
         doc="Sign of the stored phase; auto: inverted where the sidecar says that a GE scanner stored it",
     )
-    unwrap: str = param("romeo", choices=("romeo", "laplacian"), doc="Phase unwrapping")
-    fit: str = param("linear", choices=("linear", "nonlinear"), doc="Fit of the field over echoes")
-    keep_phase: bool = param(False, doc="Keep every echo's corrected phase for the inversion (inversion.per_echo)")
+    unwrap: str = param("romeo", choices=tuple(UNWRAP), doc="Phase unwrapping")
+    fit: str = param("linear", choices=tuple(FIELD_FITS), doc="Fit of the field over echoes")
 
 
 @dataclass(frozen=True)
 class MaskChoices(Params):
     """Masks as recipes (a source and operations in order), and whether the anatomy's brain mask joins them."""
 
-    two_pass: bool = param(True, doc="Invert twice, in the reliable and in the filled mask, and combine")
+    two_pass: bool = param(False, doc="Invert twice, in the reliable and in the filled mask, and combine")
     filled: str = param(FILLED_RECIPE, doc="Recipe of the filled mask")
     reliable: str = param(RELIABLE_RECIPE, doc="Recipe of the mask of reliable voxels (two-pass only)")
     from_anatomy: bool = param(False, doc="Keep only what lies in the brain mask of the segmentation too")
@@ -61,32 +72,28 @@ class MaskChoices(Params):
 
 @dataclass(frozen=True)
 class BackgroundChoices(Params):
-    """Background field removal."""
+    """Background field removal, and corrections of the field and the map."""
 
-    method: str = param(
-        "vsharp",
-        choices=("vsharp", "resharp", "ismv", "pdf", "tfi", "lbv", "none"),
-        doc="Method; none: the inversion does it (tgv)",
+    method: str = param("lbv", choices=(*BACKGROUND, "none"), doc="Method; none: the inversion does it (tgv)")
+    alternation: str = param(
+        "remove",
+        choices=("remove", "keep"),
+        doc="Nyquist-frequency alternation of the total field; remove: along axes where it exceeds the noise",
     )
-    ringing: str = param(
-        "auto",
-        choices=("auto", "keep"),
-        doc="What alternates from voxel to voxel in the field; auto: taken off where there is more of it than of noise",
-    )
-    transceive: str = param(
-        "auto",
-        choices=("auto", "keep"),
-        doc="Parabola of the transmit and receive phase; auto: taken off the field of a single echo",
+    transmit_receive_phase: str = param(
+        "remove",
+        choices=("remove", "keep"),
+        doc="Parabola of the transmit and receive phase; remove: from the field of a single echo",
     )
     boundary_sources: str = param(
-        "keep",
-        choices=("keep", "apart"),
-        doc="Strong sources at the rim, as dural sinuses; apart: found by a first look and inverted on their own",
+        "separate",
+        choices=("separate", "keep"),
+        doc="Strong sources at the mask boundary, as dural sinuses; separate: found in an initial map, inverted alone",
     )
-    trend: str = param(
-        "keep",
-        choices=("keep", "tissue"),
-        doc="Smooth trends that no field can tell from a background; tissue: taken off so that like tissue is alike",
+    null_space_trend: str = param(
+        "remove",
+        choices=("remove", "keep"),
+        doc="Smooth trends of the map that the field does not determine; remove: so that like tissue is alike",
     )
 
 
@@ -94,20 +101,19 @@ class BackgroundChoices(Params):
 class InversionChoices(Params):
     """Dipole inversion."""
 
-    method: str = param(
-        "bayes",
-        choices=("bayes", "hdqsm", "ilsqr", "medi", "nltv", "rts", "tgv", "tikhonov", "tkd", "tv"),
-        doc="Method",
-    )
+    method: str = param("bayes", choices=tuple(INVERSIONS), doc="Method")
     per_echo: bool = param(False, doc="Invert each echo and average the maps, weighted")
 
 
 @dataclass(frozen=True)
 class ReferenceChoices(Params):
-    """Zero of the susceptibility scale."""
+    """Zero of the susceptibility scale, and which maps are written."""
 
     region: str = param(
         "mask", doc="mask: the mean of the valid mask; none: as inverted; csf or a region's name: its mean"
+    )
+    keep_trend_map: bool = param(
+        False, doc="Write the map before its null-space trend is removed too (desc-withtrend), to see what that changes"
     )
 
 
@@ -115,11 +121,11 @@ class ReferenceChoices(Params):
 class RelaxometryChoices(Params):
     """R2*, T2* and S0."""
 
-    method: str = param("arlo", choices=("arlo", "loglinear", "none"), doc="Method (multi-echo data)")
+    method: str = param("arlo", choices=(*RELAXOMETRY, "none"), doc="Method (multi-echo data)")
 
 
 @dataclass(frozen=True)
 class SwiChoices(Params):
     """Susceptibility-weighted image."""
 
-    method: str = param("clearswi", choices=("clearswi", "none"), doc="Method (data with magnitude)")
+    method: str = param("clearswi", choices=(*SWI, "none"), doc="Method (data with magnitude)")

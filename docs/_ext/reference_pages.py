@@ -80,15 +80,15 @@ def parameter_rows(params: Any, prefix: str) -> list[tuple[str, ...]]:
 
 def parameters_page() -> str:
     """Return every parameter of every section and method."""
-    from bids_app.model.sections import SECTIONS
+    from bids_app.model.settings import Settings
 
     text = (
         "# Parameters\n\nSet a parameter with `--set NAME=VALUE`, or in a TOML file for `--config`. "
         "This page is made from the classes that hold the defaults.\n"
     )
     head = ("parameter", "default", "range or choices", "unit", "meaning")
-    for name, spec in SECTIONS.items():
-        choices, methods = spec.load()
+    for name, section in Settings().sections.items():
+        choices, methods = section.choice, section.methods
         text += f"\n## {name}\n\n{plain((type(choices).__doc__ or '').strip().splitlines()[0])}\n\n"
         rows = parameter_rows(choices, name)
         text += table(head, rows) if rows else ""
@@ -100,7 +100,7 @@ def parameters_page() -> str:
 
 def products_page() -> str:
     """Return every file that the app can write."""
-    from bids_app.derivatives.names import PRODUCTS
+    from bids_app.derivatives.products import PRODUCTS
 
     text = "# Every product\n\nThis page is made from the table that names the files.\n\n"
     public, working = [], []
@@ -173,6 +173,64 @@ def text_of(node: ast.expr) -> str:
     return "…"
 
 
+_KIND_TITLES = {
+    "offsets": "Phase offset",
+    "unwrap": "Phase unwrapping",
+    "field_fit": "Field fit",
+    "correction": "Field and map corrections",
+    "background": "Background removal",
+    "inversion": "Dipole inversion",
+    "relaxometry": "Relaxometry",
+    "swi": "Susceptibility-weighted imaging",
+    "separation": "Source separation",
+}
+_SECTION_OF = {"offsets": "field", "unwrap": "field", "field_fit": "field", "correction": "background"}
+
+
+def method_page(method: Any) -> str:
+    """Return the page of one method, from its descriptor and docstring."""
+    from bids_app.report.methods.references import REFERENCES
+
+    section = _SECTION_OF.get(method.kind, method.kind)
+    text = f"# {method.label}\n\n{_KIND_TITLES[method.kind]}: `{section}.{method.name}`\n\n"
+    text += f"**Maturity:** {method.maturity}.\n\n"
+    cited = [REFERENCES[key] for key in method.citations]
+    sentence = method.sentence.replace("{parameters}", "")
+    for work in cited:
+        sentence = sentence.replace(work.key, work.short)
+    text += f"**In the methods text:** {plain(sentence)}\n\n"
+    rows = parameter_rows(method.params(), f"{section}.{method.name}")
+    if rows:
+        text += (
+            "## Parameters\n\n" + table(("parameter", "default", "range or choices", "unit", "meaning"), rows) + "\n"
+        )
+    if cited:
+        text += "## References\n\n" + "".join(
+            f"* {plain(w.plain)} [{w.doi}]({w.url})\n" if w.doi else f"* {plain(w.plain)}\n" for w in cited
+        )
+    module, name = method.function.__module__, method.function.__name__
+    text += f"\n## Function\n\n```{{eval-rst}}\n.. autofunction:: {module}.{name}\n   :no-index:\n```\n"
+    return text
+
+
+def method_pages() -> dict[str, str]:
+    """Return the page of every method by its name, and an index of all by kind."""
+    from bids_app.qsm.registry import METHODS
+
+    pages, index = {}, "# Every method\n\nMade from the descriptors that stand beside the algorithms.\n"
+    for kind, methods in METHODS.items():
+        if not methods:
+            continue
+        index += f"\n## {_KIND_TITLES[kind]}\n\n"
+        rows = []
+        for method in methods.values():
+            name = f"{kind}_{method.name}"
+            pages[name] = method_page(method)
+            rows.append((f"[{method.label}]({name}.md)", f"`{method.name}`", method.maturity))
+        index += table(("method", "name", "maturity"), rows)
+    return {**pages, "all": index}
+
+
 PAGES = {
     "options": options_page,
     "parameters": parameters_page,
@@ -186,8 +244,13 @@ def write_pages(app: Any) -> None:
     """Write the pages that changed."""
     folder = Path(app.srcdir) / "reference"
     folder.mkdir(exist_ok=True)
-    for name, make in PAGES.items():
-        path, text = folder / f"{name}.md", make()
+    texts = {folder / f"{name}.md": make() for name, make in PAGES.items()}
+    methods = Path(app.srcdir) / "methods" / "generated"
+    methods.mkdir(exist_ok=True)
+    texts |= {methods / f"{name}.md": text for name, text in method_pages().items()}
+    for path in set(methods.glob("*.md")) - set(texts):
+        path.unlink()
+    for path, text in texts.items():
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
 

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import Grid, bounding_box
+from bids_app.qsm.kernels import jit
+from bids_app.qsm.method import Method, Offsets
 from bids_app.qsm.operators.smoothing import gaussian_phase
 from bids_app.qsm.params import Params, param
 from bids_app.qsm.phase.parabola import parabola
@@ -30,7 +32,7 @@ class OffsetResult:
     offset: FloatArray
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@jit(parallel=True)
 def _product(first, second, mask, out):  # type: ignore[no-untyped-def]
     """Geometric mean of two magnitudes, 0 outside the mask or where one is not finite."""
     for v in prange(out.size):
@@ -40,7 +42,7 @@ def _product(first, second, mask, out):  # type: ignore[no-untyped-def]
         out[v] = value if np.isfinite(value) else np.float32(0)
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@jit(parallel=True)
 def _subtract(phase, offset, out):  # type: ignore[no-untyped-def]
     """Difference of two phases, wrapped to (-pi, pi]; what is not finite counts as 0."""
     turn = np.float32(2 * np.pi)
@@ -144,6 +146,13 @@ def mcpc3ds(
         Where the offset is estimated; it is smoothly continued near it.
     grid : Grid
         Voxel size for the smoothing.
+    params : OffsetParams
+        Smoothing of the offset.
+
+    Returns
+    -------
+    OffsetResult
+        Phase without the offset, wrapped, and the offset, in rad.
 
     Raises
     ------
@@ -162,3 +171,18 @@ def mcpc3ds(
     for echo, out in zip(phase, corrected, strict=True):
         _subtract(np.ascontiguousarray(echo, np.float32).reshape(-1), offset.reshape(-1), out.reshape(-1))
     return OffsetResult(corrected, offset)
+
+
+MCPC3DS: Offsets[OffsetParams] = Method(
+    name="mcpc3ds",
+    kind="offsets",
+    label="MCPC-3D-S",
+    function=mcpc3ds,
+    params=OffsetParams,
+    sentence=(
+        "The phase at echo time zero was estimated from the first echoes, smoothed and removed "
+        "(MCPC-3D-S) [eckstein2018]{parameters}."
+    ),
+    uses=frozenset({"magnitude"}),
+    min_echoes=2,
+)

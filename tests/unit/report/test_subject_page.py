@@ -10,7 +10,9 @@ import pytest
 from bids_app import steps
 from bids_app.derivatives import quality
 from bids_app.derivatives.files import write_json
-from bids_app.derivatives.names import PRODUCTS, product_path
+from bids_app.derivatives.names import product_path
+from bids_app.derivatives.products import PRODUCTS
+from bids_app.model.records import Echo
 from bids_app.model.sections import QcChoices
 from bids_app.report.participant.collect import GROUP_STEPS
 from bids_app.report.participant.page import report, report_done
@@ -42,17 +44,19 @@ def page(tmp_path_factory):
 
 def test_every_stage_has_its_figures(page):
     titles = re.findall(r"<h4>(.*?)</h4>", page)
+    mosaic = next(title for title in titles if re.fullmatch(r"Susceptibility, \d+ axial slices", title))
     assert [title for title in titles if title not in ("Time and memory", "References")] == [
+        "Susceptibility",
+        "Susceptibility, axial slices",
+        mosaic,
+        "Two passes against one",
+        "Boundary sources",
+        "Null-space trend that was removed",
+        "Histogram",
         "Echoes",
         "Masks and phase quality",
         "Total and local field",
         "Field fit",
-        "Susceptibility",
-        "Susceptibility, axial slices",
-        "Two passes against one",
-        "Sources inverted apart",
-        "Trend taken off",
-        "Histogram",
         "R2* and T2*",
         "Susceptibility-weighted image",
         "Registration",
@@ -62,6 +66,17 @@ def test_every_stage_has_its_figures(page):
     ]
     assert "inversion.rts.delta" in page
     assert "sub-01_T1w.nii.gz: the only one" in page
+
+
+def test_the_map_comes_first_with_its_files_regions_and_a_rating(page):
+    order = [page.index(f'id="sub-01-{name}"') for name in ("chi", "input", "masks", "regions")]
+    assert order == sorted(order)
+    first = page[order[0] : order[1]]
+    assert "<code>sub-01/anat/sub-01_Chimap.nii.gz</code>" in first
+    assert 'data-run="sub-01"' in first and 'value="exclude"' in first
+    assert re.search(r"<summary>Values of the regions of atlas</summary>.*?Mean χ \(ppb\)", page, re.S)
+    for name in ("chi", "masks", "field"):
+        assert f'<a href="#sub-01-{name}">' in page[: page.index("<main")]
 
 
 def test_the_page_stands_alone_and_is_light(page):
@@ -111,12 +126,12 @@ def test_failures_are_told_with_their_traceback_folded(subject, settings, contex
 
 
 def test_a_subject_of_which_nothing_was_made_has_a_page(settings, context):
-    subject = SimpleNamespace(label="02", runs=(Source(basename="sub-02", echoes=(SimpleNamespace(metadata={}),)),))
+    subject = SimpleNamespace(label="02", runs=(Source(basename="sub-02", echoes=(Echo(1, 0.005),)),))
     report(subject, settings, context, {"results": {"sub-02": Result([failure(), failure(blocked=True)])}})
     page = (context.output_dir / "sub-02.html").read_text()
     assert "No step has finished" in page
     assert "Not run because of it: chi." in page
-    assert "the same command goes on from here" in page
+    assert "run the same command again" in page
 
 
 def test_a_failure_and_what_it_stops_are_one_box_with_the_images_as_stored(subject, settings, context):
@@ -158,7 +173,7 @@ def test_what_to_look_at_leads_to_the_part_that_shows_it(page):
 
 def test_the_figures_of_the_registration_stand_beside_its_pictures(page):
     table = re.search(r"<h3 id=\"sub-01-regions\">.*?<h4>", page, re.S)[0]
-    for part in (">0.740<", ">1.019<", ">1.020<", "look at it", "--bids-filter-file"):
+    for part in (">0.740<", ">1.019<", ">1.020<", "check it", "--bids-filter-file"):
         assert part in table
 
 
@@ -218,7 +233,12 @@ def test_a_page_is_made_again_only_where_something_changed(subject, settings, co
 
 
 def test_steps_of_the_group_over_one_participant_are_known():
-    of_one = (*steps.TEMPLATE_SUBJECT, *steps.TEMPLATE_REGISTRATION, *steps.TEMPLATE_RUN, *steps.TEMPLATE_MANUAL_RUN)
+    of_one = (
+        *steps.template_subject_steps(),
+        *steps.template_registration_steps(),
+        *steps.template_run_steps(),
+        *steps.template_manual_run_steps(),
+    )
     assert {step.name for step in of_one} == set(GROUP_STEPS)
 
 
