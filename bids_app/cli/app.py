@@ -1,8 +1,11 @@
 """From a Config to an exit code: find, check, run every job, sum up."""
 
+import os
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from bids_app.cli import segmentations
 from bids_app.cli.cohort import CohortSearch
@@ -38,12 +41,23 @@ def run(config: Config) -> int:
 
         submission = Submission(config.levels, config.selection, config.settings, config.context, config.cluster)
         return submission.write(*config.cluster.write)
+    ensure_temporary_folder(config.work_dir)
     if "convert" not in config.levels:
         return run_levels(config)
     from bids_app.cli.conversion import convert_first
 
     code, config = convert_first(config)
     return max(code, run_levels(config)) if config.levels else code
+
+
+def ensure_temporary_folder(work_dir: Path) -> None:
+    """Let temporary files lie in the work folder where the system has no folder for them (read-only containers)."""
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError:
+        folder = work_dir / "tmp"
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.tempdir = os.environ["TMPDIR"] = str(folder)
 
 
 def run_levels(config: Config) -> int:

@@ -229,7 +229,8 @@ def _stage(name: str) -> str:
 def _work_dir(args: argparse.Namespace, output_dir: Path) -> Path:
     """Return the folder of working files; one of its own for this process where it is on a node's scratch disk."""
     if args.scratch is None:
-        return args.work_dir.absolute() if args.work_dir else output_dir / "work"
+        chosen: Path = args.work_dir or output_dir / "work"
+        return _usable(chosen, args)
     if args.work_dir is not None:
         raise UsageError("--scratch and --work-dir both say where working files go: give one of them")
     root = os.path.expandvars(args.scratch)
@@ -237,6 +238,18 @@ def _work_dir(args: argparse.Namespace, output_dir: Path) -> Path:
     if "$" in root and args.write_jobs is None and args.cluster is None:
         raise UsageError(f"--scratch {args.scratch}: the variable is not set here; name a folder or set it")
     return Path(root).absolute() / f"qsm-bids-app-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+def _usable(work_dir: Path, args: argparse.Namespace) -> Path:
+    """Return the folder of working files; it is no file, and none of the dataset's own folders."""
+    existing = next(path for path in (work_dir, *work_dir.parents) if path.exists())
+    if not existing.is_dir():
+        raise UsageError(f"--work-dir: {existing} is a file; name a folder")
+    bids, place = args.bids_dir.resolve(), work_dir.resolve()
+    inside = place.relative_to(bids).parts if bids in place.parents else ()
+    if place == bids or (inside and inside[0].startswith(("sub-", "sourcedata"))):
+        raise UsageError(f"--work-dir: {work_dir} lies among the input data; choose another folder")
+    return work_dir
 
 
 def _scans(args: argparse.Namespace) -> Scans:
