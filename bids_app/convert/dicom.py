@@ -10,7 +10,7 @@ from bids_app.convert.model import ConvertRequest, OnEvent, Problem, Result
 from bids_app.convert.name.heuristic import Heuristic, assign, load_heuristic
 from bids_app.convert.name.patients import Study, place_studies
 from bids_app.convert.name.plan import SeriesPlan, plan_series
-from bids_app.convert.name.privacy import Redactor, words_of_patients
+from bids_app.convert.name.privacy import Redactor, birth_dates, words_of_patients
 from bids_app.convert.scan.files import Scan, scan
 from bids_app.convert.write import session
 from bids_app.convert.write.dataset_files import known_studies
@@ -28,7 +28,7 @@ def convert_dicom(request: ConvertRequest, scratch: Path, on_event: OnEvent) -> 
     heuristic = load_heuristic(request.heuristic)
     check_tools(dcm2niix=not request.dry_run)
     found = scan(request.dicom_dir, scratch / "unpacked", request.nprocs, request.own)
-    redact = Redactor(words_of_patients(found.instances))
+    redact = Redactor(words_of_patients(found.instances), birth_dates(found.instances))
     problems = [Problem(redact(p.path), p.reason) for p in found.problems]
     if not found.instances:
         what = [f"No DICOM file that can be read is in {request.dicom_dir}."]

@@ -14,7 +14,7 @@ from bids_app.convert.model import ConvertRequest, OnEvent, Problem, Result
 from bids_app.convert.name.heuristic import load_heuristic
 from bids_app.convert.name.patients import Place, Study, compile_pattern, match, place_named, place_studies
 from bids_app.convert.name.plan import SeriesPlan
-from bids_app.convert.name.privacy import Redactor, words_of_patients
+from bids_app.convert.name.privacy import Redactor, birth_dates, words_of_patients
 from bids_app.convert.scan.header import Instance
 from bids_app.convert.scan.loose import Loose, describe, split_volumes
 from bids_app.convert.scan.loose_sources import from_folder, from_table
@@ -45,7 +45,7 @@ def convert_nifti(request: ConvertRequest, scratch: Path, on_event: OnEvent) -> 
         loose, named = from_table(request.nifti_table, problems)
     described = _describe_all(loose, scratch, problems)
     instances = [instance for instance, _ in described]
-    redact = Redactor(words_of_patients(instances))
+    redact = Redactor(words_of_patients(instances), birth_dates(instances))
     problems = [Problem(redact(p.path), redact(p.reason)) for p in problems]
     if not instances:
         where = request.nifti_dir or request.nifti_table

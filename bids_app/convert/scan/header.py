@@ -108,6 +108,7 @@ def _values(data: Any) -> dict[str, Any]:
         "modality": text_of(data, "Modality") or "MR",  # the storage class says it too
         "patient_id": text_of(data, "PatientID"),
         "patient_name": text_of(data, "PatientName"),
+        "birth_date": text_of(data, "PatientBirthDate"),
         "age": text_of(data, "PatientAge"),
         "sex": text_of(data, "PatientSex"),
         "study_date": text_of(data, "StudyDate"),
