@@ -22,6 +22,7 @@ from bids_app.engine.job import Job, StepsJob
 from bids_app.engine.levels import REPORT_STAGE, group_jobs, participant_jobs
 from bids_app.engine.runner import Policy, run_jobs
 from bids_app.errors import InputRefusedError
+from bids_app.group.table_checks import check_tables
 from bids_app.model.cohort import Cohort
 from bids_app.model.records import GreRun, Subject
 from bids_app.model.results import JobResult, Report
@@ -88,6 +89,9 @@ def _group_level(config: Config) -> int:
         keeps=not config.dry_run,
     )
     cohort, refusal = _cohort(search, config.stage_patience)
+    problems = check_tables(cohort.participants, cohort.sessions)
+    if problems:
+        raise InputRefusedError(problems)
     jobs = group_jobs(cohort, config.settings, config.context, GROUP_REPORT, config.reports_only, refusal)
     jobs = of_stage(jobs, config.stage, config.stage_part)
     if config.dry_run:

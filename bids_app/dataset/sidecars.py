@@ -1,6 +1,5 @@
 """Metadata of images by the BIDS inheritance principle."""
 
-import codecs
 import json
 import os
 import re
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bids_app.derivatives.presence import absence, is_system_file
+from bids_app.derivatives.text import decoded
 
 _PAIR = re.compile(r"(?:^|_)([a-zA-Z]+)-([a-zA-Z0-9+]+)")
 _ENDINGS = ("MEGRE.json", "T2starw.json", "T1w.json")
@@ -82,23 +82,6 @@ class Sidecars:
         if note:
             self._notes[path] = f"{path.relative_to(self.root)}: {note}"
         return dict(content)
-
-
-def decoded(content: bytes) -> tuple[str, str]:
-    """Return the text of a file, and a note where it is not UTF-8 as BIDS has it.
-
-    Examples
-    --------
-    >>> decoded("Hôpital".encode("latin-1"))
-    ('Hôpital', 'is not UTF-8; its text was read as Latin-1')
-    """
-    for mark, encoding in ((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16")):
-        if content.startswith(mark):
-            return content.decode(encoding), "is not UTF-8; its text was read as UTF-16"
-    try:
-        return content.decode("utf-8-sig"), ""
-    except UnicodeDecodeError:
-        return content.decode("latin-1"), "is not UTF-8; its text was read as Latin-1"
 
 
 def read_json(text: str) -> Any:

@@ -197,6 +197,9 @@ def design_of(part: "pd.DataFrame", formula: str) -> Any:
     for name in parse_formula(formula).names:
         if name not in part:
             raise QsmAppError(f"name {name!r} is not defined; the columns are {', '.join(columns)}")
+    for name in parse_formula(formula).names[1:]:
+        if part[name].dropna().nunique() == 1:  # a factor of one level would leave the model without a word
+            raise QsmAppError(f"column {name} is the same for all participants")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -2,18 +2,18 @@
 
 import csv
 import io
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from bids_app.group.table_checks import MISSING, description, read_checked
 
 Row = dict[str, object]
 Columns = dict[str, dict[str, object]]
 
 #: Where a drawn segmentation is measured.
 _SPACES = {"native": "on the run's own map", "template": "in the space of the template"}
-MISSING = ("", "n/a", "N/A", "NA", "nan", "NaN")
 #: What the wide table has of every region, if the runs' tables have it.
 WIDE = ("chi_mean", "chi_median", "r2star_mean", "volume_mm3", "voxels")
 #: First columns of every table of the group.
@@ -93,12 +93,12 @@ def read_covariates(participants: Path | None, sessions: Sequence[Path], taken: 
         return values
 
     if participants is not None:
-        for row in read_rows(participants):
+        for row in read_checked(participants, "participant_id")[0]:
             label = str(row.get("participant_id") or "").removeprefix("sub-")
             of_participant[label] = renamed(row, "participant_id", participants)
     for path in sessions:
         label = path.name.removeprefix("sub-").removesuffix("_sessions.tsv")
-        for row in read_rows(path):
+        for row in read_checked(path, "session_id")[0]:
             session = str(row.get("session_id") or "").removeprefix("ses-")
             of_session[label, session] = renamed(row, "session_id", path)
     return Covariates(columns, of_participant, of_session)
@@ -106,14 +106,9 @@ def read_covariates(participants: Path | None, sessions: Sequence[Path], taken: 
 
 def _described(name: str, path: Path) -> dict[str, object]:
     """Return what a column's own dictionary says of it."""
-    beside = (path.with_suffix(".json"), path.parent.parent / "sessions.json")
-    for sidecar in beside if path.name != "participants.tsv" else beside[:1]:
-        try:
-            known = json.loads(sidecar.read_text(encoding="utf-8")).get(name)
-        except (OSError, ValueError, AttributeError):
-            continue
-        if isinstance(known, dict):
-            return dict(known)
+    known = description(path, name)
+    if known is not None:
+        return known
     return {"Description": f"Column of {path.name.partition('_')[2] or path.name}"}
 
 
