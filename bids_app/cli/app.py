@@ -11,7 +11,7 @@ from bids_app.cli import segmentations
 from bids_app.cli.cohort import CohortSearch
 from bids_app.cli.config import Config
 from bids_app.cli.session import Session
-from bids_app.dataset.checks import preflight
+from bids_app.dataset.checks import preflight, without_magnitudes_alone
 from bids_app.dataset.derived import with_given_mask
 from bids_app.dataset.image_checks import remarks
 from bids_app.dataset.subjects import selected_subjects
@@ -124,7 +124,11 @@ def _participant_level(config: Config) -> int:
     chosen = config.selection
     coils = config.settings.field.choice.coils == "combine"
     subjects = selected_subjects(config.bids_dir, chosen.participants, chosen.sessions, chosen.filters, coils)
-    problems = preflight(subjects, config.bids_dir, config.output_dir, chosen.participants)
+    subjects, skipped = without_magnitudes_alone(subjects)
+    for sentence in skipped:
+        print(sentence)
+    needs_t1w = tuple(config.settings.segmentation.choice.which) != ("none",)
+    problems = preflight(subjects, config.bids_dir, config.output_dir, chosen.participants, needs_t1w)
     if problems:
         raise InputRefusedError(problems)
     settings, warning = segmentations.decided(config.settings, config.bids_dir)

@@ -7,6 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -173,10 +174,29 @@ RUN_CHECKS: tuple[Callable[[GreRun], Iterator[str]], ...] = (
 )
 
 
+def without_magnitudes_alone(subjects: Sequence[Subject]) -> tuple[tuple[Subject, ...], list[str]]:
+    """Leave out runs that have magnitudes alone, which no step needs; returns a sentence for each.
+
+    Where no run has a phase they stay: then the check of the phase says what is missing.
+    """
+    unneeded = {
+        run.basename for s in subjects for run in s.runs if not any(e.phase or e.real or e.imag for e in run.echoes)
+    }
+    if all(run.basename in unneeded for subject in subjects for run in subject.runs):
+        return tuple(subjects), []
+    kept = tuple(replace(s, runs=tuple(run for run in s.runs if run.basename not in unneeded)) for s in subjects)
+    return kept, [f"{name}: skipped: it has no phase images, which QSM needs" for name in sorted(unneeded)]
+
+
 def preflight(
-    subjects: Sequence[Subject], bids_dir: Path, output_dir: Path, participants: Sequence[str] = ()
+    subjects: Sequence[Subject],
+    bids_dir: Path,
+    output_dir: Path,
+    participants: Sequence[str] = (),
+    needs_t1w: bool = True,
 ) -> list[str]:
-    """Return a sentence for everything that is wrong; none means go."""
+    """Return a sentence for everything that is wrong; none means go. A T1w image that no step needs is not checked."""
+    checks = RUN_CHECKS if needs_t1w else tuple(check for check in RUN_CHECKS if check is not anatomical)
     runs = [run for subject in subjects for run in subject.runs]
     problems = list(_output_problems(bids_dir, output_dir))
     if not runs:
@@ -191,7 +211,7 @@ def preflight(
         if count > 1:
             problems.append(f"{name}: {count} images of different suffix would give the same output names; keep one")
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        found = pool.map(lambda run: [problem for check in RUN_CHECKS for problem in check(run)], runs)
+        found = pool.map(lambda run: [problem for check in checks for problem in check(run)], runs)
         return list(dict.fromkeys([*problems, *(problem for one in found for problem in one)]))
 
 

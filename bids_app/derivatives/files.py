@@ -24,6 +24,8 @@ _PART = ".part"
 _FIELD = "~"  # between the parts of a temporary name; no host or BIDS name has it
 #: A part file of another machine is left over when it has not grown for this long.
 _ABANDONED_S = 86_400.0
+#: The largest label that float32 tells from its neighbours: programs for images compute with that.
+_MAX_LABEL = 1 << 24
 
 
 def read_image(path: Path, box: tuple[slice, ...] = ()) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
@@ -53,6 +55,28 @@ def read_mask(path: Path) -> npt.NDArray[np.bool_]:
     stored = np.load(path) if path.suffix == ".npy" else _stored(path)[0]
     mask: npt.NDArray[np.bool_] = np.ascontiguousarray(stored > 0)
     return mask
+
+
+def read_label_image(path: Path) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float64]]:
+    """Return a segmentation's labels as they are stored, and its affine.
+
+    Raises
+    ------
+    QsmAppError
+        If the file is damaged, or holds something else than labels: fractions, or numbers that programs round together.
+    """
+    stored, affine = _stored(path)
+    labels = np.ascontiguousarray(stored)
+    if labels.dtype.kind == "f":
+        odd = ~np.isfinite(labels) | (labels != np.rint(labels))
+        if odd.any():
+            raise QsmAppError(
+                f"{path} holds values that are not whole ({labels[odd].flat[0]:g}): a segmentation holds labels, "
+                "and probability maps are none"
+            )
+    if labels.size and (labels.max() > _MAX_LABEL or labels.min() < -_MAX_LABEL):
+        raise QsmAppError(f"{path} has labels above {_MAX_LABEL}, which programs round together; renumber them")
+    return labels.astype(np.int32), affine
 
 
 def _stored(path: Path) -> tuple[npt.NDArray[np.number], npt.NDArray[np.float64]]:

@@ -121,7 +121,7 @@ def long_table(runs: Sequence[Run], covariates: Covariates) -> list[Row]:
 
 def wide_table(runs: Sequence[Run], covariates: Covariates) -> tuple[list[Row], Columns]:
     """Return one row for every run, those without values too, one column for every region and measure, and its text."""
-    regions = {region_slug(row): row for run in runs for row in run.rows}
+    slugs, regions = _slugs(runs)
     measures = [name for name in WIDE if any(name in row for row in regions.values())]
     columns: Columns = {
         f"{measure}_{slug}": {
@@ -135,9 +135,30 @@ def wide_table(runs: Sequence[Run], covariates: Covariates) -> tuple[list[Row], 
     for run in runs:
         values: Row = dict.fromkeys(columns)
         for row in run.rows:
-            values |= {f"{measure}_{region_slug(row)}": row.get(measure) for measure in measures}
+            values |= {f"{measure}_{slugs[_key(row)]}": row.get(measure) for measure in measures}
         rows.append(run.keys | {"status": run.status} | covariates.of(run) | values)
     return rows, columns
+
+
+def _key(row: Mapping[str, object]) -> tuple[str, ...]:
+    return tuple(str(row.get(name)) for name in ("space", "index", "name", "hemisphere"))
+
+
+def _slugs(runs: Sequence[Run]) -> tuple[dict[tuple[str, ...], str], dict[str, Row]]:
+    """Return a name of its own for every region, and its first row; names that read alike get the label's number."""
+    slugs: dict[tuple[str, ...], str] = {}
+    regions: dict[str, Row] = {}
+    for row in (row for run in runs for row in run.rows):
+        key = _key(row)
+        if key not in slugs:
+            slug = region_slug(row)
+            slug = slug if slug not in regions else f"{slug}_label_{row['index']}"
+            number = 2
+            while slug in regions:
+                slug, number = f"{region_slug(row)}_label_{row['index']}_{number}", number + 1
+            slugs[key] = slug
+            regions[slug] = row
+    return slugs, regions
 
 
 def region_words(row: Mapping[str, object]) -> str:

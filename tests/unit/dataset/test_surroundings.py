@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from bids_app.adapters.existing import find
-from bids_app.dataset.checks import preflight
+from bids_app.dataset.checks import preflight, without_magnitudes_alone
 from bids_app.dataset.cohort import planned
 from bids_app.dataset.query import find_subjects, matches
 from bids_app.derivatives.presence import absence, is_system_file
@@ -207,3 +207,17 @@ def test_all_levels_name_a_run_alike(dataset):
 def test_absence_of_a_readable_file_is_nothing(tmp_path):
     (tmp_path / "a").write_text("x")
     assert absence(tmp_path / "a") == ""
+
+
+def test_images_that_no_step_needs_stop_nobody(dataset):
+    dataset.megre("sub-01")
+    dataset.megre("sub-01_acq-mag", parts=("mag",))
+    dataset.megre("sub-02", parts=("mag",))
+    dataset.image("sub-01_T1w").write_bytes(b"")
+    kept, skipped = without_magnitudes_alone(find_subjects(dataset.root))
+    assert [run.basename for subject in kept for run in subject.runs] == ["sub-01"]
+    assert [line.partition(":")[0] for line in skipped] == ["sub-01_acq-mag", "sub-02"]
+    assert len(preflight(kept, dataset.root, dataset.root.parent / "out")) == 1
+    assert preflight(kept, dataset.root, dataset.root.parent / "out", needs_t1w=False) == []
+    alone = [subject for subject in find_subjects(dataset.root) if subject.label == "02"]
+    assert without_magnitudes_alone(alone) == (tuple(alone), [])  # the refusal says what is missing
