@@ -35,7 +35,7 @@ def masks(step: StepInput[GreRun]) -> StepResult:
     if found.reliable is not None:
         outputs["mask_reliable"] = Output(found.reliable, like, {"Recipe": choice.reliable})
     shares = list(found.discarded)
-    warnings = (*_empty_slices(read_array(step.inputs["magnitude"])), *_discarded(shares))
+    warnings = (*found.warnings, *_empty_slices(read_array(step.inputs["magnitude"])), *_discarded(shares))
     metrics = {"mask_voxels": int(np.count_nonzero(found.brain)), "mask_given": given, "mask_discarded": shares}
     return StepResult(outputs, metrics, warnings)
 
