@@ -221,3 +221,10 @@ def test_images_that_no_step_needs_stop_nobody(dataset):
     assert preflight(kept, dataset.root, dataset.root.parent / "out", needs_t1w=False) == []
     alone = [subject for subject in find_subjects(dataset.root) if subject.label == "02"]
     assert without_magnitudes_alone(alone) == (tuple(alone), [])  # the refusal says what is missing
+
+
+def test_products_of_runs_with_unknown_entities_have_names():
+    from bids_app.derivatives.names import spell
+
+    entities = {"sub": "01", "mt": "off", "zz": "2", "acq": "b", "desc": "brain"}
+    assert spell(entities, "mask", ".nii.gz") == "sub-01_acq-b_mt-off_zz-2_desc-brain_mask.nii.gz"
