@@ -59,6 +59,8 @@ ENV PATH=/opt/qsm/bin:/usr/local/bin:/usr/bin:/bin \
     LANG=C.UTF-8 \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONNOUSERSITE=1 \
+    PYTHONPATH= \
+    PYTHONHOME= \
     QSM_BIDS_APP_PORTABLE_KERNELS=1 \
     TEMPLATEFLOW_HOME=/opt/templateflow \
     TEMPLATEFLOW_AUTOUPDATE=0 \
@@ -68,6 +70,5 @@ ENV PATH=/opt/qsm/bin:/usr/local/bin:/usr/bin:/bin \
 RUN /opt/qsm/share/install-image.sh check /opt/qsm
 USER 1000:1000
 WORKDIR /tmp
-HEALTHCHECK NONE
 ENTRYPOINT ["/opt/qsm/bin/qsm-bids-app"]
 CMD ["--help"]

@@ -25,6 +25,12 @@ def name_of(pattern: str, default: str) -> str:
     return default
 
 
+def check_pattern(pattern: str) -> None:
+    """Raise UsageError unless ``{subject}`` and ``{session}`` are all that stands in braces."""
+    if re.search(r"[{}]", re.sub(r"\{(subject|session)\}", "", pattern)):
+        raise UsageError(f"pattern {pattern!r}: only {{subject}} and {{session}} may stand in braces")
+
+
 def find(
     pattern: str, roots: Sequence[Path], wanted: Mapping[str, str], alternatives: Mapping[str, str] | None = None
 ) -> Path | None:
@@ -48,11 +54,8 @@ def find(
     UsageError
         If the pattern has an unknown word in braces.
     """
-    words = {"subject": wanted["sub"], "session": wanted.get("ses", "")}
-    try:
-        filled = pattern.format(**words)
-    except (KeyError, IndexError, ValueError) as error:
-        raise UsageError(f"pattern {pattern!r}: only {{subject}} and {{session}} may stand in braces") from error
+    check_pattern(pattern)
+    filled = pattern.replace("{subject}", wanted["sub"]).replace("{session}", wanted.get("ses", ""))
     if Path(filled).is_absolute():
         anchor = Path(Path(filled).anchor)
         found = list(anchor.glob(str(Path(filled).relative_to(anchor))))
@@ -67,8 +70,7 @@ def _agreement(path: Path, wanted: Mapping[str, str], alternatives: Mapping[str,
     """Return how many entities agree; -1 for a file of something else."""
     entities = entities_of(path)
     if "sub" not in entities:  # a file whose folders alone tell whose it is
-        folders = [part.split("-", 1) for part in path.parts[:-1] if re.match(r"(sub|ses)-", part)]
-        entities |= dict(folders)
+        entities |= _entities_of_folders(path.parts[:-1])
     if entities.get("sub") != wanted["sub"]:
         return -1
     score = 0
@@ -79,6 +81,13 @@ def _agreement(path: Path, wanted: Mapping[str, str], alternatives: Mapping[str,
                 return -1
             score += 1
     return score
+
+
+def _entities_of_folders(folders: Sequence[str]) -> dict[str, str]:
+    """Return what the nearest ``sub-`` folder and a ``ses-`` folder below it say; those above say nothing of a file."""
+    places = [number for number, folder in enumerate(folders) if folder.startswith("sub-")]
+    inner = folders[places[-1] :] if places else ()
+    return {key: value for key, _, value in (folder.partition("-") for folder in inner) if key in ("sub", "ses")}
 
 
 def regions_of(path: Path) -> dict[int, Region]:

@@ -30,6 +30,8 @@ def read_labels(path: Path) -> dict[int, Region]:
             if found is None:
                 raise UsageError(f"{path}: this line is no label of ITK-SNAP: {line.strip()[:80]}")
             index = int(found.group(1))
+            if index in regions:
+                raise UsageError(f"{path}: label {index} is there twice")
             if index:  # 0 is the clear label
                 regions[index] = Region(index, *side_of(found.group(2)))
     elif content and {"index", "name"} <= set(content[0].split("\t")):

@@ -130,15 +130,17 @@ def from_rows(rows: Iterable[Mapping[str, str]]) -> dict[int, Region]:
     Raises
     ------
     ValueError
-        If a column is missing or an index is no whole number.
+        If a column is missing, an index is no whole number, or there twice.
     """
-    regions = {}
+    regions: dict[int, Region] = {}
     for row in rows:
         if not row.get("index") or not row.get("name"):
             raise ValueError("the label table needs the columns index and name in every row")
         index = int(str(row["index"]))
         if index == 0:
             continue
+        if index in regions:
+            raise ValueError(f"the label table has label {index} twice ({regions[index].name}, {row['name']})")
         name, side = side_of(str(row["name"]))
         given = str(row.get("hemisphere") or row.get("hemi") or "n/a")[:1].upper()
         if given in _SIDE_WORDS:

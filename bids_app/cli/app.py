@@ -1,15 +1,19 @@
 """From a Config to an exit code: find, check, run every job, sum up."""
 
+import os
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from bids_app.cli import segmentations
 from bids_app.cli.cohort import CohortSearch
 from bids_app.cli.config import Config
 from bids_app.cli.session import Session
-from bids_app.dataset.checks import preflight, remarks
+from bids_app.dataset.checks import preflight, without_magnitudes_alone
 from bids_app.dataset.derived import with_given_mask
+from bids_app.dataset.image_checks import remarks
 from bids_app.dataset.subjects import selected_subjects
 from bids_app.dataset.validation import InputValidation
 from bids_app.engine.events import EventHandler
@@ -18,6 +22,7 @@ from bids_app.engine.job import Job, StepsJob
 from bids_app.engine.levels import REPORT_STAGE, group_jobs, participant_jobs
 from bids_app.engine.runner import Policy, run_jobs
 from bids_app.errors import InputRefusedError
+from bids_app.group.table_checks import check_tables
 from bids_app.model.cohort import Cohort
 from bids_app.model.records import GreRun, Subject
 from bids_app.model.results import JobResult, Report
@@ -37,12 +42,23 @@ def run(config: Config) -> int:
 
         submission = Submission(config.levels, config.selection, config.settings, config.context, config.cluster)
         return submission.write(*config.cluster.write)
+    ensure_temporary_folder(config.work_dir)
     if "convert" not in config.levels:
         return run_levels(config)
     from bids_app.cli.conversion import convert_first
 
     code, config = convert_first(config)
     return max(code, run_levels(config)) if config.levels else code
+
+
+def ensure_temporary_folder(work_dir: Path) -> None:
+    """Let temporary files lie in the work folder where the system has no folder for them (read-only containers)."""
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError:
+        folder = work_dir / "tmp"
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.tempdir = os.environ["TMPDIR"] = str(folder)
 
 
 def run_levels(config: Config) -> int:
@@ -73,6 +89,9 @@ def _group_level(config: Config) -> int:
         keeps=not config.dry_run,
     )
     cohort, refusal = _cohort(search, config.stage_patience)
+    problems = check_tables(cohort.participants, cohort.sessions)
+    if problems:
+        raise InputRefusedError(problems)
     jobs = group_jobs(cohort, config.settings, config.context, GROUP_REPORT, config.reports_only, refusal)
     jobs = of_stage(jobs, config.stage, config.stage_part)
     if config.dry_run:
@@ -105,7 +124,11 @@ def _participant_level(config: Config) -> int:
     chosen = config.selection
     coils = config.settings.field.choice.coils == "combine"
     subjects = selected_subjects(config.bids_dir, chosen.participants, chosen.sessions, chosen.filters, coils)
-    problems = preflight(subjects, config.bids_dir, config.output_dir, chosen.participants)
+    subjects, skipped = without_magnitudes_alone(subjects)
+    for sentence in skipped:
+        print(sentence)
+    needs_t1w = tuple(config.settings.segmentation.choice.which) != ("none",)
+    problems = preflight(subjects, config.bids_dir, config.output_dir, chosen.participants, needs_t1w)
     if problems:
         raise InputRefusedError(problems)
     settings, warning = segmentations.decided(config.settings, config.bids_dir)

@@ -30,6 +30,12 @@ class Cluster:
     passed_on: tuple[str, ...] = ()  # options of the command that its jobs need too
 
 
+def _absolute(word: str) -> str:
+    """Return a word of a command; an image that lies here is named from the root on, as jobs start elsewhere."""
+    path = Path(word)
+    return str(path.absolute()) if path.is_file() and (path.suffix or len(path.parts) > 1) else word
+
+
 def cluster_from(args: argparse.Namespace, passed_on: tuple[str, ...]) -> Cluster:
     """Return the cluster options of a parsed command line.
 
@@ -49,7 +55,7 @@ def cluster_from(args: argparse.Namespace, passed_on: tuple[str, ...]) -> Cluste
     if args.cluster_config is not None and not args.cluster:
         raise UsageError("--cluster-config needs --cluster")
     try:
-        words = tuple(shlex.split(args.container_command or ""))
+        words = tuple(_absolute(word) for word in shlex.split(args.container_command or ""))
     except ValueError as error:
         raise UsageError(f"--container-command: {error}") from error
     return Cluster(

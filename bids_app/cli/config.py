@@ -16,6 +16,7 @@ from pathlib import Path
 from bids_app.cli.cluster import Cluster, cluster_from
 from bids_app.cli.filters import read_filters
 from bids_app.errors import UsageError
+from bids_app.group.formulas import parse_formula
 from bids_app.model.aliases import PRESETS, with_new_names
 from bids_app.model.context import Context
 from bids_app.model.settings import Settings, build_settings, merge, parse_set, parse_toml, preset_text
@@ -33,6 +34,7 @@ class Scans:
     heuristic: str = "generic"
     subject_pattern: str | None = None
     session_pattern: str | None = None
+    add: bool = False
 
     @property
     def given(self) -> bool:
@@ -112,7 +114,10 @@ def settings_from_arguments(args: argparse.Namespace) -> Settings:
     tree = merge(tree, shortcuts)
     for assignment in args.set or ():
         tree = merge(tree, _with_new_names(parse_set(assignment), "--set"))
-    return build_settings(tree)
+    settings = build_settings(tree)
+    if settings.statistics.choice.model:
+        parse_formula(settings.statistics.choice.model)
+    return settings
 
 
 def _with_new_names(tree: Mapping[str, object], origin: str) -> dict[str, object]:
@@ -224,7 +229,8 @@ def _stage(name: str) -> str:
 def _work_dir(args: argparse.Namespace, output_dir: Path) -> Path:
     """Return the folder of working files; one of its own for this process where it is on a node's scratch disk."""
     if args.scratch is None:
-        return args.work_dir.absolute() if args.work_dir else output_dir / "work"
+        chosen: Path = args.work_dir or output_dir / "work"
+        return _usable(chosen, args)
     if args.work_dir is not None:
         raise UsageError("--scratch and --work-dir both say where working files go: give one of them")
     root = os.path.expandvars(args.scratch)
@@ -234,6 +240,18 @@ def _work_dir(args: argparse.Namespace, output_dir: Path) -> Path:
     return Path(root).absolute() / f"qsm-bids-app-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
+def _usable(work_dir: Path, args: argparse.Namespace) -> Path:
+    """Return the folder of working files; it is no file, and none of the dataset's own folders."""
+    existing = next(path for path in (work_dir, *work_dir.parents) if path.exists())
+    if not existing.is_dir():
+        raise UsageError(f"--work-dir: {existing} is a file; name a folder")
+    bids, place = args.bids_dir.resolve(), work_dir.resolve()
+    inside = place.relative_to(bids).parts if bids in place.parents else ()
+    if place == bids or (inside and inside[0].startswith(("sub-", "sourcedata"))):
+        raise UsageError(f"--work-dir: {work_dir} lies among the input data; choose another folder")
+    return work_dir
+
+
 def _scans(args: argparse.Namespace) -> Scans:
     paths = {name: getattr(args, name) for name in ("dicom_dir", "nifti_dir", "nifti_table")}
     return Scans(
@@ -241,6 +259,7 @@ def _scans(args: argparse.Namespace) -> Scans:
         heuristic=args.heuristic,
         subject_pattern=args.subject_pattern,
         session_pattern=args.session_pattern,
+        add=args.add,
     )
 
 

@@ -8,10 +8,10 @@ import argparse
 import inspect
 import json
 import sys
-from pathlib import Path
 
 from bids_app import __version__
 from bids_app.cli.options import build_parser
+from bids_app.cli.types import place
 
 #: Paths that the command makes: they need not exist beforehand, so for Boutiques they are strings and not files.
 _MADE = {"output_dir", "work_dir"}
@@ -38,7 +38,7 @@ def _number(action: argparse.Action) -> type | None:
 def _type(action: argparse.Action) -> str:
     if action.nargs == 0:
         return "Flag"
-    if action.type is Path:
+    if action.type is place:
         return "String" if action.dest in _MADE else "File"
     if _number(action) is not None:
         return "Number"

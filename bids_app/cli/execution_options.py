@@ -1,36 +1,22 @@
 """The options that say how a command is run: processes, memory, clusters. Imports nothing heavy, for ``--help``."""
 
 import argparse
-from pathlib import Path
+
+from bids_app.cli.types import gigabytes, place, positive
 
 #: Schedulers that dask-jobqueue knows.
 ENGINES = ("slurm", "pbs", "sge", "lsf", "htcondor")
 
 
-def positive(text: str) -> int:
-    """Return a whole number of 1 or more; anything else is argparse's error."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be 1 or more, got {text}")
-    return value
-
-
-def _gigabytes(text: str) -> float:
-    value = float(text)
-    if not 0 < value < 1e6:
-        raise argparse.ArgumentTypeError(f"must be a positive number of gigabytes, got {text}")
-    return value
-
-
 def add_execution(group: "argparse._ArgumentGroup") -> None:
     """Add the options of this machine."""
     add = group.add_argument
-    add("-w", "--work-dir", type=Path, metavar="DIR", help="where working files are kept (default: OUTPUT_DIR/work)")
+    add("-w", "--work-dir", type=place, metavar="DIR", help="where working files are kept (default: OUTPUT_DIR/work)")
     add("--nprocs", type=positive, metavar="N", help="processes at once (default: processors / threads of each)")
     add("--omp-nthreads", type=positive, metavar="N", help="threads of each process (default: 4, or fewer processors)")
     add(
         "--mem",
-        type=_gigabytes,
+        type=gigabytes,
         metavar="GB",
         help="memory that all processes together may take by estimate (default: what is free)",
     )
@@ -55,7 +41,7 @@ def add_cluster(group: "argparse._ArgumentGroup") -> None:
         metavar="NAME",
         help=f"send every run to a cluster as it goes, through Dask: {', '.join(ENGINES)}",
     )
-    add("--cluster-config", type=Path, metavar="FILE", help="TOML file of keywords for dask-jobqueue's cluster class")
+    add("--cluster-config", type=place, metavar="FILE", help="TOML file of keywords for dask-jobqueue's cluster class")
     add("--account", metavar="NAME", help="account that jobs are charged to")
     add("--queue", "--partition", metavar="NAME", help="queue (PBS) or partition (Slurm) of the jobs")
     add("--job-option", action="append", metavar="TEXT", help="line for the scheduler: --job-option=--qos=long")

@@ -1,11 +1,11 @@
 """The options of the command line. Imports nothing heavy, so that ``--help`` answers at once."""
 
 import argparse
-from pathlib import Path
 from typing import NoReturn
 
 from bids_app import __version__
-from bids_app.cli.execution_options import add_cluster, add_execution, positive
+from bids_app.cli.execution_options import add_cluster, add_execution
+from bids_app.cli.types import file_or_name, folder_or_name, label, part, place, positive, seconds
 from bids_app.errors import UsageError
 
 LEVELS = ("convert", "participant", "group")
@@ -32,13 +32,6 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"{message}\nsee {self.prog} --help")
 
 
-def _part(text: str) -> tuple[int, int]:
-    number, _, count = text.partition("/")
-    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
-        raise argparse.ArgumentTypeError(f"must be like 3/12, got {text}")
-    return int(number), int(count)
-
-
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser; the Boutiques descriptor and the documentation are made from it too."""
     parser = _Parser(
@@ -48,8 +41,8 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("bids_dir", type=Path, help="the BIDS dataset")
-    parser.add_argument("output_dir", type=Path, help="where the derivative dataset is written")
+    parser.add_argument("bids_dir", type=place, help="the BIDS dataset")
+    parser.add_argument("output_dir", type=place, help="where the derivative dataset is written")
     parser.add_argument("levels", nargs="+", choices=LEVELS, metavar="level", help=f"what to run: {', '.join(LEVELS)}")
     parser.add_argument("-v", "--verbose", action="count", default=0, help="say more (-vv: everything)")
     parser.add_argument("--version", action="version", version=f"qsm-bids-app {__version__}")
@@ -78,18 +71,24 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _add_selection(group: "argparse._ArgumentGroup") -> None:
     add = group.add_argument
-    add("--participant-label", nargs="+", metavar="LABEL", help="participants to process, with or without 'sub-'")
-    add("--session-label", nargs="+", metavar="LABEL", help="sessions to process, with or without 'ses-'")
+    add(
+        "--participant-label",
+        type=label,
+        nargs="+",
+        metavar="LABEL",
+        help="participants to process, with or without 'sub-'",
+    )
+    add("--session-label", type=label, nargs="+", metavar="LABEL", help="sessions to process, with or without 'ses-'")
     add(
         "--bids-filter-file",
-        type=Path,
+        type=place,
         metavar="FILE",
         help='JSON that selects images by entities, e.g. {"gre": {"acquisition": "qsm"}, "t1w": {"run": 1}}',
     )
     add(
         "--derivatives",
         nargs="+",
-        type=Path,
+        type=place,
         metavar="DIR",
         help="derivative datasets: their masks (_mask, on the grid of the gradient echo) win over computed ones, "
         "and their segmentations are used (see --segmentation)",
@@ -101,20 +100,21 @@ def _add_conversion(group: "argparse._ArgumentGroup") -> None:
     sources = group.add_mutually_exclusive_group()
     sources.add_argument(
         "--dicom-dir",
-        type=Path,
+        type=place,
         metavar="DIR",
         help="DICOM files in any tree, archives too; makes conversion into BIDS_DIR the first thing that happens",
     )
-    sources.add_argument("--nifti-dir", type=Path, metavar="DIR", help="the same for NIfTI and JSON files of dcm2niix")
+    sources.add_argument("--nifti-dir", type=place, metavar="DIR", help="the same for NIfTI and JSON files of dcm2niix")
     sources.add_argument(
         "--nifti-table",
-        type=Path,
+        type=place,
         metavar="FILE",
         help="the same for a TSV file: path, subject, [session,] part, echo, EchoTime (s), B0 (T)",
     )
     add = group.add_argument
     add(
         "--heuristic",
+        type=file_or_name,
         default="generic",
         metavar="NAME|FILE",
         help="names the series: generic (default, by content), siemens_gre, ge_gre, philips_gre or a heudiconv file",
@@ -125,12 +125,23 @@ def _add_conversion(group: "argparse._ArgumentGroup") -> None:
         help="finds the subject in folder names and PatientID; groups may be called subject and session",
     )
     add("--session-pattern", metavar="REGEX", help="finds the session in folder names and StudyDate")
+    add(
+        "--add",
+        action="store_true",
+        help="complete sessions that are in the dataset by series that came later; no file is replaced",
+    )
 
 
 def _add_processing(group: "argparse._ArgumentGroup") -> None:
     add = group.add_argument
-    add("--preset", default="default", metavar="NAME|FILE", help="set of methods and parameters (default: default)")
-    add("--config", type=Path, metavar="FILE", help="TOML file whose values win over the preset's")
+    add(
+        "--preset",
+        type=file_or_name,
+        default="default",
+        metavar="NAME|FILE",
+        help="set of methods and parameters (default: default)",
+    )
+    add("--config", type=place, metavar="FILE", help="TOML file whose values win over the preset's")
     add(
         "--set",
         action="append",
@@ -156,10 +167,11 @@ def _add_regions(group: "argparse._ArgumentGroup") -> None:
     )
     add(
         "--atlas",
+        type=folder_or_name,
         metavar="DIR|NAME",
         help="folder with a T1w, dseg images and their tables, or a TemplateFlow template; ':LABEL' picks one dseg",
     )
-    add("--fastsurfer-home", type=Path, metavar="DIR", help="folder of run_fastsurfer.sh (or $FASTSURFER_HOME, PATH)")
+    add("--fastsurfer-home", type=place, metavar="DIR", help="folder of run_fastsurfer.sh (or $FASTSURFER_HOME, PATH)")
     add(
         "--extra-dseg",
         nargs="+",
@@ -200,13 +212,13 @@ def _add_group(group: "argparse._ArgumentGroup") -> None:
     )
     add(
         "--group-dseg",
-        type=Path,
+        type=place,
         metavar="FILE",
         help="manual segmentation of the template: measured in every run's own map and in the template's space",
     )
     add(
         "--group-labels",
-        type=Path,
+        type=place,
         metavar="FILE",
         help="names of its labels: TSV (index, name) or ITK-SNAP's label description (default: the .tsv beside it)",
     )
@@ -225,10 +237,10 @@ def _add_stages(group: "argparse._ArgumentGroup") -> None:
         metavar="NAME",
         help="run the jobs of one stage alone and take those before as done; --dry-run lists the stages",
     )
-    add("--stage-part", type=_part, metavar="I/N", help="of the stage, run the I-th of N parts (an array on a cluster)")
+    add("--stage-part", type=part, metavar="I/N", help="of the stage, run the I-th of N parts (an array on a cluster)")
     add(
         "--stage-patience",
-        type=float,
+        type=seconds,
         default=0.0,
         metavar="S",
         help="look again for so many seconds for what other nodes have written and a shared disk does not show yet",
@@ -239,6 +251,7 @@ def _add_template(group: "argparse._ArgumentGroup") -> None:
     add = group.add_argument
     add(
         "--template",
+        type=folder_or_name,
         metavar="WHAT",
         help="build (default): the study's own; none: tables alone; or a template's folder or TemplateFlow name, to "
         "which everybody who is not there yet is registered",

@@ -26,6 +26,8 @@ def decided(settings: Settings, bids_dir: Path) -> tuple[Settings, str]:
         choice.which, choice.atlas, choice.fastsurfer_home, folders, settings.fastsurfer.choice.python
     )
     patterns = [("given", word) for word in which if existing.is_pattern(word)]
+    for word in (*(word for _, word in patterns), *choice.extra):
+        existing.check_pattern(word)
     choose.check_names(spec, [*patterns, *(("extra", word) for word in choice.extra)])
     _check(settings, which, spec)
     roots = (*map(str, folders), str(bids_dir / "derivatives"))

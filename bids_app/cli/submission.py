@@ -1,7 +1,7 @@
 """From the stages of a command to array scripts (``--write-jobs``)."""
 
+import os
 import shlex
-import shutil
 import sys
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
@@ -30,8 +30,14 @@ _PATIENCE_S = 60
 
 def own_command() -> tuple[str, ...]:
     """Return how this very installation is called."""
-    path = shutil.which("qsm-bids-app")
-    return (path,) if path else (sys.executable, "-m", "bids_app")
+    script = Path(sys.executable).with_name("qsm-bids-app")  # another one may come first on PATH
+    return (str(script),) if script.is_file() else (sys.executable, "-m", "bids_app")
+
+
+def _in_container() -> bool:
+    """Return whether this process runs inside a container, whose paths the jobs do not see."""
+    marks = ("/.dockerenv", "/run/.containerenv", "/.singularity.d")
+    return "APPTAINER_CONTAINER" in os.environ or any(Path(mark).exists() for mark in marks)
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,12 @@ class Submission:
             text = "--write-jobs: convert the scans first on one machine, then write jobs for the other levels"
             raise UsageError(text)
         cluster = self.cluster
+        if not cluster.command and _in_container():
+            print(
+                "qsm-bids-app: warning: this runs in a container and the jobs will not; say how they start the image, "
+                "for example --container-command 'apptainer run qsm.sif'",
+                file=sys.stderr,
+            )
         site = Site(
             scheduler,
             cluster.account,

@@ -10,11 +10,11 @@ from bids_app.convert.model import ConvertRequest, OnEvent, Problem, Result
 from bids_app.convert.name.heuristic import Heuristic, assign, load_heuristic
 from bids_app.convert.name.patients import Study, place_studies
 from bids_app.convert.name.plan import SeriesPlan, plan_series
-from bids_app.convert.name.privacy import Redactor, words_of_patients
+from bids_app.convert.name.privacy import Redactor, birth_dates, words_of_patients
 from bids_app.convert.scan.files import Scan, scan
 from bids_app.convert.write import session
 from bids_app.convert.write.dataset_files import known_studies
-from bids_app.convert.write.jobs import Intake, Job, Planned, make_jobs, run_jobs
+from bids_app.convert.write.jobs import Intake, Job, Planned, check_account, make_jobs, run_jobs
 from bids_app.convert.write.tools import check_tools
 from bids_app.errors import InputRefusedError
 
@@ -28,7 +28,7 @@ def convert_dicom(request: ConvertRequest, scratch: Path, on_event: OnEvent) -> 
     heuristic = load_heuristic(request.heuristic)
     check_tools(dcm2niix=not request.dry_run)
     found = scan(request.dicom_dir, scratch / "unpacked", request.nprocs, request.own)
-    redact = Redactor(words_of_patients(found.instances))
+    redact = Redactor(words_of_patients(found.instances), birth_dates(found.instances))
     problems = [Problem(redact(p.path), p.reason) for p in found.problems]
     if not found.instances:
         what = [f"No DICOM file that can be read is in {request.dicom_dir}."]
@@ -39,7 +39,7 @@ def convert_dicom(request: ConvertRequest, scratch: Path, on_event: OnEvent) -> 
     if found.others:
         notes.append(f"{found.others} file(s) that are not DICOM were left aside.")
     if found.duplicates:
-        notes.append(f"{found.duplicates} file(s) are copies of others (same SOPInstanceUID) and were left aside.")
+        notes.append(f"{found.duplicates} file(s) are copies of others (same header, same pixels) and were left aside.")
     on_event(f"Found {len(found.instances)} DICOM files: {len(series)} series, {len(jobs)} session(s).")
     broken = frozenset(PurePosixPath(p.path).parent for p in found.problems)
 
@@ -47,7 +47,9 @@ def convert_dicom(request: ConvertRequest, scratch: Path, on_event: OnEvent) -> 
         return session.make_images(plans, heuristic, job.subject, job.session, folder, redact)
 
     intake = Intake(request, found.logical, redact, broken, lambda job: plan_job(job, heuristic), make)
-    return run_jobs(intake, jobs, scratch, on_event), problems, notes
+    outcomes = run_jobs(intake, jobs, scratch, on_event)
+    check_account(series, jobs, outcomes, problems, notes)
+    return outcomes, problems, notes
 
 
 def _studies(series: Sequence[Series], found: Scan, redact: Redactor) -> list[Study]:

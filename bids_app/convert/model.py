@@ -14,11 +14,13 @@ CONVERTED = "converted"
 SKIPPED = "skipped"
 FAILED = "failed"
 KEPT = "kept"  # was in the dataset before this run
+NOT_CONVERTED = "not converted"  # came after its session was converted
 PLANNED = "planned"  # what a dry run would convert
 _IN_WORDS = {
     CONVERTED: "converted",
     PLANNED: "would be converted",
     KEPT: "in the dataset already",
+    NOT_CONVERTED: "not converted: came after their session",
     SKIPPED: "skipped",
     FAILED: "failed",
 }
@@ -47,6 +49,7 @@ class ConvertRequest:
     heuristic: str = "generic"
     subject_pattern: str | None = None
     session_pattern: str | None = None
+    add: bool = False  # complete sessions that are in the dataset
     dry_run: bool = False
     nprocs: int = 1
 
@@ -120,7 +123,7 @@ class ConversionReport:
     @property
     def failures(self) -> tuple[str, ...]:
         """One sentence for everything that went wrong; empty when all is well."""
-        series = [f"{o.title}: {o.reason}" for o in self.outcomes if o.status == FAILED]
+        series = [f"{o.title}: {o.reason}" for o in self.outcomes if o.status in (FAILED, NOT_CONVERTED)]
         return tuple([f"{p.path}: {p.reason}" for p in self.problems] + series)
 
     @property

@@ -14,14 +14,14 @@ from bids_app.convert.model import ConvertRequest, OnEvent, Problem, Result
 from bids_app.convert.name.heuristic import load_heuristic
 from bids_app.convert.name.patients import Place, Study, compile_pattern, match, place_named, place_studies
 from bids_app.convert.name.plan import SeriesPlan
-from bids_app.convert.name.privacy import Redactor, words_of_patients
+from bids_app.convert.name.privacy import Redactor, birth_dates, words_of_patients
 from bids_app.convert.scan.header import Instance
 from bids_app.convert.scan.loose import Loose, describe, split_volumes
 from bids_app.convert.scan.loose_sources import from_folder, from_table
 from bids_app.convert.write import session
 from bids_app.convert.write.dataset_files import known_studies
 from bids_app.convert.write.dcm2niix import sidecar
-from bids_app.convert.write.jobs import Intake, Job, make_jobs, run_jobs
+from bids_app.convert.write.jobs import Intake, Job, check_account, make_jobs, run_jobs
 from bids_app.convert.write.tools import check_tools
 from bids_app.derivatives.files import write_bytes, write_json
 from bids_app.errors import InputRefusedError
@@ -45,7 +45,7 @@ def convert_nifti(request: ConvertRequest, scratch: Path, on_event: OnEvent) -> 
         loose, named = from_table(request.nifti_table, problems)
     described = _describe_all(loose, scratch, problems)
     instances = [instance for instance, _ in described]
-    redact = Redactor(words_of_patients(instances))
+    redact = Redactor(words_of_patients(instances), birth_dates(instances))
     problems = [Problem(redact(p.path), redact(p.reason)) for p in problems]
     if not instances:
         where = request.nifti_dir or request.nifti_table
@@ -64,7 +64,9 @@ def convert_nifti(request: ConvertRequest, scratch: Path, on_event: OnEvent) -> 
     logical = {path: source.logical for path, source in sources.items()}
     folders = frozenset(PurePosixPath(p.path).parent for p in problems)
     intake = Intake(request, logical, redact, folders, lambda job: plan_job(job, heuristic), make)
-    return run_jobs(intake, jobs, scratch, on_event), problems, [redact(n) for n in notes]
+    outcomes, notes = run_jobs(intake, jobs, scratch, on_event), [redact(n) for n in notes]
+    check_account(series, jobs, outcomes, problems, notes)
+    return outcomes, problems, notes
 
 
 def _describe_all(loose: Sequence[Loose], scratch: Path, problems: list[Problem]) -> list[tuple[Instance, Loose]]:

@@ -1,30 +1,33 @@
 """Preflight: everything that is wrong with the input, listed at once, before anything is written."""
 
+import itertools
 import json
 import math
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from bids_app.dataset.images import ImageState, look_at
-from bids_app.model.records import Echo, GreRun, Subject
+from bids_app.dataset.content_checks import contents
+from bids_app.dataset.image_checks import anatomical, few_slices, files_of, images, lead_of
+from bids_app.model.records import GreRun, Subject
 
 #: An echo time above this many seconds is in ms by the look of it.
 _LONGEST_ECHO_TIME = 0.5
+#: No echo comes earlier than this many seconds.
+_SHORTEST_ECHO_TIME = 1e-5
+#: Echo times (s) that differ by no more are one: the conversion rounds to this, and sidecars keep the digits of DICOM.
+ECHO_TIME_TOLERANCE = 1.0001e-5
+#: Field strengths that differ by no more than this share are one.
+FIELD_TOLERANCE = 1e-3
 #: So many "echoes" at each echo time are images of single receiver coils.
 _COILS = 4
-#: Angle between a sidecar's B0_dir and the affine's z axis from which the user is told, degrees.
-_B0_ANGLE = 5.0
-
-
-def _files(echo: Echo) -> list[Path]:
-    return [path for path in (echo.magnitude, echo.phase, echo.real, echo.imag) if path is not None]
+#: So many missing echoes are named.
+_NAMED = 10
 
 
 def _is_number(value: object) -> bool:
@@ -34,6 +37,9 @@ def _is_number(value: object) -> bool:
 def clashes(run: GreRun) -> Iterator[str]:
     """Two files are one image by all entities that we know."""
     for name, other in run.clashes:
+        if name.partition(".")[0] == other.partition(".")[0]:
+            yield f"{name} and {other} are one image, plain and compressed; remove one of them"
+            continue
         yield (
             f"{name} and {other} are the same echo and part: they differ by an entity that is not used here "
             "(single receive coils go into one image, as its fourth dimension); keep one, or rename with acq- or run-"
@@ -44,23 +50,25 @@ def no_phase(run: GreRun) -> Iterator[str]:
     """Every echo needs a phase, or real and imaginary parts."""
     without = [echo for echo in run.echoes if echo.phase is None and not (echo.real and echo.imag)]
     if len(without) == len(run.echoes) and not any(echo.real or echo.imag for echo in without):
-        name = _files(without[0])[0].name
+        name = files_of(without[0])[0].name
         yield (
             f"{name}: this run has no phase images; add part-phase (or part-real and part-imag), or leave it out "
             "with --bids-filter-file"
         )
         return
     for echo in without:
-        name = _files(echo)[0].name
+        name = files_of(echo)[0].name
         yield f"{name}: echo {echo.number} has no phase image; add part-phase, or part-real and part-imag"
 
 
 def echo_gaps(run: GreRun) -> Iterator[str]:
     """Echoes are numbered without gaps, and a magnitude is there for all of them or for none."""
     numbers = [echo.number for echo in run.echoes]
-    gaps = sorted(set(range(1, max(numbers) + 1)) - set(numbers))
-    if gaps:
-        yield f"{run.basename}: echo {', '.join(map(str, gaps))} is missing; add its files or renumber the echoes"
+    lost = max(numbers) - len(set(numbers) - {0})
+    if lost > 0:
+        gaps = list(itertools.islice((n for n in itertools.count(1) if n not in numbers), min(lost, _NAMED)))
+        shown = ", ".join(map(str, gaps)) + (f" and {lost - len(gaps)} more" if lost > len(gaps) else "")
+        yield f"{run.basename}: echo {shown} is missing; add its files or renumber the echoes"
     without = [echo.number for echo in run.echoes if echo.phase and not echo.magnitude]
     if 0 < len(without) < len(numbers):
         yield f"{run.basename}: echo {', '.join(map(str, without))} has a phase but no magnitude; add it"
@@ -68,7 +76,9 @@ def echo_gaps(run: GreRun) -> Iterator[str]:
 
 def echo_times(run: GreRun) -> Iterator[str]:
     """Echo times are there, in seconds, differ, and are those of the magnitude too."""
-    times = Counter(echo.echo_time for echo in run.echoes if _is_number(echo.echo_time))
+    times = _distinct(
+        [echo.echo_time for echo in run.echoes if echo.echo_time is not None and _is_number(echo.echo_time)]
+    )
     if len(times) > 0 and len(run.echoes) / len(times) >= _COILS:
         yield (
             f"{run.basename}: {len(run.echoes)} echoes have just {len(times)} different EchoTimes: these look like "
@@ -77,18 +87,36 @@ def echo_times(run: GreRun) -> Iterator[str]:
         )
         return
     for echo in run.echoes:
-        name, value = _files(echo)[0].name, echo.echo_time
-        if not _is_number(value) or not value or value < 0:
+        name, value = lead_of(echo).name, echo.echo_time
+        if value is None:
             yield f"{name}: no EchoTime (in seconds) in its JSON sidecar or those above it; add it"
+        elif not _is_number(value) or not value > 0:
+            yield f"{name}: EchoTime is {value!r} in its JSON sidecars; set one positive number, in seconds"
         elif value > _LONGEST_ECHO_TIME:
             yield f"{name}: EchoTime {value} looks like milliseconds; BIDS wants seconds ({value / 1000})"
-        elif _is_number(echo.magnitude_echo_time) and echo.magnitude_echo_time != value:
+        elif value < _SHORTEST_ECHO_TIME:
+            yield f"{name}: EchoTime {value} is too short for an echo; set it in seconds, for example 0.005"
+        elif echo.magnitude_echo_time is not None and not _same_time(echo.magnitude_echo_time, value):
             yield f"{name}: EchoTime is {echo.magnitude_echo_time} for the magnitude and {value} for the phase"
     if max(times.values(), default=1) > 1:
         yield f"{run.basename}: two echoes have the same EchoTime; correct their JSON sidecars"
     numbers = [echo.number for echo in run.echoes]  # the echoes are in order of time
-    if any(a > b for a, b in pairwise(numbers)) and not max(times.values(), default=1) > 1:
+    in_range = all(_SHORTEST_ECHO_TIME <= time <= _LONGEST_ECHO_TIME for time in times)
+    if in_range and times.total() == len(numbers) == len(times) and any(a > b for a, b in pairwise(numbers)):
         yield f"{run.basename}: EchoTime does not rise with the echo number; correct the names or the JSON sidecars"
+
+
+def _same_time(one: Any, other: float) -> bool:
+    return _is_number(one) and abs(one - other) <= ECHO_TIME_TOLERANCE
+
+
+def _distinct(values: Sequence[float]) -> Counter[float]:
+    """Count values, those within the tolerance as one."""
+    found: Counter[float] = Counter()
+    for value in sorted(values):
+        same = next((known for known in found if abs(known - value) <= ECHO_TIME_TOLERANCE), value)
+        found[same] += 1
+    return found
 
 
 def coils(run: GreRun) -> Iterator[str]:
@@ -99,53 +127,35 @@ def coils(run: GreRun) -> Iterator[str]:
 
 def field_strength(run: GreRun) -> Iterator[str]:
     """The field strength is there, in tesla, and one for all echoes."""
-    value, name = run.field_strength, _files(run.echoes[0])[0].name
+    value, name = run.field_strength, lead_of(run.echoes[0]).name
     if not _is_number(value) or not value or not 0.05 <= value <= 25:
         yield f"{name}: MagneticFieldStrength is {value!r} in its JSON sidecars; set it in tesla, for example 3"
-    others = {str(echo.metadata.get("MagneticFieldStrength")) for echo in run.echoes}
-    if len(others) > 1:
-        yield f"{run.basename}: echoes have different MagneticFieldStrength ({', '.join(sorted(others))}); correct them"
+    others = [echo.metadata.get("MagneticFieldStrength") for echo in run.echoes]
+    if any(not _same_field(other, value) for other in others):
+        told = ", ".join(sorted({str(other) for other in others}))
+        yield f"{run.basename}: echoes have different MagneticFieldStrength ({told}); correct them"
+
+
+def _same_field(one: Any, other: Any) -> bool:
+    if not _is_number(one) or not _is_number(other):
+        return bool(one == other)
+    return bool(abs(one - other) <= FIELD_TOLERANCE * abs(other))
 
 
 def b0_direction(run: GreRun) -> Iterator[str]:
     """``B0_dir`` of a sidecar is a direction."""
     value: Any = run.b0_dir
+    given = {json.dumps(echo.metadata.get("B0_dir")) for echo in run.echoes}
+    if len(given) > 1:
+        yield f"{run.basename}: echoes have different B0_dir ({', '.join(sorted(given))}) in their JSON sidecars"
     if value is None:
         return
-    if len(value) != 3 or not all(map(_is_number, value)) or not any(value):
+    if len(value) != 3 or not all(map(_is_number, value)) or not 1e-3 <= max(map(abs, value)) <= 1e3:
         yield (
             f"{run.basename}: B0_dir is {list(value)!r} in its JSON sidecars; set three numbers, the direction of the "
-            "main field along the image's voxel axes, or remove it: the affine gives the direction"
+            "main field along the image's voxel axes (the largest between 0.001 and 1000), or remove it: the affine "
+            "gives the direction"
         )
-
-
-def images(run: GreRun) -> Iterator[str]:
-    """Files are whole, 3D, and on one grid; a phase is not constant."""
-    first: tuple[str, ImageState] | None = None
-    for echo in run.echoes:
-        for path in _files(echo):
-            state = look_at(path, is_phase=path == echo.phase, coils=run.coils)
-            if state.problem:
-                yield state.problem
-            elif state.volumes != run.coils:
-                yield f"{path.name}: is 3D, other images of this run hold {run.coils} coils; all have the same"
-            elif first is None:
-                first = (path.name, state)
-            elif state.shape != first[1].shape:
-                yield (
-                    f"{path.name}: has shape {state.shape}, {first[0]} has {first[1].shape}; "
-                    "all echoes and parts share one grid"
-                )
-            elif not np.allclose(state.affine, first[1].affine, atol=1e-3):
-                yield f"{path.name}: lies elsewhere than {first[0]} (other affine); all echoes and parts share one grid"
-
-
-def anatomical(run: GreRun) -> Iterator[str]:
-    """The anatomical image that goes with the run is whole."""
-    if run.t1w is not None:
-        problem = look_at(run.t1w.path, is_phase=False).problem
-        if problem:
-            yield f"{problem} (or leave it out with --bids-filter-file)"
 
 
 #: Checks of one run, in the order of the list that the user sees; a new one is added here.
@@ -158,14 +168,35 @@ RUN_CHECKS: tuple[Callable[[GreRun], Iterator[str]], ...] = (
     field_strength,
     b0_direction,
     images,
+    few_slices,
+    contents,
     anatomical,
 )
 
 
+def without_magnitudes_alone(subjects: Sequence[Subject]) -> tuple[tuple[Subject, ...], list[str]]:
+    """Leave out runs that have magnitudes alone, which no step needs; returns a sentence for each.
+
+    Where no run has a phase they stay: then the check of the phase says what is missing.
+    """
+    unneeded = {
+        run.basename for s in subjects for run in s.runs if not any(e.phase or e.real or e.imag for e in run.echoes)
+    }
+    if all(run.basename in unneeded for subject in subjects for run in subject.runs):
+        return tuple(subjects), []
+    kept = tuple(replace(s, runs=tuple(run for run in s.runs if run.basename not in unneeded)) for s in subjects)
+    return kept, [f"{name}: skipped: it has no phase images, which QSM needs" for name in sorted(unneeded)]
+
+
 def preflight(
-    subjects: Sequence[Subject], bids_dir: Path, output_dir: Path, participants: Sequence[str] = ()
+    subjects: Sequence[Subject],
+    bids_dir: Path,
+    output_dir: Path,
+    participants: Sequence[str] = (),
+    needs_t1w: bool = True,
 ) -> list[str]:
-    """Return a sentence for everything that is wrong; none means go."""
+    """Return a sentence for everything that is wrong; none means go. A T1w image that no step needs is not checked."""
+    checks = RUN_CHECKS if needs_t1w else tuple(check for check in RUN_CHECKS if check is not anatomical)
     runs = [run for subject in subjects for run in subject.runs]
     problems = list(_output_problems(bids_dir, output_dir))
     if not runs:
@@ -180,7 +211,7 @@ def preflight(
         if count > 1:
             problems.append(f"{name}: {count} images of different suffix would give the same output names; keep one")
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        found = pool.map(lambda run: [problem for check in RUN_CHECKS for problem in check(run)], runs)
+        found = pool.map(lambda run: [problem for check in checks for problem in check(run)], runs)
         return list(dict.fromkeys([*problems, *(problem for one in found for problem in one)]))
 
 
@@ -216,16 +247,3 @@ def _nothing_found(bids_dir: Path, subjects: Sequence[Subject]) -> str:
     if any(next(bids_dir.glob(pattern), None) for pattern in patterns):
         text += "; there are field maps (fmap/*_fieldmap), but the app starts from the phase of a gradient echo"
     return text
-
-
-def remarks(run: GreRun) -> Iterator[str]:
-    """Yield what the user should know about a run that can be processed."""
-    if run.b0_dir is not None:
-        import nibabel
-
-        image: Any = nibabel.load(_files(run.echoes[0])[0])
-        axis = (image.affine[:3, :3] / np.linalg.norm(image.affine[:3, :3], axis=0)).T @ (0.0, 0.0, 1.0)
-        given = np.asarray(run.b0_dir, float) / np.linalg.norm(run.b0_dir)
-        angle = math.degrees(math.acos(min(1.0, abs(float(given @ axis)))))  # the field's sense makes no difference
-        if angle > _B0_ANGLE:
-            yield f"B0_dir of the sidecar is used; it is {angle:.0f} degrees off the direction by the affine"

@@ -12,7 +12,8 @@ from typing import Any
 
 from bids_app.derivatives.records import load_record, record_files, records_root, split_name
 from bids_app.model.cohort import Cohort, CompletenessEntry, GroupRun
-from bids_app.model.records import Entities, entities_in, spelled
+from bids_app.model.naming import Entities, entities_in, run_entities
+from bids_app.model.records import spelled
 from bids_app.model.step_record import StepRecord
 
 _PHASE = re.compile(r"_part-(?:phase|real)(?:_[a-z]+-[A-Za-z0-9+]+)*_(?:MEGRE|T2starw|T1w)\.nii(?:\.gz)?$")
@@ -122,13 +123,10 @@ def _expected(
             session = place.name.removeprefix("ses-") if inner else None
             if sessions and session not in sessions:
                 continue
-            names = {_run_of(path.name) for path in place.glob("anat/*.nii*") if _PHASE.search(path.name)}
+            images = (path.name for path in place.glob(f"anat/{home.name}_*.nii*"))
+            names = {spelled(run_entities(name)) for name in images if _PHASE.search(name)}
             listed.append((subject, session, sorted(names)))
     return listed
-
-
-def _run_of(name: str) -> str:
-    return spelled(tuple((key, value) for key, value in entities_in(name) if key not in ("echo", "part")))
 
 
 def _made(output_dir: Path) -> Iterable[GroupRun]:

@@ -6,9 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from bids_app.dataset.images import look_at
+from bids_app.derivatives.affines import same_place
 from bids_app.model.records import GreRun
 
 #: ``desc`` labels in order of preference; masks of other descriptions come after them, in alphabetical order.
@@ -65,4 +64,4 @@ def _order(path: Path) -> tuple[int, str]:
 def _on_grid(run: GreRun, shape: tuple[int, ...], affine: Any) -> bool:
     echo = run.echoes[0]
     own = look_at(next(path for path in (echo.phase, echo.real, echo.magnitude) if path is not None), False, run.coils)
-    return not own.problem and own.shape == shape and np.allclose(own.affine, affine, atol=1e-2)
+    return not own.problem and own.shape == shape and same_place(own.affine, affine, shape)

@@ -4,14 +4,22 @@ The header tells the grid and how many bytes there must be; a gzip file ends wit
 phase is read just until two of its values differ. A dataset of hundreds of participants is checked in seconds.
 """
 
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+import numpy.typing as npt
+
+from bids_app.dataset.orientation import KNOWN, Orientation, orientation_of
+from bids_app.derivatives.affines import affine_in_mm
+from bids_app.derivatives.presence import absence
 
 _CHUNK = 1 << 20
+#: How NIfTI-1 and NIfTI-2 begin: the length of their header, in both byte orders.
+_NIFTI_STARTS = tuple(length.to_bytes(4, order) for length in (348, 540) for order in ("little", "big"))
 
 
 @dataclass(frozen=True)
@@ -22,20 +30,17 @@ class ImageState:
     affine: Any = None
     problem: str = ""
     volumes: int = 1
+    orientation: Orientation = KNOWN
 
 
 def look_at(path: Path, is_phase: bool, coils: int = 1) -> ImageState:
     """Return the state of one image file, of which so many volumes are expected where it has several."""
-    if path.is_symlink() and not path.exists():
-        return ImageState(problem=f"{path.name}: its content is not here; fetch it: datalad get {path}")
-    size = path.stat().st_size
-    if size == 0:
-        return ImageState(problem=f"{path.name}: is empty (0 bytes); copy it again")
-    if size < 512 and path.read_bytes().startswith((b"/annex/", b"version https://git-lfs")):
-        fetch = "git lfs pull" if b"lfs" in path.read_bytes() else f"datalad get {path}"
-        return ImageState(problem=f"{path.name}: is a pointer, its content is not here; fetch it: {fetch}")
+    missing = absence(path) or _wrong_name(path)
+    if missing:
+        return ImageState(problem=f"{path.name}: {missing}")
     import nibabel
 
+    logging.getLogger("nibabel.global").setLevel(logging.ERROR)  # what it mends in headers is reported here
     try:
         image: Any = nibabel.load(path)
         shape, dtype = tuple(image.shape), image.header.get_data_dtype()
@@ -50,11 +55,34 @@ def look_at(path: Path, is_phase: bool, coils: int = 1) -> ImageState:
         problem = f"{path.name}: holds {dtype} values; store magnitude and phase as files of their own"
     elif len(shape) < 3 or (volumes > 1 and coils != volumes):
         problem = _dimensions(path.name, shape, coils)
-    elif not np.all(np.isfinite(image.affine)) or abs(np.linalg.det(image.affine[:3, :3])) < 1e-9:
-        problem = f"{path.name}: its affine is no orientation (singular or not finite); convert it from DICOM again"
+    if problem:
+        return ImageState(shape[:3], np.asarray(image.affine), problem, volumes)
+    orientation = orientation_of(image, _stored_header(path, image.header))
+    if orientation.broken:
+        problem = f"{path.name}: {orientation.broken}"
     elif is_phase:
         problem = _constant(path, start, dtype)
-    return ImageState(shape[:3], np.asarray(image.affine), problem, volumes)
+    return ImageState(shape[:3], affine_in_mm(image), problem, volumes, orientation)
+
+
+def _wrong_name(path: Path) -> str:
+    """Return what is wrong with a name that says compressed of a plain file, or plain of a compressed one."""
+    with path.open("rb") as file:
+        start = file.read(4)
+    compressed, is_nifti = start[:2] == b"\x1f\x8b", start in _NIFTI_STARTS
+    if path.name.endswith(".nii.gz") and is_nifti:
+        return "is not compressed, though its name ends with .gz; rename it to .nii or compress it with gzip"
+    if path.name.endswith(".nii") and compressed:
+        return "is compressed, though its name does not end with .gz; rename it to .nii.gz"
+    return ""
+
+
+def _stored_header(path: Path, header: Any) -> Any:
+    """Return the header as the file has it: nibabel replaces voxel sizes of 0 by 1."""
+    if "pixdim" not in header:
+        return header
+    with open_image(path) as file:
+        return type(header)(file.read(type(header).sizeof_hdr), header.endianness, check=False)
 
 
 def volumes_of(path: Path) -> int:
@@ -78,7 +106,8 @@ def _dimensions(name: str, shape: tuple[int, ...], coils: int) -> str:
     )
 
 
-def _open(path: Path) -> BinaryIO:
+def open_image(path: Path) -> BinaryIO:
+    """Open the content of an image file, decompressed."""
     if path.name.endswith(".gz"):
         from isal import igzip
 
@@ -96,7 +125,7 @@ def _is_whole(path: Path, needed: int) -> bool:
         if int.from_bytes(file.read(4), "little") == needed % (1 << 32):
             return True
     total = 0
-    with _open(path) as file:  # several members, bytes after the image, or damaged
+    with open_image(path) as file:  # several members, bytes after the image, or damaged
         try:
             while chunk := file.read(_CHUNK):
                 total += len(chunk)
@@ -109,7 +138,7 @@ def _constant(path: Path, start: int, dtype: Any) -> str:
     """Return a sentence if no two finite values of an image differ."""
     first: Any = None
     try:
-        with _open(path) as file:
+        with open_image(path) as file:
             file.seek(start)
             while chunk := file.read(_CHUNK - _CHUNK % dtype.itemsize):
                 values = np.frombuffer(chunk[: len(chunk) - len(chunk) % dtype.itemsize], dtype)
@@ -122,3 +151,22 @@ def _constant(path: Path, start: int, dtype: Any) -> str:
         return f"{path.name}: cannot be read, it is damaged ({type(error).__name__}); copy it again"
     what = "has no finite value" if first is None else "has one constant value"
     return f"{path.name}: the phase {what}; export the phase again"
+
+
+def middle_slices(path: Path, count: int) -> npt.NDArray[np.float32]:
+    """Return the middle slices of an image's first volume, scaled; no more of the file than up to them is read."""
+    import nibabel
+
+    image: Any = nibabel.load(path)
+    if not hasattr(image.dataobj, "offset"):
+        return np.asarray(image.dataobj, np.float32)
+    shape, dtype, proxy = image.shape[:3], image.header.get_data_dtype(), image.dataobj
+    count = min(count, shape[2])
+    start = (shape[2] - count) // 2
+    size = shape[0] * shape[1] * dtype.itemsize
+    with open_image(path) as file:
+        file.seek(int(proxy.offset) + start * size)
+        stored = np.frombuffer(file.read(count * size), dtype).reshape((shape[0], shape[1], count), order="F")
+    slope, inter = (1.0 if proxy.slope is None else proxy.slope), (proxy.inter or 0.0)
+    scaled: npt.NDArray[np.float32] = (stored * np.float32(slope) + np.float32(inter)).astype(np.float32)
+    return scaled

@@ -13,20 +13,9 @@ from typing import Any
 from bids_app.dataset.pairing import choose_t1w
 from bids_app.dataset.sidecars import Sidecars
 from bids_app.errors import InputRefusedError
+from bids_app.model.naming import run_entities
 from bids_app.model.records import Anatomical, Echo, Entities, GreRun, Subject
 
-#: pybids entity names and their short keys, in file-name order.
-_ENTITIES = {
-    "subject": "sub",
-    "session": "ses",
-    "acquisition": "acq",
-    "ceagent": "ce",
-    "reconstruction": "rec",
-    "direction": "dir",
-    "run": "run",
-    "flip": "flip",
-    "inversion": "inv",
-}
 _IMAGE = re.compile(r"_(?:MEGRE|T2starw|T1w)\.nii(?:\.gz)?$")
 #: So many participants are listed when an unknown one is asked for.
 _NAMED = 30
@@ -59,15 +48,16 @@ def find_subjects(
     Raises
     ------
     InputRefusedError
-        If the folder is no BIDS dataset, or a participant or a session is unknown.
+        If the folder is no BIDS dataset, a JSON file cannot be read, or a participant or a session is unknown.
     """
     known = _known_participants(bids_dir, participants)
     filters = filters or {}
     groups: dict[tuple[str, Entities], list[Any]] = {}
     images: list[Anatomical] = []
     seen = set()
-    for file in _image_files(bids_dir, participants or known):
-        entities = _entities(file)
+    sidecars = Sidecars(bids_dir)
+    for file in _image_files(bids_dir, participants or known, sidecars):
+        entities = run_entities(Path(file.path).name)
         is_t1w = file.entities["suffix"] == "T1w"
         seen.add(dict(entities).get("ses"))
         if is_t1w and "part" not in file.entities and matches(file.entities, filters.get("t1w", {})):
@@ -75,6 +65,8 @@ def find_subjects(
         wanted = not sessions or dict(entities).get("ses") in sessions
         if wanted and matches(file.entities, filters.get("gre", {})):
             groups.setdefault((file.entities["suffix"], entities), []).append(file)
+    if sidecars.problems:
+        raise InputRefusedError(list(dict.fromkeys(sidecars.problems)))
     missing = [label for label in sessions if label not in seen]
     if missing:
         there = ", ".join(sorted(label for label in seen if label)) or "none"
@@ -115,8 +107,8 @@ def _known_participants(bids_dir: Path, participants: Sequence[str]) -> list[str
 def matches(entities: Mapping[str, Any], wanted: Filter) -> bool:
     """Return whether a file's entities are those that a filter asks for.
 
-    A filter maps pybids entity names (``acquisition``, ``run``, ``suffix`` ...) to a value, a list of values,
-    ``null`` (the entity must be absent) or ``"*"`` (it must be there).
+    A filter maps pybids entity names (``acquisition``, ``run``, ``suffix`` ...) to a value, ``null`` (the entity must
+    be absent), a list of these, or ``"*"`` (it must be there).
     """
     for name, value in wanted.items():
         there = entities.get(name)
@@ -128,7 +120,7 @@ def matches(entities: Mapping[str, Any], wanted: Filter) -> bool:
                 return False
         else:
             values = value if isinstance(value, list) else [value]
-            if there is None or not any(_same(there, one) for one in values):
+            if not any(there is None if one is None else there is not None and _same(there, one) for one in values):
                 return False
     return True
 
@@ -156,9 +148,10 @@ class _File:
     path: str
     entities: Mapping[str, Any]
     metadata_cache: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
 
 
-def _image_files(bids_dir: Path, labels: Sequence[str]) -> Iterator[_File]:
+def _image_files(bids_dir: Path, labels: Sequence[str], sidecars: Sidecars) -> Iterator[_File]:
     """Give the images of participants, by the names in their folders ``anat`` and pybids' rules for entities.
 
     A pybids layout of 10,000 participants takes many minutes, most of them for its database; we look at each file once.
@@ -169,7 +162,6 @@ def _image_files(bids_dir: Path, labels: Sequence[str]) -> Iterator[_File]:
         from bids.layout.models import Config
 
         rules = [Config.load("bids")]
-        sidecars = Sidecars(bids_dir)
         for label in labels:
             home = bids_dir / f"sub-{label}"
             visits = sorted(e.name for e in os.scandir(home) if e.is_dir() and e.name.startswith("ses-"))
@@ -179,20 +171,9 @@ def _image_files(bids_dir: Path, labels: Sequence[str]) -> Iterator[_File]:
                 for name in sorted(entry.name for entry in os.scandir(folder)):
                     if _IMAGE.search(name) and name.startswith(f"sub-{label}_"):
                         path = folder / name
-                        entities = parse_file_entities(str(path), config=rules)
-                        yield _File(str(path), entities, sidecars.of(path))
-
-
-def _entities(file: Any) -> Entities:
-    """Return a file's entities but ``echo`` and ``part``, in file-name order."""
-    pairs = ((short, _written(file, short)) for short in _ENTITIES.values())
-    return tuple((short, value) for short, value in pairs if value is not None)
-
-
-def _written(file: Any, short: str) -> str | None:
-    """Return an entity's value as the file name has it (pybids turns run-01 into 1)."""
-    found = re.search(rf"(?:^|_){short}-([A-Za-z0-9+]+)", Path(file.path).name)
-    return found.group(1) if found else None
+                        # The folders above the dataset may be called like entities: they say nothing of the image.
+                        entities = parse_file_entities(f"/{path.relative_to(bids_dir).as_posix()}", config=rules)
+                        yield _File(str(path), entities, sidecars.of(path), sidecars.notes_of(path))
 
 
 def _run(suffix: str, entities: Entities, files: Sequence[Any]) -> GreRun:
@@ -227,6 +208,7 @@ def _run(suffix: str, entities: Entities, files: Sequence[Any]) -> GreRun:
         field_strength=first.get("MagneticFieldStrength"),
         b0_dir=tuple(b0_dir) if isinstance(b0_dir, list) else None if b0_dir is None else (b0_dir,),
         clashes=clashes,
+        remarks=tuple(dict.fromkeys(note for file in files for note in file.notes)),
     )
 
 

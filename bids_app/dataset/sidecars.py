@@ -3,66 +3,91 @@
 import json
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bids_app.errors import InputRefusedError
+from bids_app.derivatives.presence import absence, is_system_file
+from bids_app.derivatives.text import decoded
 
 _PAIR = re.compile(r"(?:^|_)([a-zA-Z]+)-([a-zA-Z0-9+]+)")
 _ENDINGS = ("MEGRE.json", "T2starw.json", "T1w.json")
-#: Entities (without values), suffix and content of the JSON files of one folder.
-_Listed = list[tuple[dict[str, str], str, dict[str, Any]]]
+#: Entities, suffix, path and content of the JSON files of one folder.
+_Listed = list[tuple[dict[str, str], str, Path, dict[str, Any]]]
+#: Whole numbers with more digits mean nothing.
+_MAX_DIGITS = 18
 
 
 @dataclass
 class Sidecars:
-    """Reads every JSON file once: what lies above the participants is shared by all of them."""
+    """Reads every JSON file once: what lies above the participants is shared by all of them.
+
+    ``problems`` gathers a sentence for every file that cannot be read.
+    """
 
     root: Path
+    problems: list[str] = field(default_factory=list)
     _folders: dict[Path, _Listed] = field(default_factory=dict)
+    _notes: dict[Path, str] = field(default_factory=dict)
 
     def of(self, image: Path) -> dict[str, Any]:
         """Return an image's metadata: of all JSON files from the root on that apply to it, the nearest wins.
 
         A JSON file applies to images of its suffix, in its folder and below, that have all its entities.
-
-        Raises
-        ------
-        InputRefusedError
-            If a JSON file is damaged.
         """
-        entities, suffix = _parts(image.name.partition(".")[0])
         found: dict[str, Any] = {}
+        for _, content in self._applying(image):
+            found |= content
+        return found
+
+    def notes_of(self, image: Path) -> tuple[str, ...]:
+        """Return what the user should know about how an image's JSON files were read."""
+        return tuple(self._notes[path] for path, _ in self._applying(image) if path in self._notes)
+
+    def _applying(self, image: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+        entities, suffix = _parts(image.name.partition(".")[0])
         for folder in [*reversed(image.relative_to(self.root).parents)]:
             applies = [
-                (len(asked), content)
-                for asked, ending, content in self._listed(self.root / folder)
+                (len(asked), path, content)
+                for asked, ending, path, content in self._listed(self.root / folder)
                 if ending == suffix and asked.items() <= entities.items()
             ]
-            for _, content in sorted(applies, key=lambda one: one[0]):
-                found |= content
-        return found
+            yield from ((path, content) for _, path, content in sorted(applies, key=lambda one: one[0]))
 
     def _listed(self, folder: Path) -> _Listed:
         if folder not in self._folders:
             if folder != self.root:  # those of other participants are not needed any more
                 for other in [f for f in self._folders if f != self.root and f not in folder.parents]:
                     del self._folders[other]
-            names = sorted(e.name for e in os.scandir(folder) if e.name.endswith(_ENDINGS))
-            self._folders[folder] = [(*_parts(name.removesuffix(".json")), _content(folder / name)) for name in names]
+            names = (e.name for e in os.scandir(folder) if e.name.endswith(_ENDINGS) and not is_system_file(e.name))
+            self._folders[folder] = [
+                (*_parts(name.removesuffix(".json")), folder / name, self._content(folder / name))
+                for name in sorted(names)
+            ]
         return self._folders[folder]
+
+    def _content(self, path: Path) -> dict[str, Any]:
+        problem = absence(path)
+        try:
+            text, note = ("{}", "") if problem else decoded(path.read_bytes())
+            content = read_json(text)
+        except (OSError, ValueError, RecursionError) as error:
+            content, problem = {}, f"cannot be read as JSON ({error}); correct it"
+        if not problem and not isinstance(content, dict):
+            problem = "holds no JSON object of names and values; correct it"
+        if problem:
+            self.problems.append(f"{path.relative_to(self.root)}: {problem}")
+            return {}
+        if note:
+            self._notes[path] = f"{path.relative_to(self.root)}: {note}"
+        return dict(content)
+
+
+def read_json(text: str) -> Any:
+    """Return the content of a JSON text; numbers beyond all measure are infinite, and no error."""
+    return json.loads(text, parse_int=lambda digits: int(digits) if len(digits) <= _MAX_DIGITS else float(digits))
 
 
 def _parts(stem: str) -> tuple[dict[str, str], str]:
     return dict(_PAIR.findall(stem)), stem.rpartition("_")[2]
-
-
-def _content(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputRefusedError([f"{path} cannot be read as JSON ({error}): mend it"]) from error
-    if not isinstance(content, dict):
-        raise InputRefusedError([f"{path} holds no JSON object of names and values: correct it"])
-    return content

@@ -17,12 +17,15 @@ import numpy as np
 import numpy.typing as npt
 import psutil
 
+from bids_app.derivatives.affines import affine_in_mm
 from bids_app.errors import QsmAppError
 
 _PART = ".part"
 _FIELD = "~"  # between the parts of a temporary name; no host or BIDS name has it
 #: A part file of another machine is left over when it has not grown for this long.
 _ABANDONED_S = 86_400.0
+#: The largest label that float32 tells from its neighbours: programs for images compute with that.
+_MAX_LABEL = 1 << 24
 
 
 def read_image(path: Path, box: tuple[slice, ...] = ()) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
@@ -54,6 +57,28 @@ def read_mask(path: Path) -> npt.NDArray[np.bool_]:
     return mask
 
 
+def read_label_image(path: Path) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float64]]:
+    """Return a segmentation's labels as they are stored, and its affine.
+
+    Raises
+    ------
+    QsmAppError
+        If the file is damaged, or holds something else than labels: fractions, or numbers that programs round together.
+    """
+    stored, affine = _stored(path)
+    labels = np.ascontiguousarray(stored)
+    if labels.dtype.kind == "f":
+        odd = ~np.isfinite(labels) | (labels != np.rint(labels))
+        if odd.any():
+            raise QsmAppError(
+                f"{path} holds values that are not whole ({labels[odd].flat[0]:g}): a segmentation holds labels, "
+                "and probability maps are none"
+            )
+    if labels.size and (labels.max() > _MAX_LABEL or labels.min() < -_MAX_LABEL):
+        raise QsmAppError(f"{path} has labels above {_MAX_LABEL}, which programs round together; renumber them")
+    return labels.astype(np.int32), affine
+
+
 def _stored(path: Path) -> tuple[npt.NDArray[np.number], npt.NDArray[np.float64]]:
     """Return an image's scaled values as they are stored, and its affine."""
     import nibabel
@@ -69,7 +94,7 @@ def _stored(path: Path) -> tuple[npt.NDArray[np.number], npt.NDArray[np.float64]
             data = np.asanyarray(image.dataobj)
     if data.ndim > 3 and set(data.shape[3:]) == {1}:
         data = data.reshape(data.shape[:3], order="F")
-    return data, np.asarray(image.affine, np.float64)
+    return data, affine_in_mm(image)
 
 
 @contextmanager
@@ -116,7 +141,7 @@ def read_grid(path: Path) -> tuple[tuple[int, ...], npt.NDArray[np.float64]]:
     import nibabel
 
     image: Any = nibabel.load(path)
-    return tuple(image.shape), np.asarray(image.affine, np.float64)
+    return tuple(image.shape), affine_in_mm(image)
 
 
 def _place(path: Path, fill: Callable[[BinaryIO], object]) -> None:

@@ -19,6 +19,7 @@ ENTITY_ORDER = (
     "echo",
     "flip",
     "inv",
+    "mt",
     "part",
     "space",
     "atlas",
@@ -36,12 +37,17 @@ ENTITY_ORDER = (
 )
 
 
+#: The first entity that products have and images of a dataset have not.
+_FIRST_OF_OURS = "space"
+
+
 def spell(entities: dict[str, str], suffix: str, extension: str) -> str:
     """Return a BIDS file name with the entities in the specification's order."""
-    unknown = set(entities) - set(ENTITY_ORDER)
-    if unknown:
-        raise ValueError(f"no place is known in a file name for the entities {sorted(unknown)}")
-    parts = [f"{key}-{entities[key]}" for key in ENTITY_ORDER if key in entities]
+    # Entities of the dataset that the app does not know come where those of the image end.
+    unknown = sorted(set(entities) - set(ENTITY_ORDER))
+    place = ENTITY_ORDER.index(_FIRST_OF_OURS)
+    order = (*ENTITY_ORDER[:place], *unknown, *ENTITY_ORDER[place:])
+    parts = [f"{key}-{entities[key]}" for key in order if key in entities]
     return "_".join([*parts, suffix]) + extension
 
 

@@ -3,6 +3,7 @@
 Nothing here talks to a scheduler, so that the scripts can be written inside a container or on a laptop.
 """
 
+import re
 import shlex
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,6 +16,9 @@ from bids_app.engine.resources import Resources
 from bids_app.errors import UsageError
 
 SCHEDULERS = ("slurm", "pbs")
+
+#: Characters of a job's name that PBS shows.
+_PBS_NAME = 15
 
 
 @dataclass(frozen=True)
@@ -50,8 +54,11 @@ def write_scripts(folder: Path, site: Site, elements: Sequence[Element], stages:
     UsageError
         If a label or the folder holds characters that a script cannot take safely.
     """
-    if any(character in str(folder) for character in "\n\r\"'$`\\ "):
-        raise UsageError(f"--write-jobs: {folder}: choose a folder without spaces, quotes and $ in its path")
+    if re.search(r"[\s%]", str(folder)):  # schedulers know no quotes in their lines, and replace words with %
+        raise UsageError(f"--write-jobs: {folder}: choose a folder without spaces and % in its path")
+    for word in (site.account, site.queue, *site.options):
+        if word and re.search(r"[\n\r]", word):
+            raise UsageError(f"--write-jobs: {word!r} has more than one line")
     remove_parts(folder)
     lines = "".join(f"{subject}\t{session or ''}\n" for subject, session in elements)
     listing = folder / "participants.tsv"
@@ -99,7 +106,7 @@ def _header(site: Site, folder: Path, name: str, count: int, resources: Resource
         prefix = "#SBATCH"
     else:
         lines = [
-            f"-N qsm-{name}"[:18],
+            f"-N {_short(f'qsm-{name}')}",
             f"-l select=1:ncpus={r.cpus}:mem={r.memory_gb}gb",
             f"-l walltime={r.walltime}",
             "-j oe",
@@ -111,6 +118,11 @@ def _header(site: Site, folder: Path, name: str, count: int, resources: Resource
         lines += [f"-q {site.queue}"] if site.queue else []
         prefix = "#PBS"
     return [f"{prefix} {line}" for line in (*lines, *site.options)]
+
+
+def _short(name: str) -> str:
+    """Return a name of at most 15 characters, as PBS shows it, by its beginning and its end, which tells jobs apart."""
+    return name if len(name) <= _PBS_NAME else f"{name[:5]}{name[5 - _PBS_NAME :]}"
 
 
 def _script(folder: Path, site: Site, stage: ArrayStage, name: str, offset: int, count: int) -> str:
@@ -128,7 +140,7 @@ def _script(folder: Path, site: Site, stage: ArrayStage, name: str, offset: int,
         lines.append(f"index=$(({offset} + ${{{variable}:-1}}))")
     if stage.reads_list:
         lines += [
-            f'line=$(sed -n "${{index}}p" {folder}/participants.tsv)',
+            f'line=$(sed -n "${{index}}p" {shlex.quote(str(folder / "participants.tsv"))})',
             "subject=${line%%$'\\t'*}",
             "session=${line#*$'\\t'}",
         ]
@@ -147,13 +159,16 @@ def _submit(folder: Path, site: Site, submission: Sequence[tuple[str, Sequence[P
     for name, chunks in submission:
         lines.append("ids=()")
         for path in chunks:
-            if slurm:
-                lines.append(f'ids+=("$(sbatch --parsable ${{after[@]+"${{after[@]}}"}} {path} | cut -d\';\' -f1)")')
-            else:
-                lines.append(f'ids+=("$(qsub ${{after[@]+"${{after[@]}}"}} {path})")')
+            script, after = shlex.quote(str(path)), '${after[@]+"${after[@]}"}'
+            send = f"sbatch --parsable {after} {script} | cut -d';' -f1" if slurm else f"qsub {after} {script}"
+            lines.append(f'ids+=("$({send})")')
         lines.append(f'echo "{name}: ${{ids[*]}}"')
         joined = '$(IFS=:; echo "${ids[*]}")'
         lines.append(f'after=(--dependency="afterany:{joined}")' if slurm else f'after=(-W depend="afterany:{joined}")')
     watch = "squeue --me" if slurm else 'qstat -t -u "$USER"'
-    lines += [f"echo 'watch:   {watch}'", f"echo 'output:  {folder}/logs'", "echo 'again:   bash '\"$0\""]
+    lines += [
+        f"echo 'watch:   {watch}'",
+        f"echo {shlex.quote(f'output:  {folder}/logs')}",
+        "echo 'again:   bash '\"$0\"",
+    ]
     return "\n".join(lines) + "\n"

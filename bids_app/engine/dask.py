@@ -7,6 +7,7 @@ goes on at the step in flight, and when the head process dies the same command s
 import math
 import tempfile
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -15,6 +16,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from bids_app.engine import schedulers as engines
+from bids_app.engine.certificates import security_of_run
 from bids_app.engine.events import Event, EventHandler
 from bids_app.engine.job import Job
 from bids_app.engine.order import Order
@@ -75,12 +77,18 @@ class ClusterEngine:
         dask, distributed = _import_dask()
         # One bad node must not fail a job for good.
         settings = {"distributed.scheduler.allowed-failures": _LIVES, "distributed.worker.profile.enabled": False}
-        with dask.config.set(settings), tempfile.TemporaryDirectory(prefix="qsm-dask-") as folder:
+        # Without a route to the internet Dask says that it does not know its address, which is given to it.
+        warnings.filterwarnings("ignore", message="Couldn't detect a suitable IP address")
+        with (
+            dask.config.set(settings),
+            tempfile.TemporaryDirectory(prefix="qsm-dask-") as folder,
+            security_of_run(self.log_dir or Path.cwd()) as security,
+        ):
             try:
-                cluster = kind(local_directory=folder, **keywords)
+                cluster = kind(local_directory=folder, security=security, **keywords)
             except (TypeError, ValueError) as error:
                 raise UsageError(f"--cluster {self.name}: {error}") from error
-            with cluster, distributed.Client(cluster) as client:
+            with cluster, distributed.Client(cluster, security=security) as client:
                 self.say(
                     f"cluster: {self.name}, at most {limits['maximum_jobs']} jobs; dashboard {client.dashboard_link}"
                 )
@@ -115,7 +123,11 @@ class ClusterEngine:
             () if "python" in changed else self.command,
             self.log_dir,
         )
-        keywords = engines.keywords_of(self.name, worker) | changed
+        own = engines.keywords_of(self.name, worker)
+        options = own["scheduler_options"] | changed.pop("scheduler_options", {})
+        if "interface" in changed or "interface" in options:
+            options.pop("host")  # the interface gives the address
+        keywords = own | changed | {"scheduler_options": options}
         keywords["worker_extra_args"] = [*keywords["worker_extra_args"], *engines.WORKER_WORDS]
         return kind, keywords, limits
 

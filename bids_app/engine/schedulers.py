@@ -7,6 +7,8 @@ out by processor and needs a parallel environment, HTCondor wants room on the di
 import inspect
 import math
 import os
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -17,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bids_app.engine.certificates import own_address
 from bids_app.errors import ToolMissingError, UsageError
 from bids_app.qsm.params import nearest
 
@@ -26,10 +29,21 @@ _LEAVE_EARLY_MINUTES = 3
 _ANSWER_S = 60
 #: Taken out of the configuration file: they are the engine's own.
 OWN_KEYS = ("minimum_jobs", "maximum_jobs", "minutes")
-#: Further words of a worker's command line, whatever the file says: a closed worker gives its processors back.
-WORKER_WORDS = ("--preload", "bids_app.engine.worker_end")
+#: Further words of a worker's command line, whatever the file says: its page of numbers is for its own node, and a
+#: closed worker gives its processors back.
+WORKER_WORDS = ("--dashboard-address", "127.0.0.1:0", "--preload", "bids_app.engine.worker_end")
 #: Keywords of dask-jobqueue that the engine sets itself or that cannot be said in a file.
-_NOT_FOR_FILES = {"self", "scheduler", "name", "security", "scheduler_cls", "asynchronous", "n_workers", "job_cls"}
+_NOT_FOR_FILES = {
+    "self",
+    "scheduler",
+    "name",
+    "security",
+    "protocol",
+    "scheduler_cls",
+    "asynchronous",
+    "n_workers",
+    "job_cls",
+}
 
 
 @dataclass(frozen=True)
@@ -155,14 +169,15 @@ def keywords_of(name: str, worker: Worker) -> dict[str, Any]:
         "nanny": False,  # a worker starts processes of its own, which a nanny's child may not
         "job_name": "qsm-worker",
         "job_extra_directives": list(worker.options),
-        "job_script_prologue": [f"module load {module}" for module in worker.modules],
+        "job_script_prologue": [f"module load {shlex.quote(module)}" for module in worker.modules],
         # One job at a time, with all processors.
         "worker_extra_args": ["--nthreads", "1", "--lifetime", f"{max(1, worker.minutes - _LEAVE_EARLY_MINUTES)}m"],
         "death_timeout": 120,
         "python": python_of(worker.command),
-        "scheduler_options": {"dashboard_address": ":0"},
+        "scheduler_options": {"host": own_address(), "dashboard_address": "127.0.0.1:0"},
     }
-    if worker.log_dir is not None:
+    # The path stands in a line of the scheduler's own grammar, which knows no quotes: such logs stay where jobs begin.
+    if worker.log_dir is not None and not re.search(r"\s", str(worker.log_dir)):
         common["log_directory"] = str(worker.log_dir)
     return common | _ENGINES[name][2](worker)
 
@@ -176,15 +191,15 @@ def python_of(command: Sequence[str]) -> str:
         If no way into the container is known.
     """
     if not command:
-        return sys.executable
+        return shlex.quote(sys.executable)
     words = list(command)
     runner = os.path.basename(words[0])  # noqa: PTH119 - a command's first word
     if "run" in words[1:]:
         at = words.index("run", 1)
         if runner in ("apptainer", "singularity"):
-            return " ".join([*words[:at], "exec", *words[at + 1 :], "python"])
+            return shlex.join([*words[:at], "exec", *words[at + 1 :], "python"])
         if runner in ("docker", "podman"):
-            return " ".join([*words[: at + 1], "--entrypoint", "python", *words[at + 1 :]])
+            return shlex.join([*words[: at + 1], "--entrypoint", "python", *words[at + 1 :]])
     raise UsageError(
         f"--container-command {' '.join(words)}: with --cluster give 'apptainer run IMAGE' or 'podman run IMAGE', or "
         "let 'python' in --cluster-config name the Python of the workers"

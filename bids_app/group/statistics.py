@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_app.errors import QsmAppError
+from bids_app.group.formulas import functions, parse_formula
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -190,13 +191,19 @@ def _fit_region(part: "pd.DataFrame", formula: str, confidence: float) -> tuple[
 def design_of(part: "pd.DataFrame", formula: str) -> Any:
     """Return the ordinary model of a formula, rows with missing values left out."""
     import statsmodels.formula.api as smf
+    from patsy import EvalEnvironment
 
-    if formula.count("~") != 1:
-        raise QsmAppError("it needs a response, a tilde and terms: 'chi ~ age + sex'")
+    columns = [str(name) for name in part if str(name) not in ("participant_id", "session_id", "run", *REGION)]
+    for name in parse_formula(formula).names:
+        if name not in part:
+            raise QsmAppError(f"name {name!r} is not defined; the columns are {', '.join(columns)}")
+    for name in parse_formula(formula).names[1:]:
+        if part[name].dropna().nunique() == 1:  # a factor of one level would leave the model without a word
+            raise QsmAppError(f"column {name} is the same for all participants")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            model = smf.ols(formula, data=part)
+            model = smf.ols(formula, data=part, eval_env=EvalEnvironment([functions()]))
     except Exception as error:  # the formula is the user's: anything may be wrong with it
         text = str(error).splitlines()[0] if str(error) else type(error).__name__
         empty = sorted(str(name) for name in part if str(name) in formula and part[name].isna().all())
@@ -204,9 +211,6 @@ def design_of(part: "pd.DataFrame", formula: str) -> Any:
             text = f"no run has a value of {', '.join(empty)}"
         elif "multiple columns" in text:
             text = "its response is not one column of numbers"
-        elif "is not defined" in text or isinstance(error, NameError | KeyError):
-            known = [str(name) for name in part if str(name) not in ("participant_id", "session_id", "run", *REGION)]
-            text += f"; the columns are {', '.join(known)}"
         raise QsmAppError(text) from error
     return model
 

@@ -2,18 +2,18 @@
 
 import csv
 import io
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from bids_app.group.table_checks import MISSING, description, read_checked
 
 Row = dict[str, object]
 Columns = dict[str, dict[str, object]]
 
 #: Where a drawn segmentation is measured.
 _SPACES = {"native": "on the run's own map", "template": "in the space of the template"}
-MISSING = ("", "n/a", "N/A", "NA", "nan", "NaN")
 #: What the wide table has of every region, if the runs' tables have it.
 WIDE = ("chi_mean", "chi_median", "r2star_mean", "volume_mm3", "voxels")
 #: First columns of every table of the group.
@@ -93,12 +93,12 @@ def read_covariates(participants: Path | None, sessions: Sequence[Path], taken: 
         return values
 
     if participants is not None:
-        for row in read_rows(participants):
+        for row in read_checked(participants, "participant_id")[0]:
             label = str(row.get("participant_id") or "").removeprefix("sub-")
             of_participant[label] = renamed(row, "participant_id", participants)
     for path in sessions:
         label = path.name.removeprefix("sub-").removesuffix("_sessions.tsv")
-        for row in read_rows(path):
+        for row in read_checked(path, "session_id")[0]:
             session = str(row.get("session_id") or "").removeprefix("ses-")
             of_session[label, session] = renamed(row, "session_id", path)
     return Covariates(columns, of_participant, of_session)
@@ -106,14 +106,9 @@ def read_covariates(participants: Path | None, sessions: Sequence[Path], taken: 
 
 def _described(name: str, path: Path) -> dict[str, object]:
     """Return what a column's own dictionary says of it."""
-    beside = (path.with_suffix(".json"), path.parent.parent / "sessions.json")
-    for sidecar in beside if path.name != "participants.tsv" else beside[:1]:
-        try:
-            known = json.loads(sidecar.read_text(encoding="utf-8")).get(name)
-        except (OSError, ValueError, AttributeError):
-            continue
-        if isinstance(known, dict):
-            return dict(known)
+    known = description(path, name)
+    if known is not None:
+        return known
     return {"Description": f"Column of {path.name.partition('_')[2] or path.name}"}
 
 
@@ -126,7 +121,7 @@ def long_table(runs: Sequence[Run], covariates: Covariates) -> list[Row]:
 
 def wide_table(runs: Sequence[Run], covariates: Covariates) -> tuple[list[Row], Columns]:
     """Return one row for every run, those without values too, one column for every region and measure, and its text."""
-    regions = {region_slug(row): row for run in runs for row in run.rows}
+    slugs, regions = _slugs(runs)
     measures = [name for name in WIDE if any(name in row for row in regions.values())]
     columns: Columns = {
         f"{measure}_{slug}": {
@@ -140,9 +135,30 @@ def wide_table(runs: Sequence[Run], covariates: Covariates) -> tuple[list[Row], 
     for run in runs:
         values: Row = dict.fromkeys(columns)
         for row in run.rows:
-            values |= {f"{measure}_{region_slug(row)}": row.get(measure) for measure in measures}
+            values |= {f"{measure}_{slugs[_key(row)]}": row.get(measure) for measure in measures}
         rows.append(run.keys | {"status": run.status} | covariates.of(run) | values)
     return rows, columns
+
+
+def _key(row: Mapping[str, object]) -> tuple[str, ...]:
+    return tuple(str(row.get(name)) for name in ("space", "index", "name", "hemisphere"))
+
+
+def _slugs(runs: Sequence[Run]) -> tuple[dict[tuple[str, ...], str], dict[str, Row]]:
+    """Return a name of its own for every region, and its first row; names that read alike get the label's number."""
+    slugs: dict[tuple[str, ...], str] = {}
+    regions: dict[str, Row] = {}
+    for row in (row for run in runs for row in run.rows):
+        key = _key(row)
+        if key not in slugs:
+            slug = region_slug(row)
+            slug = slug if slug not in regions else f"{slug}_label_{row['index']}"
+            number = 2
+            while slug in regions:
+                slug, number = f"{region_slug(row)}_label_{row['index']}_{number}", number + 1
+            slugs[key] = slug
+            regions[slug] = row
+    return slugs, regions
 
 
 def region_words(row: Mapping[str, object]) -> str:

@@ -19,6 +19,7 @@ from scipy import ndimage
 
 from bids_app.errors import QsmAppError, UsageError
 from bids_app.group import statistics
+from bids_app.group.formulas import parse_formula
 from bids_app.group.values import Stored
 
 Float64 = npt.NDArray[np.float64]
@@ -40,6 +41,7 @@ def terms_of(formula: str) -> tuple[str, dict[str, str]]:
     """
     from patsy import ModelDesc, PatsyError
 
+    parse_formula(formula)
     try:
         found = ModelDesc.from_formula(formula)
     except (PatsyError, SyntaxError) as error:

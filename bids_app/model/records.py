@@ -1,13 +1,13 @@
 """Frozen records of what a dataset holds; made by ``dataset.query``, read by steps."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-Entities = tuple[tuple[str, str], ...]
-_PAIR = re.compile(r"([a-zA-Z]+)-([a-zA-Z0-9+]+)")
+from bids_app.model.naming import Entities, entities_in
+
+__all__ = ["Anatomical", "Echo", "Entities", "GreRun", "Record", "Subject", "entities_in", "spelled"]
 
 
 class Record(Protocol):
@@ -23,11 +23,6 @@ class Record(Protocol):
 
     def facts(self) -> Mapping[str, object]:
         """Return what results depend on besides bytes of images and parameters."""
-
-
-def entities_in(name: str) -> Entities:
-    """Return the entities in a file name or basename, in their order."""
-    return tuple((key, value) for key, value in _PAIR.findall(name))
 
 
 def spelled(entities: Entities) -> str:

@@ -50,17 +50,47 @@ def test_second_run_adds_the_new_subject_and_leaves_the_others_alone(run, tmp_pa
     before = contents(tmp_path / "bids" / "sub-A")
     dicom.siemens_gre(tmp_path / "dicom" / "2", patient("B"))
     dicom.siemens_gre(tmp_path / "dicom" / "3", patient("A"), 7)  # came late, for a subject that is done
-    assert run() == 0
+    assert run() == 1
     assert contents(tmp_path / "bids" / "sub-A") == before
     assert_phase_is_the_truth(tmp_path / "bids", "B")
     assert [r["participant_id"] for r in rows(tmp_path / "bids" / "participants.tsv")] == ["sub-A", "sub-B"]
     fates = {(r["subject"], r["series"]): r for r in report_rows(tmp_path / "out")}
     assert fates["sub-A", "3"]["status"] == fates["sub-B", "3"]["status"] == "converted"
-    assert fates["sub-A", "7"]["status"] == "kept"
-    assert "remove it to convert it anew" in fates["sub-A", "7"]["reason"]
+    assert fates["sub-A", "7"]["status"] == "not converted"
+    assert "add it with --add" in fates["sub-A", "7"]["reason"]
     before = contents(tmp_path / "bids")
-    assert run() == 0
+    assert run() == 1
     assert contents(tmp_path / "bids") == before
+
+
+def test_late_series_complete_a_session_on_request(run, tmp_path):
+    dicom.siemens_gre(tmp_path / "dicom" / "1", patient("A"))
+    assert run() == 0
+    before = contents(tmp_path / "bids" / "sub-A" / "anat")
+    dicom.mprage(tmp_path / "dicom" / "2", patient("A"))
+    assert run("--add") == 0
+    assert "sub-A_T1w" in images(tmp_path / "bids")
+    after = contents(tmp_path / "bids" / "sub-A" / "anat")
+    assert {name: after[name] for name in before} == before  # nothing that was there has changed
+    assert validator_errors(tmp_path / "bids") == []
+    names = [r["filename"] for r in rows(tmp_path / "bids/sub-A/sub-A_scans.tsv")]
+    assert len(names) == 7 and names == sorted(names)
+    assert {r["status"] for r in report_rows(tmp_path / "out")} == {"converted"}
+    before = contents(tmp_path / "bids")
+    assert run() == 0 and run("--add") == 0  # all is there
+    assert contents(tmp_path / "bids") == before
+
+
+def test_addition_never_replaces_a_file(run, tmp_path):
+    dicom.siemens_gre(tmp_path / "dicom" / "1", patient("A"))
+    assert run() == 0
+    own = tmp_path / "bids" / "sub-A" / "anat" / "sub-A_T1w.nii.gz"
+    own.write_bytes(b"of the user")
+    dicom.mprage(tmp_path / "dicom" / "2", patient("A"))
+    assert run("--add") == 1
+    assert own.read_bytes() == b"of the user"
+    (row,) = [r for r in report_rows(tmp_path / "out") if r["status"] == "failed"]
+    assert "sub-A_T1w.nii.gz is in the dataset already" in row["reason"]
 
 
 def test_two_runs_at_the_same_time_on_one_dataset(tmp_path):

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from bids_app.convert.classify import content
+from bids_app.convert.classify.labels import protocol_labels
 from bids_app.convert.classify.series import SeriesFacts, Volume
 
 #: Magnitude and phase of one acquisition start within this time (s); repetitions are further apart.
@@ -64,14 +65,16 @@ def decide(series: Sequence[SeriesFacts], *, field_maps: bool = False) -> dict[s
             left.append(facts)
     left = _drop_coil_series(left, decisions)
     with_phase = {
-        (s.geometry, s.echo_times) for s in left if s.parts - {"mag"} and not content.is_inversion_prepared(s)
+        (s.study_uid, s.geometry, s.echo_times)
+        for s in left
+        if s.parts - {"mag"} and not content.is_inversion_prepared(s)
     }
     anatomy = [
         s
         for s in left
         if content.is_inversion_prepared(s)
         # A name like "t1" does not make anatomy of what has a phase beside it.
-        or (content.is_t1w(s) and ("UNI" in s.tokens or (s.geometry, s.echo_times) not in with_phase))
+        or (content.is_t1w(s) and ("UNI" in s.tokens or (s.study_uid, s.geometry, s.echo_times) not in with_phase))
     ]
     _decide_t1w(anatomy, decisions)
     _decide_gre([s for s in left if s not in anatomy], decisions, field_maps)
@@ -88,7 +91,7 @@ def _drop_coil_series(series: list[SeriesFacts], decisions: dict[str, Decision])
     groups: dict[tuple[object, ...], list[SeriesFacts]] = {}
     for s in series:
         if content.is_single_element(s):
-            groups.setdefault((s.geometry, s.protocol, s.echo_times, s.parts), []).append(s)
+            groups.setdefault((s.study_uid, s.geometry, s.protocol, s.echo_times, s.parts), []).append(s)
     for members in groups.values():
         elements = {m.coils for m in members}
         if len(elements) >= 3:
@@ -107,8 +110,9 @@ def _decide_t1w(series: list[SeriesFacts], decisions: dict[str, Decision]) -> No
         _skip(decisions, [s for s in uni if s not in plain], "denoised copy of the MP2RAGE UNI image")
         uni = plain
     rest = [s for s in series if "UNI" not in s.tokens]
+    of_uni = {(u.study_uid, u.protocol) for u in uni if u.protocol}
     for s in rest:
-        if content.mp2rage_part(s) or (uni and s.protocol and s.protocol in {u.protocol for u in uni}):
+        if content.mp2rage_part(s) or (s.study_uid, s.protocol) in of_uni:
             _skip(decisions, [s], "MP2RAGE inversion image: only the combined UNI image is needed")
         elif len(s.echo_times) > 1 or s.parts != {"mag"}:
             _skip(decisions, [s], "echoes or phase of an inversion-prepared scan: not a T2*-weighted gradient echo")
@@ -144,7 +148,9 @@ def _preference(s: SeriesFacts) -> tuple[bool, bool, bool]:
 
 
 def _is_other_reconstruction(a: SeriesFacts, b: SeriesFacts) -> bool:
-    if a.tokens - _PART_TOKENS == b.tokens - _PART_TOKENS or a.geometry[:3] != b.geometry[:3]:
+    if a.study_uid != b.study_uid or a.tokens - _PART_TOKENS == b.tokens - _PART_TOKENS:
+        return False
+    if a.geometry[:3] != b.geometry[:3]:
         return False
     same_content = {_slot(v) for v in a.volumes} == {_slot(v) for v in b.volumes}
     if a.seconds is None or b.seconds is None:
@@ -196,7 +202,10 @@ def _acquisitions(series: list[SeriesFacts]) -> list[_Acquisition]:
         free = [
             a
             for a in found
-            if not a.slots & slots and not a.parts & s.parts and a.echoes(*a.parts) == set(s.echo_times)
+            if not a.slots & slots
+            and not a.parts & s.parts
+            and a.echoes(*a.parts) == set(s.echo_times)
+            and a.members[0].study_uid == s.study_uid
         ]
         if free:
             min(free, key=lambda a: _distance(a, s)).members.append(s)
@@ -207,6 +216,8 @@ def _acquisitions(series: list[SeriesFacts]) -> list[_Acquisition]:
 
 def _related(a: _Acquisition, s: SeriesFacts) -> bool:
     first = a.members[0]
+    if first.study_uid != s.study_uid:  # equal dates and times mean nothing: programs that remove identities set them
+        return False
     same_protocol = not (first.protocol and s.protocol) or first.protocol == s.protocol
     return same_protocol and max(v.repetition for v in s.volumes) == max(v.repetition for v in first.volumes)
 
@@ -250,7 +261,8 @@ def _skip_with_counterpart(a: _Acquisition, incomplete: Sequence[SeriesFacts], d
 
 def _same_time_and_protocol(a: _Acquisition, s: SeriesFacts) -> bool:
     first = a.members[0]
-    return first.protocol == s.protocol and _distance(a, s) <= _SAME_ACQUISITION
+    same = first.protocol == s.protocol and first.study_uid == s.study_uid
+    return same and _distance(a, s) <= _SAME_ACQUISITION
 
 
 def _by_echoes(acquisitions: list[_Acquisition]) -> list[list[_Acquisition]]:
@@ -263,7 +275,8 @@ def _by_echoes(acquisitions: list[_Acquisition]) -> list[list[_Acquisition]]:
 
 
 def _name_gre(suffix: str, protocols: list[list[_Acquisition]], decisions: dict[str, Decision]) -> None:
-    labels = _labels(protocols)
+    firsts = [acquisitions[0].members[0] for acquisitions in protocols]
+    labels = protocol_labels([first.protocol or first.description for first in firsts])
     for label, acquisitions in zip(labels, protocols, strict=True):
         runs = sum(_repetitions(a) for a in acquisitions)
         number = 0
@@ -288,18 +301,3 @@ def _repetitions(a: _Acquisition) -> int:
 
 def _note(a: _Acquisition) -> str:
     return "no magnitude images came with it" if a.parts == {"phase"} else ""
-
-
-def _labels(protocols: list[list[_Acquisition]]) -> list[str]:
-    """Return an ``acq-`` label for each of several protocols; none for a single one."""
-    if len(protocols) == 1:
-        return [""]
-    labels: list[str] = []
-    for acquisitions in protocols:
-        first = acquisitions[0].members[0]
-        label = re.sub(r"[^A-Za-z0-9]", "", first.protocol or first.description) or "gre"
-        count = 1
-        while (numbered := label if count == 1 else f"{label}{count}").lower() in {x.lower() for x in labels}:
-            count += 1
-        labels.append(numbered)
-    return labels

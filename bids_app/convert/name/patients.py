@@ -3,10 +3,12 @@
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, count
 from pathlib import PurePosixPath
 
+from bids_app.convert.classify.identity import plain_uid
 from bids_app.convert.model import ConvertRequest
 from bids_app.convert.name.privacy import holds_name, short_hash
 from bids_app.errors import UsageError
@@ -209,16 +211,39 @@ def _date_sessions(
         before = known.get(subject, {})
         new = []
         for study in members:
-            if short_hash(study.uid) in before:
-                places[study.uid] = replace(places[study.uid], session=before[short_hash(study.uid)])
+            key = _known_key(study, members, before)
+            if key is not None:
+                places[study.uid] = replace(places[study.uid], session=before[key])
             elif places[study.uid].session is None:
                 new.append(study)
-        if len({short_hash(s.uid) for s in members} | set(before)) < 2:
+        if len({_known_key(s, members, before) or s.uid for s in members} | set(before)) < 2:
             continue
-        for index, study in enumerate(sorted(new, key=lambda s: (s.date, s.time, s.uid)), start=1):
-            label = study.date or str(index)
-            if study.date and sum(s.date == study.date for s in members) > 1:
-                label = f"{study.date}T{study.time[:6]}" if study.time else f"{study.date}n{index}"
+        taken = {label for label in [*before.values(), *(places[s.uid].session for s in members)] if label}
+        for study in sorted(new, key=lambda s: (s.date, s.time, s.uid)):
+            several = sum(s.date == study.date for s in members) > 1
+            label = _session_label(study, several, taken)
+            taken.add(label)
             places[study.uid] = replace(places[study.uid], session=label)
         if new:
             notes.append(f"sub-{subject} has more than one study: sessions are named by StudyDate.")
+        if len({(s.date, s.time) for s in new}) < len(new):
+            notes.append(
+                f"sub-{subject} has several studies with the same date and time: each is a session of its own, and "
+                "their order is not known. Name them with --session-pattern or folders called ses-LABEL."
+            )
+
+
+def _known_key(study: Study, members: Sequence[Study], before: Mapping[str, str | None]) -> str | None:
+    """Return the hash by which an earlier run noted a study; it may have seen one holder of a shared UID alone."""
+    plain = plain_uid(study.uid)
+    alone = sum(plain_uid(s.uid) == plain for s in members) == 1
+    return next((key for key in (short_hash(study.uid), *[short_hash(plain)] * alone) if key in before), None)
+
+
+def _session_label(study: Study, several: bool, taken: Collection[str]) -> str:
+    """Return a label that no other study of the subject has: the date, the date and time, or one of these numbered."""
+    date, time = sanitise(study.date), sanitise(study.time)[:6]
+    stamp = f"{date}T{time}" if date and time else date
+    candidates = [stamp] if several else [date, stamp]
+    numbered = (f"{stamp}n{k}" if stamp else str(k) for k in count(2 if stamp else 1))
+    return next(label for label in chain(candidates, numbered) if label and label not in taken)

@@ -4,9 +4,10 @@ import hashlib
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
+from bids_app.convert.name.spellings import date_pattern, repaired, spellings
 from bids_app.convert.scan.header import Instance
 
 #: Words in PatientName that name nobody.
@@ -126,7 +127,7 @@ def name_words(patient_name: str) -> frozenset[str]:
     return latin | {w for w in re.findall(r"[^\W\d_]{2,}", patient_name.casefold()) if not plain(w)}
 
 
-def words_of_patients(instances: Iterable[Instance]) -> frozenset[str]:
+def words_of_patients(instances: Collection[Instance]) -> frozenset[str]:
     """Return the words of all patients' names.
 
     A word that several patients share, and that stands in their PatientID as well, is a study code and no name.
@@ -134,10 +135,17 @@ def words_of_patients(instances: Iterable[Instance]) -> frozenset[str]:
     holders: dict[str, set[str]] = defaultdict(set)
     in_id: dict[str, bool] = defaultdict(lambda: True)
     for patient_id, patient_name in {(i.values["patient_id"], i.values["patient_name"]) for i in instances}:
-        for word in name_words(patient_name):
+        for word in name_words(patient_name) | name_words(repaired(patient_name)):
             holders[word].add(patient_id)
             in_id[word] &= word in plain(patient_id)
-    return frozenset(word for word, ids in holders.items() if not (len(ids) > 1 and in_id[word]))
+    kept = {word for word, ids in holders.items() if not (len(ids) > 1 and in_id[word])}
+    written = {w for i in instances for w in re.findall(r"[^\W\d_]{3,}", repaired(i.values["patient_name"]))}
+    return frozenset(kept).union(*(spellings(word) for word in written if plain(word) in kept), *map(spellings, kept))
+
+
+def birth_dates(instances: Iterable[Instance]) -> frozenset[str]:
+    """Return the birth dates of all patients, as their headers have them."""
+    return frozenset(str(i.values.get("birth_date", "")) for i in instances) - {""}
 
 
 def holds_name(text: str, words: Iterable[str]) -> bool:
@@ -147,13 +155,16 @@ def holds_name(text: str, words: Iterable[str]) -> bool:
 
 
 class Redactor:
-    """Blacks out the words of patients' names in texts."""
+    """Blacks out the words of patients' names, and their birth dates, in texts."""
 
-    def __init__(self, words: Iterable[str]):
-        self.words = tuple(sorted(words, key=len, reverse=True))
+    def __init__(self, words: Iterable[str], dates: Iterable[str] = ()):
+        self.words = tuple(sorted(words, key=lambda word: (-len(word), word)))
+        self.dates = tuple(pattern for date in sorted(dates) if (pattern := date_pattern(date)))
 
     def __call__(self, text: str) -> str:
-        """Return the text with every name replaced by ``XXX``."""
+        """Return the text with every name and birth date replaced by ``XXX``."""
+        for pattern in self.dates:
+            text = pattern.sub("XXX", text)
         if not holds_name(text, self.words):
             return text
         text = self._replace(text)

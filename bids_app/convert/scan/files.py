@@ -1,8 +1,8 @@
 """Find every DICOM file below a folder: nested, without extension, in zip and tar archives."""
 
+import filecmp
+import hashlib
 import os
-import tarfile
-import zipfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -10,9 +10,10 @@ from multiprocessing import get_context
 from pathlib import Path, PurePosixPath
 
 from bids_app.convert.model import Problem
+from bids_app.convert.scan.archives import MAX_NESTING, archive_stem, unpack
 from bids_app.convert.scan.header import BrokenDicomError, Instance, read_instance
+from bids_app.derivatives.presence import is_system_file
 
-_ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 #: Files that are never DICOM; they are not opened.
 _OTHER = (
     ".nii",
@@ -34,12 +35,9 @@ _OTHER = (
     ".mat",
     ".exe",
     ".dll",
-    ".ds_store",
 )
 #: From so many files on, headers are read in several processes.
 _MANY_FILES = 1500
-#: Folders of archives in archives are opened down to this depth.
-_MAX_NESTING = 3
 
 
 @dataclass(frozen=True)
@@ -61,15 +59,6 @@ class Scan:
     duplicates: int
 
 
-def archive_stem(name: str) -> str | None:
-    """Return the name of an archive without its extensions, or None for another file."""
-    lower = name.lower()
-    for extension in sorted(_ARCHIVES, key=len, reverse=True):
-        if lower.endswith(extension) and len(name) > len(extension):
-            return name[: -len(extension)]
-    return None
-
-
 def find_files(folder: Path, unpack_dir: Path, problems: list[Problem], own: Sequence[Path] = ()) -> list[Located]:
     """Return all files below ``folder``, sorted; archives are unpacked below ``unpack_dir``, ``own`` left aside."""
     seen = {path.resolve() for path in own}
@@ -77,37 +66,35 @@ def find_files(folder: Path, unpack_dir: Path, problems: list[Problem], own: Seq
 
 
 def _walk(
-    folder: Path, logical: PurePosixPath, unpack_dir: Path, problems: list[Problem], seen: set[Path], depth: int = 0
+    folder: Path, logical: PurePosixPath, unpack_dir: Path, problems: list[Problem], seen: set[Path]
 ) -> Iterator[Located]:
     seen.add(folder.resolve())
     for entry in sorted(folder.iterdir(), key=lambda p: p.name):
+        if is_system_file(entry.name):
+            continue
         here = logical / entry.name
         if entry.is_dir():
             # A folder that is reached by two ways (a link to a folder above) is read once.
-            if not entry.name.startswith(".") and entry.resolve() not in seen:
-                yield from _walk(entry, here, unpack_dir, problems, seen, depth)
+            if entry.resolve() not in seen:
+                yield from _walk(entry, here, unpack_dir, problems, seen)
         elif not entry.is_file():
             problems.append(Problem(str(here), "is a link to nothing or a special file"))
-        elif (stem := archive_stem(entry.name)) is not None and depth < _MAX_NESTING:
-            target = unpack_dir / f"{sum(1 for _ in unpack_dir.iterdir()):04d}"
-            target.mkdir()
-            try:
-                _unpack(entry, target)
-            except (OSError, EOFError, RuntimeError, tarfile.TarError, zipfile.BadZipFile) as error:
-                problems.append(Problem(str(here), f"archive cannot be unpacked to its end ({type(error).__name__})"))
-            # What came out before the archive broke is used all the same; incomplete series show up by themselves.
-            yield from _walk(target, logical / stem, unpack_dir, problems, seen, depth + 1)
         else:
-            yield Located(entry, here)
+            yield from _opened(Located(entry, here), unpack_dir, problems, 0)
 
 
-def _unpack(archive: Path, target: Path) -> None:
-    if archive.name.lower().endswith(".zip"):
-        with zipfile.ZipFile(archive) as opened:
-            opened.extractall(target)  # zipfile removes absolute paths and ".." itself
-        return
-    with tarfile.open(archive) as opened_tar:
-        opened_tar.extractall(target, filter="data")
+def _opened(located: Located, unpack_dir: Path, problems: list[Problem], depth: int) -> Iterator[Located]:
+    """Give a file, or the files of an archive."""
+    if archive_stem(located.logical.name) is None:
+        yield located
+    elif depth >= MAX_NESTING:
+        problems.append(Problem(str(located.logical), f"archives lie in each other more than {MAX_NESTING} times"))
+    else:
+        target = unpack_dir / f"{sum(1 for _ in unpack_dir.iterdir()):04d}"
+        target.mkdir()
+        for path, logical in unpack(located.path, located.logical, target, problems):
+            if not any(is_system_file(part) for part in logical.parts):
+                yield from _opened(Located(path, logical), unpack_dir, problems, depth + 1)
 
 
 def scan(folder: Path, unpack_dir: Path, nprocs: int = 1, own: Sequence[Path] = ()) -> Scan:
@@ -115,23 +102,38 @@ def scan(folder: Path, unpack_dir: Path, nprocs: int = 1, own: Sequence[Path] = 
     unpack_dir.mkdir(parents=True, exist_ok=True)
     problems: list[Problem] = []
     located = find_files(folder, unpack_dir, problems, own)
-    candidates = [f for f in located if not f.path.name.lower().endswith(_OTHER) and f.path.name != "DICOMDIR"]
+    candidates = [f for f in located if not f.logical.name.lower().endswith(_OTHER) and f.logical.name != "DICOMDIR"]
     logical = {f.path: f.logical for f in candidates}
     instances: list[Instance] = []
-    seen: set[str] = set()
-    duplicates = 0
+    seen: dict[str, list[Instance]] = {}
+    duplicates = broken = 0
     for candidate, result in zip(candidates, _read_all([f.path for f in candidates], nprocs), strict=True):
         if isinstance(result, str):
             problems.append(Problem(str(candidate.logical), result))
+            broken += 1
         elif result is not None:
             uid = result.values["sop_uid"]
-            if uid and uid in seen:
+            if uid and any(_is_copy(result, other) for other in seen.get(uid, ())):
                 duplicates += 1
                 continue
-            seen.add(uid)
+            seen.setdefault(uid, []).append(result)
             instances.append(result)
-    others = len(located) - len(instances) - duplicates
+    others = len(located) - len(instances) - duplicates - broken
     return Scan(tuple(instances), logical, tuple(problems), others, duplicates)
+
+
+def _is_copy(one: Instance, other: Instance) -> bool:
+    """Return whether two files hold the same image; equal SOPInstanceUIDs alone do not say so."""
+    if one.values != other.values or one.frames != other.frames:
+        return False
+    return filecmp.cmp(one.path, other.path, shallow=False) or _pixels(one.path) == _pixels(other.path)
+
+
+def _pixels(path: Path) -> bytes:
+    """Return a digest of the stored pixels, which stay the same when an archive changes an element of the header."""
+    import pydicom
+
+    return hashlib.sha256(pydicom.dcmread(path, force=True).get("PixelData", b"")).digest()
 
 
 def _read_all(paths: Sequence[Path], nprocs: int) -> list[Instance | str | None]:

@@ -101,12 +101,14 @@ def _values(data: Any) -> dict[str, Any]:
     sequence = text_of(data, "SequenceName") or text_of(data, "PulseSequenceName") or private_text(data, 0x19, 0x9C)
     return {
         "study_uid": text_of(data, "StudyInstanceUID") or "none",
-        "series_uid": text_of(data, "SeriesInstanceUID") or f"none-{text_of(data, 'SeriesNumber')}",
+        "series_uid": text_of(data, "SeriesInstanceUID") or _series_without_uid(data),
+        "frame_of_reference": text_of(data, "FrameOfReferenceUID"),
         "sop_uid": text_of(data, "SOPInstanceUID"),
         "is_mr_image": bool(_MR_IMAGE.match(sop_class)) and int(data.get("Rows", 0) or 0) > 0,
         "modality": text_of(data, "Modality") or "MR",  # the storage class says it too
         "patient_id": text_of(data, "PatientID"),
         "patient_name": text_of(data, "PatientName"),
+        "birth_date": text_of(data, "PatientBirthDate"),
         "age": text_of(data, "PatientAge"),
         "sex": text_of(data, "PatientSex"),
         "study_date": text_of(data, "StudyDate"),
@@ -139,6 +141,11 @@ def _values(data: Any) -> dict[str, Any]:
         "rescale_type": text_of(data, "RescaleType"),
         "enhanced": "PerFrameFunctionalGroupsSequence" in data,
     }
+
+
+def _series_without_uid(data: Any) -> str:
+    """Return what tells series of one examination apart where the header has no UID."""
+    return "-".join(["none", *(text_of(data, name) for name in ("SeriesNumber", "SeriesDescription"))]).rstrip("-")
 
 
 def _field_strength(data: Any) -> float | None:

@@ -10,6 +10,7 @@ from typing import Any
 from bids_app.convert.model import PARTS, Problem
 from bids_app.convert.name.patients import sanitise
 from bids_app.convert.scan.loose import Loose, series_stem, stem_of
+from bids_app.derivatives.presence import is_system_file
 from bids_app.errors import UsageError
 
 _COLUMNS = {
@@ -39,9 +40,9 @@ def from_folder(folder: Path, own: Sequence[Path], problems: list[Problem]) -> l
     found = []
     ours = {path.resolve() for path in own}
     for path in sorted(p for p in folder.rglob("*") if p.name.lower().endswith((".nii", ".nii.gz")) and p.is_file()):
-        if ours & set(path.resolve().parents):
-            continue
         logical = PurePosixPath(path.relative_to(folder).as_posix())
+        if ours & set(path.resolve().parents) or any(is_system_file(part) for part in logical.parts):
+            continue
         try:
             values = _sidecar(path)
         except ValueError as error:

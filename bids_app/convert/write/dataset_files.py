@@ -4,8 +4,9 @@ Several runs may work on one dataset at the same time. Nothing is locked: files 
 participants is looked at again after writing until every converted subject is in it.
 """
 
+import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -103,14 +104,8 @@ def notes_dir(bids_dir: Path) -> Path:
 
 def read_notes(bids_dir: Path) -> dict[str, dict[str, Any]]:
     """Return the notes of earlier runs by subject; one file per study, so that runs do not share files."""
-    import json
-
     found: dict[str, dict[str, Any]] = {}
-    for path in sorted(notes_dir(bids_dir).glob("sub-*.json")):
-        try:
-            note = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
-            continue  # not one of ours
+    for note in _notes(bids_dir, "sub-*.json"):
         subject = found.setdefault(note["subject"], {"studies": {}})
         subject["studies"][note["study"]] = note["session"]
         subject.setdefault("age", note.get("age", ""))
@@ -121,6 +116,29 @@ def read_notes(bids_dir: Path) -> dict[str, dict[str, Any]]:
 def known_studies(bids_dir: Path) -> dict[str, dict[str, str | None]]:
     """Return for each subject of earlier runs the session of every study (by hash of its UID)."""
     return {subject: note["studies"] for subject, note in read_notes(bids_dir).items()}
+
+
+def noted_series(bids_dir: Path, subject: str, session: str | None) -> dict[str, dict[str, Any]]:
+    """Return what earlier runs noted on the series of a session, by hash and by number and description."""
+    name = f"sub-{subject}" + (f"_ses-{session}" if session else "")
+    found: dict[str, dict[str, Any]] = {}
+    for note in _notes(bids_dir, f"{name}_*.json"):
+        if (note["subject"], note["session"]) == (subject, session):
+            for row in note.get("series") or ():
+                key = row.get("series_hash") or f"{row.get('series')}/{row.get('description')}"
+                found[key] = row
+    return found
+
+
+def _notes(bids_dir: Path, pattern: str) -> Iterator[dict[str, Any]]:
+    """Yield the notes that can be read; other files of the folder are not ours."""
+    for path in sorted(notes_dir(bids_dir).glob(pattern)):
+        try:
+            note = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            continue
+        if isinstance(note, dict) and {"subject", "session", "study"} <= note.keys():
+            yield note
 
 
 def _noted_people(bids_dir: Path) -> dict[str, dict[str, str]]:

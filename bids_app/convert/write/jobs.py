@@ -15,13 +15,14 @@ from bids_app.convert.model import (
     SKIPPED,
     ConvertRequest,
     OnEvent,
+    Problem,
     SeriesOutcome,
     in_words,
 )
 from bids_app.convert.name.patients import Place, sanitise
 from bids_app.convert.name.plan import SeriesPlan
 from bids_app.convert.name.privacy import Redactor, short_hash
-from bids_app.convert.write import dataset_files, session
+from bids_app.convert.write import dataset_files, late, session
 from bids_app.convert.write.dcm2niix import sidecar
 from bids_app.errors import QsmAppError, UsageError
 
@@ -75,6 +76,28 @@ def make_jobs(series: Sequence[Series], places: Mapping[str, Place], request: Co
     return jobs
 
 
+def check_account(
+    series: Sequence[Series],
+    jobs: Sequence[Job],
+    outcomes: Sequence[SeriesOutcome],
+    problems: list[Problem],
+    notes: list[str],
+) -> None:
+    """Compare the files that came in with those that the report accounts for; a difference is a problem."""
+    came, wanted = (sum(len(s.instances) for s in some) for some in (series, [s for job in jobs for s in job.series]))
+    if came > wanted:
+        count = len(series) - sum(len(job.series) for job in jobs)
+        notes.append(
+            f"{came - wanted} file(s) of {count} series belong to participants or sessions that were not asked for "
+            "and were left aside."
+        )
+    reported = sum(o.files for o in outcomes)
+    if reported != wanted:
+        problems.append(
+            Problem(".", f"{wanted} files came in and {reported} are accounted for: this is an error of the app")
+        )
+
+
 def check_labels(request: ConvertRequest, found: Sequence[tuple[str, str | None]]) -> None:
     """Raise UsageError when a label that is asked for is not among the subjects and sessions found."""
     subjects, sessions = {s for s, _ in found}, {x for _, x in found}
@@ -120,13 +143,8 @@ def run_job(intake: Intake, job: Job, scratch: Path) -> list[SeriesOutcome]:
     """Convert one session; returns the fate of each of its series."""
     request = intake.request
     base = {s.facts.uid: _outcome(intake, job, s) for s in job.series}
-    if session.existing(request.bids_dir, job.subject, job.session):
-        where = f"sub-{job.subject}" + (f"/ses-{job.session}" if job.session else "")
-        reason = f"{where} is in the dataset already; remove it to convert it anew"
-        if not request.dry_run:
-            dataset_files.add_participants(request.bids_dir)
-        return [o.with_status(KEPT, reason) for o in base.values()]
-    conflict = session.layout_conflict(request.bids_dir, job.subject, job.session)
+    existing = session.existing(request.bids_dir, job.subject, job.session)
+    conflict = None if existing else session.layout_conflict(request.bids_dir, job.subject, job.session)
     if conflict:
         return [o.with_status(FAILED, conflict) for o in base.values()]
     found = intake.plan(job)
@@ -141,8 +159,13 @@ def run_job(intake: Intake, job: Job, scratch: Path) -> list[SeriesOutcome]:
         else:
             outputs = tuple(f"{v.target}.nii.gz" for v in planned[uid].volumes)
             base[uid] = outcome.with_status(PLANNED, reason, planned[uid].way, outputs)
-    if planned and not request.dry_run:
-        _convert(intake, job, found.plans, base, scratch)
+    plans = list(found.plans)
+    if existing:
+        base, plans = late.compare(base, plans, request.bids_dir, job.subject, job.session, request.add)
+        if not request.dry_run:
+            dataset_files.add_participants(request.bids_dir)
+    if plans and not request.dry_run:
+        _convert(intake, job, plans, base, scratch, late.place_additions if existing else session.place)
     return list(base.values())
 
 
@@ -154,7 +177,12 @@ def _not_planned(intake: Intake, item: Series, outcome: SeriesOutcome, reason: s
 
 
 def _convert(
-    intake: Intake, job: Job, plans: Sequence[SeriesPlan], base: dict[str, SeriesOutcome], scratch: Path
+    intake: Intake,
+    job: Job,
+    plans: Sequence[SeriesPlan],
+    base: dict[str, SeriesOutcome],
+    scratch: Path,
+    place: Callable[[Path, Path, str, str | None], None],
 ) -> None:
     request = intake.request
     tree, made = intake.make(plans, job, scratch)
@@ -177,11 +205,12 @@ def _convert(
     # The note comes first: with it a later run completes the table of participants after a kill.
     _take_notes(intake, job, base)
     try:
-        session.place(tree, request.bids_dir, job.subject, job.session)
+        place(tree, request.bids_dir, job.subject, job.session)
     except session.PlacementError as error:
         for uid, outcome in base.items():
             if outcome.status == CONVERTED:
-                base[uid] = replace(outcome, status=KEPT, reason=str(error), outputs=())
+                fate = KEPT if place is session.place else FAILED
+                base[uid] = replace(outcome, status=fate, reason=str(error), outputs=())
     dataset_files.add_participants(request.bids_dir)
 
 
@@ -189,20 +218,10 @@ def _take_notes(intake: Intake, job: Job, base: dict[str, SeriesOutcome]) -> Non
     request = intake.request
     first = min(job.series, key=lambda s: s.facts.date_time).instances[0].values
     person = {"age": dataset_files.age_of(first["age"]), "sex": first["sex"] if first["sex"] in ("M", "F", "O") else ""}
+    notes = dataset_files.noted_series(request.bids_dir, job.subject, job.session)
     for uid, place in job.places:
-        rows = [
-            {
-                "series": o.number,
-                "description": o.description,
-                "status": o.status,
-                "reason": o.reason,
-                "converted_with": o.way,
-                "outputs": list(o.outputs),
-            }
-            for s in job.series
-            if s.facts.study_uid == uid
-            for o in [base[s.facts.uid]]
-        ]
+        mine = [base[s.facts.uid] for s in job.series if s.facts.study_uid == uid]
+        rows = list(late.noted_rows(notes, mine))
         original = intake.redact(place.original)
         dataset_files.write_note(request.bids_dir, place, short_hash(uid), person, original, rows)
 

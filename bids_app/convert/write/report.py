@@ -13,8 +13,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bids_app.convert.model import CONVERTED, FAILED, KEPT, PLANNED, SKIPPED, ConversionReport, Problem, SeriesOutcome
+from bids_app.convert.model import (
+    CONVERTED,
+    FAILED,
+    KEPT,
+    NOT_CONVERTED,
+    PLANNED,
+    SKIPPED,
+    ConversionReport,
+    Problem,
+    SeriesOutcome,
+)
 from bids_app.convert.write.tables import write_table
+from bids_app.derivatives.escaping import markdown_code, markdown_text
 from bids_app.derivatives.files import write_bytes, write_json
 
 COLUMNS = (
@@ -32,6 +43,7 @@ COLUMNS = (
 )
 _HEADINGS = {
     FAILED: "Failed",
+    NOT_CONVERTED: "Not converted: came after their session was converted",
     CONVERTED: "Converted",
     PLANNED: "Would be converted",
     KEPT: "In the dataset already, left alone",
@@ -108,13 +120,14 @@ def rows(report: ConversionReport) -> list[dict[str, Any]]:
 
 def as_markdown(report: ConversionReport) -> str:
     """Return the readable page."""
-    lines = ["# Conversion report", "", f"Dataset: `{report.bids_dir.name}`. {report.summary}", ""]
+    lines = ["# Conversion report", "", f"Dataset: {markdown_code(report.bids_dir.name)}. {report.summary}", ""]
     for status, heading in _HEADINGS.items():
         lines += _section(heading, [o for o in report.outcomes if o.status == status])
     if report.problems:
-        lines += ["## Files that cannot be read", "", *(f"* `{p.path}`: {p.reason}" for p in report.problems), ""]
+        found = (f"* {markdown_code(p.path)}: {markdown_text(p.reason)}" for p in report.problems)
+        lines += ["## Files that cannot be read", "", *found, ""]
     if report.notes:
-        lines += ["## Subjects, sessions, files", "", *(f"* {n}" for n in report.notes), ""]
+        lines += ["## Subjects, sessions, files", "", *(f"* {markdown_text(n)}" for n in report.notes), ""]
     return "\n".join(lines)
 
 
@@ -124,8 +137,9 @@ def _section(heading: str, outcomes: list[SeriesOutcome]) -> list[str]:
     columns = ("subject", "session", "series", "description", "result")
     lines = [f"## {heading}", "", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for o in outcomes:
-        made = "<br>".join(f"`{Path(p).name}`" for p in o.outputs)
-        result = "<br>".join(x for x in (f"{made} ({o.way})" if made else "", o.reason) if x)
-        cells = (o.subject, o.session or "", "" if o.number is None else str(o.number), o.description, result)
-        lines.append("| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |")
+        made = "<br>".join(markdown_code(Path(p).name) for p in o.outputs)
+        result = "<br>".join(x for x in (f"{made} ({o.way})" if made else "", markdown_text(o.reason)) if x)
+        number, description = "" if o.number is None else str(o.number), markdown_text(o.description)
+        cells = (o.subject, o.session or "", number, description, result)
+        lines.append("| " + " | ".join(cells) + " |")
     return [*lines, ""]

@@ -20,6 +20,7 @@ from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import bounding_box
 from bids_app.qsm.mask import morphology
 from bids_app.qsm.mask.bet import THRESHOLD
+from bids_app.qsm.mask.components import discarded_shares
 from bids_app.qsm.mask.head import Brain, extract_brain
 from bids_app.qsm.mask.thresholds import even_brightness, gaussian_threshold, otsu_threshold
 from bids_app.qsm.operators.smoothing import gaussian
@@ -113,6 +114,25 @@ THRESHOLDS = {"otsu": 1, "gaussian": 1, "threshold": 1, "percentile": 1}
 _BEFORE = {"even": 1}
 
 
+#: Limits of the numbers of every operation; nothing else is a number that means something.
+_RANGES: dict[str, tuple[tuple[float, float], ...]] = {
+    "fill": ((0, 26),),
+    "open": ((0, 50),),
+    "close": ((0, 50),),
+    "erode": ((0, 50),),
+    "dilate": ((0, 50),),
+    "smooth": ((0, 50), (0, 1)),
+    "holes": (),
+    "largest": (),
+    "otsu": ((0, 100),),
+    "gaussian": ((0, 100),),
+    "threshold": ((-1e9, 1e9),),
+    "percentile": ((0, 100),),
+    "even": ((0.1, 1000),),
+}
+_WHOLE = ("fill", "open", "close", "erode", "dilate")
+
+
 def _operation(word: str, counts: Mapping[str, int]) -> Operation:
     name, *texts = (part.strip() for part in word.split(":"))
     if name not in counts:
@@ -120,9 +140,15 @@ def _operation(word: str, counts: Mapping[str, int]) -> Operation:
     if len(texts) != counts[name]:
         raise ParameterError(f"mask operation {name!r} takes {counts[name]} numbers, got {word!r}")
     try:
-        return Operation(name, tuple(float(text) for text in texts))
+        numbers = tuple(float(text) for text in texts)
     except ValueError:
         raise ParameterError(f"mask operation {word!r} has something that is no number") from None
+    for number, (low, high) in zip(numbers, _RANGES[name], strict=True):
+        if not low <= number <= high:
+            raise ParameterError(f"mask operation {word!r}: {number:g} is not between {low:g} and {high:g}")
+        if name in _WHOLE and number != int(number):
+            raise ParameterError(f"mask operation {word!r}: {number:g} is no whole number of voxels")
+    return Operation(name, numbers)
 
 
 def _words(text: str) -> list[str]:
@@ -192,23 +218,28 @@ def _level(operation: Operation, source: str, data: FloatArray) -> float:
     return min(level, SURE_QUALITY) if source == "quality" else level
 
 
-def _apply(mask: BoolArray, operations: tuple[Operation, ...]) -> BoolArray:
-    """Do the operations in the box of the mask, with room for what makes it grow."""
+def _apply(mask: BoolArray, operations: tuple[Operation, ...], discarded: list[float] | None = None) -> BoolArray:
+    """Do the operations in the box of the mask, with room for what makes it grow; see :func:`make_mask`."""
     if not operations or not mask.any():
         return mask
     room = 3 + int(sum(max(1, 3 * o.numbers[0]) for o in operations if o.name in ("dilate", "close", "smooth")))
     box = bounding_box(mask, room)
     part = np.ascontiguousarray(mask[box])
     for operation in operations:
+        before = part
         part = OPERATIONS[operation.name][0](part, *operation.numbers)
+        if operation.name == "largest" and discarded is not None:
+            discarded += discarded_shares(before & ~part, part, box, mask.shape)
     out = np.zeros(mask.shape, bool)
     out[box] = part
     return out
 
 
-def _source_mask(term: Term, data: Any, voxel_size: tuple[float, float, float]) -> BoolArray:
+def _source_mask(
+    term: Term, data: Any, voxel_size: tuple[float, float, float], discarded: list[float] | None
+) -> BoolArray:
     if term.source in ("given", "bet"):
-        return _apply(np.asarray(data) > 0, term.operations)
+        return _apply(np.asarray(data) > 0, term.operations, discarded)
     values = np.asarray(data, np.float32)
     if not np.isfinite(values).all():
         values = np.nan_to_num(values, posinf=0, neginf=0)
@@ -220,7 +251,7 @@ def _source_mask(term: Term, data: Any, voxel_size: tuple[float, float, float]) 
     level = _level(operations[0], term.source, values)
     if operations is not term.operations and operations[0].name in ("otsu", "gaussian"):
         level = min(level, SURE_BRIGHTNESS)
-    return _apply(values > level, operations[1:])
+    return _apply(values > level, operations[1:], discarded)
 
 
 def find_brain(
@@ -242,6 +273,7 @@ def make_mask(
     reliability: FloatArray | None = None,
     voxel_size: tuple[float, float, float] = (1.0, 1.0, 1.0),
     brain: Brain | None = None,
+    discarded: list[float] | None = None,
 ) -> BoolArray:
     """Make a mask by its recipe.
 
@@ -261,6 +293,9 @@ def make_mask(
         In mm, for ``even`` and ``bet``.
     brain : Brain, optional
         What ``bet`` is, where it is known already (:func:`bids_app.qsm.mask.head.extract_brain`).
+    discarded : list, optional
+        Filled with the sizes of the components that ``largest`` discards, as shares of what it keeps: those above
+        1 % that are as compact as tissue is, which the scalp is not.
 
     Returns
     -------
@@ -283,10 +318,10 @@ def make_mask(
         data = maps.get(term.source)
         if data is None:
             raise ValueError(f"the mask recipe {recipe!r} needs {term.source}, and there is none")
-        one = _source_mask(term, data, voxel_size)
+        one = _source_mask(term, data, voxel_size, discarded)
         mask = one if mask is None else (mask & one if term.join == "&" else mask | one)
     assert mask is not None
-    return _apply(mask, parsed.then)
+    return _apply(mask, parsed.then, discarded)
 
 
 #: Mean quality of pure noise: (several echoes, with magnitude) -> value, from simulation; its local mean hardly varies.

@@ -38,12 +38,15 @@ class Masks:
         Voxels with reliable phase for a second pass (None: one pass).
     warnings : tuple of str
         What the user should look at, in sentences.
+    discarded : tuple of float
+        Sizes of components that the filled mask lacks and that look like tissue, as shares of the one that it keeps.
     """
 
     brain: BoolArray
     processing: BoolArray
     reliable: BoolArray | None = None
     warnings: tuple[str, ...] = ()
+    discarded: tuple[float, ...] = ()
 
     @property
     def passes(self) -> tuple[BoolArray, ...]:
@@ -134,7 +137,9 @@ def make_masks(
     has_given = given is not None
     kept, wider = is_given(options, has_given), is_processed_wider(options, has_given)
 
-    def made(recipe: str, brain: Brain | None = None) -> BoolArray:
+    discarded: list[float] = []
+
+    def made(recipe: str, brain: Brain | None = None, lost: list[float] | None = None) -> BoolArray:
         mask = make_mask(
             recipe,
             quality=quality,
@@ -143,6 +148,7 @@ def make_masks(
             reliability=reliability,
             voxel_size=grid.voxel_size,
             brain=brain,
+            discarded=lost,
         )
         return mask & known
 
@@ -150,7 +156,7 @@ def make_masks(
     warnings: tuple[str, ...] = ()
     if wider or not kept:
         surface = find_brain(options.filled, magnitude, quality, grid.voxel_size)
-        found = made(options.filled, surface)
+        found = made(options.filled, surface, discarded)
         if surface is not None and not surface.is_head:
             warnings = (_NO_HEAD.format(surface.reason),)
     brain = given & known if kept and given is not None else found
@@ -162,10 +168,10 @@ def make_masks(
     if wider and found is not None:
         processing = brain | (found & dilate_by_sphere(brain, options.margin, grid.voxel_size))
     if not options.two_pass:
-        return Masks(brain, processing, warnings=warnings)
+        return Masks(brain, processing, warnings=warnings, discarded=tuple(discarded))
     # Reliable voxels of the object, not of the scalp.
     reliable = made(options.reliable) & processing
-    return Masks(brain, processing, _not_empty(reliable, _leaves_none(options.reliable)), warnings)
+    return Masks(brain, processing, _not_empty(reliable, _leaves_none(options.reliable)), warnings, tuple(discarded))
 
 
 def _leaves_none(recipe: str) -> str:

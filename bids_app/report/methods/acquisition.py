@@ -59,14 +59,18 @@ def _measured(text: str, *keys: str, scale: float = 1.0, unit: str = "") -> Call
     return told
 
 
+#: Brackets cite in the methods text: those of a sidecar do not.
+_NO_CITATION = str.maketrans("[]", "()")
+
+
 def _words(metadata: Metadata, *keys: str) -> str:
     """Return the first of these fields that holds a text (or a list of texts)."""
     for key in keys:
         value = metadata.get(key)
         parts = value if isinstance(value, list | tuple) else [value]
-        text = " ".join(str(part) for part in parts if part not in (None, ""))
+        text = " ".join(" ".join(str(part).split()) for part in parts if part not in (None, ""))
         if text:
-            return text
+            return text.translate(_NO_CITATION)
     return ""
 
 

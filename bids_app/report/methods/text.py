@@ -64,7 +64,13 @@ class Methods:
     @property
     def keys(self) -> list[str]:
         """Return the cited works' keys in the order of the text."""
-        found = [key for text in self.paragraphs for group in _CITATION.findall(text) for key in group.split("; ")]
+        found = [
+            key
+            for text in self.paragraphs
+            for group in _CITATION.findall(text)
+            for key in group.split("; ")
+            if key in REFERENCES
+        ]
         return list(dict.fromkeys(found))
 
     @property
@@ -78,6 +84,8 @@ class Methods:
 
 
 def _spelled(match: re.Match[str]) -> str:
+    if any(key not in REFERENCES for key in match[1].split("; ")):
+        return match[0]  # brackets of a text from outside
     return f"({'; '.join(REFERENCES[key].short for key in match[1].split('; '))})"
 
 

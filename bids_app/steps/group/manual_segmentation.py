@@ -8,7 +8,7 @@ from bids_app.adapters import regions
 from bids_app.adapters.images import off_grid
 from bids_app.adapters.itksnap import read_labels
 from bids_app.adapters.labels import lookup_rows, named
-from bids_app.derivatives.files import read_grid, read_image
+from bids_app.derivatives.files import read_grid, read_image, read_label_image
 from bids_app.errors import QsmAppError
 from bids_app.group import warps
 from bids_app.model.records import Record
@@ -24,15 +24,14 @@ from bids_app.steps.participant.segmentations import regions_in
 def take_over(step: StepInput[ManualSegmentation]) -> StepResult:
     """Check that the drawing lies on the template's grid and put it beside the template, with its table."""
     record = step.record
-    data, affine = read_image(step.inputs["image"])
+    labels, affine = read_label_image(step.inputs["image"])
     grid = step.inputs.get("grid")
     if grid is None:
         raise QsmAppError("there is no template that the segmentation could lie on")
-    fault = off_grid(record.image, data.shape, affine, grid)
+    fault = off_grid(record.image, labels.shape, affine, grid)
     if fault:
         raise QsmAppError(fault)
     own = read_grid(grid)[1]
-    labels = np.rint(data).astype(np.int32)
     table = read_labels(step.inputs["table"]) if "table" in step.inputs else {}
     found = named(table, sorted({*table, *(int(v) for v in np.unique(labels) if v)}))
     rows = lookup_rows(found.values())

@@ -20,6 +20,10 @@ from bids_app.qsm.units import hz_to_ppm
 if TYPE_CHECKING:
     from bids_app.qsm import EchoPhase
 
+#: Longest side (mm) of the smallest image that is taken as a head's, and of a usual image of a head.
+SMALLEST_HEAD, HEAD_LENGTH = 100.0, 200.0
+#: Growth of a head's volume by the padding of the inversion, which the numbers of volumes of the estimates include.
+_PADDED_HEAD = 1.4
 #: A process with all libraries loaded and kernels compiled.
 _PROCESS_BYTES = 300_000_000
 #: Products of the step that combines coils, echoes first: other steps take them in place of the images.
@@ -49,9 +53,29 @@ def like_of(run: GreRun) -> Path:
 
 
 def grid_of(run: GreRun, shape: tuple[int, ...]) -> Grid:
-    """Return the sampling of the run; B0 in voxel axes is the sidecar's ``B0_dir``, or follows from the affine."""
+    """Return the sampling on which a run is computed, with the lengths of a head.
+
+    B0 in voxel axes is the sidecar's ``B0_dir``, or follows from the affine. The field of a susceptibility does not
+    depend on the scale, but all parameters in mm are a head's. An image whose longest side is shorter than
+    ``SMALLEST_HEAD`` (an animal, a specimen) is therefore computed as if it were enlarged to ``HEAD_LENGTH``; use
+    :func:`true_grid_of` for volumes and lengths that are reported.
+    """
+    grid = true_grid_of(run, shape)
+    factor = enlargement(grid)
+    x, y, z = (factor * size for size in grid.voxel_size)
+    return replace(grid, voxel_size=(x, y, z))
+
+
+def true_grid_of(run: GreRun, shape: tuple[int, ...]) -> Grid:
+    """Return the sampling of the run, voxel sizes in mm of the scanner."""
     grid = Grid.from_affine(shape, read_grid(like_of(run))[1])
     return replace(grid, b0_dir=run.b0_dir) if run.b0_dir else grid
+
+
+def enlargement(grid: Grid) -> float:
+    """Return the factor by which lengths of an image smaller than a head are enlarged; 1 for a head."""
+    longest = max(count * size for count, size in zip(grid.shape, grid.voxel_size, strict=True))
+    return HEAD_LENGTH / longest if longest < SMALLEST_HEAD else 1.0
 
 
 def stack_images(paths: Sequence[Path]) -> FloatArray:
@@ -78,18 +102,21 @@ def _finite(array: FloatArray, what: str, notes: list[str]) -> FloatArray:
     return array
 
 
-def memory(volumes: float, volumes_per_echo: float = 0.0, programs: int = 0) -> Callable[[Record, object], int]:
+def memory(
+    volumes: float, volumes_per_echo: float = 0.0, programs: int = 0, padding: float = 0.0
+) -> Callable[[Record, object], int]:
     """Return an estimate of a step's peak memory for ``Step.memory``, in float32 volumes of the record's grid.
 
     ``volumes`` count once, ``volumes_per_echo`` for each echo; what an empty process takes is added, and ``programs``,
-    the bytes of what the step starts and whose grids are not the record's.
+    the bytes of what the step starts and whose grids are not the record's. A step that works on a grid with ``padding``
+    (mm) around the image counts the padded volume: a thin slab grows by a multiple of itself.
     """
 
     def estimate(record: Record, settings: object) -> int:
         path, echoes = (
             (like_of(record), len(record.echoes)) if isinstance(record, GreRun) else (cast(Anatomical, record).path, 1)
         )
-        volume = 4 * _voxels(path)
+        volume = 4 * max(_voxels(path), _padded_voxels(path, padding) / _PADDED_HEAD if padding else 0)
         return int(_PROCESS_BYTES + programs + volume * (volumes + echoes * volumes_per_echo))
 
     return estimate
@@ -99,6 +126,14 @@ def memory(volumes: float, volumes_per_echo: float = 0.0, programs: int = 0) -> 
 def _voxels(path: Path) -> int:
     # Every step of a record asks; the plan of 10,000 participants would read each header seven times.
     return math.prod(read_grid(path)[0][:3])
+
+
+@lru_cache(maxsize=64)
+def _padded_voxels(path: Path, padding: float) -> int:
+    shape, affine = read_grid(path)
+    grid = Grid.from_affine(shape[:3], affine)
+    lengths = [enlargement(grid) * size for size in grid.voxel_size]
+    return math.prod(n + math.ceil(padding / length) for n, length in zip(grid.shape, lengths, strict=True))
 
 
 def has_magnitude(run: GreRun) -> bool:
@@ -202,9 +237,31 @@ def load_echoes(step: StepInput[GreRun]) -> tuple[FloatArray | None, FloatArray,
     """
     run = step.record
     if run.coils > 1:
-        magnitude, phase = load_magnitude(step), np.load(step.inputs["coil_phase"])
-        return magnitude, phase, [f"phase is that of {run.coils} receive coils together"]
-    return _load_images(run)
+        magnitude: FloatArray | None = load_magnitude(step)
+        phase = np.load(step.inputs["coil_phase"])
+        notes = [f"phase is that of {run.coils} receive coils together"]
+    else:
+        magnitude, phase, notes = _load_images(run)
+    _remove_slice_offsets(run, magnitude, phase, notes)
+    return magnitude, phase, notes
+
+
+def _remove_slice_offsets(run: GreRun, magnitude: FloatArray | None, phase: FloatArray, notes: list[str]) -> None:
+    """Remove, in place, phase offsets of single slices, as 2D acquisitions have them; one echo does not show them."""
+    from bids_app.qsm.phase.slice_offsets import has_own_offsets, remove_slice_offsets, slice_steps
+
+    if len(run.echoes) < 2:
+        return
+    is_2d = str(run.echoes[0].metadata.get("MRAcquisitionType", "")).upper() == "2D"
+    for axis in (2, 1, 0) if is_2d else (2,):
+        steps, weights = slice_steps(phase, magnitude, run.echo_times, axis)
+        if has_own_offsets(steps, weights, is_2d):
+            remove_slice_offsets(phase, steps, axis)
+            notes.append(
+                f"every slice has a phase offset of its own along axis {'ijk'[axis]}, as in 2D acquisitions; the "
+                "offsets are the same in all echoes and were removed"
+            )
+            return
 
 
 def _load_images(run: GreRun) -> tuple[FloatArray | None, FloatArray, list[str]]:

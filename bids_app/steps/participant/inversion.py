@@ -125,5 +125,5 @@ INVERSION = Step(
     sources=_sources,
     needs=_needs,
     makes=_makes,
-    memory=memory(40),
+    memory=memory(40, padding=20.0),
 )

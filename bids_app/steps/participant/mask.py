@@ -1,5 +1,6 @@
 """Masks from the data alone, or around a given mask."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,33 @@ def masks(step: StepInput[GreRun]) -> StepResult:
         outputs["mask_processing"] = Output(found.processing, like, {"Margin": choice.margin})
     if found.reliable is not None:
         outputs["mask_reliable"] = Output(found.reliable, like, {"Recipe": choice.reliable})
-    metrics = {"mask_voxels": int(np.count_nonzero(found.brain)), "mask_given": given}
-    return StepResult(outputs, metrics, found.warnings)
+    shares = list(found.discarded)
+    warnings = (*found.warnings, *_empty_slices(read_array(step.inputs["magnitude"])), *_discarded(shares))
+    metrics = {"mask_voxels": int(np.count_nonzero(found.brain)), "mask_given": given, "mask_discarded": shares}
+    return StepResult(outputs, metrics, warnings)
+
+
+def _empty_slices(magnitude: Any) -> Iterator[str]:
+    """Find slices without any signal between others that have some: they cut the object in pieces."""
+    for axis, name in enumerate("ijk"):
+        filled = magnitude.any(axis=tuple(a for a in range(3) if a != axis))
+        places = np.flatnonzero(filled)
+        gaps = np.flatnonzero(~filled[places[0] : places[-1]]) + places[0] if places.size else places
+        if gaps.size:
+            shown = ", ".join(str(place) for place in gaps[:10]) + (" ..." if gaps.size > 10 else "")
+            yield (
+                f"{gaps.size} slices along {name} are empty ({shown}) between others with signal: the object is cut in "
+                "pieces and the map is wrong near them; export the images again"
+            )
+
+
+def _discarded(shares: Sequence[float]) -> Iterator[str]:
+    if shares:
+        sizes = ", ".join(f"{share:.0%}" for share in sorted(shares, reverse=True)[:5])
+        yield (
+            f"the mask keeps the largest component; {len(shares)} other(s) were discarded ({sizes} of its size): look "
+            "at the mask, and choose another recipe by --mask if tissue is missing"
+        )
 
 
 def _maps(step: StepInput[GreRun], choice: MaskChoices) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from bids_app.model.settings import Settings
 from bids_app.model.step import Output, Step, StepInput, StepResult
 from bids_app.qsm.grid import Grid, bounding_box
 from bids_app.qsm.units import ppm_per_hz
-from bids_app.steps.participant.common import field_strength, grid_of, memory
+from bids_app.steps.participant.common import field_strength, grid_of, memory, true_grid_of
 from bids_app.steps.participant.registration import REGISTRATION
 
 _TRANSFORMS = ("xfm_t1w_to_gre", "xfm_t1w_to_gre_warp")
@@ -48,6 +48,7 @@ def _measured(step: StepInput[GreRun]) -> dict[str, Any]:
         masks = pool.map(lambda name: read_mask(step.inputs[name]), ("mask_brain", "mask_qsm"))
         mask, valid = masks
         grid = grid_of(step.record, mask.shape)
+        true = true_grid_of(step.record, mask.shape)
         either = mask | valid
         box = bounding_box(either) if either.any() else (slice(None),) * 3
         names = ("local_field", "field_sd", "residual", "chi_unreferenced", "wraps")
@@ -55,7 +56,7 @@ def _measured(step: StepInput[GreRun]) -> dict[str, Any]:
         mask, valid = mask[box], valid[box]
         small = Grid(mask.shape, grid.voxel_size, grid.b0_dir)
         found = _field(parts, mask, field_strength(step.record)) | _maps(parts, mask, valid, small)
-        return found | _shape(mask, grid)
+        return found | _shape(mask, true)
 
 
 def _shape(mask: Any, grid: Grid) -> dict[str, Any]:

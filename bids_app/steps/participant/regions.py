@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_app.adapters import regions
-from bids_app.derivatives.files import read_grid, read_image
+from bids_app.derivatives.files import read_grid, read_image, read_label_image
 from bids_app.model.records import GreRun
 from bids_app.model.settings import Settings
 from bids_app.model.step import Output, Step, StepInput, StepResult
@@ -50,7 +50,7 @@ def labels_on_gre(kind: str) -> Callable[[StepInput[GreRun]], StepResult]:
             segmentation = Segmentation(kind, name, image, step.inputs.get(f"table@{name}"))
             how = _space(image, like, kind, step)
             if how == "gre":
-                labels = np.rint(read_image(image)[0]).astype(np.int32)
+                labels = read_label_image(image)[0]
             else:
                 chain = _chain(step, kind) if how == "t1w" else []
                 labels = resampled_labels(like, image, chain, step.work_dir, step.threads, name)
@@ -114,7 +114,7 @@ def tables(kind: str) -> Callable[[StepInput[GreRun]], StepResult]:
         outputs, metrics = {}, {}
         for key in [key for key in step.inputs if key.startswith("dseg_gre@")]:
             name, path = key.partition("@")[2], step.inputs[key]
-            labels = np.rint(read_image(path)[0]).astype(np.int32)
+            labels = read_label_image(path)[0]
             rows = regions.statistics(
                 labels, regions_in(path), maps, valid > 0, volume, step.settings.regions.choice.erosion
             )

@@ -6,6 +6,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+#: Voxels of 1 mm with an origin, as a scanner gives them.
+PLACE = np.array([[1.0, 0, 0, -20], [0, 1, 0, -30], [0, 0, 1, -10], [0, 0, 0, 1]])
+
 
 class Dataset:
     def __init__(self, root):
@@ -23,7 +26,7 @@ class Dataset:
         path = folder / f"{name}.nii.gz"
         if data is None:
             data = np.arange(60, dtype=np.int16).reshape(3, 4, 5)
-        nib.save(nib.Nifti1Image(data, np.eye(4) if affine is None else affine), path)
+        nib.save(nib.Nifti1Image(data, PLACE if affine is None else affine), path)
         if sidecar:
             (folder / f"{name}.json").write_text(json.dumps(sidecar))
         return path

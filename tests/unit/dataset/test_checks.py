@@ -7,11 +7,13 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bids_app.dataset.checks import preflight, remarks
+from bids_app.dataset.checks import preflight
 from bids_app.dataset.coils import with_coils
 from bids_app.dataset.derived import with_given_mask
+from bids_app.dataset.image_checks import remarks
 from bids_app.dataset.images import look_at
 from bids_app.dataset.query import find_subjects
+from tests.unit.dataset.conftest import PLACE
 
 
 def problems(dataset, out=None, participants=()):
@@ -138,7 +140,7 @@ def test_b0_dir_of_the_sidecar_wins_in_voxel_axes_and_is_told_where_the_affine_d
 
 
 def write(data, path, compressed=True):
-    nib.save(nib.Nifti1Image(data, np.eye(4)), path)
+    nib.save(nib.Nifti1Image(data, PLACE), path)
     return path
 
 

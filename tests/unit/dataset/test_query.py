@@ -58,7 +58,7 @@ def test_names_and_metadata_are_those_of_a_pybids_layout(dataset):
 def test_a_damaged_sidecar_is_named(dataset):
     dataset.megre("sub-01")
     (dataset.root / "sub-01/anat/sub-01_echo-1_part-phase_MEGRE.json").write_text("{")
-    with pytest.raises(InputRefusedError, match=r"sub-01_echo-1_part-phase_MEGRE\.json cannot be read as JSON"):
+    with pytest.raises(InputRefusedError, match=r"sub-01_echo-1_part-phase_MEGRE\.json: cannot be read as JSON"):
         find_subjects(dataset.root)
 
 

@@ -52,6 +52,12 @@ def stages(run, sections, inputs, folder):
     return SimpleNamespace(outputs=outputs, metrics=metrics, warnings=warnings, methods=methods)
 
 
+@pytest.fixture(autouse=True)
+def small_heads(monkeypatch):
+    """Take the small objects of these tests as they are, and not as animals that are enlarged to a head."""
+    monkeypatch.setattr("bids_app.steps.participant.common.SMALLEST_HEAD", 0.0)
+
+
 @pytest.fixture(scope="module")
 def maps(tmp_path_factory):
     """Files of a ball with a smaller one inside, and the run they belong to."""

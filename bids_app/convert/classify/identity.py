@@ -1,0 +1,106 @@
+"""Which examination and which series a file belongs to, also where the UIDs of the headers are not unique.
+
+Programs that remove identities may give one UID to several patients or visits, and some exports give every volume of an
+examination a study UID of its own. A key made of a part of the identity then mixes examinations, or splits one.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from bids_app.convert.scan.header import Instance
+
+#: Joins a UID with what tells its holders apart; no UID holds this character.
+MARK = "@"
+#: Digits of DICOM times that are compared: hours, minutes and seconds.
+_SECONDS = 6
+
+Person = tuple[str, str]  # PatientID and StudyDate
+
+
+def identified(instances: Iterable[Instance]) -> list[Instance]:
+    """Return the instances with a study UID for each examination and a series UID for each series.
+
+    A study UID that several patients or dates share is completed with both; a series UID that several examinations
+    share is completed with the examination's. Studies of one patient and date that share a series or a frame of
+    reference, and of which no image is there twice, are one examination. UIDs that are unique stay as they are.
+    """
+    found = [_with(i, study_uid=_own_study(i)) for i in instances]
+    people: dict[str, set[Person]] = defaultdict(set)
+    for instance in found:
+        people[instance.values["study_uid"]].add(_person(instance))
+    found = [
+        _with(i, study_uid=MARK.join([i.values["study_uid"], *_person(i)]))
+        if len(people[i.values["study_uid"]]) > 1
+        else i
+        for i in found
+    ]
+    joined = _joined_studies(found)
+    found = [_with(i, study_uid=joined.get(i.values["study_uid"], i.values["study_uid"])) for i in found]
+    holders: dict[str, set[str]] = defaultdict(set)
+    for instance in found:
+        holders[instance.values["series_uid"]].add(instance.values["study_uid"])
+    return [
+        _with(i, series_uid=MARK.join([i.values["series_uid"], i.values["study_uid"]]))
+        if len(holders[i.values["series_uid"]]) > 1
+        else i
+        for i in found
+    ]
+
+
+def plain_uid(uid: str) -> str:
+    """Return the UID of the header."""
+    return uid.partition(MARK)[0]
+
+
+def _person(instance: Instance) -> Person:
+    return instance.values["patient_id"], instance.values["study_date"]
+
+
+def _own_study(instance: Instance) -> str:
+    """Return the study UID; a file without one belongs to the examination of its patient, date and time."""
+    values = instance.values
+    if values["study_uid"] != "none":
+        return str(values["study_uid"])
+    return MARK.join(["none", *_person(instance), values["study_time"]])
+
+
+def _with(instance: Instance, **values: str) -> Instance:
+    if all(instance.values[key] == value for key, value in values.items()):
+        return instance
+    return replace(instance, values={**instance.values, **values})
+
+
+def _joined_studies(instances: Sequence[Instance]) -> dict[str, str]:
+    """Return the common UID of studies that are one examination (see :func:`identified`)."""
+    members: dict[tuple[str, Person], dict[str, list[Instance]]] = defaultdict(lambda: defaultdict(list))
+    for instance in instances:
+        for shared in ("series_uid", "frame_of_reference"):
+            if instance.values.get(shared):
+                key = instance.values[shared], _person(instance)
+                members[key][instance.values["study_uid"]].append(instance)
+    joined: dict[str, str] = {}
+    for studies in members.values():
+        if len(studies) > 1 and _is_one_series(studies):
+            roots = {_root(joined, uid) for uid in studies}
+            first = min(roots)
+            joined |= {root: first for root in roots if root != first}
+    return {uid: _root(joined, uid) for uid in joined}
+
+
+def _root(joined: dict[str, str], uid: str) -> str:
+    while uid in joined:
+        uid = joined[uid]
+    return uid
+
+
+def _is_one_series(studies: dict[str, list[Instance]]) -> bool:
+    """Tell whether the files of several studies complete each other: no image twice, and one series time."""
+    images: set[tuple[object, ...]] = set()
+    for members in studies.values():
+        own = {(f.part, f.echo_time, z) for i in members for f in i.frames for z in f.positions}
+        if images & own:
+            return False
+        images |= own
+    times = {i.values["study_time"][:_SECONDS] for members in studies.values() for i in members}
+    return len(times) == 1

@@ -1,0 +1,116 @@
+"""Checks of a run's images: whole, on one grid, with a known orientation."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from bids_app.dataset.images import ImageState, look_at
+from bids_app.dataset.orientation import NO_FORMS
+from bids_app.derivatives.affines import same_place
+from bids_app.model.records import Echo, GreRun
+
+#: Angle between a sidecar's B0_dir and the affine's z axis above which the user is warned, degrees.
+_B0_ANGLE = 5.0
+#: Voxels along every axis that a map can be made from.
+MIN_VOXELS = 3
+
+
+def files_of(echo: Echo) -> list[Path]:
+    """Return the images of an echo."""
+    return [path for path in (echo.magnitude, echo.phase, echo.real, echo.imag) if path is not None]
+
+
+def lead_of(echo: Echo) -> Path:
+    """Return the image whose JSON sidecars describe the echo."""
+    return echo.phase or echo.real or files_of(echo)[0]
+
+
+def images(run: GreRun) -> Iterator[str]:
+    """Files are whole, 3D, on one grid and with an orientation; a phase is not constant."""
+    first: tuple[str, ImageState] | None = None
+    unknown: list[tuple[str, str]] = []
+    for echo in run.echoes:
+        for path in files_of(echo):
+            state = look_at(path, is_phase=path == echo.phase, coils=run.coils)
+            if state.orientation.unknown and run.b0_dir is None:
+                unknown.append((path.name, state.orientation.unknown))
+            if state.problem:
+                yield state.problem
+            elif state.volumes != run.coils:
+                yield f"{path.name}: is 3D, other images of this run hold {run.coils} coils; all have the same"
+            elif first is None:
+                first = (path.name, state)
+            elif state.shape != first[1].shape:
+                yield (
+                    f"{path.name}: has shape {state.shape}, {first[0]} has {first[1].shape}; "
+                    "all echoes and parts share one grid"
+                )
+            elif not same_place(state.affine, first[1].affine, state.shape):
+                yield f"{path.name}: lies elsewhere than {first[0]} (other affine); all echoes and parts share one grid"
+    if unknown:
+        name, reason = unknown[0]
+        others = f" (and {len(unknown) - 1} more of this run)" if len(unknown) > 1 else ""
+        yield (
+            f"{name}{others}: {reason}; convert it from DICOM again, or set B0_dir (the direction of the main field "
+            "along the image's voxel axes, for example [0, 0, 1]) in the JSON sidecar"
+        )
+
+
+def few_slices(run: GreRun) -> Iterator[str]:
+    """A run is a volume: background fields and the inversion need neighbours in all three directions."""
+    state = look_at(files_of(run.echoes[0])[0], is_phase=False, coils=run.coils)
+    if not state.problem and min(state.shape) < MIN_VOXELS:
+        yield (
+            f"{run.basename}: has {' x '.join(map(str, state.shape))} voxels; susceptibility needs a volume of at "
+            f"least {MIN_VOXELS} slices (many more are better): leave this run out with --bids-filter-file"
+        )
+
+
+def anatomical(run: GreRun) -> Iterator[str]:
+    """The anatomical image that goes with the run is whole, and its header says where it lies."""
+    if run.t1w is not None:
+        state = look_at(run.t1w.path, is_phase=False)
+        problem = state.problem
+        if not problem and state.orientation.unknown.startswith(NO_FORMS):
+            problem = f"{run.t1w.path.name}: {NO_FORMS}, so left and right are unknown; convert it from DICOM again"
+        if problem:
+            yield f"{problem} (or leave it out with --bids-filter-file)"
+
+
+def remarks(run: GreRun) -> Iterator[str]:
+    """Yield what the user should know about a run that can be processed."""
+    path = files_of(run.echoes[0])[0]
+    state = look_at(path, is_phase=False, coils=run.coils)
+    if run.b0_dir is not None:
+        yield from _b0_remark(run.b0_dir, state)
+    elif state.orientation.remark:
+        yield f"{path.name}: {state.orientation.remark}"
+    if run.t1w is not None:
+        yield from _apart(run.t1w.path, state)
+
+
+def _b0_remark(b0_dir: tuple[float, float, float], state: ImageState) -> Iterator[str]:
+    if state.orientation.unknown:
+        yield f"B0_dir of the sidecar is used: the image {state.orientation.unknown}"
+        return
+    axis = (state.affine[:3, :3] / np.linalg.norm(state.affine[:3, :3], axis=0)).T @ (0.0, 0.0, 1.0)
+    given = np.asarray(b0_dir, float) / np.linalg.norm(b0_dir)
+    angle = math.degrees(math.acos(min(1.0, abs(float(given @ axis)))))  # the field's sense makes no difference
+    if angle > _B0_ANGLE:
+        yield f"B0_dir of the sidecar is used; it is {angle:.0f} degrees off the direction by the affine"
+
+
+def _apart(t1w: Path, state: ImageState) -> Iterator[str]:
+    """Compare the place of the run with that of the T1w image."""
+    other = look_at(t1w, is_phase=False)
+    if other.problem or state.problem:
+        return
+    middle = state.affine @ [*((n - 1) / 2 for n in state.shape), 1.0]
+    index = np.linalg.solve(other.affine, middle)[:3]
+    if np.any(index < -0.5) or np.any(index > np.asarray(other.shape) - 0.5):
+        yield (
+            f"the middle of the run lies outside {t1w.name}: one of the two headers has a wrong position or "
+            "orientation; look at the registration"
+        )

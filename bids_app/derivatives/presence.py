@@ -1,0 +1,54 @@
+"""Whether a file's content is here: DataLad and Git LFS leave links and pointers, and disks leave stranger things."""
+
+import os
+import re
+import stat
+from pathlib import Path
+
+_POINTERS = (b"/annex/", b"version https://git-lfs")
+#: No pointer is longer.
+_POINTER_BYTES = 512
+#: Files that operating systems and editors leave in folders of data.
+_SYSTEM = re.compile(
+    r"\.|__MACOSX$|Thumbs\.db$|desktop\.ini$|\$RECYCLE\.BIN$|System Volume Information$|~\$", re.IGNORECASE
+)
+
+
+def is_system_file(name: str) -> bool:
+    """Return whether a file or folder is hidden or an operating system's, and none of the data."""
+    return bool(_SYSTEM.match(name))
+
+
+def absence(path: Path) -> str:
+    """Return the sentence that says why a file cannot be read, without its name; empty where it can.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> absence(Path("/nowhere"))
+    'is not there'
+    """
+    try:
+        state = path.stat()
+    except OSError:
+        if path.is_symlink():
+            target = str(path.readlink())
+            if "annex/objects" in target or ".git/annex" in target:
+                return f"its content is not here; fetch it: datalad get {path}"
+            return f"is a link to {target}, which is not there; copy the file itself"
+        return "is not there"
+    if not stat.S_ISREG(state.st_mode):
+        return "is no regular file; remove it"
+    if state.st_size == 0:
+        return 'is empty (0 bytes); copy it again (DataLad datasets: "datalad get")'
+    if state.st_size < _POINTER_BYTES:
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            return f"cannot be read ({error.strerror}); change its rights"
+        if content.startswith(_POINTERS):
+            fetch = "git lfs pull" if b"lfs" in content else f"datalad get {path}"
+            return f"is a pointer, its content is not here; fetch it: {fetch}"
+    elif not os.access(path, os.R_OK):
+        return "cannot be read; change its rights"
+    return ""

@@ -1,0 +1,119 @@
+"""Values that hang, slip through or mean something else are refused; places are absolute from the parser on."""
+
+import os
+import subprocess
+
+import pytest
+
+from bids_app.cli.command import main
+from bids_app.cli.config import from_arguments
+from bids_app.cli.options import build_parser
+from bids_app.engine.arrays import ArrayStage, Site, _short, write_scripts
+from bids_app.engine.resources import DEFAULTS
+from bids_app.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--stage-patience", "nan"], "from 0 to 86400"),
+        (["--stage-patience", "inf"], "from 0 to 86400"),
+        (["--stage-patience", "-1"], "from 0 to 86400"),
+        (["--mem", "nan"], "positive number of gigabytes"),
+        (["--nprocs", "0"], "from 1 to"),
+        (["--permutations", "1e9"], "invalid"),
+        (["--participant-label", ""], "a label is empty"),
+        (["--participant-label", "01", ""], "a label is empty"),
+        (["--participant-label", "sub-"], "a label is empty"),
+        (["--participant-label", " , "], "a label is empty"),
+        (["--session-label", ""], "a label is empty"),
+        (["--work-dir", ""], "a path is empty"),
+        (["--mask", "quality,otsu:nan"], "is not between"),
+        (["--mask", "quality,percentile:200"], "is not between"),
+        (["--segmentation", "*{subject.__class__}*"], "only {subject} and {session}"),
+        (["--extra-dseg", "{session!r}_dseg.nii"], "only {subject} and {session}"),
+    ],
+)
+def test_values_out_of_range_are_usage_errors(tmp_path, capsys, words, says):
+    bids = tmp_path / "bids"
+    (bids / "sub-01").mkdir(parents=True)
+    (bids / "dataset_description.json").write_text('{"Name": "x", "BIDSVersion": "1.10.0"}')
+    code = main([str(bids), str(tmp_path / "out"), "participant", "--dry-run", *words])
+    said = capsys.readouterr().err
+    if "{" in words[1]:  # patterns are looked at after the dataset, which is refused here
+        from bids_app.adapters.existing import check_pattern
+
+        with pytest.raises(UsageError, match=r"only .subject. and .session."):
+            check_pattern(words[1])
+        return
+    assert code == 2 and says in said and "Traceback" not in said
+
+
+def config(folder, *words):
+    return from_arguments(build_parser().parse_args([str(folder / "bids"), str(folder / "out"), "participant", *words]))
+
+
+def test_work_folder_is_a_folder_of_its_own(tmp_path):
+    (tmp_path / "bids" / "sub-01").mkdir(parents=True)
+    (tmp_path / "file").write_text("")
+    for place in ("file", "file/below", "bids", "bids/sub-01/work", "bids/sourcedata"):
+        with pytest.raises(UsageError, match="--work-dir"):
+            config(tmp_path, "-w", str(tmp_path / place))
+    assert config(tmp_path, "-w", str(tmp_path / "bids" / "derivatives" / "work")).work_dir.name == "work"
+
+
+def test_relative_places_are_absolute_for_the_jobs(tmp_path, monkeypatch):
+    from bids_app.cli.passed_on import passed_on
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "atlas").mkdir()
+    (tmp_path / "own.toml").write_text("")
+    (tmp_path / "qsm.sif").write_text("")
+    words = ["--atlas", "atlas:x", "--preset", "own.toml", "--template", "atlas", "--config", "own.toml"]
+    args = build_parser().parse_args(["bids", "out", "group", *words, "--container-command", "apptainer run qsm.sif"])
+    passed = passed_on(args)
+    assert passed[passed.index("--atlas") + 1] == f"{tmp_path}/atlas:x"
+    assert passed[passed.index("--preset") + 1] == f"{tmp_path}/own.toml"
+    assert passed[passed.index("--template") + 1] == f"{tmp_path}/atlas"
+    assert passed[passed.index("--config") + 1] == f"{tmp_path}/own.toml"
+    found = from_arguments(
+        build_parser().parse_args(["bids", "out", "participant", "--container-command", "apptainer run qsm.sif"])
+    )
+    assert found.cluster.command == ("apptainer", "run", f"{tmp_path}/qsm.sif")
+    assert build_parser().parse_args(["bids", "out", "group", "--atlas", "MNI152"]).atlas == "MNI152"
+
+
+@pytest.mark.parametrize("scheduler", ["slurm", "pbs"])
+def test_scripts_hold_any_folder_without_running_its_name(tmp_path, scheduler):
+    folder = tmp_path / "R&D(1);touch${IFS}made'`x`"
+    site = Site(scheduler, None, None, (), (), ("true",), 1000, None)
+    stage = ArrayStage("participant", "x", DEFAULTS["participant"], elements=1, reads_list=True)
+    write_scripts(folder, site, [("01", None)], [stage])
+    for name in ("submit.sh", "participant.sh"):
+        assert subprocess.run(["bash", "-n", folder / name], check=False).returncode == 0
+    done = subprocess.run(
+        ["bash", folder / "participant.sh"], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    assert {p.name for p in tmp_path.iterdir()} == {folder.name}
+    for bad in ("with space", "per%cent"):
+        with pytest.raises(UsageError, match="--write-jobs"):
+            write_scripts(tmp_path / bad, site, [("01", None)], [stage])
+
+
+def test_names_of_pbs_jobs_tell_them_apart():
+    names = [f"qsm-group-average-{kind}-{n}" for kind in ("linear", "syn") for n in (1, 2, 3)]
+    short = list(map(_short, names))
+    assert len(set(short)) == 6 and all(len(name) <= 15 for name in short)
+
+
+def test_temporary_files_where_the_system_has_no_folder_for_them(tmp_path, monkeypatch):
+    import tempfile
+
+    from bids_app.cli.app import ensure_temporary_folder
+
+    monkeypatch.setenv("TMPDIR", "")
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: (_ for _ in ()).throw(FileNotFoundError))
+    ensure_temporary_folder(tmp_path / "work")
+    assert os.environ["TMPDIR"] == str(tmp_path / "work" / "tmp") and (tmp_path / "work" / "tmp").is_dir()
