@@ -55,6 +55,7 @@ def test_every_stage_has_its_figures(page):
         "Histogram",
         "Echoes",
         "Masks and phase quality",
+        "Filled mask, slice by slice",
         "Total and local field",
         "Field fit",
         "R2* and T2*",
