@@ -202,7 +202,7 @@ def test_the_table_of_quality_has_what_is_out_of_range_first_with_what_to_do(sub
         "chi_spread",
         "residual_wraps",
     ]
-    assert re.search(r"too low .*right for a test object.* 90 ml\s+600 to 2500", rows[0], re.S)
+    assert re.search(r"too low .*right for a test object.* 90 ml\s+600 to 2300", rows[0], re.S)
     assert re.search(r"too high .*an echo whose phase is not of this scan.* 29.4 Hz\s+1 or less", rows[1], re.S)
     assert re.search(r"40\s+15 or more", rows[2])
     assert "not known" in rows[3]
