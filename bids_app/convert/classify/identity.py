@@ -12,6 +12,8 @@ from bids_app.convert.scan.header import Instance
 
 #: Joins a UID with what tells its holders apart; no UID holds this character.
 MARK = "@"
+#: Echo times (ms) that differ by no more are one.
+ECHO_TIME_TOLERANCE = 0.0101
 #: Digits of DICOM times that are compared: hours, minutes and seconds.
 _SECONDS = 6
 
@@ -46,6 +48,34 @@ def identified(instances: Iterable[Instance]) -> list[Instance]:
         else i
         for i in found
     ]
+
+
+def with_common_echo_times(instances: Sequence[Instance]) -> list[Instance]:
+    """Return the instances with one echo time (ms, to the hundredth) where those of an examination hardly differ.
+
+    Decimal strings differ in the last digits from slice to slice and from magnitude to phase; rounding alone would
+    split echoes whose times lie at the border of two roundings.
+    """
+    times: dict[str, set[float]] = defaultdict(set)
+    for instance in instances:
+        times[instance.values["study_uid"]] |= {f.echo_time for f in instance.frames if f.echo_time is not None}
+    common = {study: _common(sorted(some)) for study, some in times.items()}
+    found = []
+    for instance in instances:
+        own = common[instance.values["study_uid"]]
+        frames = tuple(f if f.echo_time is None else replace(f, echo_time=own[f.echo_time]) for f in instance.frames)
+        found.append(replace(instance, frames=frames))
+    return found
+
+
+def _common(times: Sequence[float]) -> dict[float, float]:
+    common: dict[float, float] = {}
+    first = -1.0
+    for time in times:
+        if time - first > ECHO_TIME_TOLERANCE or first < 0:
+            first = time
+        common[time] = round(first, 2)
+    return common
 
 
 def plain_uid(uid: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bids_app.convert.classify.identity import identified
+from bids_app.convert.classify.identity import identified, with_common_echo_times
 from bids_app.convert.scan.header import Instance, read_instance
 
 _VENDORS = (
@@ -106,7 +106,7 @@ class Series:
 def group_series(instances: Iterable[Instance]) -> list[Series]:
     """Group instances by examination and series (see :mod:`.identity`), in order of acquisition."""
     groups: dict[tuple[str, str], list[Instance]] = defaultdict(list)
-    for instance in identified(instances):
+    for instance in with_common_echo_times(identified(instances)):
         groups[instance.series].append(instance)
     series = [make_series(group) for group in groups.values()]
     return sorted(series, key=lambda s: (s.facts.date_time, s.facts.number, s.facts.uid))

@@ -34,7 +34,7 @@ def single_images(files: Sequence[Path], volume: Volume, folder: Path) -> list[P
             raise ValueError("its frames are compressed")
         size = len(data.PixelData) // int(data.NumberOfFrames)
         for index, ((part, echo_time, number), _, _) in enumerate(each_frame(data)):
-            same_echo = volume.echo_time is None or (echo_time is not None and round(echo_time, 2) == volume.echo_time)
+            same_echo = volume.echo_time is None or (echo_time is not None and abs(echo_time - volume.echo_time) < 0.02)
             if part == volume.part and same_echo and (len(files) > 1 or number == volume.repetition):
                 target = folder / f"{len(written) + 1:05d}.dcm"
                 _write(data, index, size, echo_time, _LETTERS.get(part, "OTHER"), len(written) + 1, target)

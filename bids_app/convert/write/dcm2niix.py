@@ -16,6 +16,9 @@ from bids_app.convert.write.tools import find_dcm2niix, run
 #: Echo times (ms) closer than this are one.
 _SAME_ECHO = 0.011
 
+#: Places of working files say nothing to the user.
+_PATH = re.compile(r"/\S*")
+
 
 def run_taken_apart(volumes: Sequence[VolumePlan], scratch: Path) -> tuple[Path, dict[str, str]]:
     """Convert volumes of enhanced multi-frame files after taking the files apart; returns what run_dcm2niix does."""
@@ -83,7 +86,9 @@ def _match(
         ]
         if len(candidates) != 1:
             what = f"dcm2niix made {len(candidates)} images of it instead of one"
-            missing[member.target] = what if candidates else f"dcm2niix made no image of it ({said})"
+            missing[member.target] = (
+                what if candidates else f"dcm2niix made no image of it ({_PATH.sub('its files', said)})"
+            )
             continue
         target = out / f"{member.target}.nii.gz"
         target.parent.mkdir(parents=True, exist_ok=True)

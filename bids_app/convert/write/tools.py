@@ -85,7 +85,23 @@ def run_module(module: str, arguments: Sequence[str], scratch: Path) -> Ran:
 
 
 def link(source: Path, target: Path) -> None:
-    """Link a file, or copy it where links are not possible."""
+    """Link a DICOM file, or copy it where links are not possible; one without preamble is completed.
+
+    pydicom reads files without the preamble and the meta information, dcm2niix does not.
+    """
+    with source.open("rb") as file:
+        complete = file.read(132)[128:] == b"DICM"
+    if not complete:
+        import pydicom
+        from pydicom.dataset import FileMetaDataset
+        from pydicom.uid import ImplicitVRLittleEndian
+
+        data = pydicom.dcmread(source, force=True)
+        data.file_meta = getattr(data, "file_meta", None) or FileMetaDataset()
+        if "TransferSyntaxUID" not in data.file_meta:
+            data.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+        data.save_as(target, enforce_file_format=True)
+        return
     try:
         target.symlink_to(source.resolve())
     except OSError:

@@ -178,3 +178,19 @@ def test_an_account_that_does_not_balance_is_a_problem():
     problems, notes = [], []
     check_account(series, [SimpleNamespace(series=series)], [SimpleNamespace(files=2)], problems, notes)
     assert "3 files came in and 2 are accounted for" in problems[0].reason and not notes
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.0045, 0.005, -0.0051])
+def test_echo_times_that_differ_in_the_last_digits_are_one(report, tmp_path, shift):
+    """From slice to slice and from magnitude to phase, also at the border of two roundings."""
+
+    def edit(data):
+        more = 0.001 * (data.InstanceNumber % 2) + (0.004 if data.ImageType[2] == "P" else 0)
+        data.EchoTime = f"{float(data.EchoTime) + shift + more:.4f}"
+
+    dicom.siemens_gre(tmp_path / "dicom", SIEMENS)
+    change(tmp_path / "dicom", edit)
+    found = report()
+    assert sorted(name for o in found.outcomes for name in o.outputs) == sorted(
+        f"sub-A/anat/sub-A_echo-{e}_part-{part}_MEGRE.nii.gz" for e in (1, 2, 3) for part in ("mag", "phase")
+    )
