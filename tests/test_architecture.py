@@ -27,6 +27,7 @@ LIBRARY_LAYERS = [
     {"kernels", "operators"},
     {"solvers", "mask"},
     {"field", "phase", "unwrap", "relaxometry", "swi", "quality", "background", "inversion"},
+    {"separation"},
     {"__init__"},
     {"warmup"},
 ]

@@ -13,11 +13,14 @@ FloatArray = npt.NDArray[np.float32]
 
 #: Rows of a tissue table.
 AIR, FAT, MUSCLE, BONE, VITREOUS, CSF, GREY, WHITE, VEIN, CALCIFICATION, FIRST_NUCLEUS = range(11)
-#: Columns of a tissue table: susceptibility (ppm, water is 0), proton density, R2* (1/s), T1-weighted intensity.
-CHI, M0, R2STAR, T1W = range(4)
-#: What a sample holds besides: fraction inside the brain, label of the nucleus, label of the tissue.
-BRAIN, NUCLEUS, TISSUE = range(4, 7)
-PROPERTIES = 7
+#: Columns of a tissue table: susceptibility (ppm, water is 0), proton density, R2* (1/s), T1-weighted intensity, the
+#: diamagnetic part of the susceptibility (ppm, 0 or less), R2 (1/s), fraction of white matter.
+CHI, M0, R2STAR, T1W, DIAMAGNETIC, R2, MYELINATED = range(7)
+COLUMNS = 7
+#: What a sample holds besides: fraction inside the brain, label of the nucleus, label of the tissue, and the squared
+#: cosine of the angle between the fibres of white matter and the main field.
+BRAIN, NUCLEUS, TISSUE, COS2 = range(7, 11)
+PROPERTIES = 11
 #: Labels of the tissue segmentation.
 TISSUE_LABELS = {
     1: "cortical and other grey matter",
@@ -36,6 +39,41 @@ class Warp(NamedTuple):
     to_head: npt.NDArray[np.float64]  # (3, 4), voxel index to head mm
     to_template: npt.NDArray[np.float64]  # (3, 4), head mm to template mm before the displacement
     displacement: Stack  # mm, three channels
+
+
+class Fibres(NamedTuple):
+    """What the susceptibility of white matter needs to know of the main field."""
+
+    b0: npt.NDArray[np.float64]  # (3,) unit vector along the main field in the head's axes
+    anisotropy: float  # ppm: susceptibility along the fibres less that across them; 0: isotropic
+
+
+NO_ANISOTROPY = Fibres(np.array([0.0, 0.0, 1.0]), 0.0)
+
+
+@numba.njit(**_COMPILE)
+def fibre_cos2(x: float, y: float, z: float, b0: npt.NDArray[np.float64]) -> float:
+    """Squared cosine of the angle between the main field and the fibres at a point of the template (mm).
+
+    A schematic brain: callosal fibres run from side to side near the midline, projection fibres fan out from the
+    internal capsules, association fibres run from front to back at the sides; they blend smoothly.
+    """
+    side = 1.0 if x >= 0 else -1.0
+    up = z - 12.0
+    callosal = np.exp(-((x / 16.0) ** 2)) * np.exp(-(((z - 18.0) / 22.0) ** 2))
+    rx, ry, rz = x - side * 22.0, y + 12.0, z + 8.0
+    reach = np.sqrt(rx * rx + ry * ry + rz * rz) + 1.0
+    fan = 0.7 * np.exp(-(((abs(x) - 26.0) / 16.0) ** 2))
+    along = 0.5 * np.exp(-(((abs(x) - 42.0) / 9.0) ** 2) - (up / 30.0) ** 2) + 0.05
+    # Fibres have no sign: the tensors add, and the largest of the three decides smoothly by its square.
+    cx, cz = 1.0, -0.35 * x / 16.0
+    cn = np.sqrt(cx * cx + cz * cz)
+    c1 = (b0[0] * cx + b0[2] * cz) / cn
+    c2 = (b0[0] * rx + b0[1] * ry + b0[2] * rz) / reach
+    wave = 0.3 * np.sin(z / 17.0)
+    c3 = (b0[1] + wave * b0[2]) / np.sqrt(1.0 + wave * wave)
+    w1, w2, w3 = callosal * callosal, fan * fan, along * along
+    return (w1 * c1 * c1 + w2 * c2 * c2 + w3 * c3 * c3) / (w1 + w2 + w3)
 
 
 @numba.njit(**_COMPILE)
@@ -83,14 +121,14 @@ def _inside(distance: float, width: float) -> float:
 @numba.njit(**_COMPILE)
 def _over(out: FloatArray, row: FloatArray, fraction: float) -> None:
     """Let a tissue take a fraction of what is there already."""
-    for m in range(4):
+    for m in range(COLUMNS):
         out[m] += np.float32(fraction) * (row[m] - out[m])
 
 
 @numba.njit(**_COMPILE)
 def _outside_brain(shell: FloatArray, tissue: FloatArray, width: float, out: FloatArray) -> None:
     """Write soft tissue, fat under the skin, bone and eyes."""
-    for m in range(4):
+    for m in range(COLUMNS):
         out[m] = tissue[2, m]
     _over(out, tissue[1], _inside(-shell[0] - 5.0, 3.0))
     bone = _inside(shell[1], width) * (1 - _inside(shell[2], width))
@@ -103,7 +141,7 @@ def _within_skull(cell: FloatArray, tissue: FloatArray, mixed: FloatArray) -> fl
     """Write fluid, grey and white matter with their fine structure; return the fraction of fluid."""
     grey, white = max(cell[1], 0.0), max(cell[2], 0.0)
     fluid = max(1 - grey - white, 0.0)
-    for m in range(4):
+    for m in range(COLUMNS):
         mixed[m] = fluid * tissue[5, m] + grey * tissue[6, m] + white * tissue[7, m]
     # Nothing is constant within a tissue: the template's own intensity, two scales of random texture, and a
     # paramagnetic band in the deep layers of the cortex, where a third of the tissue is white.
@@ -115,6 +153,9 @@ def _within_skull(cell: FloatArray, tissue: FloatArray, mixed: FloatArray) -> fl
     mixed[2] += np.float32(solid * (1.5 * cell[5] + 1.5 * cell[6]) + 3.0 * band + 25.0 * white * (cell[0] - 0.85))
     mixed[1] *= np.float32(1 + 0.02 * cell[6])
     mixed[3] = np.float32((1 - solid) * tissue[5, 3] + solid * 255 * cell[0])
+    # Myelin carries most of white matter's variation, iron that of grey matter.
+    mixed[4] += np.float32(0.75 * white * texture - 0.16 * white * (cell[0] - 0.85))
+    mixed[5] += np.float32(solid * (0.4 * cell[5] + 0.4 * cell[6]) + 0.5 * band + 4.0 * white * (cell[0] - 0.85))
     return fluid
 
 
@@ -136,6 +177,8 @@ def _nuclei(
         mixed[1] += np.float32(fraction) * (tissue[row, 1] - mixed[1])
         mixed[2] += np.float32(fraction) * (tissue[row, 2] * shape - mixed[2])
         mixed[3] += np.float32(fraction) * (0.5 * tissue[row, 3] - 0.5 * mixed[3])
+        for m in range(4, COLUMNS):
+            mixed[m] += np.float32(fraction) * (tissue[row, m] - mixed[m])
         if fraction >= 0.5:
             label = 2 * n + (1 if right else 2)
     return label
@@ -148,20 +191,21 @@ def sample_rows(
     nuclei: Stack,
     outer: Stack,
     tissue: FloatArray,
+    fibres: Fibres,
     width: float,
     out: FloatArray,
     first: int,
     last: int,
 ) -> None:
-    """Write the seven properties (CHI to TISSUE) of the voxels of ``out``, (nx, ny, nz, 7), with first <= x < last.
+    """Write the properties (CHI to COS2) of the voxels of ``out``, (nx, ny, nz, 11), with first <= x < last.
 
     ``width`` is the voxel's width in mm, over which a border is spread; ``tissue`` has 24 rows (AIR to the last
-    nucleus, right and left in turn) and four columns.
+    nucleus, right and left in turn) and seven columns.
     """
     A, B = warp.to_head, warp.to_template
     for i in range(first, last):
         shell, cell, depth = np.empty(5, np.float32), np.empty(7, np.float32), np.empty(8, np.float32)
-        move, mixed = np.empty(3, np.float32), np.empty(4, np.float32)
+        move, mixed = np.empty(3, np.float32), np.empty(COLUMNS, np.float32)
         for j in range(out.shape[1]):
             for k in range(out.shape[2]):
                 voxel = out[i, j, k]
@@ -173,18 +217,18 @@ def sample_rows(
                 y = B[1, 0] * hx + B[1, 1] * hy + B[1, 2] * hz + B[1, 3] + move[1]
                 z = B[2, 0] * hx + B[2, 1] * hy + B[2, 2] * hz + B[2, 3] + move[2]
                 _trilinear(outer, x, y, z, shell)
-                for m in range(4):
+                for m in range(COLUMNS):
                     voxel[m] = tissue[0, m]
-                voxel[4] = voxel[5] = voxel[6] = 0
+                voxel[BRAIN] = voxel[NUCLEUS] = voxel[TISSUE] = voxel[COS2] = 0
                 body = _inside(shell[0], width)
                 if body <= 0:
                     continue
                 _outside_brain(shell, tissue, width, mixed)
                 skull = _inside(shell[2], width)
                 if skull > 0:
-                    _brain_voxel(x, y, z, brain, nuclei, tissue, width, skull, cell, depth, mixed, voxel)
+                    _brain_voxel(x, y, z, brain, nuclei, tissue, fibres, width, skull, cell, depth, mixed, voxel)
                 body *= 1 - _inside(shell[3], width)
-                for m in range(4):
+                for m in range(COLUMNS):
                     voxel[m] += np.float32(body) * (mixed[m] - voxel[m])
 
 
@@ -196,6 +240,7 @@ def _brain_voxel(  # noqa: PLR0913
     brain: Stack,
     nuclei: Stack,
     tissue: FloatArray,
+    fibres: Fibres,
     width: float,
     skull: float,
     cell: FloatArray,
@@ -204,10 +249,14 @@ def _brain_voxel(  # noqa: PLR0913
     voxel: FloatArray,
 ) -> None:
     """Mix what lies within the skull into ``mixed``; write the fraction of brain and the labels into ``voxel``."""
-    inner = np.empty(4, np.float32)
+    inner = np.empty(COLUMNS, np.float32)
     _trilinear(brain, x, y, z, cell)
     fluid = _within_skull(cell, tissue, inner)
-    voxel[4] = _inside(cell[3], width)
+    voxel[BRAIN] = _inside(cell[3], width)
+    voxel[COS2] = fibre_cos2(x, y, z, fibres.b0)
+    turned = np.float32(fibres.anisotropy * inner[6] * (voxel[COS2] - 1.0 / 3.0))
+    inner[0] += turned
+    inner[4] += turned
     kind = 3
     if fluid < 0.5:
         kind = 1 if cell[1] >= cell[2] else 2
@@ -221,7 +270,7 @@ def _brain_voxel(  # noqa: PLR0913
     )
     if local:
         _trilinear(nuclei, x, y, z, depth)
-        voxel[5] = _nuclei(depth, cell, x > 0, fluid, tissue, width, inner)
+        voxel[NUCLEUS] = _nuclei(depth, cell, x > 0, fluid, tissue, width, inner)
     vein = _inside(cell[4], width)
     _over(inner, tissue[8], vein)
     if vein >= 0.5:
@@ -232,14 +281,21 @@ def _brain_voxel(  # noqa: PLR0913
         if stone >= 0.5:
             kind = 5
     if kind >= 4:
-        voxel[5] = 0
-    voxel[6] = kind if voxel[4] >= 0.5 else 0
-    for m in range(4):
+        voxel[NUCLEUS] = 0
+    voxel[TISSUE] = kind if voxel[BRAIN] >= 0.5 else 0
+    for m in range(COLUMNS):
         mixed[m] += np.float32(skull) * (inner[m] - mixed[m])
 
 
-def sample(head: Head, tissue: FloatArray, warp: Warp, shape: tuple[int, int, int], width: float) -> FloatArray:
-    """Return the properties on a grid of ``shape``, (nx, ny, nz, 7) float32; see :func:`sample_rows`.
+def sample(
+    head: Head,
+    tissue: FloatArray,
+    warp: Warp,
+    shape: tuple[int, int, int],
+    width: float,
+    fibres: Fibres = NO_ANISOTROPY,
+) -> FloatArray:
+    """Return the properties on a grid of ``shape``, (nx, ny, nz, 11) float32; see :func:`sample_rows`.
 
     Threads take rows in turn (numba's number of threads); every voxel is computed alone, so their number changes
     nothing.
@@ -249,7 +305,7 @@ def sample(head: Head, tissue: FloatArray, warp: Warp, shape: tuple[int, int, in
 
     def rows(first: int) -> None:
         last = min(first + 4, shape[0])
-        sample_rows(warp, head.brain, head.nuclei, head.outer, table, float(width), out, first, last)
+        sample_rows(warp, head.brain, head.nuclei, head.outer, table, fibres, float(width), out, first, last)
 
     with ThreadPoolExecutor(numba.get_num_threads()) as pool:
         list(pool.map(rows, range(0, shape[0], 4)))

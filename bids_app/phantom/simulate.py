@@ -27,12 +27,14 @@ class Body:
     to_template: npt.NDArray[np.float64]
     displacement: subjects.template.Stack
     pose: npt.NDArray[np.float64]
+    anisotropy: float = 0.0
 
     def sample(self, affine: npt.NDArray[np.float64], shape: tuple[int, int, int], width: float) -> FloatArray:
-        """Return the properties (nx, ny, nz, 7) on a grid with this affine (voxel to scanner mm)."""
+        """Return the properties (nx, ny, nz, 11) on a grid with this affine (voxel to scanner mm)."""
         to_head = (np.linalg.inv(self.pose) @ affine)[:3]
         warp = sampling.Warp(np.ascontiguousarray(to_head), self.to_template, self.displacement)
-        return sampling.sample(self.head, self.tissue, warp, shape, width)
+        fibres = sampling.Fibres(np.ascontiguousarray(self.pose[2, :3]), self.anisotropy)
+        return sampling.sample(self.head, self.tissue, warp, shape, width, fibres)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Susceptibility source separation: paramagnetic and diamagnetic susceptibility in the same voxel."""
