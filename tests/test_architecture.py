@@ -24,10 +24,15 @@ LAYERS = [
 LIBRARY_LAYERS = [
     {"arrays", "threads", "params", "units"},
     {"grid"},
+    {"method"},
     {"kernels", "operators"},
     {"solvers", "mask"},
     {"field", "phase", "unwrap", "relaxometry", "swi", "quality", "background", "inversion"},
     {"separation"},
+    {"options"},
+    {"pipeline"},
+    {"registry"},
+    {"options"},
     {"__init__"},
     {"warmup"},
 ]

@@ -7,7 +7,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from bids_app.qsm.grid import bounding_box
-from bids_app.qsm.mask.recipe import otsu_threshold
+from bids_app.qsm.mask.thresholds import otsu_threshold
 
 FloatArray = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]

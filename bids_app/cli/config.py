@@ -9,6 +9,7 @@ import json
 import os
 import secrets
 import socket
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,10 +17,12 @@ from typing import Any
 
 from bids_app.cli.cluster import Cluster, cluster_from
 from bids_app.errors import UsageError
+from bids_app.model.aliases import PRESETS, with_new_names
+from bids_app.model.context import Context
 from bids_app.model.settings import Settings, build_settings, merge, parse_set, parse_toml, preset_text
 from bids_app.qsm.params import nearest
 
-DEFAULT_PRESET = "consensus"
+DEFAULT_PRESET = "default"
 #: Kinds of images that ``--bids-filter-file`` can select, and the entities that it may name (as pybids calls them).
 FILTERS = ("gre", "t1w")
 FILTER_ENTITIES = (
@@ -58,6 +61,16 @@ class Scans:
 
 
 @dataclass(frozen=True)
+class Selection:
+    """Which part of the dataset is meant; nothing that is named means all."""
+
+    participants: tuple[str, ...] = ()
+    sessions: tuple[str, ...] = ()
+    #: Entities that images must have, by kind (``gre``, ``t1w``).
+    filters: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Config:
     """Everything a run of the command was asked for."""
 
@@ -67,10 +80,7 @@ class Config:
     work_dir: Path
     settings: Settings
     preset: str = DEFAULT_PRESET
-    participants: tuple[str, ...] = ()
-    sessions: tuple[str, ...] = ()
-    #: Entities that images must have, by kind (``gre``, ``t1w``).
-    filters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    selection: Selection = Selection()
     #: Other derivative datasets whose masks win.
     derivatives: tuple[Path, ...] = ()
     validate_input: bool = True
@@ -91,17 +101,27 @@ class Config:
     cluster: Cluster = field(default_factory=Cluster)
     scratch: bool = False  # the work directory is this process's own and goes with it
 
+    @property
+    def context(self) -> Context:
+        """Where the steps run."""
+        shared = self.output_dir / "work" if self.scratch else None
+        return Context(self.bids_dir, self.output_dir, self.work_dir, self.omp_nthreads, self.force, shared)
+
 
 def settings_from_arguments(args: argparse.Namespace) -> Settings:
     """Return the settings from ``--preset``, ``--config``, the short-cut options and ``--set``, in this order."""
+    if args.preset in PRESETS:
+        _warn(PRESETS[args.preset])
     tree = parse_toml(preset_text(args.preset), f"preset {args.preset}")
     tree.pop("title", None)
+    tree = _with_new_names(tree, f"preset {args.preset}")
     if args.config is not None:
         try:
             text = args.config.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"--config: {args.config} cannot be read: {error}") from error
-        tree = merge(tree, parse_toml(text, f"--config {args.config}"))
+        origin = f"--config {args.config}"
+        tree = merge(tree, _with_new_names(parse_toml(text, origin), origin))
     shortcuts: dict[str, dict[str, Any]] = {}
     if args.qsm_reference is not None:
         shortcuts = merge(shortcuts, {"reference": {"region": args.qsm_reference}})
@@ -111,18 +131,30 @@ def settings_from_arguments(args: argparse.Namespace) -> Settings:
     shortcuts = merge(shortcuts, _group_shortcuts(args))
     tree = merge(tree, shortcuts)
     for assignment in args.set or ():
-        tree = merge(tree, parse_set(assignment))
+        tree = merge(tree, _with_new_names(parse_set(assignment), "--set"))
     return build_settings(tree)
+
+
+def _with_new_names(tree: Mapping[str, Any], origin: str) -> dict[str, Any]:
+    """Return settings with the new names of what has one, and warn of each."""
+    renamed, notices = with_new_names(tree, origin)
+    for notice in notices:
+        _warn(notice)
+    return renamed
+
+
+def _warn(notice: str) -> None:
+    print(f"qsm-bids-app: warning: {notice}", file=sys.stderr)
 
 
 def _anatomy_shortcuts(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
     folders = args.derivatives or ()
     words = {
-        "which": ",".join(args.segmentation or ()),
+        "which": [word for words in args.segmentation or () for word in words.split(",")],
         "atlas": _absolute(args.atlas or ""),
-        "extra": os.pathsep.join(args.extra_dseg or ()),
+        "extra": list(args.extra_dseg or ()),
         "fastsurfer_home": str(args.fastsurfer_home.absolute()) if args.fastsurfer_home else "",
-        "derivatives": os.pathsep.join(str(path.absolute()) for path in folders),
+        "derivatives": [str(path.absolute()) for path in folders],
     }
     found: dict[str, dict[str, Any]] = {"segmentation": {name: word for name, word in words.items() if word}}
     if args.roi_erosion is not None:
@@ -143,7 +175,7 @@ def _group_shortcuts(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
     if args.template:
         chosen["template"] = str(Path(args.template).absolute()) if Path(args.template).is_dir() else args.template
     if args.template_iterations:
-        chosen["linear_rounds"], chosen["syn_rounds"] = args.template_iterations
+        chosen["linear_iterations"], chosen["syn_iterations"] = args.template_iterations
     return found | {"group": chosen, "voxelwise": voxelwise}
 
 
@@ -166,16 +198,18 @@ def from_arguments(args: argparse.Namespace, command: tuple[str, ...] = (), pass
         work_dir=_work_dir(args, output_dir),
         settings=settings_from_arguments(args),
         preset=args.preset,
-        participants=tuple(_labels(args.participant_label, "sub-")),
-        sessions=tuple(_labels(args.session_label, "ses-")),
+        selection=Selection(
+            tuple(_labels(args.participant_label, "sub-")),
+            tuple(_labels(args.session_label, "ses-")),
+            _filters(args.bids_filter_file),
+        ),
         nprocs=nprocs,
-        filters=_filters(args.bids_filter_file),
         derivatives=tuple(_dataset(path) for path in args.derivatives or ()),
         validate_input=not args.skip_bids_validation,
         omp_nthreads=threads,
         mem_gb=args.mem,
         allow_missing=args.allow_missing,
-        stage=args.stage or "",
+        stage=_stage(args.stage or ""),
         stage_part=args.stage_part or (1, 1),
         stage_patience=args.stage_patience,
         stop_on_first_crash=args.stop_on_first_crash,
@@ -188,6 +222,23 @@ def from_arguments(args: argparse.Namespace, command: tuple[str, ...] = (), pass
         cluster=cluster_from(args, passed_on),
         scratch=args.scratch is not None,
     )
+
+
+#: Stages by the names that they had before.
+_OLD_STAGES = {
+    "members": "subjects",
+    "drawing": "manual-segmentation",
+    "drawn": "manual-regions",
+    "drawn-tables": "manual-tables",
+}
+
+
+def _stage(name: str) -> str:
+    """Return the name of a stage; one of its old names is taken with a warning."""
+    new = _OLD_STAGES.get(name, name)
+    if new != name:
+        print(f"warning: --stage {name} is called --stage {new} now; the old name goes away", file=sys.stderr)
+    return new
 
 
 def _work_dir(args: argparse.Namespace, output_dir: Path) -> Path:
@@ -222,7 +273,7 @@ def _levels(levels: list[str], scans: Scans) -> tuple[str, ...]:
     return tuple(levels)
 
 
-def _filters(path: Path | None) -> Mapping[str, Mapping[str, Any]]:
+def _filters(path: Path | None) -> Mapping[str, Mapping[str, object]]:
     """Return the filters of ``--bids-filter-file``: which images are taken, by kind."""
     if path is None:
         return {}

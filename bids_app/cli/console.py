@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TextIO
 
-from bids_app.engine.events import Event, JobResult
+from bids_app.engine.events import Event
+from bids_app.engine.job import Job, ReportJob
 from bids_app.engine.remaining import Durations, Remaining, in_words
-from bids_app.engine.worker import Job
+from bids_app.model.results import JobResult
 
 #: Events that are printed, by verbosity; the log has them all but progress.
 _SHOWN = {0: {"started", "failed"}, 1: {"started", "failed", "finished", "skipped", "blocked"}}
@@ -24,7 +25,7 @@ class Console:
         self, jobs: Sequence[Job], verbosity: int, log: TextIO, earlier: Callable[[], Mapping[str, Durations]] = dict
     ):
         self._numbers = {job.name: number for number, job in enumerate(jobs, start=1)}
-        reports = {job.name for job in jobs if job.function}
+        reports = {job.name for job in jobs if isinstance(job, ReportJob)}
         self._reports = reports if len(reports) < len(jobs) else set()  # beside runs, told of only where they fail
         self._shown = _SHOWN[min(verbosity, 1)]
         self._log = log

@@ -29,8 +29,8 @@ def convert_first(config: Config) -> tuple[int, Config]:
         dicom_dir=scans.dicom_dir,
         nifti_dir=scans.nifti_dir,
         nifti_table=scans.nifti_table,
-        participant_labels=config.participants,
-        session_labels=config.sessions,
+        participant_labels=config.selection.participants,
+        session_labels=config.selection.sessions,
         heuristic=scans.heuristic,
         subject_pattern=scans.subject_pattern,
         session_pattern=scans.session_pattern,
@@ -46,8 +46,10 @@ def convert_first(config: Config) -> tuple[int, Config]:
     if left and report.count(PLANNED):
         print(f"{', '.join(left)}: can be planned once these series are converted")
         left = ()
-    participants, sessions = (tuple(map(sanitise, x)) for x in (config.participants, config.sessions))
-    return report.exit_code, replace(config, levels=left, participants=participants, sessions=sessions)
+    labels = (config.selection.participants, config.selection.sessions)
+    participants, sessions = (tuple(map(sanitise, names)) for names in labels)
+    selection = replace(config.selection, participants=participants, sessions=sessions)
+    return report.exit_code, replace(config, levels=left, selection=selection)
 
 
 def _tell(report: ConversionReport, config: Config) -> None:

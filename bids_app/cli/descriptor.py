@@ -17,7 +17,7 @@ from bids_app.cli.options import build_parser
 #: Paths that the command makes: they need not exist beforehand, so for Boutiques they are strings and not files.
 _MADE = {"output_dir", "work_dir"}
 #: Options that print something and stop; a pipeline system has no use for them.
-_LEFT_OUT = {"help", "version", "show_preset"}
+_LEFT_OUT = {"help", "version", "show_preset", "explain"}
 
 _IMAGE = "qsm-bids-app"
 _ERRORS = {

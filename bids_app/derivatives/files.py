@@ -49,7 +49,7 @@ def read_mask(path: Path) -> npt.NDArray[np.bool_]:
     QsmAppError
         If the file is damaged.
     """
-    stored, _ = _stored(path)
+    stored = np.load(path) if path.suffix == ".npy" else _stored(path)[0]
     mask: npt.NDArray[np.bool_] = np.ascontiguousarray(stored > 0)
     return mask
 
@@ -293,11 +293,8 @@ def _cell(value: Any) -> str:
 def write_image(path: Path, data: npt.NDArray[Any], affine: npt.NDArray[Any], dtype: str) -> None:
     """Write a NIfTI-1 image (``.nii.gz``, same bytes for the same data) or an ``.npy`` array, atomically."""
     if path.suffix == ".npy":
-        import io
-
-        buffer = io.BytesIO()
-        np.save(buffer, np.ascontiguousarray(data, dtype=dtype))
-        write_bytes(path, buffer.getvalue())
+        array = np.ascontiguousarray(data, dtype=dtype)
+        _place(path, lambda file: np.save(file, array))  # straight to the disk: phase of all echoes is large
         return
     import nibabel
     from isal import igzip

@@ -74,7 +74,7 @@ class Design:
     @property
     def df(self) -> int:
         """Degrees of freedom of the residuals."""
-        return self.matrix.shape[0] - self.matrix.shape[1]
+        return int(self.matrix.shape[0] - self.matrix.shape[1])
 
     def columns_of(self, term: str) -> list[int]:
         """Return the columns that a term of the formula has."""

@@ -44,7 +44,7 @@ class Field:
     def __call__(self, points: Float64) -> Float64:
         """Return mapped points, ``[..., 3]``."""
         voxels = _voxels(points, self.affine)
-        moved = [
+        moved: list[Float64] = [
             ndimage.map_coordinates(self.displacement[..., axis], voxels, order=1, mode="nearest") for axis in range(3)
         ]
         return points + np.stack(moved, axis=-1)

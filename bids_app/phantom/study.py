@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_app import __version__
-from bids_app.derivatives.names import PRODUCTS, product_path, spell
+from bids_app.derivatives.names import product_path, spell
+from bids_app.derivatives.products import PRODUCTS
 from bids_app.phantom import sampling, subjects
 from bids_app.phantom.acquisition import Acquisition
 from bids_app.phantom.folder import TRUTH, Folder

@@ -76,9 +76,9 @@ def test_a_second_run_changes_nothing_and_a_parameter_reruns_what_reads_it(same_
     capsys.readouterr()
     assert main(command) == 0
     assert snapshot(out) == before
-    assert "ran nothing; unchanged 7" in capsys.readouterr().out
+    assert "ran nothing; unchanged 10" in capsys.readouterr().out
     assert main([*command, "--set", "inversion.method=tkd"]) == 0
-    assert "ran chi, reference, qc; unchanged 4" in capsys.readouterr().out
+    assert "ran inversion, null_space_trend, reference, qc; unchanged 6" in capsys.readouterr().out
 
 
 def test_one_pass_removes_the_products_of_two(study, tmp_path):

@@ -14,12 +14,13 @@ import pytest
 
 from bids_app.cli.command import main
 from bids_app.engine import dask as cluster
-from bids_app.engine.cache import Context
 from bids_app.engine.dask import ClusterEngine
+from bids_app.engine.job import StepsJob
 from bids_app.engine.runner import Policy
-from bids_app.engine.worker import Job
+from bids_app.model.context import Context
 from bids_app.model.records import Echo, GreRun
 from tests.helpers import pbs
+from tests.unit.engine import fake_steps
 from tests.unit.engine.conftest import Section
 
 ROOT = Path(__file__).parents[2]
@@ -167,7 +168,9 @@ def job_of(tmp_path, label, deeds, **more):
     echo = Echo(1, 0.01, phase=tmp_path / "none.nii.gz")
     run = GreRun(label, None, (("sub", label),), "MEGRE", "anat", (echo,), 3.0)
     context = Context(tmp_path / "bids", tmp_path / "out", tmp_path / "work", 1)
-    return Job(run.basename, label, run, settings, context, steps="tests.unit.engine.fake_steps:STEPS")
+    return StepsJob(
+        name=run.basename, subject=label, settings=settings, context=context, record=run, steps=fake_steps.steps
+    )
 
 
 @pytest.mark.slow

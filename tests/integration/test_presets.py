@@ -6,9 +6,12 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from bids_app import qsm
 from bids_app.cli.command import main
 from bids_app.model.settings import preset_names, preset_text
-from tests.integration.conftest import truth, write_study
+from bids_app.qsm.phase.scaling import to_radians
+from bids_app.qsm.units import ppm_to_hz
+from tests.integration.conftest import TIMES, truth, write_study
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +32,27 @@ def test_preset_runs_and_finds_the_truth(name, small, tmp_path):
     assert sidecar["Parameters"]["inversion"]["method"] in preset_text(name)
     single = sidecar["Parameters"]["background"]["method"] == "none"
     assert bool(list((tmp_path / "out").rglob("*desc-local_fieldmap.nii.gz"))) is not single
+    assert_library_gives_the_same(name, small, tmp_path / "out")
+
+
+def assert_library_gives_the_same(preset, study, out):
+    """The command's map and local field are those of the library on the same arrays, bit for bit."""
+
+    def stack(part):
+        paths = [study / f"sub-01/anat/sub-01_echo-{n}_part-{part}_MEGRE.nii.gz" for n in range(1, len(TIMES) + 1)]
+        return np.stack([np.asarray(nib.load(path).dataobj, np.float32) for path in paths])
+
+    image = nib.load(study / "sub-01/anat/sub-01_echo-1_part-mag_MEGRE.nii.gz")
+    phase = to_radians(stack("phase"), units="arbitrary").phase
+    grid = qsm.Grid.from_affine(image.shape, image.affine)
+    found = qsm.reconstruct(phase, stack("mag"), TIMES, grid, 3.0, preset)
+    expected = {"anat/sub-01_Chimap": found.chi, "anat/sub-01_desc-qsm_mask": found.mask.astype(np.uint8)}
+    if found.local_field is not None:
+        expected["fmap/sub-01_desc-local_fieldmap"] = ppm_to_hz(found.local_field, 3.0)
+    for name, data in expected.items():
+        made = np.asarray(nib.load(out / f"sub-01/{name}.nii.gz").dataobj)
+        np.testing.assert_array_equal(made, data, err_msg=name)
+        assert made.dtype == data.dtype
 
 
 def test_show_preset_prints_what_can_be_used_again(small, tmp_path, capsys):

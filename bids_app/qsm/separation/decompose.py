@@ -118,8 +118,8 @@ def decompose(
     w = 2/3 2 pi gamma B0, a = ``relaxivity`` B0, all C >= 0. The signal is the measured magnitude with the phase
     w chi t of the susceptibility map, so that no neighbour's field enters. The paramagnetic map is C+ chi+ / sum C, the
     diamagnetic one -C- |chi-| / sum C. R2 comes from the map that is given, or is a share of the voxel's R2*, because
-    the pools' decays are hard to distinguish from it. The shares follow linearly from the two susceptibilities, which are found by a
-    search from coarse to fine. The magnitude must hold three or more echoes.
+    the pools' decays are hard to distinguish from it. The shares follow linearly from the two susceptibilities, which
+    are found by a search from coarse to fine. The magnitude must hold three or more echoes.
 
     Parameters
     ----------

@@ -9,71 +9,26 @@ import platform
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from typing import Any
 
 from bids_app import __version__
+from bids_app.model.step_record import StepRecord
+from bids_app.qsm.method import PARAMETERS
+from bids_app.qsm.registry import BY_KEY, AnyMethod
 from bids_app.report.methods.acquisition import items
 from bids_app.report.methods.references import REFERENCES, Reference
 from bids_app.report.participant.collect import Run
 
-#: What is said of a method that ran, by the key that its step records. ``[key]`` cites; ``{method}`` stands for its
-#: parameters.
-SENTENCES: dict[str, str] = {
+#: Sentences about what other tools and the chain itself did, by the key that a step records. ``[key]`` cites.
+_OTHER_SENTENCES: dict[str, str] = {
     "coils_echoes": "Images of single receive coils were added without the coils' own phases, which were estimated "
     "from the first two echoes and smoothed [eckstein2018].",
     "coils_reference": "Images of single receive coils were added without the coils' own phases, which were estimated "
     "against a virtual reference coil and smoothed [parker2014].",
-    "mcpc3ds": "The phase at echo time zero was estimated from the first echoes, smoothed and removed (MCPC-3D-S) "
-    "[eckstein2018]{mcpc3ds}.",
-    "bipolar": "The phase difference between readouts of opposite polarity was estimated and removed{bipolar}.",
-    "romeo": "Phase was unwrapped by ROMEO [dymerska2021]{romeo}.",
-    "laplacian": "Phase was unwrapped by a Laplacian method [schofield2003].",
-    "fit_linear": "The total field was fitted to the echoes by a linear fit weighted by squared magnitude and "
-    "echo time "
-    "[robinson2017]{linear}.",
-    "fit_nonlinear": "The total field was fitted to the complex signal of the echoes by a non-linear fit "
-    "[liu2013]{nonlinear}.",
-    "ringing": "What alternates from voxel to voxel in the total field, along axes with more of it than of slightly "
-    "slower changes, was taken off.",
-    "transceive": "The constant Laplacian of the transmit and receive phase [zhang2014] was fitted and taken off the "
-    "field of the single echo.",
-    "vsharp": "The background field was removed by V-SHARP [schweser2011; wu2012]{vsharp}.",
-    "resharp": "The background field was removed by RESHARP [sun2014]{resharp}.",
-    "ismv": "The background field was removed by the iterative spherical mean value method [wen2014]{ismv}.",
-    "pdf": "The background field was removed by projection onto dipole fields (PDF) [liu2011]{pdf}.",
-    "tfi": "The background field was removed by preconditioned total field inversion [liu2017]{tfi}.",
-    "lbv": "The background field was removed by solving the Laplacian boundary value problem (LBV) [zhou2014], whose "
-    "boundary values were freed of the tissue's own field as many times as corrections are given{lbv}.",
-    "bayes": "Susceptibility was estimated by an empirical Bayes inversion with Gaussian and total-variation priors, "
-    "whose weights follow from the data's spectrum, built on the methods of [bilgic2014] and [milovic2021]; the given "
-    "share of the amplitude that the priors take was restored, and the fine detail improved by as many iterations of "
-    "total generalised variation as given [langkammer2015]{bayes}.",
-    "hdqsm": "Susceptibility was estimated by the hybrid data fidelity method (HD-QSM) [lambert2022]{hdqsm}.",
-    "ilsqr": "Susceptibility was estimated by iLSQR with removal of streaks [li2015]{ilsqr}.",
-    "medi": "Susceptibility was estimated by morphology enabled dipole inversion (MEDI) with a non-linear data term "
-    "[liu2012; liu2013]{medi}.",
-    "nltv": "Susceptibility was estimated by a non-linear inversion with total variation [milovic2018]{nltv}.",
-    "rts": "Susceptibility was estimated by rapid two-step inversion (RTS) [kames2018]{rts}.",
-    "tgv": "Susceptibility was estimated in a single step from the phase with total generalised variation "
-    "[langkammer2015]{tgv}.",
-    "boundary_sources": "Strong sources at the mask boundary, found in an initial map, were left out of background "
-    "removal and inversion; their susceptibility was estimated from what field the rest leaves by single-step total "
-    "generalised variation [langkammer2015].",
-    "trend": "Smooth trends of the map that no field can tell from a background (polynomials whose field has no "
-    "Laplacian inside the mask) were estimated from voxels of like magnitude by a robust fit, drawn towards zero as "
-    "far as its cluster-robust errors [liang1986] say, and taken off.",
-    "per_echo": "Each echo was inverted on its own; the maps were averaged, weighted by the square of magnitude times "
-    "echo time.",
-    "tikhonov": "Susceptibility was estimated by inversion with a Tikhonov regularisation [bilgic2014l2]{tikhonov}.",
-    "tkd": "Susceptibility was estimated by thresholded k-space division [shmueli2009; schweser2013]{tkd}.",
-    "tv": "Susceptibility was estimated by inversion with total variation [bilgic2014]{tv}.",
-    "arlo": "R2* and T2* were estimated by auto-regression on linear operations (ARLO) [pei2015], with the noise floor "
-    "of the magnitude [gudbjartsson1995]{arlo}.",
-    "loglinear": "R2* and T2* were estimated by a weighted fit of the logarithm of the magnitude, with its noise floor "
-    "[gudbjartsson1995]{loglinear}.",
-    "clearswi": "Susceptibility-weighted images were made by CLEAR-SWI [eckstein2021]{clearswi}.",
+    "per_echo": "Each echo was inverted separately; the maps were averaged with the square of magnitude times echo "
+    "time as weight.",
     "n4": "Intensity inhomogeneity was corrected by N4 [tustison2010].",
     "rigid": "The T1-weighted image was registered to the magnitude by a rigid transform with mutual information "
     "(ANTs) [avants2011].",
@@ -85,6 +40,17 @@ SENTENCES: dict[str, str] = {
     "syn": "Non-linear registration used symmetric normalisation (SyN, ANTs) [avants2008].",
     "fastsurfer": "The T1-weighted image was segmented by FastSurfer [henschel2020].",
 }
+#: What marks the sentence of a method that no paper describes.
+OWN_MARK = " (this software's own method, not published elsewhere)."
+
+
+def _sentence_of(method: AnyMethod) -> str:
+    return method.sentence.removesuffix(".") + (OWN_MARK if method.is_own else ".")
+
+
+#: What is said of a method that ran, by the key that its step records. ``[key]`` cites; ``{parameters}`` stands for the
+#: parameters.
+SENTENCES: dict[str, str] = {key: _sentence_of(method) for key, method in BY_KEY.items()} | _OTHER_SENTENCES
 _CITATION = re.compile(r"\[([a-z0-9]+(?:; [a-z0-9]+)*)\]")
 
 
@@ -130,18 +96,24 @@ def methods_text(runs: Sequence[Run]) -> Methods:
     return Methods(tuple(text for text in paragraphs if text), tuple(missing))
 
 
-def _sentences(records: Iterable[Mapping[str, Any]], only: Iterable[str] | None = None) -> str:
+def _sentences(records: Iterable[StepRecord], only: Iterable[str] | None = None) -> str:
     said: dict[str, str] = {}
     for record in records:
-        parameters = _flat(record.get("parameters", {}))
-        for key in record.get("methods", []):
+        parameters = _flat(record.parameters)
+        for key in record.methods:
             if key not in said and (only is None or key in only):
-                said[key] = _filled(SENTENCES[key], parameters)
+                said |= _said_of(key, parameters)
     return " ".join(said.values())
 
 
-def _filled(sentence: str, parameters: Mapping[str, Mapping[str, Any]]) -> str:
-    return re.sub(r"\{(\w+)\}", lambda match: _values(parameters.get(match[1], {})), sentence)
+def _said_of(key: str, parameters: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Return the sentence of what ran by its key, and those of the own stages that its parameters switch on."""
+    method = BY_KEY.get(key)
+    if method is None:
+        return {key: SENTENCES[key]}
+    values = parameters.get(method.name, {})
+    sentences = {key: SENTENCES[key].replace(PARAMETERS, _values(values))}
+    return sentences | {stage: SENTENCES[stage] for name, stage in method.stages.items() if values.get(name, 0) > 0}
 
 
 def _flat(parameters: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -183,14 +155,15 @@ def _phase(run: Run) -> str:
     field = run.records.get("field")
     if field is None:
         return ""
-    notes = run.metric("field", "phase") or []
-    methods = field.get("methods", [])
+    phase = run.records.get("phase")
+    notes = run.metric("phase", "phase")
     text = [_sentences([run.records["coils"]])] if "coils" in run.records else []
-    text += [f"Before processing: {'; '.join(notes)}."] if notes else []
-    if not {"mcpc3ds", "bipolar"} & set(methods):
+    text += [f"Before processing: {'; '.join(map(str, notes))}."] if isinstance(notes, list) and notes else []
+    if phase is None or not {"mcpc3ds", "bipolar"} & set(phase.methods):
         text.append("No phase offset was removed.")
+    text.append(_sentences([] if phase is None else [phase]))
     if run.source is not None and len(run.source.echo_times) == 1:
-        kept = [{**field, "methods": [key for key in methods if not key.startswith("fit_")]}]
+        kept = [replace(field, methods=tuple(key for key in field.methods if not key.startswith("fit_")))]
         text += [_sentences(kept), "The total field is the unwrapped phase over the echo time."]
     else:
         text.append(_sentences([field]))
@@ -199,12 +172,12 @@ def _phase(run: Run) -> str:
     return " ".join(filter(None, text))
 
 
-def mask_sentences(record: Mapping[str, Any]) -> list[str]:
+def mask_sentences(record: StepRecord | None) -> list[str]:
     """Return where the mask comes from, and where the field was processed."""
-    choice = record.get("parameters", {}).get("mask", {})
-    if not choice:
+    choice = {} if record is None else record.section("mask")
+    if record is None or not choice:
         return []
-    given = record.get("metrics", {}).get("mask_given", False)
+    given = record.metrics.get("mask_given", False)
     text = [
         "The mask was that of another dataset."
         if given
@@ -212,7 +185,7 @@ def mask_sentences(record: Mapping[str, Any]) -> list[str]:
     ]
     if choice.get("from_anatomy") and not given:
         text.append("It was restricted to the brain mask of the segmentation.")
-    if "mask_processing" in record.get("paths", {}):
+    if "mask_processing" in record.paths:
         text.append(
             f"Up to {choice['margin']:g} mm around it the field was processed too, where the recipe "
             f"“{choice['filled']}” finds the object, and the maps were cut to the mask."
@@ -221,11 +194,12 @@ def mask_sentences(record: Mapping[str, Any]) -> list[str]:
 
 
 def _maps(run: Run) -> str:
-    mask, chi, reference = (run.records.get(name) for name in ("mask", "chi", "reference"))
-    choice = (mask or {}).get("parameters", {}).get("mask", {})
-    text = mask_sentences(mask or {})
-    if chi is not None:
-        text += [_sentences([chi]), _chosen(chi)]
+    mask, inversion, reference = (run.records.get(name) for name in ("mask", "inversion", "reference"))
+    choice = {} if mask is None else mask.section("mask")
+    text = mask_sentences(mask)
+    if inversion is not None:
+        stages = (run.records.get(name) for name in ("background", "inversion", "null_space_trend"))
+        text += [_sentences(record for record in stages if record is not None), _chosen(inversion)]
         if choice.get("two_pass"):
             text.append(
                 "Inversion was done twice, in this mask and in one of reliable voxels alone (recipe "
@@ -233,7 +207,7 @@ def _maps(run: Run) -> str:
                 "[stewart2022]."
             )
     if reference is not None:
-        region = reference["parameters"].get("reference", {}).get("region", "mask")
+        region = str(reference.section("reference").get("region", "mask"))
         text.append(
             {
                 "mask": "Susceptibility is given relative to the mean over the mask.",
@@ -244,6 +218,21 @@ def _maps(run: Run) -> str:
     return " ".join(filter(None, [*text, _sentences(others)]))
 
 
+#: Steps whose methods the paragraphs on phase and maps name.
+_TOLD = frozenset(
+    (
+        "coils",
+        "phase",
+        "field",
+        "mask",
+        "background",
+        "inversion",
+        "null_space_trend",
+        "reference",
+        "relaxometry",
+        "swi",
+    )
+)
 #: Numbers that inversions choose from the data, and what is said of them.
 _CHOSEN = {
     "inversion_regularisation": "regularisation weight {:.3g}",
@@ -254,21 +243,17 @@ _CHOSEN = {
 }
 
 
-def _chosen(chi: Mapping[str, Any]) -> str:
+def _chosen(inversion: StepRecord) -> str:
     """Return what the inversion has found in the data by itself."""
-    numbers = chi.get("metrics", {})
-    told = [words.format(numbers[key]) for key, words in _CHOSEN.items() if isinstance(numbers.get(key), int | float)]
+    told = [words.format(inversion.number(k)) for k, words in _CHOSEN.items() if inversion.number(k) is not None]
     return f"The data gave: {', '.join(told)}." if told else ""
 
 
-def _analysis(run: Run, records: Sequence[Mapping[str, Any]]) -> str:
-    done = ("field", "mask", "chi", "reference", "relaxometry", "swi")
-    text = [_sentences(record for record in records if record["step"] not in done)]
+def _analysis(run: Run, records: Sequence[StepRecord]) -> str:
+    text = [_sentences(record for record in records if record.step not in _TOLD)]
     names = [key.partition("@")[2] for key in run.keys("regions@")]
     if names:
-        erosion = next(
-            (r["parameters"]["regions"]["erosion"] for r in records if "regions" in r.get("parameters", {})), 0
-        )
+        erosion = next((r.section("regions").get("erosion", 0) for r in records if r.section("regions")), 0)
         shrunk = f" after erosion by {erosion} voxels" if erosion else ""
         several = "s" if len(names) > 1 else ""
         text.append(
@@ -278,19 +263,17 @@ def _analysis(run: Run, records: Sequence[Mapping[str, Any]]) -> str:
     return " ".join(filter(None, text))
 
 
-def _software(records: Sequence[Mapping[str, Any]]) -> str:
-    versions = sorted({str(record.get("code_version", __version__)) for record in records})
+def _software(records: Sequence[StepRecord]) -> str:
+    versions = sorted({record.code_version or __version__ for record in records})
     named = ", ".join(versions) or __version__
-    used = {key for record in records for key in record.get("methods", [])}
+    used = {key for record in records for key in record.methods}
     others = libraries("numpy", "scipy", "numba", *(["antspyx"] if used & {"n4", "rigid", "affine", "syn"} else []))
-    found = [
-        record.get("metrics", {}).get("version") for record in records if "fastsurfer" in record.get("methods", [])
-    ]
+    found = [record.metrics.get("version") for record in records if "fastsurfer" in record.methods]
     others += "".join(f", FastSurfer {version}" for version in dict.fromkeys(found) if version)
     return (
         f"Processing was done by qsm-bids-app {named}, a BIDS App [gorgolewski2017] on data in BIDS "
-        f"[gorgolewski2016], with Python {platform.python_version()}, {others}, along the recommendations of the "
-        "consensus on quantitative susceptibility mapping [bilgic2024]."
+        f"[gorgolewski2016], with Python {platform.python_version()}, {others}. This text reports what the consensus "
+        "on quantitative susceptibility mapping asks for [bilgic2024]."
     )
 
 

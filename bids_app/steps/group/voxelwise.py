@@ -1,25 +1,32 @@
 """The step that fits the user's model to every voxel of all participants' maps in a common space."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from bids_app.dataset.template import NormalizedRun, Voxelwise
 from bids_app.derivatives.files import read_image
 from bids_app.errors import QsmAppError
 from bids_app.group import tables, voxelwise
 from bids_app.group.values import Values, in_mask
+from bids_app.model.records import Record
+from bids_app.model.settings import Settings
 from bids_app.model.step import Output, Step, StepInput, StepResult
+from bids_app.model.template import NormalizedRun, Voxelwise
 from bids_app.steps.participant.segmentations import regions_in
+
+Mask = npt.NDArray[np.bool_]
+Affine = npt.NDArray[np.float64]
 
 #: The warning about voxels that somebody lacks comes below this part of the group's mask.
 _ENOUGH = 0.9
 
 
-def fit(step: StepInput) -> StepResult:
+def fit(step: StepInput[Voxelwise]) -> StepResult:
     """Fit the model to every voxel, and threshold what is found."""
-    record: Voxelwise = step.record
+    record = step.record
     choice, formula = step.settings.voxelwise.choice, step.settings.statistics.choice.model
     response, labels = voxelwise.terms_of(formula)
     model = voxelwise.design(formula, _covariates(step))
@@ -33,8 +40,8 @@ def fit(step: StepInput) -> StepResult:
     wanted = [k for ks in columns.values() for k in ks]
     found = voxelwise.fit(stored, model, wanted, choice.permutations, choice.seed, step.progress)
     outputs: dict[str, Output] = {"mask_voxelwise": Output(tested, affine=affine)}
-    rows: list[dict[str, Any]] = []
-    clusters: list[dict[str, Any]] = []
+    rows: list[dict[str, object]] = []
+    clusters: list[dict[str, object]] = []
     atlas = _atlas(step)
     for label, numbers in columns.items():
         maps = [found[k] for k in numbers]
@@ -78,11 +85,13 @@ def fit(step: StepInput) -> StepResult:
                 listed = voxelwise.clusters(image, affine, *atlas) or [_NO_CLUSTER]
                 clusters += [key | {"correction": correction} | row for row in listed]
     outputs |= {"voxelwise": Output(rows=rows), "voxelwise_clusters": Output(rows=clusters)}
-    told += _too_few(choice)
+    told += _too_few(choice.permutations, choice.fwe)
     if model.left_out:
         names = ", ".join(f"sub-{p}" for p in model.left_out[:10])
         told.append(f"{len(model.left_out)} participants lack a value of the model and are left out of it: {names}")
-    metrics = {row["term"]: {"fdr_voxels": row["fdr_voxels"], "fwe_voxels": row["fwe_voxels"]} for row in rows}
+    metrics: dict[str, object] = {
+        str(row["term"]): {"fdr_voxels": row["fdr_voxels"], "fwe_voxels": row["fwe_voxels"]} for row in rows
+    }
     methods = ("ols", "fdr", *(["permutation"] if choice.permutations else []))
     return StepResult(
         outputs, metrics | {"voxels": stored.voxels, "space": record.space.template}, tuple(told), methods
@@ -90,7 +99,7 @@ def fit(step: StepInput) -> StepResult:
 
 
 #: The line of a map without any cluster.
-_NO_CLUSTER: dict[str, Any] = {
+_NO_CLUSTER: dict[str, object] = {
     "cluster": 0,
     "voxels": 0,
     "volume_mm3": 0.0,
@@ -103,21 +112,21 @@ _NO_CLUSTER: dict[str, Any] = {
 }
 
 
-def _too_few(choice: Any) -> list[str]:
-    if not choice.permutations or (1 + choice.permutations) * choice.fwe >= 1:
+def _too_few(permutations: int, fwe: float) -> list[str]:
+    if not permutations or (1 + permutations) * fwe >= 1:
         return []
     return [
-        f"{choice.permutations} permutations cannot reach a family-wise error rate of {choice.fwe:g}: "
-        f"{int(np.ceil(1 / choice.fwe)) - 1} are needed at least"
+        f"{permutations} permutations cannot reach a family-wise error rate of {fwe:g}: "
+        f"{int(np.ceil(1 / fwe)) - 1} are needed at least"
     ]
 
 
-def _covariates(step: StepInput) -> dict[str, dict[str, Any]]:
+def _covariates(step: StepInput[Voxelwise]) -> dict[str, dict[str, Any]]:
     """Return the covariates of every participant who has a map."""
-    record: Voxelwise = step.record
+    record = step.record
     files = [path for name, path in step.inputs.items() if name.startswith("sessions@")]
     known = tables.read_covariates(step.inputs.get("participants"), files, ())
-    rows: dict[str, list[dict[str, Any]]] = {}
+    rows: dict[str, list[dict[str, object]]] = {}
     for run in record.space.runs:
         if f"chimap@{run.basename}" in step.inputs:
             own = tables.Run(run.run.subject, run.run.session, run.run.basename)
@@ -125,7 +134,9 @@ def _covariates(step: StepInput) -> dict[str, dict[str, Any]]:
     return {subject: voxelwise.average_covariates(found) for subject, found in rows.items()}
 
 
-def _values(step: StepInput, response: str, people: tuple[str, ...], shape: Any, affine: Any) -> Values:
+def _values(
+    step: StepInput[Voxelwise], response: str, people: tuple[str, ...], shape: Sequence[int], affine: Affine
+) -> Values:
     key = {"chi": "chimap"}.get(response, response)
     runs: dict[str, list[tuple[Path, Path]]] = {subject: [] for subject in people}
     for run in step.record.space.runs:
@@ -139,7 +150,7 @@ def _values(step: StepInput, response: str, people: tuple[str, ...], shape: Any,
     return Values(runs, tuple(shape), step.settings.voxelwise.choice.smoothing / size)
 
 
-def _tested(values: Values, group: Any, people: tuple[str, ...]) -> tuple[Any, list[str]]:
+def _tested(values: Values, group: Mask, people: tuple[str, ...]) -> tuple[Mask, list[str]]:
     """Return the voxels of the group's mask where everybody has a value, and a warning if many are lost."""
     tested, lacking = group.copy(), {}
     for person, (_, valid) in zip(people, values.each(), strict=True):
@@ -157,19 +168,19 @@ def _tested(values: Values, group: Any, people: tuple[str, ...]) -> tuple[Any, l
     ]
 
 
-def _atlas(step: StepInput) -> tuple[Any, dict[int, str]]:
+def _atlas(step: StepInput[Voxelwise]) -> tuple[npt.NDArray[np.int64] | None, dict[int, str]]:
     path = step.inputs.get("labels")
     if path is None:
         return None, {}
     return np.rint(read_image(path)[0]).astype(int), {r.index: r.words for r in regions_in(path).values()}
 
 
-def _inputs(record: Voxelwise, settings: Any) -> dict[str, tuple[Any, str]]:
+def _inputs(record: Voxelwise, settings: Settings) -> dict[str, tuple[Record, str]]:
     space = record.space
-    found: dict[str, tuple[Any, str]] = {"mask_group": (space, "mask_group")}
+    found: dict[str, tuple[Record, str]] = {"mask_group": (space, "mask_group")}
     for run in space.runs:
         found |= {f"{key}@{run.basename}": (run, f"space_{key}@{space.template}") for key in _maps_of(run)}
-    labels = space.having("dseg_gre@")
+    labels = space.keys_of("dseg_gre@")
     if labels:
         found["labels"] = (space, f"dseg_template@{labels[0].partition('@')[2]}")
     return found
@@ -179,12 +190,12 @@ def _maps_of(run: NormalizedRun) -> tuple[str, ...]:
     return ("chimap", "mask", *(["r2star"] if "r2star" in run.run.made else []))
 
 
-def _listings(record: Voxelwise, settings: Any) -> dict[str, Path]:
+def _listings(record: Voxelwise, settings: Settings) -> dict[str, Path]:
     files = {"participants": record.participants} if record.participants else {}
     return files | {f"sessions@{path.name}": path for path in record.sessions}
 
 
-def _keys(record: Voxelwise, settings: Any) -> tuple[str, ...]:
+def _keys(record: Voxelwise, settings: Settings) -> tuple[str, ...]:
     choice = settings.voxelwise.choice
     if not choice.run:
         return ()

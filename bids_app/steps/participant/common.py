@@ -18,8 +18,6 @@ from bids_app.qsm.grid import Grid
 _PROCESS_BYTES = 300_000_000
 #: Products of the step that combines coils, echoes first: other steps take them in place of the images.
 COMBINED = ("coil_phase", "coil_magnitude")
-#: What the user is told where slices were mended.
-ALTERNATED = "the sign of the signal alternated from slice to slice; half a turn was added to every second"
 
 
 def echo_files(run: GreRun, settings: Any = None) -> dict[str, Path]:
@@ -100,6 +98,16 @@ def has_magnitude(run: GreRun) -> bool:
     return all(echo.magnitude or echo.real for echo in run.echoes)
 
 
+def magnitude_files(run: GreRun, settings: Any = None) -> dict[str, Path]:
+    """Return the images that the magnitude of the echoes is made of, none where there is none or coils are combined."""
+    return {name: path for name, path in single_files(run).items() if not name.startswith("phase")}
+
+
+def read_array(path: Path) -> Any:
+    """Return the values of an image or a working file."""
+    return read_image(path)[0]
+
+
 def echo_magnitude(step: StepInput, place: int) -> Any:
     """Return the magnitude of one echo, of real and imaginary part where these are stored."""
     echo = step.record.echoes[place]
@@ -122,8 +130,49 @@ def load_magnitude(step: StepInput) -> Any:
     return out
 
 
+def finite_magnitude(step: StepInput) -> Any:
+    """Return the magnitude of all echoes as the field is fitted with it, None where there is none."""
+    run = step.record
+    if run.coils > 1:
+        return load_magnitude(step)
+    if run.echoes[0].phase is None:
+        return _polar(run, [])[0]
+    return _stored_magnitude(run, [])
+
+
+def _stored_magnitude(run: GreRun, notes: list[str]) -> Any:
+    """Return the magnitude images of all echoes, None where one has none."""
+    paths = [echo.magnitude for echo in run.echoes if echo.magnitude]
+    return _finite(stack_images(paths), "magnitude", notes) if len(paths) == len(run.echoes) else None
+
+
+class _EchoMagnitudes:
+    """The magnitudes of a run, one echo in memory at a time."""
+
+    def __init__(self, step: StepInput) -> None:
+        self._step = step
+
+    def __getitem__(self, place: int) -> Any:
+        return echo_magnitude(self._step, place)
+
+
+def echo_phase(step: StepInput, total_ppm: Any, counted: bool = True) -> Any:
+    """Return the phase of every echo for inversions of each by itself, read one echo at a time."""
+    from bids_app import qsm
+
+    run = step.record
+    return qsm.EchoPhase(
+        np.load(step.inputs["phase"], mmap_mode="r"),
+        tuple(run.echo_times),
+        run.field_strength,
+        total_ppm,
+        _EchoMagnitudes(step) if has_magnitude(run) else None,
+        counted,
+    )
+
+
 def load_echoes(step: StepInput) -> tuple[Any, Any, list[str]]:
-    """Return magnitude and phase of all echoes, echoes first, and notes on what was done to the phase.
+    """Return magnitude (None where there is none) and phase of all echoes, echoes first, and notes on the phase.
 
     The first note says how the phase was scaled; the others are warnings.
     """
@@ -140,13 +189,7 @@ def _load_images(run: GreRun) -> tuple[Any, Any, list[str]]:
 
     if run.echoes[0].phase is None:
         notes = ["phase is that of real and imaginary"]
-        magnitude = _finite(stack_images([e.real for e in run.echoes if e.real]), "real part", notes)
-        phase = _finite(stack_images([e.imag for e in run.echoes if e.imag]), "imaginary part", notes)
-        for real, imag in zip(magnitude, phase, strict=True):
-            strength = np.hypot(real, imag)
-            np.arctan2(imag, real, out=imag)
-            real[...] = strength
-        return magnitude, phase, notes
+        return *_polar(run, notes), notes
     metadata = run.echoes[0].metadata
     units, manufacturer = metadata.get("Units"), str(metadata.get("Manufacturer", ""))
     notes = []
@@ -159,8 +202,16 @@ def _load_images(run: GreRun) -> tuple[Any, Any, list[str]]:
             '"Units": "rad" in its sidecar if that is right, else export the phase as the scanner stores it'
         )
     scaled = to_radians(stored, units=units, manufacturer=manufacturer)
-    if all(e.magnitude for e in run.echoes):
-        magnitude = _finite(stack_images([e.magnitude for e in run.echoes if e.magnitude]), "magnitude", notes)
-    else:
-        magnitude = np.ones_like(scaled.phase)
+    magnitude = _stored_magnitude(run, notes)
     return magnitude, scaled.phase, [scaled.note, *notes]
+
+
+def _polar(run: GreRun, notes: list[str]) -> tuple[Any, Any]:
+    """Return magnitude and phase of all echoes from their real and imaginary parts."""
+    magnitude = _finite(stack_images([e.real for e in run.echoes if e.real]), "real part", notes)
+    phase = _finite(stack_images([e.imag for e in run.echoes if e.imag]), "imaginary part", notes)
+    for real, imag in zip(magnitude, phase, strict=True):
+        strength = np.hypot(real, imag)
+        np.arctan2(imag, real, out=imag)
+        real[...] = strength
+    return magnitude, phase

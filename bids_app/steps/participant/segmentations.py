@@ -1,7 +1,6 @@
 """Which segmentations a run has: of the settings' words, those that can be had for this record."""
 
 import csv
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,13 +34,12 @@ class Segmentation:
 
 def words(settings: Any) -> tuple[str, ...]:
     """Return the methods and patterns that were asked for."""
-    which = settings.segmentation.choice.which
-    return tuple(word for word in which.split(",") if word and word not in ("none", "auto"))
+    return tuple(word for word in settings.segmentation.choice.which if word not in ("none", "auto"))
 
 
 def roots(settings: Any) -> tuple[Path, ...]:
     """Return the folders where other datasets' segmentations are looked for."""
-    return tuple(Path(p) for p in settings.segmentation.choice.derivatives.split(os.pathsep) if p)
+    return tuple(Path(place) for place in settings.segmentation.choice.derivatives)
 
 
 def the_atlas(settings: Any) -> atlas.Atlas | None:
@@ -64,7 +62,7 @@ def segmentations(record: GreRun | Anatomical, settings: Any) -> tuple[Segmentat
 
 def _existing(run: GreRun, settings: Any) -> list[Segmentation]:
     patterns = [("given", word) for word in words(settings) if existing.is_pattern(word)]
-    patterns += [("extra", word) for word in settings.segmentation.choice.extra.split(os.pathsep) if word]
+    patterns += [("extra", word) for word in settings.segmentation.choice.extra]
     found = []
     other = dict(run.t1w.entities) if run.t1w else {}
     for kind, pattern in patterns:

@@ -10,14 +10,14 @@ from bids_app.steps.participant.common import grid_of, has_magnitude, memory
 
 def weighted_image(step: StepInput) -> StepResult:
     """SWI from the field and magnitude of all echoes."""
-    from bids_app.qsm.swi.clearswi import clear_swi
+    from bids_app.qsm.swi.clearswi import CLEARSWI, clear_swi
 
     name = step.settings.swi.choice.method
     field, _ = read_image(step.inputs["total_field"])
     magnitude, _ = read_image(step.inputs["magnitude"])
     mask = read_image(step.inputs["mask_brain"])[0] > 0
     grid = grid_of(step.record, field.shape)
-    params = step.settings.swi.of(name)
+    params = step.settings.swi.of(CLEARSWI)
     result = clear_swi(field, magnitude, mask, grid, params=params)
     like, facts = step.inputs["magnitude"], {"EchoTimes": list(step.record.echo_times)}
     outputs = {

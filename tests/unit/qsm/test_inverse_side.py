@@ -75,6 +75,11 @@ def test_swapping_axes_with_b0_swaps_the_kernel():
     np.testing.assert_allclose(dipole_kernel(grid).swapaxes(0, 1), dipole_kernel(swapped), atol=1e-6)
 
 
+#: Relative error and deviation of the slope from 1 that inversions stay below; others stay below 0.5 and 0.3.
+RECOVERED = dict.fromkeys(("bayes", "hdqsm", "ilsqr", "medi", "nltv", "rts", "tkd", "tv"), (0.4, 0.12))
+RECOVERED["tikhonov"] = (0.4, 0.15)
+
+
 @pytest.mark.parametrize("name", sorted(set(qsm.INVERSIONS) - qsm.SINGLE_STEP))
 def test_inversion_recovers_susceptibility(name):
     chi, mask = problem()
@@ -85,8 +90,9 @@ def test_inversion_recovers_susceptibility(name):
     assert found.dtype == np.float32
     assert not found[~mask].any()
     a, b = found[mask] - found[mask].mean(), chi[mask] - chi[mask].mean()
-    assert np.linalg.norm(a - b) < 0.4 * np.linalg.norm(b)
-    assert np.polyfit(b, a, 1)[0] == pytest.approx(1, abs=0.15 if name == "tikhonov" else 0.12)
+    error, slope = RECOVERED.get(name, (0.5, 0.3))
+    assert np.linalg.norm(a - b) < error * np.linalg.norm(b)
+    assert np.polyfit(b, a, 1)[0] == pytest.approx(1, abs=slope)
 
 
 @pytest.mark.parametrize("name", sorted(qsm.INVERSIONS))
@@ -102,7 +108,7 @@ def test_inversion_survives_nan_and_refuses_an_empty_mask(name):
 def test_rts_stops_by_its_tolerance_and_never_before_the_third_iteration():
     chi, mask = problem()
     field = forward_field(chi, GRID)
-    params = type(qsm.INVERSIONS["rts"].__kwdefaults__["params"])
+    params = qsm.INVERSIONS["rts"].params
     seen = []
     for tolerance in (1.0, 1e-2, 0.0):
         calls = []

@@ -16,13 +16,15 @@ from bids_app.qsm.operators.gradient import SplitGradient, laplacian_spectrum
 
 GRID = Grid((44, 40, 36), (1.0, 1.1, 1.3), (0.3, -0.2, 0.9))
 NAMES = sorted(set(qsm.INVERSIONS) - qsm.SINGLE_STEP)  # single-step methods: test_tgv.py
-ITERATIVE = sorted(set(NAMES) - {"tkd", "tikhonov"})
-#: Error in per cent of the truth that each method stays below on the noisy phantom; chi of zero has 100.
+ITERATIVE = [name for name in NAMES if hasattr(qsm.INVERSIONS[name].params(), "tolerance")]
+#: Error in per cent of the truth that each method stays below on the noisy phantom; chi of zero has 100. A method that
+#: is not named here stays below the last figure.
 BOUNDS = {"bayes": 30, "tkd": 60, "tikhonov": 56, "ilsqr": 53, "rts": 48, "tv": 45, "nltv": 45, "hdqsm": 50, "medi": 44}
+BOUND = 70
 
 
 def params_of(name, **values):
-    return type(qsm.INVERSIONS[name].__kwdefaults__["params"])(**values)
+    return qsm.INVERSIONS[name].params(**values)
 
 
 def axes_mm(grid=GRID):
@@ -56,7 +58,7 @@ def test_error_on_the_noisy_phantom(name):
     chi, mask, field, magnitude = brain()
     info = {}
     found = qsm.INVERSIONS[name](field, mask, GRID, magnitude=magnitude, info=info)
-    assert error(found, chi, mask) < BOUNDS[name]
+    assert error(found, chi, mask) < BOUNDS.get(name, BOUND)
     assert info  # every method tells what it chose or did
 
 
