@@ -105,8 +105,8 @@ _TABLE = (
         "boundary_ratio",
         "1",
         "Spread of the local field in the outer 4 mm of its mask over that inside: background left",
-        high="rim_max",
-        if_high="Background is left: look at the local field's rim; a tighter mask (--mask) or another "
+        high="boundary_max",
+        if_high="Background is left: look at the local field at the mask boundary; a tighter mask (--mask) or another "
         "background.method helps",
     ),
     Number(
@@ -142,7 +142,7 @@ _TABLE = (
         "1",
         "Part of the object mask where the susceptibility map is valid",
         low="valid_min",
-        if_low="Background removal has cut much away: look at the masks; a method that keeps the rim "
+        if_low="Background removal has cut much away: look at the masks; a method that keeps the boundary "
         "(background.method=lbv or pdf) helps",
     ),
     Number(

@@ -20,6 +20,7 @@ RENAMED: Mapping[str, Renamed] = {
     "background.rim_sources": Renamed("background.boundary_sources", {"apart": "separate"}),
     "background.boundary_sources": Renamed("background.boundary_sources", {"apart": "separate"}),
     "background.trend": Renamed("background.null_space_trend", {"tissue": "remove"}),
+    "qc.rim_max": Renamed("qc.boundary_max"),
     "group.linear_rounds": Renamed("group.linear_iterations"),
     "group.syn_rounds": Renamed("group.syn_iterations"),
 }

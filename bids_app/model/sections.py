@@ -55,7 +55,7 @@ class RegionsChoices(Params):
 
 @dataclass(frozen=True)
 class QcChoices(Params):
-    """Usual ranges of the numbers for quality control: what is outside is flagged and told, never removed."""
+    """Expected ranges of the metrics for quality control: what is outside is flagged and reported, never removed."""
 
     snr_min: float = param(15.0, low=0, high=1e6, doc="Lowest SNR of the first echo")
     snr_last_min: float = param(5.0, low=0, high=1e6, doc="Lowest SNR of the last echo")
@@ -66,7 +66,9 @@ class QcChoices(Params):
     error_max: float = param(0.01, low=0, high=1e6, unit="ppm", doc="Largest median standard error of the field")
     residual_max: float = param(0.25, low=0, high=1e6, unit="rad", doc="Largest median residual of the field fit")
     correlation_max: float = param(0.7, low=0, high=1, doc="Largest correlation of neighbours' residuals")
-    rim_max: float = param(3.0, low=0, high=1e6, doc="Largest spread of the local field at the rim over the core's")
+    boundary_max: float = param(
+        3.0, low=0, high=1e6, doc="Largest spread of the local field at the mask boundary over the core's"
+    )
     streak_max: float = param(2.0, low=0, high=1e6, doc="Largest power of the map in the cone over that beside it")
     spread_min: float = param(0.005, low=0, high=1e6, unit="ppm", doc="Lowest spread of the map")
     spread_max: float = param(0.15, low=0, high=1e6, unit="ppm", doc="Largest spread of the map")
@@ -110,7 +112,7 @@ class GroupChoices(Params):
         True, doc="Average of one affine registration each, which the iterations are compared with"
     )
     output_space: str = param("", doc="Template of TemplateFlow, :res-N after it, that the maps are brought to too")
-    dseg: str = param("", doc="Segmentation drawn on the template")
+    dseg: str = param("", doc="Manual segmentation of the template")
     labels: str = param("", doc="Its labels' names: a TSV with index and name, or ITK-SNAP's label description")
 
 

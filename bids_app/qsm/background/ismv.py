@@ -18,7 +18,7 @@ class IsmvParams(Params):
     """Parameters of iSMV."""
 
     radius: float = param(5.0, low=1.0, high=40.0, unit="mm", doc="Radius of the sphere")
-    iterations: int = param(500, low=1, high=5000, doc="Most iterations")
+    iterations: int = param(500, low=1, high=5000, doc="Maximum number of iterations")
     tolerance: float = param(1e-6, low=0.0, high=1.0, doc="Change of the background, relative to the first, that ends")
 
 

@@ -25,7 +25,9 @@ from bids_app.qsm.threads import threads
 class LbvParams(Params):
     """Parameters of LBV."""
 
-    iterations: int = param(500, low=1, high=5000, doc="Most conjugate-gradient iterations on the finest grid")
+    iterations: int = param(
+        500, low=1, high=5000, doc="Maximum number of conjugate-gradient iterations on the finest grid"
+    )
     tolerance: float = param(
         1e-4, low=0.0, high=1.0, doc="Residual, relative to that without background, that ends them"
     )
@@ -34,7 +36,7 @@ class LbvParams(Params):
         3,
         low=0,
         high=20,
-        doc="Times that the surface's values are freed of the field of the sources inside; 0 as published",
+        doc="Number of times that the field of inner sources is removed from the boundary values; 0: LBV as published",
     )
     relaxation: float = param(
         1.5, low=1.0, high=2.0, doc="Length of the steps that corrections after the first take; 1 is what the map says"

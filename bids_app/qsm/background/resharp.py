@@ -19,7 +19,7 @@ class ResharpParams(Params):
 
     radius: float = param(6.0, low=1.0, high=40.0, unit="mm", doc="Radius of the sphere")
     regularisation: float = param(1e-4, low=0.0, high=1.0, doc="Tikhonov weight of the local field (lambda)")
-    iterations: int = param(60, low=1, high=2000, doc="Most conjugate-gradient iterations")
+    iterations: int = param(60, low=1, high=2000, doc="Maximum number of conjugate-gradient iterations")
     tolerance: float = param(1e-3, low=0.0, high=1.0, doc="Residual of the normal equations, relative, that ends them")
 
 

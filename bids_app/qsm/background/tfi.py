@@ -14,7 +14,9 @@ from bids_app.qsm.params import Params, param
 class TfiParams(Params):
     """Parameters of total field inversion as background removal."""
 
-    iterations: int = param(15, low=1, high=2000, doc="Most conjugate-gradient iterations on the finest grid")
+    iterations: int = param(
+        15, low=1, high=2000, doc="Maximum number of conjugate-gradient iterations on the finest grid"
+    )
     tolerance: float = param(0.005, low=0.0, high=1.0, doc="Gradient, relative to that without sources, that ends them")
     padding: float = param(20.0, low=0.0, high=300.0, unit="mm", doc="Room around the object for outside sources")
     inner_sd: float = param(0.05, low=1e-4, high=1.0, unit="ppm", doc="Spread of susceptibility expected inside")

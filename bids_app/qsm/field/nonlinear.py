@@ -16,7 +16,7 @@ class NonlinearFitParams(Params):
 
     intercept: str = param("auto", choices=INTERCEPT, doc=INTERCEPT_DOC)
     smoothing: float = param(5.0, low=0.0, high=50.0, unit="mm", doc=SMOOTHING_DOC)
-    iterations: int = param(30, low=1, high=1000, doc="Most Gauss-Newton iterations in a voxel")
+    iterations: int = param(30, low=1, high=1000, doc="Maximum number of Gauss-Newton iterations in a voxel")
     tolerance: float = param(1e-4, low=0.0, high=0.1, unit="rad", doc="Change of the last echo's phase that ends them")
 
 

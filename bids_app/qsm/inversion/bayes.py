@@ -30,13 +30,11 @@ class BayesParams(Params):
     gaussian: float = param(0.5, low=0.0, high=10.0, doc="Weight of the Gaussian prior; 1 is the measured spectrum's")
     sparsity: float = param(0.1, low=0.0, high=10.0, doc="Weight of the gradient's Laplacian prior; 1 as measured")
     edge: float = param(1.0, low=0.0, high=100.0, doc="Differences beyond this many gradient SDs are not penalised")
-    rounds: int = param(4, low=1, high=50, doc="Most times that spectra and missing data are estimated anew")
+    rounds: int = param(4, low=1, high=50, doc="Maximum number of times that spectra and missing data are estimated")
     iterations: int = param(3, low=1, high=200, doc="ADMM iterations in each round")
     tolerance: float = param(2e-2, low=0.0, high=1.0, doc="Relative change from round to round that ends them")
     outside: float = param(0.5, low=0.0, high=1.0, doc="Share of the map outside the mask that makes field; see text")
-    amplitude: float = param(
-        1.0, low=0.0, high=1.0, doc="Share of the shrinkage by the priors that is taken back; see text"
-    )
+    amplitude: float = param(1.0, low=0.0, high=1.0, doc="Share of the shrinkage by the priors that is restored")
     relief: float = param(
         1.0, low=0.0, high=4.0, doc="How much weaker the priors are where no map explains the field; see text, 0: not"
     )

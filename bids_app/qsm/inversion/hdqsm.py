@@ -26,8 +26,8 @@ class HdQsmParams(Params):
     """Parameters of HD-QSM."""
 
     lambda_: float = param(0.0, low=0.0, high=1.0, unit="ppm mm", doc="Weight of total variation; 0: from the data")
-    first_iterations: int = param(20, low=3, high=1000, doc="Most iterations with the L1 data term")
-    iterations: int = param(60, low=3, high=2000, doc="Most iterations with the L2 data term")
+    first_iterations: int = param(20, low=3, high=1000, doc="Maximum number of iterations with the L1 data term")
+    iterations: int = param(60, low=3, high=2000, doc="Maximum number of iterations with the L2 data term")
     outlier: float = param(6.0, low=0.5, high=100.0, doc="Residual in robust standard deviations that loses weight")
     tolerance: float = param(1e-2, low=0.0, high=1.0, doc="Relative change that ends each part")
     padding: float = param(12.0, low=0.0, high=200.0, unit="mm", doc="Empty space around the object")

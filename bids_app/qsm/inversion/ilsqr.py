@@ -21,7 +21,7 @@ Operator = Callable[[FloatArray], FloatArray]
 class IlsqrParams(Params):
     """Parameters of iLSQR."""
 
-    iterations: int = param(50, low=1, high=1000, doc="Most iterations of either least-squares problem")
+    iterations: int = param(50, low=1, high=1000, doc="Maximum number of iterations of either least-squares problem")
     tolerance: float = param(1e-2, low=0.0, high=1.0, doc="Relative residual of the normal equations that ends either")
     cone: float = param(0.1, low=0.01, high=0.33, doc="Kernel magnitude below which streaks are looked for")
     smooth: float = param(0.5, low=0.0, high=1.0, doc="Share of the smallest gradients that count fully as smooth")

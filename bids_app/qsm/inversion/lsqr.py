@@ -18,7 +18,9 @@ from bids_app.qsm.params import Params, param
 class LsqrParams(Params):
     """Parameters of LSQR."""
 
-    iterations: int = param(50, low=1, high=1000, doc="Most iterations; fewer leave less noise and fewer streaks")
+    iterations: int = param(
+        50, low=1, high=1000, doc="Maximum number of iterations; fewer leave less noise and fewer streaks"
+    )
     tolerance: float = param(1e-2, low=0.0, high=1.0, doc="Relative residual of the normal equations that ends them")
     padding: float = param(20.0, low=0.0, high=200.0, unit="mm", doc="Empty space around the object")
 

@@ -32,7 +32,7 @@ class MediParams(Params):
     phase_scale: float = param(16.0, low=0.1, high=1000.0, unit="rad/ppm", doc="Phase of one ppm: 2 pi gamma B0 TE")
     merit: int = param(1, low=0, high=20, doc="Times that voxels with large residuals lose weight")
     outlier: float = param(6.0, low=0.5, high=100.0, doc="Residual in robust standard deviations that loses weight")
-    iterations: int = param(60, low=3, high=2000, doc="Most ADMM iterations in each part")
+    iterations: int = param(60, low=3, high=2000, doc="Maximum number of ADMM iterations in each part")
     tolerance: float = param(1e-2, low=0.0, high=1.0, doc="Relative change that ends each part")
     padding: float = param(20.0, low=0.0, high=200.0, unit="mm", doc="Empty space around the object")
 

@@ -20,7 +20,7 @@ class NltvParams(Params):
     weak_harmonics: bool = param(False, doc="Fit a nearly harmonic remnant of the background as well")
     harmonic_weight: float = param(150.0, low=1e-3, high=1e6, doc="Weight of the remnant's Laplacian in the mask")
     harmonic_penalty: float = param(3.0, low=1e-3, high=1e4, doc="ADMM penalty of the remnant")
-    iterations: int = param(60, low=3, high=2000, doc="Most ADMM iterations")
+    iterations: int = param(60, low=3, high=2000, doc="Maximum number of ADMM iterations")
     tolerance: float = param(1e-2, low=0.0, high=1.0, doc="Relative change that ends the iteration")
     padding: float = param(12.0, low=0.0, high=200.0, unit="mm", doc="Empty space around the object")
 

@@ -25,7 +25,7 @@ class RtsParams(Params):
     delta: float = param(0.15, low=0.01, high=0.6, doc="Kernel magnitude above which k-space is well conditioned")
     mu: float = param(1e5, low=1.0, high=1e9, doc="Weight of the well-conditioned data against total variation")
     rho: float = param(10.0, low=1e-3, high=1e4, doc="ADMM penalty")
-    iterations: int = param(12, low=2, high=1000, doc="Most ADMM iterations")
+    iterations: int = param(12, low=2, high=1000, doc="Maximum number of ADMM iterations")
     tolerance: float = param(1e-2, low=0.0, high=1.0, doc="Relative change that ends the iteration")
     first_step: int = param(4, low=1, high=50, doc="Iterations of the least-squares start")
     padding: float = param(12.0, low=0.0, high=200.0, unit="mm", doc="Empty space around the object")

@@ -40,7 +40,7 @@ class TgvParams(Params):
     alpha1: float = param(0.1, low=1e-6, high=1e3, doc="Weight of the first-order term, over noise and voxel size")
     alpha0: float = param(0.3, low=1e-6, high=1e4, doc="Weight of the second-order term, over noise and voxel size^2")
     noise: float = param(0.0, low=0.0, high=10.0, unit="ppm", doc="Noise of the field (0: estimated from the data)")
-    iterations: int = param(1000, low=1, high=100000, doc="Most iterations on the finest grid")
+    iterations: int = param(1000, low=1, high=100000, doc="Maximum number of iterations on the finest grid")
     tolerance: float = param(5e-4, low=0.0, high=0.1, doc="Relative change per iteration that ends the iteration")
     levels: int = param(3, low=1, high=6, doc="Grids, each of twice the voxel size, that are solved one after another")
     relaxation: float = param(1.8, low=1.0, high=1.99, doc="Over-relaxation")

@@ -16,7 +16,7 @@ class TvParams(Params):
     """Parameters of the linear total-variation inversion."""
 
     lambda_: float = param(0.0, low=0.0, high=1.0, unit="ppm mm", doc="Weight of total variation; 0: from the data")
-    iterations: int = param(60, low=3, high=2000, doc="Most ADMM iterations")
+    iterations: int = param(60, low=3, high=2000, doc="Maximum number of ADMM iterations")
     tolerance: float = param(1e-2, low=0.0, high=1.0, doc="Relative change that ends the iteration")
     padding: float = param(12.0, low=0.0, high=200.0, unit="mm", doc="Empty space around the object")
 

@@ -27,7 +27,7 @@ class BipolarParams(OffsetParams):
         low=0.0,
         high=10.0,
         unit="rad",
-        doc="Phase of even against odd echoes, from end to end of the object, that tells a bipolar readout",
+        doc="Phase of even against odd echoes, from end to end of the object, that means a bipolar readout",
     )
 
 

@@ -21,7 +21,9 @@ _STRONG = 97
 class SwiParams(Params):
     """Parameters of susceptibility-weighted imaging."""
 
-    high_pass: float = param(4.0, low=0.5, high=50.0, unit="mm", doc="Gaussian whose local mean is taken off the field")
+    high_pass: float = param(
+        4.0, low=0.5, high=50.0, unit="mm", doc="Gaussian whose local mean is subtracted from the field"
+    )
     power: int = param(4, low=1, high=16, doc="How often the phase mask is multiplied")
     even: float = param(20.0, low=0.0, high=200.0, unit="mm", doc="Width of the local mean of the magnitude (0: raw)")
     thickness: float = param(7.0, low=0.1, high=200.0, unit="mm", doc="Slab of the minimum-intensity projection")

@@ -15,6 +15,7 @@ CASES = [
     ("background.boundary_sources=apart", "background.boundary_sources", "separate"),
     ("background.trend=tissue", "background.null_space_trend", "remove"),
     ("background.trend=keep", "background.null_space_trend", "keep"),
+    ("qc.rim_max=2", "qc.boundary_max", 2),
     ("group.linear_rounds=4", "group.linear_iterations", 4),
     ("group.syn_rounds=0", "group.syn_iterations", 0),
 ]
