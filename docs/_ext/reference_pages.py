@@ -173,6 +173,64 @@ def text_of(node: ast.expr) -> str:
     return "…"
 
 
+_KIND_TITLES = {
+    "offsets": "Phase offset",
+    "unwrap": "Phase unwrapping",
+    "field_fit": "Field fit",
+    "correction": "Field and map corrections",
+    "background": "Background removal",
+    "inversion": "Dipole inversion",
+    "relaxometry": "Relaxometry",
+    "swi": "Susceptibility-weighted imaging",
+    "separation": "Source separation",
+}
+_SECTION_OF = {"offsets": "field", "unwrap": "field", "field_fit": "field", "correction": "background"}
+
+
+def method_page(method: Any) -> str:
+    """Return the page of one method, from its descriptor and docstring."""
+    from bids_app.report.methods.references import REFERENCES
+
+    section = _SECTION_OF.get(method.kind, method.kind)
+    text = f"# {method.label}\n\n{_KIND_TITLES[method.kind]}: `{section}.{method.name}`\n\n"
+    text += f"**Maturity:** {method.maturity}.\n\n"
+    cited = [REFERENCES[key] for key in method.citations]
+    sentence = method.sentence.replace("{parameters}", "")
+    for work in cited:
+        sentence = sentence.replace(work.key, work.short)
+    text += f"**In the methods text:** {plain(sentence)}\n\n"
+    rows = parameter_rows(method.params(), f"{section}.{method.name}")
+    if rows:
+        text += (
+            "## Parameters\n\n" + table(("parameter", "default", "range or choices", "unit", "meaning"), rows) + "\n"
+        )
+    if cited:
+        text += "## References\n\n" + "".join(
+            f"* {plain(w.plain)} [{w.doi}]({w.url})\n" if w.doi else f"* {plain(w.plain)}\n" for w in cited
+        )
+    module, name = method.function.__module__, method.function.__name__
+    text += f"\n## Function\n\n```{{eval-rst}}\n.. autofunction:: {module}.{name}\n   :no-index:\n```\n"
+    return text
+
+
+def method_pages() -> dict[str, str]:
+    """Return the page of every method by its name, and an index of all by kind."""
+    from bids_app.qsm.registry import METHODS
+
+    pages, index = {}, "# Every method\n\nMade from the descriptors that stand beside the algorithms.\n"
+    for kind, methods in METHODS.items():
+        if not methods:
+            continue
+        index += f"\n## {_KIND_TITLES[kind]}\n\n"
+        rows = []
+        for method in methods.values():
+            name = f"{kind}_{method.name}"
+            pages[name] = method_page(method)
+            rows.append((f"[{method.label}]({name}.md)", f"`{method.name}`", method.maturity))
+        index += table(("method", "name", "maturity"), rows)
+    return {**pages, "all": index}
+
+
 PAGES = {
     "options": options_page,
     "parameters": parameters_page,
@@ -186,8 +244,13 @@ def write_pages(app: Any) -> None:
     """Write the pages that changed."""
     folder = Path(app.srcdir) / "reference"
     folder.mkdir(exist_ok=True)
-    for name, make in PAGES.items():
-        path, text = folder / f"{name}.md", make()
+    texts = {folder / f"{name}.md": make() for name, make in PAGES.items()}
+    methods = Path(app.srcdir) / "methods" / "generated"
+    methods.mkdir(exist_ok=True)
+    texts |= {methods / f"{name}.md": text for name, text in method_pages().items()}
+    for path in set(methods.glob("*.md")) - set(texts):
+        path.unlink()
+    for path, text in texts.items():
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
 
