@@ -29,10 +29,9 @@ LIBRARY_LAYERS = [
     {"solvers", "mask"},
     {"field", "phase", "unwrap", "relaxometry", "swi", "quality", "background", "inversion"},
     {"separation"},
-    {"options"},
-    {"pipeline"},
     {"registry"},
     {"options"},
+    {"pipeline"},
     {"__init__"},
     {"warmup"},
 ]

@@ -8,6 +8,7 @@ from numba import njit, prange
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import Grid
+from bids_app.qsm.method import Method, SpinEcho
 from bids_app.qsm.operators.smoothing import mean_of_known
 from bids_app.qsm.params import Params, param
 from bids_app.qsm.relaxometry.spin_echo import SpinEchoFit, checked_echoes, unpack
@@ -366,3 +367,17 @@ def _smoothed(place: FloatArray, flat: FloatArray, mask: BoolArray, grid: Grid, 
     top, bottom = mean_of_known(place * weight, known, sigma), mean_of_known(weight, known, sigma)
     last = np.float32(place.max(initial=0))
     return np.where(bottom > 1e-6, top / np.maximum(bottom, np.float32(1e-6)), last).astype(np.float32)
+
+
+EPG: SpinEcho[EpgParams] = Method(
+    name="epg",
+    kind="spin_echo",
+    label="Extended phase graph",
+    function=r2_epg,
+    params=EpgParams,
+    sentence=(
+        "R2 was estimated from multi-echo spin echoes by extended phase graphs with a fitted refocusing angle "
+        "[hennig1991; prasloski2012]{parameters}."
+    ),
+    min_echoes=4,
+)

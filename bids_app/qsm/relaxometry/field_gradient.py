@@ -8,6 +8,7 @@ from numba import njit, prange
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import Grid
+from bids_app.qsm.method import GradientCorrection, Method
 from bids_app.qsm.params import Params, param
 from bids_app.qsm.relaxometry.spin_echo import checked_echoes, unpack
 
@@ -176,8 +177,7 @@ def r2star_corrected(
 
     References
     ----------
-    Fernandez-Seara and Wehrli 2000, 10.1002/1522-2594(200009)44:3<358::AID-MRM3>3.0.CO;2-I; Hernando et al. 2012,
-    10.1002/mrm.23184; Yablonskiy et al. 2013, 10.1002/mrm.24550 (voxel spread function).
+    Hernando et al. 2012, 10.1002/mrm.23306; Yablonskiy et al. 2013, 10.1002/mrm.24585 (voxel spread function).
     """
     flat, _ = checked_echoes(magnitude, echo_times, mask, 2)
     if field_hz.shape != mask.shape or mask.shape != grid.shape:
@@ -199,3 +199,17 @@ def r2star_corrected(
     _fit(flat, field, known, np.asarray(echo_times, np.float64), options, maps, valid)
     r2star, sd, added = (m.reshape(mask.shape) for m in maps)
     return CorrectedDecay(r2star, sd, added, valid.reshape(mask.shape))
+
+
+FIELD_GRADIENT: GradientCorrection[GradientParams] = Method(
+    name="field_gradient",
+    kind="gradient_correction",
+    label="R2* corrected for field gradients",
+    function=r2star_corrected,
+    params=GradientParams,
+    sentence=(
+        "For R2' = R2* - R2, R2* was corrected for the dephasing by the gradient of the measured total field inside "
+        "each voxel [hernando2012; yablonskiy2013]{parameters}."
+    ),
+    min_echoes=2,
+)

@@ -8,6 +8,7 @@ from numba import njit, prange
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import Grid
+from bids_app.qsm.method import Method, SpinEcho
 from bids_app.qsm.params import Params, param
 
 
@@ -135,7 +136,7 @@ def r2_loglinear(
 
     References
     ----------
-    McPhee and Wilman 2018, 10.1002/mrm.26976 (what stimulated echoes do to such fits).
+    McPhee and Wilman 2018, 10.1002/jmri.26052 (what stimulated echoes do to such fits).
     """
     flat, inside = checked_echoes(magnitude, echo_times, mask, 2)
     skip = min(params.skip, len(echo_times) - 2)
@@ -145,3 +146,17 @@ def r2_loglinear(
     r2, sd, s0, residual = (m.reshape(mask.shape) for m in maps)
     angle = np.where(r2 > 0, np.float32(180), np.float32(0)).astype(np.float32)
     return SpinEchoFit(r2, sd, s0, angle, residual)
+
+
+SPIN_ECHO_LINE: SpinEcho[SpinEchoParams] = Method(
+    name="spin_echo_line",
+    kind="spin_echo",
+    label="Log-linear fit of spin echoes",
+    function=r2_loglinear,
+    params=SpinEchoParams,
+    sentence=(
+        "R2 was estimated from multi-echo spin echoes by a weighted fit of the logarithm of the magnitude "
+        "[mcphee2018]{parameters}."
+    ),
+    min_echoes=2,
+)

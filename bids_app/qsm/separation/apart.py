@@ -7,6 +7,7 @@ import numpy as np
 
 from bids_app.qsm.arrays import FloatArray
 from bids_app.qsm.inversion.problem import Progress, note
+from bids_app.qsm.method import Method, Separation
 from bids_app.qsm.operators.smoothing import mean_of_known
 from bids_app.qsm.params import Params, param
 from bids_app.qsm.separation.calibration import relaxivity_of
@@ -90,3 +91,17 @@ def apart(
     note(info, kernel_median=float(np.median(kernel[valid])) if valid.any() else float(start))
     left = np.where(valid, rate - kernel * (positive - negative), np.float32(0))
     return Sources(positive, negative, left.astype(np.float32))
+
+
+APART: Separation[ApartParams] = Method(
+    name="apart",
+    kind="separation",
+    label="APART-QSM",
+    function=apart,
+    params=ApartParams,
+    sentence=(
+        "Paramagnetic and diamagnetic susceptibility were estimated in turn with a decay kernel that differs from "
+        "place to place (APART-QSM) [li2023]{parameters}."
+    ),
+    needs=("chi", "r2prime"),
+)

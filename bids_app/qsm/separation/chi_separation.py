@@ -10,6 +10,7 @@ from bids_app.qsm.inversion.bayes import bayes
 from bids_app.qsm.inversion.medi import edge_bits
 from bids_app.qsm.inversion.problem import Prepared, Progress, note, prepare, spectra_of
 from bids_app.qsm.inversion.spectra import tv_weight
+from bids_app.qsm.method import Method, Separation
 from bids_app.qsm.params import Params, param
 from bids_app.qsm.separation.calibration import relaxivity_of
 from bids_app.qsm.separation.sources import R2PRIME_PER_PPM, SeparationData, Sources, separated
@@ -169,3 +170,17 @@ def solve_joint(
         problem, (first[0], first[1]), iterations=params.iterations, tolerance=params.tolerance, progress=progress
     )
     return prepared.finish(p), prepared.finish(n)
+
+
+CHI_SEPARATION: Separation[ChiSeparationParams] = Method(
+    name="chi_separation",
+    kind="separation",
+    label="Chi-separation",
+    function=chi_separation,
+    params=ChiSeparationParams,
+    sentence=(
+        "Paramagnetic and diamagnetic susceptibility were estimated by a joint fit of local field and R2' with total "
+        "variation of both, spared at edges of the magnitude (chi-separation) [shin2021; liu2012]{parameters}."
+    ),
+    needs=("local_field", "r2prime"),
+)

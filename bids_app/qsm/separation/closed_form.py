@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from bids_app.qsm.inversion.problem import Progress
+from bids_app.qsm.method import Method, Separation
 from bids_app.qsm.params import Params, param
 from bids_app.qsm.separation.calibration import relaxivity_of
 from bids_app.qsm.separation.sources import R2PRIME_PER_PPM, SeparationData, Sources, separated
@@ -63,3 +64,17 @@ def closed_form(
     positive, negative = separated(chi, total, data.mask)
     left = np.where(valid, rate - relaxivity * (positive - negative), np.float32(0))
     return Sources(positive, negative, left.astype(np.float32))
+
+
+CLOSED_FORM: Separation[ClosedFormParams] = Method(
+    name="closed_form",
+    kind="separation",
+    label="Closed form",
+    function=closed_form,
+    params=ClosedFormParams,
+    sentence=(
+        "Paramagnetic and diamagnetic susceptibility were computed in closed form from the susceptibility map and R2' "
+        "[shin2021]{parameters}."
+    ),
+    needs=("chi", "r2prime"),
+)

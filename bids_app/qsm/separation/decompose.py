@@ -7,6 +7,7 @@ import numpy as np
 from numba import njit, prange
 
 from bids_app.qsm.inversion.problem import Progress, note
+from bids_app.qsm.method import Method, Separation
 from bids_app.qsm.params import Params, param
 from bids_app.qsm.separation.sources import SPHERES_PER_PPM_T, SeparationData, Sources
 from bids_app.qsm.units import GAMMA_MHZ_PER_T
@@ -142,7 +143,7 @@ def decompose(
 
     References
     ----------
-    Chen et al. 2021, 10.1016/j.neuroimage.2021.118735.
+    Chen et al. 2021, 10.1016/j.neuroimage.2021.118477.
     """
     data.require("chi", "echoes", *(() if data.r2 is not None else ("r2star",)))
     chi = data.clean("chi")
@@ -167,3 +168,17 @@ def decompose(
             progress(rows.stop, count)
     note(info, relative_residual=float(np.median(maps[2][data.mask])))
     return Sources(maps[0], -maps[1])
+
+
+DECOMPOSE: Separation[DecomposeParams] = Method(
+    name="decompose",
+    kind="separation",
+    label="DECOMPOSE-QSM",
+    function=decompose,
+    params=DecomposeParams,
+    sentence=(
+        "Paramagnetic and diamagnetic susceptibility were estimated by a fit of three pools to the complex signal of "
+        "each voxel (DECOMPOSE-QSM) [chen2021]{parameters}."
+    ),
+    needs=("chi", "echoes", "r2star"),
+)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from bids_app.qsm.inversion.problem import Progress, note
+from bids_app.qsm.method import Method, Separation
 from bids_app.qsm.params import Params, param
 from bids_app.qsm.separation.sources import R2STAR_PER_PPM, SeparationData, Sources, at_field, separated
 
@@ -61,3 +62,17 @@ def r2star_qsm(
     positive, negative = separated(chi, rate / relaxivity, data.mask)
     left = np.where(data.mask, rate - relaxivity * (positive - negative), np.float32(0))
     return Sources(positive, negative, left.astype(np.float32))
+
+
+R2STAR_QSM: Separation[R2starQsmParams] = Method(
+    name="r2star_qsm",
+    kind="separation",
+    label="R2*-QSM",
+    function=r2star_qsm,
+    params=R2starQsmParams,
+    sentence=(
+        "Paramagnetic and diamagnetic susceptibility were computed from the susceptibility map and R2* "
+        "[dimov2022]{parameters}."
+    ),
+    needs=("chi", "r2star"),
+)

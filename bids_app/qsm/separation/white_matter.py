@@ -7,6 +7,7 @@ import numpy as np
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.inversion.problem import Progress, note
+from bids_app.qsm.method import Method, Separation
 from bids_app.qsm.operators.smoothing import mean_of_known
 from bids_app.qsm.params import Params, param
 from bids_app.qsm.separation.calibration import relaxivity_of
@@ -189,3 +190,19 @@ def _part_of(progress: Progress | None, number: int, params: WhiteMatterParams) 
         progress(number * params.iterations + done, params.passes * params.iterations)
 
     return report
+
+
+WHITE_MATTER: Separation[WhiteMatterParams] = Method(
+    name="white_matter",
+    kind="separation",
+    label="Oriented white matter",
+    function=white_matter,
+    params=WhiteMatterParams,
+    sentence=(
+        "Paramagnetic and diamagnetic susceptibility were estimated by a joint fit of local field and R2' [shin2021] "
+        "in which the relaxivity of myelin depends on the orientation of the fibres as that of cylinders "
+        "[yablonskiy1994; wharton2012]{parameters}."
+    ),
+    maturity="this software's own",
+    needs=("local_field", "r2prime"),
+)
