@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from bids_app.dataset.images import ImageState, look_at
+from bids_app.dataset.separation import spin_echo
 from bids_app.model.records import Echo, GreRun, Subject
 
 #: An echo time above this many seconds is in ms by the look of it.
@@ -159,6 +160,7 @@ RUN_CHECKS: tuple[Callable[[GreRun], Iterator[str]], ...] = (
     b0_direction,
     images,
     anatomical,
+    spin_echo,
 )
 
 

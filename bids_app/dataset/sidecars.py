@@ -10,7 +10,7 @@ from typing import Any
 from bids_app.errors import InputRefusedError
 
 _PAIR = re.compile(r"(?:^|_)([a-zA-Z]+)-([a-zA-Z0-9+]+)")
-_ENDINGS = ("MEGRE.json", "T2starw.json", "T1w.json")
+_ENDINGS = ("MEGRE.json", "T2starw.json", "T1w.json", "MESE.json")
 #: Entities (without values), suffix and content of the JSON files of one folder.
 _Listed = list[tuple[dict[str, str], str, dict[str, Any]]]
 

@@ -1,13 +1,15 @@
 """One session of one person: the truth and the complex signal."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from bids_app.phantom import forward, sampling, subjects
 from bids_app.phantom.acquisition import Acquisition, axis_codes, fine_grid, receive, slab
+from bids_app.phantom.fibres import Fibres
+from bids_app.phantom.sources import SourceModel, SourceTruth, moved, spin_echoes
 from bids_app.phantom.template import Head
 from bids_app.qsm.arrays import BoolArray, ComplexArray, FloatArray
 from bids_app.qsm.grid import Grid
@@ -33,7 +35,7 @@ class Body:
         """Return the properties (nx, ny, nz, 11) on a grid with this affine (voxel to scanner mm)."""
         to_head = (np.linalg.inv(self.pose) @ affine)[:3]
         warp = sampling.Warp(np.ascontiguousarray(to_head), self.to_template, self.displacement)
-        fibres = sampling.Fibres(np.ascontiguousarray(self.pose[2, :3]), self.anisotropy)
+        fibres = Fibres(np.ascontiguousarray(self.pose[2, :3]), self.anisotropy)
         return sampling.sample(self.head, self.tissue, warp, shape, width, fibres)
 
 
@@ -49,6 +51,7 @@ class Truth:
     mask: BoolArray
     nuclei: npt.NDArray[np.uint8]
     tissue: npt.NDArray[np.uint8]
+    sources: SourceTruth | None = None
 
 
 @dataclass(frozen=True)
@@ -67,8 +70,11 @@ def make_body(
     return Body(head, tissue, *subjects.head_to_template(person, age), subjects.pose(person, session, tilt))
 
 
-def simulate(body: Body, scan: Acquisition, random: np.random.Generator) -> Scan:
-    """Return the scan of a body; the same generator state gives the same bytes."""
+def simulate(body: Body, scan: Acquisition, random: np.random.Generator, model: SourceModel | None = None) -> Scan:
+    """Return the scan of a body; the same generator state gives the same bytes.
+
+    With a ``model`` R2* is that of paramagnetic and diamagnetic sources, and the truth holds them.
+    """
     shape, affine = slab(scan.orientation, scan.oblique, scan.voxel_size, body.pose, scan.matrix)
     fine, fine_affine, before = fine_grid(shape, affine, scan.oversampling)
     mask, nuclei, tissue = _labels(body, affine, shape)
@@ -85,6 +91,7 @@ def simulate(body: Body, scan: Acquisition, random: np.random.Generator) -> Scan
 
     signal = np.empty((len(scan.echo_times), *shape), np.complex64)
     r2star, density = (np.empty(shape, np.float32) for _ in range(2))
+    sources = SourceTruth.empty(shape) if model is not None else None
     true_chi = forward.block_mean(chi[box], (factor,) * 3) + np.float32(AIR_PPM)
     chi[:] = 0
     for rows, properties in _slabs(body, fine, fine_affine, box[0].start, box[0].stop):
@@ -94,6 +101,8 @@ def simulate(body: Body, scan: Acquisition, random: np.random.Generator) -> Scan
         part = properties[:, box[1], box[2]]
         local = field[rows.start - box[0].start : rows.stop - box[0].start]
         m0, rate = (np.ascontiguousarray(part[..., column]) for column in (sampling.M0, sampling.R2STAR))
+        if model is not None and sources is not None:
+            rate = sources.fill(here, part, model, scan.field_strength, factor)
         signal[:, here] = forward.gradient_echo(m0, rate, local, scan.echo_times, scan.field_strength, factor)
         density[here], r2star[here] = (forward.block_mean(m, (factor,) * 3) for m in (m0, rate))
 
@@ -110,6 +119,7 @@ def simulate(body: Body, scan: Acquisition, random: np.random.Generator) -> Scan
         mask=mask,
         nuclei=nuclei,
         tissue=tissue,
+        sources=sources.within(mask) if sources is not None else None,
     )
     level = float(np.abs(signal[0])[mask].mean())
     return Scan(receive(signal, scan, random, level), affine, truth)
@@ -201,3 +211,17 @@ def structural(
     image *= 1 + weights[0] * x + weights[1] * y + weights[2] * z + weights[3] * x * y + weights[4] * z * z
     real = image + 4 * random.standard_normal(shape, np.float32)
     return np.hypot(real, 4 * random.standard_normal(shape, np.float32)), affine
+
+
+def spin_echo_scan(
+    body: Body, scan: Acquisition, model: SourceModel, random: np.random.Generator
+) -> tuple[FloatArray, npt.NDArray[np.float64]]:
+    """Return the multi-echo spin echoes of a body that has moved a little since, and their affine."""
+    body = replace(body, pose=moved(body.pose, random))
+    shape, affine = slab(scan.orientation, scan.oblique, scan.voxel_size, body.pose, scan.matrix)
+    factor = scan.oversampling
+    fine_affine = affine.copy()
+    fine_affine[:3, :3] /= factor
+    fine_affine[:3, 3] += affine[:3, :3] @ np.full(3, 0.5 / factor - 0.5)
+    fine = Grid.from_affine(tuple(n * factor for n in shape), fine_affine)
+    return spin_echoes(_slabs(body, fine, fine_affine, 0, fine.shape[0]), shape, model, factor, random), affine

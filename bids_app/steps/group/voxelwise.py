@@ -15,6 +15,7 @@ from bids_app.model.records import Record
 from bids_app.model.settings import Settings
 from bids_app.model.step import Output, Step, StepInput, StepResult
 from bids_app.model.template import NormalizedRun, Voxelwise
+from bids_app.steps.group.normalized import OPTIONAL_MAPS
 from bids_app.steps.participant.segmentations import regions_in
 
 Mask = npt.NDArray[np.bool_]
@@ -58,7 +59,7 @@ def fit(step: StepInput[Voxelwise]) -> StepResult:
             "Participants": [f"sub-{p}" for p in model.people],
         }
         for name, flat in images.items():
-            unit = {"Units": "ppm" if response == "chi" else "1/s"} if name == "effect" else {}
+            unit = {"Units": "1/s" if response == "r2star" else "ppm"} if name == "effect" else {}
             outputs[f"stat_{name}@{label}"] = Output(in_mask(flat, tested), affine=affine, sidecar=facts | unit)
         for volume, (k, one, (fdr, fwe)) in enumerate(zip(numbers, maps, cuts, strict=True)):
             key = {"contrast": label, "volume": volume, "term": model.names[k]}
@@ -187,7 +188,7 @@ def _inputs(record: Voxelwise, settings: Settings) -> dict[str, tuple[Record, st
 
 
 def _maps_of(run: NormalizedRun) -> tuple[str, ...]:
-    return ("chimap", "mask", *(["r2star"] if "r2star" in run.run.made else []))
+    return ("chimap", "mask", *(key for key in OPTIONAL_MAPS if key in run.run.made))
 
 
 def _listings(record: Voxelwise, settings: Settings) -> dict[str, Path]:
