@@ -27,7 +27,8 @@ import numpy as np
 from benchmarks.common import ROOT, circumstances, machine, parser
 from benchmarks.tables import table, write_table
 from bids_app.cli.config import from_arguments
-from bids_app.cli.options import build_parser, passed_on
+from bids_app.cli.options import build_parser
+from bids_app.cli.passed_on import passed_on
 from bids_app.dataset.query import find_subjects
 from bids_app.engine import server
 from bids_app.engine.events import Event

@@ -21,7 +21,7 @@ from bids_app.engine.runner import Policy, run_jobs
 from bids_app.errors import InputRefusedError
 from bids_app.model.cohort import Cohort
 from bids_app.model.records import GreRun, Subject
-from bids_app.model.results import JobResult, Report, StepFailure
+from bids_app.model.results import JobResult, Report
 from bids_app.model.settings import Settings
 from bids_app.report.group import page as group_page
 from bids_app.report.participant import page as participant_page
@@ -73,8 +73,8 @@ def _group_level(config: Config) -> int:
         allow_missing=config.allow_missing or config.reports_only,
         keeps=not config.dry_run,
     )
-    cohort, refused = _cohort(search, config.stage_patience)
-    jobs = group_jobs(cohort, config.settings, config.context, GROUP_REPORT, config.reports_only, refused)
+    cohort, refusal = _cohort(search, config.stage_patience)
+    jobs = group_jobs(cohort, config.settings, config.context, GROUP_REPORT, config.reports_only, refusal)
     jobs = of_stage(jobs, config.stage, config.stage_part)
     if config.dry_run:
         for entry in cohort.entries:
@@ -86,10 +86,10 @@ def _group_level(config: Config) -> int:
     return session.process(jobs, [f"{entry.run}: {entry.status}: {entry.reason}" for entry in cohort.entries])
 
 
-def _cohort(search: CohortSearch, patience: float) -> tuple[Cohort, JobResult | None]:
+def _cohort(search: CohortSearch, patience: float) -> tuple[Cohort, str]:
     """Return the cohort; for the stage of the report also where the group was refused, with the reason for the page."""
     try:
-        return search.wait(patience), None
+        return search.wait(patience), ""
     except InputRefusedError as error:
         if search.stage != REPORT_STAGE:
             raise
@@ -99,8 +99,7 @@ def _cohort(search: CohortSearch, patience: float) -> tuple[Cohort, JobResult | 
             reasons = error.problems  # everybody is there, but the stage tables has not run
         except InputRefusedError as why:
             reasons = why.problems
-        failure = StepFailure("completeness", "; ".join(reasons))
-        return everybody.everybody(), JobResult("group", "", failures=[failure])
+        return everybody.everybody(), "; ".join(reasons)
 
 
 def _participant_level(config: Config) -> int:

@@ -8,7 +8,8 @@ import threading
 from collections.abc import Sequence
 from typing import NoReturn
 
-from bids_app.cli.options import build_parser, passed_on
+from bids_app.cli.options import build_parser
+from bids_app.cli.passed_on import passed_on
 from bids_app.errors import QsmAppError
 
 
@@ -26,6 +27,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminate)  # schedulers send it before they kill
     try:
+        if arguments[:1] == ("demo",):
+            from bids_app.cli.demo import demo
+
+            return demo(arguments[1:], main)
         args = build_parser().parse_args(arguments)
         if not (args.dry_run or args.write_jobs or args.cluster or "convert" in args.levels):  # jobs are to come soon
             from bids_app.engine.server import start_early

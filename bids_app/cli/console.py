@@ -4,12 +4,15 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from bids_app.engine.events import Event
 from bids_app.engine.job import Job, ReportJob
 from bids_app.engine.remaining import Durations, Remaining, in_words
 from bids_app.model.results import JobResult
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
 
 #: Events that are printed, by verbosity; the log has them all but progress.
 _SHOWN = {0: {"started", "failed"}, 1: {"started", "failed", "finished", "skipped", "blocked"}}
@@ -108,7 +111,7 @@ class _Bars:
         self._remaining = Remaining(jobs, earlier)
         self._progress = Progress(*columns, transient=True)
         self._all = self._progress.add_task("all", total=len(jobs), left=in_words(self._remaining.seconds()))
-        self._tasks: dict[str, Any] = {}
+        self._tasks: dict[str, TaskID] = {}
         self._progress.start()
 
     def on_event(self, event: Event) -> None:

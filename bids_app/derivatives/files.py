@@ -54,7 +54,7 @@ def read_mask(path: Path) -> npt.NDArray[np.bool_]:
     return mask
 
 
-def _stored(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64]]:
+def _stored(path: Path) -> tuple[npt.NDArray[np.number], npt.NDArray[np.float64]]:
     """Return an image's scaled values as they are stored, and its affine."""
     import nibabel
     from isal import igzip
@@ -263,7 +263,7 @@ def to_json_bytes(content: Any) -> bytes:
     return (json.dumps(content, indent=2) + "\n").encode()
 
 
-def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+def write_table(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
     """Write rows of plain values, all with the same keys in the same order, as a BIDS TSV, atomically.
 
     Raises
@@ -290,7 +290,7 @@ def _cell(value: Any) -> str:
     return " ".join(str(value).split()) or "n/a"
 
 
-def write_image(path: Path, data: npt.NDArray[Any], affine: npt.NDArray[Any], dtype: str) -> None:
+def write_image(path: Path, data: npt.NDArray[np.generic], affine: npt.NDArray[np.generic], dtype: str) -> None:
     """Write a NIfTI-1 image (``.nii.gz``, same bytes for the same data) or an ``.npy`` array, atomically."""
     if path.suffix == ".npy":
         array = np.ascontiguousarray(data, dtype=dtype)

@@ -10,7 +10,7 @@ from bids_app.engine.template import template_stages
 from bids_app.model.cohort import Cohort
 from bids_app.model.context import Context
 from bids_app.model.records import Subject
-from bids_app.model.results import JobResult, Payload, Report
+from bids_app.model.results import JobResult, Payload, Report, StepFailure
 from bids_app.model.settings import Settings
 from bids_app.model.template import Space
 
@@ -73,13 +73,15 @@ def group_jobs(
     context: Context,
     report: Report[Cohort],
     reports_only: bool = False,
-    refused: JobResult | None = None,
+    refusal: str = "",
 ) -> list[Job]:
-    """Return the jobs of the level ``group``; ``refused`` tells the report why the level has not been run."""
+    """Return the jobs of the level ``group``; ``refusal`` tells the report why the level has not been run."""
     stages = group_stages(cohort, settings, context) if cohort.runs else []
     jobs = jobs_of(stages, settings, context)
     spaces = [record.template for one in stages for record in one.records if isinstance(record, Space)]
-    payload = Payload(spaces=tuple(dict.fromkeys(spaces)), results={refused.job: refused} if refused else {})
+    # Without a refusal, one that an earlier page told of is over.
+    participants = JobResult("participants", "", failures=[StepFailure("completeness", refusal)] if refusal else [])
+    payload = Payload(spaces=tuple(dict.fromkeys(spaces)), results={participants.job: participants})
     last = ReportJob(
         name="group_report",
         settings=settings,

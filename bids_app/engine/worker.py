@@ -68,8 +68,10 @@ def limit_threads(count: int) -> None:
     os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(count)))
     from threadpoolctl import threadpool_limits
 
+    from bids_app.qsm.process import prepare_process
     from bids_app.qsm.threads import set_threads
 
+    prepare_process()
     set_threads(count)
     threadpool_limits(count)
 

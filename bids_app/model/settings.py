@@ -57,7 +57,7 @@ class Section(Generic[C]):
     def of(self, method: Method[Callable[..., object], P]) -> P: ...
     @overload
     def of(self, method: str) -> Params: ...
-    def of(self, method: Method[Callable[..., object], Any] | str) -> Params:
+    def of(self, method: AnyMethod | str) -> Params:
         """Return the parameters of a method of this section; by its descriptor they have their own type."""
         return self.methods[method if isinstance(method, str) else method.name]
 
@@ -272,8 +272,6 @@ def _check_combination(settings: Settings, origin: str) -> None:
             f"{origin}: inversion.per_echo=true with inversion.method={inversion.method} needs the turns of each echo: "
             f"set field.unwrap=romeo, or inversion.method to {', '.join(sorted(SINGLE_STEP))}"
         )
-    if inversion.per_echo and not settings.field.choice.keep_phase:
-        raise UsageError(f"{origin}: inversion.per_echo=true needs field.keep_phase=true")
 
 
 def _check_group(settings: Settings) -> None:

@@ -13,7 +13,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         args = build_parser().parse_args(argv)
         study = study_from(args)
         from bids_app.phantom.study import write_study
+        from bids_app.qsm.process import prepare_process
 
+        prepare_process()
         if args.omp_nthreads:
             from bids_app.qsm import set_threads
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from bids_app.phantom.fibres import NO_ANISOTROPY, Fibres, fibre_cos2
 from bids_app.phantom.template import Head, Stack
+from bids_app.qsm.kernels import jit
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -31,8 +32,6 @@ TISSUE_LABELS = {
     5: "calcification",
 }
 
-_COMPILE = {"cache": True, "nogil": True}
-
 
 class Warp(NamedTuple):
     """From the voxels of a grid to template mm: an affine into the subject's head, then a smooth displacement."""
@@ -42,7 +41,7 @@ class Warp(NamedTuple):
     displacement: Stack  # mm, three channels
 
 
-@numba.njit(**_COMPILE)
+@jit
 def _corners(stack: Stack, x: float, y: float, z: float) -> tuple[int, int, int, float, float, float]:
     """Return the lower corner and the fractions of a point, held inside the stack."""
     nx, ny, nz = stack.data.shape[0], stack.data.shape[1], stack.data.shape[2]
@@ -53,7 +52,7 @@ def _corners(stack: Stack, x: float, y: float, z: float) -> tuple[int, int, int,
     return i, j, k, fx - i, fy - j, fz - k
 
 
-@numba.njit(**_COMPILE)
+@jit
 def _trilinear(stack: Stack, x: float, y: float, z: float, out: FloatArray) -> None:
     i, j, k, a, b, c = _corners(stack, x, y, z)
     data = stack.data
@@ -78,20 +77,20 @@ def _trilinear(stack: Stack, x: float, y: float, z: float, out: FloatArray) -> N
         )
 
 
-@numba.njit(**_COMPILE)
+@jit
 def _inside(distance: float, width: float) -> float:
     """Fraction of a voxel of some width that lies inside a surface at a signed distance."""
     return min(max(0.5 - distance / width, 0.0), 1.0)
 
 
-@numba.njit(**_COMPILE)
+@jit
 def _over(out: FloatArray, row: FloatArray, fraction: float) -> None:
     """Let a tissue take a fraction of what is there already."""
     for m in range(COLUMNS):
         out[m] += np.float32(fraction) * (row[m] - out[m])
 
 
-@numba.njit(**_COMPILE)
+@jit
 def _outside_brain(shell: FloatArray, tissue: FloatArray, width: float, out: FloatArray) -> None:
     """Write soft tissue, fat under the skin, bone and eyes."""
     for m in range(COLUMNS):
@@ -102,7 +101,7 @@ def _outside_brain(shell: FloatArray, tissue: FloatArray, width: float, out: Flo
     _over(out, tissue[4], _inside(shell[4], width))
 
 
-@numba.njit(**_COMPILE)
+@jit
 def _within_skull(cell: FloatArray, tissue: FloatArray, mixed: FloatArray) -> float:
     """Write fluid, grey and white matter with their fine structure; return the fraction of fluid."""
     grey, white = max(cell[1], 0.0), max(cell[2], 0.0)
@@ -125,7 +124,7 @@ def _within_skull(cell: FloatArray, tissue: FloatArray, mixed: FloatArray) -> fl
     return fluid
 
 
-@numba.njit(**_COMPILE)
+@jit
 def _nuclei(
     depth: FloatArray, cell: FloatArray, right: bool, fluid: float, tissue: FloatArray, width: float, mixed: FloatArray
 ) -> int:
@@ -150,7 +149,7 @@ def _nuclei(
     return label
 
 
-@numba.njit(**_COMPILE)
+@jit
 def sample_rows(
     warp: Warp,
     brain: Stack,
@@ -198,7 +197,7 @@ def sample_rows(
                     voxel[m] += np.float32(body) * (mixed[m] - voxel[m])
 
 
-@numba.njit(**_COMPILE)
+@jit
 def _brain_voxel(  # noqa: PLR0913
     x: float,
     y: float,

@@ -50,7 +50,8 @@ def rotation_matrix(degrees: npt.ArrayLike) -> npt.NDArray[np.float64]:
     about_x = np.array([[1, 0, 0], [0, np.cos(a), -np.sin(a)], [0, np.sin(a), np.cos(a)]])
     about_y = np.array([[np.cos(b), 0, np.sin(b)], [0, 1, 0], [-np.sin(b), 0, np.cos(b)]])
     about_z = np.array([[np.cos(c), -np.sin(c), 0], [np.sin(c), np.cos(c), 0], [0, 0, 1]])
-    return about_z @ about_y @ about_x
+    turned: npt.NDArray[np.float64] = about_z @ about_y @ about_x
+    return turned
 
 
 def tube(xyz: Sequence[FloatArray], line: Sequence[Sequence[float]]) -> FloatArray:

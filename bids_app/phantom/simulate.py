@@ -10,7 +10,7 @@ from bids_app.phantom import forward, sampling, subjects
 from bids_app.phantom.acquisition import Acquisition, axis_codes, fine_grid, receive, slab
 from bids_app.phantom.fibres import Fibres
 from bids_app.phantom.sources import SourceModel, SourceTruth, moved, spin_echoes
-from bids_app.phantom.template import Head
+from bids_app.phantom.template import Head, Stack
 from bids_app.qsm.arrays import BoolArray, ComplexArray, FloatArray
 from bids_app.qsm.grid import Grid
 
@@ -27,7 +27,7 @@ class Body:
     head: Head
     tissue: FloatArray
     to_template: npt.NDArray[np.float64]
-    displacement: subjects.template.Stack
+    displacement: Stack
     pose: npt.NDArray[np.float64]
     anisotropy: float = 0.0
 

@@ -89,7 +89,7 @@ def iron_ppm(nucleus: str, age: float, age_effect: float = 1.0) -> float:
     level, rate, birth = _IRON[nucleus]
 
     def iron(years: float) -> float:
-        return level * (1 - np.exp(-rate * years)) + birth
+        return float(level * (1 - np.exp(-rate * years)) + birth)
 
     middle = iron(_REFERENCE_AGE)
     return float(_PPM_PER_IRON * (middle + age_effect * (iron(age) - middle)) + _MYELIN.get(nucleus, 0.0))

@@ -87,7 +87,8 @@ def signed_distance(mask: npt.NDArray[np.bool_], mm: float) -> FloatArray:
     inside = ndimage.distance_transform_edt(mask)
     distance = (outside - inside).astype(np.float32)
     distance -= np.where(mask, -0.5, 0.5).astype(np.float32)
-    return ndimage.gaussian_filter(distance * np.float32(mm), 0.5, mode="nearest")
+    smooth: FloatArray = ndimage.gaussian_filter(distance * np.float32(mm), 0.5, mode="nearest")
+    return smooth
 
 
 @lru_cache(maxsize=1)

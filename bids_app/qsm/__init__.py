@@ -32,7 +32,6 @@ True
 from bids_app.qsm import background, field, inversion, phase, relaxometry, separation, swi, unwrap
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.inversion.combine import reference
-from bids_app.qsm.kernels import cache  # noqa: F401 (must come before the first kernel)
 from bids_app.qsm.mask.recipe import make_mask
 from bids_app.qsm.method import Method
 from bids_app.qsm.options import (
@@ -91,7 +90,7 @@ from bids_app.qsm.registry import (
 from bids_app.qsm.separation.sources import SeparationData, Sources
 from bids_app.qsm.threads import set_threads, threads
 
-DEFAULT_INVERSION = "bayes"
+DEFAULT_INVERSION = InversionChoices().method
 
 __all__ = [
     "BACKGROUND",

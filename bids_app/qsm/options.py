@@ -63,7 +63,6 @@ class FieldChoices(Params):
     )
     unwrap: str = param("romeo", choices=tuple(UNWRAP), doc="Phase unwrapping")
     fit: str = param("linear", choices=tuple(FIELD_FITS), doc="Fit of the field over echoes")
-    keep_phase: bool = param(False, doc="Keep every echo's corrected phase for the inversion (inversion.per_echo)")
 
 
 @dataclass(frozen=True)
@@ -120,10 +119,13 @@ class InversionChoices(Params):
 
 @dataclass(frozen=True)
 class ReferenceChoices(Params):
-    """Zero of the susceptibility scale."""
+    """Zero of the susceptibility scale, and which maps are written."""
 
     region: str = param(
         "mask", doc="mask: the mean of the valid mask; none: as inverted; csf or a region's name: its mean"
+    )
+    keep_trend_map: bool = param(
+        False, doc="Write the map before its null-space trend is removed too (desc-withtrend), to see what that changes"
     )
 
 

@@ -9,8 +9,7 @@ from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.inversion.problem import Progress, counted, prepare
 from bids_app.qsm.method import Inversion, Method
-from bids_app.qsm.operators.dipole import dipole_kernel
-from bids_app.qsm.operators.fft import irfftn, rfftn
+from bids_app.qsm.operators.dipole import DipoleConvolution
 from bids_app.qsm.params import Params, param
 
 
@@ -96,25 +95,22 @@ def lsqr(
     True
     """
     problem = prepare(local_field_ppm, mask, grid, params.padding, weights)
-    kernel, shape, weight = dipole_kernel(problem.grid), problem.grid.shape, problem.weight
+    dipole, weight = DipoleConvolution(problem.grid), problem.weight
     report = counted(progress, info)
-
-    def convolve(array: FloatArray) -> FloatArray:
-        return irfftn(rfftn(array) * kernel, shape)
 
     # Golub-Kahan bidiagonalisation: left and right vectors of unit length, their lengths beta and alpha.
     left = weight * problem.field
     beta = _normalise(left)
-    right = convolve(weight * left)
+    right = dipole.adjoint(weight * left)
     alpha = _normalise(right)
     chi, direction = np.zeros_like(right), right.copy()
     rest, diagonal, first = beta, alpha, alpha * beta
     for iteration in range(1, params.iterations + 1):
         if first <= 0 or alpha <= 0:
             break
-        left = weight * convolve(right) - np.float32(alpha) * left
+        left = weight * dipole.field(right) - np.float32(alpha) * left
         beta = _normalise(left)
-        right = convolve(weight * left) - np.float32(beta) * right
+        right = dipole.adjoint(weight * left) - np.float32(beta) * right
         alpha = _normalise(right)
         # A rotation removes beta from the lower bidiagonal matrix.
         length = float(np.hypot(diagonal, beta))

@@ -10,7 +10,9 @@ One plane of zeros lies before the first voxel and one after the last, so that a
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
+
+from bids_app.qsm.kernels.cache import jit
 
 TWO_PI = np.float32(2 * np.pi)
 _TURNS = np.float32(1 / (2 * np.pi))
@@ -25,18 +27,18 @@ _NONE, _NEXT, _BACK, _FAR = np.uint64(0), np.uint64(1), np.uint64(4), np.uint64(
 _EIGHT, _AXIS, _MIDDLE, _ZERO = np.uint64(8), np.uint64(3), np.float32(256), np.float32(0)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@jit(inline="always")
 def _wrapped(x: Any) -> Any:
     return x - TWO_PI * ((x * _TURNS + _ROUND) - _ROUND)
 
 
-@njit(cache=True, nogil=True)
+@jit
 def _coherence(p, q, out):
     for k in range(out.size):
         out[k] = _FLOOR + _REST * (_ONE - abs(_wrapped(q[k] - p[k])) * _PER_PI)
 
 
-@njit(cache=True, nogil=True)
+@jit
 def _gradient(p, q, s, t, ratio, out):
     """Times the coherence of the step with that of the second echo, scaled by the echo times."""
     for k in range(out.size):
@@ -44,7 +46,7 @@ def _gradient(p, q, s, t, ratio, out):
         out[k] *= _FLOOR + _REST * max(np.float32(0), _ONE - difference)
 
 
-@njit(cache=True, nogil=True)
+@jit
 def _linearity(o, p, q, r, out):
     """Times the linearity along the edge: second differences on both of its sides."""
     for k in range(out.size):
@@ -54,7 +56,7 @@ def _linearity(o, p, q, r, out):
         out[k] *= _FLOOR + _REST * w
 
 
-@njit(cache=True, nogil=True)
+@jit
 def _magnitude(m, n, scale, out):
     """Times the likeness of both magnitudes, and their distance from the noise floor: no good bridge."""
     for k in range(out.size):
@@ -63,7 +65,7 @@ def _magnitude(m, n, scale, out):
         out[k] *= (_FLOOR + _REST * w * w) * (_FLOOR + _REST * min(_ONE, low * scale))
 
 
-@njit(cache=True, nogil=True)
+@jit
 def _store(weight, inside, beside, shift, cells):
     for k in range(cells.size):
         cost = np.uint32(np.int32(np.float32(1.5) + (_ONE - weight[k]) * np.float32(254)))
@@ -71,7 +73,7 @@ def _store(weight, inside, beside, shift, cells):
         cells[k] |= (cost * both) << shift
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@jit(parallel=True)
 def edge_cells(phase, second, ratio, magnitude, scale, mask, use, cells):  # noqa: C901
     """Fill ``cells`` (flat, a plane longer than the volume at both ends); ``use``: whether echo 2 and magnitude count.
 
@@ -116,14 +118,14 @@ def edge_cells(phase, second, ratio, magnitude, scale, mask, use, cells):  # noq
                 _store(w, mask[i, j, :last], mask[a, b, first : last + first], np.uint32(8 * d), row[:last])
 
 
-@njit(cache=True, nogil=True)
+@jit
 def _goodness(cell, shift, out):
     for k in range(out.size):
         cost = (cell[k] >> shift) & _BYTE
         out[k] += np.float32(np.int32(256 - cost) if cost > 0 else np.int32(0))
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@jit(parallel=True)
 def mean_quality(cells, shape, out):
     """Mean weight (0 to 1) of the six edges of every voxel; ``out`` is [x, y, z]."""
     nx, ny, nz = shape
@@ -143,7 +145,7 @@ def mean_quality(cells, shape, out):
                 row[k] *= np.float32(1 / (6 * 255))
 
 
-@njit(cache=True, nogil=True, inline="always")
+@jit(inline="always")
 def _offer(word, at, shift, stack, tops, entry, lowest):
     """Put the edge of ``word`` at ``shift`` into its bucket when there is one and its far end is not done.
 
@@ -157,7 +159,7 @@ def _offer(word, at, shift, stack, tops, entry, lowest):
     return min(lowest, cost + (_FAR - _FAR * there))
 
 
-@njit(cache=True, nogil=True)
+@jit
 def _count(cells, capacity):
     for v in range(cells.size):
         word = cells[v]
@@ -167,7 +169,7 @@ def _count(cells, capacity):
             capacity[(word >> np.uint32(16)) & _BYTE] += 1
 
 
-@njit(cache=True, nogil=True)
+@jit
 def grow(phase, cells, mask, shape, second, ratio):
     """Unwrap ``phase`` (flat) in place along the minimum spanning tree of each connected part of ``mask`` (flat).
 
@@ -231,7 +233,7 @@ def grow(phase, cells, mask, shape, second, ratio):
         _shift_part(phase, second, ratio, order[part:reached], np.int64(plane), turns)
 
 
-@njit(cache=True, nogil=True)
+@jit
 def _shift_part(phase, second, ratio, order, plane, turns):
     """Subtract whole turns from a part: those of its median, or those with which the second echo agrees better."""
     below, middle = 0, 0
@@ -256,7 +258,7 @@ def _shift_part(phase, second, ratio, order, plane, turns):
             phase[np.int64(order[n]) - plane] -= TWO_PI * shift
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@jit(parallel=True)
 def follow(phase, source, ratio, mask):
     """Give ``phase`` (flat) the turns that bring it nearest to ``ratio`` times ``source``; 0 outside the mask."""
     for v in prange(phase.size):
@@ -265,7 +267,7 @@ def follow(phase, source, ratio, mask):
         phase[v] = turned if mask[v] else np.float32(0)
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@jit(parallel=True)
 def take(source, box, out, mask):
     """Copy a box out of an array; what is not finite becomes 0 and leaves the ``mask`` (of the box, uint8)."""
     for i in prange(out.shape[0]):

@@ -216,12 +216,21 @@ def make_mask(
     ----------
     recipe : str
         See the module's text.
-    quality, magnitude, reliability : float32, ``[x, y, z]``, optional
-        The maps that terms of the recipe start from (:data:`SOURCES`).
+    quality : float32, ``[x, y, z]``, optional
+        Quality of the phase, 0 to 1; a term of the recipe may start from it, as from the others (:data:`SOURCES`).
+    magnitude : float32, ``[x, y, z]``, optional
+        Magnitude in any unit.
     given : array, ``[x, y, z]``, optional
         A mask; what is above 0 is set.
+    reliability : float32, ``[x, y, z]``, optional
+        Weights of the field.
     voxel_size : 3 floats
         In mm, for ``even``.
+
+    Returns
+    -------
+    bool, ``[x, y, z]``
+        The mask.
 
     Raises
     ------

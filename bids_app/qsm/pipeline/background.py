@@ -8,9 +8,10 @@ import numpy as np
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.background.boundary_sources import exclude_boundary_sources, initial_estimate
 from bids_app.qsm.field.alternation import Alternation, remove_alternation
-from bids_app.qsm.field.reliability import reliability_weights, remove_unreliable_boundary
+from bids_app.qsm.field.reliability import reliability_weights
 from bids_app.qsm.field.transceive import TransceivePhase, remove_transceive_phase
 from bids_app.qsm.grid import Grid
+from bids_app.qsm.mask.boundary import remove_unreliable_boundary
 from bids_app.qsm.options import BackgroundChoices
 from bids_app.qsm.params import Params
 from bids_app.qsm.pipeline.arguments import Iterations, Parameters, Progress, check_volume, parameters_of, registered

@@ -45,16 +45,12 @@ class EchoPhase:
         """
         ppm = np.float32(phase_to_ppm(self.echo_times[echo], self.field_strength))  # of one radian
         if self.counted:
-            return corrected + ppm * wrap(self._rounded(echo) - self.measured / ppm), {}
+            return corrected + ppm * wrap(self.phase[echo] - self.measured / ppm), {}
         scale = {"echo_time": self.echo_times[echo], "field_strength": self.field_strength}
-        return wrap(self._rounded(echo) - (self.measured - corrected) / ppm), scale
+        return wrap(self.phase[echo] - (self.measured - corrected) / ppm), scale
 
     def weight(self, echo: int) -> FloatArray:
         """Return the weight of an echo's map, (magnitude x echo time)^2."""
         if self.magnitude is None:
             return np.full(self.measured.shape, np.square(np.float32(self.echo_times[echo])), np.float32)
         return np.square(np.nan_to_num(self.magnitude[echo]) * np.float32(self.echo_times[echo]))
-
-    def _rounded(self, echo: int) -> FloatArray:
-        steps = np.rint(np.asarray(self.phase[echo]) * np.float32(32767 / np.pi)).astype(np.int16)
-        return np.multiply(steps, np.float32(np.pi / 32767), dtype=np.float32)

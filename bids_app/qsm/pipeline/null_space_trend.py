@@ -35,7 +35,7 @@ class Detrended:
 
 
 def remove_null_space_trend(found: Susceptibility, magnitude: FloatArray, grid: Grid) -> Detrended:
-    r"""Remove the smooth trend of a map that cannot be told from a background field.
+    r"""Remove the smooth trend of a map that no field distinguishes from a background.
 
     A map :math:`\chi + p` with a polynomial :math:`p` whose field is harmonic inside the mask,
     :math:`\nabla^2 (D p) = 0`, fits the local field as well as :math:`\chi` does. Tissue of like appearance has one
@@ -59,8 +59,8 @@ def remove_null_space_trend(found: Susceptibility, magnitude: FloatArray, grid: 
     --------
     >>> import numpy as np
     >>> from bids_app import qsm
-    >>> grid = qsm.Grid((32, 32, 32), (4.0, 4.0, 4.0))
-    >>> x, y, z = np.meshgrid(*[np.linspace(-1, 1, 32, dtype=np.float32)] * 3, indexing="ij")
+    >>> grid = qsm.Grid((24, 24, 24), (6.0, 6.0, 6.0))
+    >>> x, y, z = np.meshgrid(*[np.linspace(-1, 1, 24, dtype=np.float32)] * 3, indexing="ij")
     >>> mask = x**2 + y**2 + z**2 < 0.9
     >>> tissue = np.random.default_rng(0).random(grid.shape) < 0.5
     >>> chi = np.where(mask, np.where(tissue, 0.02, -0.02) + 0.05 * z, 0).astype(np.float32)

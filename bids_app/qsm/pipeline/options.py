@@ -77,7 +77,13 @@ class Options:
 
 
 def presets() -> tuple[str, ...]:
-    """Return the names of the presets that ship with the software."""
+    """Return the names of the presets that ship with the software.
+
+    Returns
+    -------
+    tuple of str
+        Names, in alphabetical order.
+    """
     return tuple(sorted(path.stem for path in _PRESETS.glob("*.toml")))
 
 
@@ -85,6 +91,16 @@ def preset(name: str) -> Options:
     """Return the options of a preset.
 
     Sections of a preset that concern the command alone are left out.
+
+    Parameters
+    ----------
+    name : str
+        Name of the preset; see :func:`presets`.
+
+    Returns
+    -------
+    Options
+        Choices and parameters of every stage.
 
     Raises
     ------

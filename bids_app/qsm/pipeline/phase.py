@@ -71,8 +71,9 @@ def correct_phase(
 ) -> CorrectedPhase:
     r"""Correct what scanners do to the phase, and remove its offset at echo time zero.
 
-    The measured phase of an echo is :math:`\phi(t) = \phi_0 + 2 \pi f t` up to its sign and whole turns. Slices whose
-    sign alternates are corrected first, then the sign, and :math:`\phi_0` is removed where there are several echoes.
+    The measured phase of an echo is :math:`\phi(t) = \phi_0 + 2 \pi f t` up to its sign and multiples of 2 pi.
+    Slices whose sign alternates are corrected first, then the sign, and :math:`\phi_0` is removed where there are
+    several echoes.
 
     Parameters
     ----------

@@ -9,9 +9,11 @@ import numpy.typing as npt
 
 from bids_app.qsm.arrays import FloatArray
 from bids_app.qsm.grid import Grid
+from bids_app.qsm.kernels.spectrum import change_of
 from bids_app.qsm.operators.dipole import dipole_kernel
 from bids_app.qsm.operators.fft import irfftn, rfftn
-from bids_app.qsm.operators.gradient import SplitGradient, change_of, laplacian_spectrum
+from bids_app.qsm.operators.gradient import laplacian_spectrum
+from bids_app.qsm.solvers.split_gradient import SplitGradient
 
 
 @dataclass

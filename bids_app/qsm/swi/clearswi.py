@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 from scipy import ndimage
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import Grid
+from bids_app.qsm.kernels import jit
 from bids_app.qsm.mask.thresholds import even_brightness
 from bids_app.qsm.method import Method, SwiMethod
 from bids_app.qsm.operators.smoothing import mean_of_known
@@ -37,7 +38,7 @@ class Swi:
     minip: FloatArray
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@jit(parallel=True)
 def _weigh(magnitude, field, typical, power, mask):  # type: ignore[no-untyped-def]
     """Multiply the magnitude by the phase mask, in place."""
     one = np.tanh(np.float32(1))
@@ -50,9 +51,9 @@ def _weigh(magnitude, field, typical, power, mask):  # type: ignore[no-untyped-d
 def clear_swi(
     field_hz: FloatArray, magnitude: FloatArray, mask: BoolArray, grid: Grid, *, params: SwiParams = SwiParams()
 ) -> Swi:
-    """Susceptibility-weighted image in the manner of CLEAR-SWI.
+    """Make a susceptibility-weighted image in the manner of CLEAR-SWI.
 
-    The combined magnitude, freed of the receive coils' sensitivity, is multiplied by a smooth mask of the field's
+    The combined magnitude without the receive sensitivity is multiplied by a smooth mask of the field's
     positive high-pass part: 1 at 0 and falling like a hyperbolic tangent on the scale of a high percentile of its
     positive values, so that neither echo times nor field strength must be known. The field of all echoes takes the
     place of the phase of one, which has wraps and less signal.
@@ -67,6 +68,13 @@ def clear_swi(
         Where the field is known; the magnitude elsewhere stays as it is.
     grid : Grid
         Voxel size; slabs are stacked along the third axis.
+    params : SwiParams
+        Widths of the filters, power of the mask, and slices of the minimum intensity projection.
+
+    Returns
+    -------
+    Swi
+        Weighted image and its minimum intensity projection, ``grid.shape``, in units of the magnitude.
 
     Raises
     ------

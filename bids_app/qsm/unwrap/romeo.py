@@ -151,7 +151,7 @@ def romeo(
 ) -> FloatArray:
     """Unwrap phase along the most reliable paths.
 
-    The template echo is unwrapped in space; every other echo takes, voxel by voxel, the number of turns that brings
+    The template echo is unwrapped in space; every other echo takes, voxel by voxel, the multiple of 2 pi that brings
     it nearest to the unwrapped echo beside it scaled by the echo times, so that all echoes agree.
 
     Parameters
@@ -160,13 +160,22 @@ def romeo(
         Wrapped phase in rad.
     mask : bool, ``[x, y, z]``, optional
         Voxels to unwrap; the others are 0 in the result. Each connected part is unwrapped by itself and shifted by
-        the whole turns that bring its median nearest to zero, or with which the echo beside the template agrees better.
+        the multiple of 2 pi that brings its median nearest to zero, or with which the next echo agrees better.
     grid : Grid, optional
         Not used; the argument is there so that all unwrapping methods are called alike.
     magnitude : float32, like ``phase``, optional
         Magnitude of the echoes.
     echo_times : sequence of float, optional
         Echo times in s; needed for 4D data.
+    params : RomeoParams
+        Template echo and use of the magnitude.
+    progress : callable, optional
+        Called as ``progress(done, total)`` after each echo.
+
+    Returns
+    -------
+    float32, like ``phase``
+        Unwrapped phase in rad.
 
     Raises
     ------
@@ -176,6 +185,14 @@ def romeo(
     References
     ----------
     Dymerska et al. 2021, 10.1002/mrm.28563.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> true = np.linspace(-6, 6, 20, dtype=np.float32)[:, None, None] * np.ones((20, 4, 4), np.float32)
+    >>> unwrapped = romeo(np.angle(np.exp(1j * true)).astype(np.float32))
+    >>> bool(np.allclose(np.diff(unwrapped, axis=0), np.diff(true, axis=0), atol=1e-4))
+    True
     """
     problem = _problem(phase, mask, magnitude, echo_times, params, every_echo=True)
     unwrapped = problem.put(_unwrap(problem, echo_times, problem.mask, progress))
@@ -191,7 +208,37 @@ def romeo_quality(
     echo_times: Sequence[float] | None = None,
     params: RomeoParams = RomeoParams(),
 ) -> FloatArray:
-    """Voxel quality, 0 to 1: the mean of the weights of a voxel's six edges. Arguments as :func:`romeo`."""
+    """Compute the quality of the phase in each voxel: the mean of the weights of its six edges.
+
+    Parameters
+    ----------
+    phase : float32, ``[x, y, z]`` or ``[echo, x, y, z]``
+        Wrapped phase in rad.
+    mask : bool, ``[x, y, z]``, optional
+        Voxels that count.
+    grid : Grid, optional
+        Not used; the argument is there so that all unwrapping functions are called alike.
+    magnitude : float32, like ``phase``, optional
+        Magnitude of the echoes.
+    echo_times : sequence of float, optional
+        Echo times in s; needed for 4D data.
+    params : RomeoParams
+        Template echo and use of the magnitude.
+
+    Returns
+    -------
+    float32, ``[x, y, z]``
+        Quality, 0 to 1.
+
+    Raises
+    ------
+    ValueError
+        If shapes differ, or 4D data comes without its echo times.
+
+    References
+    ----------
+    Dymerska et al. 2021, 10.1002/mrm.28563.
+    """
     problem = _problem(phase, mask, magnitude, echo_times, params, every_echo=False)
     return problem.put(_quality(problem))
 

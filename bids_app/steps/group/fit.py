@@ -41,7 +41,7 @@ def judge(step: StepInput[Space]) -> StepResult:
                 "mask_overlap": overlap,
             }
         )
-    threshold, told = step.settings.statistics.choice.outlier_z, []
+    threshold, warnings = step.settings.statistics.choice.outlier_z, []
     frame = pd.DataFrame(rows)
     for name in ("correlation", "mask_overlap"):
         for row, z in zip(rows, robust_z(frame[name]), strict=True):
@@ -49,13 +49,13 @@ def judge(step: StepInput[Space]) -> StepResult:
     for row in rows:
         low = [name for name in ("correlation", "mask_overlap") if _number(row[f"{name}_z"]) < -threshold]
         row["flagged"] = bool(low)
-        told += [
+        warnings += [
             f"{row['run']}: its {name.replace('_', ' ')} in the space {record.template} ({row[name]:.2f}) is far below "
             f"the others' (robust z {row[f'{name}_z']:.1f}): look at its registration; it stays in all averages"
             for name in low
         ]
     metrics = {"flagged": sum(row["flagged"] is True for row in rows)}
-    return StepResult({"registrations": Output(rows=rows)}, metrics, tuple(told))
+    return StepResult({"registrations": Output(rows=rows)}, metrics, tuple(warnings))
 
 
 def _number(value: object) -> float:

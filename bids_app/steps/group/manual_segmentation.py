@@ -66,14 +66,14 @@ def measure(step: StepInput[ManualSegmentationRun]) -> StepResult:
         volume = Grid.from_affine(valid.shape, own).voxel_volume
         rows += [{"space": space} | row for row in regions.statistics(values, table, maps, valid, volume, erosion)]
     lost = [r.words for i, r in sorted(table.items()) if not (native == i).any() and (labels_there == i).any()]
-    told = (f"no voxel of the run lies in {', '.join(lost[:10])} of the drawn segmentation",) if lost else ()
+    warnings = (f"no voxel of the run lies in {', '.join(lost[:10])} of the drawn segmentation",) if lost else ()
     lookup = lookup_rows(region for _, region in sorted(table.items()))
     facts = {"SpatialReference": "gradient-echo images of the run", "Interpolation": "generic label, once"}
     outputs = {
         f"dseg_drawn_gre@{name}": Output(native, affine=grid, sidecar=facts, rows=lookup),
         f"regions_drawn@{name}": Output(rows=rows),
     }
-    return StepResult(outputs, {"regions": len(table), "empty": len(lost)}, told)
+    return StepResult(outputs, {"regions": len(table), "empty": len(lost)}, warnings)
 
 
 def _segmentation_files(record: ManualSegmentation, settings: Settings) -> dict[str, Path]:

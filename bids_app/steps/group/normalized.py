@@ -93,8 +93,8 @@ def averages(step: StepInput[Space]) -> StepResult:
         metrics[f"overlap_{key.partition('@')[2]}"] = overlap
         outputs[f"dseg_template@{key.partition('@')[2]}"] = Output(fused, affine=grid, rows=rows)
     lost = [run.basename for run in record.runs if f"mask@{run.basename}" not in step.inputs]
-    told = (f"the averages are made without {', '.join(lost)}",) if lost else ()
-    return StepResult(outputs, metrics | {"mask_voxels": int(mask.sum())}, told)
+    warnings = (f"the averages are made without {', '.join(lost)}",) if lost else ()
+    return StepResult(outputs, metrics | {"mask_voxels": int(mask.sum())}, warnings)
 
 
 def _values(step: StepInput[Space], key: str, shape: Sequence[int]) -> Values:
@@ -119,7 +119,9 @@ def _fused(
         labels, affine = read_image(path)
         maps = _chain(step, f"{run.basename}@")
         counts.add(warps.resample(np.rint(labels).astype(np.int32), affine, shape, grid, maps, order=0))
-        regions |= from_rows({k: v or "n/a" for k, v in row.items()} for row in tables.read_rows(lookup_path(path)))
+        regions |= from_rows(
+            {k: str(v or "n/a") for k, v in row.items()} for row in tables.read_rows(lookup_path(path))
+        )
     rows = lookup_rows(region for _, region in sorted(regions.items()))
     return counts.majority(), rows, counts.overlap()
 

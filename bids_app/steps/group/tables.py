@@ -91,7 +91,7 @@ def find_outliers(step: StepInput[Cohort]) -> StepResult:
     for seg, path in _long(step).items():
         rows, told = statistics.outliers(statistics.read_long(path), step.settings.statistics.choice.outlier_z)
         for row in rows:
-            row["registration_similarity"] = step.record.quality_of(row["run"])
+            row["registration_similarity"] = step.record.quality_of(str(row["run"]))
         outputs[f"group_outliers@{seg}"] = Output(rows=rows)
         warnings += told
         metrics[seg] = {"flagged": len({row["run"] for row in rows if row["flagged"]})}

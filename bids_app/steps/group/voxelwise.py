@@ -1,8 +1,8 @@
 """The step that fits the user's model to every voxel of all participants' maps in a common space."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ from bids_app.errors import QsmAppError
 from bids_app.group import tables, voxelwise
 from bids_app.group.values import Values, in_mask
 from bids_app.model.records import Record
+from bids_app.model.sections import VoxelwiseChoices
 from bids_app.model.settings import Settings
 from bids_app.model.step import Output, Step, StepInput, StepResult
 from bids_app.model.template import NormalizedRun, Voxelwise
@@ -20,14 +21,15 @@ from bids_app.steps.participant.segmentations import regions_in
 
 Mask = npt.NDArray[np.bool_]
 Affine = npt.NDArray[np.float64]
+#: Labels of the fused segmentation, and the regions' names by label.
+Atlas = tuple[npt.NDArray[np.int64] | None, dict[int, str]]
 
 #: The warning about voxels that somebody lacks comes below this part of the group's mask.
 _ENOUGH = 0.9
 
 
 def fit(step: StepInput[Voxelwise]) -> StepResult:
-    """Fit the model to every voxel, and threshold what is found."""
-    record = step.record
+    """Fit the model to every voxel, and threshold the maps."""
     choice, formula = step.settings.voxelwise.choice, step.settings.statistics.choice.model
     response, labels = voxelwise.terms_of(formula)
     model = voxelwise.design(formula, _covariates(step))
@@ -35,68 +37,113 @@ def fit(step: StepInput[Voxelwise]) -> StepResult:
         raise QsmAppError("there are no average maps, and so no mask of the group")
     group, affine = read_image(step.inputs["mask_group"])
     values = _values(step, response, model.people, group.shape, affine)
-    tested, told = _tested(values, group > 0, model.people)
+    tested, warnings = _tested(values, group > 0, model.people)
     stored = values.store(tested, step.work_dir / "values.f32")
     columns = {label: model.columns_of(term) for label, term in labels.items()}
-    wanted = [k for ks in columns.values() for k in ks]
-    found = voxelwise.fit(stored, model, wanted, choice.permutations, choice.seed, step.progress)
+    wanted = [column for chosen in columns.values() for column in chosen]
+    maps = voxelwise.fit(stored, model, wanted, choice.permutations, choice.seed, step.progress)
     outputs: dict[str, Output] = {"mask_voxelwise": Output(tested, affine=affine)}
     rows: list[dict[str, object]] = []
     clusters: list[dict[str, object]] = []
     atlas = _atlas(step)
     for label, numbers in columns.items():
-        maps = [found[k] for k in numbers]
-        cuts = [voxelwise.thresholds(one, model.df, choice.fdr, choice.fwe) for one in maps]
-        images = {name: np.stack([getattr(one, name) for one in maps]) for name in ("effect", "t", "z", "logp")}
-        images["fdr"] = np.stack([voxelwise.cut_at(one.t, fdr) for one, (fdr, _) in zip(maps, cuts, strict=True)])
-        images["fwe"] = np.stack([voxelwise.cut_at(one.t, fwe) for one, (_, fwe) in zip(maps, cuts, strict=True)])
-        if choice.permutations:
-            images["logpfwe"] = np.stack([np.asarray(one.logpfwe) for one in maps])
-        facts = {
-            "Model": formula,
-            "Volumes": [model.names[k] for k in numbers],
-            "DegreesOfFreedom": model.df,
-            "Participants": [f"sub-{p}" for p in model.people],
-        }
-        for name, flat in images.items():
-            unit = {"Units": "1/s" if response == "r2star" else "ppm"} if name == "effect" else {}
-            outputs[f"stat_{name}@{label}"] = Output(in_mask(flat, tested), affine=affine, sidecar=facts | unit)
-        for volume, (k, one, (fdr, fwe)) in enumerate(zip(numbers, maps, cuts, strict=True)):
-            key = {"contrast": label, "volume": volume, "term": model.names[k]}
-            rows.append(
-                key
-                | {
-                    "response": response,
-                    "participants": len(model.people),
-                    "df": model.df,
-                    "voxels": stored.voxels,
-                    "fdr_level": choice.fdr,
-                    "fdr_threshold": fdr,
-                    "fdr_voxels": int((images["fdr"][volume] != 0).sum()),
-                    "fwe_level": choice.fwe,
-                    "fwe_method": "permutation" if choice.permutations else "bonferroni",
-                    "permutations": choice.permutations,
-                    "fwe_threshold": fwe,
-                    "fwe_voxels": int((images["fwe"][volume] != 0).sum()),
-                    **voxelwise.peak(in_mask(one.t, tested), affine),
-                }
-            )
-            for correction in ("fdr", "fwe"):
-                image = in_mask(images[correction][volume], tested)
-                listed = voxelwise.clusters(image, affine, *atlas) or [_NO_CLUSTER]
-                clusters += [key | {"correction": correction} | row for row in listed]
+        own = tuple(maps[number] for number in numbers)
+        cuts = tuple(voxelwise.thresholds(one, model.df, choice.fdr, choice.fwe) for one in own)
+        contrast = _Contrast(label, tuple(numbers), own, cuts, response, model)
+        images = contrast.images(choice)
+        outputs |= contrast.outputs(images, formula, tested, affine)
+        rows += contrast.rows(images, choice, tested, affine)
+        clusters += contrast.clusters(images, tested, affine, atlas)
     outputs |= {"voxelwise": Output(rows=rows), "voxelwise_clusters": Output(rows=clusters)}
-    told += _too_few(choice.permutations, choice.fwe)
+    warnings += _too_few(choice.permutations, choice.fwe)
     if model.left_out:
-        names = ", ".join(f"sub-{p}" for p in model.left_out[:10])
-        told.append(f"{len(model.left_out)} participants lack a value of the model and are left out of it: {names}")
+        names = ", ".join(f"sub-{person}" for person in model.left_out[:10])
+        warnings.append(f"{len(model.left_out)} participants lack a value of the model and are left out of it: {names}")
     metrics: dict[str, object] = {
         str(row["term"]): {"fdr_voxels": row["fdr_voxels"], "fwe_voxels": row["fwe_voxels"]} for row in rows
     }
+    metrics |= {"voxels": stored.voxels, "space": step.record.space.template}
     methods = ("ols", "fdr", *(["permutation"] if choice.permutations else []))
-    return StepResult(
-        outputs, metrics | {"voxels": stored.voxels, "space": record.space.template}, tuple(told), methods
-    )
+    return StepResult(outputs, metrics, tuple(warnings), methods)
+
+
+@dataclass(frozen=True)
+class _Contrast:
+    """One term of the model: its coefficients and their maps, one volume each."""
+
+    label: str
+    numbers: tuple[int, ...]  # columns of the design
+    maps: tuple[voxelwise.Maps, ...]
+    #: Thresholds of t by false discovery rate and family-wise error rate, of each coefficient.
+    cuts: tuple[tuple[float | None, float | None], ...]
+    response: str
+    model: voxelwise.Design
+
+    def images(self, choice: VoxelwiseChoices) -> dict[str, npt.NDArray[np.float32]]:
+        """Return the values in the tested voxels, ``[coefficient, voxel]``, by the name of the map."""
+        images = {name: np.stack([getattr(one, name) for one in self.maps]) for name in ("effect", "t", "z", "logp")}
+        for place, name in enumerate(("fdr", "fwe")):
+            parts = [voxelwise.cut_at(one.t, cut[place]) for one, cut in zip(self.maps, self.cuts, strict=True)]
+            images[name] = np.stack(parts)
+        if choice.permutations:
+            images["logpfwe"] = np.stack([np.asarray(one.logpfwe) for one in self.maps])
+        return images
+
+    def outputs(
+        self, images: Mapping[str, npt.NDArray[np.float32]], formula: str, tested: Mask, affine: Affine
+    ) -> dict[str, Output]:
+        """Return the maps as products."""
+        facts = {
+            "Model": formula,
+            "Volumes": [self.model.names[number] for number in self.numbers],
+            "DegreesOfFreedom": self.model.df,
+            "Participants": [f"sub-{person}" for person in self.model.people],
+        }
+        unit = {"Units": "1/s" if self.response == "r2star" else "ppm"}
+        return {
+            f"stat_{name}@{self.label}": Output(
+                in_mask(flat, tested), affine=affine, sidecar=facts | (unit if name == "effect" else {})
+            )
+            for name, flat in images.items()
+        }
+
+    def _key(self, volume: int) -> dict[str, object]:
+        return {"contrast": self.label, "volume": volume, "term": self.model.names[self.numbers[volume]]}
+
+    def rows(
+        self, images: Mapping[str, npt.NDArray[np.float32]], choice: VoxelwiseChoices, tested: Mask, affine: Affine
+    ) -> list[dict[str, object]]:
+        """Return one row for each coefficient: thresholds, and how many voxels are beyond them."""
+        return [
+            {
+                **self._key(volume),
+                "response": self.response,
+                "participants": len(self.model.people),
+                "df": self.model.df,
+                "voxels": int(tested.sum()),
+                "fdr_level": choice.fdr,
+                "fdr_threshold": fdr,
+                "fdr_voxels": int((images["fdr"][volume] != 0).sum()),
+                "fwe_level": choice.fwe,
+                "fwe_method": "permutation" if choice.permutations else "bonferroni",
+                "permutations": choice.permutations,
+                "fwe_threshold": fwe,
+                "fwe_voxels": int((images["fwe"][volume] != 0).sum()),
+                **voxelwise.peak(in_mask(one.t, tested), affine),
+            }
+            for volume, (one, (fdr, fwe)) in enumerate(zip(self.maps, self.cuts, strict=True))
+        ]
+
+    def clusters(
+        self, images: Mapping[str, npt.NDArray[np.float32]], tested: Mask, affine: Affine, atlas: Atlas
+    ) -> list[dict[str, object]]:
+        """Return the clusters of every thresholded map; a map without any has one empty row."""
+        listed: list[dict[str, object]] = []
+        for volume in range(len(self.numbers)):
+            for correction in ("fdr", "fwe"):
+                rows = voxelwise.clusters(in_mask(images[correction][volume], tested), affine, *atlas) or [_NO_CLUSTER]
+                listed += [{**self._key(volume), "correction": correction, **row} for row in rows]
+        return listed
 
 
 #: The line of a map without any cluster.
@@ -122,7 +169,7 @@ def _too_few(permutations: int, fwe: float) -> list[str]:
     ]
 
 
-def _covariates(step: StepInput[Voxelwise]) -> dict[str, dict[str, Any]]:
+def _covariates(step: StepInput[Voxelwise]) -> dict[str, dict[str, object]]:
     """Return the covariates of every participant who has a map."""
     record = step.record
     files = [path for name, path in step.inputs.items() if name.startswith("sessions@")]
@@ -169,7 +216,7 @@ def _tested(values: Values, group: Mask, people: tuple[str, ...]) -> tuple[Mask,
     ]
 
 
-def _atlas(step: StepInput[Voxelwise]) -> tuple[npt.NDArray[np.int64] | None, dict[int, str]]:
+def _atlas(step: StepInput[Voxelwise]) -> Atlas:
     path = step.inputs.get("labels")
     if path is None:
         return None, {}

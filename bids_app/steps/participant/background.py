@@ -1,33 +1,39 @@
 """Total field to the local field of each pass: corrections, boundary sources, background removal."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bids_app.derivatives.files import read_mask
 from bids_app.model.records import GreRun
+from bids_app.model.settings import Settings
 from bids_app.model.step import Output, Step, StepInput, StepResult
-from bids_app.qsm.units import hz_to_ppm, ppm_to_hz
-from bids_app.steps.participant.common import echo_phase, grid_of, memory, read_array
+from bids_app.qsm.arrays import BoolArray, FloatArray
+from bids_app.qsm.options import BackgroundChoices
+from bids_app.qsm.units import ppm_to_hz
+from bids_app.steps.participant.common import echo_phase, field_strength, grid_of, memory, read_array, total_field_ppm
 from bids_app.steps.participant.mask import pass_masks
+
+if TYPE_CHECKING:
+    from bids_app.qsm import LocalField
 
 #: Masks that the field is processed in, the first one that is there and the second pass's.
 PASS_MASKS = (("mask_processing", "mask_brain"), ("mask_reliable",))
 
 
-def read_pass_masks(step: StepInput) -> list[Any]:
+def read_pass_masks(step: StepInput[GreRun]) -> list[BoolArray]:
     """Return the masks of the passes."""
     keys = (next((key for key in choice if key in step.inputs), None) for choice in PASS_MASKS)
     return [read_mask(step.inputs[key]) for key in keys if key is not None]
 
 
-def local_field(step: StepInput) -> StepResult:
+def local_field(step: StepInput[GreRun]) -> StepResult:
     """Remove the background field in every pass, of every echo where each is inverted by itself."""
     from bids_app import qsm
 
     run, section, like = step.record, step.settings.background, step.inputs["total_field"]
     masks = read_pass_masks(step)
-    total = hz_to_ppm(read_array(like), run.field_strength)
+    total = total_field_ppm(step)
     found = qsm.local_field(
         total,
         masks,
@@ -51,8 +57,8 @@ def local_field(step: StepInput) -> StepResult:
     return StepResult(outputs, _metrics(found, section.choice), found.warnings, found.methods)
 
 
-def _metrics(found: Any, choice: Any) -> dict[str, Any]:
-    metrics: dict[str, Any] = {"alternation": [round(v, 3) if np.isfinite(v) else None for v in found.excess]}
+def _metrics(found: "LocalField", choice: BackgroundChoices) -> dict[str, object]:
+    metrics: dict[str, object] = {"alternation": [round(v, 3) if np.isfinite(v) else None for v in found.excess]}
     if found.transmit_phase:
         metrics["transmit_receive_phase_ppm"] = found.transmit_phase
     if found.iterations is not None:
@@ -62,31 +68,31 @@ def _metrics(found: Any, choice: Any) -> dict[str, Any]:
     return metrics
 
 
-def _keeps_total_field(settings: Any) -> bool:
+def _keeps_total_field(settings: Settings) -> bool:
     """Return whether the inversion needs the total field: to invert it, or for the boundary sources."""
     choice = settings.background.choice
     return bool(choice.method == "none" or choice.boundary_sources != "keep")
 
 
-def local_field_outputs(step: StepInput, field_ppm: Any, key: str = "local_field") -> dict[str, Output]:
+def local_field_outputs(step: StepInput[GreRun], field_ppm: FloatArray, key: str = "local_field") -> dict[str, Output]:
     """Return the local field as a field map with its magnitude, or as a working file for the trend's step."""
     run, like = step.record, step.inputs["total_field"]
     if key != "local_field":
         return {key: Output(field_ppm, like)}
     facts = {"MagneticFieldStrength": run.field_strength}
     return {
-        "local_field": Output(ppm_to_hz(field_ppm, run.field_strength), like, facts),
+        "local_field": Output(ppm_to_hz(field_ppm, field_strength(run)), like, facts),
         "local_field_magnitude": Output(read_array(step.inputs["magnitude"]), like),
     }
 
 
-def _needs(run: GreRun, settings: Any) -> tuple[str, ...]:
+def _needs(run: GreRun, settings: Settings) -> tuple[str, ...]:
     keys = ("total_field", "field_sd", "residual", *pass_masks(run, settings))
     each = settings.inversion.choice.per_echo and settings.background.choice.method != "none"
     return (*keys, "phase") if each else keys
 
 
-def background_keys(run: GreRun, settings: Any) -> tuple[str, ...]:
+def background_keys(run: GreRun, settings: Settings) -> tuple[str, ...]:
     """Return the products of background removal that the inversion needs."""
     choice = settings.background.choice
     keys: tuple[str, ...] = ("pass_mask",) if choice.method == "none" else ("pass_mask", "pass_field")
@@ -99,7 +105,7 @@ def background_keys(run: GreRun, settings: Any) -> tuple[str, ...]:
 _MEMORY, _EACH = memory(40), memory(40, 3)
 
 
-def _memory(run: GreRun, settings: Any) -> int:
+def _memory(run: GreRun, settings: Settings) -> int:
     each = settings is not None and settings.inversion.choice.per_echo
     return _EACH(run, settings) if each else _MEMORY(run, settings)
 

@@ -52,7 +52,7 @@ class _Stored:
             yield phase, magnitude
 
 
-def combined_echoes(step: StepInput) -> StepResult:
+def combined_echoes(step: StepInput[GreRun]) -> StepResult:
     """Phase and magnitude of the echoes, coils combined."""
     from bids_app.qsm.phase.coils import combine_one_by_one
     from bids_app.qsm.phase.offsets import MCPC3DS

@@ -1,13 +1,14 @@
 """Phase of the echoes to the total field, with its standard error and the quality of the phase."""
 
 import json
-from typing import Any
 
 import numpy as np
 
 from bids_app.derivatives.files import read_mask
 from bids_app.model.records import GreRun
+from bids_app.model.settings import Settings
 from bids_app.model.step import Output, Step, StepInput, StepResult
+from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.steps.participant.common import (
     combined,
     finite_magnitude,
@@ -20,7 +21,7 @@ from bids_app.steps.participant.common import (
 )
 
 
-def total_field(step: StepInput) -> StepResult:
+def total_field(step: StepInput[GreRun]) -> StepResult:
     """Unwrap the phase, fit the field over the echoes, and measure the quality of the echoes."""
     from bids_app import qsm
 
@@ -57,7 +58,7 @@ def total_field(step: StepInput) -> StepResult:
     return StepResult(outputs, metrics, field.warnings, field.methods)
 
 
-def _echo_quality(run: GreRun, magnitude: Any, support: Any) -> dict[str, Any]:
+def _echo_quality(run: GreRun, magnitude: FloatArray | None, support: BoolArray) -> dict[str, object]:
     """Return what only this step has the data for, for the step of quality control."""
     from bids_app.qsm.quality.echoes import ghost_fraction, snr
 
@@ -69,16 +70,18 @@ def _echo_quality(run: GreRun, magnitude: Any, support: Any) -> dict[str, Any]:
     axes = places.get(str(metadata.get("PhaseEncodingDirection", ""))[:1], [0, 1])
     if metadata.get("MRAcquisitionType", "3D") == "3D":
         axes = [*axes, 2]
-    signals = {f"snr_echo{number}": snr(image, support) for number, image in enumerate(magnitude, start=1)}
+    signals: dict[str, object] = {
+        f"snr_echo{number}": snr(image, support) for number, image in enumerate(magnitude, start=1)
+    }
     return signals | {"ghost_fraction": ghost_fraction(magnitude[0], support, axes)}
 
 
-def _needs(run: GreRun, settings: Any) -> tuple[str, ...]:
+def _needs(run: GreRun, settings: Settings) -> tuple[str, ...]:
     coils = combined(run)[1:] if has_magnitude(run) else ()
     return ("phase", "support", "phase_checks", *coils)
 
 
-def _makes(run: GreRun, settings: Any) -> tuple[str, ...]:
+def _makes(run: GreRun, settings: Settings) -> tuple[str, ...]:
     keys = ("total_field", "total_field_magnitude", "magnitude", "quality", "field_sd", "residual")
     return (*keys, "wraps", "echo_quality")
 

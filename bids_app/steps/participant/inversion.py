@@ -1,26 +1,38 @@
 """Local field of each pass to susceptibility: inversion, boundary sources, combination of two passes."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bids_app.derivatives.files import read_mask
 from bids_app.model.records import GreRun
+from bids_app.model.settings import Settings
 from bids_app.model.step import Output, Step, StepInput, StepResult
-from bids_app.qsm.units import hz_to_ppm
+from bids_app.qsm.arrays import FloatArray
 from bids_app.steps.participant.background import background_keys, local_field_outputs, read_pass_masks
-from bids_app.steps.participant.common import combined, echo_phase, grid_of, magnitude_files, memory, read_array
+from bids_app.steps.participant.common import (
+    combined,
+    echo_phase,
+    grid_of,
+    magnitude_files,
+    memory,
+    read_array,
+    total_field_ppm,
+)
 from bids_app.steps.participant.mask import mask_keys
 from bids_app.steps.participant.null_space_trend import removes_trend
 
+if TYPE_CHECKING:
+    from bids_app.qsm import EchoPhase, LocalField
 
-def susceptibility(step: StepInput) -> StepResult:
+
+def susceptibility(step: StepInput[GreRun]) -> StepResult:
     """Invert the field of every pass; the trend's step and the reference's finish the map."""
     from bids_app import qsm
 
     run, section, like = step.record, step.settings.inversion, step.inputs["total_field"]
-    total = hz_to_ppm(read_array(like), run.field_strength)
+    total = total_field_ppm(step)
     found = qsm.susceptibility(
         _local_field(step, total),
         grid_of(run, total.shape),
@@ -44,14 +56,14 @@ def susceptibility(step: StepInput) -> StepResult:
     return StepResult(outputs, metrics, (), found.methods)
 
 
-def _echoes(step: StepInput, total: Any) -> Any:
+def _echoes(step: StepInput[GreRun], total: FloatArray) -> "EchoPhase | None":
     """Return the phase of every echo where each is inverted by itself."""
     if not step.settings.inversion.choice.per_echo:
         return None
     return echo_phase(step, total, counted=step.settings.field.choice.unwrap == "romeo")
 
 
-def _local_field(step: StepInput, total: Any) -> Any:
+def _local_field(step: StepInput[GreRun], total: FloatArray) -> "LocalField":
     """Return what the step of background removal has made."""
     from bids_app import qsm
     from bids_app.qsm.pipeline.background import field_weights
@@ -77,18 +89,18 @@ def _local_field(step: StepInput, total: Any) -> Any:
     return qsm.LocalField(passes, corrected, sources)
 
 
-def _sources(run: GreRun, settings: Any) -> dict[str, Path]:
+def _sources(run: GreRun, settings: Settings) -> dict[str, Path]:
     """Return the images that weigh the echoes."""
     return magnitude_files(run) if settings.inversion.choice.per_echo else {}
 
 
-def _needs(run: GreRun, settings: Any) -> tuple[str, ...]:
+def _needs(run: GreRun, settings: Settings) -> tuple[str, ...]:
     keys = ("total_field", "field_sd", "residual", "magnitude", *mask_keys(run, settings))
     keys += background_keys(run, settings)
     return (*keys, "phase", *combined(run)[1:]) if settings.inversion.choice.per_echo else keys
 
 
-def _map_keys(run: GreRun, settings: Any, two_pass: bool) -> dict[str, str]:
+def _map_keys(run: GreRun, settings: Settings, two_pass: bool) -> dict[str, str]:
     """Return the products' keys of map, local field and what the first of two passes gives."""
     removes = removes_trend(run, settings)
     keys = {"chi": "chi_with_trend" if removes else "chi_unreferenced"}
@@ -100,7 +112,7 @@ def _map_keys(run: GreRun, settings: Any, two_pass: bool) -> dict[str, str]:
     return keys
 
 
-def _makes(run: GreRun, settings: Any) -> tuple[str, ...]:
+def _makes(run: GreRun, settings: Settings) -> tuple[str, ...]:
     keys = (*_map_keys(run, settings, settings.mask.choice.two_pass).values(), "mask_qsm")
     return (*keys, "local_field_magnitude") if "local_field" in keys else keys
 

@@ -8,11 +8,13 @@ import numpy as np
 from bids_app.derivatives.files import read_mask
 from bids_app.errors import QsmAppError
 from bids_app.model.records import GreRun
+from bids_app.model.settings import Settings
 from bids_app.model.step import Output, Step, StepInput, StepResult
+from bids_app.qsm.options import MaskChoices
 from bids_app.steps.participant.common import grid_of, memory, read_array
 
 
-def masks(step: StepInput) -> StepResult:
+def masks(step: StepInput[GreRun]) -> StepResult:
     """Make the filled mask, what is processed around it, and with two passes the mask of reliable voxels."""
     from bids_app import qsm
 
@@ -34,7 +36,7 @@ def masks(step: StepInput) -> StepResult:
     return StepResult(outputs, {"mask_voxels": int(np.count_nonzero(found.brain)), "mask_given": given})
 
 
-def _maps(step: StepInput, choice: Any) -> dict[str, Any]:
+def _maps(step: StepInput[GreRun], choice: MaskChoices) -> dict[str, Any]:
     """Return the maps that the recipes start from, and only those."""
     from bids_app.qsm.pipeline.masks import mask_sources
 
@@ -45,41 +47,41 @@ def _maps(step: StepInput, choice: Any) -> dict[str, Any]:
     return maps | {name: read_mask(step.inputs[key]) for name, key in masks.items() if key in step.inputs}
 
 
-def _advice(step: StepInput, problem: str) -> str:
+def _advice(step: StepInput[GreRun], problem: str) -> str:
     if _is_given(step.record, step.settings) and "recipe" not in problem:
         path = step.inputs["given_mask"]
         return f"{path}: the mask is empty; give another one, or leave --derivatives out"
     return f"{problem}: choose another one by --mask"
 
 
-def _is_given(run: GreRun, settings: Any) -> bool:
+def _is_given(run: GreRun, settings: Settings) -> bool:
     from bids_app.qsm.pipeline.masks import is_given
 
     return is_given(settings.mask.choice, run.given_mask is not None)
 
 
-def _is_processed_wider(run: GreRun, settings: Any) -> bool:
+def _is_processed_wider(run: GreRun, settings: Settings) -> bool:
     from bids_app.qsm.pipeline.masks import is_processed_wider
 
     return is_processed_wider(settings.mask.choice, run.given_mask is not None)
 
 
-def _given_mask(run: GreRun, settings: Any) -> dict[str, Path]:
+def _given_mask(run: GreRun, settings: Settings) -> dict[str, Path]:
     return {"given_mask": run.given_mask} if run.given_mask else {}
 
 
-def _needs(run: GreRun, settings: Any) -> tuple[str, ...]:
+def _needs(run: GreRun, settings: Settings) -> tuple[str, ...]:
     keys = ("quality", "magnitude", "field_sd", "residual")
     return (*keys, "mask_anatomy") if settings.mask.choice.from_anatomy else keys
 
 
-def pass_masks(run: GreRun, settings: Any) -> tuple[str, ...]:
+def pass_masks(run: GreRun, settings: Settings) -> tuple[str, ...]:
     """Return the masks in which the field is processed, one for each pass."""
     first = "mask_processing" if _is_processed_wider(run, settings) else "mask_brain"
     return (first, "mask_reliable") if settings.mask.choice.two_pass else (first,)
 
 
-def mask_keys(run: GreRun, settings: Any) -> tuple[str, ...]:
+def mask_keys(run: GreRun, settings: Settings) -> tuple[str, ...]:
     """Return the masks that are made."""
     return tuple(dict.fromkeys(("mask_brain", *pass_masks(run, settings))))
 

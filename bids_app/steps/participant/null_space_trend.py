@@ -1,15 +1,14 @@
 """The smooth trend of the map that no field determines, removed where the settings say so."""
 
-from typing import Any
-
 from bids_app.derivatives.files import read_mask
 from bids_app.model.records import GreRun
+from bids_app.model.settings import Settings
 from bids_app.model.step import Output, Step, StepInput, StepResult
 from bids_app.steps.participant.background import local_field_outputs
 from bids_app.steps.participant.common import grid_of, has_magnitude, memory, read_array
 
 
-def without_trend(step: StepInput) -> StepResult:
+def without_trend(step: StepInput[GreRun]) -> StepResult:
     """Remove the trend from the map, and its field from the local field."""
     from bids_app import qsm
 
@@ -31,19 +30,19 @@ def without_trend(step: StepInput) -> StepResult:
     return StepResult(outputs, {"trend_ppm": round(done.sd, 5)}, (), done.methods)
 
 
-def removes_trend(run: GreRun, settings: Any) -> bool:
+def removes_trend(run: GreRun, settings: Settings) -> bool:
     """Return whether the trend is removed: tissue is recognised by its magnitude, without which the trend stays."""
     return bool(settings.background.choice.null_space_trend != "keep" and has_magnitude(run))
 
 
-def _needs(run: GreRun, settings: Any) -> tuple[str, ...]:
+def _needs(run: GreRun, settings: Settings) -> tuple[str, ...]:
     keys: tuple[str, ...] = ("total_field", "magnitude", "chi_with_trend", "mask_qsm")
     if settings.background.choice.method != "none":
         keys += ("local_field_with_trend",)
     return (*keys, "chi_with_trend_singlepass", "mask_singlepass") if settings.mask.choice.two_pass else keys
 
 
-def _makes(run: GreRun, settings: Any) -> tuple[str, ...]:
+def _makes(run: GreRun, settings: Settings) -> tuple[str, ...]:
     if not removes_trend(run, settings):
         return ()
     keys: tuple[str, ...] = ("trend", "chi_unreferenced")

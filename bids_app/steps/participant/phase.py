@@ -1,17 +1,18 @@
 """Phase as stored to wrapped phase without offset: scale, slices of alternating sign, sign, phase at echo time zero."""
 
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 
 from bids_app.errors import QsmAppError
 from bids_app.model.records import GreRun
+from bids_app.model.settings import Settings
 from bids_app.model.step import Output, Step, StepInput, StepResult
 from bids_app.steps.participant.common import combined, echo_files, grid_of, like_of, load_echoes, memory, single_files
 
 
-def corrected_phase(step: StepInput) -> StepResult:
+def corrected_phase(step: StepInput[GreRun]) -> StepResult:
     """Phase of the echoes in radians, ready to be unwrapped, and where there is signal."""
     from bids_app import qsm
 
@@ -66,15 +67,15 @@ def _no_signal(run: GreRun, has_magnitude: bool) -> str:
     return f"there is no signal in these images: the phase ({files}) is noise in every voxel; {advice}"
 
 
-def _needs(run: GreRun, settings: Any) -> tuple[str, ...]:
+def _needs(run: GreRun, settings: Settings) -> tuple[str, ...]:
     return combined(run)
 
 
-def _makes(run: GreRun, settings: Any) -> tuple[str, ...]:
+def _makes(run: GreRun, settings: Settings) -> tuple[str, ...]:
     return ("phase", "support", "phase_checks")
 
 
-def _sources(run: GreRun, settings: Any) -> Mapping[str, Any]:
+def _sources(run: GreRun, settings: Settings) -> Mapping[str, Path]:
     return single_files(run)
 
 

@@ -1,14 +1,13 @@
 """R2*, T2* and S0."""
 
-from typing import Any
-
 from bids_app.derivatives.files import read_image, read_mask
 from bids_app.model.records import GreRun
+from bids_app.model.settings import Settings
 from bids_app.model.step import Output, Step, StepInput, StepResult
 from bids_app.steps.participant.common import combined, has_magnitude, load_magnitude, memory, single_files
 
 
-def relaxation(step: StepInput) -> StepResult:
+def relaxation(step: StepInput[GreRun]) -> StepResult:
     """R2*, T2* and S0 of multi-echo magnitude."""
     from bids_app import qsm
 
@@ -27,7 +26,7 @@ def relaxation(step: StepInput) -> StepResult:
     return StepResult(outputs, {"noise": found.noise}, (), (found.method,))
 
 
-def _relaxation_keys(run: GreRun, settings: Any) -> tuple[str, ...]:
+def _relaxation_keys(run: GreRun, settings: Settings) -> tuple[str, ...]:
     possible = len(run.echoes) > 1 and has_magnitude(run)
     return ("r2star", "t2star", "s0") if possible and settings.relaxometry.choice.method != "none" else ()
 

@@ -103,9 +103,9 @@ def test_methods_of_records_count(edited):
 
 
 def test_texts_that_describe_types_do_not_count(edited):
-    assert edited("steps/participant/reference.py", "def _region(step: StepInput, ", "def _region(step: object, ") <= {
-        "GreRun reference"
-    }
+    assert edited(
+        "steps/participant/reference.py", "def _region(step: StepInput[GreRun], ", "def _region(step: object, "
+    ) <= {"GreRun reference"}
 
 
 def test_declarations_of_products_count_one_by_one(monkeypatch):

@@ -11,7 +11,6 @@ from bids_app.engine.job import ReportJob
 from bids_app.model.cohort import Cohort, GroupRun
 from bids_app.model.context import Context
 from bids_app.model.records import Anatomical, Echo, GreRun, Subject
-from bids_app.model.results import JobResult, StepFailure
 from bids_app.model.settings import build_settings
 from bids_app.model.step import Step
 from tests.unit.engine.fake_steps import REPORT
@@ -73,8 +72,7 @@ def test_reports_come_after_the_subject_and_may_come_alone(subjects, where):
 
 def test_the_page_of_a_refused_group_tells_why(where):
     """Nobody has a map: no stage can be made, and the last job writes its page all the same."""
-    refused = JobResult("group", "", failures=[StepFailure("completeness", "sub-02: missing")])
-    (job,) = levels.group_jobs(Cohort(()), *where, REPORT, refused=refused)
+    (job,) = levels.group_jobs(Cohort(()), *where, REPORT, refusal="sub-02: missing")
     sent = job.with_results({})
-    assert sent.payload["results"]["group"].failures[0].sentence == "sub-02: missing"
-    assert sent.do(print).warnings == ["group FAILED"]
+    assert sent.payload["results"]["participants"].failures[0].sentence == "sub-02: missing"
+    assert sent.do(print).warnings == ["participants FAILED"]

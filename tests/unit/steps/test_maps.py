@@ -8,7 +8,7 @@ from scipy.ndimage import binary_erosion
 
 from bids_app.derivatives.files import read_image, write_image
 from bids_app.model.records import Echo
-from bids_app.model.settings import Settings, build_settings, merge
+from bids_app.model.settings import build_settings, merge
 from bids_app.model.step import StepInput
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.inversion.null_space_trend import appearance, null_space_trend
@@ -19,6 +19,8 @@ from bids_app.steps.participant.inversion import INVERSION
 from bids_app.steps.participant.null_space_trend import NULL_SPACE_TREND
 
 SHAPE = (28, 26, 24)
+#: Without what comes on top of background removal and inversion.
+PLAIN = {"background": {"boundary_sources": "keep", "null_space_trend": "keep"}}
 STEPS = (BACKGROUND, INVERSION, NULL_SPACE_TREND)
 
 
@@ -26,7 +28,7 @@ STEPS = (BACKGROUND, INVERSION, NULL_SPACE_TREND)
 PLAIN = {"background": {"boundary_sources": "keep", "null_space_trend": "keep"}}
 
 
-def settings_of(tree) -> Settings:
+def settings_of(tree):
     return build_settings(merge(PLAIN, tree))
 
 
@@ -92,7 +94,7 @@ def test_iterations_of_both_solvers_are_recorded(background, maps, tmp_path):
 
 def test_iterations_of_an_inversion_of_each_echo_are_recorded(maps, tmp_path):
     inversion = {"method": "tgv", "per_echo": True, "tgv": {"iterations": 30, "tolerance": 0.0, "levels": 1}}
-    found = metrics_of(maps, tmp_path, field={"keep_phase": True}, background={"method": "none"}, inversion=inversion)
+    found = metrics_of(maps, tmp_path, background={"method": "none"}, inversion=inversion)
     assert found["inversion_iterations"] == 30
     assert "background_iterations" not in found
 
@@ -103,7 +105,7 @@ def test_each_echo_has_its_background_removed_and_is_inverted_by_any_method(inve
     sections = {"background": {"method": "lbv", "transmit_receive_phase": "keep"}, "inversion": {"method": inversion}}
     plain, each = (
         stages(maps[0], sections | more, maps[1], tmp_path)
-        for more in ({}, {"field": {"keep_phase": True}, "inversion": {"method": inversion, "per_echo": True}})
+        for more in ({}, {"inversion": {"method": inversion, "per_echo": True}})
     )
     assert each.methods == (*plain.methods, "per_echo")
     for key in ("chi_unreferenced", "local_field", "mask_qsm"):
@@ -135,14 +137,10 @@ def ringing(maps, tmp_path_factory):
     return with_more_field(maps, steps, tmp_path_factory.mktemp("ringing"))
 
 
-PER_ECHO = {
-    "field": {"keep_phase": True},
-    "background": {"method": "none"},
-    "inversion": {"method": "tgv", "per_echo": True, "tgv": {"levels": 1}},
-}
+PER_ECHO = {"background": {"method": "none"}, "inversion": {"method": "tgv", "per_echo": True, "tgv": {"levels": 1}}}
 
 
-WRAPPED = PER_ECHO | {"field": {"keep_phase": True, "unwrap": "laplacian"}}
+WRAPPED = PER_ECHO | {"field": {"unwrap": "laplacian"}}
 
 
 @pytest.mark.parametrize("sections", [{"background": {"method": "lbv"}}, PER_ECHO, WRAPPED])

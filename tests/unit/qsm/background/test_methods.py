@@ -1,5 +1,7 @@
 """Background field removal against analytic and synthetic truth."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,14 +9,14 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from bids_app import qsm
-from bids_app.qsm.background.lbv import LbvParams, solve_laplace
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.mask.erosion import Erosion, dilate_by_sphere, erode_by_sphere
-from bids_app.qsm.operators.dipole import forward_field
+from bids_app.qsm.operators.dipole import DipoleConvolution, forward_field
 from bids_app.qsm.operators.fft import irfftn, irfftn_cropped, rfftn, rfftn_padded
 from bids_app.qsm.operators.laplacian import NEIGHBOURS
-from bids_app.qsm.operators.sphere import less_mean, sphere_fits, sphere_kernel, sphere_weights
-from bids_app.qsm.solvers.dipole_sources import SourceProblem, _Dipoles, fit_sources
+from bids_app.qsm.operators.sphere import SphereMean, less_mean, sphere_weights
+from bids_app.qsm.solvers.dipole_sources import SourceProblem, fit_sources
+from bids_app.qsm.solvers.laplace import LaplaceProblem, solve_laplace
 
 GRID = Grid((48, 45, 40), (1.0, 1.1, 1.3), (0.2, -0.3, 1.0))
 METHODS = sorted(qsm.BACKGROUND)
@@ -242,7 +244,7 @@ def source_problem(inner_sd=1.0, ridge=1.0):
 
 def test_dipole_operators_are_adjoint_and_the_curvature_is_their_diagonal():
     task = source_problem()
-    dipoles = _Dipoles(task)
+    dipoles = DipoleConvolution(task.grid, task.box)
     rng = np.random.default_rng(1)
     sources = rng.normal(size=task.grid.shape).astype(np.float32)
     image = rng.normal(size=task.field.shape).astype(np.float32)
@@ -258,7 +260,7 @@ def test_dipole_operators_are_adjoint_and_the_curvature_is_their_diagonal():
 
 def test_fitted_sources_satisfy_the_normal_equations():
     task = source_problem()
-    dipoles, prior = _Dipoles(task), task.prior()
+    dipoles, prior = DipoleConvolution(task.grid, task.box), task.prior()
     sources = fit_sources(task, 300, 1e-5)
     pull = prior**2 * dipoles.adjoint(task.weight**2 * (task.field - dipoles.field(sources)))
     assert np.linalg.norm(pull - task.ridge * sources) < 1e-2 * np.linalg.norm(sources)
@@ -289,7 +291,7 @@ def test_a_sphere_fits_where_all_its_voxels_are_inside():
     _, mask = problem()
     weights = sphere_weights(5.0, GRID.voxel_size)
     expected = ndimage.binary_erosion(mask, weights > 0)
-    assert np.array_equal(sphere_fits(mask.astype(np.float32), sphere_kernel(5.0, GRID)), expected)
+    assert np.array_equal(SphereMean(5.0, GRID).fits(mask.astype(np.float32)), expected)
 
 
 @pytest.mark.parametrize("levels", [1, 3])
@@ -299,14 +301,13 @@ def test_laplace_solution_is_harmonic_with_its_boundary_values(levels):
     boundary = mask & ~interior
     truth = harmonic([0.5, 0.2, -0.2, 0.3, 0.1, 0.1, 0.2, -0.3, 0.1, 0.2])
     calls = []
-    found = solve_laplace(
-        truth, interior, boundary, GRID.voxel_size, LbvParams(levels=levels), lambda n, _: calls.append(n)
-    )
+    problem_of_truth = LaplaceProblem(truth, interior, boundary, GRID.voxel_size)
+    found = solve_laplace(problem_of_truth, 500, 1e-4, levels, lambda n, _: calls.append(n))
     np.testing.assert_array_equal(found[boundary], truth[boundary])
     assert np.abs(found - truth)[mask].max() < 2e-3 * np.abs(truth[mask]).max()
     if levels > 1:
         assert len(calls) < 60
-    constant = solve_laplace(np.zeros_like(truth), interior, boundary, GRID.voxel_size)
+    constant = solve_laplace(replace(problem_of_truth, values=np.zeros_like(truth)), 500, 1e-4, levels)
     assert not constant.any()
 
 

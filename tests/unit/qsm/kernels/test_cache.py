@@ -8,13 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from bids_app.qsm.kernels.cache import portable_cpu
+from bids_app.qsm.process import portable_cpu
 
-PACKAGE = Path(__file__).parents[3] / "bids_app"
+PACKAGE = Path(__file__).parents[4] / "bids_app"
 CODE = """
-from bids_app.qsm.operators import dipole
+from bids_app.qsm.process import prepare_process
+from bids_app.qsm.kernels import dipole
+from bids_app.qsm.operators.dipole import dipole_kernel
 from bids_app.qsm.grid import Grid
-dipole.dipole_kernel(Grid((4, 4, 4)))
+prepare_process()
+dipole_kernel(Grid((4, 4, 4)))
 from numba.core import config
 stats = [kernel.stats for kernel in vars(dipole).values() if hasattr(kernel, "py_func")]
 print(sum(sum(s.cache_hits.values()) for s in stats), sum(sum(s.cache_misses.values()) for s in stats), config.CPU_NAME)
@@ -34,7 +37,7 @@ def run(tree, before="", **environment):
 
 def test_cached_kernels_load_where_nothing_can_be_written(tmp_path):
     shutil.copytree(PACKAGE, tmp_path / "bids_app", ignore=shutil.ignore_patterns("__pycache__"))
-    cache = tmp_path / "bids_app" / "qsm" / "operators" / "__pycache__"
+    cache = tmp_path / "bids_app" / "qsm" / "kernels" / "__pycache__"
     portable = {"QSM_BIDS_APP_PORTABLE_KERNELS": "1"}
     hits, misses, cpu = run(tmp_path, **portable)
     assert (hits, misses) == (0, 1)
@@ -50,13 +53,14 @@ def test_cached_kernels_load_where_nothing_can_be_written(tmp_path):
 HARMONIC = """
 import hashlib
 import numpy as np
-from bids_app.qsm.background.lbv import solve_laplace
+from bids_app.qsm.solvers.laplace import LaplaceProblem, solve_laplace
 inside = np.zeros((32, 30, 28), bool)
 inside[3:-3, 4:-4, 2:-2] = True
 surface = np.zeros_like(inside)
 surface[1:-1, 1:-1, 1:-1] = True
 values = np.random.default_rng(1).normal(size=inside.shape).astype(np.float32)
-print(hashlib.sha256(solve_laplace(values, inside, surface & ~inside, (1.0, 1.2, 2.0))).hexdigest())
+problem = LaplaceProblem(values, inside, surface & ~inside, (1.0, 1.2, 2.0))
+print(hashlib.sha256(solve_laplace(problem, 500, 1e-4, 4)).hexdigest())
 """
 
 
@@ -72,7 +76,7 @@ def test_a_kernel_that_cannot_be_saved_is_used_all_the_same(tmp_path):
     # No byte may be written to any file, root or not.
     nothing = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))"
     assert run(tmp_path, nothing, PYTHONDONTWRITEBYTECODE="1")[:2] == (0, 1)
-    assert not list((tmp_path / "bids_app" / "qsm" / "operators" / "__pycache__").glob("*.nb*"))
+    assert not list((tmp_path / "bids_app" / "qsm" / "kernels" / "__pycache__").glob("*.nb*"))
 
 
 @pytest.mark.parametrize(
@@ -88,6 +92,36 @@ def test_idle_threads_sleep_unless_the_caller_says_otherwise(given, expected):
     environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
     if given is not None:
         environment["OMP_WAIT_POLICY"] = given
-    code = "import os, bids_app.qsm; print(os.environ['OMP_WAIT_POLICY'])"
+    code = "import os, bids_app.qsm.process as p; p.prepare_process(); print(os.environ['OMP_WAIT_POLICY'])"
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == expected
+
+
+UNTOUCHED = """
+import os, sys, time
+before = dict(os.environ)
+import numpy, scipy.fft, scipy.ndimage, scipy.linalg, numba
+from numba.core import caching
+classes = [caching.CacheImpl, caching.CompileResultCacheImpl, caching.IndexDataCacheFile, caching.FunctionCache]
+state = [dict(vars(kind)) for kind in classes]
+locators = list(caching.CacheImpl._locator_classes)
+settings = {name: value for name, value in vars(numba.config).items() if name.isupper()}
+third = set(sys.modules)
+start = time.process_time()
+import bids_app.qsm
+seconds = time.process_time() - start
+assert [dict(vars(kind)) for kind in classes] == state
+assert caching.CacheImpl._locator_classes == locators
+assert {name: value for name, value in vars(numba.config).items() if name.isupper()} == settings
+assert dict(os.environ) == before
+new = {name.partition(".")[0] for name in set(sys.modules) - third}
+print(*sorted(new - set(sys.stdlib_module_names)), f"{seconds:.3f}")
+"""
+
+
+def test_importing_the_library_changes_and_loads_nothing_outside_it():
+    """Numba's classes and settings and the environment stay; the time is the processor's for our own modules."""
+    done = subprocess.run([sys.executable, "-c", UNTOUCHED], capture_output=True, text=True, check=True)
+    *packages, seconds = done.stdout.split()
+    assert set(packages) <= {"bids_app", "scipy", "numba", "numpy"}
+    assert float(seconds) < 1

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from bids_app.qsm.field.reliability import reliability_weights, remove_unreliable_boundary
+from bids_app.qsm.field.reliability import reliability_weights
+from bids_app.qsm.mask.boundary import remove_unreliable_boundary
 
 SHAPE = (12, 10, 8)
 

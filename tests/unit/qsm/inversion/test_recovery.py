@@ -9,8 +9,7 @@ from bids_app import qsm
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.inversion.combine import reference, two_pass
 from bids_app.qsm.operators.dipole import dipole_kernel, forward_field
-from bids_app.qsm.operators.fft import irfftn, rfftn
-from bids_app.qsm.operators.gradient import power
+from bids_app.qsm.operators.fft import irfftn, power, rfftn
 
 DIRECTIONS = [(0, 0, 1), (1, 0, 0), (0.3, -0.4, 0.8)]
 GRID = Grid((48, 45, 40), (1.0, 1.1, 1.3), (0.2, -0.3, 1.0))

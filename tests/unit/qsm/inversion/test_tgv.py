@@ -12,10 +12,11 @@ from bids_app.qsm.inversion.tgv import TgvParams, phase_to_ppm, tgv
 from bids_app.qsm.kernels import tgv as tgv_kernels
 from bids_app.qsm.kernels.rows import Layout
 from bids_app.qsm.kernels.spans import PIECES, Spans
+from bids_app.qsm.operators.crop import Crop
 from bids_app.qsm.operators.dipole import forward_field
 from bids_app.qsm.operators.laplacian import difference_weights, point_weights
 from bids_app.qsm.phase.scaling import wrap
-from bids_app.qsm.solvers.domain import Box, Domain
+from bids_app.qsm.solvers.domain import MARGIN, Domain
 from bids_app.qsm.solvers.primal_dual import Problem, State, coarsen, refine
 from bids_app.qsm.solvers.steps import Stencils, StepSizes, scaled_norm
 
@@ -312,7 +313,7 @@ def test_weights_spare_what_they_doubt():
 
 def test_a_coarse_problem_is_refined_to_the_same_place():
     _, mask, field = brain()
-    box = Box.around(mask, GRID)
+    box = Crop.with_margin(mask, GRID, MARGIN)
     domain = Domain.of(np.asarray(box.take(mask), bool), box.grid, strict=False)
     values, ones = (domain.layout.take(np.asarray(a, np.float32)) for a in (box.take(field), domain.mask))
     coarse = coarsen(Problem(domain, values, ones))
