@@ -2,7 +2,8 @@
 
 from bids_app.qsm.relaxometry.arlo import arlo_applies, r2star_arlo
 from bids_app.qsm.relaxometry.decay import Relaxation, RelaxationParams, noise_level
-from bids_app.qsm.relaxometry.epg import EpgParams, epg_signal, r2_epg
+from bids_app.qsm.relaxometry.epg import EpgParams, epg_signal
+from bids_app.qsm.relaxometry.epg_fit import r2_epg
 from bids_app.qsm.relaxometry.field_gradient import CorrectedDecay, GradientParams, r2star_corrected
 from bids_app.qsm.relaxometry.loglinear import r2star_loglinear
 from bids_app.qsm.relaxometry.r2prime import R2prime, R2primeParams, r2prime

@@ -126,8 +126,8 @@ def r2_loglinear(
     """Estimate R2 by a line through the logarithm of the spin echoes, weighted by the squared magnitude.
 
     ln S(TE) = ln S0 - R2 TE. With imperfect refocusing, stimulated echoes make this R2 too small; see
-    :func:`bids_app.qsm.relaxometry.epg.r2_epg`. Arguments as there; the echoes may have any spacing. ``grid`` is not
-    used: every voxel is fitted alone.
+    :func:`bids_app.qsm.relaxometry.epg_fit.r2_epg`. Arguments as there; the echoes may have any spacing. ``grid`` is
+    not used: every voxel is fitted alone.
 
     Raises
     ------

@@ -40,11 +40,11 @@ def apart(
 ) -> Sources:
     """Separate by estimating, in turn, the decay kernel a(r) of R2' and both sources.
 
-    R2'(r) = a(r) (chi+ + |chi-|), chi = chi+ + chi-. Given a, the sources follow voxel by voxel as in closed form.
-    Given the sources, a is the least-squares slope of R2' over chi+ + |chi-| in a Gaussian neighbourhood, held near its
-    start a0 by a prior of relative width ``spread``. Where a source was clipped at zero (R2' smaller than a |chi|), the
-    neighbourhood asks for a smaller kernel, and the iteration moves there. What multi-echo data add in the paper, an
-    R2' of each voxel, enters here as the R2' map.
+    R2'(r) = a(r) (chi+ + abs(chi-)), chi = chi+ + chi-. Given a, the sources follow voxel by voxel as in closed form.
+    Given the sources, a is the least-squares slope of R2' over chi+ + abs(chi-) in a Gaussian neighbourhood, held near
+    its start a0 by a prior of relative width ``spread``. Where a source was clipped at zero (R2' smaller than
+    a abs(chi)), the neighbourhood asks for a smaller kernel, and the iteration moves there. What multi-echo data add in
+    the paper, an R2' of each voxel, enters here as the R2' map.
 
     Parameters
     ----------

@@ -43,7 +43,7 @@ def estimate_relaxivity(
 ) -> Relaxivity:
     """Estimate R2' per ppm from the line R2' = a + Dr chi through strongly paramagnetic voxels.
 
-    With R2' = Dr (chi+ + |chi-|) and chi = chi+ + chi-, R2' = Dr chi + 2 Dr |chi-|: the slope is Dr where the
+    With R2' = Dr (chi+ + abs(chi-)) and chi = chi+ + chi-, R2' = Dr chi + 2 Dr abs(chi-): the slope is Dr where the
     diamagnetic part does not change along with iron. Both maps are smoothed first; outliers are down-weighted (Huber).
 
     Parameters

@@ -92,13 +92,13 @@ def chi_separation(
     progress: Progress | None = None,
     info: dict[str, Any] | None = None,
 ) -> Sources:
-    """Separate by a joint fit: field = D * (chi+ + chi-), R2' = Dr (chi+ + |chi-|), with total variation of both.
+    """Separate by a joint fit: field = D * (chi+ + chi-), R2' = Dr (chi+ + abs(chi-)), with total variation of both.
 
     Minimises 1/2 ||w (D (p - n) - f)||^2 + 1/2 v ||p + n - R2'/Dr||^2 + lambda (||M grad p||_1 + ||M grad n||_1) over
-    p = chi+ >= 0 and n = |chi-| >= 0; D is the dipole convolution, M is 0 at edges of the first echo's magnitude and 1
-    elsewhere. The weights v and lambda come from the data: v is the ratio of the error variances of both terms, lambda
-    follows from the field's error and mean gradient as for the inversion. The functional is the published one; the
-    weights and the solver (ADMM) are this software's own.
+    p = chi+ >= 0 and n = abs(chi-) >= 0; D is the dipole convolution, M is 0 at edges of the first echo's magnitude
+    and 1 elsewhere. The weights v and lambda come from the data: v is the ratio of the error variances of both terms,
+    lambda follows from the field's error and mean gradient as for the inversion. The functional is the published one;
+    the weights and the solver (ADMM) are this software's own.
 
     Parameters
     ----------

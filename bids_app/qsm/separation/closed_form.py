@@ -31,8 +31,9 @@ def closed_form(
 ) -> Sources:
     """Separate susceptibility and R2' voxel by voxel: chi+ = (R2'/Dr + chi)/2, chi- = (chi - R2'/Dr)/2.
 
-    This solves R2' = Dr (chi+ + |chi-|) and chi = chi+ + chi-; each source is clipped to its sign. Noise of R2' enters
-    both sources with a weight of one half, and a voxel where R2' is not valid is treated as if it held one kind alone.
+    This solves R2' = Dr (chi+ + abs(chi-)) and chi = chi+ + chi-; each source is clipped to its sign. Noise of R2'
+    enters both sources with a weight of one half, and a voxel where R2' is not valid is treated as if it held one kind
+    alone.
 
     Parameters
     ----------

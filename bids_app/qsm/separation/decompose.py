@@ -35,7 +35,7 @@ class DecomposeParams(Params):
 def _pools(real, imag, weight, r2, wave, rate, trial):  # type: ignore[no-untyped-def]
     """Fit the three shares >= 0 at given pool susceptibilities; return (residual power, shares).
 
-    ``real``, ``imag`` [echo]; columns of the model: exp(-(r2 + rate |chi|) t + i wave chi t), and exp(-r2 t).
+    ``real``, ``imag`` [echo]; columns of the model: exp(-(r2 + rate abs(chi)) t + i wave chi t), and exp(-r2 t).
     """
     positive, negative = trial
     gram, right, power = np.zeros((3, 3)), np.zeros(3), 0.0
@@ -71,7 +71,7 @@ def _pools(real, imag, weight, r2, wave, rate, trial):  # type: ignore[no-untype
 
 @njit(cache=True, nogil=True, parallel=True)
 def _fit(magnitude, chi, r2, mask, times, constants, maps):  # type: ignore[no-untyped-def]
-    """Write share-weighted chi+ and |chi-| and the relative residual of flat voxels into ``maps`` [3, voxel]."""
+    """Write share-weighted chi+ and abs(chi-) and the relative residual of flat voxels into ``maps`` [3, voxel]."""
     wave, rate, largest = constants
     echoes, voxels = magnitude.shape
     for v in prange(voxels):
@@ -115,12 +115,12 @@ def decompose(
 ) -> Sources:
     """Separate by fitting three pools to each voxel's complex signal: paramagnetic, diamagnetic and neutral.
 
-    S(t) = C+ exp(-(a chi+ + R2) t + i w chi+ t) + C- exp(-(a |chi-| + R2) t - i w |chi-| t) + C0 exp(-R2 t),
+    S(t) = C+ exp(-(a chi+ + R2) t + i w chi+ t) + C- exp(-(a abs(chi-) + R2) t - i w abs(chi-) t) + C0 exp(-R2 t),
     w = 2/3 2 pi gamma B0, a = ``relaxivity`` B0, all C >= 0. The signal is the measured magnitude with the phase
     w chi t of the susceptibility map, so that no neighbour's field enters. The paramagnetic map is C+ chi+ / sum C, the
-    diamagnetic one -C- |chi-| / sum C. R2 comes from the map that is given, or is a share of the voxel's R2*, because
-    the pools' decays are hard to distinguish from it. The shares follow linearly from the two susceptibilities, which
-    are found by a search from coarse to fine. The magnitude must hold three or more echoes.
+    diamagnetic one -C- abs(chi-) / sum C. R2 comes from the map that is given, or is a share of the voxel's R2*,
+    because the pools' decays are hard to distinguish from it. The shares follow linearly from the two susceptibilities,
+    which are found by a search from coarse to fine. The magnitude must hold three or more echoes.
 
     Parameters
     ----------

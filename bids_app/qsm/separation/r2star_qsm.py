@@ -27,7 +27,7 @@ def r2star_qsm(
     progress: Progress | None = None,
     info: dict[str, Any] | None = None,
 ) -> Sources:
-    """Separate susceptibility and R2* voxel by voxel: R2* = r (chi+ + |chi-|), chi = chi+ + chi-.
+    """Separate susceptibility and R2* voxel by voxel: R2* = r (chi+ + abs(chi-)), chi = chi+ + chi-.
 
     R2* holds R2 too. The method assumes that R2 is proportional to R2', which holds roughly in the brain and not in
     fluid, oedema or lesions; r = 274 Hz/ppm at 3 T and is proportional to the main field. It needs no spin echo.

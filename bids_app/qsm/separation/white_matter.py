@@ -118,8 +118,8 @@ def white_matter(
 
     field = D * (p - n),  R2'/Dr = p + c n,  c = 1 + w (c_fibre - 1),  c_fibre = cylinders sin^2(angle),
 
-    with p = chi+, n = |chi-| and the fraction w of white matter. With a map of fibre angles c is known. Without one it
-    is estimated: fibres keep their direction over some millimetres, and white matter holds little iron, whose mean
+    with p = chi+, n = abs(chi-) and the fraction w of white matter. With a map of fibre angles c is known. Without one
+    it is estimated: fibres keep their direction over some millimetres, and white matter holds little iron, whose mean
     value follows from the bounds that 0 <= sin^2 <= 1 sets (:func:`iron_of_white_matter`). Smoothed over
     ``params.smoothing``, c_fibre = (R2'/Dr - iron) / (iron - chi); fine detail of both sources then follows voxel by
     voxel from field and R2'. Estimating c and the joint fit of :mod:`bids_app.qsm.separation.chi_separation` (with c

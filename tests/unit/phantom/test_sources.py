@@ -9,7 +9,7 @@ from bids_app.phantom.fibres import fibre_cos2
 from bids_app.phantom.options import build_parser, study_from
 from bids_app.phantom.sources import SourceModel, SourceTruth, relaxation, spin_echoes
 from bids_app.qsm.grid import Grid
-from bids_app.qsm.relaxometry.epg import r2_epg
+from bids_app.qsm.relaxometry.epg_fit import r2_epg
 
 SHAPE = (12, 12, 12)
 

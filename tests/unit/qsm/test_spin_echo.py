@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from bids_app.qsm.grid import Grid
-from bids_app.qsm.relaxometry.epg import EpgParams, epg_signal, is_cpmg, r2_epg
+from bids_app.qsm.relaxometry.epg import EpgParams, epg_signal, is_cpmg
+from bids_app.qsm.relaxometry.epg_fit import r2_epg
 from bids_app.qsm.relaxometry.spin_echo import r2_loglinear
 
 SPACING, ECHOES = 0.010, 12
