@@ -1,6 +1,7 @@
 """Who may import whom; lazy imports count too."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -160,3 +161,21 @@ def test_help_imports_nothing_heavy():
     code = "import sys, bids_app.cli.command as c; c.build_parser().format_help(); print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"numpy", "scipy", "numba", "bids", "nibabel", "pandas"} & set(loaded)
+
+
+def test_no_string_names_code():
+    """``"package.module:NAME"``: an import says it, and a function is sent by its own name."""
+    spelled = re.compile(r"bids_app(\.\w+)+:\w+")
+    named = [
+        f"{path.relative_to(PACKAGE)}: {node.value}"
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and spelled.fullmatch(node.value)
+    ]
+    assert named == []
+
+
+def test_only_the_command_line_knows_its_configuration():
+    """Everything else takes what it needs: settings, context, selection."""
+    users = {str(p.relative_to(PACKAGE)) for p in MODULES if ["bids_app", "cli", "config", "Config"] in imports(p)}
+    assert users <= {"cli/app.py", "cli/conversion.py"}

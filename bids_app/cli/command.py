@@ -52,5 +52,5 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"qsm-bids-app: nothing can be written any more: {error}", file=sys.stderr)
         return 1
     except (KeyboardInterrupt, _TerminatedError) as error:
-        print("qsm-bids-app: stopped; the same command goes on where it was", file=sys.stderr)
+        print("qsm-bids-app: stopped. Run the same command again to continue.", file=sys.stderr)
         return 143 if isinstance(error, _TerminatedError) else 130

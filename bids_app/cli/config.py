@@ -136,16 +136,16 @@ def _anatomy_shortcuts(args: argparse.Namespace) -> dict[str, dict[str, object]]
         "fastsurfer_home": str(args.fastsurfer_home.absolute()) if args.fastsurfer_home else "",
         "derivatives": [str(path.absolute()) for path in folders],
     }
-    found: dict[str, dict[str, object]] = {"segmentation": {name: word for name, word in words.items() if word}}
+    tree: dict[str, dict[str, object]] = {"segmentation": {name: word for name, word in words.items() if word}}
     if args.roi_erosion is not None:
-        found["regions"] = {"erosion": args.roi_erosion}
+        tree["regions"] = {"erosion": args.roi_erosion}
     if args.mask_from_anatomy:
-        found["mask"] = {"from_anatomy": True}
-    return found
+        tree["mask"] = {"from_anatomy": True}
+    return tree
 
 
 def _group_shortcuts(args: argparse.Namespace) -> dict[str, dict[str, object]]:
-    found: dict[str, dict[str, object]] = {"statistics": {"model": args.model}} if args.model else {}
+    tree: dict[str, dict[str, object]] = {"statistics": {"model": args.model}} if args.model else {}
     voxelwise: dict[str, object] = {"run": True} if args.voxelwise else {}
     if args.permutations is not None:
         voxelwise["permutations"] = args.permutations
@@ -156,7 +156,7 @@ def _group_shortcuts(args: argparse.Namespace) -> dict[str, dict[str, object]]:
         chosen["template"] = str(Path(args.template).absolute()) if Path(args.template).is_dir() else args.template
     if args.template_iterations:
         chosen["linear_iterations"], chosen["syn_iterations"] = args.template_iterations
-    return found | {"group": chosen, "voxelwise": voxelwise}
+    return tree | {"group": chosen, "voxelwise": voxelwise}
 
 
 def _absolute(atlas: str) -> str:

@@ -70,15 +70,15 @@ class Console:
                 self.say(f"{result.job}: details: {crashes[result.job]}", error=True)
         width = max((len(result.job) for result in results), default=3)
         self.say(f"\n{'run':<{width}}  status     time (s)  memory (GB)  warnings  steps")
-        told = [result for result in results if result.job not in self._reports or result.failures]
-        for result in told:
+        shown_results = [result for result in results if result.job not in self._reports or result.failures]
+        for result in shown_results:
             steps = f"ran {', '.join(result.ran) or 'nothing'}; unchanged {len(result.skipped)}"
             memory = f"{result.peak_bytes / 1e9:.2f}" if result.peak_bytes else "-"
             count = len(dict.fromkeys(result.warnings))
             figures = f"{result.duration_s:8.1f}  {memory:>11}  {count:8d}"
             self.say(f"{result.job:<{width}}  {result.status:<9}  {figures}  {steps}")
-        done = sum(result.status in ("done", "unchanged") for result in told)
-        self.say(f"{done} of {len(told)} done")
+        done = sum(result.status in ("done", "unchanged") for result in shown_results)
+        self.say(f"{done} of {len(shown_results)} done")
 
 
 def _failures(result: JobResult) -> Iterator[str]:

@@ -17,7 +17,7 @@ def convert_first(config: Config) -> tuple[int, Config]:
     UsageError
         If the source, a label, a pattern or the heuristic is wrong.
     InputRefusedError
-        If nothing in the input can be converted; the report tells why, series by series.
+        If nothing in the input can be converted; the report gives the reason, series by series.
     ToolMissingError
         If dcm2niix or heudiconv is not installed.
     """
@@ -40,7 +40,7 @@ def convert_first(config: Config) -> tuple[int, Config]:
     report = convert(request, lambda text: print(f"convert: {text}", flush=True))
     _tell(report, config)
     if not report.usable and not report.failures:
-        where = f"; {report.page} tells why for each" if report.page else ""
+        where = f"; {report.page} gives the reason for each" if report.page else ""
         raise InputRefusedError([f"none of the {len(report.outcomes)} series can be converted{where}"])
     left = tuple(level for level in config.levels if level != "convert")
     if left and report.count(PLANNED):

@@ -202,7 +202,7 @@ def _add_group(group: "argparse._ArgumentGroup") -> None:
         "--group-dseg",
         type=Path,
         metavar="FILE",
-        help="segmentation drawn on the template: measured in every run's own map and in the template's space",
+        help="manual segmentation of the template: measured in every run's own map and in the template's space",
     )
     add(
         "--group-labels",

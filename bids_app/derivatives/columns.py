@@ -27,7 +27,7 @@ _MAPS = {
 
 
 def _columns() -> Dictionary:
-    found: Dictionary = {
+    columns: Dictionary = {
         "index": {"Description": "Value of the label in the segmentation"},
         "name": {"Description": "Name of the region, without its side"},
         "hemisphere": {"Description": "Side", "Levels": {"L": "left", "R": "right"}},
@@ -39,8 +39,8 @@ def _columns() -> Dictionary:
     }
     for name, (what, unit) in _MAPS.items():
         for statistic, text in _STATISTICS.items():
-            found[f"{name}_{statistic}"] = {"Description": text.format(what), "Units": unit}
-    return found
+            columns[f"{name}_{statistic}"] = {"Description": text.format(what), "Units": unit}
+    return columns
 
 
 #: One row for every region of a run; the group's tables start with the run's entities.

@@ -2,8 +2,8 @@
 
 The source is analysed, not run. From a step's function on, every name that a definition uses is looked up: in its own
 module, or where that module (or the function itself, lazily) has imported it from. The digest of a step is that of all
-definitions found so. Where the analysis cannot tell what is used (a module that is passed on as an object, an import
-whose name is computed), everything that may be meant counts as used.
+definitions reached in this way. Where the analysis cannot determine what is used (a module that is passed on as an
+object, an import whose name is computed), everything that may be meant counts as used.
 """
 
 import functools
@@ -63,13 +63,13 @@ class CodeIndex:
     def _resolve(self, module: str, name: str) -> Symbol | None:
         """Return where a name of a module is defined; None outside the package."""
         for _ in range(20):  # a chain of re-exports
-            found = self._module(module)
-            if found is None:
+            source = self._module(module)
+            if source is None:
                 return None
-            if not name or name in found.definitions:
+            if not name or name in source.definitions:
                 return module, name
-            if name in found.imports:
-                module, name = found.imports[name]
+            if name in source.imports:
+                module, name = source.imports[name]
                 continue
             inner = f"{module}.{name}"
             return (inner, "") if self._module(inner) is not None else (module, "")
@@ -83,17 +83,17 @@ class CodeIndex:
             if first in module.definitions and first not in definition.imports:
                 yield module.name, first
             elif first in bound:
-                found = self._resolve(*bound[first])
-                while found is not None and not found[1] and rest:
-                    found = self._resolve(found[0], rest.pop(0))
-                if found is not None:
-                    yield found
+                symbol = self._resolve(*bound[first])
+                while symbol is not None and not symbol[1] and rest:
+                    symbol = self._resolve(symbol[0], rest.pop(0))
+                if symbol is not None:
+                    yield symbol
         for beginning in definition.computed:
             yield from ((name, "") for name in self._names if name.startswith(beginning))
 
     def reached(self, roots: list[Symbol]) -> set[Symbol]:
         """Return the symbols that can be reached from others (these among them), none behind the boundary."""
-        left = [found for root in roots if (found := self._resolve(*root)) is not None]
+        left = [symbol for root in roots if (symbol := self._resolve(*root)) is not None]
         seen: set[Symbol] = set()
         while left:
             symbol = left.pop()

@@ -1,4 +1,4 @@
-"""What workers tell the parent while they work."""
+"""What workers report to the parent while they work."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -46,7 +46,7 @@ class _Slice:
 
 
 def sentence_of(error: BaseException) -> str:
-    """Return what the user is told about an error."""
+    """Return the sentence that reports an error to the user."""
     if isinstance(error, QsmAppError):
         return str(error)
     if isinstance(error, MemoryError):

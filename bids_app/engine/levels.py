@@ -79,7 +79,7 @@ def group_jobs(
     stages = group_stages(cohort, settings, context) if cohort.runs else []
     jobs = jobs_of(stages, settings, context)
     spaces = [record.template for one in stages for record in one.records if isinstance(record, Space)]
-    # Without a refusal, one that an earlier page told of is over.
+    # Without a refusal, that of an earlier page does not stand any more.
     participants = JobResult("participants", "", failures=[StepFailure("completeness", refusal)] if refusal else [])
     payload = Payload(spaces=tuple(dict.fromkeys(spaces)), results={participants.job: participants})
     last = ReportJob(

@@ -13,7 +13,7 @@ _ESTIMATE_FACTOR = 1.1
 #: What the command itself takes beside the process that runs the steps.
 _COMMAND_BYTES = 4e8
 _MIN_MEMORY_GB, _MIN_MINUTES = 2, 10
-#: Records that are read at most; more tell nothing new.
+#: Records that are read at most; more would not change the estimates.
 MAX_RECORDS = 5000
 
 

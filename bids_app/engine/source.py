@@ -124,7 +124,7 @@ class Module:
         """Return the definitions of a name; all of the module's where it is empty."""
         if name:
             return self.definitions.get(name, [])
-        return [one for found in self.definitions.values() for one in found]
+        return [definition for listed in self.definitions.values() for definition in listed]
 
 
 def _names_of(node: ast.stmt) -> Iterator[str]:

@@ -49,7 +49,7 @@ def template_stages(cohort: Cohort, settings: Settings, context: Context) -> lis
     if choice.template == "build":
         iterations = _iterations(choice.name, choice.linear_iterations, choice.syn_iterations, subjects)
         name, target = choice.name, iterations[-1]
-        # What one affine registration each would give is found beside the first iteration, to compare with.
+        # What one affine registration each would give is made with the first iteration, for comparison.
         single = (Iteration(name, 1, "single", subjects, iterations[0]),) if choice.single_pass else ()
         stages += _iteration_stages(iterations, single)
         iterations += single

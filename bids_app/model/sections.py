@@ -72,8 +72,10 @@ class QcChoices(Params):
     streak_max: float = param(2.0, low=0, high=1e6, doc="Largest power of the map in the cone over that beside it")
     spread_min: float = param(0.005, low=0, high=1e6, unit="ppm", doc="Lowest spread of the map")
     spread_max: float = param(0.15, low=0, high=1e6, unit="ppm", doc="Largest spread of the map")
-    volume_min: float = param(600.0, low=0, high=1e6, unit="ml", doc="Smallest object mask")
-    volume_max: float = param(2500.0, low=0, high=1e6, unit="ml", doc="Largest object mask")
+    volume_min: float = param(600.0, low=0, high=1e6, unit="ml", doc="Smallest object mask, less in a slab")
+    volume_max: float = param(2300.0, low=0, high=1e6, unit="ml", doc="Largest object mask")
+    pieces_max: float = param(1.0, low=0, high=1e6, doc="Most connected pieces of the object mask")
+    roughness_max: float = param(0.2, low=0, high=1e6, doc="Largest roughness of the object mask's boundary")
     valid_min: float = param(0.7, low=0, high=1, doc="Smallest part of the mask with a valid map")
     similarity_min: float = param(1.03, low=1, high=2, doc="Lowest mutual information of magnitude and T1w")
 

@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"python -m bids_app.phantom: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("python -m bids_app.phantom: stopped; the same command goes on where it was", file=sys.stderr)
+        print("python -m bids_app.phantom: stopped. Run the same command again to continue.", file=sys.stderr)
         return 130
 
 

@@ -16,13 +16,16 @@ FloatArray = npt.NDArray[np.float32]
 #: Rows of a tissue table.
 AIR, FAT, MUSCLE, BONE, VITREOUS, CSF, GREY, WHITE, VEIN, CALCIFICATION, FIRST_NUCLEUS = range(11)
 #: Columns of a tissue table: susceptibility (ppm, water is 0), proton density, R2* (1/s), T1-weighted intensity, the
-#: diamagnetic part of the susceptibility (ppm, 0 or less), R2 (1/s), fraction of white matter.
-CHI, M0, R2STAR, T1W, DIAMAGNETIC, R2, MYELINATED = range(7)
-COLUMNS = 7
+#: share of the protons that are fat's, the diamagnetic part of the susceptibility (ppm, 0 or less), R2 (1/s), fraction
+#: of white matter. The last row is bone marrow where the head has soft tissue as in vivo.
+CHI, M0, R2STAR, T1W, FAT_SHARE, DIAMAGNETIC, R2, MYELINATED = range(8)
+COLUMNS = 8
+#: Row of the bone marrow, after the nuclei; a table without it has bone without marrow.
+MARROW = 24
 #: What a sample holds besides: fraction inside the brain, label of the nucleus, label of the tissue, and the squared
 #: cosine of the angle between the fibres of white matter and the main field.
-BRAIN, NUCLEUS, TISSUE, COS2 = range(7, 11)
-PROPERTIES = 11
+BRAIN, NUCLEUS, TISSUE, COS2 = range(8, 12)
+PROPERTIES = 12
 #: Labels of the tissue segmentation.
 TISSUE_LABELS = {
     1: "cortical and other grey matter",
@@ -92,12 +95,16 @@ def _over(out: FloatArray, row: FloatArray, fraction: float) -> None:
 
 @jit
 def _outside_brain(shell: FloatArray, tissue: FloatArray, width: float, out: FloatArray) -> None:
-    """Write soft tissue, fat under the skin, bone and eyes."""
+    """Write soft tissue, fat under the skin and behind the eyes, bone with its marrow, and eyes."""
     for m in range(COLUMNS):
         out[m] = tissue[2, m]
-    _over(out, tissue[1], _inside(-shell[0] - 5.0, 3.0))
+    _over(out, tissue[1], max(_inside(-shell[0] - 5.0, 3.0), _inside(shell[5], width)))
     bone = _inside(shell[1], width) * (1 - _inside(shell[2], width))
     _over(out, tissue[3], max(bone, _inside(shell[3] - 2.0, width) * _inside(shell[0] + 6.0, 3.0)))
+    thickness = shell[2] - shell[1]
+    if tissue.shape[0] > MARROW and thickness > 3.5:
+        # The middle third of a bone that is thick enough.
+        _over(out, tissue[MARROW], bone * _inside(abs(shell[1] + shell[2]) / 2 - thickness / 6, width))
     _over(out, tissue[4], _inside(shell[4], width))
 
 
@@ -108,6 +115,7 @@ def _within_skull(cell: FloatArray, tissue: FloatArray, mixed: FloatArray) -> fl
     fluid = max(1 - grey - white, 0.0)
     for m in range(COLUMNS):
         mixed[m] = fluid * tissue[5, m] + grey * tissue[6, m] + white * tissue[7, m]
+    mixed[4] = 0
     # Nothing is constant within a tissue: the template's own intensity, two scales of random texture, and a
     # paramagnetic band in the deep layers of the cortex, where a third of the tissue is white.
     share = white / max(grey + white, 1e-3)
@@ -119,8 +127,8 @@ def _within_skull(cell: FloatArray, tissue: FloatArray, mixed: FloatArray) -> fl
     mixed[1] *= np.float32(1 + 0.02 * cell[6])
     mixed[3] = np.float32((1 - solid) * tissue[5, 3] + solid * 255 * cell[0])
     # Myelin carries most of white matter's variation, iron that of grey matter.
-    mixed[4] += np.float32(0.75 * white * texture - 0.16 * white * (cell[0] - 0.85))
-    mixed[5] += np.float32(solid * (0.4 * cell[5] + 0.4 * cell[6]) + 0.5 * band + 4.0 * white * (cell[0] - 0.85))
+    mixed[5] += np.float32(0.75 * white * texture - 0.16 * white * (cell[0] - 0.85))
+    mixed[6] += np.float32(solid * (0.4 * cell[5] + 0.4 * cell[6]) + 0.5 * band + 4.0 * white * (cell[0] - 0.85))
     return fluid
 
 
@@ -162,14 +170,14 @@ def sample_rows(
     first: int,
     last: int,
 ) -> None:
-    """Write the properties (CHI to COS2) of the voxels of ``out``, (nx, ny, nz, 11), with first <= x < last.
+    """Write the properties (CHI to COS2) of the voxels of ``out``, (nx, ny, nz, 12), with first <= x < last.
 
     ``width`` is the voxel's width in mm, over which a border is spread; ``tissue`` has 24 rows (AIR to the last
-    nucleus, right and left in turn) and seven columns.
+    nucleus, right and left in turn), 25 with marrow, and eight columns.
     """
     A, B = warp.to_head, warp.to_template
     for i in range(first, last):
-        shell, cell, depth = np.empty(5, np.float32), np.empty(7, np.float32), np.empty(8, np.float32)
+        shell, cell, depth = np.empty(6, np.float32), np.empty(7, np.float32), np.empty(8, np.float32)
         move, mixed = np.empty(3, np.float32), np.empty(COLUMNS, np.float32)
         for j in range(out.shape[1]):
             for k in range(out.shape[2]):
@@ -219,9 +227,9 @@ def _brain_voxel(  # noqa: PLR0913
     fluid = _within_skull(cell, tissue, inner)
     voxel[BRAIN] = _inside(cell[3], width)
     voxel[COS2] = fibre_cos2(x, y, z, fibres.b0)
-    turned = np.float32(fibres.anisotropy * inner[6] * (voxel[COS2] - 1.0 / 3.0))
+    turned = np.float32(fibres.anisotropy * inner[7] * (voxel[COS2] - 1.0 / 3.0))
     inner[0] += turned
-    inner[4] += turned
+    inner[5] += turned
     kind = 3
     if fluid < 0.5:
         kind = 1 if cell[1] >= cell[2] else 2
@@ -260,7 +268,7 @@ def sample(
     width: float,
     fibres: Fibres = NO_ANISOTROPY,
 ) -> FloatArray:
-    """Return the properties on a grid of ``shape``, (nx, ny, nz, 11) float32; see :func:`sample_rows`.
+    """Return the properties on a grid of ``shape``, (nx, ny, nz, 12) float32; see :func:`sample_rows`.
 
     Threads take rows in turn (numba's number of threads); every voxel is computed alone, so their number changes
     nothing.

@@ -44,6 +44,7 @@ class Study:
     t1w_oblique: tuple[float, float, float] = (0.0, 0.0, 0.0)
     age_effect: float = 1.0
     group_effect: float = 0.04
+    in_vivo: bool = False
     sources: SourceModel | None = None
 
     @property
@@ -206,7 +207,7 @@ def _write_template(folder: Folder, head: Head) -> None:
 
 
 def _write_person(folder: Folder, study: Study, person: subjects.Person) -> None:
-    head = subjects.shape_head(person, load_head())
+    head = subjects.shape_head(person, load_head(study.in_vivo))
     for session in range(study.sessions):
         age = person.age + session
         tissue = subjects.tissue_table(
@@ -215,6 +216,7 @@ def _write_person(folder: Folder, study: Study, person: subjects.Person) -> None
             field_strength=study.scan.field_strength,
             age_effect=study.age_effect,
             group_effect=study.group_effect,
+            in_vivo=study.in_vivo,
         )
         body = make_body(person, head, tissue, age=age, session=session, tilt=study.tilt)
         model = study.sources

@@ -26,6 +26,7 @@ from bids_app.qsm.arrays import FloatArray
 from bids_app.qsm.inversion.combine import reference
 from bids_app.qsm.params import Params, nearest
 from bids_app.qsm.phase.scaling import to_radians
+from bids_app.qsm.process import prepare_process
 from bids_app.qsm.registry import AnyMethod
 from bids_app.qsm.swi.clearswi import clear_swi
 from bids_app.qsm.unwrap.romeo import romeo_quality
@@ -38,6 +39,7 @@ def run(args: argparse.Namespace, further: Sequence[str]) -> Iterator[str]:
     stage = args.stage
     if further and not getattr(args, "method", None):
         raise UsageError(f"qsm {stage}: unknown option {further[0]}\nsee qsm {stage} --help")
+    prepare_process()
     threads = getattr(args, "omp_nthreads", None)
     if threads is not None:
         if threads < 1:

@@ -170,14 +170,15 @@ def _count(cells, capacity):
 
 
 @jit
-def grow(phase, cells, mask, shape, second, ratio):
+def grow(phase, cells, mask, shape, second, ratio, strength):
     """Unwrap ``phase`` (flat) in place along the minimum spanning tree of each connected part of ``mask`` (flat).
 
     Prim's algorithm with one bucket a cost. An edge is offered once at most, so that the counts of the costs bound the
     buckets and all of them share one array; the last edge in is the first out, which keeps the front in the cache.
     The voxel a tree starts from does not matter but for whole turns: every part is shifted by those that bring its
     median nearest to zero, or with which the ``second`` echo (flat; ``ratio`` of the echo times, 0 without) agrees
-    better. Cells outside the mask are marked as done.
+    better. Voxels count by the square of their ``strength`` (flat): air has no say. Cells outside the mask are marked
+    as done.
     """
     plane = np.uint64(shape[1] * shape[2])
     steps = (plane, np.uint64(shape[2]), _NEXT)
@@ -193,7 +194,7 @@ def grow(phase, cells, mask, shape, second, ratio):
     tops = begin[:256].copy()
     tops[0] = 0
     order = np.empty(np.count_nonzero(mask), np.uint32)
-    turns = np.zeros(513, np.int64)
+    turns = np.zeros(513, np.float64)
     reached = _NONE
     for seed in range(mask.size):
         current = np.uint64(seed) + plane
@@ -206,7 +207,10 @@ def grow(phase, cells, mask, shape, second, ratio):
             cells[current] = word | DONE
             order[reached] = current
             reached += _NEXT
-            turns[np.uint64(min(max(np.rint(phase[current - plane] * _TURNS) + _MIDDLE, _ZERO), 2 * _MIDDLE))] += 1
+            weight = np.float64(strength[current - plane])
+            turns[np.uint64(min(max(np.rint(phase[current - plane] * _TURNS) + _MIDDLE, _ZERO), 2 * _MIDDLE))] += (
+                weight * weight
+            )
             # An entry is its far end's index times eight and the way back to its near end.
             for d in range(3):
                 step, shift, way = steps[d], np.uint32(8 * d), np.uint64(d)
@@ -230,29 +234,39 @@ def grow(phase, cells, mask, shape, second, ratio):
             old = current + step if entry & _BACK else current - step
             value = phase[current - plane]
             phase[current - plane] = value - TWO_PI * np.rint((value - phase[old - plane]) * _TURNS)
-        _shift_part(phase, second, ratio, order[part:reached], np.int64(plane), turns)
+        _shift_part(phase, second, ratio, strength, order[part:reached], np.int64(plane), turns)
 
 
 @jit
-def _shift_part(phase, second, ratio, order, plane, turns):
+def _shift_part(phase, second, ratio, strength, order, plane, turns):
     """Subtract whole turns from a part: those of its median, or those with which the second echo agrees better."""
-    below, middle = 0, 0
-    while 2 * (below + turns[middle]) < order.size:
+    total = turns.sum()
+    if not total > 0:
+        return  # there is no signal that could decide
+    below, middle = 0.0, 0
+    while 2 * (below + turns[middle]) < total and middle < turns.size - 1:
         below += turns[middle]
         middle += 1
     shift = np.float32(middle - 256)
     if ratio > 0:
         stride = 1 + order.size // 20000
-        agreement = np.zeros(7, np.float32)
+        agreement, votes, middle_turns = np.zeros(7, np.float64), 0.0, 0.0
         for n in range(0, order.size, stride):
             v = np.int64(order[n]) - plane
+            weight = np.float64(strength[v]) * np.float64(strength[v])
+            votes += weight
+            middle_turns += weight * (phase[v] * _TURNS - shift)
             for t in range(7):
                 expected = (phase[v] - TWO_PI * (shift + np.float32(t - 3))) * ratio
-                agreement[t] += np.cos(second[v] - expected)
-        # Where the echo times are multiples of each other, all turns agree and the median decides.
-        best = np.int64(np.argmax(agreement))
-        if agreement[best] > agreement[3] + np.float32(0.1) * np.float32(1 + order.size // stride):
-            shift += np.float32(best - 3)
+                agreement[t] += weight * np.cos(second[v] - expected)
+        # Where the ratio of the echo times is a whole number or a simple fraction, several numbers of turns agree as
+        # well: of these the one with the smallest field is taken.
+        best, smallest = 3, np.inf
+        for t in range(7):
+            field = abs(middle_turns - (t - 3) * votes)
+            if agreement[t] >= agreement.max() - 0.1 * votes and field < smallest:
+                best, smallest = t, field
+        shift += np.float32(best - 3)
     if shift != 0:
         for n in range(order.size):
             phase[np.int64(order[n]) - plane] -= TWO_PI * shift

@@ -187,6 +187,13 @@ def _runs(mask: BoolArray, value: bool) -> tuple[npt.NDArray[np.int64], ...]:
     return first, begin, end, _parts(mask.shape, first, begin, end)
 
 
+def piece_sizes(mask: BoolArray) -> npt.NDArray[np.float64]:
+    """Return the numbers of voxels of the parts connected over faces."""
+    _, begin, end, part = _runs(mask, True)
+    sizes = np.bincount(part, weights=end - begin).astype(np.float64)
+    return sizes[sizes > 0]
+
+
 def largest(mask: BoolArray) -> BoolArray:
     """Keep the largest part connected over faces (the first of equals)."""
     first, begin, end, part = _runs(mask, True)

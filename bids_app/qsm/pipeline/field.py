@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
+from bids_app.qsm.field.consistency import uniform_residual
 from bids_app.qsm.field.fit import FieldFit
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.options import FieldChoices
@@ -193,6 +194,7 @@ def fit_total_field(
     assert isinstance(fit, FieldFit)
     drift = field_drift(unwrapped, strength, echo_times, fit.field_hz, support)
     wraps = residual_wraps(unwrapped, support)
+    problem = uniform_residual(unwrapped, strength, echo_times, fit, support)
     del unwrapped
     return Field(
         fit.field_hz,
@@ -205,6 +207,7 @@ def fit_total_field(
         drift,
         fit.iterations,
         (options.unwrap, f"fit_{options.fit}"),
+        (problem,) if problem else (),
     )
 
 

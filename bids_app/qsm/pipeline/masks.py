@@ -8,8 +8,16 @@ from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.field.reliability import reliability_weights
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.mask.erosion import dilate_by_sphere
-from bids_app.qsm.mask.recipe import make_mask, parse_recipe
+from bids_app.qsm.mask.head import Brain
+from bids_app.qsm.mask.recipe import find_brain, make_mask, parse_recipe
 from bids_app.qsm.options import MaskChoices
+
+#: What the user reads where the recipe looks for a brain and finds none.
+_NO_HEAD = (
+    "no brain surface was found ({}): the mask holds the whole object; look at the masks, and choose another recipe "
+    "(--mask), or the preset body for other parts of the body, if that is wrong. In fat the field is shifted by -3.4 "
+    "ppm, since fat and water are not separated; in-phase echo times avoid that"
+)
 
 
 class EmptyMaskError(ValueError):
@@ -28,11 +36,14 @@ class Masks:
         Where the field is processed: the same, or more around a given mask.
     reliable : bool, ``[x, y, z]``, or None
         Voxels with reliable phase for a second pass (None: one pass).
+    warnings : tuple of str
+        What the user should look at, in sentences.
     """
 
     brain: BoolArray
     processing: BoolArray
     reliable: BoolArray | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def passes(self) -> tuple[BoolArray, ...]:
@@ -61,7 +72,8 @@ def is_processed_wider(options: MaskChoices, given: bool) -> bool:
 def mask_sources(options: MaskChoices) -> set[str]:
     """Return the maps that the recipes start from: ``quality``, ``magnitude``, ``reliability``, ``given``."""
     recipes = (options.filled, options.reliable) if options.two_pass else (options.filled,)
-    return set().union(*(parse_recipe(recipe).sources for recipe in recipes))
+    sources: set[str] = set().union(*(parse_recipe(recipe).sources for recipe in recipes))
+    return sources - {"bet"} | {"quality", "magnitude"} if "bet" in sources else sources
 
 
 def make_masks(
@@ -122,7 +134,7 @@ def make_masks(
     has_given = given is not None
     kept, wider = is_given(options, has_given), is_processed_wider(options, has_given)
 
-    def made(recipe: str) -> BoolArray:
+    def made(recipe: str, brain: Brain | None = None) -> BoolArray:
         mask = make_mask(
             recipe,
             quality=quality,
@@ -130,10 +142,17 @@ def make_masks(
             given=given,
             reliability=reliability,
             voxel_size=grid.voxel_size,
+            brain=brain,
         )
         return mask & known
 
-    found = made(options.filled) if wider or not kept else None
+    found: BoolArray | None = None
+    warnings: tuple[str, ...] = ()
+    if wider or not kept:
+        surface = find_brain(options.filled, magnitude, quality, grid.voxel_size)
+        found = made(options.filled, surface)
+        if surface is not None and not surface.is_head:
+            warnings = (_NO_HEAD.format(surface.reason),)
     brain = given & known if kept and given is not None else found
     if options.from_anatomy and not kept and brain is not None:
         if anatomy is None:
@@ -143,10 +162,10 @@ def make_masks(
     if wider and found is not None:
         processing = brain | (found & dilate_by_sphere(brain, options.margin, grid.voxel_size))
     if not options.two_pass:
-        return Masks(brain, processing)
+        return Masks(brain, processing, warnings=warnings)
     # Reliable voxels of the object, not of the scalp.
     reliable = made(options.reliable) & processing
-    return Masks(brain, processing, _not_empty(reliable, _leaves_none(options.reliable)))
+    return Masks(brain, processing, _not_empty(reliable, _leaves_none(options.reliable)), warnings)
 
 
 def _leaves_none(recipe: str) -> str:

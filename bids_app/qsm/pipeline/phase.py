@@ -7,6 +7,7 @@ import numpy as np
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import Grid
+from bids_app.qsm.mask.morphology import opened
 from bids_app.qsm.mask.recipe import signal_support
 from bids_app.qsm.options import FieldChoices
 from bids_app.qsm.params import Params
@@ -129,7 +130,7 @@ def correct_phase(
     echoes, strength = check_echoes(phase, magnitude, echo_times, grid)
     echoes = echoes if overwrite else echoes.copy()
     weighted = strength is not None
-    strength = np.ones_like(echoes) if strength is None else strength
+    strength = _made_up_magnitude(echoes) if strength is None else strength
     notes, warnings = [scaling], _undo_alternation(echoes, strength, scaling)
     # GE's phase falls where the field is higher, that of Siemens and Philips rises.
     if options.sign == "invert" or (options.sign == "auto" and manufacturer.upper().startswith("GE")):
@@ -140,6 +141,8 @@ def correct_phase(
     quality = romeo_quality(echoes, None, magnitude=strength, echo_times=echo_times, params=romeo)
     support = signal_support(quality, len(echo_times) > 1, weighted and romeo.magnitude_weight)
     del quality
+    if not weighted:
+        support &= strength[0] > 0
     if not support.any():
         raise NoSignalError("no voxel has signal: the magnitude is 0 or the phase is noise everywhere")
     residues = residue_share(echoes[0], support & (strength[0] >= np.median(strength[0][support])))
@@ -150,6 +153,14 @@ def correct_phase(
         )
     echoes, methods = _remove_offset(echoes, strength, echo_times, support, grid, readout, options, parameters)
     return CorrectedPhase(echoes, support, residues, methods, tuple(notes), tuple(warnings))
+
+
+def _made_up_magnitude(phase: FloatArray) -> FloatArray:
+    """Return ones, and 0 where all echoes have one and the same phase: air that was set to a constant."""
+    strength = np.ones_like(phase)
+    if len(phase) > 1:
+        strength[:, opened((phase == phase[0]).all(axis=0), 1)] = 0  # a voxel alone has it by chance
+    return strength
 
 
 def _undo_alternation(phase: FloatArray, magnitude: FloatArray, scaling: str) -> list[str]:

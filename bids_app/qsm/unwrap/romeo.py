@@ -33,6 +33,7 @@ class _Problem:
     template: int
     second: int  # the echo beside the template (meaningless for one echo)
     cells: npt.NDArray[np.uint32]  # see romeo_kernels
+    strength: FloatArray  # by whose square voxels count where whole turns are chosen
 
     def put(self, inner: FloatArray) -> FloatArray:
         """Return a whole volume (or echoes of it) with the box's values in place, zero elsewhere."""
@@ -83,14 +84,15 @@ def _problem(
     other = data[list(needed).index(second)] if count > 1 else own
     ratio = np.float32(echo_times[second] / echo_times[template]) if count > 1 and echo_times else np.float32(1)
     use_magnitude = magnitude is not None and params.magnitude_weight
-    scale, strength = np.float32(0), own
-    if use_magnitude:
-        assert magnitude is not None
+    scale = np.float32(0)
+    if magnitude is not None:
         strength = _take(magnitude[template], box, inside)
-        scale = _signal_scale(strength, inside)
+        scale = _signal_scale(strength, inside) if use_magnitude else scale
+    else:  # air that was set to 0 has a phase of exactly 0 in every echo
+        strength = np.asarray((own != 0) | (other != 0), np.float32)
     cells = np.zeros((size[0] + 2) * size[1] * size[2], np.uint32)
     kernels.edge_cells(own, other, ratio, strength, scale, inside, (count > 1, use_magnitude), cells)
-    return _Problem(shape, box, data, inside, template, second, cells)
+    return _Problem(shape, box, data, inside, template, second, cells, strength)
 
 
 def _signal_scale(magnitude: FloatArray, inside: npt.NDArray[np.uint8]) -> np.float32:
@@ -119,7 +121,8 @@ def _unwrap(
     first = data[template].reshape(-1)
     second = problem.second if count > 1 else template
     ratio = np.float32(echo_times[second] / echo_times[template]) if count > 1 and echo_times else np.float32(0)
-    kernels.grow(first, problem.cells, inside, inside_shape(support), data[second].reshape(-1), ratio)
+    other, strength = data[second].reshape(-1), problem.strength.reshape(-1)
+    kernels.grow(first, problem.cells, inside, inside_shape(support), other, ratio, strength)
     kernels.follow(first, first, np.float32(1), inside)  # nothing to turn; clears what is outside
     if progress is not None:
         progress(1, count)

@@ -137,7 +137,7 @@ def _content(
         "rounds": rounds,
         "round_charts": list(cohort_charts.rounds(rounds)),
         "overlaps": _overlaps(template),
-        "onward": _onward(template),
+        "standard": _standard_space(template),
         "methods": group_methods_text(told),
         "problems": problems,
     }
@@ -158,7 +158,7 @@ def _space(name: str, runs: Sequence[Run], problems: list[str]) -> dict[str, Any
     }
 
 
-def _onward(template: Sequence[Run]) -> dict[str, dict[str, object]]:
+def _standard_space(template: Sequence[Run]) -> dict[str, dict[str, object]]:
     """Return how well the template was registered to an output space."""
     found = {run.basename.rpartition("_to")[2]: run.records["onward"] for run in template if "onward" in run.records}
     return {name: dict(record.metrics) for name, record in found.items()}

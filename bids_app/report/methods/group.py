@@ -189,7 +189,7 @@ def _drawn(records: GroupRecords) -> str:
     erosion = drawn.section("regions").get("erosion", 0)
     eroded = f" after erosion by {erosion} voxels" if erosion else ""
     return (
-        f"A segmentation drawn on the template ({name}, {drawing.metrics.get('labels')} regions) was "
+        f"A manual segmentation of the template ({name}, {drawing.metrics.get('labels')} regions) was "
         "brought to the grid of every run through the inverse transforms, in one interpolation for labels; its regions "
         f"were measured in every run's own map and in the space of the template{eroded}."
     )

@@ -103,7 +103,7 @@ def _run_inputs(record: ManualSegmentationRun, settings: Settings) -> dict[str, 
 MANUAL_STEPS = (
     Step(
         "drawing",
-        "Segmentation drawn on the template",
+        "Manual segmentation of the template",
         take_over,
         sources=_segmentation_files,
         collects=_segmentation_target,

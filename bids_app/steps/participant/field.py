@@ -15,9 +15,9 @@ from bids_app.steps.participant.common import (
     grid_of,
     has_magnitude,
     like_of,
-    magnitude_files,
     memory,
     read_array,
+    single_files,
 )
 
 
@@ -91,7 +91,8 @@ FIELD = Step(
     "Total field",
     total_field,
     reads=("field",),
-    sources=magnitude_files,
+    # The phase images too: the sidecar of the field names them as its sources.
+    sources=single_files,
     needs=_needs,
     makes=_makes,
     # Corrected and unwrapped phase and magnitude of all echoes, and a dozen maps.

@@ -33,7 +33,8 @@ def masks(step: StepInput[GreRun]) -> StepResult:
         outputs["mask_processing"] = Output(found.processing, like, {"Margin": choice.margin})
     if found.reliable is not None:
         outputs["mask_reliable"] = Output(found.reliable, like, {"Recipe": choice.reliable})
-    return StepResult(outputs, {"mask_voxels": int(np.count_nonzero(found.brain)), "mask_given": given})
+    metrics = {"mask_voxels": int(np.count_nonzero(found.brain)), "mask_given": given}
+    return StepResult(outputs, metrics, found.warnings)
 
 
 def _maps(step: StepInput[GreRun], choice: MaskChoices) -> dict[str, Any]:

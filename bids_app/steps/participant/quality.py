@@ -23,11 +23,12 @@ _TRANSFORMS = ("xfm_t1w_to_gre", "xfm_t1w_to_gre_warp")
 
 def numbers_of(step: StepInput[GreRun]) -> StepResult:
     """Measure, compare with the usual ranges, and tell what is outside."""
-    run, bounds = step.record, step.settings.qc.choice.to_mapping()
+    run, bounds = step.record, dict(step.settings.qc.choice.to_mapping())
     found = json.loads(step.inputs["echo_quality"].read_text(encoding="utf-8"))
     found |= _measured(step)
     found["registration_similarity"] = _similarity(step)
     known = quality.numbers(len(run.echoes))
+    bounds["volume_min"] *= found.pop("seen_part")  # a slab cannot hold a whole brain
     described = {name: number.describe(_plain(found.get(name)), bounds) for name, number in known.items()}
     flags = [name for name, number in described.items() if number["flag"]]
     content = {
@@ -54,7 +55,20 @@ def _measured(step: StepInput[GreRun]) -> dict[str, Any]:
         mask, valid = mask[box], valid[box]
         small = Grid(mask.shape, grid.voxel_size, grid.b0_dir)
         found = _field(parts, mask, field_strength(step.record)) | _maps(parts, mask, valid, small)
-        return found | {"mask_volume": np.count_nonzero(mask) * grid.voxel_volume / 1000}
+        return found | _shape(mask, grid)
+
+
+def _shape(mask: Any, grid: Grid) -> dict[str, Any]:
+    """Return the numbers of the object mask's shape; the grid is that of the whole field of view."""
+    from bids_app.qsm.quality.masks import mask_shape, seen_part
+
+    shape = mask_shape(mask, grid.voxel_size)
+    return {
+        "mask_volume": shape.volume_ml,
+        "mask_pieces": shape.pieces,
+        "mask_roughness": shape.roughness,
+        "seen_part": seen_part(grid.shape, grid.voxel_size),
+    }
 
 
 def _field(parts: Mapping[str, Future[Any]], mask: Any, tesla: float) -> dict[str, Any]:

@@ -113,14 +113,15 @@ def without_decay(step: StepInput[GreRun]) -> Path:
 
 
 def _object(step: StepInput[GreRun], sd: Any) -> Any:
-    """Return the object by the default recipe: the run's own mask may want the atlas that is to be brought here."""
+    """Return the object by phase quality alone: the run's own mask may want the atlas that is to be brought here."""
     from bids_app.qsm.field.reliability import reliability_weights
-    from bids_app.qsm.mask.recipe import FILLED_RECIPE, make_mask
+    from bids_app.qsm.mask.recipe import OBJECT_RECIPE, make_mask
 
     known = sd > 0  # elsewhere there is no signal and no field
     quality, residual = (read_image(step.inputs[key])[0] for key in ("quality", "residual"))
-    sources = {"quality": quality, "reliability": reliability_weights(sd, known, residual)}
-    return make_mask(FILLED_RECIPE, **sources, voxel_size=grid_of(step.record, sd.shape).voxel_size) & known
+    reliability = reliability_weights(sd, known, residual)
+    voxel_size = grid_of(step.record, sd.shape).voxel_size
+    return make_mask(OBJECT_RECIPE, quality=quality, reliability=reliability, voxel_size=voxel_size) & known
 
 
 def registered(run: GreRun, settings: Settings) -> bool:

@@ -32,7 +32,7 @@ def _behave(step):
         log = Path(step.settings.mask.values["log"])
         with log.open("a") as file:
             file.write("in\n")
-        time.sleep(0.3)
+        time.sleep(1.0)
         with log.open("a") as file:
             file.write("out\n")
     threads = np.float32(step.threads)

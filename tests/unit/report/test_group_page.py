@@ -292,7 +292,7 @@ def test_the_text_says_what_ran(page):
         "overlap of the heads 0.93",
         "brought to the space of the template by one linear interpolation",
         "brought to the space of MNI by one linear interpolation",
-        "drawn on the template (mine, 3 regions)",
+        "manual segmentation of the template (mine, 3 regions)",
         "after erosion by 1 voxels",
         "every voxel of the maps of 12 participants (9 degrees of freedom)",
         "Gaussian of 2 mm (FWHM)",
