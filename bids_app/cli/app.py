@@ -12,8 +12,9 @@ from bids_app.cli.cohort import CohortSearch
 from bids_app.cli.config import Config
 from bids_app.cli.session import Session
 from bids_app.dataset.checks import preflight, without_magnitudes_alone
-from bids_app.dataset.derived import with_given_mask
+from bids_app.dataset.derived import with_given_maps, with_given_mask
 from bids_app.dataset.image_checks import remarks
+from bids_app.dataset.separation import problems_of
 from bids_app.dataset.subjects import selected_subjects
 from bids_app.dataset.validation import InputValidation
 from bids_app.engine.events import EventHandler
@@ -135,6 +136,9 @@ def _participant_level(config: Config) -> int:
     subjects = tuple(
         replace(subject, runs=tuple(_completed(run, config, settings) for run in subject.runs)) for subject in subjects
     )
+    problems = problems_of(subjects, settings)
+    if problems:
+        raise InputRefusedError(problems)
     jobs = participant_jobs(subjects, settings, config.context, SUBJECT_REPORT, config.reports_only)
     if config.dry_run:
         _print_plan(settings, subjects, jobs)
@@ -152,7 +156,9 @@ def _participant_level(config: Config) -> int:
 
 def _completed(run: GreRun, config: Config, settings: Settings) -> GreRun:
     """Return a run with what other datasets have for it and what the user should know."""
-    run = with_given_mask(run, config.derivatives)
+    # What this command made itself is no input of it.
+    others = [folder for folder in config.derivatives if folder.resolve() != config.output_dir.resolve()]
+    run = with_given_maps(with_given_mask(run, config.derivatives), others)
     return replace(run, remarks=(*run.remarks, *remarks(run), *segmentations.remarks(run, settings)))
 
 

@@ -63,7 +63,7 @@ def _section(name: str, section: Section[Params]) -> Iterator[str]:
         yield from ["", "methods (parameters: --explain " + f"{name}.METHOD):"]
         for method in methods:
             mark = f" [{method.maturity}]" if method.is_own else ""
-            yield from _wrapped(f"{method.label}: {method.summary}{mark}", f"  {method.name:12}")
+            yield from _wrapped(f"{method.label}: {method.summary}{mark}", f"  {method.name:<11} ")
 
 
 def _about(method: AnyMethod) -> Iterator[str]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from bids_app.dataset.content_checks import contents
 from bids_app.dataset.image_checks import anatomical, few_slices, files_of, images, lead_of
+from bids_app.dataset.separation import spin_echo
 from bids_app.model.records import GreRun, Subject
 
 #: An echo time above this many seconds is in ms by the look of it.
@@ -171,6 +172,7 @@ RUN_CHECKS: tuple[Callable[[GreRun], Iterator[str]], ...] = (
     few_slices,
     contents,
     anatomical,
+    spin_echo,
 )
 
 

@@ -1,4 +1,4 @@
-"""What other datasets (``--derivatives``) have for a gradient-echo run: a mask in its space."""
+"""What other datasets (``--derivatives``) have for a gradient-echo run: a mask and maps of relaxation in its space."""
 
 import re
 from collections.abc import Sequence
@@ -65,3 +65,39 @@ def _on_grid(run: GreRun, shape: tuple[int, ...], affine: Any) -> bool:
     echo = run.echoes[0]
     own = look_at(next(path for path in (echo.phase, echo.real, echo.magnitude) if path is not None), False, run.coils)
     return not own.problem and own.shape == shape and same_place(own.affine, affine, shape)
+
+
+#: Maps of other datasets that are used, by the end of their names: products, with desc- where two share a suffix.
+_MAPS = {
+    "r2": ("_R2map", ""),
+    "r2prime": ("_R2map", "R2prime"),
+    "r2star_given": ("_R2starmap", ""),
+    "fibre_angle": ("_anglemap", "fibre"),
+}
+
+
+def with_given_maps(run: GreRun, folders: Sequence[Path]) -> GreRun:
+    """Return the run with the maps of R2, R2', R2* and fibre angle that the first of the datasets has for it.
+
+    Names: ``*_R2map``, ``*_desc-R2prime_R2map``, ``*_R2starmap`` (1/s) and ``*_desc-fibre_anglemap`` (rad, between
+    fibres and main field). A map belongs to a run as a mask does (:func:`with_given_mask`).
+    """
+    found: dict[str, Path] = {}
+    remarks = []
+    for product, (suffix, desc) in _MAPS.items():
+        for path in (path for folder in folders for path in _maps(run, folder, suffix, desc)):
+            state = look_at(path, is_phase=False)
+            if state.problem:
+                remarks.append(state.problem)
+            elif not _on_grid(run, state.shape, state.affine):
+                remarks.append(f"{path.name} of --derivatives is not used: it lies on another grid than the run")
+            elif product not in found:
+                found[product] = path
+                remarks.append(f"{path.name} of {path.parent} is used for {product.removesuffix('_given')}")
+    return replace(run, given_maps=tuple(found.items()), remarks=(*run.remarks, *remarks))
+
+
+def _maps(run: GreRun, folder: Path, suffix: str, desc: str) -> list[Path]:
+    home = folder / f"sub-{run.subject}" / (f"ses-{run.session}" if run.session else ".")
+    paths = [path for end in (".nii", ".nii.gz") for path in home.glob(f"*/*{suffix}{end}")]
+    return sorted(path for path in paths if _belongs(run, path) and _spelled(path).get("desc", "") == desc)

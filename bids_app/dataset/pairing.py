@@ -1,6 +1,7 @@
-"""Which anatomical image goes with a gradient-echo run."""
+"""Which anatomical image and which spin echoes go with a gradient-echo run."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from bids_app.model.records import Anatomical, GreRun
 
@@ -38,3 +39,20 @@ def _order(image: Anatomical) -> tuple[object, ...]:
         int(run) if run.isdigit() else 0,
         image.path.name,
     )
+
+
+def with_spin_echo(run: GreRun, trains: Sequence[GreRun]) -> GreRun:
+    """Return the run with the multi-echo spin echo (MESE) of its subject and session; a remark says if there are more.
+
+    Of several, the one with the fewest entities is taken, then the first name in alphabetical order.
+    """
+    own = [train for train in trains if (train.subject, train.session) == (run.subject, run.session)]
+    if not own:
+        return run
+    train = min(own, key=lambda one: (len(one.entities), one.basename))
+    remarks = run.remarks
+    if len(own) > 1:
+        remarks += (
+            f"{train.basename}_MESE is used for R2, the first of {len(own)}; choose another with --bids-filter-file",
+        )
+    return replace(run, spin_echo=train.echoes, clashes=run.clashes + train.clashes, remarks=remarks)

@@ -10,13 +10,13 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from bids_app.dataset.pairing import choose_t1w
+from bids_app.dataset.pairing import choose_t1w, with_spin_echo
 from bids_app.dataset.sidecars import Sidecars
 from bids_app.errors import InputRefusedError
 from bids_app.model.naming import run_entities
 from bids_app.model.records import Anatomical, Echo, Entities, GreRun, Subject
 
-_IMAGE = re.compile(r"_(?:MEGRE|T2starw|T1w)\.nii(?:\.gz)?$")
+_IMAGE = re.compile(r"_(?:MEGRE|T2starw|T1w|MESE)\.nii(?:\.gz)?$")
 #: So many participants are listed when an unknown one is asked for.
 _NAMED = 30
 
@@ -43,7 +43,7 @@ def find_subjects(
     participants, sessions : labels without ``sub-`` and ``ses-``
         T1w images of other sessions are found too: a run may use them.
     filters : mapping, optional
-        ``gre`` and ``t1w``: the entities that these images must have (see :func:`matches`).
+        ``gre``, ``t1w`` and ``mese``: the entities that these images must have (see :func:`matches`).
 
     Raises
     ------
@@ -63,7 +63,8 @@ def find_subjects(
         if is_t1w and "part" not in file.entities and matches(file.entities, filters.get("t1w", {})):
             images.append(Anatomical(Path(file.path), file.entities["subject"], dict(entities).get("ses"), entities))
         wanted = not sessions or dict(entities).get("ses") in sessions
-        if wanted and matches(file.entities, filters.get("gre", {})):
+        kind = "mese" if file.entities["suffix"] == "MESE" else "gre"
+        if wanted and matches(file.entities, filters.get(kind, {})):
             groups.setdefault((file.entities["suffix"], entities), []).append(file)
     if sidecars.problems:
         raise InputRefusedError(list(dict.fromkeys(sidecars.problems)))
@@ -72,7 +73,9 @@ def find_subjects(
         there = ", ".join(sorted(label for label in seen if label)) or "none"
         text = "session {!r} is not in this selection; there are: {}"
         raise InputRefusedError([text.format(label, there) for label in missing])
-    runs = [_run(suffix, entities, files) for (suffix, entities), files in sorted(groups.items(), key=str)]
+    found = [_run(suffix, entities, files) for (suffix, entities), files in sorted(groups.items(), key=str)]
+    trains = [run for run in found if run.suffix == "MESE"]
+    runs = [with_spin_echo(run, trains) for run in found if run.suffix != "MESE"]
     subjects = []
     runs_of, t1w_of = defaultdict[str, list[GreRun]](list), defaultdict[str, list[Anatomical]](list)
     for run in runs:

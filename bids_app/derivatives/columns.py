@@ -17,7 +17,13 @@ _STATISTICS = {
     "p05": "5th percentile of {}",
     "p95": "95th percentile of {}",
 }
-_MAPS = {"chi": ("magnetic susceptibility", "ppm"), "r2star": ("the transverse relaxation rate R2*", "1/s")}
+_MAPS = {
+    "chi": ("magnetic susceptibility", "ppm"),
+    "r2star": ("the transverse relaxation rate R2*", "1/s"),
+    "r2prime": ("the reversible relaxation rate R2'", "1/s"),
+    "chi_paramagnetic": ("the susceptibility of paramagnetic sources", "ppm"),
+    "chi_diamagnetic": ("the susceptibility of diamagnetic sources (negative)", "ppm"),
+}
 
 
 def _columns() -> Dictionary:
@@ -59,7 +65,7 @@ SPACE: Dictionary = {
 #: One row for every region of a run and space.
 MANUAL_COLUMNS: Dictionary = SPACE | REGION_COLUMNS
 _MEASURE: dict[str, object] = {
-    "Description": "Column of the table of regions: chi in ppm, r2star in 1/s, volume in mm^3"
+    "Description": "Column of the table of regions: chi in ppm, r2star and r2prime in 1/s, volume in mm^3"
 }
 #: Who is in the group.
 COHORT_COLUMNS: Dictionary = _KEYS | {

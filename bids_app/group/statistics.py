@@ -22,9 +22,24 @@ if TYPE_CHECKING:
 Row = dict[str, object]
 
 #: Short names of a model's response.
-RESPONSES = {"chi": "chi_mean", "r2star": "r2star_mean", "volume": "volume_mm3"}
+RESPONSES = {
+    "chi": "chi_mean",
+    "r2star": "r2star_mean",
+    "r2prime": "r2prime_mean",
+    "chi_paramagnetic": "chi_paramagnetic_mean",
+    "chi_diamagnetic": "chi_diamagnetic_mean",
+    "volume": "volume_mm3",
+}
 REGION = ("index", "name", "hemisphere")
-MEASURES = ("chi_mean", "chi_median", "r2star_mean", "volume_mm3")
+MEASURES = (
+    "chi_mean",
+    "chi_median",
+    "r2star_mean",
+    "r2prime_mean",
+    "chi_paramagnetic_mean",
+    "chi_diamagnetic_mean",
+    "volume_mm3",
+)
 _MODEL_COLUMNS = (
     "term",
     "estimate",

@@ -15,7 +15,16 @@ Columns = dict[str, dict[str, object]]
 #: Where a drawn segmentation is measured.
 _SPACES = {"native": "on the run's own map", "template": "in the space of the template"}
 #: What the wide table has of every region, if the runs' tables have it.
-WIDE = ("chi_mean", "chi_median", "r2star_mean", "volume_mm3", "voxels")
+WIDE = (
+    "chi_mean",
+    "chi_median",
+    "r2star_mean",
+    "r2prime_mean",
+    "chi_paramagnetic_mean",
+    "chi_diamagnetic_mean",
+    "volume_mm3",
+    "voxels",
+)
 #: First columns of every table of the group.
 KEYS: Columns = {
     "participant_id": {"Description": "Participant, as in participants.tsv"},

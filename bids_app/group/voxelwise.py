@@ -26,7 +26,7 @@ Float64 = npt.NDArray[np.float64]
 Float32 = npt.NDArray[np.float32]
 Row = dict[str, object]
 
-RESPONSES = ("chi", "r2star")
+RESPONSES = ("chi", "r2star", "chi_paramagnetic", "chi_diamagnetic")
 #: Values that one slab may hold: nilearn makes about ten float64 copies of it.
 _SLAB_VALUES = 1 << 21
 

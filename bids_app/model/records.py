@@ -83,6 +83,10 @@ class GreRun:
     t1w_choice: str = ""
     #: A mask from ``--derivatives`` in the run's space; it wins over a computed one.
     given_mask: Path | None = None
+    #: Multi-echo spin echoes (MESE) of the session, magnitudes alone, by echo time.
+    spin_echo: tuple[Echo, ...] = ()
+    #: Maps of other datasets (``--derivatives``) on the run's grid by product: r2, r2prime, r2star_given, fibre_angle.
+    given_maps: tuple[tuple[str, Path], ...] = ()
     #: Receive coils in the images' fourth dimension, which are combined.
     coils: int = 1
     #: Names of files that cannot be told apart by the entities that we know, in pairs.
@@ -100,9 +104,20 @@ class GreRun:
         """Echo times in seconds (preflight has made sure that they are all there)."""
         return tuple(float(e.echo_time) for e in self.echoes if e.echo_time is not None)
 
+    @property
+    def spin_echo_times(self) -> tuple[float, ...]:
+        """Echo times of the spin echoes in seconds."""
+        return tuple(float(e.echo_time) for e in self.spin_echo if e.echo_time is not None)
+
+    def given(self, product: str) -> Path | None:
+        """Return the map that another dataset has of a product, if it has one."""
+        return dict(self.given_maps).get(product)
+
     def facts(self) -> Mapping[str, object]:
         """Return what results depend on besides bytes of images and parameters."""
-        several = {"coils": self.coils} if self.coils > 1 else {}
+        several: dict[str, object] = {"coils": self.coils} if self.coils > 1 else {}
+        if self.spin_echo:
+            several["spin_echo"] = [echo.metadata for echo in self.spin_echo]
         return several | {
             "entities": self.entities,
             "echo_times": self.echo_times,

@@ -35,6 +35,7 @@ from bids_app.qsm.options import (
     MaskChoices,
     ReferenceChoices,
     RelaxometryChoices,
+    SeparationChoices,
     SwiChoices,
 )
 from bids_app.qsm.params import Params, nearest
@@ -103,6 +104,9 @@ class Settings:
         default_factory=_Default(RelaxometryChoices, "relaxometry")
     )
     swi: Section[SwiChoices] = dataclasses.field(default_factory=_Default(SwiChoices, "swi"))
+    separation: Section[SeparationChoices] = dataclasses.field(
+        default_factory=_Default(SeparationChoices, "separation")
+    )
     regions: Section[RegionsChoices] = dataclasses.field(default_factory=_Default(RegionsChoices))
     qc: Section[QcChoices] = dataclasses.field(default_factory=_Default(QcChoices))
     statistics: Section[StatisticsChoices] = dataclasses.field(default_factory=_Default(StatisticsChoices))

@@ -52,6 +52,7 @@ def build_parser() -> Parser:
     parser.add_argument("out", type=Path, metavar="OUT", help="folder of the dataset: new, or made by this command")
     _study(parser.add_argument_group("study"))
     _scan(parser.add_argument_group("gradient-echo scan"))
+    _sources(parser.add_argument_group("paramagnetic and diamagnetic sources"))
     _structural(parser.add_argument_group("T1-weighted image"))
     parser.add_argument("--omp-nthreads", type=_count, metavar="N", help="threads (default: processors)")
     return parser
@@ -165,6 +166,38 @@ def _scan(group: "argparse._ArgumentGroup") -> None:
     )
 
 
+def _sources(group: "argparse._ArgumentGroup") -> None:
+    add = group.add_argument
+    add(
+        "--sources",
+        action="store_true",
+        help="R2* from paramagnetic and diamagnetic sources, a multi-echo spin echo (MESE), and the truth of both",
+    )
+    add("--relaxivity", type=_positive, default=137.0, metavar="HZ", help="R2' per ppm at 3 T (default: 137)")
+    add(
+        "--anisotropy",
+        type=float,
+        default=0.016,
+        metavar="PPM",
+        help="susceptibility of white matter along its fibres less that across them (default: 0.016; 0 isotropic)",
+    )
+    add(
+        "--spin-echo-times",
+        type=_positive,
+        nargs="+",
+        default=[round(0.010 * (n + 1), 4) for n in range(16)],
+        metavar="S",
+        help="multiples of the first (default: 16 echoes, 0.010 apart)",
+    )
+    add(
+        "--refocusing-angle",
+        type=_positive,
+        default=155.0,
+        metavar="DEG",
+        help="mean refocusing angle of the spin echoes (default: 155)",
+    )
+
+
 def _structural(group: "argparse._ArgumentGroup") -> None:
     group.add_argument("--t1w-voxel-size", type=_positive, default=1.0, metavar="MM", help="edge length (default: 1)")
     group.add_argument("--t1w-orientation", default="RAS", metavar="NAME", help="as --orientation (default: RAS)")
@@ -231,6 +264,28 @@ def study_from(args: argparse.Namespace) -> Any:
         age_effect=0.0 if args.null else args.age_effect,
         group_effect=0.0 if args.null else args.group_effect,
         in_vivo=args.in_vivo,
+        sources=_source_model(args),
+    )
+
+
+def _source_model(args: argparse.Namespace) -> Any:
+    """Return the :class:`bids_app.phantom.sources.SourceModel` of the options, None without ``--sources``."""
+    if not args.sources:
+        return None
+    from bids_app.phantom.sources import SourceModel
+    from bids_app.qsm.relaxometry.epg import is_cpmg
+
+    if not is_cpmg(args.spin_echo_times):
+        raise UsageError("--spin-echo-times must be the multiples 1, 2, 3 ... of the first")
+    if not -0.2 <= args.anisotropy <= 0.2:
+        raise UsageError(f"--anisotropy must lie between -0.2 and 0.2 ppm, got {args.anisotropy:g}")
+    if not 60 <= args.refocusing_angle <= 180:
+        raise UsageError(f"--refocusing-angle must lie between 60 and 180 degrees, got {args.refocusing_angle:g}")
+    return SourceModel(
+        relaxivity=args.relaxivity,
+        anisotropy=args.anisotropy,
+        echo_times=tuple(args.spin_echo_times),
+        refocusing_angle=args.refocusing_angle,
     )
 
 

@@ -7,6 +7,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from bids_app.phantom.fibres import NO_ANISOTROPY, Fibres, fibre_cos2
 from bids_app.phantom.template import Head, Stack
 from bids_app.qsm.kernels import jit
 
@@ -14,14 +15,17 @@ FloatArray = npt.NDArray[np.float32]
 
 #: Rows of a tissue table.
 AIR, FAT, MUSCLE, BONE, VITREOUS, CSF, GREY, WHITE, VEIN, CALCIFICATION, FIRST_NUCLEUS = range(11)
+#: Columns of a tissue table: susceptibility (ppm, water is 0), proton density, R2* (1/s), T1-weighted intensity, the
+#: share of the protons that are fat's, the diamagnetic part of the susceptibility (ppm, 0 or less), R2 (1/s), fraction
+#: of white matter. The last row is bone marrow where the head has soft tissue as in vivo.
+CHI, M0, R2STAR, T1W, FAT_SHARE, DIAMAGNETIC, R2, MYELINATED = range(8)
+COLUMNS = 8
 #: Row of the bone marrow, after the nuclei; a table without it has bone without marrow.
 MARROW = 24
-#: Columns of a tissue table: susceptibility (ppm, water is 0), proton density, R2* (1/s), T1-weighted intensity,
-#: and the share of the protons that are fat's. The last row is bone marrow where the head has soft tissue as in vivo.
-CHI, M0, R2STAR, T1W, FAT_SHARE = range(5)
-#: What a sample holds besides: fraction inside the brain, label of the nucleus, label of the tissue.
-BRAIN, NUCLEUS, TISSUE, FAT_FRACTION = range(4, 8)
-PROPERTIES = 8
+#: What a sample holds besides: fraction inside the brain, label of the nucleus, label of the tissue, and the squared
+#: cosine of the angle between the fibres of white matter and the main field.
+BRAIN, NUCLEUS, TISSUE, COS2 = range(8, 12)
+PROPERTIES = 12
 #: Labels of the tissue segmentation.
 TISSUE_LABELS = {
     1: "cortical and other grey matter",
@@ -85,14 +89,14 @@ def _inside(distance: float, width: float) -> float:
 @jit
 def _over(out: FloatArray, row: FloatArray, fraction: float) -> None:
     """Let a tissue take a fraction of what is there already."""
-    for m in range(5):
+    for m in range(COLUMNS):
         out[m] += np.float32(fraction) * (row[m] - out[m])
 
 
 @jit
 def _outside_brain(shell: FloatArray, tissue: FloatArray, width: float, out: FloatArray) -> None:
     """Write soft tissue, fat under the skin and behind the eyes, bone with its marrow, and eyes."""
-    for m in range(5):
+    for m in range(COLUMNS):
         out[m] = tissue[2, m]
     _over(out, tissue[1], max(_inside(-shell[0] - 5.0, 3.0), _inside(shell[5], width)))
     bone = _inside(shell[1], width) * (1 - _inside(shell[2], width))
@@ -109,7 +113,7 @@ def _within_skull(cell: FloatArray, tissue: FloatArray, mixed: FloatArray) -> fl
     """Write fluid, grey and white matter with their fine structure; return the fraction of fluid."""
     grey, white = max(cell[1], 0.0), max(cell[2], 0.0)
     fluid = max(1 - grey - white, 0.0)
-    for m in range(4):
+    for m in range(COLUMNS):
         mixed[m] = fluid * tissue[5, m] + grey * tissue[6, m] + white * tissue[7, m]
     mixed[4] = 0
     # Nothing is constant within a tissue: the template's own intensity, two scales of random texture, and a
@@ -122,6 +126,9 @@ def _within_skull(cell: FloatArray, tissue: FloatArray, mixed: FloatArray) -> fl
     mixed[2] += np.float32(solid * (1.5 * cell[5] + 1.5 * cell[6]) + 3.0 * band + 25.0 * white * (cell[0] - 0.85))
     mixed[1] *= np.float32(1 + 0.02 * cell[6])
     mixed[3] = np.float32((1 - solid) * tissue[5, 3] + solid * 255 * cell[0])
+    # Myelin carries most of white matter's variation, iron that of grey matter.
+    mixed[5] += np.float32(0.75 * white * texture - 0.16 * white * (cell[0] - 0.85))
+    mixed[6] += np.float32(solid * (0.4 * cell[5] + 0.4 * cell[6]) + 0.5 * band + 4.0 * white * (cell[0] - 0.85))
     return fluid
 
 
@@ -143,6 +150,8 @@ def _nuclei(
         mixed[1] += np.float32(fraction) * (tissue[row, 1] - mixed[1])
         mixed[2] += np.float32(fraction) * (tissue[row, 2] * shape - mixed[2])
         mixed[3] += np.float32(fraction) * (0.5 * tissue[row, 3] - 0.5 * mixed[3])
+        for m in range(4, COLUMNS):
+            mixed[m] += np.float32(fraction) * (tissue[row, m] - mixed[m])
         if fraction >= 0.5:
             label = 2 * n + (1 if right else 2)
     return label
@@ -155,21 +164,21 @@ def sample_rows(
     nuclei: Stack,
     outer: Stack,
     tissue: FloatArray,
+    fibres: Fibres,
     width: float,
     out: FloatArray,
     first: int,
     last: int,
 ) -> None:
-    """Write the eight properties (CHI to FAT_FRACTION) of the voxels of ``out``, (nx, ny, nz, 8), whose x is in
-    ``first`` to ``last``, the end excluded.
+    """Write the properties (CHI to COS2) of the voxels of ``out``, (nx, ny, nz, 12), with first <= x < last.
 
     ``width`` is the voxel's width in mm, over which a border is spread; ``tissue`` has 24 rows (AIR to the last
-    nucleus, right and left in turn), 25 with marrow, and five columns.
+    nucleus, right and left in turn), 25 with marrow, and eight columns.
     """
     A, B = warp.to_head, warp.to_template
     for i in range(first, last):
         shell, cell, depth = np.empty(6, np.float32), np.empty(7, np.float32), np.empty(8, np.float32)
-        move, mixed = np.empty(3, np.float32), np.empty(5, np.float32)
+        move, mixed = np.empty(3, np.float32), np.empty(COLUMNS, np.float32)
         for j in range(out.shape[1]):
             for k in range(out.shape[2]):
                 voxel = out[i, j, k]
@@ -181,20 +190,19 @@ def sample_rows(
                 y = B[1, 0] * hx + B[1, 1] * hy + B[1, 2] * hz + B[1, 3] + move[1]
                 z = B[2, 0] * hx + B[2, 1] * hy + B[2, 2] * hz + B[2, 3] + move[2]
                 _trilinear(outer, x, y, z, shell)
-                for m in range(4):
+                for m in range(COLUMNS):
                     voxel[m] = tissue[0, m]
-                voxel[4] = voxel[5] = voxel[6] = voxel[7] = 0
+                voxel[BRAIN] = voxel[NUCLEUS] = voxel[TISSUE] = voxel[COS2] = 0
                 body = _inside(shell[0], width)
                 if body <= 0:
                     continue
                 _outside_brain(shell, tissue, width, mixed)
                 skull = _inside(shell[2], width)
                 if skull > 0:
-                    _brain_voxel(x, y, z, brain, nuclei, tissue, width, skull, cell, depth, mixed, voxel)
+                    _brain_voxel(x, y, z, brain, nuclei, tissue, fibres, width, skull, cell, depth, mixed, voxel)
                 body *= 1 - _inside(shell[3], width)
-                for m in range(4):
+                for m in range(COLUMNS):
                     voxel[m] += np.float32(body) * (mixed[m] - voxel[m])
-                voxel[7] = np.float32(body) * mixed[4]
 
 
 @jit
@@ -205,6 +213,7 @@ def _brain_voxel(  # noqa: PLR0913
     brain: Stack,
     nuclei: Stack,
     tissue: FloatArray,
+    fibres: Fibres,
     width: float,
     skull: float,
     cell: FloatArray,
@@ -213,10 +222,14 @@ def _brain_voxel(  # noqa: PLR0913
     voxel: FloatArray,
 ) -> None:
     """Mix what lies within the skull into ``mixed``; write the fraction of brain and the labels into ``voxel``."""
-    inner = np.empty(5, np.float32)
+    inner = np.empty(COLUMNS, np.float32)
     _trilinear(brain, x, y, z, cell)
     fluid = _within_skull(cell, tissue, inner)
-    voxel[4] = _inside(cell[3], width)
+    voxel[BRAIN] = _inside(cell[3], width)
+    voxel[COS2] = fibre_cos2(x, y, z, fibres.b0)
+    turned = np.float32(fibres.anisotropy * inner[7] * (voxel[COS2] - 1.0 / 3.0))
+    inner[0] += turned
+    inner[5] += turned
     kind = 3
     if fluid < 0.5:
         kind = 1 if cell[1] >= cell[2] else 2
@@ -230,7 +243,7 @@ def _brain_voxel(  # noqa: PLR0913
     )
     if local:
         _trilinear(nuclei, x, y, z, depth)
-        voxel[5] = _nuclei(depth, cell, x > 0, fluid, tissue, width, inner)
+        voxel[NUCLEUS] = _nuclei(depth, cell, x > 0, fluid, tissue, width, inner)
     vein = _inside(cell[4], width)
     _over(inner, tissue[8], vein)
     if vein >= 0.5:
@@ -241,14 +254,21 @@ def _brain_voxel(  # noqa: PLR0913
         if stone >= 0.5:
             kind = 5
     if kind >= 4:
-        voxel[5] = 0
-    voxel[6] = kind if voxel[4] >= 0.5 else 0
-    for m in range(5):
+        voxel[NUCLEUS] = 0
+    voxel[TISSUE] = kind if voxel[BRAIN] >= 0.5 else 0
+    for m in range(COLUMNS):
         mixed[m] += np.float32(skull) * (inner[m] - mixed[m])
 
 
-def sample(head: Head, tissue: FloatArray, warp: Warp, shape: tuple[int, int, int], width: float) -> FloatArray:
-    """Return the properties on a grid of ``shape``, (nx, ny, nz, 8) float32; see :func:`sample_rows`.
+def sample(
+    head: Head,
+    tissue: FloatArray,
+    warp: Warp,
+    shape: tuple[int, int, int],
+    width: float,
+    fibres: Fibres = NO_ANISOTROPY,
+) -> FloatArray:
+    """Return the properties on a grid of ``shape``, (nx, ny, nz, 12) float32; see :func:`sample_rows`.
 
     Threads take rows in turn (numba's number of threads); every voxel is computed alone, so their number changes
     nothing.
@@ -258,7 +278,7 @@ def sample(head: Head, tissue: FloatArray, warp: Warp, shape: tuple[int, int, in
 
     def rows(first: int) -> None:
         last = min(first + 4, shape[0])
-        sample_rows(warp, head.brain, head.nuclei, head.outer, table, float(width), out, first, last)
+        sample_rows(warp, head.brain, head.nuclei, head.outer, table, fibres, float(width), out, first, last)
 
     with ThreadPoolExecutor(numba.get_num_threads()) as pool:
         list(pool.map(rows, range(0, shape[0], 4)))

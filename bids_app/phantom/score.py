@@ -22,10 +22,18 @@ from bids_app.phantom.options import Parser
 #: Suffix with folder, description entity of the truth, and whether the map is susceptibility.
 _MAPS = (
     ("anat", "Chimap", "", True),
+    ("anat", "Chimap", "_desc-paramagnetic", True),
+    ("anat", "Chimap", "_desc-diamagnetic", True),
     ("anat", "R2starmap", "", False),
+    ("anat", "R2map", "", False),
+    ("anat", "R2map", "_desc-R2prime", False),
     ("fmap", "fieldmap", "_desc-total", False),
     ("fmap", "fieldmap", "_desc-local", False),
 )
+
+
+#: Maps of one kind of source, which are no variants of the susceptibility map.
+_SOURCES = ("_desc-paramagnetic_", "_desc-diamagnetic_")
 
 
 @dataclass(frozen=True)
@@ -71,10 +79,16 @@ def score(bids_dir: Path, output_dir: Path, labels: Sequence[str] = ()) -> tuple
 def _session(truth: Path, found: Path, stem: str, root: Path) -> Iterator[Score]:
     brain, affine = read_image(truth / "anat" / f"{stem}_desc-brain_mask.nii.gz")
     for folder, suffix, desc, is_chi in _MAPS:
+        if not (truth / folder / f"{stem}{desc}_{suffix}.nii.gz").is_file():
+            continue  # a study without sources has no truth of them
         true = _on_grid(truth / folder / f"{stem}{desc}_{suffix}.nii.gz", brain.shape, affine)
         # Susceptibility comes in variants (desc-), the others in one kind.
-        pattern = f"{stem}*_{suffix}.nii.gz" if is_chi else f"{stem}*{desc}_{suffix}.nii.gz"
+        pattern = f"{stem}*{desc}_{suffix}.nii.gz"
         for path in sorted((found / folder).glob(pattern)):
+            if not desc and (
+                any(part in path.name for part in _SOURCES) or (suffix == "R2map" and "_desc-" in path.name)
+            ):
+                continue
             values = _on_grid(path, brain.shape, affine)
             mask = (brain > 0) & _valid(found / "anat", stem, values, affine)
             if not mask.any():
@@ -88,7 +102,7 @@ def _session(truth: Path, found: Path, stem: str, root: Path) -> Iterator[Score]
                 file=path.relative_to(root).as_posix(),
                 voxels=int(mask.sum()),
                 # Only a rate has a zero of its own.
-                nrmse=metrics.nrmse(values, true, mask, reference=suffix != "R2starmap"),
+                nrmse=metrics.nrmse(values, true, mask, reference=suffix not in ("R2starmap", "R2map")),
                 detrended_nrmse=metrics.detrended_nrmse(values, true, mask),
                 xsim=metrics.xsim(values, true, mask) if is_chi else None,
                 slope=metrics.slope(regional) if is_chi else None,

@@ -1,13 +1,15 @@
 """One session of one person: the truth and the complex signal."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from bids_app.phantom import forward, sampling, subjects
 from bids_app.phantom.acquisition import FAT_PEAKS, Acquisition, add_fat, axis_codes, fine_grid, receive, slab
+from bids_app.phantom.fibres import Fibres
+from bids_app.phantom.sources import SourceModel, SourceTruth, moved, spin_echoes
 from bids_app.phantom.template import Head, Stack
 from bids_app.qsm.arrays import BoolArray, ComplexArray, FloatArray
 from bids_app.qsm.grid import Grid
@@ -28,6 +30,7 @@ class Body:
     to_template: npt.NDArray[np.float64]
     displacement: Stack
     pose: npt.NDArray[np.float64]
+    anisotropy: float = 0.0
 
     @property
     def has_fat(self) -> bool:
@@ -35,10 +38,11 @@ class Body:
         return bool(self.tissue[:, sampling.FAT_SHARE].any())
 
     def sample(self, affine: npt.NDArray[np.float64], shape: tuple[int, int, int], width: float) -> FloatArray:
-        """Return the properties (nx, ny, nz, 8) on a grid with this affine (voxel to scanner mm)."""
+        """Return the properties (nx, ny, nz, 12) on a grid with this affine (voxel to scanner mm)."""
         to_head = (np.linalg.inv(self.pose) @ affine)[:3]
         warp = sampling.Warp(np.ascontiguousarray(to_head), self.to_template, self.displacement)
-        return sampling.sample(self.head, self.tissue, warp, shape, width)
+        fibres = Fibres(np.ascontiguousarray(self.pose[2, :3]), self.anisotropy)
+        return sampling.sample(self.head, self.tissue, warp, shape, width, fibres)
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,7 @@ class Truth:
     mask: BoolArray
     nuclei: npt.NDArray[np.uint8]
     tissue: npt.NDArray[np.uint8]
+    sources: SourceTruth | None = None
 
 
 @dataclass(frozen=True)
@@ -71,8 +76,11 @@ def make_body(
     return Body(head, tissue, *subjects.head_to_template(person, age), subjects.pose(person, session, tilt))
 
 
-def simulate(body: Body, scan: Acquisition, random: np.random.Generator) -> Scan:
-    """Return the scan of a body; the same generator state gives the same bytes."""
+def simulate(body: Body, scan: Acquisition, random: np.random.Generator, model: SourceModel | None = None) -> Scan:
+    """Return the scan of a body; the same generator state gives the same bytes.
+
+    With a ``model`` R2* is that of paramagnetic and diamagnetic sources, and the truth holds them.
+    """
     shape, affine = slab(scan.orientation, scan.oblique, scan.voxel_size, body.pose, scan.matrix)
     fine, fine_affine, before = fine_grid(shape, affine, scan.oversampling)
     mask, nuclei, tissue = _labels(body, affine, shape)
@@ -90,6 +98,7 @@ def simulate(body: Body, scan: Acquisition, random: np.random.Generator) -> Scan
     signal = np.empty((len(scan.echo_times), *shape), np.complex64)
     signal_of_fat = np.zeros_like(signal) if body.has_fat else signal[:0]
     r2star, density = (np.empty(shape, np.float32) for _ in range(2))
+    sources = SourceTruth.empty(shape) if model is not None else None
     true_chi = forward.block_mean(chi[box], (factor,) * 3) + np.float32(AIR_PPM)
     chi[:] = 0
     for rows, properties in _slabs(body, fine, fine_affine, box[0].start, box[0].stop):
@@ -99,7 +108,9 @@ def simulate(body: Body, scan: Acquisition, random: np.random.Generator) -> Scan
         part = properties[:, box[1], box[2]]
         local = field[rows.start - box[0].start : rows.stop - box[0].start]
         m0, rate = (np.ascontiguousarray(part[..., column]) for column in (sampling.M0, sampling.R2STAR))
-        fat = np.ascontiguousarray(part[..., sampling.FAT_FRACTION] * m0)
+        if model is not None and sources is not None:
+            rate = sources.fill(here, part, model, scan.field_strength, factor)
+        fat = np.ascontiguousarray(part[..., sampling.FAT_SHARE] * m0)
         water = m0 - fat
         signal[:, here] = forward.gradient_echo(water, rate, local, scan.echo_times, scan.field_strength, factor)
         if fat.any():
@@ -110,8 +121,8 @@ def simulate(body: Body, scan: Acquisition, random: np.random.Generator) -> Scan
 
     if body.has_fat:
         main_peak = max(FAT_PEAKS, key=lambda peak: peak[1])[0]
-        moved = main_peak / ppm_per_hz(scan.field_strength) / scan.bandwidth
-        add_fat(signal, signal_of_fat, scan.echo_times, scan.field_strength, moved)
+        shift = main_peak / ppm_per_hz(scan.field_strength) / scan.bandwidth
+        add_fat(signal, signal_of_fat, scan.echo_times, scan.field_strength, shift)
         del signal_of_fat
     total = forward.block_mean(field, (factor,) * 3)
     del field
@@ -126,6 +137,7 @@ def simulate(body: Body, scan: Acquisition, random: np.random.Generator) -> Scan
         mask=mask,
         nuclei=nuclei,
         tissue=tissue,
+        sources=sources.within(mask) if sources is not None else None,
     )
     level = float(np.abs(signal[0])[mask].mean())
     return Scan(receive(signal, scan, random, level), affine, truth)
@@ -217,3 +229,17 @@ def structural(
     image *= 1 + weights[0] * x + weights[1] * y + weights[2] * z + weights[3] * x * y + weights[4] * z * z
     real = image + 4 * random.standard_normal(shape, np.float32)
     return np.hypot(real, 4 * random.standard_normal(shape, np.float32)), affine
+
+
+def spin_echo_scan(
+    body: Body, scan: Acquisition, model: SourceModel, random: np.random.Generator
+) -> tuple[FloatArray, npt.NDArray[np.float64]]:
+    """Return the multi-echo spin echoes of a body that has moved a little since, and their affine."""
+    body = replace(body, pose=moved(body.pose, random))
+    shape, affine = slab(scan.orientation, scan.oblique, scan.voxel_size, body.pose, scan.matrix)
+    factor = scan.oversampling
+    fine_affine = affine.copy()
+    fine_affine[:3, :3] /= factor
+    fine_affine[:3, 3] += affine[:3, :3] @ np.full(3, 0.5 / factor - 0.5)
+    fine = Grid.from_affine(tuple(n * factor for n in shape), fine_affine)
+    return spin_echoes(_slabs(body, fine, fine_affine, 0, fine.shape[0]), shape, model, factor, random), affine

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from bids_app.phantom import sampling, subjects
 from bids_app.phantom.acquisition import Acquisition
 from bids_app.phantom.folder import TRUTH, Folder
 from bids_app.phantom.shapes import NUCLEI
-from bids_app.phantom.simulate import Body, Scan, make_body, simulate, structural
+from bids_app.phantom.simulate import Body, Scan, make_body, simulate, spin_echo_scan, structural
+from bids_app.phantom.sources import SourceModel
 from bids_app.phantom.template import Head, load_head
 from bids_app.qsm.units import ppm_to_hz
 
@@ -44,6 +45,7 @@ class Study:
     age_effect: float = 1.0
     group_effect: float = 0.04
     in_vivo: bool = False
+    sources: SourceModel | None = None
 
     @property
     def suffix(self) -> str:
@@ -146,6 +148,10 @@ def _write_top(folder: Folder, study: Study, persons: tuple[subjects.Person, ...
     if study.suffix == "T2starw":
         common["EchoTime"] = times[0]
     folder.json(f"{study.suffix}.json", common)
+    if study.sources is not None:
+        angle = {"FlipAngle": 90, "RefocusingFlipAngle": study.sources.refocusing_angle}
+        strength = {"MagneticFieldStrength": study.scan.field_strength, "Manufacturer": "Simulated"}
+        folder.json("MESE.json", strength | angle | {"RepetitionTime": 3.0})
     folder.json("T1w.json", {"MagneticFieldStrength": study.scan.field_strength, "Manufacturer": "Simulated"})
     folder.json(
         TRUTH / "dataset_description.json",
@@ -213,13 +219,26 @@ def _write_person(folder: Folder, study: Study, person: subjects.Person) -> None
             in_vivo=study.in_vivo,
         )
         body = make_body(person, head, tissue, age=age, session=session, tilt=study.tilt)
+        model = study.sources
+        body = replace(body, anisotropy=model.anisotropy) if model else body
         names = {"sub": person.label} | ({"ses": str(session + 1)} if study.sessions > 1 else {})
-        scan = simulate(body, study.scan, person.random(6, session))
+        scan = simulate(body, study.scan, person.random(6, session), model)
         _write_scan(folder, study, names, scan)
         _write_truth(folder, study, names, scan)
+        if model is not None:
+            _write_spin_echoes(folder, study, model, names, body, person.random(8, session))
         random = person.random(7, session)
         image, affine = structural(body, study.t1w_orientation, study.t1w_voxel_size, random, study.t1w_oblique)
         folder.image(_raw(names, "T1w"), image, affine, "int16")
+
+
+def _write_spin_echoes(
+    folder: Folder, study: Study, model: SourceModel, names: dict[str, str], body: Body, random: np.random.Generator
+) -> None:
+    echoes, affine = spin_echo_scan(body, study.scan, model, random)
+    for number, (time, echo) in enumerate(zip(model.echo_times, echoes, strict=True), start=1):
+        path = _raw({**names, "echo": str(number)}, "MESE")
+        folder.image(path, np.rint(echo * _MAGNITUDE_SCALE), affine, "int16", {"EchoTime": time})
 
 
 def _raw(names: dict[str, str], suffix: str) -> Path:
@@ -263,13 +282,17 @@ def _write_truth(folder: Folder, study: Study, names: dict[str, str], scan: Scan
         "local_field_magnitude": magnitude,
         "mask_brain": truth.mask,
     }
+    if truth.sources is not None:
+        found = truth.sources
+        images |= {"chi_paramagnetic": found.paramagnetic, "chi_diamagnetic": found.diamagnetic}
+        images |= {"r2": found.r2, "r2prime": found.r2prime}
     root = folder.root / TRUTH
     for key, data in images.items():
         product = PRODUCTS[key]
         sidecar: dict[str, Any] = {"Description": product.description}
         sidecar |= {"Units": product.unit} if product.unit else {"Type": "Brain"}
         if not key.startswith("mask"):
-            sidecar["SkullStripped"] = key in {"chimap", "r2star"}
+            sidecar["SkullStripped"] = not key.startswith(("s0", "total", "local"))
         folder.image(product_path(product, names, root, root), data, affine, product.dtype, sidecar)
     anat = product_path(PRODUCTS["chimap"], names, root, root).parent
     for kind, labels in (("nuclei", truth.nuclei), ("tissue", truth.tissue)):

@@ -29,23 +29,26 @@ _PPM_PER_IRON = 0.0085
 _MYELIN = {"pallidum": -0.010, "thalamus": -0.020, "red nucleus": -0.015, "dentate nucleus": -0.010}
 #: R2* (1/s at 3 T) without iron, and its rise with the susceptibility of iron.
 _R2STAR_BASE, _R2STAR_PER_PPM = 15.0, 130.0
+#: The same for R2: iron raises it too, by diffusion around its stores.
+_R2_BASE, _R2_PER_PPM = 11.0, 45.0
 #: Nuclei that the patients' effect is planted in.
 AFFECTED = ("putamen", "pallidum")
 GROUPS = ("control", "patient")
 _REFERENCE_AGE = 45.0
 
-#: chi (ppm, water 0), proton density, R2* (1/s at 3 T), T1-weighted intensity.
+#: chi (ppm, water 0), proton density, R2* (1/s at 3 T), T1-weighted intensity, share of fat, diamagnetic part of chi
+#: (ppm), R2 (1/s at 3 T), fraction of white matter.
 _TISSUE = {
-    sampling.AIR: (9.4, 0.0, 0.0, 0.0),
-    sampling.FAT: (0.6, 0.85, 35.0, 245.0),
-    sampling.MUSCLE: (0.0, 0.55, 35.0, 120.0),
-    sampling.BONE: (-2.1, 0.06, 250.0, 25.0),
-    sampling.VITREOUS: (-0.02, 0.9, 3.0, 50.0),
-    sampling.CSF: (0.0, 1.0, 2.5, 62.0),
-    sampling.GREY: (0.015, 0.82, 17.0, 165.0),
-    sampling.WHITE: (-0.030, 0.70, 21.0, 222.0),
-    sampling.VEIN: (0.28, 0.85, 45.0, 130.0),
-    sampling.CALCIFICATION: (-0.75, 0.25, 110.0, 60.0),
+    sampling.AIR: (9.4, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
+    sampling.FAT: (0.6, 0.85, 35.0, 245.0, 0.0, 0.0, 15.0, 0.0),
+    sampling.MUSCLE: (0.0, 0.55, 35.0, 120.0, 0.0, 0.0, 28.0, 0.0),
+    sampling.BONE: (-2.1, 0.06, 250.0, 25.0, 0.0, -2.1, 150.0, 0.0),
+    sampling.VITREOUS: (-0.02, 0.9, 3.0, 50.0, 0.0, -0.02, 1.0, 0.0),
+    sampling.CSF: (0.0, 1.0, 2.5, 62.0, 0.0, 0.0, 0.6, 0.0),
+    sampling.GREY: (0.015, 0.82, 17.0, 165.0, 0.0, -0.018, 10.5, 0.0),
+    sampling.WHITE: (-0.030, 0.70, 21.0, 222.0, 0.0, -0.044, 14.0, 1.0),
+    sampling.VEIN: (0.28, 0.85, 45.0, 130.0, 0.0, 0.0, 25.0, 0.0),
+    sampling.CALCIFICATION: (-0.75, 0.25, 110.0, 60.0, 0.0, -0.75, 30.0, 0.0),
 }
 #: The same, and the share of fat, of tissue around the brain as gradient echoes at small flip angles show it: the short
 #: T1 of fat makes it brighter than brain.
@@ -53,7 +56,7 @@ _IN_VIVO = {
     sampling.FAT: (0.6, 1.25, 35.0, 245.0, 0.95),
     sampling.MUSCLE: (0.0, 0.62, 32.0, 120.0, 0.05),
     sampling.BONE: (-2.1, 0.10, 250.0, 25.0, 0.0),
-    sampling.MARROW: (-0.5, 0.60, 80.0, 200.0, 0.80),
+    sampling.MARROW: (-0.5, 0.60, 80.0, 200.0, 0.80, 0.0, 40.0, 0.0),
 }
 
 
@@ -113,8 +116,8 @@ def tissue_table(
 
     ``in_vivo`` gives fat its chemical shift, bone its marrow, and both the brightness of short T1.
     """
-    table = np.zeros((sampling.MARROW + in_vivo, 5), np.float32)
-    for row, values in (_TISSUE | (_IN_VIVO if in_vivo else {})).items():
+    table = np.zeros((sampling.MARROW + in_vivo, sampling.COLUMNS), np.float32)
+    for row, values in (*_TISSUE.items(), *(_IN_VIVO.items() if in_vivo else ())):
         table[row, : len(values)] = values
     own = person.random(1)
     general = own.normal(1, 0.06)
@@ -126,9 +129,12 @@ def tissue_table(
             value = chi * (1 + 0.03 * (own.normal() if side else 0))
             iron = max(value - _MYELIN.get(nucleus, 0.0), 0.0)
             r2star = _R2STAR_BASE + _R2STAR_PER_PPM * iron
-            table[sampling.FIRST_NUCLEUS + 2 * n + side] = value, 0.78, r2star, 190 - 60 * iron, 0
+            r2, myelin = _R2_BASE + _R2_PER_PPM * iron, _MYELIN.get(nucleus, -0.010)
+            values = (value, 0.78, r2star, 190 - 60 * iron, 0.0, myelin, r2, 0.0)
+            table[sampling.FIRST_NUCLEUS + 2 * n + side] = values
     table[sampling.VEIN, sampling.CHI] *= np.float32(own.normal(1, 0.08))
     table[:, sampling.R2STAR] *= np.float32(0.4 + 0.6 * field_strength / 3)
+    table[:, sampling.R2] *= np.float32(0.7 + 0.3 * field_strength / 3)
     return table
 
 

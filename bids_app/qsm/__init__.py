@@ -3,7 +3,8 @@
 The stages of the pipeline are functions with small results: :func:`total_field`, :func:`make_masks`,
 :func:`local_field`, :func:`susceptibility`, :func:`remove_null_space_trend`, :func:`reference`, :func:`r2star`;
 :func:`reconstruct` runs them by the name of a preset. Every method is called by its name in the package of its family:
-``qsm.inversion.rts(...)``, ``qsm.background.vsharp(...)``, ``qsm.unwrap.romeo(...)``, ``qsm.swi.clear_swi(...)``.
+``qsm.inversion.rts(...)``, ``qsm.background.vsharp(...)``, ``qsm.unwrap.romeo(...)``, ``qsm.swi.clear_swi(...)``,
+``qsm.separation.white_matter(qsm.SeparationData(...))``.
 
 Arrays are indexed ``[x, y, z]`` in voxel axes (echoes first where there are several), float32. Phase is in rad, echo
 times in s, fields of the echoes' fit in Hz, all other fields and susceptibility in ppm.
@@ -28,7 +29,7 @@ A ball of 0.1 ppm in a head, its phase at 3 T, and the map that the preset ``fas
 True
 """
 
-from bids_app.qsm import background, field, inversion, phase, relaxometry, swi, unwrap
+from bids_app.qsm import background, field, inversion, phase, relaxometry, separation, swi, unwrap
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.inversion.combine import reference
 from bids_app.qsm.mask.recipe import make_mask
@@ -40,6 +41,7 @@ from bids_app.qsm.options import (
     MaskChoices,
     ReferenceChoices,
     RelaxometryChoices,
+    SeparationChoices,
     SwiChoices,
 )
 from bids_app.qsm.params import Params
@@ -74,14 +76,18 @@ from bids_app.qsm.registry import (
     BACKGROUND,
     CORRECTIONS,
     FIELD_FITS,
+    GRADIENT_CORRECTIONS,
     INVERSIONS,
     METHODS,
     OFFSETS,
     RELAXOMETRY,
+    SEPARATION,
     SINGLE_STEP,
+    SPIN_ECHO,
     SWI,
     UNWRAP,
 )
+from bids_app.qsm.separation.sources import SeparationData, Sources
 from bids_app.qsm.threads import set_threads, threads
 
 DEFAULT_INVERSION = InversionChoices().method
@@ -91,11 +97,14 @@ __all__ = [
     "CORRECTIONS",
     "DEFAULT_INVERSION",
     "FIELD_FITS",
+    "GRADIENT_CORRECTIONS",
     "INVERSIONS",
     "METHODS",
     "OFFSETS",
     "RELAXOMETRY",
+    "SEPARATION",
     "SINGLE_STEP",
+    "SPIN_ECHO",
     "SWI",
     "UNWRAP",
     "BackgroundChoices",
@@ -119,6 +128,9 @@ __all__ = [
     "Reconstruction",
     "ReferenceChoices",
     "RelaxometryChoices",
+    "SeparationChoices",
+    "SeparationData",
+    "Sources",
     "Susceptibility",
     "SwiChoices",
     "background",
@@ -137,6 +149,7 @@ __all__ = [
     "reference",
     "relaxometry",
     "remove_null_space_trend",
+    "separation",
     "set_threads",
     "susceptibility",
     "swi",

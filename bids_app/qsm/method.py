@@ -18,11 +18,24 @@ if TYPE_CHECKING:  # results of the families; the families import this module
     from bids_app.qsm.field.fit import FieldFit
     from bids_app.qsm.phase.offsets import OffsetResult
     from bids_app.qsm.relaxometry.decay import Relaxation
+    from bids_app.qsm.relaxometry.field_gradient import CorrectedDecay
+    from bids_app.qsm.relaxometry.spin_echo import SpinEchoFit
+    from bids_app.qsm.separation.sources import SeparationData, Sources
     from bids_app.qsm.swi.clearswi import Swi
 
 #: What methods are for, in the order of the pipeline. A correction has no parameters: it is kept or switched off.
 Kind = Literal[
-    "offsets", "unwrap", "field_fit", "correction", "background", "inversion", "relaxometry", "swi", "separation"
+    "offsets",
+    "unwrap",
+    "field_fit",
+    "correction",
+    "background",
+    "inversion",
+    "relaxometry",
+    "swi",
+    "spin_echo",
+    "gradient_correction",
+    "separation",
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 #: Whether a method stands in a paper that the sentence cites, or was made for this software.
@@ -66,6 +79,8 @@ class Method(Generic[F_co, P_co]):
         Whether an inversion takes the total field: it removes the background itself.
     uses
         Optional data that the result depends on.
+    needs
+        Maps that a separation cannot do without, by the names of ``separation.sources.INPUTS``.
     min_echoes
         Echoes that it needs.
     key
@@ -89,6 +104,7 @@ class Method(Generic[F_co, P_co]):
     maturity: Maturity = "published"
     single_step: bool = False
     uses: frozenset[Use] = frozenset()
+    needs: tuple[str, ...] = ()
     min_echoes: int = 1
     key: str = ""
     stages: Mapping[str, str] = field(default_factory=dict)
@@ -238,6 +254,60 @@ class SwiFunction(Protocol[P_contra]):
         ...
 
 
+class SpinEchoFunction(Protocol[P_contra]):
+    """Fits R2 to the magnitude of spin echoes ``[echo, x, y, z]``; see ``relaxometry.spin_echo.SpinEchoFit``."""
+
+    def __call__(
+        self,
+        magnitude: FloatArray,
+        echo_times: Sequence[float],
+        mask: BoolArray,
+        grid: Grid,
+        /,
+        *,
+        params: P_contra = ...,
+        noise: float = ...,
+    ) -> "SpinEchoFit":
+        """Fit R2."""
+        ...
+
+
+class GradientFunction(Protocol[P_contra]):
+    """Fits R2* without the decay of field gradients; see ``relaxometry.field_gradient.CorrectedDecay``."""
+
+    def __call__(
+        self,
+        magnitude: FloatArray,
+        echo_times: Sequence[float],
+        field_hz: FloatArray,
+        mask: BoolArray,
+        grid: Grid,
+        /,
+        *,
+        params: P_contra = ...,
+        noise: float = ...,
+        slice_axis: int | None = ...,
+    ) -> "CorrectedDecay":
+        """Fit R2*."""
+        ...
+
+
+class SeparationFunction(Protocol[P_contra]):
+    """Separates susceptibility into its sources; ``info`` receives what the method chose and did."""
+
+    def __call__(
+        self,
+        data: "SeparationData",
+        /,
+        *,
+        params: P_contra = ...,
+        progress: Progress | None = ...,
+        info: dict[str, object] | None = ...,
+    ) -> "Sources":
+        """Separate the sources."""
+        ...
+
+
 Offsets = Method[OffsetFunction[P], P]
 Unwrap = Method[UnwrapFunction[P], P]
 FieldFitter = Method[FieldFitFunction[P], P]
@@ -245,4 +315,7 @@ Background = Method[BackgroundFunction[P], P]
 Inversion = Method[InversionFunction[P], P]
 Relaxometry = Method[RelaxometryFunction[P], P]
 SwiMethod = Method[SwiFunction[P], P]
+SpinEcho = Method[SpinEchoFunction[P], P]
+GradientCorrection = Method[GradientFunction[P], P]
+Separation = Method[SeparationFunction[P], P]
 Correction = Method[Callable[..., object], Params]

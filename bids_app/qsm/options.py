@@ -11,7 +11,18 @@ from typing import ClassVar
 from bids_app.qsm.mask.recipe import FILLED_RECIPE, RELIABLE_RECIPE
 from bids_app.qsm.method import Kind
 from bids_app.qsm.params import Params, param
-from bids_app.qsm.registry import BACKGROUND, FIELD_FITS, INVERSIONS, OFFSETS, RELAXOMETRY, SWI, UNWRAP
+from bids_app.qsm.registry import (
+    BACKGROUND,
+    FIELD_FITS,
+    GRADIENT_CORRECTIONS,
+    INVERSIONS,
+    OFFSETS,
+    RELAXOMETRY,
+    SEPARATION,
+    SPIN_ECHO,
+    SWI,
+    UNWRAP,
+)
 
 #: Kinds of the methods that have parameters in a section.
 SECTION_KINDS: Mapping[str, tuple[Kind, ...]] = {
@@ -20,6 +31,7 @@ SECTION_KINDS: Mapping[str, tuple[Kind, ...]] = {
     "inversion": ("inversion",),
     "relaxometry": ("relaxometry",),
     "swi": ("swi",),
+    "separation": ("spin_echo", "gradient_correction", "separation"),
 }
 
 
@@ -129,3 +141,16 @@ class SwiChoices(Params):
     """Susceptibility-weighted image."""
 
     method: str = param("clearswi", choices=(*SWI, "none"), doc="Method (data with magnitude)")
+
+
+@dataclass(frozen=True)
+class SeparationChoices(Params):
+    """R2 and R2' from spin echoes, and separation of paramagnetic and diamagnetic susceptibility."""
+
+    method: str = param("none", choices=(*SEPARATION, "none"), doc="Separation of the sources")
+    r2: str = param("epg", choices=(*SPIN_ECHO, "none"), doc="Fit of R2 (runs with multi-echo spin echo, MESE)")
+    gradient: str = param(
+        "field_gradient",
+        choices=(*GRADIENT_CORRECTIONS, "none"),
+        doc="Correction of R2* for field gradients before R2' = R2* - R2; none: R2* of relaxometry as it is",
+    )

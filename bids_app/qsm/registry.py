@@ -11,11 +11,14 @@ from bids_app.qsm.method import (
     Background,
     Correction,
     FieldFitter,
+    GradientCorrection,
     Inversion,
     Kind,
     Method,
     Offsets,
     Relaxometry,
+    Separation,
+    SpinEcho,
     SwiMethod,
     Unwrap,
 )
@@ -23,7 +26,7 @@ from bids_app.qsm.params import Params
 
 M = TypeVar("M")
 #: Packages of the families, whose modules hold the methods.
-FAMILIES = ("phase", "unwrap", "field", "background", "inversion", "relaxometry", "swi")
+FAMILIES = ("phase", "unwrap", "field", "background", "inversion", "relaxometry", "swi", "separation")
 AnyMethod = Method[Callable[..., object], Params]
 
 
@@ -68,6 +71,9 @@ BACKGROUND = _of("background", Background[Params])
 INVERSIONS = _of("inversion", Inversion[Params])
 RELAXOMETRY = _of("relaxometry", Relaxometry[Params])
 SWI = _of("swi", SwiMethod[Params])
+SPIN_ECHO = _of("spin_echo", SpinEcho[Params])
+GRADIENT_CORRECTIONS = _of("gradient_correction", GradientCorrection[Params])
+SEPARATION = _of("separation", Separation[Params])
 #: Inversions that take the total field: background removal is part of them.
 SINGLE_STEP = frozenset(name for name, method in INVERSIONS.items() if method.single_step)
 #: Every method by the key of the records.

@@ -40,8 +40,33 @@ def _field_side(phase: FloatArray, magnitude: FloatArray, times: Sequence[float]
     extract_brain(np.asarray(ball, np.float32), None, (8.0, 8.0, 8.0))
     for relaxometry in qsm.RELAXOMETRY.values():
         relaxometry(magnitude, times, mask)
+    _separation(magnitude, times, mask, grid)
     for swi in qsm.SWI.values():
         swi(unwrapped[0], magnitude[0], mask, grid)
+
+
+def _separation(magnitude: FloatArray, times: Sequence[float], mask: BoolArray, grid: Grid) -> None:
+    """Call every fit of R2 and R2* that separations use, and every separation, on little more than a ball."""
+    train = np.concatenate([magnitude, magnitude[:1] / 2])
+    for spin_echo in qsm.SPIN_ECHO.values():
+        r2 = spin_echo(train, (0.01, 0.02, 0.03, 0.04), mask, grid).r2
+    for correct in qsm.GRADIENT_CORRECTIONS.values():
+        correct(magnitude, times, magnitude[0], mask, grid)
+    chi = np.where(mask, magnitude[1] - np.float32(0.9), np.float32(0))
+    data = qsm.SeparationData(
+        grid,
+        mask,
+        3.0,
+        local_field=(chi / np.float32(10)).astype(np.float32),
+        chi=chi,
+        r2prime=(np.abs(chi) * np.float32(200)).astype(np.float32),
+        r2star=r2 + np.float32(5),
+        r2=r2,
+        magnitude=magnitude,
+        echo_times=tuple(times),
+    )
+    for separate in qsm.SEPARATION.values():
+        separate(data)
 
 
 def _quality(

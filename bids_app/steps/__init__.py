@@ -31,10 +31,13 @@ from bids_app.steps.participant.mask import MASKS
 from bids_app.steps.participant.null_space_trend import NULL_SPACE_TREND
 from bids_app.steps.participant.phase import PHASE
 from bids_app.steps.participant.quality import QUALITY
+from bids_app.steps.participant.r2prime import R2PRIME
 from bids_app.steps.participant.reference import REFERENCE
 from bids_app.steps.participant.regions import BRAIN, LABELS, TABLES
 from bids_app.steps.participant.registration import ATLAS_TO_GRE, REGISTRATION
 from bids_app.steps.participant.relaxometry import RELAXOMETRY
+from bids_app.steps.participant.separation import SEPARATION
+from bids_app.steps.participant.spin_echo import SPIN_ECHO
 from bids_app.steps.participant.swi import SWI
 
 #: Steps over one anatomical image, before the runs that use it.
@@ -53,9 +56,12 @@ PARTICIPANT: tuple[Step[GreRun], ...] = (
     INVERSION,
     NULL_SPACE_TREND,
     RELAXOMETRY,
+    SPIN_ECHO,
+    R2PRIME,
     SWI,
     *LABELS,
     REFERENCE,
+    SEPARATION,
     QUALITY,
     *TABLES,
 )

@@ -182,9 +182,18 @@ _KIND_TITLES = {
     "inversion": "Dipole inversion",
     "relaxometry": "Relaxometry",
     "swi": "Susceptibility-weighted imaging",
+    "spin_echo": "R2 from spin echoes",
+    "gradient_correction": "R2* without field gradients",
     "separation": "Source separation",
 }
-_SECTION_OF = {"offsets": "field", "unwrap": "field", "field_fit": "field", "correction": "background"}
+_SECTION_OF = {
+    "offsets": "field",
+    "unwrap": "field",
+    "field_fit": "field",
+    "correction": "background",
+    "spin_echo": "separation",
+    "gradient_correction": "separation",
+}
 
 
 def method_page(method: Any) -> str:

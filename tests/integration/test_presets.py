@@ -19,7 +19,8 @@ def small(tmp_path_factory):
     return write_study(tmp_path_factory.mktemp("presets") / "bids", subjects=("01",))
 
 
-@pytest.mark.parametrize("name", preset_names())
+# The preset chi-separation refuses data without spin echoes: see test_separation.
+@pytest.mark.parametrize("name", [name for name in preset_names() if name != "chi-separation"])
 def test_preset_runs_and_finds_the_truth(name, small, tmp_path):
     assert main([str(small), str(tmp_path / "out"), "participant", "--preset", name]) == 0
     anat = tmp_path / "out/sub-01/anat"

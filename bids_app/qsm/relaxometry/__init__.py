@@ -2,6 +2,30 @@
 
 from bids_app.qsm.relaxometry.arlo import arlo_applies, r2star_arlo
 from bids_app.qsm.relaxometry.decay import Relaxation, RelaxationParams, noise_level
+from bids_app.qsm.relaxometry.epg import EpgParams, epg_signal
+from bids_app.qsm.relaxometry.epg_fit import r2_epg
+from bids_app.qsm.relaxometry.field_gradient import CorrectedDecay, GradientParams, r2star_corrected
 from bids_app.qsm.relaxometry.loglinear import r2star_loglinear
+from bids_app.qsm.relaxometry.r2prime import R2prime, R2primeParams, r2prime
+from bids_app.qsm.relaxometry.spin_echo import SpinEchoFit, SpinEchoParams, r2_loglinear
 
-__all__ = ["Relaxation", "RelaxationParams", "arlo_applies", "noise_level", "r2star_arlo", "r2star_loglinear"]
+__all__ = [
+    "CorrectedDecay",
+    "EpgParams",
+    "GradientParams",
+    "R2prime",
+    "R2primeParams",
+    "Relaxation",
+    "RelaxationParams",
+    "SpinEchoFit",
+    "SpinEchoParams",
+    "arlo_applies",
+    "epg_signal",
+    "noise_level",
+    "r2_epg",
+    "r2_loglinear",
+    "r2prime",
+    "r2star_arlo",
+    "r2star_corrected",
+    "r2star_loglinear",
+]

@@ -55,6 +55,8 @@ def _averages(space: _Space) -> list[Picture]:
         ("mean_chimap", "mean χ", CHI_WINDOW, "ppm", "gray"),
         ("median_chimap", "median χ", CHI_WINDOW, "ppm", "gray"),
         ("mean_r2star", "mean R2*", (0.0, 80.0), "1/s", "inferno"),
+        ("mean_chi_paramagnetic", "mean paramagnetic χ", (0.0, 0.15), "ppm", "inferno"),
+        ("mean_chi_diamagnetic", "mean diamagnetic χ", (-0.08, 0.0), "ppm", "gray"),
     ):
         data = space.get(key)
         if data is not None:

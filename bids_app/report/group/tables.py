@@ -15,7 +15,14 @@ from bids_app.report.participant.collect import Run
 
 _MISSING = ("", "n/a")
 #: Short names of a model's response.
-RESPONSES = {"chi": "chi_mean", "r2star": "r2star_mean", "volume": "volume_mm3"}
+RESPONSES = {
+    "chi": "chi_mean",
+    "r2star": "r2star_mean",
+    "r2prime": "r2prime_mean",
+    "chi_paramagnetic": "chi_paramagnetic_mean",
+    "chi_diamagnetic": "chi_diamagnetic_mean",
+    "volume": "volume_mm3",
+}
 _KEYS = ("participant_id", "session_id", "run")
 
 

@@ -32,6 +32,8 @@ _OTHER_SENTENCES: dict[str, str] = {
     "n4": "Intensity inhomogeneity was corrected by N4 [tustison2010].",
     "rigid": "The T1-weighted image was registered to the magnitude by a rigid transform with mutual information "
     "(ANTs) [avants2011].",
+    "mese_to_gre": "The spin echoes were registered to the gradient-echo magnitude by a rigid transform with mutual "
+    "information (ANTs) [avants2011]; R2 was interpolated once.",
     "affine": "The T1-weighted image was registered to the magnitude by an affine transform with mutual information "
     "(ANTs) [avants2011].",
     "atlas_to_all": "There was no T1-weighted image: the atlas was registered to the magnitude of all echoes and to "

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from bids_app.report import charts
+from bids_app.report.participant import figures_separation
 from bids_app.report.participant.collect import Run
 from bids_app.report.participant.figures_anatomy import regions, registration, segmentations
 from bids_app.report.participant.volumes import Maps, first_volume, stored_image
@@ -376,6 +377,20 @@ _STAGES: tuple[tuple[str, str, str, tuple[str, ...], tuple[_Figure, ...]], ...] 
         (fields, residuals),
     ),
     ("relaxometry", "Relaxation", "How fast the signal decays.", ("r2star", "t2star", "s0"), (relaxometry,)),
+    (
+        "spin-echo",
+        "Spin-echo relaxation",
+        "Irreversible and reversible decay.",
+        ("r2", "t2", "r2prime", "r2prime_sd", "mask_r2prime"),
+        (figures_separation.spin_echo,),
+    ),
+    (
+        "separation",
+        "Source separation",
+        "Paramagnetic and diamagnetic susceptibility in the same voxel.",
+        ("chi_paramagnetic", "chi_diamagnetic", "separation_residual"),
+        (figures_separation.sources,),
+    ),
     ("swi", "Susceptibility-weighted image", "Veins, as in clinical reading.", ("swi", "minip"), (swi,)),
     (
         "regions",

@@ -207,7 +207,10 @@ _REGION_COLUMNS = (
     ("chi_mean", "Mean χ (ppb)", 1e3, "{:.1f}"),
     ("chi_std", "SD (ppb)", 1e3, "{:.1f}"),
     ("chi_median", "Median (ppb)", 1e3, "{:.1f}"),
+    ("chi_paramagnetic_mean", "Mean paramagnetic χ (ppb)", 1e3, "{:.1f}"),
+    ("chi_diamagnetic_mean", "Mean diamagnetic χ (ppb)", 1e3, "{:.1f}"),
     ("r2star_mean", "Mean R2* (1/s)", 1.0, "{:.1f}"),
+    ("r2prime_mean", "Mean R2' (1/s)", 1.0, "{:.1f}"),
 )
 
 

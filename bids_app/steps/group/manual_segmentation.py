@@ -16,7 +16,7 @@ from bids_app.model.settings import Settings
 from bids_app.model.step import Output, Step, StepInput, StepResult
 from bids_app.model.template import CHANNELS, ManualSegmentation, ManualSegmentationRun
 from bids_app.qsm.grid import Grid
-from bids_app.steps.group.normalized import transforms_of
+from bids_app.steps.group.normalized import OPTIONAL_MAPS, transforms_of
 from bids_app.steps.group.template import image_key
 from bids_app.steps.participant.segmentations import regions_in
 
@@ -58,8 +58,9 @@ def measure(step: StepInput[ManualSegmentationRun]) -> StepResult:
         if f"{prefix}chimap" not in step.inputs or f"{prefix}mask" not in step.inputs:
             raise QsmAppError("the run's maps in the space of the template are not there")
         maps = {"chi": read_image(step.inputs[f"{prefix}chimap"])[0]}
-        if f"{prefix}r2star" in step.inputs:
-            maps["r2star"] = read_image(step.inputs[f"{prefix}r2star"])[0]
+        for key in OPTIONAL_MAPS:
+            if f"{prefix}{key}" in step.inputs:
+                maps[key] = read_image(step.inputs[f"{prefix}{key}"])[0]
         valid = read_image(step.inputs[f"{prefix}mask"])[0] > 0
         volume = Grid.from_affine(valid.shape, own).voxel_volume
         rows += [{"space": space} | row for row in regions.statistics(values, table, maps, valid, volume, erosion)]
@@ -93,7 +94,7 @@ def _run_inputs(record: ManualSegmentationRun, settings: Settings) -> dict[str, 
         "mask": (space.run, "mask_qsm"),
         "space_mask": (space, f"space_mask@{space.template}"),
     }
-    for key in ("chimap", *(["r2star"] if "r2star" in space.run.made else [])):
+    for key in ("chimap", *(key for key in OPTIONAL_MAPS if key in space.run.made)):
         found |= {key: (space.run, key), f"space_{key}": (space, f"space_{key}@{space.template}")}
     return found | transforms_of(space, "")
 

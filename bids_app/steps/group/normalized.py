@@ -21,7 +21,15 @@ from bids_app.steps.group.template import image_key, map_key
 from bids_app.steps.group.template_subject import label_of
 
 #: Maps that come along: key, and whether it is valid in the mask of the susceptibility map alone.
-_MAPS = (("chimap", True), ("r2star", True), ("magnitude", False))
+_MAPS = (
+    ("chimap", True),
+    ("r2star", True),
+    ("chi_paramagnetic", True),
+    ("chi_diamagnetic", True),
+    ("magnitude", False),
+)
+#: Those that some runs do not have, and that are averaged where they are there.
+OPTIONAL_MAPS = ("r2star", "chi_paramagnetic", "chi_diamagnetic")
 
 
 def to_template(step: StepInput[NormalizedRun]) -> StepResult:
@@ -64,7 +72,7 @@ def averages(step: StepInput[Space]) -> StepResult:
     outputs: dict[str, Output] = {}
     metrics: dict[str, object] = {}
     mask = np.zeros(shape, bool)
-    for key in ("chimap", "r2star"):
+    for key in ("chimap", *OPTIONAL_MAPS):
         if f"mean_{key}" not in _average_keys(record, step.settings):
             continue
         values, counts = _values(step, key, shape), np.zeros(shape, np.int32)
@@ -180,7 +188,8 @@ def _space_keys(record: NormalizedRun, settings: Settings) -> tuple[str, ...]:
 def _average_inputs(record: Space, settings: Settings) -> dict[str, tuple[Record, str]]:
     found: dict[str, tuple[Record, str]] = {}
     for run in record.runs:
-        for key in ("chimap", "r2star", "mask"):
+        optional = [key for key in OPTIONAL_MAPS if key == "r2star" or key in run.run.made]
+        for key in ("chimap", *optional, "mask"):
             found[f"{key}@{run.basename}"] = (run, f"space_{key}@{record.template}")
         for key in (key for key in run.run.made if key.startswith("dseg_gre@")):
             found[f"{key}@{run.basename}"] = (run.run, key)
@@ -194,7 +203,7 @@ def _iteration_images(record: Space, settings: Settings) -> dict[str, tuple[Reco
 
 
 def _average_keys(record: Space, settings: Settings) -> tuple[str, ...]:
-    maps = ["chimap", *(["r2star"] if record.keys_of("r2star") else [])]
+    maps = ["chimap", *(key for key in OPTIONAL_MAPS if record.keys_of(key))]
     keys = [f"{name}_{key}" for key in maps for name in ("mean", "median", "sd")]
     labels = [f"dseg_template@{key.partition('@')[2]}" for key in record.keys_of("dseg_gre@")]
     return (*keys, "count_chimap", "mask_group", *labels)

@@ -16,6 +16,7 @@ from bids_app.model.sections import VoxelwiseChoices
 from bids_app.model.settings import Settings
 from bids_app.model.step import Output, Step, StepInput, StepResult
 from bids_app.model.template import NormalizedRun, Voxelwise
+from bids_app.steps.group.normalized import OPTIONAL_MAPS
 from bids_app.steps.participant.segmentations import regions_in
 
 Mask = npt.NDArray[np.bool_]
@@ -98,7 +99,7 @@ class _Contrast:
             "DegreesOfFreedom": self.model.df,
             "Participants": [f"sub-{person}" for person in self.model.people],
         }
-        unit = {"Units": "ppm" if self.response == "chi" else "1/s"}
+        unit = {"Units": "1/s" if self.response == "r2star" else "ppm"}
         return {
             f"stat_{name}@{self.label}": Output(
                 in_mask(flat, tested), affine=affine, sidecar=facts | (unit if name == "effect" else {})
@@ -234,7 +235,7 @@ def _inputs(record: Voxelwise, settings: Settings) -> dict[str, tuple[Record, st
 
 
 def _maps_of(run: NormalizedRun) -> tuple[str, ...]:
-    return ("chimap", "mask", *(["r2star"] if "r2star" in run.run.made else []))
+    return ("chimap", "mask", *(key for key in OPTIONAL_MAPS if key in run.run.made))
 
 
 def _listings(record: Voxelwise, settings: Settings) -> dict[str, Path]:

@@ -14,6 +14,7 @@ from bids_app.model.step import Output, Step, StepInput, StepResult
 from bids_app.qsm.grid import Grid
 from bids_app.steps.participant.anatomy import labels_in, resampled_labels, rows_of
 from bids_app.steps.participant.common import memory
+from bids_app.steps.participant.r2prime import r2prime_keys
 from bids_app.steps.participant.registration import atlas_to_gre_keys, on_grid_of, registered, xfm_key
 from bids_app.steps.participant.relaxometry import RELAXOMETRY
 from bids_app.steps.participant.segmentations import (
@@ -24,6 +25,7 @@ from bids_app.steps.participant.segmentations import (
     segmentations,
     the_atlas,
 )
+from bids_app.steps.participant.separation import SOURCES, separation_keys
 
 #: Labels outside the head by more than this share are in the wrong place.
 _OUTSIDE = 0.1
@@ -107,8 +109,9 @@ def tables(kind: str) -> Callable[[StepInput[GreRun]], StepResult]:
 
     def function(step: StepInput[GreRun]) -> StepResult:
         maps = {"chi": read_image(step.inputs["chimap"])[0]}
-        if "r2star" in step.inputs:
-            maps["r2star"] = read_image(step.inputs["r2star"])[0]
+        for name in ("r2star", "r2prime", *SOURCES):
+            if name in step.inputs:
+                maps[name] = read_image(step.inputs[name])[0]
         valid, affine = read_image(step.inputs["mask_qsm"])
         volume = Grid.from_affine(valid.shape, affine).voxel_volume
         outputs, metrics = {}, {}
@@ -172,7 +175,8 @@ def _table_needs(run: GreRun, settings: Settings, kind: str) -> tuple[str, ...]:
     keys = ["chimap", "mask_qsm", *(f"dseg_gre@{s.name}" for s in _own(run, settings, kind))]
     if "r2star" in RELAXOMETRY.makes(run, settings):
         keys.append("r2star")
-    return tuple(keys)
+    keys += [key for key in r2prime_keys(run, settings) if key == "r2prime"]
+    return (*keys, *(key for key in separation_keys(run, settings) if key in SOURCES))
 
 
 def _tables_step(kind: str) -> Step[GreRun]:

@@ -41,6 +41,9 @@ def test_every_family_exports_its_methods_by_name():
         (qsm.phase, qsm.OFFSETS),
         (qsm.relaxometry, qsm.RELAXOMETRY),
         (qsm.swi, qsm.SWI),
+        (qsm.relaxometry, qsm.SPIN_ECHO),
+        (qsm.relaxometry, qsm.GRADIENT_CORRECTIONS),
+        (qsm.separation, qsm.SEPARATION),
     ):
         for method in registry.values():
             if method.function.__name__ in family.__all__:  # a method without an export is in the registry all the same

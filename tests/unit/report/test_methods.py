@@ -24,6 +24,7 @@ from bids_app.report.participant.page import report
 OTHERS = {
     "coils_echoes",
     "coils_reference",
+    "mese_to_gre",
     "atlas_to_all",
     "atlas_to_magnitude",
     "per_echo",

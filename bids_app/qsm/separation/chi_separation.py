@@ -1,0 +1,186 @@
+"""Separation by a joint fit of local field and R2' with an edge prior (chi-separation)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bids_app.qsm.arrays import BoolArray, FloatArray
+from bids_app.qsm.inversion.bayes import bayes
+from bids_app.qsm.inversion.medi import edge_bits
+from bids_app.qsm.inversion.problem import Prepared, Progress, note, prepare, spectra_of
+from bids_app.qsm.inversion.spectra import tv_weight
+from bids_app.qsm.method import Method, Separation
+from bids_app.qsm.params import Params, param
+from bids_app.qsm.separation.calibration import relaxivity_of
+from bids_app.qsm.separation.sources import R2PRIME_PER_PPM, SeparationData, Sources, separated
+from bids_app.qsm.solvers.two_sources import TwoSourceProblem, minimise_two_sources
+
+#: The weight of total variation grows with the noise of R2' over that of the field (both in ppm) times this: the rule
+#: for the field alone leaves the noise that R2' brings into both sources.
+_NOISE_RATIO = 1.5
+
+
+@dataclass(frozen=True)
+class ChiSeparationParams(Params):
+    """Parameters of chi-separation."""
+
+    relaxivity: float = param(
+        R2PRIME_PER_PPM, low=1.0, high=5000.0, unit="Hz/ppm", doc="R2' per ppm at 3 T, of both kinds of sources"
+    )
+    calibrate: bool = param(False, doc="Estimate the relaxivity from iron-rich voxels instead")
+    lambda_: float = param(0.0, low=0.0, high=1.0, unit="ppm mm", doc="Weight of total variation; 0: from the data")
+    rate_error: float = param(
+        0.15, low=0.001, high=2.0, doc="Error of R2' beside its noise: share of its root mean square in the mask"
+    )
+    edges: float = param(0.3, low=0.0, high=0.95, doc="Share of the magnitude's differences that count as edges")
+    iterations: int = param(60, low=5, high=2000, doc="Most iterations")
+    tolerance: float = param(1e-3, low=0.0, high=1.0, doc="Relative change that ends them")
+    padding: float = param(20.0, low=0.0, high=200.0, unit="mm", doc="Empty space around the object")
+
+
+@dataclass(frozen=True)
+class JointInput:
+    """The two data terms of a joint fit in one unit, on the working grid."""
+
+    prepared: Prepared
+    rate: FloatArray
+    rate_weight: FloatArray
+    inside: BoolArray
+    regularisation: float
+
+
+def initial_chi(data: SeparationData) -> FloatArray:
+    """Return the susceptibility in ppm that was given, or the inversion of the local field."""
+    if data.chi is not None:
+        return data.clean("chi")
+    return bayes(data.clean("local_field"), data.mask, data.grid, weights=data.weights)
+
+
+def joint_input(
+    data: SeparationData, total_ppm: FloatArray, relaxivity: float, params: Any, info: dict[str, Any] | None
+) -> JointInput:
+    """Return both data terms, each weighted by the inverse of its error variance (relative to the field's).
+
+    ``total_ppm`` is R2' over the relaxivity. The field's error comes from its spectrum in the cone of the dipole
+    kernel; that of R2' from its standard deviation where there is one, and the share ``params.rate_error`` of its size.
+    """
+    prepared = prepare(data.clean("local_field"), data.mask, data.grid, params.padding, data.weights)
+    spectra = spectra_of(prepared)
+    regularisation = params.lambda_ / prepared.scale if params.lambda_ > 0 else tv_weight(spectra)
+    crop, scale = prepared.crop, np.float32(1 / prepared.scale)
+    inside = crop.take(data.mask, bool)
+    rate = crop.take(total_ppm) * scale
+    valid = crop.take(data.valid, bool)
+    rms = float(np.sqrt(np.mean(rate[valid].astype(np.float64) ** 2))) if valid.any() else 1.0
+    variance = np.full(rate.shape, (params.rate_error * rms) ** 2, np.float32)
+    noise = max(spectra.noise_sd, 1e-3)
+    if data.r2prime_sd is not None:
+        sd = crop.take_clean(data.r2prime_sd, data.mask) * np.float32(1 / (relaxivity * prepared.scale))
+        variance += sd**2
+        if params.lambda_ == 0 and valid.any():
+            regularisation *= max(1.0, _NOISE_RATIO * float(np.median(sd[valid])) / noise)
+    rate_weight = np.where(valid, np.float32(noise**2) / np.maximum(variance, np.float32(1e-12)), np.float32(0))
+    note(info, noise_ppm=noise * prepared.scale, regularisation=regularisation * prepared.scale)
+    return JointInput(prepared, rate, rate_weight.astype(np.float32), inside, regularisation)
+
+
+def chi_separation(
+    data: SeparationData,
+    *,
+    params: ChiSeparationParams = ChiSeparationParams(),
+    progress: Progress | None = None,
+    info: dict[str, Any] | None = None,
+) -> Sources:
+    """Separate by a joint fit: field = D * (chi+ + chi-), R2' = Dr (chi+ + abs(chi-)), with total variation of both.
+
+    Minimises 1/2 ||w (D (p - n) - f)||^2 + 1/2 v ||p + n - R2'/Dr||^2 + lambda (||M grad p||_1 + ||M grad n||_1) over
+    p = chi+ >= 0 and n = abs(chi-) >= 0; D is the dipole convolution, M is 0 at edges of the first echo's magnitude
+    and 1 elsewhere. The weights v and lambda come from the data: v is the ratio of the error variances of both terms,
+    lambda follows from the field's error and mean gradient as for the inversion. The functional is the published one;
+    the weights and the solver (ADMM) are this software's own.
+
+    Parameters
+    ----------
+    data : SeparationData
+        Needs ``local_field`` (ppm) and ``r2prime`` (1/s); uses ``chi`` as the start, ``r2prime_sd`` and ``magnitude``.
+    params : ChiSeparationParams
+    progress : callable, optional
+        Called with iterations done and most iterations.
+    info : dict, optional
+        Receives relaxivity, the field's error and the weight of total variation.
+
+    Returns
+    -------
+    Sources
+
+    Raises
+    ------
+    ParameterError
+        If a map is missing.
+
+    References
+    ----------
+    Shin et al. 2021, 10.1016/j.neuroimage.2021.118371; Liu J. et al. 2012, 10.1016/j.neuroimage.2011.08.082 (edges).
+    """
+    data.require("local_field", "r2prime")
+    chi, rate = initial_chi(data), data.clean("r2prime")
+    relaxivity = relaxivity_of(data, chi, rate, params.relaxivity, params.calibrate, info)
+    total = rate / np.float32(relaxivity)
+    joint = joint_input(data, total, relaxivity, params, info)
+    positive, negative = separated(chi, np.where(data.valid, total, np.abs(chi)), data.mask)
+    one = np.ones_like(joint.rate)
+    zero = np.zeros((1, 1, 1), np.float32)
+    p, n = solve_joint(data, joint, (positive, -negative), one, np.broadcast_to(zero, one.shape), params, progress)
+    left = np.where(data.valid, rate - np.float32(relaxivity) * (p + n), np.float32(0))
+    return Sources(p, -n, left.astype(np.float32))
+
+
+def solve_joint(
+    data: SeparationData,
+    joint: JointInput,
+    start: tuple[FloatArray, FloatArray],
+    ratio: FloatArray,
+    prior_weight: FloatArray,
+    params: Any,
+    progress: Progress | None,
+    prior: FloatArray | None = None,
+) -> tuple[FloatArray, FloatArray]:
+    """Return p and n in ppm of the joint fit; ``ratio`` and the prior are on the working grid, in its unit."""
+    prepared, crop = joint.prepared, joint.prepared.crop
+    free = None
+    if data.magnitude is not None and params.edges > 0:
+        image = crop.take_clean(data.magnitude[0], data.mask)
+        free = edge_bits(image, joint.inside, crop.grid, params.edges)
+    problem = TwoSourceProblem(
+        crop.grid,
+        prepared.field,
+        prepared.weight,
+        joint.rate,
+        joint.rate_weight,
+        np.ascontiguousarray(ratio, np.float32),
+        np.zeros_like(joint.rate) if prior is None else prior,
+        np.ascontiguousarray(prior_weight, np.float32),
+        joint.inside,
+        joint.regularisation,
+        free,
+    )
+    first = tuple(crop.take(s) * np.float32(1 / prepared.scale) for s in start)
+    p, n = minimise_two_sources(
+        problem, (first[0], first[1]), iterations=params.iterations, tolerance=params.tolerance, progress=progress
+    )
+    return prepared.finish(p), prepared.finish(n)
+
+
+CHI_SEPARATION: Separation[ChiSeparationParams] = Method(
+    name="chi_separation",
+    kind="separation",
+    label="Chi-separation",
+    function=chi_separation,
+    params=ChiSeparationParams,
+    sentence=(
+        "Paramagnetic and diamagnetic susceptibility were estimated by a joint fit of local field and R2' with total "
+        "variation of both, spared at edges of the magnitude (chi-separation) [shin2021; liu2012]{parameters}."
+    ),
+    needs=("local_field", "r2prime"),
+)

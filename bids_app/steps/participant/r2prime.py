@@ -1,0 +1,132 @@
+"""R2': R2* without the decay of field gradients, less R2."""
+
+from pathlib import Path
+
+import numpy as np
+
+from bids_app.derivatives.files import read_image, read_mask
+from bids_app.model.records import GreRun
+from bids_app.model.settings import Settings
+from bids_app.model.step import Output, Step, StepInput, StepResult
+from bids_app.qsm.arrays import FloatArray
+from bids_app.steps.participant.common import combined, grid_of, has_magnitude, load_magnitude, magnitude_files, memory
+from bids_app.steps.participant.spin_echo import spin_echo_keys
+
+#: Shares beyond which the user is warned: of voxels where R2* is below R2, and of those without R2'.
+_NEGATIVE, _LOST = 0.10, 0.25
+
+
+def reversible(step: StepInput[GreRun]) -> StepResult:
+    """Fit R2* with the gradient of the total field, and subtract R2."""
+    from bids_app.qsm.relaxometry import noise_level, r2prime
+
+    run, files, section = step.record, step.inputs, step.settings.separation
+    mask = read_mask(files["mask_brain"])
+    r2 = read_image(files["r2"])[0]
+    r2_sd = read_image(files["r2_sd"])[0] if "r2_sd" in files else None
+    known = mask & (r2 > 0)
+    if "r2star_given" in files:
+        star, valid = read_image(files["r2star_given"])[0], known
+        star_sd: FloatArray | None = None
+        added, methods = np.zeros_like(star), tuple[str, ...]()
+    else:
+        magnitude = load_magnitude(step)
+        noise = noise_level(magnitude[-1], read_image(files["field_sd"])[0] == 0)
+        star, star_sd, added, valid, methods = _r2star(step, magnitude, mask, noise)
+    found = r2prime(star, r2, valid & known, r2star_sd=star_sd, r2_sd=r2_sd)
+    inside = max(int(np.count_nonzero(mask)), 1)
+    shares = {
+        "negative_share": found.negative_share,
+        "gradient_share": float(np.count_nonzero(mask & (added > 0.1 * np.maximum(star, 1))) / inside),
+        "invalid_share": 1 - float(np.count_nonzero(found.valid) / inside),
+    }
+    facts: dict[str, object] = {"GradientCorrection": section.choice.gradient, "EchoTimes": list(run.echo_times)}
+    facts |= {"NegativeShare": shares["negative_share"], "FieldGradientShare": shares["gradient_share"]}
+    like = files["mask_brain"]
+    outputs = {
+        "r2prime": Output(found.r2prime, like, facts),
+        "r2prime_sd": Output(found.sd, like, facts),
+        "mask_r2prime": Output(found.valid, like),
+    }
+    rounded = {name: round(value, 4) for name, value in shares.items()}
+    return StepResult(outputs, rounded, _warnings(shares), methods)
+
+
+def _r2star(
+    step: StepInput[GreRun], magnitude: FloatArray, mask: np.ndarray, noise: float
+) -> tuple[FloatArray, FloatArray, FloatArray, np.ndarray, tuple[str, ...]]:
+    """Return R2*, its standard deviation, what gradients had added, where it is valid, and the methods that ran."""
+    from bids_app import qsm
+    from bids_app.qsm.relaxometry import GradientParams, r2star_corrected
+
+    run, section = step.record, step.settings.separation
+    field, grid, name = (
+        read_image(step.inputs["total_field"])[0],
+        grid_of(step.record, mask.shape),
+        (section.choice.gradient),
+    )
+    if name == "none":
+        params = GradientParams(profile="none")
+        fit = r2star_corrected(magnitude, run.echo_times, field, mask, grid, params=params, noise=noise)
+    else:
+        correct = qsm.GRADIENT_CORRECTIONS[name]
+        axis = slice_axis(run)
+        fit = correct(
+            magnitude, run.echo_times, field, mask, grid, params=section.of(name), noise=noise, slice_axis=axis
+        )
+    return fit.r2star, fit.r2star_sd, fit.gradient_rate, fit.valid, () if name == "none" else (name,)
+
+
+def slice_axis(run: GreRun) -> int | None:
+    """Return the axis of the slices of a 2D acquisition, None for 3D (MRAcquisitionType, SliceEncodingDirection)."""
+    metadata = run.echoes[0].metadata
+    if metadata.get("MRAcquisitionType") != "2D":
+        return None
+    return "ijk".index(str(metadata.get("SliceEncodingDirection", "k"))[:1] or "k")
+
+
+def _warnings(shares: dict[str, float]) -> tuple[str, ...]:
+    found = []
+    if shares["negative_share"] > _NEGATIVE:
+        found.append(
+            f"R2* is below R2 in {shares['negative_share']:.0%} of the voxels: check that spin and gradient echoes "
+            "match (registration), and that the echo times in the sidecars are right"
+        )
+    if shares["invalid_share"] > _LOST:
+        found.append(
+            f"R2' is not known in {shares['invalid_share']:.0%} of the mask: the spin echoes do not cover it, or field "
+            "gradients leave too little signal; the separation rests on susceptibility alone there"
+        )
+    return tuple(found)
+
+
+def _files(run: GreRun, settings: Settings) -> dict[str, Path]:
+    given = {name: run.given(name) for name in ("r2", "r2star_given")}
+    files = {name: path for name, path in given.items() if path is not None}
+    return files if "r2star_given" in files else files | magnitude_files(run)
+
+
+def _needs(run: GreRun, settings: Settings) -> tuple[str, ...]:
+    keys: tuple[str, ...] = ("mask_brain", "total_field", "field_sd")
+    if run.given("r2") is None:
+        keys += ("r2", "r2_sd")
+    return keys if run.given("r2star_given") else (*keys, *combined(run)[1:])
+
+
+def r2prime_keys(run: GreRun, settings: Settings) -> tuple[str, ...]:
+    """Return the products of R2'; none where R2 or R2* cannot be had, or another dataset has R2'."""
+    r2 = run.given("r2") is not None or bool(spin_echo_keys(run, settings))
+    r2star = run.given("r2star_given") is not None or (len(run.echoes) > 1 and has_magnitude(run))
+    return ("r2prime", "r2prime_sd", "mask_r2prime") if r2 and r2star and run.given("r2prime") is None else ()
+
+
+R2PRIME = Step(
+    "r2prime",
+    "R2'",
+    reversible,
+    reads=("separation",),
+    sources=_files,
+    needs=_needs,
+    makes=r2prime_keys,
+    memory=memory(16, 1),
+)

@@ -1,0 +1,155 @@
+"""Paramagnetic and diamagnetic susceptibility."""
+
+from pathlib import Path
+
+import numpy as np
+
+from bids_app.derivatives.files import read_image, read_mask
+from bids_app.model.records import GreRun
+from bids_app.model.settings import Settings
+from bids_app.model.step import Output, Step, StepInput, StepResult
+from bids_app.qsm.arrays import FloatArray
+from bids_app.qsm.operators.smoothing import gaussian
+from bids_app.qsm.registry import SEPARATION as METHODS
+from bids_app.qsm.separation.sources import SeparationData
+from bids_app.qsm.units import hz_to_ppm
+from bids_app.steps.participant.common import combined, grid_of, load_magnitude, magnitude_files, memory
+from bids_app.steps.participant.r2prime import r2prime_keys
+from bids_app.steps.participant.relaxometry import RELAXOMETRY
+from bids_app.steps.participant.spin_echo import spin_echo_keys
+
+#: Labels of white matter in FastSurfer's segmentation: hemispheres, cerebellum, hypointensities, corpus callosum.
+_WHITE = (2, 41, 7, 46, 77, 85, 251, 252, 253, 254, 255)
+#: Edges of labels are blurred by this share of a voxel's width, as partial volume would.
+_BLUR = 0.6
+#: Relative residual of R2' beyond which the user is warned.
+_RESIDUAL = 0.5
+#: Sidecar texts that every map carries.
+_SIGN = "Diamagnetic susceptibility is negative; the sum of both maps is the susceptibility"
+SOURCES = ("chi_paramagnetic", "chi_diamagnetic")
+
+
+def separate(step: StepInput[GreRun]) -> StepResult:
+    """Run the chosen method on susceptibility, local field and relaxation."""
+    run, section, files = step.record, step.settings.separation, step.inputs
+    method = METHODS[section.choice.method]
+    data = _data(step)
+    info: dict[str, object] = {}
+    found = method(data, params=section.of(method.name), progress=step.progress, info=info)
+    like = files["mask_qsm"]
+    facts: dict[str, object] = {"Method": method.name, "MagneticFieldStrength": run.field_strength, "Sign": _SIGN}
+    names = {
+        "relaxivity": "RelaxivityHzPerPpm",
+        "relaxivity_sd": "RelaxivitySd",
+        "relaxivity_source": "RelaxivitySource",
+    }
+    facts |= {names[key]: value for key, value in info.items() if key in names}
+    maps = {"chi_paramagnetic": found.paramagnetic, "chi_diamagnetic": found.diamagnetic}
+    outputs = {key: Output(maps[key], like, facts) for key in SOURCES}
+    metrics, warnings = dict(info), tuple[str, ...]()
+    if found.residual is not None:
+        outputs["separation_residual"] = Output(found.residual, like, facts)
+        measured = data.r2prime if data.r2prime is not None else data.r2star
+        if measured is not None:
+            share = _relative(found.residual, measured, data.valid)
+            metrics["relative_residual"] = round(share, 4)
+            warnings = _warnings(share)
+    return StepResult(outputs, metrics, warnings, (method.key,))
+
+
+def _relative(residual: FloatArray, measured: FloatArray, valid: np.ndarray) -> float:
+    size = float(np.sqrt(np.mean(measured[valid].astype(np.float64) ** 2))) if valid.any() else 0.0
+    return float(np.sqrt(np.mean(residual[valid].astype(np.float64) ** 2))) / size if size > 0 else 0.0
+
+
+def _warnings(share: float) -> tuple[str, ...]:
+    if share <= _RESIDUAL:
+        return ()
+    return (
+        f"the separation leaves {share:.0%} of R2' (root mean square): the relaxivity may not fit the data "
+        "(separation.METHOD.relaxivity, or separation.METHOD.calibrate=true), or R2 and R2* do not match",
+    )
+
+
+def _data(step: StepInput[GreRun]) -> SeparationData:
+    """Return the maps that are there as the methods take them."""
+    run, files = step.record, step.inputs
+    mask = read_mask(files["mask_qsm"])
+    field_strength = float(run.field_strength or 0)
+    maps = {
+        name: read_image(files[key])[0]
+        for name, key in (
+            ("chi", "chimap"),
+            ("r2prime", "r2prime"),
+            ("r2prime_sd", "r2prime_sd"),
+            ("r2star", "r2star"),
+            ("r2", "r2"),
+            ("fibre_angle", "fibre_angle"),
+        )
+        if key in files
+    }
+    local = hz_to_ppm(read_image(files["local_field"])[0], field_strength) if "local_field" in files else None
+    several = len(run.echoes) > 1
+    return SeparationData(
+        grid_of(run, mask.shape),
+        mask,
+        field_strength,
+        local_field=local,
+        r2prime_mask=read_mask(files["mask_r2prime"]) if "mask_r2prime" in files else None,
+        magnitude=load_magnitude(step) if several and _has_magnitude(step) else None,
+        echo_times=run.echo_times if several and _has_magnitude(step) else (),
+        white_matter=_white_matter(files),
+        **maps,
+    )
+
+
+def _has_magnitude(step: StepInput[GreRun]) -> bool:
+    return any(name.startswith(("magnitude", "real", "coil_magnitude")) for name in step.inputs)
+
+
+def _white_matter(files: "dict[str, Path] | object") -> FloatArray | None:
+    """Return the fraction of white matter by FastSurfer's labels, where there are any."""
+    path = files.get("dseg_gre@fastsurfer") if hasattr(files, "get") else None
+    if path is None:
+        return None
+    inside = np.isin(np.rint(read_image(path)[0]).astype(np.int32), _WHITE)
+    return np.clip(gaussian(inside.astype(np.float32), (_BLUR,) * 3), 0, 1)
+
+
+def _files(run: GreRun, settings: Settings) -> dict[str, Path]:
+    given = {name: run.given(name) for name in ("r2", "r2prime", "fibre_angle")}
+    given["r2star"] = run.given("r2star_given")
+    return {name: path for name, path in given.items() if path is not None} | magnitude_files(run)
+
+
+def _needs(run: GreRun, settings: Settings) -> tuple[str, ...]:
+    keys: tuple[str, ...] = ("chimap", "mask_qsm", *combined(run)[1:], *r2prime_keys(run, settings))
+    if settings.background.choice.method != "none":
+        keys += ("local_field",)
+    if run.given("r2") is None and spin_echo_keys(run, settings):
+        keys += ("r2",)
+    if run.given("r2star_given") is None and "r2star" in RELAXOMETRY.makes(run, settings):
+        keys += ("r2star",)
+    if run.t1w is not None and "fastsurfer" in settings.segmentation.choice.which:
+        keys += ("dseg_gre@fastsurfer",)
+    return keys
+
+
+def separation_keys(run: GreRun, settings: Settings) -> tuple[str, ...]:
+    """Return the products of the chosen separation."""
+    name = settings.separation.choice.method
+    if name == "none":
+        return ()
+    return SOURCES if name == "decompose" else (*SOURCES, "separation_residual")
+
+
+SEPARATION = Step(
+    "separation",
+    "Paramagnetic and diamagnetic susceptibility",
+    separate,
+    reads=("separation",),
+    sources=_files,
+    needs=_needs,
+    makes=separation_keys,
+    memory=memory(45, 2),
+)

@@ -1,0 +1,259 @@
+"""Source separation: analytic phantoms, noise against the Cramer-Rao bound, orientation, missing maps."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bids_app.errors import ParameterError
+from bids_app.qsm.grid import Grid
+from bids_app.qsm.operators.dipole import forward_field
+from bids_app.qsm.separation.apart import ApartParams, apart
+from bids_app.qsm.separation.calibration import estimate_relaxivity
+from bids_app.qsm.separation.chi_separation import ChiSeparationParams, chi_separation
+from bids_app.qsm.separation.closed_form import ClosedFormParams, closed_form
+from bids_app.qsm.separation.decompose import DecomposeParams, decompose
+from bids_app.qsm.separation.r2star_qsm import r2star_qsm
+from bids_app.qsm.separation.sources import (
+    CYLINDERS_OVER_SPHERES,
+    CYLINDERS_PER_PPM_T,
+    SPHERES_PER_PPM_T,
+    SeparationData,
+    at_field,
+)
+from bids_app.qsm.separation.white_matter import WhiteMatterParams, iron_of_white_matter, white_matter
+from bids_app.qsm.units import GAMMA_MHZ_PER_T
+
+SHAPE, DR = (40, 40, 40), 137.0
+GRID = Grid(SHAPE, (1.5, 1.5, 1.5), (0.0, 0.1, 1.0))
+X, Y, Z = np.meshgrid(*[np.arange(40, dtype=np.float32) - 19.5] * 3, indexing="ij")
+MASK = X**2 + Y**2 + Z**2 < 18**2
+
+
+def ball(x, y, z, radius):
+    return (X - x) ** 2 + (Y - y) ** 2 + (Z - z) ** 2 < radius**2
+
+
+def sphere_pair():
+    """An iron-rich and a calcified sphere, one that holds both, and the maps that they give."""
+    p, n = np.zeros(SHAPE, np.float32), np.zeros(SHAPE, np.float32)
+    p[ball(-8, 0, 0, 5)], n[ball(8, 0, 0, 5)] = 0.15, 0.10
+    both = ball(0, 9, 0, 4)
+    p[both], n[both] = 0.08, 0.06
+    return p, n
+
+
+def measured(p, n, ratio=1.0, field_strength=3.0, **more):
+    chi = p - n
+    relaxivity = at_field(DR, field_strength)
+    rate = (relaxivity * (p + ratio * n)).astype(np.float32)
+    field = (forward_field(chi, GRID) * MASK).astype(np.float32)
+    return SeparationData(GRID, MASK, field_strength, local_field=field, chi=chi, r2prime=rate, **more)
+
+
+def nrmse(found, true):
+    return float(np.linalg.norm((found - true)[MASK]) / np.linalg.norm(true[MASK]))
+
+
+def test_constants_are_those_of_static_dephasing():
+    gamma = 2 * np.pi * GAMMA_MHZ_PER_T
+    assert pytest.approx(2 * np.pi * gamma / (9 * np.sqrt(3)), rel=1e-4) == SPHERES_PER_PPM_T
+    assert pytest.approx(gamma / 2, rel=1e-4) == CYLINDERS_PER_PPM_T
+    assert at_field(DR, 1.5) == DR / 2
+
+
+@pytest.mark.parametrize("field_strength", [3.0, 7.0])
+def test_closed_form_is_exact_for_its_model(field_strength):
+    p, n = sphere_pair()
+    found = closed_form(measured(p, n, field_strength=field_strength))
+    np.testing.assert_allclose(found.paramagnetic, p, atol=1e-6)
+    np.testing.assert_allclose(found.diamagnetic, -n, atol=1e-6)
+    assert abs(found.residual).max() < 1e-3
+
+
+@pytest.mark.parametrize("noise", [(0.002, 1.0), (0.005, 4.0)])
+def test_closed_form_reaches_the_cramer_rao_bound(noise):
+    p, n = np.full(SHAPE, 0.2, np.float32), np.full(SHAPE, 0.2, np.float32)
+    data, rng = measured(p, n), np.random.default_rng(0)
+    chi = data.chi + noise[0] * rng.standard_normal(SHAPE, np.float32)
+    rate = data.r2prime + noise[1] * rng.standard_normal(SHAPE, np.float32)
+    found = closed_form(replace(data, chi=chi, r2prime=rate))
+    # Two data, two unknowns: the inverse of the Fisher information is that of the linear map itself.
+    bound = 0.5 * np.hypot(noise[0], noise[1] / DR)
+    for map_, true in ((found.paramagnetic, 0.2), (found.diamagnetic, -0.2)):
+        assert map_[MASK].std() == pytest.approx(bound, rel=0.03)
+        assert map_[MASK].mean() == pytest.approx(true, abs=3 * bound / np.sqrt(MASK.sum()) + 1e-5)
+
+
+def test_where_r2prime_is_not_valid_one_kind_of_source_stays():
+    p, n = sphere_pair()
+    valid = np.ones(SHAPE, bool)
+    valid[X < -4] = False
+    found = closed_form(measured(p, n, r2prime_mask=valid))
+    inside = ball(-8, 0, 0, 3) & ~valid
+    np.testing.assert_allclose(found.paramagnetic[inside], p[inside], atol=1e-6)
+    assert not found.diamagnetic[inside].any()
+
+
+def test_r2star_qsm_is_exact_for_its_model():
+    p, n = sphere_pair()
+    data = replace(measured(p, n), r2star=(274 * (p + n)).astype(np.float32))
+    found = r2star_qsm(data)
+    np.testing.assert_allclose(found.paramagnetic, p, atol=1e-6)
+    np.testing.assert_allclose(found.diamagnetic, -n, atol=1e-6)
+
+
+def test_the_joint_fit_separates_spheres_from_their_field():
+    p, n = sphere_pair()
+    data = replace(measured(p, n), chi=None)
+    info = {}
+    found = chi_separation(data, params=ChiSeparationParams(tolerance=1e-3), info=info)
+    assert nrmse(found.paramagnetic, p) < 0.2
+    assert nrmse(-found.diamagnetic, n) < 0.2
+    assert found.paramagnetic.min() >= 0
+    assert found.diamagnetic.max() <= 0
+    assert not found.paramagnetic[~MASK].any()
+    assert {"relaxivity", "noise_ppm", "regularisation"} <= info.keys()
+
+
+def test_in_noise_the_joint_fit_is_better_than_the_closed_form():
+    p, n = sphere_pair()
+    data, rng = measured(p, n), np.random.default_rng(2)
+    noisy = replace(
+        data,
+        chi=(data.chi + 0.02 * rng.standard_normal(SHAPE)).astype(np.float32),
+        local_field=(data.local_field + 0.004 * rng.standard_normal(SHAPE) * MASK).astype(np.float32),
+        r2prime=np.maximum(data.r2prime + 4 * rng.standard_normal(SHAPE), 0).astype(np.float32),
+        r2prime_sd=np.full(SHAPE, 4, np.float32),
+    )
+    joint, plain = chi_separation(noisy), closed_form(noisy)
+    assert nrmse(joint.paramagnetic, p) < 0.8 * nrmse(plain.paramagnetic, p)
+    assert nrmse(joint.diamagnetic, -n) < 0.8 * nrmse(plain.diamagnetic, -n)
+
+
+def bundles(angles):
+    """White matter of one fibre angle per slab along x, with an iron-rich ball in it."""
+    sine2 = np.zeros(SHAPE, np.float32)
+    angle = np.full(SHAPE, np.nan, np.float32)
+    for number, degrees in enumerate(angles):
+        slab = slice(number * 40 // len(angles), (number + 1) * 40 // len(angles))
+        sine2[slab] = np.sin(np.radians(degrees)) ** 2
+        angle[slab] = np.radians(degrees)
+    rng = np.random.default_rng(4)
+    p, n = 0.012 * MASK, (0.045 + 0.005 * rng.standard_normal(SHAPE)) * MASK
+    iron = ball(0, 8, 0, 6)
+    p, n = np.where(iron, 0.12 + 0.002 * X, p), np.where(iron, 0.01, n)
+    white = (MASK & ~iron).astype(np.float32)
+    ratio = 1 + white * (CYLINDERS_OVER_SPHERES * sine2 - 1)
+    data = measured(p.astype(np.float32), n.astype(np.float32), ratio, white_matter=white)
+    return data, p, n, np.where(white > 0, angle, np.nan).astype(np.float32)
+
+
+@pytest.mark.parametrize("angles", [(0, 30, 60, 90), (90, 45), (20, 80, 40)])
+def test_known_fibre_angles_remove_the_error_of_orientation(angles):
+    data, p, n, angle = bundles(angles)
+    params = WhiteMatterParams(calibrate=False, tolerance=3e-4, iterations=150)
+    found = white_matter(replace(data, fibre_angle=angle), params=params)
+    plain = closed_form(data)
+    assert nrmse(found.paramagnetic, p) < 0.5 * nrmse(plain.paramagnetic, p)
+    assert nrmse(found.diamagnetic, -n) < 0.5 * nrmse(plain.diamagnetic, -n)
+
+
+def test_without_angles_the_orientation_is_estimated():
+    data, p, n, _ = bundles((0, 30, 60, 90))
+    info = {}
+    params = WhiteMatterParams(calibrate=False, tolerance=5e-4, iterations=120, smoothing=3.0)
+    found, plain = white_matter(data, params=params, info=info), closed_form(data)
+    assert info["iron_white_matter"] == pytest.approx(0.012, abs=0.005)
+    assert nrmse(found.paramagnetic, p) < 0.7 * nrmse(plain.paramagnetic, p)
+    assert nrmse(found.diamagnetic, -n) < 0.7 * nrmse(plain.diamagnetic, -n)
+    along, across = data.white_matter * (X < -12) > 0, data.white_matter * (X > 12) > 0
+    assert found.orientation[along].mean() < 0.3
+    assert found.orientation[across].mean() > 0.9
+
+
+def test_iron_of_white_matter_follows_from_the_bounds():
+    rng = np.random.default_rng(5)
+    sine2 = 1 - rng.random(5000) ** 2
+    n = 0.04 + 0.004 * rng.standard_normal(5000)
+    chi, total = 0.015 - n, 0.015 + CYLINDERS_OVER_SPHERES * sine2 * n
+    core = np.ones(5000, bool)
+    assert iron_of_white_matter(chi, total, core, CYLINDERS_OVER_SPHERES) == pytest.approx(0.015, abs=0.002)
+    assert iron_of_white_matter(chi, total, np.zeros(5000, bool), CYLINDERS_OVER_SPHERES) == 0.01
+
+
+@pytest.mark.parametrize("relaxivity", [137.0, 320.0])
+def test_relaxivity_is_estimated_with_its_error(relaxivity):
+    rng = np.random.default_rng(6)
+    iron = ball(0, 0, 0, 12)
+    chi = np.where(iron, 0.12 + 0.004 * X, 0).astype(np.float32)
+    rate = np.where(iron, relaxivity * (chi + 0.02) + 2 * rng.standard_normal(SHAPE), 0).astype(np.float32)
+    found = estimate_relaxivity(chi, rate, MASK, GRID, region=ball(0, 0, 0, 10))
+    assert found.value == pytest.approx(relaxivity, rel=0.05)
+    assert 0 < found.sd < 0.1 * relaxivity
+
+
+def test_without_iron_the_constant_is_used_and_said():
+    p, n = np.full(SHAPE, 0.01, np.float32), np.full(SHAPE, 0.02, np.float32)
+    info = {}
+    closed_form(measured(p, n), params=ClosedFormParams(calibrate=True), info=info)
+    assert info["relaxivity"] == DR
+    assert info["relaxivity_source"].startswith("constant: too little")
+
+
+def test_apart_follows_a_kernel_that_differs():
+    p = np.full(SHAPE, 0.10, np.float32)
+    n = np.full(SHAPE, 0.0, np.float32)
+    data = measured(p, n)
+    low = X < 0
+    data = replace(data, r2prime=np.where(low, 0.5, 1.0).astype(np.float32) * data.r2prime)
+    found, plain = apart(data, params=ApartParams(spread=1.0)), closed_form(data)
+    assert abs(found.residual[low & MASK]).mean() < 0.5 * abs(plain.residual[low & MASK]).mean()
+
+
+def test_decompose_recovers_pools_of_its_model():
+    times = tuple(0.004 + 0.005 * n for n in range(8))
+    wave, rate = 2 / 3 * 2 * np.pi * GAMMA_MHZ_PER_T * 3.0, SPHERES_PER_PPM_T * 3.0
+    t = np.array(times)
+    cases = [(0.08, 0.3, 0.08, 0.3), (0.10, 0.2, 0.05, 0.1), (0.03, 0.2, 0.08, 0.3)]
+    grid, mask = Grid((3, 1, 1)), np.ones((3, 1, 1), bool)
+    signal, chi = np.zeros((8, 3, 1, 1), np.complex128), np.zeros((3, 1, 1), np.float32)
+    for row, (plus, share_plus, minus, share_minus) in enumerate(cases):
+        rest = 1 - share_plus - share_minus
+        signal[:, row, 0, 0] = np.exp(-14 * t) * (
+            share_plus * np.exp(-rate * plus * t + 1j * wave * plus * t)
+            + share_minus * np.exp(-rate * minus * t - 1j * wave * minus * t)
+            + rest
+        )
+        chi[row] = np.angle(signal[1:, row, 0, 0] / signal[:-1, row, 0, 0]).mean() / (wave * 0.005)
+    magnitude, r2 = np.abs(signal).astype(np.float32), np.full((3, 1, 1), 14, np.float32)
+    data = SeparationData(grid, mask, 3.0, chi=chi, r2=r2, magnitude=magnitude, echo_times=times)
+    found = decompose(data, params=DecomposeParams())
+    for row, (plus, share_plus, minus, share_minus) in enumerate(cases):
+        assert found.paramagnetic[row, 0, 0] == pytest.approx(plus * share_plus, abs=0.012)
+        assert -found.diamagnetic[row, 0, 0] == pytest.approx(minus * share_minus, abs=0.012)
+
+
+@pytest.mark.parametrize(
+    ("method", "missing"),
+    [
+        (closed_form, "susceptibility map and an R2' map"),
+        (chi_separation, "local field map and an R2' map"),
+        (white_matter, "local field map and an R2' map"),
+        (apart, "susceptibility map and an R2' map"),
+        (r2star_qsm, "susceptibility map and an R2\\* map"),
+        (decompose, "susceptibility map and the magnitude of three or more gradient echoes and an R2\\* map"),
+    ],
+)
+def test_missing_maps_are_named(method, missing):
+    with pytest.raises(ParameterError, match=missing):
+        method(SeparationData(GRID, MASK, 3.0))
+
+
+def test_maps_of_another_shape_and_bad_fields_are_refused():
+    with pytest.raises(ValueError, match="chi has shape"):
+        SeparationData(GRID, MASK, 3.0, chi=np.zeros((2, 2, 2), np.float32))
+    with pytest.raises(ValueError, match="tesla"):
+        SeparationData(GRID, MASK, 0.0)
+    with pytest.raises(ValueError, match="empty"):
+        SeparationData(GRID, np.zeros(SHAPE, bool), 3.0)
