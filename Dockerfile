@@ -40,7 +40,7 @@ RUN mkdir -p /opt/templateflow
 FROM templateflow-${WITH_TEMPLATEFLOW} AS templateflow
 
 FROM base
-ARG VERSION=0.1.0
+ARG VERSION=0.2.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="qsm-bids-app" \
       org.opencontainers.image.description="Quantitative susceptibility mapping as a BIDS App" \

@@ -4,7 +4,7 @@ BIN    := $(VENV)/bin
 PYTHON ?= $(firstword $(foreach p,python3.12 python3.11 python3.13 python3,$(shell $(p) -c 'import sys; assert (3,11) <= sys.version_info < (3,14); import venv, ensurepip' 2>/dev/null && command -v $(p))))
 STAMP  := $(VENV)/.installed-$(shell cat requirements.lock requirements-dev.lock pyproject.toml | cksum | cut -d' ' -f1)
 
-.PHONY: bench-setup bench-speed bench-accuracy bench-orientations bench-ringing bench-presets bench-scaling bench-chain bench-anatomy bench-scheduler help setup demo test unit lint lock clean warm boutiques image-check
+.PHONY: docs bench-setup bench-speed bench-accuracy bench-orientations bench-ringing bench-presets bench-scaling bench-chain bench-anatomy bench-scheduler help setup demo test unit lint lock clean warm boutiques image-check
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -76,6 +76,14 @@ lint: setup  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/codespell bids_app tests benchmarks heuristics examples docs .github *.md
+	$(BIN)/yamllint --strict .
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/idea.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.citation-file-format CITATION.cff
+
+docs: warm  ## build the documentation into docs/_build/html, offline; a warning or a failing tutorial is an error
+	$(BIN)/python -m sphinx -b html -W --keep-going -q docs docs/_build/html
 
 boutiques: setup  ## write boutiques.json from the argument parser
 	$(BIN)/python -m bids_app.cli.descriptor > boutiques.json.part && mv boutiques.json.part boutiques.json
@@ -85,7 +93,7 @@ image-check: setup  ## build the container image, run and lint it, print a table
 
 lock: setup  ## resolve the dependencies again and write the lock files (no index or download address in them)
 	$(BIN)/pip-compile --quiet --strip-extras --no-header --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options --resolver=backtracking --allow-unsafe --upgrade -o requirements.lock pyproject.toml
-	$(BIN)/pip-compile --quiet --strip-extras --no-header --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options --resolver=backtracking --allow-unsafe --extra test --extra build --extra cluster -c requirements.lock -o requirements-dev.lock pyproject.toml
+	$(BIN)/pip-compile --quiet --strip-extras --no-header --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options --resolver=backtracking --allow-unsafe --extra test --extra build --extra cluster --extra docs -c requirements.lock -o requirements-dev.lock pyproject.toml
 
 clean:  ## remove what the tests left
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis

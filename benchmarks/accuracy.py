@@ -23,7 +23,7 @@ from bids_app.phantom.acquisition import Acquisition
 from bids_app.phantom.study import nucleus_labels
 from bids_app.phantom.template import load_head
 from bids_app.qsm.background.boundary_sources import add_boundary_sources, exclude_boundary_sources, initial_estimate
-from bids_app.qsm.field.fit import fit_linear
+from bids_app.qsm.field.linear import fit_linear
 from bids_app.qsm.field.reliability import reliability_weights
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.inversion.null_space_trend import appearance, null_space_trend

@@ -95,14 +95,14 @@ def parser(doc):
     made.add_argument("--quick", action="store_true", help="tiny problems and one repetition: does it run at all?")
     made.add_argument("--only", nargs="+", default=None, metavar="NAME", help="these methods alone")
     made.add_argument("--readme", type=Path, default=README, help="the file whose table is replaced")
-    made.add_argument("--short", type=Path, default=None, help="the file whose short tables are replaced (README.md)")
+    made.add_argument("--short", type=Path, default=None, help="the page whose short tables are replaced")
     return made
 
 
 def publish(args, name, note, head, rows, keys):
-    """Write a table into ``args.readme`` and the short ones that come of it into the project's README."""
+    """Write a table into ``args.readme`` and the short ones that come of it into the documentation."""
     write_table(args.readme, name, note, head, rows, keys, ORDER.get(name))
-    short = args.short or (ROOT / "README.md" if args.readme == README else None)
+    short = args.short or (summary.PAGE if args.readme == README else None)
     if short:
         summary.write(short, args.readme)
 

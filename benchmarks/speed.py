@@ -60,7 +60,7 @@ def share_of(kind, name, done, mask, seconds, speed):
     """Share of the bandwidth that the method's passes need at least; empty where they are not counted."""
     moved = done["transform_bytes"]
     if kind == "inversion" and name in KERNEL_VALUES:
-        padding = qsm.INVERSIONS[name].__kwdefaults__["params"].padding
+        padding = qsm.INVERSIONS[name].params().padding
         voxels = np.prod(Crop.around(mask, grid_of({"mask": mask}), padding).grid.shape)
         moved += 4 * KERNEL_VALUES[name] * float(voxels) * done["iterations"]
     if kind == "inversion" and name in VALUES_PER_ITERATION:

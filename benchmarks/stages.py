@@ -2,24 +2,27 @@
 
 import numpy as np
 
+from bids_app import qsm
 from bids_app.qsm.background.boundary_sources import initial_estimate
 from bids_app.qsm.field.alternation import remove_alternation
-from bids_app.qsm.field.fit import fit_linear, fit_nonlinear
 from bids_app.qsm.inversion.null_space_trend import appearance, null_space_trend
 from bids_app.qsm.mask.recipe import FILLED_RECIPE, make_mask
 from bids_app.qsm.mask.thresholds import even_brightness
-from bids_app.qsm.phase.bipolar import bipolar
 from bids_app.qsm.phase.coils import combine_one_by_one
-from bids_app.qsm.phase.offsets import mcpc3ds
-from bids_app.qsm.relaxometry.decay import r2star_arlo, r2star_loglinear
-from bids_app.qsm.swi.clearswi import clear_swi
 from bids_app.qsm.units import ppm_per_hz
 from bids_app.qsm.unwrap.romeo import romeo, romeo_quality
 
 FIELD_STRENGTH = 3.0
 FIRST, STEP = 0.004, 0.006
-#: Those that need more than one echo (ARLO and the bipolar correction three).
-LEAST = {"mcpc3ds": 2, "bipolar": 3, "r2star, log-linear": 2, "r2star, arlo": 3}
+#: How a method of each kind is called with echoes, and what stands before its name in the table. Phase that is wrapped
+#: takes a fit as long.
+KINDS = {
+    "offsets": ("", lambda m, e: m(e.phase, e.magnitude, e.times, e.mask, e.grid)),
+    "field_fit": ("fit, ", lambda m, e: m(e.phase, e.magnitude, e.times, e.mask, grid=e.grid)),
+    "relaxometry": ("r2star, ", lambda m, e: m(e.magnitude, e.times, e.mask)),
+    "swi": ("swi, ", lambda m, e: m(e.field, e.magnitude[0], e.mask, e.grid)),
+}
+METHODS = {prefix + m.name: (m, call) for kind, (prefix, call) in KINDS.items() for m in qsm.METHODS[kind].values()}
 
 
 class Echoes:
@@ -52,33 +55,31 @@ def _coils(e):
 
 
 def _trend(e):
-    """Tell the trend of a map (the field stands for it, which makes no difference in time)."""
+    """Estimate the trend of a map (the field stands for it, which makes no difference in time)."""
     return lambda: null_space_trend(e.field, e.mask, e.grid, appearance(e.magnitude[0], e.mask, e.grid))
 
 
-#: From the echoes to a function of no argument. A fit takes as long on wrapped phase.
+def _method(method, run):
+    return lambda e: lambda: run(method, e)
+
+
+#: From the echoes to a function of no argument.
 STAGES = {
     "8 coils": _coils,
     "romeo, all echoes": lambda e: lambda: romeo(e.phase, e.mask, magnitude=e.magnitude, echo_times=e.times),
     "phase quality": lambda e: lambda: romeo_quality(e.phase, None, magnitude=e.magnitude, echo_times=e.times),
-    "mcpc3ds": lambda e: lambda: mcpc3ds(e.phase, e.magnitude, e.times, e.mask, e.grid),
-    "bipolar": lambda e: lambda: bipolar(e.phase, e.magnitude, e.times, e.mask, e.grid),
-    "fit, linear": lambda e: lambda: fit_linear(e.phase, e.magnitude, e.times, e.mask, grid=e.grid),
-    "fit, complex signal": lambda e: lambda: fit_nonlinear(e.phase, e.magnitude, e.times, e.mask, grid=e.grid),
     "mask, from quality": _mask,
     "inhomogeneity": lambda e: lambda: even_brightness(e.magnitude[0], (10.0, 10.0, 10.0)),
-    "rim sources, first look": lambda e: lambda: initial_estimate(e.field, e.mask, e.grid),
-    "trend": _trend,
-    "ringing": lambda e: lambda: remove_alternation(e.field, e.mask),
-    "r2star, arlo": lambda e: lambda: r2star_arlo(e.magnitude, e.times, e.mask),
-    "r2star, log-linear": lambda e: lambda: r2star_loglinear(e.magnitude, e.times, e.mask),
-    "swi": lambda e: lambda: clear_swi(e.field, e.magnitude[0], e.mask, e.grid),
+    "boundary sources, initial map": lambda e: lambda: initial_estimate(e.field, e.mask, e.grid),
+    "null-space trend": _trend,
+    "alternation": lambda e: lambda: remove_alternation(e.field, e.mask),
+    **{name: _method(method, run) for name, (method, run) in METHODS.items()},
 }
 
 
 def applies(name, count):
     """Whether a stage can be done with so many echoes."""
-    return count >= LEAST.get(name, 1)
+    return count >= (METHODS[name][0].min_echoes if name in METHODS else 1)
 
 
 def call(name, arrays, grid, count):

@@ -1,4 +1,4 @@
-"""The short tables of the project's README, made of the full ones: ``python -m benchmarks.summary``.
+"""The short tables of the documentation, made of the full ones: ``python -m benchmarks.summary``.
 
 Every benchmark calls this when it has written its table; nothing here measures.
 """
@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmarks.tables import between, read_rows, table
 
 FULL = Path(__file__).with_name("README.md")
-README = Path(__file__).parents[1] / "README.md"
+PAGE = Path(__file__).parents[1] / "docs" / "validation.md"
 VOLUME = "256x256x160"
 LONG_TGV = "tgv, 1000 iterations on one grid"
 #: Name in the short table, job and method of the app, and the peers': (column, job, method).
@@ -76,7 +76,7 @@ def chain(rows):
 SHORT = {"speed": speed, "accuracy": accuracy, "orientations": orientations, "chain": chain}
 
 
-def write(readme=README, full=FULL):
+def write(readme=PAGE, full=FULL):
     """Write every short table whose markers are in ``readme``."""
     for name, shorten in SHORT.items():
         if f"<!-- {name}: begin -->" not in readme.read_text(encoding="utf-8"):

@@ -24,9 +24,14 @@ LAYERS = [
 LIBRARY_LAYERS = [
     {"arrays", "threads", "params", "units"},
     {"grid"},
+    {"method"},
     {"kernels", "operators"},
     {"solvers", "mask"},
     {"field", "phase", "unwrap", "relaxometry", "swi", "quality", "background", "inversion"},
+    {"options"},
+    {"pipeline"},
+    {"registry"},
+    {"options"},
     {"__init__"},
     {"warmup"},
 ]

@@ -9,6 +9,7 @@ import json
 import os
 import secrets
 import socket
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,10 +17,11 @@ from typing import Any
 
 from bids_app.cli.cluster import Cluster, cluster_from
 from bids_app.errors import UsageError
+from bids_app.model.aliases import PRESETS, with_new_names
 from bids_app.model.settings import Settings, build_settings, merge, parse_set, parse_toml, preset_text
 from bids_app.qsm.params import nearest
 
-DEFAULT_PRESET = "consensus"
+DEFAULT_PRESET = "default"
 #: Kinds of images that ``--bids-filter-file`` can select, and the entities that it may name (as pybids calls them).
 FILTERS = ("gre", "t1w")
 FILTER_ENTITIES = (
@@ -94,14 +96,18 @@ class Config:
 
 def settings_from_arguments(args: argparse.Namespace) -> Settings:
     """Return the settings from ``--preset``, ``--config``, the short-cut options and ``--set``, in this order."""
+    if args.preset in PRESETS:
+        _warn(PRESETS[args.preset])
     tree = parse_toml(preset_text(args.preset), f"preset {args.preset}")
     tree.pop("title", None)
+    tree = _with_new_names(tree, f"preset {args.preset}")
     if args.config is not None:
         try:
             text = args.config.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"--config: {args.config} cannot be read: {error}") from error
-        tree = merge(tree, parse_toml(text, f"--config {args.config}"))
+        origin = f"--config {args.config}"
+        tree = merge(tree, _with_new_names(parse_toml(text, origin), origin))
     shortcuts: dict[str, dict[str, Any]] = {}
     if args.qsm_reference is not None:
         shortcuts = merge(shortcuts, {"reference": {"region": args.qsm_reference}})
@@ -111,8 +117,20 @@ def settings_from_arguments(args: argparse.Namespace) -> Settings:
     shortcuts = merge(shortcuts, _group_shortcuts(args))
     tree = merge(tree, shortcuts)
     for assignment in args.set or ():
-        tree = merge(tree, parse_set(assignment))
+        tree = merge(tree, _with_new_names(parse_set(assignment), "--set"))
     return build_settings(tree)
+
+
+def _with_new_names(tree: Mapping[str, Any], origin: str) -> dict[str, Any]:
+    """Return settings with the new names of what has one, and warn of each."""
+    renamed, notices = with_new_names(tree, origin)
+    for notice in notices:
+        _warn(notice)
+    return renamed
+
+
+def _warn(notice: str) -> None:
+    print(f"qsm-bids-app: warning: {notice}", file=sys.stderr)
 
 
 def _anatomy_shortcuts(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
@@ -143,7 +161,7 @@ def _group_shortcuts(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
     if args.template:
         chosen["template"] = str(Path(args.template).absolute()) if Path(args.template).is_dir() else args.template
     if args.template_iterations:
-        chosen["linear_rounds"], chosen["syn_rounds"] = args.template_iterations
+        chosen["linear_iterations"], chosen["syn_iterations"] = args.template_iterations
     return found | {"group": chosen, "voxelwise": voxelwise}
 
 

@@ -190,7 +190,7 @@ def _further(
 
 def _rounds(choice: Any, members: tuple[TemplateSubject, ...]) -> tuple[Iteration, ...]:
     """Return the averages in order: centres of mass, rigid, affine, SyN."""
-    kinds = ["start", *["rigid", *["affine"] * (choice.linear_rounds - 1)], *["syn"] * choice.syn_rounds]
+    kinds = ["start", *["rigid", *["affine"] * (choice.linear_iterations - 1)], *["syn"] * choice.syn_iterations]
     rounds: list[Iteration] = []
     for number, kind in enumerate(kinds):
         before = rounds[-1] if rounds else None

@@ -71,6 +71,13 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--show-preset", action=_ShowPreset, metavar="NAME", help="print a preset as TOML and stop; 'list' names all"
     )
+    parser.add_argument(
+        "--explain",
+        action=_Explain,
+        metavar="NAME",
+        help="explain a section, method or parameter (inversion, inversion.tv, background.lbv.corrections) and stop; "
+        "'list' names the sections",
+    )
     _add_selection(parser.add_argument_group("which data"))
     _add_conversion(parser.add_argument_group("conversion to BIDS (level convert): the scans, and their names"))
     _add_processing(parser.add_argument_group("how it is processed"))
@@ -134,7 +141,7 @@ def _add_conversion(group: "argparse._ArgumentGroup") -> None:
 
 def _add_processing(group: "argparse._ArgumentGroup") -> None:
     add = group.add_argument
-    add("--preset", default="consensus", metavar="NAME|FILE", help="set of methods and parameters (default: consensus)")
+    add("--preset", default="default", metavar="NAME|FILE", help="set of methods and parameters (default: default)")
     add("--config", type=Path, metavar="FILE", help="TOML file whose values win over the preset's")
     add(
         "--set",
@@ -316,6 +323,7 @@ _NOT_PASSED_ON = {
     "help",
     "version",
     "show_preset",
+    "explain",
     "nprocs",
     "omp_nthreads",
     "mem",
@@ -356,4 +364,14 @@ class _ShowPreset(argparse.Action):
         print(
             "\n".join(preset_names()) if name == "list" else preset_text(str(name)), end="\n" if name == "list" else ""
         )
+        parser.exit(0)
+
+
+class _Explain(argparse.Action):
+    """Explain a part of the settings and leave, before the positional arguments are asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *values: object) -> None:
+        from bids_app.cli.explain import explain
+
+        print(explain(str(values[1])))
         parser.exit(0)

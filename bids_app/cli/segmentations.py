@@ -8,7 +8,7 @@ from bids_app.adapters import atlas, choose, existing
 from bids_app.cli.config import Config
 from bids_app.errors import UsageError
 from bids_app.model.records import GreRun
-from bids_app.model.settings import Section, Settings
+from bids_app.model.settings import Section
 
 
 def decided(config: Config) -> tuple[Config, str]:
@@ -40,8 +40,7 @@ def decided(config: Config) -> tuple[Config, str]:
             )
     roots = os.pathsep.join([*map(str, folders), str(config.bids_dir / "derivatives")])
     new = Section(replace(choice, which=which, atlas=spec, derivatives=roots), section.methods)
-    settings = Settings({**config.settings.sections, "segmentation": new})
-    return replace(config, settings=settings), warning
+    return replace(config, settings=replace(config.settings, segmentation=new)), warning
 
 
 def remarks(run: GreRun, config: Config) -> tuple[str, ...]:

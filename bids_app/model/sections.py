@@ -1,126 +1,8 @@
-"""The sections of the settings: what can be chosen in each, and which methods have parameters there."""
+"""What can be chosen in the sections of the settings around the pipeline from phase to map (``qsm.options``)."""
 
-import inspect
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
-from bids_app.qsm.mask.recipe import FILLED_RECIPE, RELIABLE_RECIPE
 from bids_app.qsm.params import Params, param
-
-
-@dataclass(frozen=True)
-class FieldChoices(Params):
-    """Phase to total field."""
-
-    #: Methods that a choice makes use of besides the one of its name.
-    ALSO: ClassVar[dict[str, tuple[str, ...]]] = {
-        "auto": ("mcpc3ds", "bipolar"),
-        "laplacian": ("romeo",),
-        "combine": ("mcpc3ds",),
-    }
-
-    coils: str = param(
-        "refuse",
-        choices=("refuse", "combine"),
-        doc="Images with a fourth dimension; combine: it holds the receive coils, which are combined",
-    )
-    offsets: str = param(
-        "auto",
-        choices=("auto", "mcpc3ds", "bipolar", "none"),
-        doc="Removal of the phase at echo time zero; auto: bipolar where the readout is, mcpc3ds else",
-    )
-    sign: str = param(
-        "auto",
-        choices=("auto", "keep", "invert"),
-        doc="Sign of the stored phase; auto: inverted where the sidecar says that a GE scanner stored it",
-    )
-    unwrap: str = param("romeo", choices=("romeo", "laplacian"), doc="Phase unwrapping")
-    fit: str = param("linear", choices=("linear", "nonlinear"), doc="Fit of the field over echoes")
-    keep_phase: bool = param(False, doc="Keep every echo's corrected phase for the inversion (inversion.per_echo)")
-
-
-@dataclass(frozen=True)
-class MaskChoices(Params):
-    """Masks as recipes (a source and operations in order), and whether the anatomy's brain mask joins them."""
-
-    two_pass: bool = param(True, doc="Invert twice, in the reliable and in the filled mask, and combine")
-    filled: str = param(FILLED_RECIPE, doc="Recipe of the filled mask")
-    reliable: str = param(RELIABLE_RECIPE, doc="Recipe of the mask of reliable voxels (two-pass only)")
-    from_anatomy: bool = param(False, doc="Keep only what lies in the brain mask of the segmentation too")
-    margin: float = param(
-        5.0,
-        low=0.0,
-        high=50.0,
-        unit="mm",
-        doc="How far around a given mask or from_anatomy's the field is processed too, where the recipe finds object",
-    )
-
-
-@dataclass(frozen=True)
-class BackgroundChoices(Params):
-    """Background field removal."""
-
-    method: str = param(
-        "vsharp",
-        choices=("vsharp", "resharp", "ismv", "pdf", "tfi", "lbv", "none"),
-        doc="Method; none: the inversion does it (tgv)",
-    )
-    ringing: str = param(
-        "auto",
-        choices=("auto", "keep"),
-        doc="What alternates from voxel to voxel in the field; auto: taken off where there is more of it than of noise",
-    )
-    transceive: str = param(
-        "auto",
-        choices=("auto", "keep"),
-        doc="Parabola of the transmit and receive phase; auto: taken off the field of a single echo",
-    )
-    boundary_sources: str = param(
-        "keep",
-        choices=("keep", "apart"),
-        doc="Strong sources at the rim, as dural sinuses; apart: found by a first look and inverted on their own",
-    )
-    trend: str = param(
-        "keep",
-        choices=("keep", "tissue"),
-        doc="Smooth trends that no field can tell from a background; tissue: taken off so that like tissue is alike",
-    )
-
-
-@dataclass(frozen=True)
-class InversionChoices(Params):
-    """Dipole inversion."""
-
-    method: str = param(
-        "bayes",
-        choices=("bayes", "hdqsm", "ilsqr", "medi", "nltv", "rts", "tgv", "tikhonov", "tkd", "tv"),
-        doc="Method",
-    )
-    per_echo: bool = param(False, doc="Invert each echo and average the maps, weighted")
-
-
-@dataclass(frozen=True)
-class ReferenceChoices(Params):
-    """Zero of the susceptibility scale."""
-
-    region: str = param(
-        "mask", doc="mask: the mean of the valid mask; none: as inverted; csf or a region's name: its mean"
-    )
-
-
-@dataclass(frozen=True)
-class RelaxometryChoices(Params):
-    """R2*, T2* and S0."""
-
-    method: str = param("arlo", choices=("arlo", "loglinear", "none"), doc="Method (multi-echo data)")
-
-
-@dataclass(frozen=True)
-class SwiChoices(Params):
-    """Susceptibility-weighted image."""
-
-    method: str = param("clearswi", choices=("clearswi", "none"), doc="Method (data with magnitude)")
 
 
 @dataclass(frozen=True)
@@ -217,9 +99,11 @@ class GroupChoices(Params):
 
     template: str = param("build", doc="build, none, a template's folder, or a name of TemplateFlow")
     name: str = param("study", doc="Name of the template that is built, in file names (letters and digits)")
-    linear_rounds: int = param(2, low=1, high=20, doc="Rounds with linear maps (the first one rigid)")
-    syn_rounds: int = param(3, low=0, high=50, doc="Rounds with SyN")
-    single_pass: bool = param(True, doc="Average of one affine registration each, which the rounds are compared with")
+    linear_iterations: int = param(2, low=1, high=20, doc="Iterations with linear maps (the first one rigid)")
+    syn_iterations: int = param(3, low=0, high=50, doc="Iterations with SyN")
+    single_pass: bool = param(
+        True, doc="Average of one affine registration each, which the iterations are compared with"
+    )
     output_space: str = param("", doc="Template of TemplateFlow, :res-N after it, that the maps are brought to too")
     dseg: str = param("", doc="Segmentation drawn on the template")
     labels: str = param("", doc="Its labels' names: a TSV with index and name, or ITK-SNAP's label description")
@@ -243,83 +127,3 @@ class ReportChoices(Params):
     """Pages that people look at."""
 
     viewer: bool = param(True, doc="Interactive viewer in the page of every subject (about 1 MB and the map itself)")
-
-
-@dataclass(frozen=True)
-class SectionSpec:
-    """A section's choices and a function that gives its methods (imported late: the numerics take a while)."""
-
-    choices: type[Params]
-    methods: Callable[[], dict[str, Callable[..., Any]]] = dict
-
-    def load(self) -> tuple[Params, dict[str, Params]]:
-        """Return the default choices and each method's default parameters."""
-        return self.choices(), {name: default_params(function) for name, function in self.methods().items()}
-
-
-def default_params(function: Callable[..., Any]) -> Params:
-    """Return the default parameter object of a method: the default of its ``params`` argument."""
-    default = inspect.signature(function).parameters["params"].default
-    if not isinstance(default, Params):
-        raise TypeError(f"{function.__name__} has no default parameters")
-    return default
-
-
-def _field_methods() -> dict[str, Callable[..., Any]]:
-    from bids_app import qsm
-    from bids_app.qsm.field import fit as fieldfit
-    from bids_app.qsm.phase import bipolar, offsets
-
-    return {
-        **qsm.UNWRAP,
-        "mcpc3ds": offsets.mcpc3ds,
-        "bipolar": bipolar.bipolar,
-        "linear": fieldfit.fit_linear,
-        "nonlinear": fieldfit.fit_nonlinear,
-    }
-
-
-def _background_methods() -> dict[str, Callable[..., Any]]:
-    from bids_app import qsm
-
-    return dict(qsm.BACKGROUND)
-
-
-def _inversion_methods() -> dict[str, Callable[..., Any]]:
-    from bids_app import qsm
-
-    return dict(qsm.INVERSIONS)
-
-
-def _relaxometry_methods() -> dict[str, Callable[..., Any]]:
-    from bids_app.qsm.relaxometry import decay as relaxometry
-
-    return {"arlo": relaxometry.r2star_arlo, "loglinear": relaxometry.r2star_loglinear}
-
-
-def _swi_methods() -> dict[str, Callable[..., Any]]:
-    from bids_app.qsm.swi import clearswi as swi
-
-    return {"clearswi": swi.clear_swi}
-
-
-#: In pipeline order.
-SECTIONS: dict[str, SectionSpec] = {
-    "field": SectionSpec(FieldChoices, _field_methods),
-    "segmentation": SectionSpec(SegmentationChoices),
-    "fastsurfer": SectionSpec(FastSurferChoices),
-    "registration": SectionSpec(RegistrationChoices),
-    "mask": SectionSpec(MaskChoices),
-    "background": SectionSpec(BackgroundChoices, _background_methods),
-    "inversion": SectionSpec(InversionChoices, _inversion_methods),
-    "reference": SectionSpec(ReferenceChoices),
-    "relaxometry": SectionSpec(RelaxometryChoices, _relaxometry_methods),
-    "swi": SectionSpec(SwiChoices, _swi_methods),
-    "regions": SectionSpec(RegionsChoices),
-    "qc": SectionSpec(QcChoices),
-    "statistics": SectionSpec(StatisticsChoices),
-    "voxelwise": SectionSpec(VoxelwiseChoices),
-    "group": SectionSpec(GroupChoices),
-    "template": SectionSpec(TemplateChoices),
-    "report": SectionSpec(ReportChoices),
-}

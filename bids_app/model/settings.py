@@ -4,30 +4,60 @@ A section (``field``, ``mask``, ``background`` ...) has choices of its own (``in
 parameters for every method it can use (``inversion.rts.delta``).
 """
 
+import dataclasses
 import json
 import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar, overload
 
 from bids_app.errors import ParameterError, UsageError
-from bids_app.model.sections import SECTIONS
+from bids_app.model.sections import (
+    FastSurferChoices,
+    GroupChoices,
+    QcChoices,
+    RegionsChoices,
+    RegistrationChoices,
+    ReportChoices,
+    SegmentationChoices,
+    StatisticsChoices,
+    TemplateChoices,
+    VoxelwiseChoices,
+)
+from bids_app.qsm.mask.recipe import parse_recipe
+from bids_app.qsm.method import Kind, Method
+from bids_app.qsm.options import (
+    BackgroundChoices,
+    FieldChoices,
+    InversionChoices,
+    MaskChoices,
+    ReferenceChoices,
+    RelaxometryChoices,
+    SwiChoices,
+)
 from bids_app.qsm.params import Params, nearest
+from bids_app.qsm.registry import BACKGROUND, METHODS, SINGLE_STEP, AnyMethod
 
 PRESET_DIR = Path(__file__).parents[1] / "presets"
+C = TypeVar("C", bound=Params)
+P = TypeVar("P", bound=Params)
 
 
 @dataclass(frozen=True)
-class Section:
-    """One section of the settings: its choices and the parameters of every method it knows."""
+class Section(Generic[C]):
+    """One section of the settings: its choices, and the parameters of every method that it can use."""
 
-    choice: Any  # the section's Params
-    methods: Mapping[str, Params] = field(default_factory=dict)
+    choice: C
+    methods: Mapping[str, Params] = dataclasses.field(default_factory=dict)
 
-    def of(self, method: str) -> Any:
-        """Return the parameters of one method."""
-        return self.methods[method]
+    @overload
+    def of(self, method: Method[Callable[..., object], P]) -> P: ...
+    @overload
+    def of(self, method: str) -> Params: ...
+    def of(self, method: Method[Callable[..., object], Any] | str) -> Params:
+        """Return the parameters of a method of this section; by its descriptor they have their own type."""
+        return self.methods[method if isinstance(method, str) else method.name]
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the choices and the parameters of the chosen methods alone: what can influence a result."""
@@ -38,22 +68,66 @@ class Section:
 
 
 @dataclass(frozen=True)
+class _Default(Generic[C]):
+    """Makes a section with every default: its choices, and the parameters of all methods of some kinds."""
+
+    choices: type[C]
+    kinds: tuple[Kind, ...] = ()
+
+    def __call__(self) -> Section[C]:
+        methods = {name: method.params() for kind in self.kinds for name, method in METHODS[kind].items()}
+        return Section(self.choices(), methods)
+
+
+@dataclass(frozen=True)
 class Settings:
-    """The whole parameter tree; sections are attributes."""
+    """The whole parameter tree, in the order of the pipeline; made without arguments it holds every default."""
 
-    sections: Mapping[str, Section]
+    field: Section[FieldChoices] = dataclasses.field(
+        default_factory=_Default(FieldChoices, ("unwrap", "offsets", "field_fit"))
+    )
+    segmentation: Section[SegmentationChoices] = dataclasses.field(default_factory=_Default(SegmentationChoices))
+    fastsurfer: Section[FastSurferChoices] = dataclasses.field(default_factory=_Default(FastSurferChoices))
+    registration: Section[RegistrationChoices] = dataclasses.field(default_factory=_Default(RegistrationChoices))
+    mask: Section[MaskChoices] = dataclasses.field(default_factory=_Default(MaskChoices))
+    background: Section[BackgroundChoices] = dataclasses.field(
+        default_factory=_Default(BackgroundChoices, ("background",))
+    )
+    inversion: Section[InversionChoices] = dataclasses.field(default_factory=_Default(InversionChoices, ("inversion",)))
+    reference: Section[ReferenceChoices] = dataclasses.field(default_factory=_Default(ReferenceChoices))
+    relaxometry: Section[RelaxometryChoices] = dataclasses.field(
+        default_factory=_Default(RelaxometryChoices, ("relaxometry",))
+    )
+    swi: Section[SwiChoices] = dataclasses.field(default_factory=_Default(SwiChoices, ("swi",)))
+    regions: Section[RegionsChoices] = dataclasses.field(default_factory=_Default(RegionsChoices))
+    qc: Section[QcChoices] = dataclasses.field(default_factory=_Default(QcChoices))
+    statistics: Section[StatisticsChoices] = dataclasses.field(default_factory=_Default(StatisticsChoices))
+    voxelwise: Section[VoxelwiseChoices] = dataclasses.field(default_factory=_Default(VoxelwiseChoices))
+    group: Section[GroupChoices] = dataclasses.field(default_factory=_Default(GroupChoices))
+    template: Section[TemplateChoices] = dataclasses.field(default_factory=_Default(TemplateChoices))
+    report: Section[ReportChoices] = dataclasses.field(default_factory=_Default(ReportChoices))
 
-    def __getattr__(self, name: str) -> Section:
-        if name.startswith("_") or name == "sections":
-            raise AttributeError(name)
-        try:
-            return self.sections[name]
-        except KeyError:
-            raise AttributeError(name) from None
+    @property
+    def sections(self) -> dict[str, Section[Any]]:
+        """Return the sections by name."""
+        return {name: getattr(self, name) for name in section_names()}
 
     def to_mapping(self) -> dict[str, Any]:
         """Return nested plain values of everything that can influence a result."""
         return {name: section.to_mapping() for name, section in self.sections.items()}
+
+
+def section_names() -> list[str]:
+    """Return the names of the sections in the order of the pipeline."""
+    return [one.name for one in dataclasses.fields(Settings)]
+
+
+def methods_of(section: str) -> Iterator[AnyMethod]:
+    """Yield the methods that have parameters in a section."""
+    (declared,) = (one for one in dataclasses.fields(Settings) if one.name == section)
+    if isinstance(declared.default_factory, _Default):
+        for kind in declared.default_factory.kinds:
+            yield from METHODS[kind].values()
 
 
 def to_toml(settings: Settings, comment: Sequence[str] = ()) -> str:
@@ -129,27 +203,26 @@ def build_settings(tree: Mapping[str, Any], origin: str = "settings") -> Setting
     UsageError
         For an unknown section, parameter or method (with the nearest valid name), or a value out of range.
     """
-    sections = {}
+    default = Settings()
     for name in tree:
-        if name not in SECTIONS:
-            raise UsageError(f"{origin}: unknown section {name!r}: {nearest(name, list(SECTIONS))}")
-    for name, spec in SECTIONS.items():
+        if name not in default.sections:
+            raise UsageError(f"{origin}: unknown section {name!r}: {nearest(name, section_names())}")
+    sections = {}
+    for name, section in default.sections.items():
         values = tree.get(name, {})
         if not isinstance(values, Mapping):
             raise UsageError(f"{origin}: [{name}] must be a table of values")
-        sections[name] = _build_section(name, spec.load(), values, origin)
-    settings = Settings(sections)
+        sections[name] = _build_section(name, section, values, origin)
+    settings = Settings(**sections)
     _check_mask_recipes(settings)
     _check_combination(settings, origin)
     _check_group(settings)
     return settings
 
 
-def _build_section(
-    name: str, loaded: tuple[Params, dict[str, Params]], values: Mapping[str, Any], origin: str
-) -> Section:
-    choice, methods = loaded
-    own_names = [f.name for f in fields(choice)]
+def _build_section(name: str, default: Section[C], values: Mapping[str, Any], origin: str) -> Section[C]:
+    choice, methods = default.choice, default.methods
+    own_names = [one.name for one in dataclasses.fields(choice)]
     own: dict[str, Any] = {}
     changed = dict(methods)
     where = name
@@ -172,8 +245,6 @@ def _build_section(
 
 
 def _check_mask_recipes(settings: Settings) -> None:
-    from bids_app.qsm.mask.recipe import parse_recipe
-
     for name in ("filled", "reliable"):
         try:
             parse_recipe(getattr(settings.mask.choice, name))
@@ -183,8 +254,6 @@ def _check_mask_recipes(settings: Settings) -> None:
 
 def _check_combination(settings: Settings, origin: str) -> None:
     """Refuse methods that do not go together, with what to write instead."""
-    from bids_app.qsm import BACKGROUND, SINGLE_STEP
-
     background, inversion = settings.background.choice.method, settings.inversion.choice
     single = inversion.method in SINGLE_STEP
     if single and background != "none":

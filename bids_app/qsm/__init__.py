@@ -6,50 +6,47 @@ background method ``f(total_field_ppm, mask, grid, *, params=..., weights=None, 
 mask)``.
 """
 
-from collections.abc import Callable
-from typing import Any
-
-from bids_app.qsm.background.lbv import lbv
-from bids_app.qsm.background.pdf import pdf, tfi
-from bids_app.qsm.background.smv import ismv, resharp
-from bids_app.qsm.background.vsharp import vsharp
+from bids_app.qsm import background, field, inversion, phase, relaxometry, swi, unwrap
 from bids_app.qsm.grid import Grid
-from bids_app.qsm.inversion.bayes import bayes
-from bids_app.qsm.inversion.ilsqr import ilsqr
-from bids_app.qsm.inversion.medi import medi
-from bids_app.qsm.inversion.rts import rts
-from bids_app.qsm.inversion.tgv import tgv
-from bids_app.qsm.inversion.tikhonov import tikhonov
-from bids_app.qsm.inversion.tkd import tkd
-from bids_app.qsm.inversion.tv import hdqsm, nltv, tv
 from bids_app.qsm.kernels import cache  # noqa: F401 (must come before the first kernel)
+from bids_app.qsm.method import Method
+from bids_app.qsm.registry import (
+    BACKGROUND,
+    CORRECTIONS,
+    FIELD_FITS,
+    INVERSIONS,
+    METHODS,
+    OFFSETS,
+    RELAXOMETRY,
+    SINGLE_STEP,
+    SWI,
+    UNWRAP,
+)
 from bids_app.qsm.threads import set_threads, threads
-from bids_app.qsm.unwrap.laplacian import laplacian
-from bids_app.qsm.unwrap.romeo import romeo
 
-INVERSIONS: dict[str, Callable[..., Any]] = {
-    "bayes": bayes,
-    "hdqsm": hdqsm,
-    "ilsqr": ilsqr,
-    "medi": medi,
-    "nltv": nltv,
-    "rts": rts,
-    "tgv": tgv,
-    "tikhonov": tikhonov,
-    "tkd": tkd,
-    "tv": tv,
-}
-#: Inversions that take the total field: background removal is part of them.
-SINGLE_STEP = frozenset({"tgv"})
-BACKGROUND: dict[str, Callable[..., Any]] = {
-    "ismv": ismv,
-    "lbv": lbv,
-    "pdf": pdf,
-    "resharp": resharp,
-    "tfi": tfi,
-    "vsharp": vsharp,
-}
-UNWRAP: dict[str, Callable[..., Any]] = {"laplacian": laplacian, "romeo": romeo}
 DEFAULT_INVERSION = "bayes"
 
-__all__ = ["BACKGROUND", "DEFAULT_INVERSION", "INVERSIONS", "SINGLE_STEP", "UNWRAP", "Grid", "set_threads", "threads"]
+__all__ = [
+    "BACKGROUND",
+    "CORRECTIONS",
+    "DEFAULT_INVERSION",
+    "FIELD_FITS",
+    "INVERSIONS",
+    "METHODS",
+    "OFFSETS",
+    "RELAXOMETRY",
+    "SINGLE_STEP",
+    "SWI",
+    "UNWRAP",
+    "Grid",
+    "Method",
+    "background",
+    "field",
+    "inversion",
+    "phase",
+    "relaxometry",
+    "set_threads",
+    "swi",
+    "threads",
+    "unwrap",
+]

@@ -8,17 +8,14 @@ import numpy as np
 from bids_app import qsm
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.field.alternation import remove_alternation
-from bids_app.qsm.field.fit import FieldFit, fit_linear, fit_nonlinear
+from bids_app.qsm.field.fit import FieldFit
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.mask.recipe import FILLED_RECIPE, make_mask, signal_support
-from bids_app.qsm.phase.bipolar import bipolar
 from bids_app.qsm.phase.checks import slices_alternate
 from bids_app.qsm.phase.coils import combine_coils
 from bids_app.qsm.phase.scaling import to_radians
 from bids_app.qsm.quality.echoes import field_drift, ghost_fraction, residual_wraps, snr
 from bids_app.qsm.quality.maps import boundary_ratio, field_quality, streak_ratio
-from bids_app.qsm.relaxometry.decay import r2star_arlo, r2star_loglinear
-from bids_app.qsm.swi.clearswi import clear_swi
 from bids_app.qsm.unwrap.romeo import romeo_quality
 
 
@@ -27,18 +24,20 @@ def _field_side(phase: FloatArray, magnitude: FloatArray, times: Sequence[float]
     slices_alternate(phase[0], magnitude[0])
     quality = romeo_quality(phase, mask, grid, magnitude=magnitude, echo_times=times)
     signal_support(quality, True, True)
-    bipolar(phase, magnitude, times, mask, grid)
+    for offsets in qsm.OFFSETS.values():
+        offsets(phase, magnitude, times, mask, grid)
     combine_coils(phase[None, :2], magnitude[None, :2], times[:2], mask, grid)
     for unwrap in qsm.UNWRAP.values():
         unwrapped = unwrap(phase, mask, grid, magnitude=magnitude, echo_times=times)
-    fit = fit_linear(unwrapped, magnitude, times, mask, grid=grid)
-    _quality(unwrapped, magnitude, times, fit, mask, grid)
-    fit_nonlinear(unwrapped, magnitude, times, mask, grid=grid)
+    for fit in qsm.FIELD_FITS.values():
+        fitted = fit(unwrapped, magnitude, times, mask, grid=grid)
+    _quality(unwrapped, magnitude, times, fitted, mask, grid)
     for recipe in (FILLED_RECIPE, "magnitude,even:10,gaussian:1,open:1,smooth:2:0.5"):
         make_mask(recipe, quality=quality, magnitude=magnitude[0], reliability=magnitude[0])
-    r2star_arlo(magnitude, times, mask)
-    r2star_loglinear(magnitude, times, mask)
-    clear_swi(unwrapped[0], magnitude[0], mask, grid)
+    for relaxometry in qsm.RELAXOMETRY.values():
+        relaxometry(magnitude, times, mask)
+    for swi in qsm.SWI.values():
+        swi(unwrapped[0], magnitude[0], mask, grid)
 
 
 def _quality(
@@ -60,7 +59,8 @@ def _one_echo(phase: FloatArray, magnitude: FloatArray, times: Sequence[float], 
     signal_support(quality, False, True)
     for unwrap in qsm.UNWRAP.values():
         unwrapped = unwrap(phase, mask, grid, magnitude=magnitude, echo_times=times)
-    fit_linear(unwrapped, magnitude, times, mask)
+    for fit in qsm.FIELD_FITS.values():
+        fit(unwrapped, magnitude, times, mask)
 
 
 def _every_inversion(field: FloatArray, mask: BoolArray, grid: Grid, magnitude: FloatArray) -> None:

@@ -34,6 +34,7 @@ class Picture:
     width: int
     height: int
     other: str = ""  # a second image of the same size, that the reader can change to
+    collapsed: bool = False  # large: the page shows it when the reader asks for it
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,7 @@ def grid(rows: Sequence[Sequence[tuple[Layer, str, int | None]]], shown: Frame) 
             if layer.inside is not None:
                 image = np.where(cut(layer.inside, shown, plane, at)[0], image, np.float32(np.nan))
             sheet.slice(image, layer.colours, layer.window, place)
+            _mark(sheet, place, plane, shown.coordinate(plane, at))
             if not left or layer.name != row[0][0].name:  # a row of one volume is named once
                 sheet.write(layer.name, *place.name, 9)
             for contour in layer.contours:
@@ -120,6 +122,42 @@ def grid(rows: Sequence[Sequence[tuple[Layer, str, int | None]]], shown: Frame) 
         bar = Place(left + 0.008 * _WIDTH, top + 0.12 * scale * height, 0.012 * _WIDTH, 0.76 * scale * height)
         sheet.bar(first.colours, first.window, first.unit, bar)
         top += scale * height
+    return sheet.finish()
+
+
+def _mark(sheet: Any, place: Any, plane: str, coordinate: float | None) -> None:
+    """Write the side of the patient that is on the left of a slice (on the right of a sagittal one), and its place."""
+    middle = (place.top + place.bottom) / 2
+    if plane == "sagittal":
+        sheet.write("A", place.right - 0.14, middle, 8, alpha=0.85)
+    else:
+        sheet.write("R", place.left + 0.04, middle, 8, alpha=0.85)
+    if coordinate is not None:
+        axis = {"axial": "z", "coronal": "y", "sagittal": "x"}[plane]
+        sheet.write(f"{axis} = {coordinate:.0f} mm", place.left + 0.04, place.bottom - 0.05, 7, alpha=0.85)
+
+
+def mosaic(layer: Layer, shown: Frame, columns: int, places: Sequence[int]) -> Any:
+    """Draw axial slices of one volume in rows of ``columns``, with outlines and coordinates; return the figure."""
+    from bids_app.report.mosaic import Place, Sheet
+
+    image, aspect = cut(layer.volume, shown, "axial", places[0])
+    width = _WIDTH / columns
+    height = width * image.shape[0] * aspect / image.shape[1]
+    rows = -(-len(places) // columns)
+    sheet = Sheet(_WIDTH, height * rows)
+    for number, at in enumerate(places):
+        row, column = divmod(number, columns)
+        image, aspect = cut(layer.volume, shown, "axial", at)
+        place = Place(column * width, row * height, width, height).holding(image.shape, aspect)
+        if layer.inside is not None:
+            image = np.where(cut(layer.inside, shown, "axial", at)[0], image, np.float32(np.nan))
+        sheet.slice(image, layer.colours, layer.window, place)
+        _mark(sheet, place, "axial", shown.coordinate("axial", at))
+        for contour in layer.contours:
+            outline = cut(contour.mask, shown, "axial", at)[0]
+            if outline.any() and not outline.all():
+                sheet.outline(outline, contour.colour, place)
     return sheet.finish()
 
 

@@ -10,6 +10,8 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 Index = tuple[int, int, int]
 Box = tuple[slice, slice, slice]
+#: Planes by name: axis that is cut.
+PLANES = {"axial": 2, "coronal": 1, "sagittal": 0}
 
 
 def _axes(affine: npt.NDArray[np.float64]) -> tuple[list[int], list[bool]]:
@@ -63,14 +65,39 @@ class Frame:
     box: Box
     centre: Index
     voxel_size: tuple[float, float, float]
+    #: Scanner coordinates (mm) of the first voxel of the volume and of one step along each of its axes, 4x4.
+    affine: Array | None = None
+
+    def coordinate(self, plane: str, position: int | None = None) -> float | None:
+        """Return the scanner coordinate (mm) of a slice at the centre of the box; None where no affine is known."""
+        if self.affine is None:
+            return None
+        axis = PLANES[plane]
+        place = np.array([*self.centre, 1.0])
+        place[axis] = self.centre[axis] if position is None else position
+        return float((self.affine @ place)[axis])
 
 
-def frame(mask: Array, voxel_size: tuple[float, float, float], margin_mm: float = 6.0) -> Frame:
+def ras_affine(affine: npt.NDArray[np.float64], shape: Sequence[int]) -> Array:
+    """Return the affine of :func:`to_ras`'s view; ``shape`` is that of the stored array."""
+    order, turned = _axes(affine)
+    found = np.eye(4)
+    for axis, (stored, backwards) in enumerate(zip(order, turned, strict=True)):
+        step = affine[:3, stored]
+        found[:3, axis] = -step if backwards else step
+    last = [shape[stored] - 1 if backwards else 0 for stored, backwards in zip(order, turned, strict=True)]
+    found[:3, 3] = affine[:3, 3] + sum(affine[:3, stored] * n for stored, n in zip(order, last, strict=True))
+    return found
+
+
+def frame(
+    mask: Array, voxel_size: tuple[float, float, float], margin_mm: float = 6.0, affine: Array | None = None
+) -> Frame:
     """Return the box around a mask (RAS axes) with a margin, and its centre; the whole volume where it is empty."""
     if not mask.any():
         shape = mask.shape
         whole = (slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2]))
-        return Frame(whole, (shape[0] // 2, shape[1] // 2, shape[2] // 2), voxel_size)
+        return Frame(whole, (shape[0] // 2, shape[1] // 2, shape[2] // 2), voxel_size, affine)
     box, centre = [], []
     for axis in range(3):
         line = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
@@ -78,7 +105,7 @@ def frame(mask: Array, voxel_size: tuple[float, float, float], margin_mm: float 
         box.append(slice(max(0, int(line[0]) - margin), min(mask.shape[axis], int(line[-1]) + margin + 1)))
         weights = mask.sum(axis=tuple(other for other in range(3) if other != axis))
         centre.append(round(float((weights * np.arange(mask.shape[axis])).sum() / weights.sum())))
-    return Frame((box[0], box[1], box[2]), (centre[0], centre[1], centre[2]), voxel_size)
+    return Frame((box[0], box[1], box[2]), (centre[0], centre[1], centre[2]), voxel_size, affine)
 
 
 def inside_box(shown: Frame) -> Frame:
@@ -89,11 +116,11 @@ def inside_box(shown: Frame) -> Frame:
         for place, part in zip(shown.centre, shown.box, strict=True)
     ]
     box = (slice(0, lengths[0]), slice(0, lengths[1]), slice(0, lengths[2]))
-    return replace(shown, box=box, centre=(centre[0], centre[1], centre[2]))
-
-
-#: Planes by name: axis that is cut.
-PLANES = {"axial": 2, "coronal": 1, "sagittal": 0}
+    affine = shown.affine
+    if affine is not None:
+        affine = affine.copy()
+        affine[:3, 3] += affine[:3, :3] @ [part.start for part in shown.box]
+    return replace(shown, box=box, centre=(centre[0], centre[1], centre[2]), affine=affine)
 
 
 def cut(volume: Array, shown: Frame, plane: str, position: int | None = None) -> tuple[Array, float]:

@@ -47,6 +47,20 @@ def test_dockerfile_runs_as_a_number_with_the_command_as_entry():
     assert f"ARG VERSION={__version__}" in DOCKERFILE
 
 
+def test_every_file_that_names_the_version_names_the_same():
+    found = {
+        "pyproject.toml": r'^version = "(.+?)"',
+        "CITATION.cff": r"^version: (.+)$",
+        "conda.recipe/meta.yaml": r'version: "(.+?)"',
+        "app/main": r"qsm-bids-app:(\d[\w.]*)",
+        "Singularity.def": r"image\.version (\S+)",
+        "CHANGELOG.md": r"^## (\S+)",
+    }
+    for name, pattern in found.items():
+        match = re.search(pattern, (ROOT / name).read_text(encoding="utf-8"), re.M)
+        assert match and match[1].rstrip("}") == __version__, name
+
+
 def stages(text):
     """Split a definition file as Apptainer does: headers start a stage, ``%`` at the line's start a section."""
     found, section = [], None

@@ -1,1 +1,23 @@
 """Background field removal."""
+
+from bids_app.qsm.background.ismv import IsmvParams, ismv
+from bids_app.qsm.background.lbv import LbvParams, lbv
+from bids_app.qsm.background.pdf import PdfParams, pdf
+from bids_app.qsm.background.resharp import ResharpParams, resharp
+from bids_app.qsm.background.tfi import TfiParams, tfi
+from bids_app.qsm.background.vsharp import VsharpParams, vsharp
+
+__all__ = [
+    "IsmvParams",
+    "LbvParams",
+    "PdfParams",
+    "ResharpParams",
+    "TfiParams",
+    "VsharpParams",
+    "ismv",
+    "lbv",
+    "pdf",
+    "resharp",
+    "tfi",
+    "vsharp",
+]

@@ -19,8 +19,10 @@ from bids_app.qsm.inversion.bayes import BayesParams, bayes
 from bids_app.qsm.inversion.tgv import TgvParams, noise_of_field, tgv
 from bids_app.qsm.mask.erosion import dilate_by_sphere, erode_by_sphere
 from bids_app.qsm.mask.morphology import dilate
+from bids_app.qsm.method import Correction, Method
 from bids_app.qsm.operators.crop import Crop
 from bids_app.qsm.operators.dipole import field_in_box
+from bids_app.qsm.params import Params
 
 #: The first look: enough to find the sources, in a third of the time.
 _LOOK = LbvParams(corrections=1), BayesParams(rounds=2, detail=0)
@@ -168,3 +170,19 @@ def field_with_boundary_sources(
     sources = field_in_box(np.where(mask_apart, np.float32(0), relative), mask, grid, _PADDING)
     field = np.where(mask_apart, local_field_ppm + sources, field_in_box(relative, mask, grid, _PADDING))
     return np.where(mask, field, np.float32(0)).astype(np.float32)
+
+
+BOUNDARY_SOURCES: Correction = Method(
+    name="boundary_sources",
+    kind="correction",
+    label="Separate boundary sources",
+    function=add_boundary_sources,
+    params=Params,
+    sentence=(
+        "Strong sources at the mask boundary, found in an initial map, were left out of "
+        "background removal and inversion; their susceptibility was estimated from the "
+        "remaining field by single-step total generalised variation [langkammer2015]."
+    ),
+    maturity="this software's own",
+    uses=frozenset({"weights"}),
+)

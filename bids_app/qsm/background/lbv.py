@@ -14,6 +14,7 @@ from bids_app.qsm.field.reliability import remove_unreliable_boundary
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.inversion.bayes import BayesParams, expected_field
 from bids_app.qsm.kernels.rows import Layout
+from bids_app.qsm.method import Background, Correction, Method
 from bids_app.qsm.operators.crop import Crop, clean
 from bids_app.qsm.operators.laplacian import NEIGHBOURS, point_weights
 from bids_app.qsm.params import Params, param
@@ -307,3 +308,31 @@ def _counted(progress: Callable[[int, int], None] | None, params: LbvParams) -> 
         return None
     count, total = itertools.count(1), params.iterations * (params.corrections + 1)
     return lambda *_: progress(next(count), total)
+
+
+LBV: Background[LbvParams] = Method(
+    name="lbv",
+    kind="background",
+    label="LBV",
+    function=lbv,
+    params=LbvParams,
+    sentence=(
+        "The background field was removed by solving the Laplacian boundary value problem (LBV) [zhou2014]{parameters}."
+    ),
+    uses=frozenset({"weights"}),
+    stages={"corrections": "lbv_corrections"},
+)
+
+
+LBV_CORRECTIONS: Correction = Method(
+    name="lbv_corrections",
+    kind="correction",
+    label="Corrections of LBV's boundary values",
+    function=lbv,
+    params=Params,
+    sentence=(
+        "The field of the sources inside the mask was removed from the boundary values of LBV, "
+        "as many times as corrections are given."
+    ),
+    maturity="this software's own",
+)

@@ -1,16 +1,13 @@
-"""Background fields as fields of outside sources: PDF, and total field inversion (TFI) with priors on both sides."""
+"""Background removal by projection onto dipole fields (PDF)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-
 from bids_app.qsm.arrays import BoolArray, FloatArray
-from bids_app.qsm.field.reliability import remove_unreliable_boundary
+from bids_app.qsm.background.outside_sources import subtract_outside_sources
 from bids_app.qsm.grid import Grid
-from bids_app.qsm.operators.crop import clean
+from bids_app.qsm.method import Background, Method
 from bids_app.qsm.params import Params, param
-from bids_app.qsm.solvers.dipole_sources import SourceProblem, fit_sources, outside_field, source_crop
 
 
 @dataclass(frozen=True)
@@ -20,48 +17,6 @@ class PdfParams(Params):
     iterations: int = param(20, low=1, high=2000, doc="Most conjugate-gradient iterations on the finest grid")
     tolerance: float = param(0.01, low=0.0, high=1.0, doc="Gradient, relative to that without sources, that ends them")
     padding: float = param(20.0, low=0.0, high=300.0, unit="mm", doc="Room around the object for outside sources")
-
-
-@dataclass(frozen=True)
-class TfiParams(Params):
-    """Parameters of total field inversion as background removal."""
-
-    iterations: int = param(15, low=1, high=2000, doc="Most conjugate-gradient iterations on the finest grid")
-    tolerance: float = param(0.005, low=0.0, high=1.0, doc="Gradient, relative to that without sources, that ends them")
-    padding: float = param(20.0, low=0.0, high=300.0, unit="mm", doc="Room around the object for outside sources")
-    inner_sd: float = param(0.05, low=1e-4, high=1.0, unit="ppm", doc="Spread of susceptibility expected inside")
-    outer_sd: float = param(2.0, low=1e-2, high=100.0, unit="ppm", doc="Spread of susceptibility expected outside")
-    noise: float = param(0.003, low=1e-6, high=0.1, unit="ppm", doc="Standard error of the field in a typical voxel")
-
-
-def _split(
-    total: FloatArray,
-    mask: BoolArray,
-    grid: Grid,
-    params: PdfParams | TfiParams,
-    weights: FloatArray | None,
-    priors: tuple[float, float, float],
-    progress: Callable[[int, int], None] | None,
-) -> tuple[FloatArray, BoolArray]:
-    """Total field less that of outside sources; ``priors`` are the inner and outer spread over noise and the ridge."""
-    mask = remove_unreliable_boundary(mask & np.isfinite(total), weights)
-    crop = source_crop(mask, grid, params.padding)
-    inside = mask[crop.box]
-    if weights is None:
-        weight = inside.astype(np.float32)
-    else:
-        weight = clean(weights[crop.box], inside)
-        typical = np.float32(max(float(np.median(weight[inside])), 1e-30))
-        # A voxel without weight would count as outside; next to nothing keeps it inside.
-        weight = np.where(inside, np.maximum(weight / typical, np.float32(1e-3)), np.float32(0))
-    field = clean(total[crop.box], inside)
-    field -= np.float32(np.average(field, weights=weight**2)) * inside
-    problem = SourceProblem(field, weight, crop.grid, *priors)
-    local = field - outside_field(problem, fit_sources(problem, params.iterations, params.tolerance, progress))
-    local *= inside
-    out = np.zeros(grid.shape, np.float32)
-    out[crop.box] = local
-    return out, mask
 
 
 def pdf(
@@ -109,28 +64,16 @@ def pdf(
     ----------
     Liu et al. 2011, 10.1002/nbm.1670.
     """
-    return _split(total_field_ppm, mask, grid, params, weights, (0.0, 1.0, 0.0), progress)
+    limits = (params.iterations, params.tolerance, params.padding)
+    return subtract_outside_sources(total_field_ppm, mask, grid, limits, weights, (0.0, 1.0, 0.0), progress)
 
 
-def tfi(
-    total_field_ppm: FloatArray,
-    mask: BoolArray,
-    grid: Grid,
-    *,
-    params: TfiParams = TfiParams(),
-    weights: FloatArray | None = None,
-    progress: Callable[[int, int], None] | None = None,
-) -> tuple[FloatArray, BoolArray]:
-    """Local field by total field inversion: sources inside and outside are fitted together; the mask stays whole.
-
-    PDF takes the local field for noise, so that outside sources fit what belongs to tissue near the surface. Here
-    every voxel has a source, with an expected spread that is small inside and large outside (the preconditioner of
-    total field inversion); the field of the outside ones alone is subtracted, so that nothing of the local field is
-    smoothed. Arguments, result and errors as :func:`pdf`; ``params`` in ppm and mm.
-
-    References
-    ----------
-    Liu et al. 2017, 10.1002/mrm.26331; PDF: Liu et al. 2011, 10.1002/nbm.1670.
-    """
-    priors = (params.inner_sd / params.noise, params.outer_sd / params.noise, 1.0)
-    return _split(total_field_ppm, mask, grid, params, weights, priors, progress)
+PDF: Background[PdfParams] = Method(
+    name="pdf",
+    kind="background",
+    label="PDF",
+    function=pdf,
+    params=PdfParams,
+    sentence=("The background field was removed by projection onto dipole fields (PDF) [liu2011]{parameters}."),
+    uses=frozenset({"weights"}),
+)

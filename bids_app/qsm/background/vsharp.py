@@ -10,6 +10,7 @@ from bids_app.qsm.arrays import BoolArray, ComplexArray, FloatArray
 from bids_app.qsm.field.reliability import remove_unreliable_boundary
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.mask.erosion import Erosion
+from bids_app.qsm.method import Background, Method
 from bids_app.qsm.operators.crop import Crop
 from bids_app.qsm.operators.fft import irfftn, rfftn
 from bids_app.qsm.operators.sphere import deconvolve, less_mean, sphere_kernel, sphere_weights
@@ -116,3 +117,13 @@ def _high_pass(
     if not largest:
         raise ValueError("no sphere fits into the mask: it is too thin for V-SHARP")
     return high_pass, assigned, largest
+
+
+VSHARP: Background[VsharpParams] = Method(
+    name="vsharp",
+    kind="background",
+    label="V-SHARP",
+    function=vsharp,
+    params=VsharpParams,
+    sentence="The background field was removed by V-SHARP [schweser2011; wu2012]{parameters}.",
+)

@@ -13,6 +13,8 @@ import numpy as np
 from numba import njit, prange
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
+from bids_app.qsm.method import Correction, Method
+from bids_app.qsm.params import Params
 
 #: Lines that are done at once: as many floats as the processor's vectors like.
 _LANES = 16
@@ -193,3 +195,18 @@ def _excess(field, weights, window) -> tuple[float, float]:
     # Of the window's values so many are independent; beside the band there are two for each, cosine and sine.
     independent = voxels * float(np.sum(window**2)) / float(np.sum(window)) ** 2
     return float(top / beside), float(np.sqrt(3 / independent)) * float(top / beside)
+
+
+ALTERNATION: Correction = Method(
+    name="alternation",
+    kind="correction",
+    label="Removal of Nyquist-frequency alternation",
+    function=remove_alternation,
+    params=Params,
+    sentence=(
+        "The part of the total field that alternates from voxel to voxel was removed along the "
+        "axes where it exceeds the part that changes slightly more slowly."
+    ),
+    maturity="this software's own",
+    uses=frozenset({"weights"}),
+)

@@ -1,4 +1,4 @@
-"""Total field from the phase of the echoes, with its standard error: a weighted line, or the complex signal."""
+"""What the fits of the field over echoes share: the data, the kernel, the intercept and the standard error."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,32 +10,13 @@ from numba import njit, prange
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.operators.smoothing import gaussian_phase
-from bids_app.qsm.params import Params, param
 
-_INTERCEPT = ("auto", "smooth", "free", "zero")
-_INTERCEPT_DOC = "Phase at echo time zero: smooth, free in every voxel, zero (auto: smooth from 3 echoes on)"
-_SMOOTHING_DOC = "Gaussian smoothing of the intercept"
+INTERCEPT = ("auto", "smooth", "free", "zero")
+INTERCEPT_DOC = "Phase at echo time zero: smooth, free in every voxel, zero (auto: smooth from 3 echoes on)"
+SMOOTHING_DOC = "Gaussian smoothing of the intercept"
 #: Voxels whose residual is this many times the median's do not tell the intercept, and none counts for more than this
 #: many medians.
 _TOLERATED, _MOST_WEIGHT = 3.0, 4.0
-
-
-@dataclass(frozen=True)
-class LinearFitParams(Params):
-    """Parameters of the weighted line fit."""
-
-    intercept: str = param("auto", choices=_INTERCEPT, doc=_INTERCEPT_DOC)
-    smoothing: float = param(5.0, low=0.0, high=50.0, unit="mm", doc=_SMOOTHING_DOC)
-
-
-@dataclass(frozen=True)
-class NonlinearFitParams(Params):
-    """Parameters of the fit to the complex signal."""
-
-    intercept: str = param("auto", choices=_INTERCEPT, doc=_INTERCEPT_DOC)
-    smoothing: float = param(5.0, low=0.0, high=50.0, unit="mm", doc=_SMOOTHING_DOC)
-    iterations: int = param(30, low=1, high=1000, doc="Most Gauss-Newton iterations in a voxel")
-    tolerance: float = param(1e-4, low=0.0, high=0.1, unit="rad", doc="Change of the last echo's phase that ends them")
 
 
 @dataclass(frozen=True)
@@ -115,79 +96,9 @@ def _fit(phase, magnitude, times, mask, offset, free, limits, maps, used):  # ty
         used[v] = min(max(count, 1), 255)
 
 
-def fit_linear(
-    unwrapped: FloatArray,
-    magnitude: FloatArray | None,
-    echo_times: Sequence[float],
-    mask: BoolArray,
-    *,
-    grid: Grid | None = None,
-    params: LinearFitParams = LinearFitParams(),
-) -> FieldFit:
-    """Fit phase = intercept + 2 pi field TE over the echoes, every echo weighted by its squared magnitude.
-
-    Phase noise is sigma / magnitude, so that squared magnitudes are the inverse variances up to the one number
-    sigma^2, which is estimated from the residuals of all voxels of the mask (their median, robust against voxels in
-    which the model fails). Without degrees of freedom (one echo, or two with a free intercept) the standard error is
-    known only up to a factor: sigma^2 is then 1.
-
-    Parameters
-    ----------
-    unwrapped : float32, ``[echo, x, y, z]``
-        Unwrapped phase in rad, consistent over echoes.
-    magnitude : float32, like ``unwrapped``, optional
-        Without it all echoes weigh the same.
-    echo_times : sequence of float
-        Echo times in s.
-    mask : bool, ``[x, y, z]``
-        Where to fit; results are 0 elsewhere and where a value is not finite.
-    grid : Grid, optional
-        Voxel size for a smooth intercept; without it ``auto`` is a free one.
-
-    Raises
-    ------
-    ValueError
-        If shapes differ, a free or smooth intercept is asked for with one echo, or a smooth one without a grid.
-
-    Notes
-    -----
-    What is left of the phase at echo time zero is smooth: a smooth intercept is the free one's weighted mean over a few
-    mm, taken off before a line through zero is fitted. A free one doubles the noise of the field.
-
-    References
-    ----------
-    Robinson et al. 2017, 10.1002/nbm.3601.
-    """
-    return _run(_Data(unwrapped, magnitude, echo_times, mask, grid), params, (0.0, 0.0))
-
-
-def fit_nonlinear(
-    unwrapped: FloatArray,
-    magnitude: FloatArray | None,
-    echo_times: Sequence[float],
-    mask: BoolArray,
-    *,
-    grid: Grid | None = None,
-    params: NonlinearFitParams = NonlinearFitParams(),
-) -> FieldFit:
-    """Fit the complex signal, magnitude * exp(i (intercept + 2 pi field TE)), to the echoes.
-
-    Starts from the line through the unwrapped phase and refines it by Gauss-Newton steps. The signal does not know
-    of turns, so that an echo which was unwrapped wrongly does no harm as long as the start is near. Standard error,
-    arguments and errors as :func:`fit_linear`; ``iterations`` of the result is the most that a voxel took.
-
-    References
-    ----------
-    Liu et al. 2013, 10.1002/mrm.24272.
-    """
-    return _run(
-        _Data(unwrapped, magnitude, echo_times, mask, grid), params, (float(params.iterations), params.tolerance)
-    )
-
-
 @dataclass(frozen=True)
-class _Data:
-    """What is fitted; checked when made."""
+class EchoData:
+    """Phase (rad), magnitude and echo times (s) to fit; shapes are checked when made."""
 
     unwrapped: FloatArray
     magnitude: FloatArray | None
@@ -203,8 +114,9 @@ class _Data:
             raise ValueError(f"magnitude has shape {self.magnitude.shape}, phase {shape}")
 
 
-def _run(data: _Data, params: LinearFitParams | NonlinearFitParams, limits: tuple[float, float]) -> FieldFit:
-    echoes, kind = len(data.echo_times), params.intercept
+def fit_echoes(data: EchoData, kind: str, smoothing: float, limits: tuple[float, float]) -> FieldFit:
+    """Fit the echoes with one ``kind`` of intercept; ``limits``: iterations on the complex signal and tolerance."""
+    echoes = len(data.echo_times)
     if kind == "auto":
         kind = "zero" if echoes < 3 else "free" if data.grid is None else "smooth"
     if kind != "zero" and echoes < 2:
@@ -214,10 +126,10 @@ def _run(data: _Data, params: LinearFitParams | NonlinearFitParams, limits: tupl
     if data.grid is None:
         raise ValueError("a smooth intercept needs the grid's voxel size")
     free = _fitted(data, True, limits, None)
-    return _fitted(data, False, limits, _smooth(free, data.grid, params.smoothing))
+    return _fitted(data, False, limits, _smooth(free, data.grid, smoothing))
 
 
-def _fitted(data: _Data, free: bool, limits: tuple[float, float], offset: FloatArray | None) -> FieldFit:
+def _fitted(data: EchoData, free: bool, limits: tuple[float, float], offset: FloatArray | None) -> FieldFit:
     """Fit a line, with an intercept of its own in every voxel or through ``offset`` (rad; None is zero)."""
     mask, echoes = data.mask, len(data.echo_times)
     weights = np.ones((1, 0), np.float32) if data.magnitude is None else _flat(data.magnitude)

@@ -17,7 +17,9 @@ from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.background.lbv import LbvParams, lbv
 from bids_app.qsm.field.reliability import remove_unreliable_boundary
 from bids_app.qsm.grid import Grid
+from bids_app.qsm.method import Correction, Method
 from bids_app.qsm.operators.laplacian import NEIGHBOURS
+from bids_app.qsm.params import Params
 
 #: As published: the surface's own field is small beside what is looked for here.
 _PLAIN = LbvParams(corrections=0)
@@ -118,3 +120,18 @@ def _amplitudes(local: FloatArray, domes: list[FloatArray], laplacians: list[Flo
 def _beyond(size: float, own: float) -> float:
     """Return the share of an amplitude that exceeds what is there without it."""
     return max(0.0, 1.0 - (own / size) ** 2) if size > 0 else 0.0
+
+
+TRANSMIT_RECEIVE_PHASE: Correction = Method(
+    name="transmit_receive_phase",
+    kind="correction",
+    label="Removal of the transmit and receive phase",
+    function=remove_transceive_phase,
+    params=Params,
+    sentence=(
+        "The constant Laplacian of the transmit and receive phase [zhang2014] was fitted to the "
+        "field of the single echo and removed."
+    ),
+    maturity="this software's own",
+    uses=frozenset({"weights"}),
+)

@@ -1,1 +1,35 @@
 """Dipole inversion."""
+
+from bids_app.qsm.inversion.bayes import BayesParams, bayes
+from bids_app.qsm.inversion.hdqsm import HdQsmParams, hdqsm
+from bids_app.qsm.inversion.ilsqr import IlsqrParams, ilsqr
+from bids_app.qsm.inversion.medi import MediParams, medi
+from bids_app.qsm.inversion.nltv import NltvParams, nltv
+from bids_app.qsm.inversion.rts import RtsParams, rts
+from bids_app.qsm.inversion.tgv import TgvParams, tgv
+from bids_app.qsm.inversion.tikhonov import TikhonovParams, tikhonov
+from bids_app.qsm.inversion.tkd import TkdParams, tkd
+from bids_app.qsm.inversion.tv import TvParams, tv
+
+__all__ = [
+    "BayesParams",
+    "HdQsmParams",
+    "IlsqrParams",
+    "MediParams",
+    "NltvParams",
+    "RtsParams",
+    "TgvParams",
+    "TikhonovParams",
+    "TkdParams",
+    "TvParams",
+    "bayes",
+    "hdqsm",
+    "ilsqr",
+    "medi",
+    "nltv",
+    "rts",
+    "tgv",
+    "tikhonov",
+    "tkd",
+    "tv",
+]

@@ -11,6 +11,7 @@ from bids_app.qsm.inversion.fine_detail import with_fine_detail
 from bids_app.qsm.inversion.problem import Progress, counted, note, prepare
 from bids_app.qsm.inversion.spectra import Spectra, estimate_spectra, frequencies
 from bids_app.qsm.kernels import bayes as kernels
+from bids_app.qsm.method import Inversion, Method
 from bids_app.qsm.operators.dipole import dipole_kernel
 from bids_app.qsm.operators.fft import irfftn, rfftn
 from bids_app.qsm.operators.gradient import SplitGradient, blend, change_of, laplacian_spectrum
@@ -278,3 +279,21 @@ def bayes(
         estimate.scale(estimate.forward(params.outside), params.amplitude)
     note(info, noise_ppm=spectra.noise_sd * problem.scale, gradient_ppm_per_mm=spectra.gradient_sd * problem.scale)
     return problem.finish(estimate.chi)
+
+
+BAYES: Inversion[BayesParams] = Method(
+    name="bayes",
+    kind="inversion",
+    label="Empirical Bayes",
+    function=bayes,
+    params=BayesParams,
+    sentence=(
+        "Susceptibility was estimated by an empirical Bayes inversion with Gaussian and total-"
+        "variation priors, whose weights follow from the spectrum of the data, built on the "
+        "methods of [bilgic2014] and [milovic2021]; the given share of the amplitude that the "
+        "priors take was restored, and the fine detail improved by as many iterations of total "
+        "generalised variation as given [langkammer2015]{parameters}."
+    ),
+    maturity="this software's own",
+    uses=frozenset({"weights"}),
+)

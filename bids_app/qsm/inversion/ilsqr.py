@@ -9,6 +9,7 @@ import numpy as np
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.inversion.problem import Prepared, Progress, note, prepare
+from bids_app.qsm.method import Inversion, Method
 from bids_app.qsm.operators.dipole import dipole_kernel
 from bids_app.qsm.operators.fft import irfftn, rfftn
 from bids_app.qsm.params import Params, param
@@ -158,3 +159,14 @@ def ilsqr(
         lambda n: report(1, n),
     )
     return problem.finish(chi - streaks(artefact))
+
+
+ILSQR: Inversion[IlsqrParams] = Method(
+    name="ilsqr",
+    kind="inversion",
+    label="iLSQR",
+    function=ilsqr,
+    params=IlsqrParams,
+    sentence="Susceptibility was estimated by iLSQR with removal of streaks [li2015]{parameters}.",
+    uses=frozenset({"weights"}),
+)

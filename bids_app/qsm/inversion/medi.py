@@ -8,8 +8,17 @@ import numpy.typing as npt
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import Grid
-from bids_app.qsm.inversion.problem import Prepared, Progress, counted, note, prepare, total_variation_weight
-from bids_app.qsm.inversion.tv import residual_of, without_outliers
+from bids_app.qsm.inversion.problem import (
+    Prepared,
+    Progress,
+    counted,
+    note,
+    prepare,
+    residual_of,
+    total_variation_weight,
+    without_outliers,
+)
+from bids_app.qsm.method import Inversion, Method
 from bids_app.qsm.params import Params, param
 from bids_app.qsm.solvers.admm import Problem, minimise
 
@@ -65,7 +74,7 @@ def medi(
 ) -> FloatArray:
     """Susceptibility by morphology-enabled dipole inversion: total variation spares the magnitude's edges.
 
-    Minimises the non-linear data term of :func:`bids_app.qsm.inversion.tv.nltv` plus lambda ||M grad chi||_1, where M
+    Minimises the non-linear data term of :func:`bids_app.qsm.inversion.nltv.nltv` plus lambda ||M grad chi||_1, where M
     is 0 at edges of ``magnitude`` (any scale) and 1 elsewhere; then, ``merit`` times, lets voxels with large
     residuals lose weight and minimises again. The functional is the published one; it is minimised by ADMM. Without a
     magnitude no edge is known, and total variation holds everywhere. ``info`` receives lambda, the error's SD, the
@@ -108,3 +117,17 @@ def medi(
         chi = minimise(task, iterations=params.iterations, tolerance=params.tolerance, start=chi, progress=advance)
         before += done[0]
     return problem.finish(chi)
+
+
+MEDI: Inversion[MediParams] = Method(
+    name="medi",
+    kind="inversion",
+    label="MEDI",
+    function=medi,
+    params=MediParams,
+    sentence=(
+        "Susceptibility was estimated by morphology enabled dipole inversion (MEDI) with a non-"
+        "linear data term [liu2012; liu2013]{parameters}."
+    ),
+    uses=frozenset({"weights", "magnitude"}),
+)

@@ -19,9 +19,11 @@ from scipy import linalg
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import Grid
+from bids_app.qsm.method import Correction, Method
 from bids_app.qsm.operators.crop import Crop
 from bids_app.qsm.operators.dipole import field_in_box
 from bids_app.qsm.operators.smoothing import mean_of_known
+from bids_app.qsm.params import Params
 
 Array = npt.NDArray[np.float64]
 
@@ -250,3 +252,19 @@ def _fit(values: Array, classes: npt.NDArray[np.int64], trends: Array, cubes: np
 def field_of_trend(trend: FloatArray, mask: BoolArray, grid: Grid) -> FloatArray:
     """Field in ppm that a trend makes inside the mask, to be taken off a local field with it; 0 outside."""
     return np.where(mask, field_in_box(trend, mask, grid, _PADDING), np.float32(0)).astype(np.float32)
+
+
+NULL_SPACE_TREND: Correction = Method(
+    name="null_space_trend",
+    kind="correction",
+    label="Removal of the null-space trend",
+    function=null_space_trend,
+    params=Params,
+    sentence=(
+        "Smooth trends of the map that the field does not determine (polynomials whose field "
+        "has no Laplacian inside the mask) were estimated from voxels of similar magnitude by a "
+        "robust fit, shrunk towards zero by its cluster-robust errors [liang1986], and removed."
+    ),
+    maturity="this software's own",
+    uses=frozenset({"magnitude"}),
+)

@@ -11,7 +11,7 @@ from bids_app.qsm.grid import Grid
 from bids_app.qsm.inversion.spectra import Spectra, estimate_spectra, tv_weight
 from bids_app.qsm.operators.crop import Crop
 from bids_app.qsm.operators.dipole import dipole_kernel
-from bids_app.qsm.operators.fft import rfftn
+from bids_app.qsm.operators.fft import irfftn, rfftn
 from bids_app.qsm.operators.gradient import laplacian_spectrum
 
 #: Weights above this many times the typical reliability add nothing but numerical trouble.
@@ -85,6 +85,24 @@ def total_variation_weight(problem: Prepared, chosen: float, info: dict[str, Any
         note(info, noise_ppm=spectra.noise_sd * problem.scale)
     note(info, regularisation=weight * problem.scale)
     return weight
+
+
+def residual_of(problem: Prepared, chi: FloatArray) -> FloatArray:
+    """Field of ``chi`` less the measured one where the weight is positive, 0 elsewhere (scaled units)."""
+    residual = irfftn(rfftn(chi) * dipole_kernel(problem.grid), problem.grid.shape)
+    residual -= problem.field
+    residual *= problem.weight > 0
+    return residual
+
+
+def without_outliers(weight: FloatArray, residual: FloatArray, limit: float) -> FloatArray:
+    """Weights divided by (|residual| / limit)^2 where the weighted residual exceeds ``limit`` robust SDs."""
+    weighted = np.abs(weight * residual)
+    inside = weighted[weight > 0]
+    deviation = 1.4826 * float(np.median(inside)) if inside.size else 0.0
+    if deviation <= 0:
+        return weight
+    return weight / np.maximum(weighted * np.float32(1 / (limit * deviation)), 1) ** 2
 
 
 def note(info: dict[str, Any] | None, **facts: float | int | str) -> None:

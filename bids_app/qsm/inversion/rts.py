@@ -10,6 +10,7 @@ import numpy as np
 from bids_app.qsm.arrays import BoolArray, ComplexArray, FloatArray
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.inversion.problem import counted
+from bids_app.qsm.method import Inversion, Method
 from bids_app.qsm.operators.crop import Crop
 from bids_app.qsm.operators.dipole import dipole_kernel
 from bids_app.qsm.operators.fft import irfftn, rfftn
@@ -154,3 +155,13 @@ def rts(
             break
     chi *= inside
     return crop.put(chi, grid.shape)
+
+
+RTS: Inversion[RtsParams] = Method(
+    name="rts",
+    kind="inversion",
+    label="RTS",
+    function=rts,
+    params=RtsParams,
+    sentence=("Susceptibility was estimated by rapid two-step inversion (RTS) [kames2018]{parameters}."),
+)

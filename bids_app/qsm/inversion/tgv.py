@@ -20,6 +20,7 @@ from bids_app.qsm.field.reliability import remove_unreliable_boundary
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.kernels import tgv as tgv_kernels
 from bids_app.qsm.kernels.spans import Spans
+from bids_app.qsm.method import Inversion, Method
 from bids_app.qsm.operators.crop import clean
 from bids_app.qsm.operators.laplacian import difference_weights, noise_gain
 from bids_app.qsm.params import Params, param
@@ -238,3 +239,18 @@ def tgv(
     if info is not None:
         info |= facts
     return chi
+
+
+TGV: Inversion[TgvParams] = Method(
+    name="tgv",
+    kind="inversion",
+    label="Single-step TGV",
+    function=tgv,
+    params=TgvParams,
+    sentence=(
+        "Susceptibility was estimated in a single step from the phase with total generalised "
+        "variation [langkammer2015]{parameters}."
+    ),
+    single_step=True,
+    uses=frozenset({"weights"}),
+)

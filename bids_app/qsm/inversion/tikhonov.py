@@ -10,6 +10,7 @@ from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.inversion.problem import Progress, note, prepare
 from bids_app.qsm.inversion.spectra import estimate_spectra, least_risk
+from bids_app.qsm.method import Inversion, Method
 from bids_app.qsm.operators.dipole import dipole_kernel
 from bids_app.qsm.operators.fft import irfftn, rfftn
 from bids_app.qsm.operators.gradient import laplacian_spectrum
@@ -68,3 +69,13 @@ def tikhonov(
     note(info, regularisation=weight)
     spectrum *= inverse(weight, kernel, laplacian)
     return problem.finish(irfftn(spectrum, problem.grid.shape))
+
+
+TIKHONOV: Inversion[TikhonovParams] = Method(
+    name="tikhonov",
+    kind="inversion",
+    label="Tikhonov",
+    function=tikhonov,
+    params=TikhonovParams,
+    sentence=("Susceptibility was estimated by inversion with a Tikhonov regularisation [bilgic2014l2]{parameters}."),
+)

@@ -9,6 +9,7 @@ import numpy as np
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.inversion.problem import note
+from bids_app.qsm.method import Inversion, Method
 from bids_app.qsm.operators.crop import Crop
 from bids_app.qsm.operators.dipole import dipole_kernel
 from bids_app.qsm.operators.fft import irfftn, rfftn
@@ -62,3 +63,13 @@ def tkd(
     spectrum *= inverse.astype(np.float32)
     chi = irfftn(spectrum, crop.grid.shape) * crop.take(mask)
     return crop.put(chi, grid.shape)
+
+
+TKD: Inversion[TkdParams] = Method(
+    name="tkd",
+    kind="inversion",
+    label="TKD",
+    function=tkd,
+    params=TkdParams,
+    sentence=("Susceptibility was estimated by thresholded k-space division [shmueli2009; schweser2013]{parameters}."),
+)

@@ -9,6 +9,7 @@ from numba import njit, prange
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import Grid
+from bids_app.qsm.method import Method, Offsets
 from bids_app.qsm.params import param
 from bids_app.qsm.phase.offsets import OffsetParams, OffsetResult, between_echoes, check_echoes, mcpc3ds
 from bids_app.qsm.phase.scaling import wrap
@@ -151,3 +152,18 @@ def bipolar(
     for echo, out in enumerate(corrected):
         out[...] = wrap(phase[echo] - plane) if echo % 2 else phase[echo]
     return mcpc3ds(corrected, magnitude, echo_times, mask, grid, params=OffsetParams(params.sigma))
+
+
+BIPOLAR: Offsets[BipolarParams] = Method(
+    name="bipolar",
+    kind="offsets",
+    label="Bipolar correction",
+    function=bipolar,
+    params=BipolarParams,
+    sentence=(
+        "The phase difference between readouts of opposite polarity was estimated and removed "
+        "[eckstein2018]{parameters}."
+    ),
+    uses=frozenset({"magnitude"}),
+    min_echoes=3,
+)

@@ -8,6 +8,7 @@ from numba import njit, prange
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import Grid, bounding_box
+from bids_app.qsm.method import Method, Offsets
 from bids_app.qsm.operators.smoothing import gaussian_phase
 from bids_app.qsm.params import Params, param
 from bids_app.qsm.phase.parabola import parabola
@@ -162,3 +163,18 @@ def mcpc3ds(
     for echo, out in zip(phase, corrected, strict=True):
         _subtract(np.ascontiguousarray(echo, np.float32).reshape(-1), offset.reshape(-1), out.reshape(-1))
     return OffsetResult(corrected, offset)
+
+
+MCPC3DS: Offsets[OffsetParams] = Method(
+    name="mcpc3ds",
+    kind="offsets",
+    label="MCPC-3D-S",
+    function=mcpc3ds,
+    params=OffsetParams,
+    sentence=(
+        "The phase at echo time zero was estimated from the first echoes, smoothed and removed "
+        "(MCPC-3D-S) [eckstein2018]{parameters}."
+    ),
+    uses=frozenset({"magnitude"}),
+    min_echoes=2,
+)

@@ -1,4 +1,4 @@
-"""R2*, T2* and S0 from the magnitude of the echoes."""
+"""The mono-exponential decay that every R2* method fits: parameters, result, kernel, and the noise level."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -88,7 +88,7 @@ def _fit(magnitude, times, mask, limits, maps):  # type: ignore[no-untyped-def]
         maps[2, v] = top / bottom
 
 
-def _run(
+def fit_decay(
     magnitude: FloatArray,
     echo_times: Sequence[float],
     mask: BoolArray,
@@ -96,6 +96,7 @@ def _run(
     noise: float,
     arlo: bool,
 ) -> Relaxation:
+    """Return R2*, T2* and S0 of every voxel of the mask, by ARLO or by a log-linear fit."""
     if magnitude.ndim != 4 or magnitude.shape[0] != len(echo_times) or magnitude.shape[1:] != mask.shape:
         raise ValueError(f"magnitude {magnitude.shape}, {len(echo_times)} echo times, mask {mask.shape} do not match")
     if len(echo_times) < 2:
@@ -106,64 +107,6 @@ def _run(
     _fit(flat, np.asarray(echo_times, np.float64), np.ascontiguousarray(mask).reshape(-1), limits, maps)
     r2star, t2star, s0 = (m.reshape(mask.shape) for m in maps)
     return Relaxation(r2star, t2star, s0)
-
-
-def r2star_loglinear(
-    magnitude: FloatArray,
-    echo_times: Sequence[float],
-    mask: BoolArray,
-    *,
-    params: RelaxationParams = RelaxationParams(),
-    noise: float = 0.0,
-) -> Relaxation:
-    """R2* by a line through the logarithm of the magnitude, weighted by the squared magnitude.
-
-    Arguments and errors as :func:`r2star_arlo`; the echoes may have any spacing.
-    """
-    return _run(magnitude, echo_times, mask, params, noise, arlo=False)
-
-
-def r2star_arlo(
-    magnitude: FloatArray,
-    echo_times: Sequence[float],
-    mask: BoolArray,
-    *,
-    params: RelaxationParams = RelaxationParams(),
-    noise: float = 0.0,
-) -> Relaxation:
-    """R2* by auto-regression on linear operations (ARLO); needs three or more equally spaced echoes.
-
-    Other echo trains are fitted by :func:`r2star_loglinear`, which has no such need; the caller can see from the
-    echo times which of the two it is (:func:`arlo_applies`).
-
-    Parameters
-    ----------
-    magnitude : float32, ``[echo, x, y, z]``
-        Magnitude.
-    echo_times : sequence of float
-        Echo times in s.
-    mask : bool, ``[x, y, z]``
-        Where to fit; results are 0 elsewhere and where a value is not finite.
-    noise : float
-        Standard deviation of the noise of the real and imaginary parts, in units of the magnitude; its power is taken
-        off the squared magnitude, and echoes in the noise are left out (three, or two for a line, stay). 0: unknown.
-
-    Raises
-    ------
-    ValueError
-        If shapes differ or there is one echo.
-
-    References
-    ----------
-    Pei et al. 2015, 10.1002/mrm.25137; noise power: Gudbjartsson and Patz 1995, 10.1002/mrm.1910340618.
-    """
-    return _run(magnitude, echo_times, mask, params, noise, arlo=arlo_applies(echo_times))
-
-
-def arlo_applies(echo_times: Sequence[float]) -> bool:
-    """Whether there are three or more echoes with equal spacing (to 1 %)."""
-    steps = np.diff(np.asarray(echo_times, np.float64))
-    return len(steps) >= 2 and bool(np.all(np.abs(steps - steps[0]) <= 0.01 * abs(steps[0])))
 
 
 def noise_level(magnitude: FloatArray, air: BoolArray) -> float:

@@ -9,6 +9,7 @@ from scipy import ndimage
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.mask.thresholds import even_brightness
+from bids_app.qsm.method import Method, SwiMethod
 from bids_app.qsm.operators.smoothing import mean_of_known
 from bids_app.qsm.params import Params, param
 
@@ -91,3 +92,14 @@ def clear_swi(
     lowest = ndimage.minimum_filter1d(np.where(inside, bright, np.float32(np.inf)), slab, axis=2, mode="nearest")
     lowest[~inside] = 0
     return Swi(bright, lowest)
+
+
+CLEARSWI: SwiMethod[SwiParams] = Method(
+    name="clearswi",
+    kind="swi",
+    label="CLEAR-SWI",
+    function=clear_swi,
+    params=SwiParams,
+    sentence="Susceptibility-weighted images were made by CLEAR-SWI [eckstein2021]{parameters}.",
+    uses=frozenset({"magnitude"}),
+)

@@ -10,6 +10,7 @@ from numba import njit, prange
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import Grid, bounding_box
+from bids_app.qsm.method import Method, Unwrap
 from bids_app.qsm.params import Params
 
 _TWO_PI = np.float32(2 * np.pi)
@@ -111,3 +112,13 @@ def _solve(phase: FloatArray, known: BoolArray, weights: FloatArray) -> FloatArr
         unwrapped += np.float32(np.angle(np.exp(1j * difference).mean(dtype=np.complex128)))
     unwrapped[~known] = 0
     return unwrapped
+
+
+LAPLACIAN: Unwrap[LaplacianParams] = Method(
+    name="laplacian",
+    kind="unwrap",
+    label="Laplacian unwrapping",
+    function=laplacian,
+    params=LaplacianParams,
+    sentence="Phase was unwrapped by a Laplacian method [schofield2003].",
+)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import Grid, bounding_box
 from bids_app.qsm.kernels import romeo as kernels
+from bids_app.qsm.method import Method, Unwrap
 from bids_app.qsm.params import Params, param
 
 
@@ -219,3 +220,14 @@ def romeo_and_quality(
     inside = support(quality) & (problem.mask > 0)
     unwrapped = _unwrap(problem, echo_times, inside.astype(np.uint8), None)
     return (unwrapped if phase.ndim == 4 else unwrapped[0]), quality
+
+
+ROMEO: Unwrap[RomeoParams] = Method(
+    name="romeo",
+    kind="unwrap",
+    label="ROMEO",
+    function=romeo,
+    params=RomeoParams,
+    sentence="Phase was unwrapped by ROMEO [dymerska2021]{parameters}.",
+    uses=frozenset({"magnitude"}),
+)

@@ -1,9 +1,11 @@
-"""The bibliography: every work that the app's methods, code and documents name."""
+"""The bibliography, ``references.bib``: every work that methods, code and documents name."""
 
-from bids_app.report.methods import works_analysis, works_qsm
-from bids_app.report.methods.reference import Reference
+from pathlib import Path
 
+from bids_app.report.methods.reference import Reference, read_bibtex
+
+BIBLIOGRAPHY = Path(__file__).parents[1] / "references.bib"
 #: The bibliography by key.
-REFERENCES: dict[str, Reference] = {one.key: one for one in (*works_qsm.WORKS, *works_analysis.WORKS)}
+REFERENCES: dict[str, Reference] = read_bibtex(BIBLIOGRAPHY.read_text(encoding="utf-8"))
 
-__all__ = ["REFERENCES", "Reference"]
+__all__ = ["BIBLIOGRAPHY", "REFERENCES", "Reference"]

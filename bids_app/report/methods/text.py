@@ -14,66 +14,20 @@ from importlib import metadata
 from typing import Any
 
 from bids_app import __version__
+from bids_app.qsm.method import PARAMETERS
+from bids_app.qsm.registry import BY_KEY, AnyMethod
 from bids_app.report.methods.acquisition import items
 from bids_app.report.methods.references import REFERENCES, Reference
 from bids_app.report.participant.collect import Run
 
-#: What is said of a method that ran, by the key that its step records. ``[key]`` cites; ``{method}`` stands for its
-#: parameters.
-SENTENCES: dict[str, str] = {
+#: Sentences about what other tools and the chain itself did, by the key that a step records. ``[key]`` cites.
+_OTHER_SENTENCES: dict[str, str] = {
     "coils_echoes": "Images of single receive coils were added without the coils' own phases, which were estimated "
     "from the first two echoes and smoothed [eckstein2018].",
     "coils_reference": "Images of single receive coils were added without the coils' own phases, which were estimated "
     "against a virtual reference coil and smoothed [parker2014].",
-    "mcpc3ds": "The phase at echo time zero was estimated from the first echoes, smoothed and removed (MCPC-3D-S) "
-    "[eckstein2018]{mcpc3ds}.",
-    "bipolar": "The phase difference between readouts of opposite polarity was estimated and removed{bipolar}.",
-    "romeo": "Phase was unwrapped by ROMEO [dymerska2021]{romeo}.",
-    "laplacian": "Phase was unwrapped by a Laplacian method [schofield2003].",
-    "fit_linear": "The total field was fitted to the echoes by a linear fit weighted by squared magnitude and "
-    "echo time "
-    "[robinson2017]{linear}.",
-    "fit_nonlinear": "The total field was fitted to the complex signal of the echoes by a non-linear fit "
-    "[liu2013]{nonlinear}.",
-    "ringing": "What alternates from voxel to voxel in the total field, along axes with more of it than of slightly "
-    "slower changes, was taken off.",
-    "transceive": "The constant Laplacian of the transmit and receive phase [zhang2014] was fitted and taken off the "
-    "field of the single echo.",
-    "vsharp": "The background field was removed by V-SHARP [schweser2011; wu2012]{vsharp}.",
-    "resharp": "The background field was removed by RESHARP [sun2014]{resharp}.",
-    "ismv": "The background field was removed by the iterative spherical mean value method [wen2014]{ismv}.",
-    "pdf": "The background field was removed by projection onto dipole fields (PDF) [liu2011]{pdf}.",
-    "tfi": "The background field was removed by preconditioned total field inversion [liu2017]{tfi}.",
-    "lbv": "The background field was removed by solving the Laplacian boundary value problem (LBV) [zhou2014], whose "
-    "boundary values were freed of the tissue's own field as many times as corrections are given{lbv}.",
-    "bayes": "Susceptibility was estimated by an empirical Bayes inversion with Gaussian and total-variation priors, "
-    "whose weights follow from the data's spectrum, built on the methods of [bilgic2014] and [milovic2021]; the given "
-    "share of the amplitude that the priors take was restored, and the fine detail improved by as many iterations of "
-    "total generalised variation as given [langkammer2015]{bayes}.",
-    "hdqsm": "Susceptibility was estimated by the hybrid data fidelity method (HD-QSM) [lambert2022]{hdqsm}.",
-    "ilsqr": "Susceptibility was estimated by iLSQR with removal of streaks [li2015]{ilsqr}.",
-    "medi": "Susceptibility was estimated by morphology enabled dipole inversion (MEDI) with a non-linear data term "
-    "[liu2012; liu2013]{medi}.",
-    "nltv": "Susceptibility was estimated by a non-linear inversion with total variation [milovic2018]{nltv}.",
-    "rts": "Susceptibility was estimated by rapid two-step inversion (RTS) [kames2018]{rts}.",
-    "tgv": "Susceptibility was estimated in a single step from the phase with total generalised variation "
-    "[langkammer2015]{tgv}.",
-    "boundary_sources": "Strong sources at the mask boundary, found in an initial map, were left out of background "
-    "removal and inversion; their susceptibility was estimated from what field the rest leaves by single-step total "
-    "generalised variation [langkammer2015].",
-    "trend": "Smooth trends of the map that no field can tell from a background (polynomials whose field has no "
-    "Laplacian inside the mask) were estimated from voxels of like magnitude by a robust fit, drawn towards zero as "
-    "far as its cluster-robust errors [liang1986] say, and taken off.",
-    "per_echo": "Each echo was inverted on its own; the maps were averaged, weighted by the square of magnitude times "
-    "echo time.",
-    "tikhonov": "Susceptibility was estimated by inversion with a Tikhonov regularisation [bilgic2014l2]{tikhonov}.",
-    "tkd": "Susceptibility was estimated by thresholded k-space division [shmueli2009; schweser2013]{tkd}.",
-    "tv": "Susceptibility was estimated by inversion with total variation [bilgic2014]{tv}.",
-    "arlo": "R2* and T2* were estimated by auto-regression on linear operations (ARLO) [pei2015], with the noise floor "
-    "of the magnitude [gudbjartsson1995]{arlo}.",
-    "loglinear": "R2* and T2* were estimated by a weighted fit of the logarithm of the magnitude, with its noise floor "
-    "[gudbjartsson1995]{loglinear}.",
-    "clearswi": "Susceptibility-weighted images were made by CLEAR-SWI [eckstein2021]{clearswi}.",
+    "per_echo": "Each echo was inverted separately; the maps were averaged with the square of magnitude times echo "
+    "time as weight.",
     "n4": "Intensity inhomogeneity was corrected by N4 [tustison2010].",
     "rigid": "The T1-weighted image was registered to the magnitude by a rigid transform with mutual information "
     "(ANTs) [avants2011].",
@@ -85,6 +39,17 @@ SENTENCES: dict[str, str] = {
     "syn": "Non-linear registration used symmetric normalisation (SyN, ANTs) [avants2008].",
     "fastsurfer": "The T1-weighted image was segmented by FastSurfer [henschel2020].",
 }
+#: What marks the sentence of a method that no paper describes.
+OWN_MARK = " (this software's own method, not published elsewhere)."
+
+
+def _sentence_of(method: AnyMethod) -> str:
+    return method.sentence.removesuffix(".") + (OWN_MARK if method.is_own else ".")
+
+
+#: What is said of a method that ran, by the key that its step records. ``[key]`` cites; ``{parameters}`` stands for the
+#: parameters.
+SENTENCES: dict[str, str] = {key: _sentence_of(method) for key, method in BY_KEY.items()} | _OTHER_SENTENCES
 _CITATION = re.compile(r"\[([a-z0-9]+(?:; [a-z0-9]+)*)\]")
 
 
@@ -136,12 +101,18 @@ def _sentences(records: Iterable[Mapping[str, Any]], only: Iterable[str] | None 
         parameters = _flat(record.get("parameters", {}))
         for key in record.get("methods", []):
             if key not in said and (only is None or key in only):
-                said[key] = _filled(SENTENCES[key], parameters)
+                said |= _said_of(key, parameters)
     return " ".join(said.values())
 
 
-def _filled(sentence: str, parameters: Mapping[str, Mapping[str, Any]]) -> str:
-    return re.sub(r"\{(\w+)\}", lambda match: _values(parameters.get(match[1], {})), sentence)
+def _said_of(key: str, parameters: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Return the sentence of what ran by its key, and those of the own stages that its parameters switch on."""
+    method = BY_KEY.get(key)
+    if method is None:
+        return {key: SENTENCES[key]}
+    values = parameters.get(method.name, {})
+    sentences = {key: SENTENCES[key].replace(PARAMETERS, _values(values))}
+    return sentences | {stage: SENTENCES[stage] for name, stage in method.stages.items() if values.get(name, 0) > 0}
 
 
 def _flat(parameters: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -289,8 +260,8 @@ def _software(records: Sequence[Mapping[str, Any]]) -> str:
     others += "".join(f", FastSurfer {version}" for version in dict.fromkeys(found) if version)
     return (
         f"Processing was done by qsm-bids-app {named}, a BIDS App [gorgolewski2017] on data in BIDS "
-        f"[gorgolewski2016], with Python {platform.python_version()}, {others}, along the recommendations of the "
-        "consensus on quantitative susceptibility mapping [bilgic2024]."
+        f"[gorgolewski2016], with Python {platform.python_version()}, {others}. This text reports what the consensus "
+        "on quantitative susceptibility mapping asks for [bilgic2024]."
     )
 
 

@@ -17,6 +17,7 @@ from bids_app.report.pictures import (
     Layer,
     Picture,
     grid,
+    mosaic,
     picture,
     planes,
     symmetric,
@@ -26,6 +27,8 @@ from bids_app.report.slices import Array, Index, positions, stored_box
 
 #: So many echoes are shown at most.
 _ECHOES = 6
+#: The mosaic: slices in a row, most slices, and the least distance between them (mm).
+_COLUMNS, _MOSAIC_SLICES, _MOSAIC_MM = 6, 60, 2.5
 
 
 @dataclass
@@ -36,6 +39,8 @@ class Stage:
     title: str
     text: str
     pictures: list[Picture] = field(default_factory=list)
+    #: Files of the stage's products, relative to the output folder.
+    files: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
 
@@ -46,11 +51,11 @@ def stages(run: Run) -> list[Stage]:
     try:
         maps = Maps(run)
     except Exception as error:  # the image itself may be what is wrong
-        name, title, text, _ = _STAGES[0]
+        name, title, text, _, _ = _STAGES[1]
         return [Stage(name, title, text, problems=[f"Not drawn ({type(error).__name__}: {error})"])]
     found = []
-    for name, title, text, figures in _STAGES:
-        stage = Stage(name, title, text)
+    for name, title, text, keys, figures in _STAGES:
+        stage = Stage(name, title, text, files=_files(run, keys))
         for draw in figures:
             try:
                 stage.pictures += draw(maps)
@@ -60,6 +65,13 @@ def stages(run: Run) -> list[Stage]:
         if stage.pictures or stage.problems:
             found.append(stage)
     return found
+
+
+def _files(run: Run, keys: tuple[str, ...]) -> list[str]:
+    """Return the files of products that are there, relative to the output folder."""
+    names = [name for key in keys for name in (run.keys(key) if key.endswith("@") else [key])]
+    paths = [run.path(name) for name in names]
+    return [path.relative_to(run.output_dir).as_posix() for path in paths if path is not None]
 
 
 def echoes(maps: Maps) -> Iterator[Picture]:
@@ -151,7 +163,7 @@ def fields(maps: Maps) -> Iterator[Picture]:
             planes(layers, maps.frame),
             "Total and local field",
             "The total field varies slowly over the head and is strong above the sinuses; it must not jump. The local "
-            "field shows anatomy (veins, deep grey matter) and no slow shading that is left of the background.",
+            "field shows anatomy (veins, deep grey matter). Slow shading in it is background that remains.",
             f"Three planes of the {' and of the '.join(layer.name for layer in layers)} in hertz, purple below zero "
             "and orange above.",
         )
@@ -169,8 +181,8 @@ def residuals(maps: Maps) -> Iterator[Picture]:
         yield picture(
             planes(layers, maps.frame),
             "Field fit",
-            "Dark is good. Bright inside the brain: the phase of the echoes does not lie on a line, because of flow, "
-            "motion, unwrapping errors or a phase offset that is left.",
+            "Dark is good. Where it is bright inside the brain, the phase of the echoes does not follow a line: flow, "
+            "motion, unwrapping errors, or a phase offset that remains.",
             f"Three planes of the {' and of the '.join(layer.name for layer in layers)} of the field fit.",
         )
 
@@ -198,6 +210,23 @@ def susceptibility(maps: Maps) -> Iterator[Picture]:
         "Six slices at equal distances, from below upwards.",
         f"Six axial slices of the susceptibility map, {low} to {high} ppm.",
     )
+    places = _all_slices(maps)
+    yield replace(
+        picture(
+            mosaic(layer, maps.frame, _COLUMNS, places),
+            f"Susceptibility, {len(places)} axial slices",
+            f"Slices from below upwards, {low} to {high} ppm. z is the scanner coordinate at the centre of the mask.",
+            f"{len(places)} axial slices of the susceptibility map, {low} to {high} ppm.",
+        ),
+        collapsed=True,
+    )
+
+
+def _all_slices(maps: Maps) -> list[int]:
+    """Return the axial slices of the mosaic: all of a thick-sliced scan, every second, third ... of a fine one."""
+    part = maps.frame.box[2]
+    step = max(1, -(-(part.stop - part.start) // _MOSAIC_SLICES), round(_MOSAIC_MM / maps.voxel_size[2]))
+    return list(range(part.start + step // 2, part.stop, step))
 
 
 def two_pass(maps: Maps) -> Iterator[Picture]:
@@ -214,26 +243,26 @@ def two_pass(maps: Maps) -> Iterator[Picture]:
     yield picture(
         planes(layers, maps.frame),
         "Two passes against one",
-        "The second pass leaves unreliable voxels out, so that strong sources cast fewer streaks into their "
-        "surroundings; elsewhere both maps should agree.",
+        "The second pass excludes unreliable voxels, which reduces streaks near strong sources. Elsewhere both maps "
+        "should agree.",
         "Three planes of the two-pass map, the single-pass map and their difference in ppm.",
     )
 
 
 def boundary_sources(maps: Maps) -> Iterator[Picture]:
-    """Strong sources that were inverted apart."""
+    """Boundary sources."""
     chi, found = maps.get("chimap"), maps.get("mask_boundary_sources")
     if chi is None or found is None or not found.any():
         return
     sources = found > 0
     shown = replace(maps.frame, centre=_densest(sources))
-    contours = [Contour(sources, COLOURS[0], "inverted apart")]
+    contours = [Contour(sources, COLOURS[0], "boundary sources")]
     yield picture(
         planes([Layer(chi, CHI_WINDOW, "χ", "ppm", contours=contours, inside=maps.mask)], shown),
-        "Sources inverted apart",
-        "Outlined: strong sources at the rim (dural sinuses, veins, bleedings). They were inverted apart, so that they "
-        "do not spoil the background of the rest. Outlines should not take in deep grey nuclei.",
-        "Three planes of the susceptibility map with outlines of the strong sources at its rim.",
+        "Boundary sources",
+        "Outlines: strong sources at the mask boundary, such as dural sinuses, veins and haemorrhages. They were "
+        "estimated separately (a method of this software's own). Outlines should not contain deep grey nuclei.",
+        "Three planes of the susceptibility map with outlines of the strong sources at its boundary.",
     )
 
 
@@ -244,17 +273,18 @@ def _densest(inside: Array) -> Index:
 
 
 def trend(maps: Maps) -> Iterator[Picture]:
-    """Smooth trend that was taken off."""
+    """Null-space trend that was removed."""
     found = maps.get("trend")
     if found is None or not found.any():
         return
-    layer = Layer(found, symmetric(found, maps.mask), "smooth trend", "ppm", "PuOr_r", inside=maps.mask)
+    layer = Layer(found, symmetric(found, maps.mask), "null-space trend", "ppm", "PuOr_r", inside=maps.mask)
     yield picture(
         planes([layer], maps.frame),
-        "Trend taken off",
-        "No field can tell smooth trends like this one from a background: it was found by tissue that looks alike, and "
-        "the map above is without it. Usual are 5 to 20 ppb; it should not follow the anatomy.",
-        "Three planes of the smooth trend that was taken off the susceptibility map, purple below zero and orange "
+        "Null-space trend that was removed",
+        "A smooth trend whose field cannot be separated from a background field. It was estimated from tissue of the "
+        "same appearance and removed from the map (a method of this software's own). 5 to 20 ppb are expected; the "
+        "trend should not follow the anatomy.",
+        "Three planes of the smooth trend that was removed from the susceptibility map, purple below zero and orange "
         "above.",
     )
 
@@ -300,12 +330,38 @@ def swi(maps: Maps) -> Iterator[Picture]:
         )
 
 
-_STAGES: tuple[tuple[str, str, str, tuple[Callable[[Maps], Iterator[Picture]], ...]], ...] = (
-    ("input", "Images", "What the scanner gave.", (echoes,)),
-    ("masks", "Masks", "Where there is signal, and where the phase can be trusted.", (masks,)),
-    ("field", "Field", "The frequency offset, and the part of it that the tissue makes.", (fields, residuals)),
-    ("chi", "Susceptibility", "The map itself.", (susceptibility, two_pass, boundary_sources, trend, histogram)),
-    ("relaxometry", "Relaxation", "How fast the signal decays.", (relaxometry,)),
-    ("swi", "Susceptibility-weighted image", "The clinical picture of veins.", (swi,)),
-    ("regions", "Anatomy", "Regions, and their values.", (registration, segmentations, regions)),
+_Figure = Callable[[Maps], Iterator[Picture]]
+#: Name, title, sentence, products and figures of each stage. The map comes first: it is what the reader came for.
+_STAGES: tuple[tuple[str, str, str, tuple[str, ...], tuple[_Figure, ...]], ...] = (
+    (
+        "chi",
+        "Susceptibility",
+        "The map itself.",
+        ("chimap", "mask_qsm", "chimap_singlepass"),
+        (susceptibility, two_pass, boundary_sources, trend, histogram),
+    ),
+    ("input", "Images", "The images as the scanner stored them.", ("magnitude",), (echoes,)),
+    (
+        "masks",
+        "Masks",
+        "Where there is signal, and where the phase can be trusted.",
+        ("mask_brain", "mask_processing", "mask_reliable", "mask_anatomy"),
+        (masks,),
+    ),
+    (
+        "field",
+        "Field",
+        "The frequency offset, and the part of it that the tissue makes.",
+        ("total_field", "local_field"),
+        (fields, residuals),
+    ),
+    ("relaxometry", "Relaxation", "How fast the signal decays.", ("r2star", "t2star", "s0"), (relaxometry,)),
+    ("swi", "Susceptibility-weighted image", "Veins, as in clinical reading.", ("swi", "minip"), (swi,)),
+    (
+        "regions",
+        "Anatomy",
+        "Regions, and their values.",
+        ("regions@", "dseg_gre@"),
+        (registration, segmentations, regions),
+    ),
 )

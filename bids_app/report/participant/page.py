@@ -33,6 +33,7 @@ def report(subject: Any, settings: Any, context: Any, payload: Mapping[str, Any]
     wanted = settings.to_mapping().get("report", {}).get("viewer", True)
     program = _add_volumes(views) if wanted else ""
     content = {
+        "command": _command(context.output_dir),
         "program": program,
         "label": subject.label,
         "runs": views,
@@ -160,11 +161,71 @@ def _view(run: Run) -> dict[str, Any]:
         "run": run,
         "volumes": None,
         "facts": _facts(run),
+        "made": _made(run),
+        "tables": _tables(run),
         "quality": _quality(run),
         "registrations": _registrations(run),
         "stages": [] if run.is_anatomical else figures.stages(run),
         "durations": charts.durations(list(run.records.values())),
     }
+
+
+def _command(output_dir: Path) -> str:
+    """Return the last command that wrote a log in the output folder; empty where there is none."""
+    for path in sorted((output_dir / "logs").glob("qsm-bids-app-*.log"), reverse=True):
+        try:
+            with path.open(encoding="utf-8", errors="replace") as file:
+                first = file.readline().strip()
+        except OSError:
+            continue
+        if first.startswith("qsm-bids-app "):
+            return f"qsm-bids-app {first.partition(': ')[2]}".strip()
+    return ""
+
+
+def _made(run: Run) -> list[tuple[str, str]]:
+    """Return when and by what the map of a run was made, and the zero of its scale."""
+    if not run.records:
+        return []
+    started = max(str(record.get("started", "")) for record in run.records.values())
+    facts = [("Processed", f"{started[:16].replace('T', ' ')} UTC, version {__version__}")]
+    region = run.parameters("reference").get("reference", {}).get("region")
+    offset = run.metric("reference", "offset_chimap")
+    if region and isinstance(offset, int | float):
+        words = {"mask": "mean of the valid mask", "none": "as inverted, no reference"}.get(region, f"mean of {region}")
+        facts.append(("Zero of the scale", f"{words} ({offset:+.4f} ppm was subtracted)"))
+    return facts
+
+
+#: Columns of the table of regions on the page: column of the file, heading, unit factor and format.
+_REGION_COLUMNS = (
+    ("volume_mm3", "Volume (ml)", 1e-3, "{:.2f}"),
+    ("chi_mean", "Mean χ (ppb)", 1e3, "{:.1f}"),
+    ("chi_std", "SD (ppb)", 1e3, "{:.1f}"),
+    ("chi_median", "Median (ppb)", 1e3, "{:.1f}"),
+    ("r2star_mean", "Mean R2* (1/s)", 1.0, "{:.1f}"),
+)
+
+
+def _tables(run: Run) -> list[dict[str, Any]]:
+    """Return the tables of regions: title, headings and rows of texts."""
+    from bids_app.report.charts import number, read_table
+
+    found = []
+    for key in run.keys("regions@"):
+        path = run.path(key)
+        rows = read_table(path) if path is not None else []
+        if not rows:
+            continue
+        columns = [column for column in _REGION_COLUMNS if column[0] in rows[0]]
+        lines = []
+        for row in rows:
+            side = row.get("hemisphere", "n/a")
+            name = row["name"] + (f", {side}" if side not in ("n/a", "") else "")
+            cells = [(number(row[name_]), factor, form) for name_, _, factor, form in columns]
+            lines.append((name, [form.format(v * factor) if v == v else "n/a" for v, factor, form in cells]))
+        found.append({"name": key.partition("@")[2], "heads": [c[1] for c in columns], "rows": lines})
+    return found
 
 
 def _quality(run: Run) -> dict[str, Any]:

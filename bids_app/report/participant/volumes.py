@@ -8,7 +8,7 @@ import numpy as np
 from bids_app.derivatives.files import read_grid, read_image, read_mask, read_volumes
 from bids_app.report.participant.collect import Run
 from bids_app.report.pictures import window_of
-from bids_app.report.slices import Array, Frame, frame, inside_box, stored_box, to_ras
+from bids_app.report.slices import Array, Frame, frame, inside_box, ras_affine, stored_box, to_ras
 
 #: Maps that several figures show: they are read once and kept, the others would only fill the memory.
 _SHOWN_OFTEN = frozenset({"chimap", "t1w_on_gre"})
@@ -35,7 +35,7 @@ class Maps:
         else:
             mask = np.ones(magnitude.shape, bool)
         self.shape = magnitude.shape
-        self.whole: Frame = frame(mask, self.voxel_size)
+        self.whole: Frame = frame(mask, self.voxel_size, affine=ras_affine(self.affine, data.shape))
         self.box = stored_box(self.whole.box, self.shape, self.affine)
         # Copies, as views would keep the whole arrays.
         self.magnitude, self.mask = magnitude[self.whole.box].copy(), mask[self.whole.box].copy()

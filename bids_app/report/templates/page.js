@@ -44,3 +44,22 @@ document.querySelectorAll('button.change').forEach((button) => {
   addEventListener('load', reachable);
   addEventListener('resize', reachable);
 }
+// A rating is kept in this browser and saved as a table that the group level reads.
+document.querySelectorAll('form.rating').forEach((form) => {
+  const key = `rating ${form.dataset.run}`;
+  const kept = (() => { try { return JSON.parse(localStorage.getItem(key)) || {}; } catch { return {}; } })();
+  form.querySelectorAll('input[type=radio]').forEach((choice) => { choice.checked = choice.value === kept.rating; });
+  form.elements.note.value = kept.note || '';
+  form.addEventListener('submit', (event) => {
+    event.preventDefault();
+    const rating = form.elements.rating.value || 'n/a';
+    const note = form.elements.note.value.replace(/[\t\r\n]+/g, ' ').trim() || 'n/a';
+    try { localStorage.setItem(key, JSON.stringify({ rating, note })); } catch { /* private window */ }
+    const text = `participant_id\trun\trating\tnote\n${form.dataset.subject}\t${form.dataset.run}\t${rating}\t${note}\n`;
+    const link = document.createElement('a');
+    link.href = URL.createObjectURL(new Blob([text], { type: 'text/tab-separated-values' }));
+    link.download = `${form.dataset.run}_rating.tsv`;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  });
+});

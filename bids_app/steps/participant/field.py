@@ -187,7 +187,8 @@ def _unwrap(section: Any, phase: Any, magnitude: Any, times: Any, support: Any, 
 
 
 def _fit(section: Any, unwrapped: Any, magnitude: Any, times: Any, support: Any, grid: Any) -> Any:
-    from bids_app.qsm.field.fit import fit_linear, fit_nonlinear
+    from bids_app.qsm.field.linear import fit_linear
+    from bids_app.qsm.field.nonlinear import fit_nonlinear
 
     fits: dict[str, Any] = {"linear": fit_linear, "nonlinear": fit_nonlinear}
     name = section.choice.fit

@@ -67,8 +67,8 @@ class _Data:
         self.magnitude, _ = read_image(step.inputs["magnitude"])
         self.weights = [reliability_weights(sd, mask, residual) for mask in masks]
         choice = settings.background.choice
-        self.ringing = _alternation(choice.ringing, measured, masks[0], self.weights[0])
-        single = choice.transceive == "auto" and len(run.echoes) == 1
+        self.ringing = _alternation(choice.alternation, measured, masks[0], self.weights[0])
+        single = choice.transmit_receive_phase == "remove" and len(run.echoes) == 1
         self.transceive = _transceive(single, self.ringing.field, masks[0], self.grid, self.weights[0])
         self.measured, self.total = measured, self.transceive.field
         self.chosen: dict[str, Any] = {}
@@ -153,7 +153,7 @@ class _Data:
         told |= self.inverting.facts("inversion_iterations") | self.removing.facts("background_iterations")
         if self.step.settings.background.choice.boundary_sources != "keep":
             told["boundary_sources_voxels"] = int(np.count_nonzero(self.boundary_sources))
-        if self.step.settings.background.choice.trend != "keep":
+        if self.step.settings.background.choice.null_space_trend != "keep":
             told["trend_ppm"] = round(self.trend_sd, 5)
         told["ringing"] = [round(v, 3) if np.isfinite(v) else None for v in self.ringing.excess]
         return told | ({"transceive_ppm": self.transceive.removed} if self.transceive.removed else {})
@@ -163,13 +163,13 @@ class _Data:
         settings = self.step.settings
         background, inversion = settings.background.choice.method, settings.inversion.choice
         did = {
-            "ringing": bool(self.ringing.axes),
-            "transceive": self.transceive.removed > 0,
+            "alternation": bool(self.ringing.axes),
+            "transmit_receive_phase": self.transceive.removed > 0,
             background: background != "none",
             inversion.method: True,
             "boundary_sources": bool(self.boundary_sources.any()),
             "per_echo": inversion.per_echo,
-            "trend": self.trend_sd > 0,
+            "null_space_trend": self.trend_sd > 0,
         }
         return tuple(name for name, ran in did.items() if ran)
 
@@ -228,7 +228,7 @@ def _told(ringing: Any) -> tuple[str, ...]:
         return ()
     return (
         f"the field alternates from voxel to voxel along {axes} more than noise or tissue do; that part was taken off "
-        "(background.ringing=keep leaves it). Air's edges or k-space cut off at the voxel size make it, or slices "
+        "(background.alternation=keep leaves it). Air's edges or k-space cut off at the voxel size make it, or slices "
         "acquired in turn",
     )
 
@@ -287,7 +287,7 @@ def _chi_needs(run: GreRun, settings: Any) -> tuple[str, ...]:
 
 def _trend_told(run: GreRun, settings: Any) -> bool:
     """Whether smooth trends are told by tissue that looks alike; without magnitude it has no look."""
-    return settings.background.choice.trend != "keep" and has_magnitude(run)
+    return settings.background.choice.null_space_trend != "keep" and has_magnitude(run)
 
 
 def _chi_keys(run: GreRun, settings: Any) -> tuple[str, ...]:

@@ -97,7 +97,8 @@ def without_decay(step: StepInput) -> Path:
     the magnitude of all echoes, 0.89 with this one and 0.93 with both, the red nucleus's 0.69, 0.64 and 0.87. With
     skull and scalp in this image too, which have no likeness at all, it was 0.87 and 0.60.
     """
-    from bids_app.qsm.relaxometry.decay import noise_level, r2star_loglinear
+    from bids_app.qsm.relaxometry.decay import noise_level
+    from bids_app.qsm.relaxometry.loglinear import r2star_loglinear
 
     sd = read_image(step.inputs["field_sd"])[0]
     magnitude, inside = np.nan_to_num(load_magnitude(step)), _object(step, sd)

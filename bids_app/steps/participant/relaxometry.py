@@ -10,17 +10,19 @@ from bids_app.steps.participant.common import combined, has_magnitude, load_magn
 
 def relaxation(step: StepInput) -> StepResult:
     """R2*, T2* and S0 of multi-echo magnitude."""
-    from bids_app.qsm.relaxometry import decay as relaxometry
+    from bids_app.qsm.relaxometry.arlo import arlo_applies, r2star_arlo
+    from bids_app.qsm.relaxometry.decay import noise_level
+    from bids_app.qsm.relaxometry.loglinear import r2star_loglinear
 
     section = step.settings.relaxometry
     magnitude = load_magnitude(step)
     mask = read_image(step.inputs["mask_brain"])[0] > 0
     name = section.choice.method
-    if name == "arlo" and not relaxometry.arlo_applies(step.record.echo_times):
+    if name == "arlo" and not arlo_applies(step.record.echo_times):
         name = "loglinear"
-    function = {"arlo": relaxometry.r2star_arlo, "loglinear": relaxometry.r2star_loglinear}[name]
+    function = {"arlo": r2star_arlo, "loglinear": r2star_loglinear}[name]
     air = read_image(step.inputs["field_sd"])[0] == 0
-    noise = relaxometry.noise_level(magnitude[-1], air)
+    noise = noise_level(magnitude[-1], air)
     maps = function(magnitude, step.record.echo_times, mask, params=section.of(section.choice.method), noise=noise)
     like, facts = step.inputs["mask_brain"], {"EchoTimes": list(step.record.echo_times), "Method": name}
     arrays = {"r2star": maps.r2star, "t2star": maps.t2star, "s0": maps.s0}

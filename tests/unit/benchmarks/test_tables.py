@@ -99,9 +99,9 @@ def test_short_tables_come_of_the_full_ones_and_nothing_else_is_touched(tmp_path
 def test_short_tables_of_the_readme_are_those_of_the_full_tables(tmp_path):
     """Whoever measures again without ``benchmarks.summary``, or types into a table, is told here."""
     copy = tmp_path / "README.md"
-    copy.write_text(summary.README.read_text(encoding="utf-8"), encoding="utf-8")
+    copy.write_text(summary.PAGE.read_text(encoding="utf-8"), encoding="utf-8")
     summary.write(copy, summary.FULL)
-    assert copy.read_text(encoding="utf-8") == summary.README.read_text(encoding="utf-8")
+    assert copy.read_text(encoding="utf-8") == summary.PAGE.read_text(encoding="utf-8")
 
 
 def test_the_accuracy_table_shows_one_scan_with_the_default_first():

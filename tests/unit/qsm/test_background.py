@@ -19,7 +19,7 @@ from bids_app.qsm.solvers.dipole_sources import SourceProblem, _Dipoles, fit_sou
 GRID = Grid((48, 45, 40), (1.0, 1.1, 1.3), (0.2, -0.3, 1.0))
 METHODS = sorted(qsm.BACKGROUND)
 #: Methods of successive steps, by their stopping rule.
-ITERATIVE = [m for m in METHODS if hasattr(qsm.BACKGROUND[m].__kwdefaults__["params"], "tolerance")]
+ITERATIVE = [m for m in METHODS if hasattr(qsm.BACKGROUND[m].params(), "tolerance")]
 #: What may be left of a background, as a share of its standard deviation: of smooth fields, and of a sphere of air
 #: that all but touches the object.
 LEFT = {
@@ -47,7 +47,7 @@ def problem(grid=GRID):
 
 def remove(name, field, mask, grid=GRID, **changes):
     method = qsm.BACKGROUND[name]
-    default = method.__kwdefaults__["params"]
+    default = method.params()
     calls = []
     local, valid = method(
         field,

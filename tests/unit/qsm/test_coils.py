@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bids_app.qsm.field.fit import fit_linear
+from bids_app.qsm.field.linear import fit_linear
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.phase.coils import combine_coils, combine_one_by_one
 from bids_app.qsm.phase.scaling import wrap

@@ -5,11 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bids_app.qsm.field.fit import LinearFitParams, NonlinearFitParams, fit_linear, fit_nonlinear
+from bids_app.qsm.field.linear import LinearFitParams, fit_linear
+from bids_app.qsm.field.nonlinear import NonlinearFitParams, fit_nonlinear
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.phase.offsets import mcpc3ds
 from bids_app.qsm.phase.scaling import to_radians, wrap
-from bids_app.qsm.relaxometry.decay import arlo_applies, r2star_arlo, r2star_loglinear
+from bids_app.qsm.relaxometry.arlo import arlo_applies, r2star_arlo
+from bids_app.qsm.relaxometry.loglinear import r2star_loglinear
 from bids_app.qsm.unwrap.romeo import romeo, romeo_quality
 
 SHAPE = (31, 28, 25)

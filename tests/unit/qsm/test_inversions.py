@@ -22,7 +22,7 @@ BOUNDS = {"bayes": 30, "tkd": 60, "tikhonov": 56, "ilsqr": 53, "rts": 48, "tv": 
 
 
 def params_of(name, **values):
-    return type(qsm.INVERSIONS[name].__kwdefaults__["params"])(**values)
+    return qsm.INVERSIONS[name].params(**values)
 
 
 def axes_mm(grid=GRID):

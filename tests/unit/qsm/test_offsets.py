@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bids_app.qsm.field.fit import fit_linear
+from bids_app.qsm.field.linear import fit_linear
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.phase.bipolar import BipolarParams, bipolar, even_echo_phase, is_bipolar
 from bids_app.qsm.phase.offsets import mcpc3ds

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bids_app.qsm.field.fit import fit_linear
+from bids_app.qsm.field.linear import fit_linear
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.inversion.tkd import TkdParams, tkd
 from bids_app.qsm.operators.dipole import forward_field

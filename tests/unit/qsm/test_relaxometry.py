@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from bids_app.qsm.relaxometry.decay import noise_level, r2star_arlo, r2star_loglinear
+from bids_app.qsm.relaxometry.arlo import r2star_arlo
+from bids_app.qsm.relaxometry.decay import noise_level
+from bids_app.qsm.relaxometry.loglinear import r2star_loglinear
 
 SHAPE = (20, 20, 20)
 EQUAL = tuple(0.004 + 0.005 * n for n in range(6))

@@ -349,5 +349,5 @@ def test_mistakes_are_refused():
 
 
 def test_it_is_a_single_step_method():
-    assert qsm.INVERSIONS["tgv"] is tgv
+    assert qsm.INVERSIONS["tgv"].function is tgv
     assert "tgv" in qsm.SINGLE_STEP

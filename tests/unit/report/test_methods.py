@@ -9,53 +9,53 @@ import numpy as np
 import pytest
 
 import bids_app
-from bids_app import qsm
 from bids_app.derivatives.files import write_image
 from bids_app.model.settings import build_settings
+from bids_app.qsm.registry import BY_KEY
 from bids_app.report.methods.citation import cite, write_citation
+from bids_app.report.methods.reference import read_bibtex
 from bids_app.report.methods.references import REFERENCES
-from bids_app.report.methods.text import SENTENCES, Methods, mask_sentences, methods_text
+from bids_app.report.methods.text import OWN_MARK, SENTENCES, Methods, _sentences, mask_sentences, methods_text
 from bids_app.report.participant.collect import collect
 from bids_app.report.participant.page import report
 
-#: Keys that steps record besides the choices of the sections.
+#: Keys that steps record besides those of the methods.
 OTHERS = {
     "coils_echoes",
     "coils_reference",
     "atlas_to_all",
     "atlas_to_magnitude",
     "per_echo",
-    "boundary_sources",
-    "trend",
-    "fit_linear",
-    "fit_nonlinear",
-    "mcpc3ds",
-    "bipolar",
-    "ringing",
-    "transceive",
     "n4",
     "rigid",
     "affine",
     "syn",
     "fastsurfer",
 }
-#: Parameters' words that are not the name of a method.
-KNOWN = {*qsm.UNWRAP, *qsm.BACKGROUND, *qsm.INVERSIONS, "arlo", "loglinear", "clearswi", *OTHERS}
 
 #: Works whose DOI nobody could confirm.
 WITHOUT_DOI = {"schluchter1990"}
 
 
 def test_every_method_has_a_sentence_and_every_sentence_a_known_reference():
-    assert set(SENTENCES) == KNOWN
-    settings = build_settings({})
-    methods = {name for section in settings.sections.values() for name in section.methods}
-    assert methods - {"linear", "nonlinear"} <= KNOWN
+    assert set(SENTENCES) == {*BY_KEY, *OTHERS}
     for key, text in SENTENCES.items():
-        if key not in {"bipolar", "ringing", "per_echo", "atlas_to_all", "atlas_to_magnitude"}:  # the app's own ways
+        own = key in BY_KEY and BY_KEY[key].is_own
+        assert text.endswith(OWN_MARK) == own, key
+        if not own and key not in {"per_echo", "atlas_to_all", "atlas_to_magnitude"}:  # what the chain itself does
             assert Methods((text,)).references, key
-        for name in re.findall(r"\{(\w+)\}", text):
-            assert name in methods, (key, name)
+        assert set(Methods((text,)).keys) <= set(REFERENCES), f"add the works of {key} to references.bib"
+
+
+def test_own_stages_of_a_method_are_named_where_its_parameters_switch_them_on():
+    def said(corrections):
+        values = {"background": {"lbv": {"corrections": corrections, "levels": 4}}}
+        return _sentences([{"methods": ["lbv"], "parameters": values}])
+
+    assert "[zhou2014] (corrections = 0, levels = 4)." in said(0)
+    assert OWN_MARK not in said(0)
+    assert "removed from the boundary values of LBV" in said(2)
+    assert said(2).endswith(OWN_MARK)
 
 
 def test_the_choices_of_every_section_have_a_sentence():
@@ -64,6 +64,35 @@ def test_the_choices_of_every_section_have_a_sentence():
         for field in fields(sections[section].choice):
             if field.name in names:
                 assert set(field.metadata["choices"]) - {"none"} <= set(SENTENCES)
+
+
+ENTRY = "@article{a2000,\n  author = {Able, AB and de Baker, C and others},\n  title = {{On {QSM}, {B0}}},\n"
+ENTRY += "  journal = {J},\n  year = {2000},\n  volume = {1},\n  number = {2},\n  pages = {3--4},\n"
+ENTRY += "  doi = {10.1000/x},\n}\n"
+
+
+def test_bibtex_is_read():
+    read = read_bibtex(f"% a comment\n{ENTRY}\n{ENTRY.replace('a2000', 'b2000').replace('(2)', '')}")
+    assert list(read) == ["a2000", "b2000"]
+    work = read["a2000"]
+    assert work.text == "Able AB, de Baker C et al. On {QSM}, {B0}. J 2000;1(2):3-4. doi:10.1000/x"
+    assert work.bibtex == ENTRY
+    assert work.short == "Able et al. 2000"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (ENTRY + ENTRY, "a2000 stands in the bibliography twice"),
+        (ENTRY.replace("article", "book"), "a2000: @book is not known; write @article"),
+        (ENTRY.replace("  year = {2000},\n", ""), "a2000: there is no year"),
+        (ENTRY.replace("{10.1000/x}", "{10.1000/x"), "a2000: a brace is not closed"),
+        (ENTRY.replace("{2000}", "2000"), "a2000: cannot read 'year = 2000"),
+    ],
+)
+def test_mistakes_in_the_bibliography_are_named(text, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        read_bibtex(text)
 
 
 def test_references_are_whole():
@@ -86,15 +115,16 @@ def test_references_are_whole():
 def test_every_doi_that_code_or_documents_name_is_in_the_bibliography():
     root = Path(bids_app.__file__).parents[1]
     known = {reference.doi.lower() for reference in REFERENCES.values()}
-    files = [*root.glob("*.md"), *root.glob("bids_app/**/*.py"), *root.glob("bids_app/**/*.toml")]
+    files = [*root.glob("*.md"), *root.glob("docs/**/*.md")]
+    files += [path for end in ("py", "toml") for path in root.glob(f"bids_app/**/*.{end}")]
     found = {}
-    for path in (path for path in files if "works_" not in path.name):
+    for path in files:
         for doi in re.findall(r"\b10\.\d{4,5}/[\w./()-]*[\w)]", path.read_text(encoding="utf-8")):
             whole = doi if doi.count("(") == doi.count(")") else doi.rstrip(")")
             found.setdefault(whole.lower(), path.name)
     assert len(found) > 40
     unknown = {doi: place for doi, place in found.items() if doi not in known}
-    assert unknown == {}, "add the works to bids_app/report/works_*.py"
+    assert unknown == {}, "add the works to bids_app/report/references.bib"
 
 
 def test_every_key_that_a_text_may_cite_is_known():
@@ -102,8 +132,11 @@ def test_every_key_that_a_text_may_cite_is_known():
     cited = {
         key for group in re.findall(r"\[([a-z]+\d{4}\w*(?:; [a-z]+\d{4}\w*)*)\]", sources) for key in group.split("; ")
     }
+    cited |= {key for method in BY_KEY.values() for key in method.citations}
     assert len(cited) > 35
     assert cited <= set(REFERENCES)
+    assert [key for key, work in REFERENCES.items() if key != work.key] == []
+    assert list(REFERENCES) == sorted(REFERENCES)
 
 
 @pytest.fixture

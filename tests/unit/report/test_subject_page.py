@@ -42,17 +42,19 @@ def page(tmp_path_factory):
 
 def test_every_stage_has_its_figures(page):
     titles = re.findall(r"<h4>(.*?)</h4>", page)
+    mosaic = next(title for title in titles if re.fullmatch(r"Susceptibility, \d+ axial slices", title))
     assert [title for title in titles if title not in ("Time and memory", "References")] == [
+        "Susceptibility",
+        "Susceptibility, axial slices",
+        mosaic,
+        "Two passes against one",
+        "Boundary sources",
+        "Null-space trend that was removed",
+        "Histogram",
         "Echoes",
         "Masks and phase quality",
         "Total and local field",
         "Field fit",
-        "Susceptibility",
-        "Susceptibility, axial slices",
-        "Two passes against one",
-        "Sources inverted apart",
-        "Trend taken off",
-        "Histogram",
         "R2* and T2*",
         "Susceptibility-weighted image",
         "Registration",
@@ -62,6 +64,17 @@ def test_every_stage_has_its_figures(page):
     ]
     assert "inversion.rts.delta" in page
     assert "sub-01_T1w.nii.gz: the only one" in page
+
+
+def test_the_map_comes_first_with_its_files_regions_and_a_rating(page):
+    order = [page.index(f'id="sub-01-{name}"') for name in ("chi", "input", "masks", "regions")]
+    assert order == sorted(order)
+    first = page[order[0] : order[1]]
+    assert "<code>sub-01/anat/sub-01_Chimap.nii.gz</code>" in first
+    assert 'data-run="sub-01"' in first and 'value="exclude"' in first
+    assert re.search(r"<summary>Values of the regions of atlas</summary>.*?Mean χ \(ppb\)", page, re.S)
+    for name in ("chi", "masks", "field"):
+        assert f'<a href="#sub-01-{name}">' in page[: page.index("<main")]
 
 
 def test_the_page_stands_alone_and_is_light(page):
@@ -116,7 +129,7 @@ def test_a_subject_of_which_nothing_was_made_has_a_page(settings, context):
     page = (context.output_dir / "sub-02.html").read_text()
     assert "No step has finished" in page
     assert "Not run because of it: chi." in page
-    assert "the same command goes on from here" in page
+    assert "run the same command again" in page
 
 
 def test_a_failure_and_what_it_stops_are_one_box_with_the_images_as_stored(subject, settings, context):
@@ -158,7 +171,7 @@ def test_what_to_look_at_leads_to_the_part_that_shows_it(page):
 
 def test_the_figures_of_the_registration_stand_beside_its_pictures(page):
     table = re.search(r"<h3 id=\"sub-01-regions\">.*?<h4>", page, re.S)[0]
-    for part in (">0.740<", ">1.019<", ">1.020<", "look at it", "--bids-filter-file"):
+    for part in (">0.740<", ">1.019<", ">1.020<", "check it", "--bids-filter-file"):
         assert part in table
 
 

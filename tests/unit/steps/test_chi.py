@@ -8,7 +8,7 @@ from scipy.ndimage import binary_erosion
 
 from bids_app.derivatives.files import read_image, write_image
 from bids_app.model.records import Echo
-from bids_app.model.settings import build_settings
+from bids_app.model.settings import Settings, build_settings, merge
 from bids_app.model.step import StepInput
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.inversion.null_space_trend import appearance, null_space_trend
@@ -17,6 +17,14 @@ from bids_app.qsm.units import ppm_to_hz
 from bids_app.steps.participant.inversion import CHI, local_field_and_chi
 
 SHAPE = (28, 26, 24)
+
+
+#: Without what comes on top of background removal and inversion.
+PLAIN = {"background": {"boundary_sources": "keep", "null_space_trend": "keep"}}
+
+
+def settings_of(tree) -> Settings:
+    return build_settings(merge(PLAIN, tree))
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +55,7 @@ def maps(tmp_path_factory):
 
 def metrics_of(maps, tmp_path, **sections):
     run, inputs = maps
-    step = StepInput(run, build_settings(sections), inputs, tmp_path, 1)
+    step = StepInput(run, settings_of(sections), inputs, tmp_path, 1)
     return local_field_and_chi(step).metrics
 
 
@@ -68,9 +76,9 @@ def test_iterations_of_an_inversion_of_each_echo_are_recorded(maps, tmp_path):
 @pytest.mark.parametrize("inversion", ["tkd", "bayes"])
 def test_each_echo_has_its_background_removed_and_is_inverted_by_any_method(inversion, maps, tmp_path):
     """One echo whose phase is that of the fitted field: the same map, but for the phase's 16 bits."""
-    sections = {"background": {"method": "lbv", "transceive": "keep"}, "inversion": {"method": inversion}}
+    sections = {"background": {"method": "lbv", "transmit_receive_phase": "keep"}, "inversion": {"method": inversion}}
     plain, each = (
-        local_field_and_chi(StepInput(maps[0], build_settings(sections | more), maps[1], tmp_path, 1))
+        local_field_and_chi(StepInput(maps[0], settings_of(sections | more), maps[1], tmp_path, 1))
         for more in ({}, {"field": {"keep_phase": True}, "inversion": {"method": inversion, "per_echo": True}})
     )
     assert each.methods == (*plain.methods, "per_echo")
@@ -117,12 +125,16 @@ WRAPPED = PER_ECHO | {"field": {"keep_phase": True, "unwrap": "laplacian"}}
 def test_alternating_slices_leave_the_map_as_it_was_and_are_told(sections, maps, ringing, tmp_path):
     def result(given, **background):
         chosen = sections | {"background": sections["background"] | background}
-        return local_field_and_chi(StepInput(given[0], build_settings(chosen), given[1], tmp_path, 1))
+        return local_field_and_chi(StepInput(given[0], settings_of(chosen), given[1], tmp_path, 1))
 
-    plain, auto, kept = result(maps), result(ringing), result(ringing, ringing="keep")
+    plain, auto, kept = result(maps), result(ringing), result(ringing, alternation="keep")
     assert plain.warnings == ()
-    assert len(auto.warnings) == 1 and "along k (" in auto.warnings[0] and "background.ringing=keep" in auto.warnings[0]
-    assert auto.methods[0] == "ringing" and auto.metrics["ringing"][2] > 3
+    assert (
+        len(auto.warnings) == 1
+        and "along k (" in auto.warnings[0]
+        and "background.alternation=keep" in auto.warnings[0]
+    )
+    assert auto.methods[0] == "alternation" and auto.metrics["ringing"][2] > 3
     assert kept.warnings == () and kept.metrics["ringing"] == [None] * 3
     chi, freed, spoilt = (r.outputs["chi_unreferenced"].data for r in (plain, auto, kept))
     inside = binary_erosion(read_image(maps[1]["mask_brain"])[0] > 0, iterations=2)
@@ -143,17 +155,17 @@ def test_the_phase_of_the_coils_is_taken_off_one_echo_alone(sections, maps, tmp_
 
     def result(record, given, **background):
         chosen = sections | {"background": sections["background"] | background}
-        return local_field_and_chi(StepInput(record, build_settings(chosen), given, tmp_path, 1))
+        return local_field_and_chi(StepInput(record, settings_of(chosen), given, tmp_path, 1))
 
-    plain, auto, kept = result(run, inputs), result(run, changed), result(run, changed, transceive="keep")
-    assert "transceive" in auto.methods and auto.metrics["transceive_ppm"] > 0.005
-    assert "transceive" not in kept.methods and "transceive_ppm" not in kept.metrics
+    plain, auto, kept = result(run, inputs), result(run, changed), result(run, changed, transmit_receive_phase="keep")
+    assert "transmit_receive_phase" in auto.methods and auto.metrics["transceive_ppm"] > 0.005
+    assert "transmit_receive_phase" not in kept.methods and "transceive_ppm" not in kept.metrics
     chi, freed, spoilt = (r.outputs["chi_unreferenced"].data for r in (plain, auto, kept))
     inside = binary_erosion(mask > 0, iterations=2)
     assert np.std((freed - chi)[inside]) < 0.5 * np.std((spoilt - chi)[inside])
     several = SimpleNamespace(**vars(run) | {"echoes": run.echoes * 2})
     if sections not in (PER_ECHO, WRAPPED):  # whose phase has one echo
-        assert "transceive" not in result(several, changed).methods
+        assert "transmit_receive_phase" not in result(several, changed).methods
 
 
 def test_steep_phase_of_an_echo_takes_the_turns_that_were_counted(maps, tmp_path):
@@ -165,7 +177,7 @@ def test_steep_phase_of_an_echo_takes_the_turns_that_were_counted(maps, tmp_path
     _, changed = with_more_field(maps, steep, tmp_path)
 
     def chi(given, sections):
-        settings = build_settings(sections | {"background": {"method": "none", "transceive": "keep"}})
+        settings = settings_of(sections | {"background": {"method": "none", "transmit_receive_phase": "keep"}})
         return local_field_and_chi(StepInput(run, settings, given, tmp_path, 1)).outputs["chi_unreferenced"].data
 
     inside = mask > 0
@@ -174,16 +186,22 @@ def test_steep_phase_of_an_echo_takes_the_turns_that_were_counted(maps, tmp_path
     assert np.std((wrapped - plain)[inside]) > np.std(plain[inside])
 
 
-SINUS = {"background": {"method": "lbv", "boundary_sources": "apart"}}
+SINUS = {"background": {"method": "lbv", "boundary_sources": "separate"}}
 
 
 @pytest.mark.parametrize(
     "sections",
-    [SINUS, {"background": {"method": "none", "boundary_sources": "apart"}, "inversion": {"method": "tgv"}}, PER_ECHO],
+    [
+        SINUS,
+        {"background": {"method": "none", "boundary_sources": "separate"}, "inversion": {"method": "tgv"}},
+        PER_ECHO,
+    ],
 )
 def test_strong_sources_at_the_rim_are_apart_from_the_rest_of_the_map(sections, maps, tmp_path):
     run = maps[0]
-    sections = sections | {"background": sections["background"] | {"transceive": "keep", "boundary_sources": "apart"}}
+    sections = sections | {
+        "background": sections["background"] | {"transmit_receive_phase": "keep", "boundary_sources": "separate"}
+    }
     kept = sections | {"background": sections["background"] | {"boundary_sources": "keep"}}
     x, y, z = np.meshgrid(*[np.arange(n) - n / 2 for n in SHAPE], indexing="ij")
     sinus = (x**2 + (y - 8) ** 2 < 4) & (np.abs(z) < 3)
@@ -191,7 +209,7 @@ def test_strong_sources_at_the_rim_are_apart_from_the_rest_of_the_map(sections, 
     _, changed = with_more_field(maps, extra, tmp_path)
 
     def result(given, chosen):
-        return local_field_and_chi(StepInput(run, build_settings(chosen), given, tmp_path, 1))
+        return local_field_and_chi(StepInput(run, settings_of(chosen), given, tmp_path, 1))
 
     apart, plain = result(changed, sections), result(changed, kept)
     assert "boundary_sources" in apart.methods and "boundary_sources" not in plain.methods
@@ -255,12 +273,12 @@ def pair(request, head, tmp_path):
     """The step's results with the trend kept and taken off."""
     (run, _), inputs, *_ = head
     inputs = inputs | ({"mask_reliable": inputs["mask_brain"]} if request.param else {})
-    background = {"method": "vsharp", "transceive": "keep"}
+    background = {"method": "vsharp", "transmit_receive_phase": "keep"}
     return [
         local_field_and_chi(
-            StepInput(run, build_settings({"background": background | {"trend": t}}), inputs, tmp_path, 1)
+            StepInput(run, settings_of({"background": background | {"null_space_trend": t}}), inputs, tmp_path, 1)
         )
-        for t in ("keep", "tissue")
+        for t in ("keep", "remove")
     ]
 
 
@@ -269,8 +287,8 @@ def test_the_trend_is_taken_off_map_and_local_field_and_told(pair, head):
     *_, magnitude, grid = head
     valid = kept.outputs["mask_qsm"].data
     trend = kept.outputs["chi_unreferenced"].data - without.outputs["chi_unreferenced"].data
-    assert "trend" in without.methods
-    assert "trend" not in kept.methods
+    assert "null_space_trend" in without.methods
+    assert "null_space_trend" not in kept.methods
     assert without.metrics["trend_ppm"] == pytest.approx(float(trend[valid].std()), abs=1e-5)
     assert "trend_ppm" not in kept.metrics
     assert not trend[~valid].any()
@@ -289,8 +307,10 @@ def test_the_trend_is_taken_off_map_and_local_field_and_told(pair, head):
 
 def test_without_magnitude_the_trend_is_kept(head, tmp_path):
     (_, run), inputs, *_ = head
-    settings = build_settings({"background": {"method": "lbv", "transceive": "keep", "trend": "tissue"}})
+    settings = settings_of(
+        {"background": {"method": "lbv", "transmit_receive_phase": "keep", "null_space_trend": "remove"}}
+    )
     found = local_field_and_chi(StepInput(run, settings, inputs, tmp_path, 1))
-    assert "trend" not in found.methods and "trend" not in found.outputs
+    assert "null_space_trend" not in found.methods and "trend" not in found.outputs
     assert found.metrics["trend_ppm"] == 0
     assert "trend" not in CHI.makes(run, settings)

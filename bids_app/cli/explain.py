@@ -1,0 +1,102 @@
+"""``--explain NAME``: what a section, a method or a parameter of the settings is, from the code that declares it."""
+
+import dataclasses
+import textwrap
+from collections.abc import Iterator, Sequence
+
+from bids_app.errors import UsageError
+from bids_app.model.settings import Section, Settings, methods_of, section_names
+from bids_app.qsm.method import PARAMETERS
+from bids_app.qsm.params import Params, nearest
+from bids_app.qsm.registry import CORRECTIONS, AnyMethod
+from bids_app.report.methods.references import REFERENCES
+from bids_app.report.methods.text import Methods
+
+_WIDTH = 100
+
+
+def explain(name: str) -> str:
+    """Return the explanation of ``section``, ``section.parameter``, ``section.method`` or ``section.method.parameter``.
+
+    ``list`` names the sections.
+
+    Raises
+    ------
+    UsageError
+        For a name that there is not, with the nearest one.
+    """
+    if name == "list":
+        return "\n".join(f"{section:14}{_first_line(values.choice)}" for section, values in Settings().sections.items())
+    section, *rest = name.split(".")
+    sections = Settings().sections
+    if section not in sections:
+        raise UsageError(f"--explain: no section {section!r}: {nearest(section, section_names())}")
+    return "\n".join(_section(section, sections[section]) if not rest else _inside(section, sections[section], rest))
+
+
+def _inside(name: str, section: Section[Params], rest: Sequence[str]) -> Iterator[str]:
+    """Yield the lines about a choice or a method of a section."""
+    methods = {method.name: method for method in methods_of(name)}
+    choices = [one.name for one in dataclasses.fields(section.choice)]
+    first, *parameter = rest
+    if first in choices and not parameter:
+        yield from _parameters(name, section.choice, only=first)
+        if first in CORRECTIONS:
+            yield from ["", *_about(CORRECTIONS[first])]
+        return
+    if first not in methods or len(parameter) > 1:
+        word = ".".join(rest)
+        raise UsageError(f"--explain: no {name}.{word}: {nearest(first, [*choices, *methods])}")
+    method, params = methods[first], section.methods[first]
+    if parameter and parameter[0] not in [one.name for one in dataclasses.fields(params)]:
+        hint = nearest(parameter[0], [one.name for one in dataclasses.fields(params)])
+        raise UsageError(f"--explain: {name}.{first} has no parameter {parameter[0]!r}: {hint}")
+    if not parameter:
+        yield from [f"{method.label}: {method.summary}", "", *_about(method), ""]
+    yield from _parameters(f"{name}.{first}", params, only="".join(parameter))
+
+
+def _section(name: str, section: Section[Params]) -> Iterator[str]:
+    yield from [f"{name}: {_first_line(section.choice)}", "", *_parameters(name, section.choice)]
+    methods = list(methods_of(name))
+    if methods:
+        yield from ["", "methods (parameters: --explain " + f"{name}.METHOD):"]
+        for method in methods:
+            mark = f" [{method.maturity}]" if method.is_own else ""
+            yield from _wrapped(f"{method.label}: {method.summary}{mark}", f"  {method.name:12}")
+
+
+def _about(method: AnyMethod) -> Iterator[str]:
+    """Yield the sentence of the methods text, where the method comes from, and its papers."""
+    yield from _wrapped(*Methods((method.sentence.replace(PARAMETERS, ""),)).plain())
+    yield f"maturity: {method.maturity}"
+    for name, stage in method.stages.items():
+        yield from _wrapped(f"{name} above 0 adds a stage that is this software's own: {CORRECTIONS[stage].label}.")
+    for key in method.citations:
+        yield from _wrapped(REFERENCES[key].text, "reference: ")
+
+
+def _parameters(prefix: str, params: Params, only: str = "") -> Iterator[str]:
+    """Yield name, default, range and meaning of the parameters of a class, or of one of them."""
+    for one in dataclasses.fields(params):
+        if only and one.name != only:
+            continue
+        meta, unit = one.metadata, f" {one.metadata['unit']}" if one.metadata.get("unit") else ""
+        default = one.default if one.default != "" else "(empty)"
+        value = str(default).lower() if isinstance(default, bool) else default
+        limits = ""
+        if meta.get("choices"):
+            limits = f"; one of {', '.join(meta['choices'])}"
+        elif meta.get("low") is not None or meta.get("high") is not None:
+            limits = f"; {meta['low']:g} to {meta['high']:g}{unit}"
+        yield from _wrapped(f"{prefix}.{one.name} = {value}{unit}{limits}")
+        yield from _wrapped(f"{meta['doc']}.", "    ")
+
+
+def _wrapped(text: str, first: str = "") -> list[str]:
+    rest = " " * len(first)
+    return textwrap.wrap(text, _WIDTH, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False)
+
+
+def _first_line(params: Params) -> str:
+    return (type(params).__doc__ or "").strip().splitlines()[0]

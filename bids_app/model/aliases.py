@@ -1,0 +1,62 @@
+"""Names and values of the settings that have a new name: they work for one release, with a warning that says so."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Renamed:
+    """The new name of a setting, as ``section.name``, and the new names of its values."""
+
+    name: str
+    values: Mapping[str, str] = field(default_factory=dict)
+
+
+#: By the old name; a name that stands on both sides has new values only.
+RENAMED: Mapping[str, Renamed] = {
+    "background.ringing": Renamed("background.alternation", {"auto": "remove"}),
+    "background.transceive": Renamed("background.transmit_receive_phase", {"auto": "remove"}),
+    "background.rim_sources": Renamed("background.boundary_sources", {"apart": "separate"}),
+    "background.boundary_sources": Renamed("background.boundary_sources", {"apart": "separate"}),
+    "background.trend": Renamed("background.null_space_trend", {"tissue": "remove"}),
+    "group.linear_rounds": Renamed("group.linear_iterations"),
+    "group.syn_rounds": Renamed("group.syn_iterations"),
+}
+#: What a preset of an old name is called now, and what else has to be said of a preset.
+PRESETS: Mapping[str, str] = {
+    "consensus": "preset consensus holds what the consensus paper recommends, with published methods alone; what it "
+    "held before this release is the preset default now"
+}
+
+
+def with_new_names(tree: Mapping[str, Any], origin: str) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return settings with the new names in the place of old ones, and a sentence about each for the user.
+
+    Parameters
+    ----------
+    tree
+        Values by section and name, as a TOML file gives them.
+    origin
+        What gave them: ``--set background.trend=keep``, ``--config FILE``, ``preset NAME``.
+    """
+    renamed: dict[str, Any] = {}
+    notices = []
+    for section, values in tree.items():
+        if not isinstance(values, Mapping):
+            renamed[section] = values
+            continue
+        for name, value in values.items():
+            old = f"{section}.{name}"
+            new = RENAMED.get(old)
+            if new is None or (new.name == old and value not in new.values):
+                renamed.setdefault(section, {})[name] = value
+                continue
+            now = new.values.get(value, value) if isinstance(value, str) else value
+            into, _, key = new.name.partition(".")
+            renamed.setdefault(into, {})[key] = now
+            notices.append(
+                f"{origin}: {old} = {value} is called {new.name} = {now} now; the old name goes with the next release"
+            )
+        renamed.setdefault(section, {})
+    return renamed, tuple(notices)

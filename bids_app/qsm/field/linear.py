@@ -1,0 +1,81 @@
+"""Total field as the slope of a weighted line through the unwrapped phase of the echoes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bids_app.qsm.arrays import BoolArray, FloatArray
+from bids_app.qsm.field.fit import INTERCEPT, INTERCEPT_DOC, SMOOTHING_DOC, EchoData, FieldFit, fit_echoes
+from bids_app.qsm.grid import Grid
+from bids_app.qsm.method import FieldFitter, Method
+from bids_app.qsm.params import Params, param
+
+
+@dataclass(frozen=True)
+class LinearFitParams(Params):
+    """Parameters of the weighted line fit."""
+
+    intercept: str = param("auto", choices=INTERCEPT, doc=INTERCEPT_DOC)
+    smoothing: float = param(5.0, low=0.0, high=50.0, unit="mm", doc=SMOOTHING_DOC)
+
+
+def fit_linear(
+    unwrapped: FloatArray,
+    magnitude: FloatArray | None,
+    echo_times: Sequence[float],
+    mask: BoolArray,
+    *,
+    grid: Grid | None = None,
+    params: LinearFitParams = LinearFitParams(),
+) -> FieldFit:
+    """Fit phase = intercept + 2 pi field TE over the echoes, every echo weighted by its squared magnitude.
+
+    Phase noise is sigma / magnitude, so that squared magnitudes are the inverse variances up to the one number
+    sigma^2, which is estimated from the residuals of all voxels of the mask (their median, robust against voxels in
+    which the model fails). Without degrees of freedom (one echo, or two with a free intercept) the standard error is
+    known only up to a factor: sigma^2 is then 1.
+
+    Parameters
+    ----------
+    unwrapped : float32, ``[echo, x, y, z]``
+        Unwrapped phase in rad, consistent over echoes.
+    magnitude : float32, like ``unwrapped``, optional
+        Without it all echoes weigh the same.
+    echo_times : sequence of float
+        Echo times in s.
+    mask : bool, ``[x, y, z]``
+        Where to fit; results are 0 elsewhere and where a value is not finite.
+    grid : Grid, optional
+        Voxel size for a smooth intercept; without it ``auto`` is a free one.
+
+    Raises
+    ------
+    ValueError
+        If shapes differ, a free or smooth intercept is asked for with one echo, or a smooth one without a grid.
+
+    Notes
+    -----
+    What is left of the phase at echo time zero is smooth: a smooth intercept is the free one's weighted mean over a few
+    mm, taken off before a line through zero is fitted. A free one doubles the noise of the field.
+
+    References
+    ----------
+    Robinson et al. 2017, 10.1002/nbm.3601.
+    """
+    return fit_echoes(
+        EchoData(unwrapped, magnitude, echo_times, mask, grid), params.intercept, params.smoothing, (0.0, 0.0)
+    )
+
+
+LINEAR: FieldFitter[LinearFitParams] = Method(
+    name="linear",
+    kind="field_fit",
+    label="Weighted linear fit",
+    function=fit_linear,
+    params=LinearFitParams,
+    sentence=(
+        "The total field was fitted to the echoes by a linear fit weighted by squared magnitude "
+        "and echo time [robinson2017]{parameters}."
+    ),
+    uses=frozenset({"magnitude"}),
+    key="fit_linear",
+)
