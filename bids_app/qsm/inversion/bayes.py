@@ -7,9 +7,10 @@ import numpy as np
 
 from bids_app.qsm.arrays import BoolArray, ComplexArray, FloatArray
 from bids_app.qsm.grid import Grid
+from bids_app.qsm.inversion.field_error import local_certainty, prior_trust
 from bids_app.qsm.inversion.fine_detail import with_fine_detail
 from bids_app.qsm.inversion.problem import Progress, counted, note, prepare
-from bids_app.qsm.inversion.spectra import Spectra, estimate_spectra, frequencies
+from bids_app.qsm.inversion.spectra import HALF_STRUCTURED, Spectra, estimate_spectra, frequencies
 from bids_app.qsm.kernels import bayes as kernels
 from bids_app.qsm.method import Inversion, Method
 from bids_app.qsm.operators.dipole import dipole_kernel
@@ -17,8 +18,6 @@ from bids_app.qsm.operators.fft import irfftn, rfftn
 from bids_app.qsm.operators.gradient import SplitGradient, blend, change_of, laplacian_spectrum
 from bids_app.qsm.params import Params, param
 
-#: Shares of the field that a map explains: priors are trusted least at the first, wholly from the second downwards.
-_DOUBT, _ERROR = 0.7, 0.5
 #: SD of normally distributed values over the median of their magnitudes, and how many voxels tell it.
 _SD_OF_MEDIAN, _MEDIAN_OF = 1.4826, 200_000
 
@@ -35,28 +34,16 @@ class BayesParams(Params):
     tolerance: float = param(2e-2, low=0.0, high=1.0, doc="Relative change from round to round that ends them")
     outside: float = param(0.5, low=0.0, high=1.0, doc="Share of the map outside the mask that makes field; see text")
     amplitude: float = param(
-        1.0, low=0.0, high=1.0, doc="Share of the shrinkage by the priors that is taken back; see text"
+        0.9, low=0.0, high=1.0, doc="Share of the shrinkage by the priors that is taken back; see text"
     )
     relief: float = param(
-        1.0, low=0.0, high=4.0, doc="How much weaker the priors are where no map explains the field; see text, 0: not"
+        0.5, low=0.0, high=4.0, doc="How much weaker the priors are where no map explains the field; see text, 0: not"
     )
     outliers: float = param(
         10.0, low=0.0, high=100.0, doc="Residuals beyond this many SDs are taken for errors of the field; 0: none are"
     )
     detail: int = param(50, low=0, high=10000, doc="Iterations of TGV that improve the fine detail; see text, 0: none")
     padding: float = param(20.0, low=0.0, high=200.0, unit="mm", doc="Empty space around the object")
-
-
-def _trust(explained: float) -> float:
-    """Trust in the priors, 0.7 to 1, from the share of the field that a map explains.
-
-    Field that no map explains is error in the cone, but elsewhere it looks like susceptibility, and is so in part: the
-    priors, weighted for the cone's error, would take too much. In a field that is error above all (half or more), the
-    priors are right again.
-    """
-    if explained >= _DOUBT:
-        return explained
-    return _DOUBT + (1 - _DOUBT) * min(1.0, (_DOUBT - explained) / (_DOUBT - _ERROR))
 
 
 class _Estimate:
@@ -74,6 +61,8 @@ class _Estimate:
         self.chi = np.zeros_like(field)
         self.noise_sd = 0.0
         self.trust = 0.0  # in the priors; not known yet
+        self.judged = False  # the weights by the residual
+        self.explained = 1.0  # share of the field, by the first round
         certain = np.flatnonzero(2 * weight >= 1)
         self._sample = certain[:: max(1, certain.size // _MEDIAN_OF)]  # enough for a median
         self._gain = np.empty_like(self.kernel)
@@ -108,11 +97,24 @@ class _Estimate:
         self.chi = factor * self.chi
         return factor
 
-    def fill(self, outside: float, amplitude: float, outliers: float) -> None:
-        """Replace the field by that of the present map to the extent that voxels are uncertain (outside: wholly)."""
+    def fill(self, outside: float, outliers: float) -> None:
+        """Replace the field by that of the present map to the extent that voxels are uncertain (outside: wholly).
+
+        The second time, the voxels' weights fall where the residual is large around them: the first map is not free of
+        what outliers make.
+        """
         self.filled = self.forward(outside)
-        self.filled *= self.scale(self.filled, amplitude)
-        kernels.mix(self.field, self.filled, self.weight, np.float32(self._limit(outliers)), self.certainty)
+        limit = np.float32(self._limit(outliers))
+        if self.trust and not self.judged:
+            known = 2 * self.weight >= 1
+            residual = self.field - self.filled
+            certainty = local_certainty(residual, known, float(limit), self.explained, self.grid)
+            self.weight = np.minimum(self.weight, np.float32(0.5)) * np.sqrt(certainty)
+            self.judged = True
+        # What the map predicts where nothing is measured holds the map's error as well, and counts as far as maps
+        # explain the field. Without that, error grows outside from round to round.
+        self.filled *= np.float32(self.explained)
+        kernels.mix(self.field, self.filled, self.weight, limit, self.certainty)
 
     def _limit(self, outliers: float) -> float:
         """Return the residual from which on the field is doubted: so many robust SDs of those in certain voxels."""
@@ -131,8 +133,9 @@ class _Estimate:
         """Measure the spectra and take the linear estimate."""
         spectrum = rfftn(self.filled)
         spectra = self.measure(spectrum)
-        noise, signal = spectra.noise.astype(np.float32), spectra.signal.astype(np.float32)
-        kernels.wiener(spectrum, self.kernel, noise, signal, self.axes, np.float32(spectra.width))
+        error = (spectra.flat.astype(np.float32), spectra.structured.astype(np.float32), np.float32(HALF_STRUCTURED))
+        signal = spectra.signal.astype(np.float32)
+        kernels.wiener(spectrum, self.kernel, *error, signal, self.axes, np.float32(spectra.width))
         self.chi = irfftn(spectrum, self.grid.shape)
         return spectra
 
@@ -142,22 +145,16 @@ class _Estimate:
         spectra = self.measure(fixed)
         scale = spectra.gradient_sd / np.sqrt(2)
         # Power is that of the unnormalised transform: Parseval's factor turns it into a variance per voxel.
-        precision = (spectra.total / spectra.noise).astype(np.float32)
+        variances = ((part / spectra.total).astype(np.float32) for part in (spectra.flat, spectra.structured))
         if not self.trust:
-            self.trust = _trust(spectra.explained)
+            self.trust = prior_trust(spectra.explained)
+            self.explained = spectra.explained
         trust = self.trust**params.relief
         prior = (params.gaussian * trust**2 * spectra.total / np.maximum(spectra.signal, 1e-30)).astype(np.float32)
         penalty = np.float32(params.sparsity * trust**3 / scale**2)
+        error, width = (*variances, np.float32(HALF_STRUCTURED)), np.float32(spectra.width)
         kernels.normal_equations(
-            fixed,
-            self.kernel,
-            self.laplacian,
-            self.axes,
-            np.float32(spectra.width),
-            precision,
-            prior,
-            penalty,
-            self._gain,
+            fixed, self.kernel, self.laplacian, self.axes, width, error, prior, penalty, self._gain
         )
         split.spare_edges(self.chi, params.edge * spectra.gradient_sd)
         for _ in range(params.iterations):
@@ -182,8 +179,7 @@ def expected_field(
     inside = problem.crop.take(mask, bool)
     estimate = _Estimate(problem.grid, problem.field, problem.weight, inside)
     estimate.start()
-    # Without the last round's scale: with it, the surface's own field lost more than it gained on simulated heads.
-    estimate.fill(1.0, 0.0, params.outliers)
+    estimate.fill(1.0, params.outliers)
     estimate.refine(SplitGradient(problem.grid), replace(params, iterations=1), lambda: None)
     relative = estimate.chi - np.float32(estimate.chi.mean(where=inside, dtype=np.float64))
     spectrum = rfftn(np.where(inside, relative, np.float32(0)))
@@ -209,12 +205,16 @@ def bayes(
     2. Outside the mask, and where ``weights`` (relative reliability, about 1) are below one half, the
        field is replaced, the more the less certain it is, by that of the present map; so it is where both are more than
        ``outliers`` robust SDs apart: no map explains that (dephasing, flow, wrong unwrapping). The spectra are measured
-       again, now with little leakage through the mask's edge. The sources of a local field are in the mask, so that
+       again, now with little leakage through the mask's edge. From the second round on, the certainty of a voxel also
+       falls with the residual around it (:func:`bids_app.qsm.inversion.field_error.local_certainty`): at the surface
+       and beside sinuses the field has several times its typical error. The replacement counts by the share of the
+       field that a map explains. The sources of a local field are in the mask, so that
        the map outside counts by ``outside`` only: 0 is best for a local field that is free of other errors. A
        background method that takes the local field at the surface for background (LBV without corrections) leaves
        the field of sources outside, and 1 is better.
     3. The map minimises sum |F - D X|^2 / N + ``gaussian`` sum |X|^2 / P, both halved, + ``sparsity`` / b
-       ||grad chi||_1 with b the measured scale of the gradient, by ADMM in k-space; then again from step 2.
+       ||grad chi||_1 with b the measured scale of the gradient, by ADMM in k-space; then again from step 2. N depends
+       on |k| and on the angle to B0: its structured part is strongest in the cone.
        Differences that exceed ``edge`` times the gradient's SD in the present map are edges and not penalised, so
        that nuclei and veins keep their contrast. Both weights fall with the share of the field that a map explains
        (:attr:`bids_app.qsm.inversion.spectra.Spectra.explained`, measured in the first round), with its 2nd and 3rd
@@ -223,7 +223,7 @@ def bayes(
        keep, the error keeps too: against COSMOS of simulated heads the map is nearer, against an isotropic truth up to
        a tenth farther. White noise does not count.
     4. The priors pull the map towards zero. The factor by which its field explains the measured one best (least
-       squares over certain voxels) takes this back, before each step 2 and at the end: to the share ``amplitude``
+       squares over certain voxels) takes this back at the end: to the share ``amplitude``
        where the field is free of error, and the less the more error it has.
     5. Before that end, fine detail and what lies in the cone are improved by ``detail`` iterations of total
        generalised variation that start at the map (:mod:`bids_app.qsm.inversion.fine_detail`).
@@ -259,7 +259,7 @@ def bayes(
     spectra = estimate.start()
     for _ in range(params.rounds):
         before = estimate.chi
-        estimate.fill(params.outside, params.amplitude, params.outliers)
+        estimate.fill(params.outside, params.outliers)
         spectra = estimate.refine(split, params, advance)
         change, size = change_of(estimate.chi, before)
         if change <= params.tolerance**2 * size:
