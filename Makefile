@@ -25,15 +25,8 @@ warm: setup  ## compile the numerical kernels into numba's cache (once)
 # Tests run in so many processes, a file's in one of them: many wait, for a scheduler or a single thread.
 TEST_PROCESSES ?= 2
 
-# The study's voxels are of 2 mm: a coarse registration of the atlas is as good there and takes a tenth of the time.
-DEMO_OPTIONS = --set registration.resolution=3 --set registration.syn_resolution=3 --set registration.syn_fine=10
-
 demo: warm  ## simulate a small study with known susceptibility in demo/, run `participant` on it, compare with the truth
-	@$(BIN)/python -m bids_app.phantom demo/bids --subjects 2 --voxel-size 2
-	@$(BIN)/qsm-bids-app demo/bids demo/out participant --atlas demo/bids/derivatives/phantom/tpl-phantom $(DEMO_OPTIONS)
-	@echo && $(BIN)/python -m bids_app.phantom.score demo/bids demo/out --json demo/score.json
-	@echo && echo "maps, tables, reports: demo/out (susceptibility: demo/out/sub-*/anat/sub-*_Chimap.nii.gz)"
-	@for page in demo/out/*.html; do test ! -e "$$page" || echo "report: $$page"; done
+	@$(BIN)/qsm-bids-app demo demo
 
 bench-setup: setup  ## install what the speed benchmark compares with
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "scikit-image>=0.24"
@@ -68,6 +61,7 @@ bench-scheduler: warm  ## plan and run 10,000 no-op participants, arrays beside 
 test: warm  ## lint, types and all tests that this machine allows
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --quiet --doctest-modules bids_app/qsm
 
 unit: setup  ## fast tests only
 	$(BIN)/python -m pytest tests/unit tests/test_architecture.py -m "not slow"
@@ -76,6 +70,7 @@ lint: setup  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m tests.helpers.docstrings
 	$(BIN)/codespell bids_app tests benchmarks heuristics examples docs .github *.md
 	$(BIN)/yamllint --strict .
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml

@@ -1,4 +1,4 @@
-"""The whole command from the shell prompt: ``python -m benchmarks.chain`` (1 mm brain, 4 echoes, preset consensus).
+"""The whole command from the shell prompt: ``python -m benchmarks.chain`` (1 mm brain, 4 echoes, preset default).
 
 ``--study DIR`` keeps the simulated study, so that a second run has nothing to simulate.
 """
@@ -21,7 +21,7 @@ def simulated(study, voxel_mm, echoes):
     return study
 
 
-def run_chain(voxel_mm, echoes, preset="consensus", keep=None):
+def run_chain(voxel_mm, echoes, preset="default", keep=None):
     """Simulate one subject and run the participant level on it; return seconds and peak bytes of its processes."""
     with tempfile.TemporaryDirectory() as folder:
         study, out = simulated(keep or Path(folder) / "bids", voxel_mm, echoes), Path(folder) / "out"
@@ -50,7 +50,7 @@ def _peak(text):
 
 def main(argv=None):
     options = parser(__doc__)
-    options.add_argument("--preset", default="consensus")
+    options.add_argument("--preset", default="default")
     options.add_argument("--voxel-size", type=float, default=1.0, help="mm")
     options.add_argument("--study", type=Path, default=None, help="where the simulated study is kept")
     options.add_argument("--simulate-only", action="store_true", help="make the study of --study and stop")

@@ -127,7 +127,7 @@ def summary(counts, effect):
 
 def main(argv=None):
     options = parser(__doc__)
-    options.add_argument("--preset", default="consensus")
+    options.add_argument("--preset", default="default")
     options.add_argument("--voxel-size", type=float, default=2.0, help="mm")
     options.add_argument("--group-effect", type=float, default=0.04, help="ppm")
     options.add_argument("--subjects", type=int, default=12)

@@ -14,12 +14,12 @@ from types import SimpleNamespace
 import numpy as np
 
 from benchmarks.common import ROOT, machine, parser, write_table
-from bids_app.dataset.cohort import Cohort, CompletenessEntry, GroupRun
-from bids_app.dataset.template import Iteration, NormalizedRun, Registration, Space, TemplateSubject, Voxelwise
 from bids_app.derivatives.files import write_image
 from bids_app.derivatives.files import write_table as write_rows
 from bids_app.group import warps
+from bids_app.model.cohort import Cohort, CompletenessEntry, GroupRun
 from bids_app.model.step import StepInput
+from bids_app.model.template import Iteration, NormalizedRun, Registration, Space, TemplateSubject, Voxelwise
 
 SHAPE = (96, 116, 96)
 GRID = np.diag([2.0, 2, 2, 1])

@@ -1,4 +1,4 @@
-"""Presets on the data they are for, beside ``consensus`` on the same: ``python -m benchmarks.presets``.
+"""Presets on the data they are for, beside ``default`` on the same: ``python -m benchmarks.presets``.
 
 Whole commands on simulated scans. ``epi``: a head, one long echo, 2 mm. ``highres7t``: a head at 7 T, five short
 echoes. ``body``: a torso (fat around muscle, liver, spine, bowel with air) at 3 T, in-phase echoes. ``two echoes``:
@@ -27,7 +27,7 @@ HEADS = {
     "highres7t": ["--field-strength", "7", "--echo-times", "0.003", "0.007", "0.011", "0.015", "0.019"],
     "two echoes": ["--echo-times", "0.007", "0.020", "--snr", "80"],
 }
-#: What runs beside ``consensus`` where the data are no preset's.
+#: What runs beside ``default`` where the data are no preset's.
 BESIDE = {"two echoes": "tgv"}
 #: Organs: centre and half axes (mm), chi (ppm, water is 0), signal, R2* (1/s); later ones lie over earlier ones.
 ORGANS = (
@@ -121,7 +121,7 @@ def main(argv=None):
             else:
                 truth = head(study, HEADS[name], size)
             own = BESIDE.get(name, name)
-            for preset in (own, "consensus"):
+            for preset in (own, "default"):
                 out, start = Path(folder) / preset, time.perf_counter()
                 command = ["bids_app", study, out, "participant", "--preset", preset, "--skip-bids-validation"]
                 command += ["--segmentation", "none", "--omp-nthreads", cores()]

@@ -27,11 +27,12 @@ import numpy as np
 from benchmarks.common import ROOT, circumstances, machine, parser
 from benchmarks.tables import table, write_table
 from bids_app.cli.config import from_arguments
-from bids_app.cli.levels import jobs_of
-from bids_app.cli.options import build_parser, passed_on
+from bids_app.cli.options import build_parser
+from bids_app.cli.passed_on import passed_on
 from bids_app.dataset.query import find_subjects
 from bids_app.engine import server
 from bids_app.engine.events import Event
+from bids_app.engine.levels import participant_jobs
 from bids_app.engine.runner import Policy, run_jobs
 from bids_app.engine.worker import work
 from bids_app.model.step import Output, Step, StepResult
@@ -78,6 +79,10 @@ def _nothing(step):
 STEPS = (Step("nothing", "Nothing", _nothing, makes=lambda record, settings: ("t1w_on_gre",), memory=lambda r, s: 0),)
 
 
+def noop_steps():
+    return STEPS
+
+
 def config_of(study, out, *words):
     args = build_parser().parse_args([str(study), str(out), "participant", *OPTIONS, *words])
     return from_arguments(args, (), passed_on(args))
@@ -85,8 +90,9 @@ def config_of(study, out, *words):
 
 def noop_jobs(study, out):
     """Return the jobs that the planner makes of a dataset, each with the step that does nothing."""
-    jobs = jobs_of(find_subjects(study), config_of(study, out))
-    return [replace(job, steps=f"{__name__}:STEPS") for job in jobs if not job.function]
+    config = config_of(study, out)
+    jobs = participant_jobs(find_subjects(study), config.settings, config.context)
+    return [replace(job, steps=noop_steps) for job in jobs]
 
 
 # Planning ---------------------------------------------------------------
@@ -94,7 +100,7 @@ def noop_jobs(study, out):
 
 def plan_all(study, out):
     config = config_of(study, out)
-    return len(jobs_of(find_subjects(config.bids_dir), config))
+    return len(participant_jobs(find_subjects(config.bids_dir), config.settings, config.context))
 
 
 def find_one(study, out):

@@ -1,6 +1,7 @@
 """Who may import whom; lazy imports count too."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,18 +21,20 @@ LAYERS = [
     {"cli"},
     {"__main__"},
 ]
-#: What may be imported inside the library, by family: the same rule one level down.
+#: Packages and modules of the library from the bottom up: each imports its own package and those below it.
 LIBRARY_LAYERS = [
-    {"arrays", "threads", "params", "units"},
+    {"arrays"},
+    {"params", "process", "threads", "units"},
     {"grid"},
     {"method"},
-    {"kernels", "operators"},
+    {"kernels"},
+    {"operators"},
     {"solvers", "mask"},
-    {"field", "phase", "unwrap", "relaxometry", "swi", "quality", "background", "inversion"},
-    {"options"},
-    {"pipeline"},
+    {"field", "inversion", "relaxometry", "separation", "swi", "unwrap"},
+    {"background", "phase", "quality"},
     {"registry"},
     {"options"},
+    {"pipeline"},
     {"__init__"},
     {"warmup"},
 ]
@@ -70,8 +73,38 @@ def package(path):
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-def level(name):
-    return next(number for number, layer in enumerate(LAYERS) if name in layer)
+def level(name, layers=LAYERS):
+    return next(number for number, layer in enumerate(layers) if name in layer)
+
+
+def is_for_types(node):
+    """Whether a statement is ``if TYPE_CHECKING:``, whose imports are never done."""
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+
+
+def library_imports(path):
+    """Return (module, line) of every import of the library in one of its modules, but those for types alone."""
+    tree = ast.parse(path.read_text())
+    skipped = {id(inner) for node in ast.walk(tree) if is_for_types(node) for inner in ast.walk(node)}
+    for node in ast.walk(tree):
+        if id(node) in skipped or not isinstance(node, ast.Import | ast.ImportFrom):
+            continue
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif node.module == "bids_app.qsm":
+            names = [f"bids_app.qsm.{alias.name}" for alias in node.names]
+        else:
+            names = [str(node.module)]
+        for name in names:
+            if name.startswith("bids_app.qsm."):
+                yield name, node.lineno
+
+
+def methods_of(path):
+    """Return whether a module of the library describes a method."""
+    tree = ast.parse(path.read_text())
+    calls = [n.value for n in tree.body if isinstance(n, ast.AnnAssign | ast.Assign) and isinstance(n.value, ast.Call)]
+    return any(isinstance(call.func, ast.Name) and call.func.id == "Method" for call in calls)
 
 
 @pytest.mark.parametrize(
@@ -87,6 +120,29 @@ def test_imports_point_downward(path):
             if other == mine:
                 continue
             assert level(other) < level(mine), f"{path} imports {'.'.join([top, *rest])}"
+
+
+LIBRARY = [path for path in MODULES if path.is_relative_to(PACKAGE / "qsm")]
+
+
+@pytest.mark.parametrize("path", LIBRARY, ids=lambda p: str(p.relative_to(PACKAGE / "qsm")))
+def test_imports_inside_the_library_point_downward(path):
+    mine = path.relative_to(PACKAGE / "qsm").parts[0].removesuffix(".py")
+    for name, line in library_imports(path):
+        other = name.split(".")[2]
+        if other != mine:
+            assert level(other, LIBRARY_LAYERS) < level(mine, LIBRARY_LAYERS), f"{path}:{line} imports {name}"
+
+
+@pytest.mark.parametrize("family", ["background", "inversion"])
+def test_no_method_imports_another(family):
+    """What methods share stands in modules without a method; boundary sources are a stage made of three methods."""
+    methods = {p.stem: p for p in LIBRARY if p.parent.name in {"background", "inversion"} and methods_of(p)}
+    assert len(methods) > 10
+    for name, path in methods.items():
+        if path.parent.name == family and name != "boundary_sources":
+            used = {module.split(".")[3] for module, _ in library_imports(path) if len(module.split(".")) > 3}
+            assert not used & (set(methods) - {name}), path
 
 
 @pytest.mark.parametrize(("library", "owners"), OWNERS.items())
@@ -105,3 +161,21 @@ def test_help_imports_nothing_heavy():
     code = "import sys, bids_app.cli.command as c; c.build_parser().format_help(); print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"numpy", "scipy", "numba", "bids", "nibabel", "pandas"} & set(loaded)
+
+
+def test_no_string_names_code():
+    """``"package.module:NAME"``: an import says it, and a function is sent by its own name."""
+    spelled = re.compile(r"bids_app(\.\w+)+:\w+")
+    named = [
+        f"{path.relative_to(PACKAGE)}: {node.value}"
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and spelled.fullmatch(node.value)
+    ]
+    assert named == []
+
+
+def test_only_the_command_line_knows_its_configuration():
+    """Everything else takes what it needs: settings, context, selection."""
+    users = {str(p.relative_to(PACKAGE)) for p in MODULES if ["bids_app", "cli", "config", "Config"] in imports(p)}
+    assert users <= {"cli/app.py", "cli/conversion.py"}

@@ -44,7 +44,7 @@ class Syn:
     metric: str = "CC"
 
 
-def run(job: str, work_dir: Path, threads: int, **arguments: Any) -> dict[str, Any]:
+def run(job: str, work_dir: Path, threads: int, **arguments: Any) -> dict[str, object]:
     """Run one function of ``ants_jobs`` in a process of its own and return what it returned.
 
     Raises
@@ -80,11 +80,11 @@ def run(job: str, work_dir: Path, threads: int, **arguments: Any) -> dict[str, A
             )
         lines = [line.strip() for line in text.splitlines() if line.strip()] or ["nothing was said"]
         raise QsmAppError(f"ANTs ({job}) failed with exit code {done.returncode}: {lines[-1][:300]}")
-    result: dict[str, Any] = json.loads(answer.read_text())
+    result: dict[str, object] = json.loads(answer.read_text())
     return result
 
 
-def _plain(arguments: dict[str, Any]) -> dict[str, Any]:
+def _plain(arguments: dict[str, object]) -> dict[str, object]:
     def plain(value: Any) -> Any:
         if isinstance(value, Path):
             return str(value)

@@ -42,7 +42,7 @@ def _at(image: Any, resolution: float) -> Any:
     return ants.resample_image(image, (resolution,) * 3, use_voxels=False, interp_type=0)
 
 
-def n4(image: str, mask: str, out: str) -> dict[str, Any]:
+def n4(image: str, mask: str, out: str) -> dict[str, object]:
     """Correct the bias field."""
     import ants
 
@@ -55,14 +55,14 @@ def n4(image: str, mask: str, out: str) -> dict[str, Any]:
     return {"shrink": shrink}
 
 
-def linear(fixed: str, moving: str, out: str, kind: str, resolution: float, start: str, seed: int) -> dict[str, Any]:
+def linear(fixed: str, moving: str, out: str, kind: str, resolution: float, start: str, seed: int) -> dict[str, object]:
     """Find a linear transform: of one kind, or of several in turn (``rigid+affine``)."""
     import ants
 
     ants.config.set_ants_deterministic(False, seed)
     a, b = _at(_image(fixed), resolution), _at(_image(moving), resolution)
     prefix = str(Path(out).with_name("linear_"))
-    starts: dict[str, dict[str, Any]] = {"headers": {"initial_transform": "Identity"}, "centres": {}}
+    starts: dict[str, dict[str, object]] = {"headers": {"initial_transform": "Identity"}, "centres": {}}
     initial = starts.get(start, {"initial_transform": start})
     for stage in kind.split("+"):
         found = ants.registration(
@@ -98,7 +98,7 @@ def syn(
     seed: int,
     extra: list[Any],
     region: list[str],
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Find a deformation after a linear transform, in the box around ``region`` (images on the moving grid)."""
     import ants
 
@@ -148,7 +148,7 @@ def _box_of(image: Any, region: list[str], initial: str) -> Any:
     return ants.crop_indices(image, low, high)
 
 
-def apply(fixed: str, moving: str, transforms: list[str], out: str, labels: bool) -> dict[str, Any]:
+def apply(fixed: str, moving: str, transforms: list[str], out: str, labels: bool) -> dict[str, object]:
     """Resample once through all transforms."""
     import ants
 

@@ -11,8 +11,8 @@ METHODS = ("fastsurfer", "atlas", "none", "auto")
 
 
 def resolve(
-    which: str, atlas_spec: str, home: str, derivatives: Sequence[Path], python: str = ""
-) -> tuple[str, str, str]:
+    which: Sequence[str], atlas_spec: str, home: str, derivatives: Sequence[Path], python: str = ""
+) -> tuple[tuple[str, ...], str, str]:
     """Return the words of ``--segmentation`` and the atlas that will be used, and a warning (empty: none).
 
     ``auto`` is FastSurfer where it is installed, else the atlas that was named, else TemplateFlow's default where its
@@ -26,7 +26,7 @@ def resolve(
         If FastSurfer or an atlas was asked for by name and is not here, or FastSurfer's Python (``python``, see
         :func:`bids_app.adapters.fastsurfer.python_of`) cannot run it.
     """
-    asked = tuple(dict.fromkeys(word.strip() for word in which.split(",") if word.strip()))
+    asked = tuple(dict.fromkeys(which))
     for word in asked:
         if word not in METHODS and not existing.is_pattern(word):
             raise UsageError(
@@ -35,7 +35,7 @@ def resolve(
     if "none" in asked:
         if len(asked) > 1:
             raise UsageError("--segmentation: none cannot stand beside others")
-        return "none", "", ""
+        return ("none",), "", ""
     place = Path(home) if home else None
     warning = ""
     if not asked or "auto" in asked:
@@ -53,7 +53,7 @@ def resolve(
         atlas.find(atlas_spec)
     else:
         atlas_spec = ""
-    return ",".join(asked) or "none", atlas_spec, warning
+    return asked or ("none",), atlas_spec, warning
 
 
 def _automatic(

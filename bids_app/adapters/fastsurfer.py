@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from bids_app.adapters.fastsurfer_made import (
     NO_PYTHON,
@@ -190,7 +189,7 @@ def _start(script: Path) -> list[str]:
 
 
 def command(
-    tool: FastSurfer, t1w: Path, subject: str, folder: Path, threads: int, settings: Mapping[str, Any]
+    tool: FastSurfer, t1w: Path, subject: str, folder: Path, threads: int, settings: Mapping[str, object]
 ) -> list[str]:
     """Return the command line, with those of our options that this release knows.
 
@@ -227,7 +226,7 @@ def memory_bytes(shape: Sequence[int], voxel_size: Sequence[float], vox_size: st
     return int(5e9 * (side / 256) ** 3)
 
 
-def segment(t1w: Path, folder: Path, script: Path, threads: int, settings: Mapping[str, Any]) -> Segmentation:
+def segment(t1w: Path, folder: Path, script: Path, threads: int, settings: Mapping[str, object]) -> Segmentation:
     """Segment a T1-weighted image in ``folder`` and return FastSurfer's labels and brain mask.
 
     Raises

@@ -5,13 +5,15 @@ gives the registration the very same array as one stored as RAS.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from bids_app.derivatives.files import read_grid, read_image, write_image
 from bids_app.errors import QsmAppError
+
+T = TypeVar("T", bound=np.generic)
 
 FloatArray = npt.NDArray[np.float32]
 Affine = npt.NDArray[np.float64]
@@ -30,7 +32,7 @@ def axes_to_ras(affine: Affine) -> list[tuple[int, int]]:
     return best
 
 
-def to_ras(data: npt.NDArray[Any], affine: Affine) -> tuple[npt.NDArray[Any], Affine]:
+def to_ras(data: npt.NDArray[T], affine: Affine) -> tuple[npt.NDArray[T], Affine]:
     """Return the image with its axes nearest to RAS+."""
     axes = axes_to_ras(affine)
     turned = np.transpose(data, [voxel for voxel, _ in axes])
@@ -43,7 +45,7 @@ def to_ras(data: npt.NDArray[Any], affine: Affine) -> tuple[npt.NDArray[Any], Af
     return np.ascontiguousarray(turned[flips]), new
 
 
-def from_ras(data: npt.NDArray[Any], affine: Affine) -> npt.NDArray[Any]:
+def from_ras(data: npt.NDArray[T], affine: Affine) -> npt.NDArray[T]:
     """Return an array made by :func:`to_ras` in the axes of the original ``affine``."""
     axes = axes_to_ras(affine)
     flips = tuple(slice(None, None, direction) for _, direction in axes)

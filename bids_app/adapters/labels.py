@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any
 
 from bids_app.errors import UsageError
 
@@ -27,7 +26,7 @@ class Region:
         return f"{_SIDE_WORDS[self.hemisphere]} {self.name}" if self.hemisphere in _SIDE_WORDS else self.name
 
 
-def lookup_rows(regions: Iterable[Region]) -> list[dict[str, Any]]:
+def lookup_rows(regions: Iterable[Region]) -> list[dict[str, object]]:
     """Return the lines of the look-up table that goes with a segmentation."""
     return [{"index": r.index, "name": r.name, "hemisphere": r.hemisphere} for r in regions]
 

@@ -1,13 +1,11 @@
 """Does a registration look right? Overlap of the heads and mutual information, as numbers and as sentences."""
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
 from bids_app.qsm.grid import bounding_box
-from bids_app.qsm.mask.recipe import otsu_threshold
+from bids_app.qsm.mask.thresholds import otsu_threshold
 
 FloatArray = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
@@ -79,7 +77,7 @@ def _half_turn(image: FloatArray, head: BoolArray, axis: int) -> FloatArray:
 
 def registration_quality(
     fixed: FloatArray, moved: FloatArray, voxel_size: tuple[float, float, float], names: tuple[str, str]
-) -> tuple[dict[str, Any], list[str]]:
+) -> tuple[dict[str, float], list[str]]:
     """Return figures and warnings of an image that was brought onto another one's grid.
 
     The mutual information inside the head must be higher than that of the same images shifted by 6 mm along any axis,

@@ -44,7 +44,7 @@ def statistics(
     valid: BoolArray,
     voxel_volume: float,
     erosion: int = 0,
-) -> list[dict[str, Any]]:
+) -> list[dict[str, object]]:
     """Return one row for every region, in the order of their numbers.
 
     Parameters
@@ -81,7 +81,7 @@ def statistics(
         total = int(whole[index]) if index < len(whole) else 0
         covered = int(inside[index]) if index < len(inside) else 0
         where = chosen[slice(*np.searchsorted(numbers, (index, index + 1)))]
-        row: dict[str, Any] = {
+        row: dict[str, object] = {
             "index": index,
             "name": region.name,
             "hemisphere": region.hemisphere,

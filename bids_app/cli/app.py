@@ -1,57 +1,42 @@
 """From a Config to an exit code: find, check, run every job, sum up."""
 
-import hashlib
-import os
-import shlex
-import shutil
-import socket
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 
-from bids_app import __version__
-from bids_app.cli import segmentations as regions_choice
-from bids_app.cli.cohort import cohort_of
+from bids_app.cli import segmentations
+from bids_app.cli.cohort import CohortSearch
 from bids_app.cli.config import Config
-from bids_app.cli.console import Console
-from bids_app.cli.levels import group_jobs, jobs_of, of_stage, step_names, subjects_of
+from bids_app.cli.session import Session
 from bids_app.dataset.checks import preflight, remarks
 from bids_app.dataset.derived import with_given_mask
+from bids_app.dataset.subjects import selected_subjects
 from bids_app.dataset.validation import InputValidation
-from bids_app.derivatives.files import (
-    open_log,
-    remove_parts,
-    remove_scratch,
-    to_json_bytes,
-    write_bytes,
-    write_if_changed,
-)
-from bids_app.engine.events import EventHandler, JobResult
-from bids_app.engine.memory import available_memory
-from bids_app.engine.remaining import earlier_durations
-from bids_app.engine.resources import read_records
+from bids_app.engine.events import EventHandler
+from bids_app.engine.graph import of_stage
+from bids_app.engine.job import Job, StepsJob
+from bids_app.engine.levels import REPORT_STAGE, group_jobs, participant_jobs
 from bids_app.engine.runner import Policy, run_jobs
-from bids_app.engine.worker import Job
 from bids_app.errors import InputRefusedError
+from bids_app.model.cohort import Cohort
 from bids_app.model.records import GreRun, Subject
-from bids_app.model.settings import to_toml
+from bids_app.model.results import JobResult, Report
+from bids_app.model.settings import Settings
+from bids_app.report.group import page as group_page
+from bids_app.report.participant import page as participant_page
 
-_BIDSIGNORE = (
-    "*.html\nsub-*/figures\n*_xfm.*\n*_stats.*\n*_statmap.*\n*_qc.json\ngroup_*\nconversion_report.*\nwork\nwork/**\n"
-)
-#: Share of the available memory that jobs may take by their estimates.
-_MEMORY_SHARE = 0.9
-#: The validator gets this much longer than the processing.
-_VALIDATOR_PATIENCE_S = 30.0
+#: The pages at the end of each level.
+SUBJECT_REPORT: Report[Subject] = Report(participant_page.report, participant_page.report_done)
+GROUP_REPORT: Report[Cohort] = Report(group_page.report, group_page.report_done)
 
 
 def run(config: Config) -> int:
     """Do what the command line asked for and return the exit code."""
     if config.cluster.write is not None:
-        from bids_app.cli.submission import write_jobs
+        from bids_app.cli.submission import Submission
 
-        return write_jobs(config)
+        submission = Submission(config.levels, config.selection, config.settings, config.context, config.cluster)
+        return submission.write(*config.cluster.write)
     if "convert" not in config.levels:
         return run_levels(config)
     from bids_app.cli.conversion import convert_first
@@ -78,80 +63,89 @@ def run_levels(config: Config) -> int:
 
 
 def _group_level(config: Config) -> int:
-    # Reports tell of who is missing: that must not keep them from being written again.
-    cohort = cohort_of(replace(config, allow_missing=True) if config.reports_only else config)
-    jobs = of_stage(group_jobs(cohort, config), config.stage, config.stage_part)
+    # Reports name who is missing: that must not keep them from being written again.
+    search = CohortSearch(
+        config.bids_dir,
+        config.output_dir,
+        config.selection,
+        config.stage,
+        allow_missing=config.allow_missing or config.reports_only,
+        keeps=not config.dry_run,
+    )
+    cohort, refusal = _cohort(search, config.stage_patience)
+    jobs = group_jobs(cohort, config.settings, config.context, GROUP_REPORT, config.reports_only, refusal)
+    jobs = of_stage(jobs, config.stage, config.stage_part)
     if config.dry_run:
-        for standing in cohort.entries:
-            print(f"{standing.run}: {standing.status}{': ' if standing.reason else ''}{standing.reason}")
+        for entry in cohort.entries:
+            print(f"{entry.run}: {entry.status}{': ' if entry.reason else ''}{entry.reason}")
         for job in jobs:
-            names = step_names(job.record, job.steps, config) if job.steps else [job.function]
-            print(f"{job.name} (stage {job.stage}): {', '.join(names)}")
+            print(f"{job.name} (stage {job.stage}): {', '.join(job.step_names)}")
         return 0
-    return _process(config, jobs, [f"{s.run}: {s.status}: {s.reason}" for s in cohort.entries], None, "")
+    session = _session(config, config.settings)
+    return session.process(jobs, [f"{entry.run}: {entry.status}: {entry.reason}" for entry in cohort.entries])
+
+
+def _cohort(search: CohortSearch, patience: float) -> tuple[Cohort, str]:
+    """Return the cohort; for the stage of the report also where the group was refused, with the reason for the page."""
+    try:
+        return search.wait(patience), ""
+    except InputRefusedError as error:
+        if search.stage != REPORT_STAGE:
+            raise
+        everybody = replace(search, stage="", keeps=False)
+        try:
+            everybody.now()
+            reasons = error.problems  # everybody is there, but the stage tables has not run
+        except InputRefusedError as why:
+            reasons = why.problems
+        return everybody.everybody(), "; ".join(reasons)
 
 
 def _participant_level(config: Config) -> int:
-    found = subjects_of(config)
-    problems = preflight(found, config.bids_dir, config.output_dir, config.participants)
+    chosen = config.selection
+    coils = config.settings.field.choice.coils == "combine"
+    subjects = selected_subjects(config.bids_dir, chosen.participants, chosen.sessions, chosen.filters, coils)
+    problems = preflight(subjects, config.bids_dir, config.output_dir, chosen.participants)
     if problems:
         raise InputRefusedError(problems)
-    config, warning = regions_choice.decided(config)
-    subjects = [replace(s, runs=tuple(_completed(gre, config) for gre in s.runs)) for s in found]
+    settings, warning = segmentations.decided(config.settings, config.bids_dir)
+    subjects = tuple(
+        replace(subject, runs=tuple(_completed(run, config, settings) for run in subject.runs)) for subject in subjects
+    )
+    jobs = participant_jobs(subjects, settings, config.context, SUBJECT_REPORT, config.reports_only)
     if config.dry_run:
-        _print_plan(config, subjects)
+        _print_plan(settings, subjects, jobs)
         if warning:
             print(f"\nwarning: {warning}")
         return 0
     validation = InputValidation(config.bids_dir) if config.validate_input else None
     try:
         lines = [f"{run.basename}: anatomical image: {run.t1w_choice}" for s in subjects for run in s.runs]
-        return _process(config, jobs_of(subjects, config), lines, validation, warning)
+        return _session(config, settings).process(jobs, lines, validation, warning)
     finally:
         if validation is not None:
             validation.stop()
 
 
-def _completed(gre: GreRun, config: Config) -> GreRun:
+def _completed(run: GreRun, config: Config, settings: Settings) -> GreRun:
     """Return a run with what other datasets have for it and what the user should know."""
-    gre = with_given_mask(gre, config.derivatives)
-    return replace(gre, remarks=(*gre.remarks, *remarks(gre), *regions_choice.remarks(gre, config)))
+    run = with_given_mask(run, config.derivatives)
+    return replace(run, remarks=(*run.remarks, *remarks(run), *segmentations.remarks(run, settings)))
 
 
-def _process(
-    config: Config, jobs: Sequence[Job], facts: Sequence[str], validation: InputValidation | None, warning: str
-) -> int:
-    """Run the jobs of a level; ``facts`` are lines for the log."""
-    _clear(config)
-    _write_dataset_files(config)
-    memory = config.mem_gb * 1e9 if config.mem_gb else _MEMORY_SHARE * available_memory()
-    policy = Policy(config.nprocs, int(memory), config.stop_on_first_crash, config.verbosity > 1)
-    # Elements of an array start in the same second, on several nodes: each has a log of its own.
-    started = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{socket.gethostname()}-{os.getpid()}"
-    with open_log(config.output_dir / "logs" / f"qsm-bids-app-{started}.log") as log:
-        log.write(f"qsm-bids-app {__version__}: {shlex.join(config.command)}\n")
-        log.writelines(f"{line}\n" for line in facts)
-        records = config.output_dir / "logs" / "records"
-        console = Console(jobs, config.verbosity, log, lambda: earlier_durations(read_records(records)))
-        try:
-            results = _engine(config)(jobs, policy, console.on_event)
-        finally:
-            console.stop()
-            if config.scratch:
-                shutil.rmtree(config.work_dir, ignore_errors=True)
-        for result, job in zip(results.values(), jobs, strict=True):
-            result.warnings[:0] = getattr(job.record, "remarks", ())
-        if any(job.function for job in jobs):
-            from bids_app.report.methods.citation import cite
-
-            cite(config.output_dir / "logs")
-        crashes = {job.name: _write_crash(config, job, results[job.name]) for job in jobs if results[job.name].failures}
-        # Where there was nothing to do the user does not wait for the validator.
-        busy = any(result.ran or result.failures for result in results.values())
-        notes = validation.findings(_VALIDATOR_PATIENCE_S) if validation is not None and busy else []
-        console.close(list(results.values()), crashes, [*filter(None, [warning]), *notes])
-        console.say(f"results are in {config.output_dir}")
-    return 1 if crashes else 0
+def _session(config: Config, settings: Settings) -> Session:
+    """Return what runs the jobs of a level."""
+    return Session(
+        config.context,
+        settings,
+        config.command,
+        _engine(config),
+        nprocs=config.nprocs,
+        mem_gb=config.mem_gb,
+        stop_on_first_crash=config.stop_on_first_crash,
+        verbosity=config.verbosity,
+        is_scratch=config.scratch,
+    )
 
 
 def _engine(config: Config) -> Callable[[Sequence[Job], Policy, EventHandler], dict[str, JobResult]]:
@@ -176,73 +170,18 @@ def _engine(config: Config) -> Callable[[Sequence[Job], Policy, EventHandler], d
     )
 
 
-def _print_plan(config: Config, subjects: Sequence[Subject]) -> None:
-    for gre in (run for subject in subjects for run in subject.runs):
-        steps = step_names(gre, "bids_app.steps:PARTICIPANT", config)
-        print(f"{gre.basename}: {len(gre.echoes)} echoes, {gre.field_strength} T: {', '.join(steps)}")
-        print(f"  anatomical image: {gre.t1w_choice}")
-        for remark in gre.remarks:
+def _print_plan(settings: Settings, subjects: Sequence[Subject], jobs: Sequence[Job]) -> None:
+    steps = {job.name: job.step_names for job in jobs}
+    for run in (run for subject in subjects for run in subject.runs):
+        names = ", ".join(steps.get(run.basename, ()))
+        print(f"{run.basename}: {len(run.echoes)} echoes, {run.field_strength} T: {names}")
+        print(f"  anatomical image: {run.t1w_choice}")
+        for remark in run.remarks:
             print(f"  {remark}")
-    for job in (job for job in jobs_of(subjects, config) if not isinstance(job.record, GreRun)):
-        steps = step_names(job.record, job.steps, config) if job.steps else [job.function]
-        print(f"{job.name}: {', '.join(steps)}")
+    for job in jobs:
+        if not (isinstance(job, StepsJob) and isinstance(job.record, GreRun)):
+            print(f"{job.name}: {', '.join(job.step_names)}")
     print("\neffective parameters:")
-    for section, values in config.settings.to_mapping().items():
+    for section, values in settings.to_mapping().items():
         for name, value in values.items():
-            print(f"  {section}.{name} = {value}")
-
-
-def _clear(config: Config) -> None:
-    """Remove what killed runs have left, but for the folders of the jobs: each job clears its own."""
-    remove_scratch(config.work_dir)
-    for folder in (config.output_dir, config.output_dir / "logs", config.output_dir / "logs" / "reports"):
-        remove_parts(folder)
-
-
-def _write_dataset_files(config: Config) -> None:
-    description = to_json_bytes(
-        {
-            "Name": "Quantitative susceptibility maps",
-            "BIDSVersion": "1.10.0",
-            "DatasetType": "derivative",
-            "GeneratedBy": [{"Name": "qsm-bids-app", "Version": __version__}],
-            "DatasetLinks": {"raw": config.bids_dir.as_uri()},
-        }
-    )
-    write_if_changed(config.output_dir / "dataset_description.json", description)
-    write_if_changed(config.output_dir / ".bidsignore", _BIDSIGNORE.encode())
-    settings = to_toml(config.settings, [f"qsm-bids-app {__version__}: effective parameters, for --config"])
-    digest = hashlib.blake2b(settings.encode(), digest_size=4).hexdigest()  # the same parameters, the same file
-    write_if_changed(config.output_dir / "logs" / f"config-{digest}.toml", settings.encode())
-    readme = "Quantitative susceptibility maps by qsm-bids-app. Values are in ppm; sidecars name every parameter.\n"
-    write_if_changed(config.output_dir / "README.md", readme.encode())
-
-
-def command_of(config: Config, subject: str, session: str | None) -> str:
-    """Return the command for one session of one participant alone, with the options of this one."""
-    words = list(config.command)
-    for option, label in (("--participant-label", subject), ("--session-label", session)):
-        if label:
-            words = [word for word in words if not word.startswith(f"{option}=")]
-            while option in words:  # it takes all words up to the next option
-                start = words.index(option)
-                end = next((k for k in range(start + 1, len(words)) if words[k].startswith("-")), len(words))
-                del words[start:end]
-            words += [option, label]
-    return shlex.join(("qsm-bids-app", *words))
-
-
-def _write_crash(config: Config, job: Job, result: JobResult) -> str:
-    """Write what a developer needs to find the cause, and return where."""
-    path = config.output_dir / "logs" / f"crash-{datetime.now(UTC):%Y%m%dT%H%M%S}-{result.job}.txt"
-    text = (
-        f"qsm-bids-app {__version__}\nrun: {result.job}\n"
-        f"to reproduce: {command_of(config, job.subject, getattr(job.record, 'session', None))}\n"
-        f"parameters: {config.settings.to_mapping()}\n"
-    )
-    for failure in result.failures:
-        text += f"\nstep {failure.step or '(none)'}: {failure.sentence}\n{failure.traceback}"
-    if result.output:
-        text += f"\nlast output of the process:\n{result.output}\n"
-    write_bytes(path, text.encode())
-    return str(path)
+            print(f"  {section}.{name} = {list(value) if isinstance(value, tuple) else value}")

@@ -82,7 +82,7 @@ def _echo_metadata(config: Mapping[str, Any], phases: Sequence[Path]) -> list[di
     times = config.get("echo_times") or []
     if times and len(times) != len(phases):
         raise UsageError(f"config.json names {len(phases)} phase images and {len(times)} echo_times")
-    found = []
+    echoes_fields = []
     for number, path in enumerate(phases):
         fields: dict[str, Any] = {}
         beside = path.with_name(path.name.removesuffix(_extension(path)) + ".json")
@@ -94,8 +94,8 @@ def _echo_metadata(config: Mapping[str, Any], phases: Sequence[Path]) -> list[di
             fields["EchoTime"] = times[number]
         if "field_strength" in config:
             fields["MagneticFieldStrength"] = config["field_strength"]
-        found.append(fields)
-    return found
+        echoes_fields.append(fields)
+    return echoes_fields
 
 
 def command_line(config: Mapping[str, Any], bids: Path, output: Path) -> list[str]:

@@ -8,7 +8,8 @@ import threading
 from collections.abc import Sequence
 from typing import NoReturn
 
-from bids_app.cli.options import build_parser, passed_on
+from bids_app.cli.options import build_parser
+from bids_app.cli.passed_on import passed_on
 from bids_app.errors import QsmAppError
 
 
@@ -26,6 +27,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminate)  # schedulers send it before they kill
     try:
+        if arguments[:1] == ("demo",):
+            from bids_app.cli.demo import demo
+
+            return demo(arguments[1:], main)
         args = build_parser().parse_args(arguments)
         if not (args.dry_run or args.write_jobs or args.cluster or "convert" in args.levels):  # jobs are to come soon
             from bids_app.engine.server import start_early
@@ -47,5 +52,5 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"qsm-bids-app: nothing can be written any more: {error}", file=sys.stderr)
         return 1
     except (KeyboardInterrupt, _TerminatedError) as error:
-        print("qsm-bids-app: stopped; the same command goes on where it was", file=sys.stderr)
+        print("qsm-bids-app: stopped. Run the same command again to continue.", file=sys.stderr)
         return 143 if isinstance(error, _TerminatedError) else 130

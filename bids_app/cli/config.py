@@ -5,7 +5,6 @@ short-cut options and ``--set section.name=value``.
 """
 
 import argparse
-import json
 import os
 import secrets
 import socket
@@ -13,33 +12,15 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from bids_app.cli.cluster import Cluster, cluster_from
+from bids_app.cli.filters import read_filters
 from bids_app.errors import UsageError
 from bids_app.model.aliases import PRESETS, with_new_names
+from bids_app.model.context import Context
 from bids_app.model.settings import Settings, build_settings, merge, parse_set, parse_toml, preset_text
-from bids_app.qsm.params import nearest
 
 DEFAULT_PRESET = "default"
-#: Kinds of images that ``--bids-filter-file`` can select, and the entities that it may name (as pybids calls them).
-FILTERS = ("gre", "t1w")
-FILTER_ENTITIES = (
-    "subject",
-    "session",
-    "acquisition",
-    "ceagent",
-    "reconstruction",
-    "direction",
-    "run",
-    "flip",
-    "inversion",
-    "echo",
-    "part",
-    "suffix",
-    "datatype",
-    "extension",
-)
 
 
 @dataclass(frozen=True)
@@ -60,6 +41,16 @@ class Scans:
 
 
 @dataclass(frozen=True)
+class Selection:
+    """Which part of the dataset is meant; nothing that is named means all."""
+
+    participants: tuple[str, ...] = ()
+    sessions: tuple[str, ...] = ()
+    #: Entities that images must have, by kind (``gre``, ``t1w``).
+    filters: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Config:
     """Everything a run of the command was asked for."""
 
@@ -69,10 +60,7 @@ class Config:
     work_dir: Path
     settings: Settings
     preset: str = DEFAULT_PRESET
-    participants: tuple[str, ...] = ()
-    sessions: tuple[str, ...] = ()
-    #: Entities that images must have, by kind (``gre``, ``t1w``).
-    filters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    selection: Selection = Selection()
     #: Other derivative datasets whose masks win.
     derivatives: tuple[Path, ...] = ()
     validate_input: bool = True
@@ -93,6 +81,12 @@ class Config:
     cluster: Cluster = field(default_factory=Cluster)
     scratch: bool = False  # the work directory is this process's own and goes with it
 
+    @property
+    def context(self) -> Context:
+        """Where the steps run."""
+        shared = self.output_dir / "work" if self.scratch else None
+        return Context(self.bids_dir, self.output_dir, self.work_dir, self.omp_nthreads, self.force, shared)
+
 
 def settings_from_arguments(args: argparse.Namespace) -> Settings:
     """Return the settings from ``--preset``, ``--config``, the short-cut options and ``--set``, in this order."""
@@ -108,7 +102,7 @@ def settings_from_arguments(args: argparse.Namespace) -> Settings:
             raise UsageError(f"--config: {args.config} cannot be read: {error}") from error
         origin = f"--config {args.config}"
         tree = merge(tree, _with_new_names(parse_toml(text, origin), origin))
-    shortcuts: dict[str, dict[str, Any]] = {}
+    shortcuts: dict[str, dict[str, object]] = {}
     if args.qsm_reference is not None:
         shortcuts = merge(shortcuts, {"reference": {"region": args.qsm_reference}})
     if args.mask is not None:
@@ -121,7 +115,7 @@ def settings_from_arguments(args: argparse.Namespace) -> Settings:
     return build_settings(tree)
 
 
-def _with_new_names(tree: Mapping[str, Any], origin: str) -> dict[str, Any]:
+def _with_new_names(tree: Mapping[str, object], origin: str) -> dict[str, object]:
     """Return settings with the new names of what has one, and warn of each."""
     renamed, notices = with_new_names(tree, origin)
     for notice in notices:
@@ -133,36 +127,36 @@ def _warn(notice: str) -> None:
     print(f"qsm-bids-app: warning: {notice}", file=sys.stderr)
 
 
-def _anatomy_shortcuts(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
+def _anatomy_shortcuts(args: argparse.Namespace) -> dict[str, dict[str, object]]:
     folders = args.derivatives or ()
     words = {
-        "which": ",".join(args.segmentation or ()),
+        "which": [word for words in args.segmentation or () for word in words.split(",")],
         "atlas": _absolute(args.atlas or ""),
-        "extra": os.pathsep.join(args.extra_dseg or ()),
+        "extra": list(args.extra_dseg or ()),
         "fastsurfer_home": str(args.fastsurfer_home.absolute()) if args.fastsurfer_home else "",
-        "derivatives": os.pathsep.join(str(path.absolute()) for path in folders),
+        "derivatives": [str(path.absolute()) for path in folders],
     }
-    found: dict[str, dict[str, Any]] = {"segmentation": {name: word for name, word in words.items() if word}}
+    tree: dict[str, dict[str, object]] = {"segmentation": {name: word for name, word in words.items() if word}}
     if args.roi_erosion is not None:
-        found["regions"] = {"erosion": args.roi_erosion}
+        tree["regions"] = {"erosion": args.roi_erosion}
     if args.mask_from_anatomy:
-        found["mask"] = {"from_anatomy": True}
-    return found
+        tree["mask"] = {"from_anatomy": True}
+    return tree
 
 
-def _group_shortcuts(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {"statistics": {"model": args.model}} if args.model else {}
-    voxelwise: dict[str, Any] = {"run": True} if args.voxelwise else {}
+def _group_shortcuts(args: argparse.Namespace) -> dict[str, dict[str, object]]:
+    tree: dict[str, dict[str, object]] = {"statistics": {"model": args.model}} if args.model else {}
+    voxelwise: dict[str, object] = {"run": True} if args.voxelwise else {}
     if args.permutations is not None:
         voxelwise["permutations"] = args.permutations
-    chosen: dict[str, Any] = {"output_space": args.output_space} if args.output_space else {}
+    chosen: dict[str, object] = {"output_space": args.output_space} if args.output_space else {}
     for name, path in (("dseg", args.group_dseg), ("labels", args.group_labels)):
         chosen |= {name: str(path.absolute())} if path else {}
     if args.template:
         chosen["template"] = str(Path(args.template).absolute()) if Path(args.template).is_dir() else args.template
     if args.template_iterations:
         chosen["linear_iterations"], chosen["syn_iterations"] = args.template_iterations
-    return found | {"group": chosen, "voxelwise": voxelwise}
+    return tree | {"group": chosen, "voxelwise": voxelwise}
 
 
 def _absolute(atlas: str) -> str:
@@ -184,16 +178,18 @@ def from_arguments(args: argparse.Namespace, command: tuple[str, ...] = (), pass
         work_dir=_work_dir(args, output_dir),
         settings=settings_from_arguments(args),
         preset=args.preset,
-        participants=tuple(_labels(args.participant_label, "sub-")),
-        sessions=tuple(_labels(args.session_label, "ses-")),
+        selection=Selection(
+            tuple(_labels(args.participant_label, "sub-")),
+            tuple(_labels(args.session_label, "ses-")),
+            read_filters(args.bids_filter_file),
+        ),
         nprocs=nprocs,
-        filters=_filters(args.bids_filter_file),
         derivatives=tuple(_dataset(path) for path in args.derivatives or ()),
         validate_input=not args.skip_bids_validation,
         omp_nthreads=threads,
         mem_gb=args.mem,
         allow_missing=args.allow_missing,
-        stage=args.stage or "",
+        stage=_stage(args.stage or ""),
         stage_part=args.stage_part or (1, 1),
         stage_patience=args.stage_patience,
         stop_on_first_crash=args.stop_on_first_crash,
@@ -206,6 +202,23 @@ def from_arguments(args: argparse.Namespace, command: tuple[str, ...] = (), pass
         cluster=cluster_from(args, passed_on),
         scratch=args.scratch is not None,
     )
+
+
+#: Stages by the names that they had before.
+_OLD_STAGES = {
+    "members": "subjects",
+    "drawing": "manual-segmentation",
+    "drawn": "manual-regions",
+    "drawn-tables": "manual-tables",
+}
+
+
+def _stage(name: str) -> str:
+    """Return the name of a stage; one of its old names is taken with a warning."""
+    new = _OLD_STAGES.get(name, name)
+    if new != name:
+        _warn(f"--stage {name} is called --stage {new} now; the old name goes with the next release")
+    return new
 
 
 def _work_dir(args: argparse.Namespace, output_dir: Path) -> Path:
@@ -238,27 +251,6 @@ def _levels(levels: list[str], scans: Scans) -> tuple[str, ...]:
     if "convert" in levels and not scans.given:
         raise UsageError("level convert: say where the scans are with --dicom-dir, --nifti-dir or --nifti-table")
     return tuple(levels)
-
-
-def _filters(path: Path | None) -> Mapping[str, Mapping[str, Any]]:
-    """Return the filters of ``--bids-filter-file``: which images are taken, by kind."""
-    if path is None:
-        return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"--bids-filter-file: {path} cannot be read as JSON: {error}") from error
-    if not isinstance(content, dict) or not all(isinstance(value, dict) for value in content.values()):
-        raise UsageError(f'--bids-filter-file: {path} must be like {{"gre": {{"acquisition": "qsm"}}, "t1w": {{}}}}')
-    unknown = [name for name in content if name not in FILTERS]
-    if unknown:
-        raise UsageError(f"--bids-filter-file: unknown kind {unknown[0]!r}: {nearest(unknown[0], list(FILTERS))}")
-    for kind, wanted in content.items():
-        for name in wanted:
-            if name not in FILTER_ENTITIES:
-                hint = nearest(name, list(FILTER_ENTITIES))
-                raise UsageError(f"--bids-filter-file: {kind}: unknown entity {name!r}: {hint}")
-    return content
 
 
 def _dataset(path: Path) -> Path:

@@ -4,11 +4,15 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from bids_app.engine.events import Event, JobResult
+from bids_app.engine.events import Event
+from bids_app.engine.job import Job, ReportJob
 from bids_app.engine.remaining import Durations, Remaining, in_words
-from bids_app.engine.worker import Job
+from bids_app.model.results import JobResult
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
 
 #: Events that are printed, by verbosity; the log has them all but progress.
 _SHOWN = {0: {"started", "failed"}, 1: {"started", "failed", "finished", "skipped", "blocked"}}
@@ -24,7 +28,7 @@ class Console:
         self, jobs: Sequence[Job], verbosity: int, log: TextIO, earlier: Callable[[], Mapping[str, Durations]] = dict
     ):
         self._numbers = {job.name: number for number, job in enumerate(jobs, start=1)}
-        reports = {job.name for job in jobs if job.function}
+        reports = {job.name for job in jobs if isinstance(job, ReportJob)}
         self._reports = reports if len(reports) < len(jobs) else set()  # beside runs, told of only where they fail
         self._shown = _SHOWN[min(verbosity, 1)]
         self._log = log
@@ -66,15 +70,15 @@ class Console:
                 self.say(f"{result.job}: details: {crashes[result.job]}", error=True)
         width = max((len(result.job) for result in results), default=3)
         self.say(f"\n{'run':<{width}}  status     time (s)  memory (GB)  warnings  steps")
-        told = [result for result in results if result.job not in self._reports or result.failures]
-        for result in told:
+        shown_results = [result for result in results if result.job not in self._reports or result.failures]
+        for result in shown_results:
             steps = f"ran {', '.join(result.ran) or 'nothing'}; unchanged {len(result.skipped)}"
             memory = f"{result.peak_bytes / 1e9:.2f}" if result.peak_bytes else "-"
             count = len(dict.fromkeys(result.warnings))
             figures = f"{result.duration_s:8.1f}  {memory:>11}  {count:8d}"
             self.say(f"{result.job:<{width}}  {result.status:<9}  {figures}  {steps}")
-        done = sum(result.status in ("done", "unchanged") for result in told)
-        self.say(f"{done} of {len(told)} done")
+        done = sum(result.status in ("done", "unchanged") for result in shown_results)
+        self.say(f"{done} of {len(shown_results)} done")
 
 
 def _failures(result: JobResult) -> Iterator[str]:
@@ -107,7 +111,7 @@ class _Bars:
         self._remaining = Remaining(jobs, earlier)
         self._progress = Progress(*columns, transient=True)
         self._all = self._progress.add_task("all", total=len(jobs), left=in_words(self._remaining.seconds()))
-        self._tasks: dict[str, Any] = {}
+        self._tasks: dict[str, TaskID] = {}
         self._progress.start()
 
     def on_event(self, event: Event) -> None:

@@ -17,7 +17,7 @@ def convert_first(config: Config) -> tuple[int, Config]:
     UsageError
         If the source, a label, a pattern or the heuristic is wrong.
     InputRefusedError
-        If nothing in the input can be converted; the report tells why, series by series.
+        If nothing in the input can be converted; the report gives the reason, series by series.
     ToolMissingError
         If dcm2niix or heudiconv is not installed.
     """
@@ -29,8 +29,8 @@ def convert_first(config: Config) -> tuple[int, Config]:
         dicom_dir=scans.dicom_dir,
         nifti_dir=scans.nifti_dir,
         nifti_table=scans.nifti_table,
-        participant_labels=config.participants,
-        session_labels=config.sessions,
+        participant_labels=config.selection.participants,
+        session_labels=config.selection.sessions,
         heuristic=scans.heuristic,
         subject_pattern=scans.subject_pattern,
         session_pattern=scans.session_pattern,
@@ -40,14 +40,16 @@ def convert_first(config: Config) -> tuple[int, Config]:
     report = convert(request, lambda text: print(f"convert: {text}", flush=True))
     _tell(report, config)
     if not report.usable and not report.failures:
-        where = f"; {report.page} tells why for each" if report.page else ""
+        where = f"; {report.page} gives the reason for each" if report.page else ""
         raise InputRefusedError([f"none of the {len(report.outcomes)} series can be converted{where}"])
     left = tuple(level for level in config.levels if level != "convert")
     if left and report.count(PLANNED):
         print(f"{', '.join(left)}: can be planned once these series are converted")
         left = ()
-    participants, sessions = (tuple(map(sanitise, x)) for x in (config.participants, config.sessions))
-    return report.exit_code, replace(config, levels=left, participants=participants, sessions=sessions)
+    labels = (config.selection.participants, config.selection.sessions)
+    participants, sessions = (tuple(map(sanitise, names)) for names in labels)
+    selection = replace(config.selection, participants=participants, sessions=sessions)
+    return report.exit_code, replace(config, levels=left, selection=selection)
 
 
 def _tell(report: ConversionReport, config: Config) -> None:

@@ -9,7 +9,6 @@ import inspect
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 from bids_app import __version__
 from bids_app.cli.options import build_parser
@@ -17,7 +16,7 @@ from bids_app.cli.options import build_parser
 #: Paths that the command makes: they need not exist beforehand, so for Boutiques they are strings and not files.
 _MADE = {"output_dir", "work_dir"}
 #: Options that print something and stop; a pipeline system has no use for them.
-_LEFT_OUT = {"help", "version", "show_preset"}
+_LEFT_OUT = {"help", "version", "show_preset", "explain"}
 
 _IMAGE = "qsm-bids-app"
 _ERRORS = {
@@ -46,9 +45,9 @@ def _type(action: argparse.Action) -> str:
     return "String"
 
 
-def _input(action: argparse.Action) -> dict[str, Any]:
+def _input(action: argparse.Action) -> dict[str, object]:
     key = action.dest
-    entry: dict[str, Any] = {
+    entry: dict[str, object] = {
         "id": key,
         "name": key.replace("_", " "),
         "description": (action.help or "").replace("%%", "%"),
@@ -73,7 +72,7 @@ def _input(action: argparse.Action) -> dict[str, Any]:
     return entry
 
 
-def _outputs() -> list[dict[str, Any]]:
+def _outputs() -> list[dict[str, object]]:
     root = "[OUTPUT_DIR]"
     described = {
         "dataset": ("", "the derivative dataset: maps, tables, reports and logs", True),
@@ -98,7 +97,7 @@ def _outputs() -> list[dict[str, Any]]:
     ]
 
 
-def _tests() -> list[dict[str, Any]]:
+def _tests() -> list[dict[str, object]]:
     study = {"bids_dir": "demo/bids", "output_dir": "demo/derivatives", "levels": ["participant"]}
     return [
         {"name": "plan of the demo study", "invocation": study | {"dry_run": True}, "assertions": {"exit-code": 0}},
@@ -110,7 +109,7 @@ def _tests() -> list[dict[str, Any]]:
     ]
 
 
-def descriptor() -> dict[str, Any]:
+def descriptor() -> dict[str, object]:
     """Return the descriptor as a mapping that follows Boutiques' schema 0.5."""
     parser = build_parser()
     actions = [action for action in parser._actions if action.dest not in _LEFT_OUT]
@@ -123,7 +122,7 @@ def descriptor() -> dict[str, Any]:
         "schema-version": "0.5",
         "description": parser.description,
         "author": "The QSM BIDS App developers",
-        "command-line": " ".join(["qsm-bids-app", *(entry["value-key"] for entry in inputs)]),
+        "command-line": " ".join(["qsm-bids-app", *(str(entry["value-key"]) for entry in inputs)]),
         "container-image": {"type": "docker", "image": f"{_IMAGE}:{__version__}", "entrypoint": True},
         "inputs": inputs,
         "output-files": _outputs(),

@@ -5,15 +5,14 @@ from pathlib import Path
 from typing import NoReturn
 
 from bids_app import __version__
+from bids_app.cli.execution_options import add_cluster, add_execution, positive
 from bids_app.errors import UsageError
 
 LEVELS = ("convert", "participant", "group")
 
-#: Schedulers that dask-jobqueue knows.
-ENGINES = ("slurm", "pbs", "sge", "lsf", "htcondor")
-
 _EPILOG = """\
 examples:
+  qsm-bids-app demo                      (simulate a small study, map it, compare with the truth)
   qsm-bids-app /data /out participant
   qsm-bids-app /data /out convert participant group --dicom-dir /dicom
   qsm-bids-app /data /out group --model "chi ~ age + sex + group"
@@ -33,25 +32,11 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"{message}\nsee {self.prog} --help")
 
 
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be 1 or more, got {text}")
-    return value
-
-
 def _part(text: str) -> tuple[int, int]:
     number, _, count = text.partition("/")
     if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
         raise argparse.ArgumentTypeError(f"must be like 3/12, got {text}")
     return int(number), int(count)
-
-
-def _gigabytes(text: str) -> float:
-    value = float(text)
-    if not 0 < value < 1e6:
-        raise argparse.ArgumentTypeError(f"must be a positive number of gigabytes, got {text}")
-    return value
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -82,9 +67,12 @@ def build_parser() -> argparse.ArgumentParser:
     _add_conversion(parser.add_argument_group("conversion to BIDS (level convert): the scans, and their names"))
     _add_processing(parser.add_argument_group("how it is processed"))
     _add_regions(parser.add_argument_group("regions: segmentation of the T1w image, registration, tables"))
-    _add_group(parser.add_argument_group("group: template, maps, tables and statistics of everybody"))
-    _add_execution(parser.add_argument_group("how it is run"))
-    _add_cluster(parser.add_argument_group("clusters (see README, 'On a cluster')"))
+    group = parser.add_argument_group("group: template, maps, tables and statistics of everybody")
+    _add_group(group)
+    _add_stages(group)
+    _add_template(group)
+    add_execution(parser.add_argument_group("how it is run"))
+    add_cluster(parser.add_argument_group("clusters (see README, 'On a cluster')"))
     return parser
 
 
@@ -206,7 +194,7 @@ def _add_group(group: "argparse._ArgumentGroup") -> None:
     )
     add(
         "--permutations",
-        type=_positive,
+        type=positive,
         metavar="N",
         help="family-wise error rate of --voxelwise from N permutations (default: Bonferroni's)",
     )
@@ -214,7 +202,7 @@ def _add_group(group: "argparse._ArgumentGroup") -> None:
         "--group-dseg",
         type=Path,
         metavar="FILE",
-        help="segmentation drawn on the template: measured in every run's own map and in the template's space",
+        help="manual segmentation of the template: measured in every run's own map and in the template's space",
     )
     add(
         "--group-labels",
@@ -228,6 +216,10 @@ def _add_group(group: "argparse._ArgumentGroup") -> None:
         help="template of TemplateFlow, e.g. MNI152NLin2009cAsym or MNI152NLin2009cAsym:res-2, that all maps are "
         "brought to besides, interpolated once",
     )
+
+
+def _add_stages(group: "argparse._ArgumentGroup") -> None:
+    add = group.add_argument
     add(
         "--stage",
         metavar="NAME",
@@ -241,6 +233,10 @@ def _add_group(group: "argparse._ArgumentGroup") -> None:
         metavar="S",
         help="look again for so many seconds for what other nodes have written and a shared disk does not show yet",
     )
+
+
+def _add_template(group: "argparse._ArgumentGroup") -> None:
+    add = group.add_argument
     add(
         "--template",
         metavar="WHAT",
@@ -254,104 +250,6 @@ def _add_group(group: "argparse._ArgumentGroup") -> None:
         metavar=("LINEAR", "SYN"),
         help="rounds of the template with linear maps and with SyN (default: 2 3)",
     )
-
-
-def _add_execution(group: "argparse._ArgumentGroup") -> None:
-    add = group.add_argument
-    add("-w", "--work-dir", type=Path, metavar="DIR", help="where working files are kept (default: OUTPUT_DIR/work)")
-    add("--nprocs", type=_positive, metavar="N", help="processes at once (default: processors / threads of each)")
-    add("--omp-nthreads", type=_positive, metavar="N", help="threads of each process (default: 4, or fewer processors)")
-    add(
-        "--mem",
-        type=_gigabytes,
-        metavar="GB",
-        help="memory that all processes together may take by estimate (default: what is free)",
-    )
-    add("--reports-only", action="store_true", help="write the reports again from what is there, process nothing")
-    add("--dry-run", action="store_true", help="print the plan and the effective parameters, change nothing")
-    add("--stop-on-first-crash", action="store_true", help="stop everything when one run fails")
-    add("--force", action="store_true", help="run every step again, whatever the records say")
-
-
-def _add_cluster(group: "argparse._ArgumentGroup") -> None:
-    add = group.add_argument
-    add(
-        "--write-jobs",
-        nargs=2,
-        metavar=("SCHEDULER", "DIR"),
-        help="write array scripts for slurm or pbs into DIR and stop; DIR/submit.sh sends them",
-    )
-    add(
-        "--cluster",
-        choices=ENGINES,
-        metavar="NAME",
-        help=f"send every run to a cluster as it goes, through Dask: {', '.join(ENGINES)}",
-    )
-    add("--cluster-config", type=Path, metavar="FILE", help="TOML file of keywords for dask-jobqueue's cluster class")
-    add("--account", metavar="NAME", help="account that jobs are charged to")
-    add("--queue", "--partition", metavar="NAME", help="queue (PBS) or partition (Slurm) of the jobs")
-    add("--job-option", action="append", metavar="TEXT", help="line for the scheduler: --job-option=--qos=long")
-    add("--module", action="append", metavar="NAME", help="environment module that jobs load")
-    add("--container-command", metavar="TEXT", help="jobs' command, e.g. 'apptainer run qsm.sif'")
-    add("--array-limit", type=_positive, default=1000, metavar="N", help="largest array of the site (default: 1000)")
-    add("--array-at-once", type=_positive, metavar="N", help="jobs at once (default: the scheduler's limit)")
-    add(
-        "--scratch",
-        metavar="DIR",
-        help="fast disk of the node for working files, e.g. '$TMPDIR' (expanded where the job runs); emptied after",
-    )
-
-
-#: Options that concern the submitting side alone; every other one goes on to the jobs.
-_NOT_PASSED_ON = {
-    "levels",
-    "bids_dir",
-    "output_dir",
-    "participant_label",
-    "session_label",
-    "write_jobs",
-    "cluster",
-    "cluster_config",
-    "account",
-    "queue",
-    "job_option",
-    "module",
-    "container_command",
-    "array_limit",
-    "array_at_once",
-    "dry_run",
-    "help",
-    "version",
-    "show_preset",
-    "explain",
-    "nprocs",
-    "omp_nthreads",
-    "mem",
-    "skip_bids_validation",
-    "stage",
-    "stage_part",
-    "stage_patience",
-}
-
-
-def passed_on(args: argparse.Namespace) -> tuple[str, ...]:
-    """Return the options of a parsed command line, spelled again, that each of its jobs needs too."""
-    words: list[str] = []
-    for action in build_parser()._actions:
-        value = getattr(args, action.dest, None)
-        if action.dest in _NOT_PASSED_ON or not action.option_strings or value in (None, False, action.default):
-            continue
-        flag = max(action.option_strings, key=len)
-        if isinstance(action, argparse._AppendAction):
-            words += [word for item in value for word in (flag, str(item))]
-        elif isinstance(action, argparse._CountAction):
-            words += [flag] * value
-        elif action.nargs == 0:
-            words.append(flag)
-        else:
-            items = value if isinstance(value, list) else [value]
-            words += [flag, *(str(item.absolute() if isinstance(item, Path) else item) for item in items)]
-    return tuple(words)
 
 
 class _ShowPreset(argparse.Action):

@@ -20,6 +20,7 @@ from bids_app.convert.scan.loose import Loose, describe, split_volumes
 from bids_app.convert.scan.loose_sources import from_folder, from_table
 from bids_app.convert.write import session
 from bids_app.convert.write.dataset_files import known_studies
+from bids_app.convert.write.dcm2niix import sidecar
 from bids_app.convert.write.jobs import Intake, Job, make_jobs, run_jobs
 from bids_app.convert.write.tools import check_tools
 from bids_app.derivatives.files import write_bytes, write_json
@@ -159,4 +160,4 @@ def _copy_one(path: Path, source: Loose, target: Path) -> None:
     except Exception as error:  # any failure to decode a damaged file, whatever library raises it
         raise ValueError(f"{source.logical.name} is damaged or cut short ({type(error).__name__})") from error
     write_bytes(target, content if path.name.endswith(".gz") else gzip.compress(content, compresslevel=6, mtime=0))
-    write_json(session.sidecar(target), source.values)
+    write_json(sidecar(target), source.values)

@@ -115,7 +115,7 @@ def b0_direction(run: GreRun) -> Iterator[str]:
     if len(value) != 3 or not all(map(_is_number, value)) or not any(value):
         yield (
             f"{run.basename}: B0_dir is {list(value)!r} in its JSON sidecars; set three numbers, the direction of the "
-            "main field along the image's voxel axes, or remove it: the affine tells the direction"
+            "main field along the image's voxel axes, or remove it: the affine gives the direction"
         )
 
 

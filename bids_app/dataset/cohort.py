@@ -4,103 +4,20 @@ Found by the engine's records and their files' sizes, so that thousands of parti
 or time is not that of its record is hashed by the steps that read it.
 """
 
-import json
-import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bids_app.model.records import Entities, spelled
+from bids_app.derivatives.records import load_record, record_files, records_root, split_name
+from bids_app.model.cohort import Cohort, CompletenessEntry, GroupRun
+from bids_app.model.records import Entities, entities_in, spelled
+from bids_app.model.step_record import StepRecord
 
 _PHASE = re.compile(r"_part-(?:phase|real)(?:_[a-z]+-[A-Za-z0-9+]+)*_(?:MEGRE|T2starw|T1w)\.nii(?:\.gz)?$")
-_PAIR = re.compile(r"([a-zA-Z]+)-([a-zA-Z0-9+]+)")
 #: Products that everyone should have if most have them.
 _EXPECTED = ("chimap", "regions@")
-
-
-@dataclass(frozen=True)
-class GroupRun:
-    """A gradient-echo run as the group sees it: whose it is, and which products are there."""
-
-    entities: Entities
-    made: tuple[str, ...]  # keys of products
-    #: Entities of the T1w image that the run was registered with.
-    t1w: Entities | None = None
-    #: Similarity of magnitude and T1w image after registration (mutual information).
-    similarity: float | None = None
-
-    @property
-    def subject(self) -> str:
-        """The participant's label."""
-        return dict(self.entities)["sub"]
-
-    @property
-    def session(self) -> str | None:
-        """The session's label."""
-        return dict(self.entities).get("ses")
-
-    @property
-    def basename(self) -> str:
-        """``sub-01_ses-1_acq-x_run-1``."""
-        return spelled(self.entities)
-
-    def facts(self) -> Mapping[str, Any]:
-        """Return what results depend on besides bytes of images and parameters."""
-        return {"entities": self.entities}
-
-
-@dataclass(frozen=True)
-class CompletenessEntry:
-    """One line of the list of participants."""
-
-    subject: str
-    session: str | None
-    run: str  # basename; of the session where no run is known
-    status: str  # found, incomplete, failed, missing, no data
-    reason: str = ""
-
-    @property
-    def is_problem(self) -> bool:
-        """Whether something that should be there is not."""
-        return self.status in ("incomplete", "failed", "missing")
-
-
-@dataclass(frozen=True)
-class Cohort:
-    """All runs that the group level works on; what its tables and statistics run over."""
-
-    runs: tuple[GroupRun, ...]
-    entries: tuple[CompletenessEntry, ...] = ()
-    participants: Path | None = None  # participants.tsv
-    sessions: tuple[Path, ...] = ()  # sub-*_sessions.tsv
-    entities: Entities = ()
-    #: Runs measured in a manual segmentation of the template (``ManualSegmentationRun``); the tables hold these alone.
-    drawn: tuple[Any, ...] = ()
-
-    @property
-    def basename(self) -> str:
-        """Return ``group``; another one for the tables of a drawn segmentation."""
-        return "group_drawn" if self.drawn else "group"
-
-    @property
-    def segmentations(self) -> tuple[str, ...]:
-        """Names of the segmentations that any run has a table of."""
-        if self.drawn:
-            return (self.drawn[0].drawing.name,)
-        return tuple(sorted({key.partition("@")[2] for run in self.runs for key in run.made if "regions@" in key}))
-
-    def quality_of(self, run: str) -> float | None:
-        """Return how well a run's registration went."""
-        return next((other.similarity for other in self.runs if other.basename == run), None)
-
-    def facts(self) -> Mapping[str, Any]:
-        """Return what results depend on besides bytes of images and parameters."""
-        return {
-            "runs": [(run.basename, run.similarity) for run in self.runs],
-            "entries": [(s.run, s.status, s.reason) for s in self.entries],
-        }
 
 
 def survey(
@@ -139,7 +56,7 @@ def survey(
         if lacks:
             reason += _last_words(output_dir, name)
         entries.append(CompletenessEntry(run.subject, run.session, name, status, reason))
-    entries.sort(key=lambda standing: standing.run)
+    entries.sort(key=lambda entry: entry.run)
     table = bids_dir / "participants.tsv"
     return Cohort(
         tuple(found[name] for name in sorted(found)),
@@ -172,7 +89,7 @@ def from_json(content: Mapping[str, Any]) -> Cohort:
     table = content["participants"]
     return Cohort(
         tuple(runs),
-        tuple(CompletenessEntry(**standing) for standing in content["entries"]),
+        tuple(CompletenessEntry(**entry) for entry in content["entries"]),
         Path(table) if table else None,
         tuple(Path(path) for path in content["sessions"]),
     )
@@ -182,18 +99,13 @@ def _pairs(content: Iterable[Sequence[str]]) -> Entities:
     return tuple((key, value) for key, value in content)
 
 
-def troubles(cohort: Cohort, limit: int = 20) -> list[str]:
+def problems(cohort: Cohort, limit: int = 20) -> list[str]:
     """Return one sentence for every participant that is missing, failed or incomplete, and a last one on what to do."""
-    bad = [standing for standing in cohort.entries if standing.is_problem]
+    bad = [entry for entry in cohort.entries if entry.is_problem]
     lines = [f"{s.run}: {s.status}: {s.reason}" for s in bad[:limit]]
     if len(bad) > limit:
         lines.append(f"and {len(bad) - limit} more")
     return lines
-
-
-def entities_in(name: str) -> Entities:
-    """Return the entities in a file name or basename, in their order."""
-    return tuple((key, value) for key, value in _PAIR.findall(name))
 
 
 def _expected(
@@ -220,41 +132,36 @@ def _run_of(name: str) -> str:
 
 
 def _made(output_dir: Path) -> Iterable[GroupRun]:
-    """Give every run that has records, with the products that are as large as their records say."""
-    runs: dict[str, list[dict[str, Any]]] = {}
-    for folder, _, files in os.walk(output_dir / "logs" / "records"):
-        for name in sorted(files):
-            basename, mark, _ = name.partition("_step-")
-            # An anatomical image ends with its suffix, and rounds of the template have records too.
-            if mark and basename.startswith("sub-") and len(entities_in(basename)) == len(basename.split("_")):
-                runs.setdefault(basename, []).append(_record(Path(folder) / name))
+    """Yield every run that has records, with the products that are as large as their records say."""
+    runs: dict[str, list[StepRecord]] = {}
+    for path in record_files(records_root(output_dir)):
+        basename, _ = split_name(path)
+        # An anatomical image ends with its suffix, and iterations of the template have records too.
+        if basename.startswith("sub-") and len(entities_in(basename)) == len(basename.split("_")):
+            own = runs.setdefault(basename, [])
+            record = load_record(path)
+            if record is not None:
+                own.append(record)
     for basename, records in sorted(runs.items()):
         made = sorted({key for record in records for key in _intact(record, output_dir)})
-        registration: dict[str, Any] = next((r for r in records if r.get("step") == "registration"), {})
-        similarity = registration.get("metrics", {}).get("mutual_information")
-        yield GroupRun(entities_in(basename), tuple(made), _t1w_of(registration), similarity)
+        registration = next((record for record in records if record.step == "registration"), None)
+        t1w = None if registration is None else _t1w_of(registration)
+        similarity = None if registration is None else registration.number("mutual_information")
+        yield GroupRun(entities_in(basename), tuple(made), t1w, similarity)
 
 
-def _t1w_of(registration: Mapping[str, Any]) -> Entities | None:
-    for entry in registration.get("files", []):
-        if entry["path"].endswith("desc-preproc_T1w.nii.gz"):
-            return tuple(pair for pair in entities_in(Path(entry["path"]).name) if pair[0] != "desc")
+def _t1w_of(registration: StepRecord) -> Entities | None:
+    for state in registration.files:
+        if state.path.endswith("desc-preproc_T1w.nii.gz"):
+            return tuple(pair for pair in entities_in(Path(state.path).name) if pair[0] != "desc")
     return None
 
 
-def _record(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def _intact(record: Mapping[str, Any], output_dir: Path) -> list[str]:
+def _intact(record: StepRecord, output_dir: Path) -> list[str]:
     """Return the keys of products that are there and as large as the record says (working files may be gone)."""
-    sizes = {entry["path"]: entry["size"] for entry in record.get("files", [])}
+    sizes = {state.path: state.size for state in record.files}
     kept = []
-    for key, relative in record.get("paths", {}).items():
+    for key, relative in record.paths.items():
         try:
             size = (output_dir / relative).stat().st_size
         except OSError:

@@ -64,5 +64,5 @@ def _content(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise InputRefusedError([f"{path} cannot be read as JSON ({error}): mend it"]) from error
     if not isinstance(content, dict):
-        raise InputRefusedError([f"{path} holds no JSON object of names and values: mend it"])
+        raise InputRefusedError([f"{path} holds no JSON object of names and values: correct it"])
     return content

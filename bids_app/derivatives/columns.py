@@ -1,8 +1,11 @@
 """Columns of the tables of regions: the BIDS data dictionary that goes with every one of them."""
 
-from typing import Any
+from collections.abc import Mapping
 
 from bids_app.derivatives import quality
+
+#: BIDS data dictionary: what is said of each column (``Description``, ``Units``, ``Levels``).
+Dictionary = dict[str, dict[str, object]]
 
 _STATISTICS = {
     "mean": "Mean of {}",
@@ -17,8 +20,8 @@ _STATISTICS = {
 _MAPS = {"chi": ("magnetic susceptibility", "ppm"), "r2star": ("the transverse relaxation rate R2*", "1/s")}
 
 
-def _columns() -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {
+def _columns() -> Dictionary:
+    columns: Dictionary = {
         "index": {"Description": "Value of the label in the segmentation"},
         "name": {"Description": "Name of the region, without its side"},
         "hemisphere": {"Description": "Side", "Levels": {"L": "left", "R": "right"}},
@@ -30,21 +33,21 @@ def _columns() -> dict[str, dict[str, Any]]:
     }
     for name, (what, unit) in _MAPS.items():
         for statistic, text in _STATISTICS.items():
-            found[f"{name}_{statistic}"] = {"Description": text.format(what), "Units": unit}
-    return found
+            columns[f"{name}_{statistic}"] = {"Description": text.format(what), "Units": unit}
+    return columns
 
 
 #: One row for every region of a run; the group's tables start with the run's entities.
-REGION_COLUMNS: dict[str, dict[str, Any]] = _columns()
+REGION_COLUMNS: Dictionary = _columns()
 
-_KEYS: dict[str, dict[str, Any]] = {
+_KEYS: Dictionary = {
     "participant_id": {"Description": "Participant"},
     "session_id": {"Description": "Session; n/a where there are none"},
     "run": {"Description": "Gradient-echo run: all entities of its images"},
 }
-_REGION: dict[str, dict[str, Any]] = {name: REGION_COLUMNS[name] for name in ("index", "name", "hemisphere")}
+_REGION: Dictionary = {name: REGION_COLUMNS[name] for name in ("index", "name", "hemisphere")}
 #: Only in tables of a segmentation drawn on the template (``--group-dseg``): each region is measured twice.
-SPACE: dict[str, dict[str, Any]] = {
+SPACE: Dictionary = {
     "space": {
         "Description": "Where the region is measured",
         "Levels": {
@@ -54,21 +57,23 @@ SPACE: dict[str, dict[str, Any]] = {
     }
 }
 #: One row for every region of a run and space.
-MANUAL_COLUMNS: dict[str, dict[str, Any]] = SPACE | REGION_COLUMNS
-_MEASURE = {"Description": "Column of the table of regions: chi in ppm, r2star in 1/s, volume in mm^3"}
+MANUAL_COLUMNS: Dictionary = SPACE | REGION_COLUMNS
+_MEASURE: dict[str, object] = {
+    "Description": "Column of the table of regions: chi in ppm, r2star in 1/s, volume in mm^3"
+}
 #: Who is in the group.
-COHORT_COLUMNS: dict[str, dict[str, Any]] = _KEYS | {
+COHORT_COLUMNS: Dictionary = _KEYS | {
     "status": {"Description": "found, incomplete, failed, missing, or no data"},
     "reason": {"Description": "Why it is not found"},
 }
 #: One row for every run; one column for every echo's SNR first (``snr_echo1`` ...), as many as the runs have.
-QC_COLUMNS: dict[str, dict[str, Any]] = _KEYS | {
+QC_COLUMNS: Dictionary = _KEYS | {
     "status": {"Description": "As in the list of participants: found, incomplete, failed, missing, or no data"},
     **quality.columns(0),
     "flags": {"Description": "Names of the numbers out of their usual range, semicolons between; nothing is removed"},
 }
 #: Every region and measure over all runs.
-DESCRIPTIVE_COLUMNS: dict[str, dict[str, Any]] = (
+DESCRIPTIVE_COLUMNS: Dictionary = (
     SPACE
     | _REGION
     | {
@@ -84,7 +89,7 @@ DESCRIPTIVE_COLUMNS: dict[str, dict[str, Any]] = (
     }
 )
 #: One row for every run and measure.
-OUTLIER_COLUMNS: dict[str, dict[str, Any]] = (
+OUTLIER_COLUMNS: Dictionary = (
     _KEYS
     | SPACE
     | {
@@ -100,7 +105,7 @@ OUTLIER_COLUMNS: dict[str, dict[str, Any]] = (
     }
 )
 #: One row for every region and term.
-MODEL_COLUMNS: dict[str, dict[str, Any]] = (
+MODEL_COLUMNS: Dictionary = (
     SPACE
     | _REGION
     | {
@@ -122,7 +127,7 @@ MODEL_COLUMNS: dict[str, dict[str, Any]] = (
     }
 )
 #: One row for every average of the template.
-CONVERGENCE_COLUMNS: dict[str, dict[str, Any]] = {
+CONVERGENCE_COLUMNS: Dictionary = {
     "round": {"Description": "Average; 0 is that of the centres of mass, n/a the one to compare with"},
     "kind": {
         "Description": "Maps that it is made of: start, rigid, affine or syn; single: one affine registration of each "
@@ -136,7 +141,7 @@ CONVERGENCE_COLUMNS: dict[str, dict[str, Any]] = {
     "overlap_to_single": {"Description": "Overlap minus that of the single affine pass"},
 }
 #: How well every run fits the average in a space.
-REGISTRATION_COLUMNS: dict[str, dict[str, Any]] = {
+REGISTRATION_COLUMNS: Dictionary = {
     "participant_id": {"Description": "Participant"},
     "session_id": {"Description": "Session"},
     "run": {"Description": "Run: entities of its images"},
@@ -146,19 +151,19 @@ REGISTRATION_COLUMNS: dict[str, dict[str, Any]] = {
     "mask_overlap_z": {"Description": "Robust z of the mask's overlap over the runs; n/a below five runs"},
     "flagged": {"Description": "true if one of them is far below the others'; nothing is removed"},
 }
-_VOXELWISE: dict[str, dict[str, Any]] = {
+_VOXELWISE: Dictionary = {
     "contrast": {"Description": "Entity contrast of its maps: the model's term in letters and digits"},
     "volume": {"Description": "Volume of the maps that is this coefficient, counted from 0"},
     "term": {"Description": "Coefficient of the model"},
 }
-_PEAK: dict[str, dict[str, Any]] = {
+_PEAK: Dictionary = {
     "peak_t": {"Description": "t of largest size"},
     "peak_x": {"Description": "Where it is, from left to right", "Units": "mm"},
     "peak_y": {"Description": "Where it is, from back to front", "Units": "mm"},
     "peak_z": {"Description": "Where it is, from bottom to top", "Units": "mm"},
 }
 #: One row for every coefficient of the voxel-wise model.
-VOXELWISE_COLUMNS: dict[str, dict[str, Any]] = (
+VOXELWISE_COLUMNS: Dictionary = (
     _VOXELWISE
     | {
         "response": {"Description": "Map that is explained: chi in ppm, or r2star in 1/s"},
@@ -177,7 +182,7 @@ VOXELWISE_COLUMNS: dict[str, dict[str, Any]] = (
     | _PEAK
 )
 #: One row for every cluster of voxels (26 neighbours, one sign) of the thresholded maps.
-CLUSTER_COLUMNS: dict[str, dict[str, Any]] = (
+CLUSTER_COLUMNS: Dictionary = (
     _VOXELWISE
     | {
         "correction": {"Description": "fdr or fwe: the thresholded map"},
@@ -189,3 +194,26 @@ CLUSTER_COLUMNS: dict[str, dict[str, Any]] = (
     }
     | _PEAK
 )
+
+#: Columns of the look-up table that goes with every segmentation.
+LOOKUP_COLUMNS: Dictionary = {
+    "index": {"Description": "Value of the label in the image"},
+    "name": {"Description": "Name of the region"},
+    "hemisphere": {"Description": "Side: L left, R right"},
+}
+
+#: The dictionaries by the names that the table of products uses.
+COLUMNS: Mapping[str, Dictionary] = {
+    "cluster": CLUSTER_COLUMNS,
+    "cohort": COHORT_COLUMNS,
+    "convergence": CONVERGENCE_COLUMNS,
+    "descriptive": DESCRIPTIVE_COLUMNS,
+    "lookup": LOOKUP_COLUMNS,
+    "manual": MANUAL_COLUMNS,
+    "model": MODEL_COLUMNS,
+    "outlier": OUTLIER_COLUMNS,
+    "qc": QC_COLUMNS,
+    "region": REGION_COLUMNS,
+    "registration": REGISTRATION_COLUMNS,
+    "voxelwise": VOXELWISE_COLUMNS,
+}

@@ -49,12 +49,12 @@ def read_mask(path: Path) -> npt.NDArray[np.bool_]:
     QsmAppError
         If the file is damaged.
     """
-    stored, _ = _stored(path)
+    stored = np.load(path) if path.suffix == ".npy" else _stored(path)[0]
     mask: npt.NDArray[np.bool_] = np.ascontiguousarray(stored > 0)
     return mask
 
 
-def _stored(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64]]:
+def _stored(path: Path) -> tuple[npt.NDArray[np.number], npt.NDArray[np.float64]]:
     """Return an image's scaled values as they are stored, and its affine."""
     import nibabel
     from isal import igzip
@@ -263,7 +263,7 @@ def to_json_bytes(content: Any) -> bytes:
     return (json.dumps(content, indent=2) + "\n").encode()
 
 
-def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+def write_table(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
     """Write rows of plain values, all with the same keys in the same order, as a BIDS TSV, atomically.
 
     Raises
@@ -290,14 +290,11 @@ def _cell(value: Any) -> str:
     return " ".join(str(value).split()) or "n/a"
 
 
-def write_image(path: Path, data: npt.NDArray[Any], affine: npt.NDArray[Any], dtype: str) -> None:
+def write_image(path: Path, data: npt.NDArray[np.generic], affine: npt.NDArray[np.generic], dtype: str) -> None:
     """Write a NIfTI-1 image (``.nii.gz``, same bytes for the same data) or an ``.npy`` array, atomically."""
     if path.suffix == ".npy":
-        import io
-
-        buffer = io.BytesIO()
-        np.save(buffer, np.ascontiguousarray(data, dtype=dtype))
-        write_bytes(path, buffer.getvalue())
+        array = np.ascontiguousarray(data, dtype=dtype)
+        _place(path, lambda file: np.save(file, array))  # straight to the disk: phase of all echoes is large
         return
     import nibabel
     from isal import igzip

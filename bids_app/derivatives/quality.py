@@ -105,8 +105,8 @@ _TABLE = (
         "boundary_ratio",
         "1",
         "Spread of the local field in the outer 4 mm of its mask over that inside: background left",
-        high="rim_max",
-        if_high="Background is left: look at the local field's rim; a tighter mask (--mask) or another "
+        high="boundary_max",
+        if_high="Background is left: look at the local field at the mask boundary; a tighter mask (--mask) or another "
         "background.method helps",
     ),
     Number(
@@ -132,17 +132,34 @@ _TABLE = (
         "Volume of the object mask",
         low="volume_min",
         high="volume_max",
-        if_low="Too small for an adult's brain: right for a test object, an animal or a thin slab (then set the bound, "
-        "e.g. --set qc.volume_min=0), else the mask has lost tissue (look at the masks, change --mask)",
+        if_low="Too small for the part of an adult's brain that the field of view holds: right for a test object or an "
+        "animal (then set the bound, e.g. --set qc.volume_min=0), else the mask has lost tissue (look at the masks, "
+        "change --mask)",
         if_high="Larger than a brain: the mask holds scalp, neck or air (look at the masks, change --mask); right for "
         "a body part or a large test object (then set the bound)",
+    ),
+    Number(
+        "mask_pieces",
+        "1",
+        "Connected pieces of the object mask of 0.1 ml and more",
+        high="pieces_max",
+        if_high='The mask of a brain is one piece: look at the masks, add "largest" to the recipe (--mask); several '
+        "are right for several objects and for body parts (then set the bound)",
+    ),
+    Number(
+        "mask_roughness",
+        "1",
+        "Area of the object mask's boundary over that of its smooth version, minus 1",
+        high="roughness_max",
+        if_high="The boundary is ragged: scalp or noise at the edge, or holes; look at the masks slice by slice, and "
+        "change --mask",
     ),
     Number(
         "valid_fraction",
         "1",
         "Part of the object mask where the susceptibility map is valid",
         low="valid_min",
-        if_low="Background removal has cut much away: look at the masks; a method that keeps the rim "
+        if_low="Background removal has cut much away: look at the masks; a method that keeps the boundary "
         "(background.method=lbv or pdf) helps",
     ),
     Number(

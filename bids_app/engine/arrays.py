@@ -32,7 +32,7 @@ class Site:
 
 
 @dataclass(frozen=True)
-class Stage:
+class ArrayStage:
     """One link of the chain: an array (``elements`` > 0) or a single job, after all that came before it."""
 
     name: str
@@ -42,7 +42,7 @@ class Stage:
     reads_list: bool = False  # $subject and $session come from the list of participants
 
 
-def write_scripts(folder: Path, site: Site, elements: Sequence[Element], stages: Sequence[Stage]) -> list[Path]:
+def write_scripts(folder: Path, site: Site, elements: Sequence[Element], stages: Sequence[ArrayStage]) -> list[Path]:
     """Write the list of participants, one script for every chunk of every stage, and ``submit.sh``; return them.
 
     Raises
@@ -113,7 +113,7 @@ def _header(site: Site, folder: Path, name: str, count: int, resources: Resource
     return [f"{prefix} {line}" for line in (*lines, *site.options)]
 
 
-def _script(folder: Path, site: Site, stage: Stage, name: str, offset: int, count: int) -> str:
+def _script(folder: Path, site: Site, stage: ArrayStage, name: str, offset: int, count: int) -> str:
     variable = "SLURM_ARRAY_TASK_ID" if site.scheduler == "slurm" else "PBS_ARRAY_INDEX"
     lines = [
         "#!/bin/bash",

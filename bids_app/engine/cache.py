@@ -12,27 +12,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from bids_app import __version__
-from bids_app.derivatives.names import PRODUCTS, lookup_path, product_path, record_folder, sidecar_path
+from bids_app.derivatives.names import lookup_path, product_path, sidecar_path
+from bids_app.derivatives.products import PRODUCTS
+from bids_app.derivatives.records import load_record, record_path
+from bids_app.engine.code import digest_of
+from bids_app.model.context import Context
+from bids_app.model.records import Record
+from bids_app.model.settings import Settings
 from bids_app.model.step import Step
+from bids_app.model.step_record import FileState, StepRecord
 
-#: Rooms whose source makes results; a change in any of them makes steps run again.
-_RESULT_ROOMS = ("qsm", "adapters", "group", "steps", "derivatives")
+R = TypeVar("R", bound=Record)
 
-
-@dataclass(frozen=True)
-class Context:
-    """Where a run happens."""
-
-    bids_dir: Path
-    output_dir: Path
-    work_dir: Path
-    threads: int
-    force: bool = False
-    #: Where working files lie that other processes read, if the work directory is this process's own.
-    shared_dir: Path | None = None
+#: Packages whose source makes results; their digest is kept with each record, for the methods text.
+_RESULT_PACKAGES = ("qsm", "adapters", "group", "steps", "derivatives")
 
 
 @cache
@@ -40,12 +36,12 @@ def code_version() -> str:
     """Return the package's version and a digest of the source that makes results."""
     root = Path(__file__).parents[1]
     digest = hashlib.blake2b(digest_size=8)
-    for path in sorted(p for room in _RESULT_ROOMS for p in (root / room).rglob("*.py")):
+    for path in sorted(p for package in _RESULT_PACKAGES for p in (root / package).rglob("*.py")):
         digest.update(path.read_bytes())
     return f"{__version__}+{digest.hexdigest()}"
 
 
-def path_of(key: str, record: Any, context: Context) -> Path:
+def path_of(key: str, record: Record, context: Context) -> Path:
     """Return where a product of a record is kept."""
     product = PRODUCTS[key]
     work_dir = context.shared_dir if product.shared and context.shared_dir is not None else context.work_dir
@@ -57,12 +53,6 @@ def files_of(key: str, path: Path) -> list[Path]:
     product = PRODUCTS[key]
     files = [path] if product.in_work_dir or product.kind == "json" else [path, sidecar_path(path)]
     return [*files, lookup_path(path)] if product.is_segmentation else files
-
-
-def record_path(step: Step, record: Any, context: Context) -> Path:
-    """Return where a step's record is kept."""
-    folder = record_folder(dict(record.entities), context.output_dir / "logs" / "records")
-    return folder / f"{record.basename}_step-{step.name}.json"
 
 
 def is_there(path: Path) -> bool:
@@ -78,15 +68,6 @@ def is_there(path: Path) -> bool:
         return False
 
 
-def load_record(path: Path) -> dict[str, Any]:
-    """Return a step's record; empty where there is none or it is damaged."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
 @dataclass
 class Hashes:
     """Hashes of files, computed once, and taken from records while size and modification time are unchanged."""
@@ -94,11 +75,11 @@ class Hashes:
     root: Path  # paths in records are relative to it: the output directory
     _known: dict[Path, tuple[str, int, int]] = field(default_factory=dict)
 
-    def learn(self, record: Mapping[str, Any]) -> None:
+    def learn(self, record: StepRecord) -> None:
         """Take over what a step's record knows."""
-        for entry in record.get("files", []):
-            path = Path(os.path.normpath(self.root / entry["path"]))
-            self._known.setdefault(path, (entry["hash"], entry["size"], entry["mtime_ns"]))
+        for state in record.files:
+            path = Path(os.path.normpath(self.root / state.path))
+            self._known.setdefault(path, (state.hash, state.size, state.mtime_ns))
 
     def of(self, path: Path) -> str | None:
         """Return the hash of a file's bytes, None where there is no file."""
@@ -115,20 +96,21 @@ class Hashes:
             known = self._known[path] = (digest, state.st_size, state.st_mtime_ns)
         return known[0]
 
-    def entry(self, path: Path) -> dict[str, Any]:
+    def state(self, path: Path) -> FileState:
         """Return what a record keeps of a file."""
         digest = self.of(path)
         if digest is None:
             raise FileNotFoundError(path)
         _, size, changed = self._known[path]
-        return {"path": os.path.relpath(path, self.root), "hash": digest, "size": size, "mtime_ns": changed}
+        return FileState(os.path.relpath(path, self.root), digest, size, changed)
 
 
-def fingerprint(step: Step, record: Any, settings: Any, hashes: Mapping[str, str | None]) -> str:
+def fingerprint(step: Step[R], record: R, settings: Settings, hashes: Mapping[str, str | None]) -> str:
     """Return the digest of everything that a step's results depend on; ``hashes`` are those of its inputs by name."""
+    parameters = parameters_of(step, settings)
     content = {
-        "code": code_version(),
-        "parameters": parameters_of(step, settings),
+        "code": digest_of(step.function, type(record), step.makes(record, settings), parameters),
+        "parameters": parameters,
         "inputs": dict(hashes),
         "record": record.facts(),
     }
@@ -136,33 +118,31 @@ def fingerprint(step: Step, record: Any, settings: Any, hashes: Mapping[str, str
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def parameters_of(step: Step, settings: Any) -> dict[str, Any]:
+def parameters_of(step: Step[R], settings: Settings) -> dict[str, Mapping[str, object]]:
     """Return the plain values of the sections that a step reads."""
     return {name: getattr(settings, name).to_mapping() for name in step.reads}
 
 
-def is_intact(saved: Mapping[str, Any], outputs: Mapping[str, Path], hashes: Hashes) -> bool:
+def is_intact(saved: StepRecord, outputs: Mapping[str, Path], hashes: Hashes) -> bool:
     """Return whether all outputs are as the record says; one in the work directory may be gone (not changed)."""
-    states = saved.get("outputs", {})
-    if set(states) != set(outputs):
+    if set(saved.outputs) != set(outputs):
         return False
     for key, path in outputs.items():
-        files = files_of(key, path)
-        if set(states[key]) != {file.name for file in files}:
+        files, states = files_of(key, path), saved.outputs[key]
+        if set(states) != {file.name for file in files}:
             return False
         for file in files:
             now = hashes.of(file)
-            if now != states[key][file.name] and not (now is None and PRODUCTS[key].in_work_dir):
+            if now != states[file.name] and not (now is None and PRODUCTS[key].in_work_dir):
                 return False
     return True
 
 
-def recorded_hash(key: str, record: Any, steps: Sequence[Step], context: Context) -> str | None:
+def recorded_hash(key: str, record: R, steps: Sequence[Step[R]], context: Context) -> str | None:
     """Return the hash of a record's product as the step that makes it has recorded it, None where no record has it."""
     path = path_of(key, record, context)
     for step in steps:
-        states = load_record(record_path(step, record, context)).get("outputs", {})
-        if key in states:
-            digest: str | None = states[key].get(path.name)
-            return digest
+        saved = load_record(record_path(step.name, record, context.output_dir))
+        if saved is not None and key in saved.outputs:
+            return saved.outputs[key].get(path.name)
     return None

@@ -1,52 +1,25 @@
 """Runs the steps of one record in order, and skips those whose record says that nothing has changed."""
 
-import math
-import os
-import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Generic, TypeVar, cast
 
-from bids_app.derivatives.files import remove_parts, scratch_folder, write_json
-from bids_app.derivatives.names import PRODUCTS
-from bids_app.engine.cache import (
-    Context,
-    Hashes,
-    code_version,
-    files_of,
-    fingerprint,
-    is_intact,
-    is_there,
-    load_record,
-    parameters_of,
-    path_of,
-    record_path,
-    recorded_hash,
-)
-from bids_app.engine.memory import PeakMemory
-from bids_app.engine.writer import write_product
+from bids_app.derivatives.files import remove_parts
+from bids_app.derivatives.products import PRODUCTS
+from bids_app.derivatives.records import load_record, record_path
+from bids_app.engine.cache import Hashes, fingerprint, is_intact, is_there, path_of, recorded_hash
+from bids_app.engine.execution import OnEvent, execute, sentence_of
 from bids_app.errors import QsmAppError
-from bids_app.model.step import Step, StepInput, StepResult
+from bids_app.model.context import Context
+from bids_app.model.records import Anatomical, Record
+from bids_app.model.results import StepFailure
+from bids_app.model.settings import Settings
+from bids_app.model.step import Step
+from bids_app.model.step_record import StepRecord
 
-#: ``on_event(kind, step, done, total)``; kinds are skipped, started, progress (with a solver's count), finished, failed
-#: and blocked.
-OnEvent = Callable[[str, str, int, int], None]
-
-#: Progress of a solver is passed on this often at most.
-_PROGRESS_INTERVAL_S = 0.2
-
-
-@dataclass(frozen=True)
-class StepFailure:
-    """A step that failed, or that could not run because something that it needs is not there."""
-
-    step: str
-    sentence: str
-    traceback: str = ""
-    blocked: bool = False  # not run, because an earlier step failed
+R = TypeVar("R", bound=Record)
 
 
 @dataclass
@@ -60,30 +33,7 @@ class ChainResult:
     peak_bytes: int = 0
 
 
-class _Slice:
-    """The sections of the settings that a step declared; any other is a mistake in the step."""
-
-    def __init__(self, settings: Any, names: Sequence[str], step: str):
-        self._sections = {name: getattr(settings, name) for name in names}
-        self._step = step
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return self.__dict__["_sections"][name]
-        except KeyError:
-            raise AttributeError(f"step {self.__dict__['_step']!r} does not declare that it reads {name!r}") from None
-
-
-def sentence_of(error: BaseException) -> str:
-    """Return what the user is told about an error."""
-    if isinstance(error, QsmAppError):
-        return str(error)
-    if isinstance(error, MemoryError):
-        return "memory ran out; use a machine with more, or fewer processes at once (--nprocs, --mem)"
-    return f"{type(error).__name__}: {error}"
-
-
-class Chain:
+class Chain(Generic[R]):
     """The steps of one record.
 
     A step is skipped when its fingerprint is that of its record and its outputs are intact. A product in the work
@@ -93,20 +43,23 @@ class Chain:
 
     def __init__(
         self,
-        steps: Sequence[Step],
-        record: Any,
-        settings: Any,
+        steps: Sequence[Step[R]],
+        record: R,
+        settings: Settings,
         context: Context,
         on_event: OnEvent = lambda kind, step, done, total: None,
-        t1w_steps: Sequence[Step] = (),
+        t1w_steps: Sequence[Step[Anatomical]] = (),
     ):
         self.record, self.settings, self.context, self.on_event = record, settings, context, on_event
         self.steps = [step for step in steps if step.makes(record, settings)]
         self.t1w_steps = t1w_steps
         self.hashes = Hashes(context.output_dir)
-        self.records = {step.name: load_record(record_path(step, record, context)) for step in self.steps}
-        for saved in self.records.values():
-            self.hashes.learn(saved)
+        self.records: dict[str, StepRecord] = {}
+        for step in self.steps:
+            saved = load_record(self._record_path(step))
+            if saved is not None:
+                self.records[step.name] = saved
+                self.hashes.learn(saved)
         self.makers = {key: step for step in self.steps for key in step.makes(record, settings)}
         self.result = ChainResult()
         self._broken: set[str] = set()  # products that a failed or blocked step should have made
@@ -122,15 +75,14 @@ class Chain:
 
     def sweep(self) -> None:
         """Remove what killed processes have left half-written where this chain writes."""
-        paths = {record_path(step, self.record, self.context) for step in self.steps}
-        paths |= {path_of(key, self.record, self.context) for key in self.makers}
+        paths = {self._record_path(step) for step in self.steps} | {self._path(key) for key in self.makers}
         for folder in {path.parent for path in paths}:
             remove_parts(folder)
 
-    def unfinished(self) -> list[Step]:
+    def unfinished(self) -> list[Step[R]]:
         """Return the first step that must run and all after it (which may turn out to be unchanged); none: all done."""
         for number, step in enumerate(self.steps):
-            if not self.records[step.name]:  # whoever runs it hashes its inputs; here thousands of jobs would wait
+            if step.name not in self.records:  # whoever runs it hashes its inputs; here thousands of jobs would wait
                 return self.steps[number:]
             hashes, missing = self._input_hashes(step)
             if missing or not self._is_done(step, hashes):
@@ -143,7 +95,21 @@ class Chain:
             self._skip(step)
         return self.result
 
-    def _advance(self, step: Step) -> None:
+    def _path(self, key: str) -> Path:
+        return path_of(key, self.record, self.context)
+
+    def _record_path(self, step: Step[R]) -> Path:
+        return record_path(step.name, self.record, self.context.output_dir)
+
+    def _outputs(self, step: Step[R]) -> dict[str, Path]:
+        return {key: self._path(key) for key in step.makes(self.record, self.settings)}
+
+    def _t1w(self) -> Anatomical | None:
+        """Return the anatomical image that goes with the record, where it has one."""
+        image = getattr(self.record, "t1w", None)
+        return image if isinstance(image, Anatomical) else None
+
+    def _advance(self, step: Step[R]) -> None:
         hashes, missing = self._input_hashes(step)
         if missing:
             self._block(step, missing)
@@ -152,40 +118,42 @@ class Chain:
         else:
             self._execute(step)
 
-    def _skip(self, step: Step) -> None:
+    def _skip(self, step: Step[R]) -> None:
         self.result.skipped.append(step.name)
-        self.result.warnings += self.records[step.name].get("warnings", [])
+        self.result.warnings += self.records[step.name].warnings
         self.on_event("skipped", step.name, 0, 0)
 
-    def _block(self, step: Step, missing: Sequence[str]) -> None:
+    def _block(self, step: Step[R], missing: Sequence[str]) -> None:
         makers = dict.fromkeys(self.makers[key].name for key in missing if key in self.makers)
         others = [key for key in missing if key not in self.makers]
         wanted = [f"what step {name} makes" for name in makers]
-        if others and getattr(self.record, "t1w", None) is not None:
-            wanted.append(f"{', '.join(others)} of {self.record.t1w.basename}")
+        t1w = self._t1w()
+        if others and t1w is not None:
+            wanted.append(f"{', '.join(others)} of {t1w.basename}")
         elif others:
             wanted.append(", ".join(others))
         sentence = f"not run, because it needs {' and '.join(wanted)}"
         self.result.failures.append(StepFailure(step.name, sentence, blocked=True))
         self._broken.update(step.makes(self.record, self.settings))
-        record_path(step, self.record, self.context).unlink(missing_ok=True)
+        self._record_path(step).unlink(missing_ok=True)
         self.on_event("blocked", step.name, 0, 0)
 
-    def _paths(self, step: Step) -> dict[str, Path]:
+    def _paths(self, step: Step[R]) -> dict[str, Path]:
         """Return the step's inputs by name, present or not."""
-        record, settings = self.record, self.settings
+        record, settings, t1w = self.record, self.settings, self._t1w()
         paths = dict(step.sources(record, settings))
-        paths |= {key: path_of(key, record, self.context) for key in step.needs(record, settings)}
-        paths |= {key: path_of(key, record.t1w, self.context) for key in step.needs_t1w(record, settings)}
+        paths |= {key: self._path(key) for key in step.needs(record, settings)}
+        if t1w is not None:
+            paths |= {key: path_of(key, t1w, self.context) for key in step.needs_t1w(record, settings)}
         collected = step.collects(record, settings)
-        found = {name: path_of(key, of, self.context) for name, (of, key) in collected.items()}
-        return paths | {n: path for n, path in found.items() if is_there(path) or self._recorded(step, *collected[n])}
+        known = {name: path_of(key, of, self.context) for name, (of, key) in collected.items()}
+        return paths | {n: path for n, path in known.items() if is_there(path) or self._recorded(step, *collected[n])}
 
-    def _recorded(self, step: Step, of: Any, key: str) -> str | None:
+    def _recorded(self, step: Step[R], of: Record, key: str) -> str | None:
         """Return the hash that is recorded of another record's working file, None where it was never made."""
-        return recorded_hash(key, of, step.makers, self.context) if PRODUCTS[key].in_work_dir else None
+        return recorded_hash(key, of, _makers(step), self.context) if PRODUCTS[key].in_work_dir else None
 
-    def _input_hashes(self, step: Step) -> tuple[dict[str, str | None], list[str]]:
+    def _input_hashes(self, step: Step[R]) -> tuple[dict[str, str | None], list[str]]:
         """Return the hashes of a step's inputs, and the keys of products that it needs and that cannot be had.
 
         A product in the work directory that is gone has the hash that the step which makes it has recorded.
@@ -199,57 +167,68 @@ class Chain:
             if key in self._broken or key not in self.makers:
                 missing.append(key)
             elif hashes[key] is None:
-                outputs = self.records[self.makers[key].name].get("outputs", {})
-                hashes[key] = outputs.get(key, {}).get(path_of(key, self.record, self.context).name)
+                maker = self.records.get(self.makers[key].name)
+                states = {} if maker is None else maker.outputs.get(key, {})
+                hashes[key] = states.get(self._path(key).name)
+        t1w = self._t1w()
         for key in step.needs_t1w(self.record, self.settings):
-            recorded = recorded_hash(key, self.record.t1w, self.t1w_steps, self.context)
+            recorded = None if t1w is None else recorded_hash(key, t1w, self.t1w_steps, self.context)
             if recorded is None:
                 missing.append(key)
-            hashes[key] = hashes[key] or recorded
+            hashes[key] = hashes.get(key) or recorded
         return hashes, missing
 
-    def _is_done(self, step: Step, hashes: Mapping[str, str | None]) -> bool:
-        saved = self.records[step.name]
-        if self.context.force and step.name not in self._done:
+    def _is_done(self, step: Step[R], hashes: Mapping[str, str | None]) -> bool:
+        saved = self.records.get(step.name)
+        if saved is None or (self.context.force and step.name not in self._done):
             return False
-        if saved.get("fingerprint") != fingerprint(step, self.record, self.settings, hashes):
+        if saved.fingerprint != fingerprint(step, self.record, self.settings, hashes):
             return False
-        outputs = {key: path_of(key, self.record, self.context) for key in step.makes(self.record, self.settings)}
-        return is_intact(saved, outputs, self.hashes)
+        return is_intact(saved, self._outputs(step), self.hashes)
 
-    def _fetch(self, step: Step) -> bool:
+    def _fetch(self, step: Step[R]) -> bool:
         """Make products in the work directory that the step needs and that are gone; return whether all are there."""
-        for key in step.needs(self.record, self.settings):
+        needs = step.needs(self.record, self.settings)
+        for key in needs:
             maker = self.makers[key]
-            if not path_of(key, self.record, self.context).is_file() and maker.name not in self._done:
+            if not self._path(key).is_file() and maker.name not in self._done:
                 if maker.name in self.result.skipped:
                     self.result.skipped.remove(maker.name)
                 self._execute(maker)
-        paths = self._paths(step)
-        lost = [key for key in step.needs_t1w(self.record, self.settings) if not paths[key].is_file()]
-        if lost:
-            Chain(self.t1w_steps, self.record.t1w, self.settings, self.context)._remake(lost)
+        paths, t1w = self._paths(step), self._t1w()
+        lost = [key for key in step.needs_t1w(self.record, self.settings) if key in paths and not paths[key].is_file()]
+        if lost and t1w is not None:
+            Chain(self.t1w_steps, t1w, self.settings, self.context)._remake(lost)
         collected = step.collects(self.record, self.settings)
         for name in (name for name in collected if name in paths and not paths[name].is_file()):
             of, key = collected[name]
-            Chain(step.makers, of, self.settings, self.context)._remake([key])
-        return not self._broken.intersection(step.needs(self.record, self.settings))
+            Chain(_makers(step), of, self.settings, self.context)._remake([key])
+        return not self._broken.intersection(needs)
 
     def _remake(self, keys: Sequence[str]) -> None:
         for key in keys:
-            if not path_of(key, self.record, self.context).is_file():
+            if not self._path(key).is_file():
                 self._execute(self.makers[key])
         for failure in self.result.failures:
             raise QsmAppError(f"{self.record.basename}: {failure.sentence}")
 
-    def _execute(self, step: Step) -> None:
+    def _execute(self, step: Step[R]) -> None:
         self._done.add(step.name)
         self.on_event("started", step.name, 0, 0)
-        saved_at = record_path(step, self.record, self.context)
+        saved_at = self._record_path(step)
         try:
             if not self._fetch(step):
                 raise QsmAppError("an earlier step that it needs failed")
-            saved = self._make(step, saved_at)
+            saved = execute(
+                step,
+                self.record,
+                self.settings,
+                self.context,
+                self._paths(step),
+                self._outputs(step),
+                self.hashes,
+                self.on_event,
+            )
         except Exception as error:  # one failing step does not stop the steps that do not need it
             self.result.failures.append(StepFailure(step.name, sentence_of(error), traceback.format_exc()))
             self._broken.update(step.makes(self.record, self.settings))
@@ -258,77 +237,11 @@ class Chain:
             return
         self.records[step.name] = saved
         self.result.ran.append(step.name)
-        self.result.warnings += saved["warnings"]
-        self.result.peak_bytes = max(self.result.peak_bytes, saved["peak_memory_bytes"])
+        self.result.warnings += saved.warnings
+        self.result.peak_bytes = max(self.result.peak_bytes, saved.peak_memory_bytes)
         self.on_event("finished", step.name, 0, 0)
 
-    def _make(self, step: Step, saved_at: Path) -> dict[str, Any]:
-        """Run a step's function, write what it returned, and then its record."""
-        started, clock, before = datetime.now(UTC), time.perf_counter(), load_record(saved_at)
-        outputs = {key: path_of(key, self.record, self.context) for key in step.makes(self.record, self.settings)}
-        inputs = self._paths(step)
-        # Hashed before the step reads them: what changes meanwhile makes the step run again.
-        hashes = {name: self.hashes.of(path) for name, path in inputs.items()}
-        parameters = parameters_of(step, self.settings)
-        scratch_name = f"{self.record.basename}_{step.name}"
-        with PeakMemory() as peak, scratch_folder(self.context.work_dir, scratch_name) as scratch:
-            done = self._call(step, inputs, scratch)
-            if set(done.outputs) != set(outputs):
-                raise RuntimeError(f"step {step.name!r} promised {sorted(outputs)} and made {sorted(done.outputs)}")
-            saved_at.unlink(missing_ok=True)  # until the new record is there, outputs may be half old and half new
-            for key, path in outputs.items():
-                write_product(key, path, done.outputs[key], inputs, parameters, self.context)
-        made = [file for key, path in outputs.items() for file in files_of(key, path)]
-        self._remove_stale(before, made)
-        saved = {
-            "step": step.name,
-            "title": step.title,
-            "basename": self.record.basename,
-            "status": "done",
-            "fingerprint": fingerprint(step, self.record, self.settings, hashes),
-            "parameters": parameters,
-            "code_version": code_version(),
-            "outputs": {
-                key: {file.name: self.hashes.of(file) for file in files_of(key, path)} for key, path in outputs.items()
-            },
-            "paths": {key: os.path.relpath(path, self.context.output_dir) for key, path in outputs.items()},
-            "files": [self.hashes.entry(path) for path in (*inputs.values(), *made)],
-            "metrics": dict(done.metrics),
-            "warnings": list(done.warnings),
-            "methods": list(done.methods),
-            "started": started.isoformat(),
-            "duration_s": round(time.perf_counter() - clock, 3),
-            "peak_memory_bytes": peak.bytes,
-            "threads": self.context.threads,
-        }
-        write_json(saved_at, saved)
-        return saved
 
-    def _call(self, step: Step, inputs: Mapping[str, Path], scratch: Path) -> StepResult:
-        last = -math.inf
-
-        def progress(done: int, total: int) -> None:
-            nonlocal last
-            now = time.monotonic()
-            if now - last >= _PROGRESS_INTERVAL_S:
-                last = now
-                self.on_event("progress", step.name, done, total)
-
-        view = _Slice(self.settings, step.reads, step.name)
-        return step.function(StepInput(self.record, view, inputs, scratch, self.context.threads, progress))
-
-    def _remove_stale(self, before: Mapping[str, Any], made: Sequence[Path]) -> None:
-        """Remove products of other parameters that are made no longer.
-
-        What lies in another working folder stays: outputs that were copied name that of the original, which needs it.
-        """
-        own = [root.resolve() for root in (self.context.output_dir, self.context.work_dir)]
-        for key, relative in before.get("paths", {}).items():
-            path = Path(os.path.normpath(self.context.output_dir / relative))
-            if key in PRODUCTS and any(path.parent.resolve().is_relative_to(root) for root in own):
-                for file in files_of(key, path):
-                    if file not in made:
-                        file.unlink(missing_ok=True)
-
-
-__all__ = ["Chain", "ChainResult", "OnEvent", "StepFailure", "sentence_of"]
+def _makers(step: Step[R]) -> tuple[Step[Record], ...]:
+    """Return the steps that make what a step collects: whose records it names are those that they run over."""
+    return cast("tuple[Step[Record], ...]", step.makers)

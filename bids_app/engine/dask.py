@@ -9,18 +9,18 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
 from bids_app.engine import schedulers as engines
-from bids_app.engine.chain import StepFailure
-from bids_app.engine.events import Event, EventHandler, JobResult
+from bids_app.engine.events import Event, EventHandler
+from bids_app.engine.job import Job
 from bids_app.engine.order import Order
 from bids_app.engine.runner import Policy, run_jobs
-from bids_app.engine.worker import Job
 from bids_app.errors import UsageError
+from bids_app.model.results import JobResult, StepFailure
 
 _DEFAULT_JOBS = 100
 #: Workers that may die under one job before the job itself counts as failed.
@@ -196,9 +196,7 @@ class _Head:
                     future.cancel()
 
     def _send(self, job: Job) -> None:
-        if job.function:
-            before = {name: self.results[name] for name in job.after if name in self.results}
-            job = replace(job, payload={**job.payload, "results": before})
+        job = job.with_results(self.results)
         future = self.client.submit(run_on_worker, job, pure=False, retries=0)
         self.running[future.key] = future, job  # Dask forgets a task whose future is gone
         future.add_done_callback(self.messages.put)

@@ -29,18 +29,18 @@ def list_elements(bids_dir: Path, participants: Sequence[str] = (), sessions: Se
     unknown = [label for label in participants if label not in labels]
     if unknown:
         raise InputRefusedError([f"participant {label!r} is not in {bids_dir}" for label in unknown])
-    found: list[Element] = []
+    elements: list[Element] = []
     for label in labels:
         if participants and label not in participants:
             continue
         visits = _labels(bids_dir / f"sub-{label}", "ses-")
         if visits:
-            found += [(label, visit) for visit in visits if not sessions or visit in sessions]
+            elements += [(label, visit) for visit in visits if not sessions or visit in sessions]
         elif not sessions:
-            found.append((label, None))
-    if not found:
+            elements.append((label, None))
+    if not elements:
         raise InputRefusedError([f"{bids_dir}: no participant and session for this selection"])
-    return found
+    return elements
 
 
 def _labels(folder: Path, prefix: str) -> list[str]:

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from bids_app.engine.worker import Job
+from bids_app.engine.job import Job
 
 
 @dataclass

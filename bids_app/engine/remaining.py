@@ -4,22 +4,20 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from bids_app.engine.events import Event
-from bids_app.engine.worker import Job
+from bids_app.engine.job import Job
+from bids_app.model.step_record import StepRecord
 
 Durations = dict[str, float]  # step -> seconds
 
 
-def earlier_durations(records: Iterable[Mapping[str, Any]]) -> dict[str, Durations]:
+def earlier_durations(records: Iterable[StepRecord]) -> dict[str, Durations]:
     """Return the seconds of every step by the basename of what it ran over."""
-    found: dict[str, Durations] = defaultdict(dict)
+    durations: dict[str, Durations] = defaultdict(dict)
     for record in records:
-        name, step, seconds = record.get("basename"), record.get("step"), record.get("duration_s")
-        if isinstance(name, str) and isinstance(step, str) and isinstance(seconds, int | float):
-            found[name][step] = float(seconds)
-    return dict(found)
+        durations[record.basename][record.step] = record.duration_s
+    return dict(durations)
 
 
 @dataclass
@@ -56,7 +54,7 @@ class Remaining:
         self, jobs: Sequence[Job], earlier: Mapping[str, Durations], clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._clock = clock
-        self._kinds = {job.name: f"{type(job.record).__name__} {job.function}" for job in jobs}
+        self._kinds = {job.name: job.kind for job in jobs}
         # Sums, not lists: every event asks for the time left, of thousands of jobs.
         self._seen, self._before = (defaultdict[str, dict[str, _Mean]](dict) for _ in range(2))
         for name, steps in earlier.items():

@@ -1,21 +1,20 @@
 """Processors, memory and wall time of cluster jobs, from what earlier runs have measured where there are any."""
 
-import json
 import math
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+
+from bids_app.model.step_record import StepRecord
 
 #: Room above what was measured: other anatomy, a slower node, a busy file system.
 _MEMORY_FACTOR, _TIME_FACTOR = 1.5, 3.0
 _ESTIMATE_FACTOR = 1.1
 #: What the command itself takes beside the process that runs the steps.
 _COMMAND_BYTES = 4e8
-_LEAST_MEMORY_GB, _LEAST_MINUTES = 2, 10
-#: Records that are read at most; more tell nothing new.
-_ENOUGH = 5000
+_MIN_MEMORY_GB, _MIN_MINUTES = 2, 10
+#: Records that are read at most; more would not change the estimates.
+MAX_RECORDS = 5000
 
 
 @dataclass(frozen=True)
@@ -43,22 +42,7 @@ DEFAULTS: Mapping[str, Resources] = {
 }
 
 
-def read_records(folder: Path) -> Iterable[Mapping[str, Any]]:
-    """Yield the step records below a folder; what cannot be read is passed over (a run may be writing it)."""
-    for number, path in enumerate(folder.rglob("*_step-*.json")):
-        if number >= _ENOUGH:
-            return
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        if isinstance(content, dict):
-            yield content
-
-
-def measured(
-    records: Iterable[Mapping[str, Any]], steps: Collection[str], default: Resources, estimate: int = 0
-) -> Resources:
+def measured(records: Iterable[StepRecord], steps: Collection[str], default: Resources, estimate: int = 0) -> Resources:
     """Return what a job that runs ``steps`` (names) should ask for.
 
     The time of a job is the sum over its steps, and over all runs of a participant's session: one element does them
@@ -67,18 +51,16 @@ def measured(
     """
     cpus, seconds, peak = default.cpus, defaultdict[str, float](float), 0
     for record in records:
-        if record.get("step") not in steps:
+        if record.step not in steps:
             continue
-        threads = record.get("threads", cpus)
-        element = _element_of(str(record.get("basename", "")))
-        seconds[element] += record.get("duration_s", 0.0) * max(1.0, threads / cpus)
-        peak = max(peak, int(record.get("peak_memory_bytes", 0)))
+        seconds[_element_of(record.basename)] += record.duration_s * max(1.0, record.threads / cpus)
+        peak = max(peak, record.peak_memory_bytes)
     least = math.ceil((estimate * _ESTIMATE_FACTOR + _COMMAND_BYTES) / 1e9)
     if not seconds or not peak:
         memory = max(default.memory_gb, least)
         return Resources(cpus, memory, default.minutes, "default, nothing measured yet")
-    memory = max(_LEAST_MEMORY_GB, least, math.ceil((peak * _MEMORY_FACTOR + _COMMAND_BYTES) / 1e9))
-    minutes = max(_LEAST_MINUTES, math.ceil(max(seconds.values()) * _TIME_FACTOR / 60))
+    memory = max(_MIN_MEMORY_GB, least, math.ceil((peak * _MEMORY_FACTOR + _COMMAND_BYTES) / 1e9))
+    minutes = max(_MIN_MINUTES, math.ceil(max(seconds.values()) * _TIME_FACTOR / 60))
     return Resources(cpus, memory, minutes, f"measured over {len(seconds)} earlier runs, no less than estimated")
 
 

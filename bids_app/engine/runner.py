@@ -10,18 +10,19 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
 
 from bids_app.derivatives.files import remove_scratch, scratch_path
 from bids_app.engine import server
-from bids_app.engine.chain import StepFailure
-from bids_app.engine.events import Event, EventHandler, JobResult
+from bids_app.engine.events import Event, EventHandler
+from bids_app.engine.job import Job
 from bids_app.engine.memory import killed_for_memory
 from bids_app.engine.order import Order
-from bids_app.engine.worker import Job, function_done, work
+from bids_app.engine.worker import work
+from bids_app.model.results import JobResult, StepFailure
 
 #: So much of what a failed job's process printed is kept.
 _TAIL_BYTES = 8000
@@ -40,7 +41,7 @@ class Policy:
 @dataclass
 class _Running:
     job: Job
-    process: Any
+    process: BaseProcess
     connection: Connection
     started: float
     kills: int | None
@@ -68,10 +69,8 @@ def run_jobs(jobs: Sequence[Job], policy: Policy, on_event: EventHandler) -> dic
         while order or running:
             for job in _that_fit(order, running, policy):
                 order.take(job)
-                if job.function:
-                    ended_before = {name: results[name] for name in job.after if name in results}
-                    job = replace(job, payload={**job.payload, "results": ended_before})
-                done = _unchanged(job)
+                job = job.with_results(results)
+                done = job.unchanged()  # no process is started where there is nothing to do
                 if done is not None:
                     end(done)
                 else:
@@ -97,21 +96,6 @@ def _that_fit(order: Order, running: Sequence[_Running], policy: Policy) -> Iter
             free = policy.memory - sum(other.job.memory for other in running)
 
 
-def _unchanged(job: Job) -> JobResult | None:
-    """Return the result of a job that has nothing to do, without starting a process for it."""
-    if job.function:
-        return (
-            None
-            if job.context.force or not function_done(job)
-            else JobResult(job.name, job.subject, skipped=["report"])
-        )
-    chain = job.chain()
-    if chain.unfinished():
-        return None
-    done = chain.take_unchanged()
-    return JobResult(job.name, job.subject, skipped=done.skipped, warnings=done.warnings)
-
-
 def _start(job: Job, policy: Policy) -> _Running:
     context = server.context()
     receiver, sender = context.Pipe(duplex=False)
@@ -128,19 +112,19 @@ def _collect(running: Sequence[_Running], on_event: EventHandler) -> list[_Runni
         return []
     ready = wait([r.connection for r in running])
     ended = []
-    for one in running:
-        if one.connection not in ready:
+    for active in running:
+        if active.connection not in ready:
             continue
         try:
-            message = one.connection.recv()
+            message = active.connection.recv()
         except (EOFError, OSError):  # the process has gone, with or without a result
-            one.process.join()
-            ended.append(one)
+            active.process.join()
+            ended.append(active)
             continue
         if isinstance(message, JobResult):
-            one.result = message
+            active.result = message
         else:
-            one.step = message.step if message.kind in ("started", "progress") else one.step
+            active.step = message.step if message.kind in ("started", "progress") else active.step
             on_event(message)
     return ended
 
@@ -174,7 +158,8 @@ def _why(ended: _Running) -> str:
 
 def _kill(left: _Running) -> None:
     with suppress(ProcessLookupError, PermissionError):
-        os.killpg(left.process.pid, signal.SIGKILL)
+        if left.process.pid is not None:
+            os.killpg(left.process.pid, signal.SIGKILL)
     with suppress(ProcessLookupError):
         left.process.kill()
     left.process.join(1)
@@ -188,5 +173,4 @@ def _sweep(ended: _Running, killed: bool) -> None:
         ended.printed.unlink(missing_ok=True)
     if killed:
         remove_scratch(ended.job.context.work_dir)
-        if ended.job.steps:
-            ended.job.chain().sweep()
+        ended.job.sweep()

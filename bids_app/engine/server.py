@@ -18,9 +18,9 @@ def context() -> Any:
     """Return how worker processes are started: by the server, where there is one."""
     if sys.platform != "linux":
         return multiprocessing.get_context("spawn")
-    found = multiprocessing.get_context("forkserver")
-    found.set_forkserver_preload(PRELOAD)
-    return found
+    forked = multiprocessing.get_context("forkserver")
+    forked.set_forkserver_preload(PRELOAD)
+    return forked
 
 
 def start_early() -> None:

@@ -40,11 +40,32 @@ def load(names: Sequence[str], command: int) -> None:
             importlib.import_module(name)
 
 
+def read_code() -> None:
+    """Find the code that every step can reach: workers inherit it, and compare fingerprints without reading source."""
+    from bids_app import steps
+    from bids_app.engine.code import code_of
+    from bids_app.model import cohort, records, template
+
+    for listed, record in (
+        (steps.anatomical_steps(), records.Anatomical),
+        (steps.participant_steps(), records.GreRun),
+        (steps.group_steps(), cohort.Cohort),
+        (steps.template_subject_steps(), template.TemplateSubject),
+        (steps.template_registration_steps(), template.Registration),
+        (steps.template_average_steps(), template.Iteration),
+        (steps.template_run_steps(), template.NormalizedRun),
+        (steps.template_map_steps(), template.Space),
+    ):
+        for step in listed:
+            code_of(step.function, record)
+
+
 def _start() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # blocked by who started us, until here
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells of fonts and folders that nobody asked for
     load(_LIBRARIES, os.getppid())
+    read_code()
 
 
 _start()

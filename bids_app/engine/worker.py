@@ -1,23 +1,20 @@
-"""One job in a process of its own: threads, orphan watch, captured output, and one chain of steps or one function."""
+"""One job in a process of its own: threads, orphan watch, captured output."""
 
-import importlib
 import io
 import os
 import signal
 import sys
 import threading
 import traceback
-from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
 
-from bids_app.engine.cache import Context
-from bids_app.engine.chain import Chain, StepFailure, sentence_of
-from bids_app.engine.events import Event, JobResult
+from bids_app.engine.events import Event
+from bids_app.engine.execution import sentence_of
+from bids_app.engine.job import Job
+from bids_app.model.results import JobResult, StepFailure
 
 #: Libraries that read their number of threads from the environment when they are loaded.
 _THREAD_VARIABLES = (
@@ -28,47 +25,6 @@ _THREAD_VARIABLES = (
     "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
     "TORCH_NUM_THREADS",
 )
-
-
-@dataclass(frozen=True)
-class Job:
-    """Steps over one record, or a function over one subject; names instead of functions, so that it can be sent.
-
-    ``steps`` and ``function`` are spelled ``package.module:NAME``. A function is called
-    ``f(record, settings, context, payload) -> list of warnings``.
-    """
-
-    name: str
-    subject: str
-    record: Any
-    settings: Any
-    context: Context
-    steps: str = ""
-    t1w_steps: str = ""
-    function: str = ""
-    payload: Mapping[str, Any] = field(default_factory=dict)
-    after: tuple[str, ...] = ()  # names of jobs that must have ended before
-    memory: int = 0  # estimated peak, bytes
-    stage: str = ""  # jobs of one stage do not wait for each other: an array on a cluster
-
-    def chain(self, on_event: Any = None) -> Chain:
-        """Return the job's chain of steps."""
-        more = {"on_event": on_event} if on_event else {}
-        t1w_steps = load(self.t1w_steps) if self.t1w_steps else ()
-        return Chain(load(self.steps), self.record, self.settings, self.context, t1w_steps=t1w_steps, **more)
-
-
-def load(reference: str) -> Any:
-    """Return what ``package.module:NAME`` names."""
-    module, _, name = reference.partition(":")
-    return getattr(importlib.import_module(module), name)
-
-
-def function_done(job: Job) -> bool:
-    """Return whether a function over a subject has nothing to do; it always has where no ``NAME_done`` is beside it."""
-    module, _, name = job.function.partition(":")
-    done = getattr(importlib.import_module(module), f"{name}_done", None)
-    return done is not None and bool(done(job.record, job.settings, job.context, job.payload))
 
 
 def work(job: Job, connection: Connection, printed: Path | None) -> None:
@@ -90,17 +46,12 @@ def work(job: Job, connection: Connection, printed: Path | None) -> None:
         with lock:
             connection.send(Event(kind, job.name, step, done, total))
 
-    result = JobResult(job.name, job.subject)
     try:
-        if job.function:
-            result.warnings = load(job.function)(job.record, job.settings, job.context, job.payload)
-            result.ran = ["report"]
-        else:
-            chain = job.chain(send).run()
-            result.ran, result.skipped, result.warnings = chain.ran, chain.skipped, chain.warnings
-            result.failures, result.peak_bytes = chain.failures, chain.peak_bytes
+        result = job.do(send)
     except Exception as error:
-        result.failures = [StepFailure("", sentence_of(error), traceback.format_exc())]
+        result = JobResult(
+            job.name, job.subject, failures=[StepFailure("", sentence_of(error), traceback.format_exc())]
+        )
     with lock:
         connection.send(result)
     connection.close()
@@ -117,8 +68,10 @@ def limit_threads(count: int) -> None:
     os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(count)))
     from threadpoolctl import threadpool_limits
 
+    from bids_app.qsm.process import prepare_process
     from bids_app.qsm.threads import set_threads
 
+    prepare_process()
     set_threads(count)
     threadpool_limits(count)
 

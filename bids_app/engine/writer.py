@@ -2,18 +2,19 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from bids_app.derivatives.files import place_file, read_grid, write_image, write_json, write_table
-from bids_app.derivatives.names import PRODUCTS, Product, lookup_path, sidecar_path
-from bids_app.engine.cache import Context
+from bids_app.derivatives.names import lookup_path, sidecar_path
+from bids_app.derivatives.products import PRODUCTS, Product
+from bids_app.model.context import Context
 from bids_app.model.step import Output
 
 
 def write_product(
-    key: str, path: Path, output: Output, inputs: Mapping[str, Path], parameters: Mapping[str, Any], context: Context
+    key: str, path: Path, output: Output, inputs: Mapping[str, Path], parameters: Mapping[str, object], context: Context
 ) -> None:
     """Write one product and its sidecar.
 
@@ -29,11 +30,11 @@ def write_product(
     sources = [_uri(source, context) for source in inputs.values() if context.work_dir not in source.parents]
     common = {"Sources": sources, "Parameters": dict(parameters)}
     if product.kind == "table":
-        columns = list((output.rows or [{}])[0])
+        columns = list(output.rows[0]) if output.rows else []
         known = {name: dict(text) for name, text in product.columns.items() if name in columns}
         write_json(sidecar_path(path), known | common | dict(output.sidecar))
         return
-    sidecar: dict[str, Any] = {"Description": product.description, "Sources": sources}
+    sidecar: dict[str, object] = {"Description": product.description, "Sources": sources}
     if product.unit:
         sidecar["Units"] = product.unit
     if product.suffix == "mask":
@@ -81,7 +82,7 @@ def _file(product: Product, path: Path, output: Output) -> None:
 _CONTENT = {"image": _image, "table": _table, "json": _json, "file": _file}
 
 
-def read_affine(path: Path | None) -> Any:
+def read_affine(path: Path | None) -> npt.NDArray[np.float64]:
     """Return the affine of an image file."""
     if path is None:
         raise RuntimeError("an image needs an affine")

@@ -18,7 +18,7 @@ from bids_app.errors import QsmAppError
 if TYPE_CHECKING:
     import pandas as pd
 
-Row = dict[str, Any]
+Row = dict[str, object]
 
 #: Short names of a model's response.
 RESPONSES = {"chi": "chi_mean", "r2star": "r2star_mean", "volume": "volume_mm3"}
@@ -222,7 +222,7 @@ def culprit(names: list[str], x: npt.NDArray[np.float64]) -> str:
 
 
 def _mixed(
-    y: npt.NDArray[np.float64], x: npt.NDArray[np.float64], people: npt.NDArray[Any]
+    y: npt.NDArray[np.float64], x: npt.NDArray[np.float64], people: npt.NDArray[np.generic]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], float]:
     """Return coefficients, their errors and the total standard deviation of a random-intercept model."""
     from statsmodels.regression.mixed_linear_model import MixedLM
@@ -242,7 +242,7 @@ def _mixed(
     return beta, error_of, scale * float(np.sqrt(variance))
 
 
-def _between_within(x: npt.NDArray[np.float64], people: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+def _between_within(x: npt.NDArray[np.float64], people: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
     """Return each coefficient's degrees of freedom: of participants, or of runs within them if its column varies so."""
     labels = sorted(set(people))
     rows = [people == label for label in labels]
@@ -252,11 +252,17 @@ def _between_within(x: npt.NDArray[np.float64], people: npt.NDArray[Any]) -> npt
     return np.where(within, inside, between).astype(float)
 
 
+def _probability(row: Row) -> float:
+    p = row["p"]
+    assert isinstance(p, float)  # a row with a term has been fitted
+    return p
+
+
 def _correct(rows: list[Row], level: float) -> None:
     """Fill in what the false discovery rate says of every term but the intercept, over all regions."""
     for term, space in {(row["term"], row.get("space")) for row in rows if row["term"] not in (None, "Intercept")}:
         chosen = [row for row in rows if (row["term"], row.get("space")) == (term, space)]
-        for row, value in zip(chosen, benjamini_hochberg([row["p"] for row in chosen]), strict=True):
+        for row, value in zip(chosen, benjamini_hochberg([_probability(row) for row in chosen]), strict=True):
             row["p_fdr"], row["significant"] = value, value < level
 
 

@@ -7,10 +7,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-Row = dict[str, Any]
-Columns = dict[str, dict[str, Any]]
+Row = dict[str, object]
+Columns = dict[str, dict[str, object]]
 
 #: Where a drawn segmentation is measured.
 _SPACES = {"native": "on the run's own map", "template": "in the space of the template"}
@@ -105,7 +104,7 @@ def read_covariates(participants: Path | None, sessions: Sequence[Path], taken: 
     return Covariates(columns, of_participant, of_session)
 
 
-def _described(name: str, path: Path) -> dict[str, Any]:
+def _described(name: str, path: Path) -> dict[str, object]:
     """Return what a column's own dictionary says of it."""
     beside = (path.with_suffix(".json"), path.parent.parent / "sessions.json")
     for sidecar in beside if path.name != "participants.tsv" else beside[:1]:
@@ -146,13 +145,13 @@ def wide_table(runs: Sequence[Run], covariates: Covariates) -> tuple[list[Row], 
     return rows, columns
 
 
-def region_words(row: Mapping[str, Any]) -> str:
+def region_words(row: Mapping[str, object]) -> str:
     """Return ``left putamen``."""
     side = {"L": "left ", "R": "right "}.get(str(row.get("hemisphere")), "")
     return f"{side}{row['name']}"
 
 
-def region_slug(row: Mapping[str, Any]) -> str:
+def region_slug(row: Mapping[str, object]) -> str:
     """Return ``left_putamen``; the label's number where nothing else is left of a name."""
     slug = re.sub(r"[^a-z0-9]+", "_", region_words(row).lower()).strip("_") or f"label_{row['index']}"
     return f"{row['space']}_{slug}" if row.get("space") else slug

@@ -8,7 +8,6 @@ so that the template has the shape of nobody (Guimond et al. 2000, 10.1006/cviu.
 
 from collections.abc import Iterable, Sequence
 from itertools import chain
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -89,14 +88,14 @@ def shape_update(maps: Iterable[Map], head: tuple[npt.NDArray[np.bool_], Float64
     if isinstance(first, Backward):
         raise TypeError("an inverse is no map that can be averaged")
     if isinstance(first, Field):
-        return inverse(_mean_shape(chain([first], every), head))
+        return inverse(_mean_shape((one for one in chain([first], every) if isinstance(one, Field)), head))
     parts = [rotation_of(one.matrix[:3, :3]).T @ one.matrix[:3, :3] for one in (first, *every)]  # type: ignore[union-attr]
     update = np.eye(4)
     update[:3, :3] = np.linalg.inv(np.mean(parts, axis=0))
     return Linear(update)
 
 
-def _mean_shape(fields: Iterable[Any], head: tuple[npt.NDArray[np.bool_], Float64] | None) -> Field:
+def _mean_shape(fields: Iterable[Field], head: tuple[npt.NDArray[np.bool_], Float64] | None) -> Field:
     """Return the mean of fields, each turned and shifted back."""
     mean, affine = np.zeros(0), np.eye(4)
     turns, shift, count = np.zeros((3, 3)), np.zeros(3), 0
@@ -124,7 +123,7 @@ def _voxels_in(field: Field, head: tuple[npt.NDArray[np.bool_], Float64] | None)
     shape = field.displacement[::2, ::2, ::2].shape[:3]
     if head is not None:
         half = field.affine @ np.diag([2.0, 2, 2, 1])
-        inside = resample(head[0].astype(np.uint8), head[1], shape, half, [], order=0) > 0
+        inside: npt.NDArray[np.bool_] = resample(head[0].astype(np.uint8), head[1], shape, half, [], order=0) > 0
         if inside.any():
             return inside
     return np.ones(shape, bool)
@@ -141,12 +140,12 @@ def _rigid_part(points: Float64, moved: Float64) -> tuple[Float64, Float64]:
 
 def mean_image(images: Iterable[Float32]) -> tuple[Float32, int]:
     """Return the mean of images given one after the other, and their number."""
-    total: Any = None
+    total: Float64 | None = None
     count = 0
     for image in images:
         total = image.astype(np.float64) if total is None else total + image
         count += 1
-    if count == 0:
+    if total is None:
         raise ValueError("no image to average")
     return (total / count).astype(np.float32), count
 
@@ -173,7 +172,7 @@ class Labels:
         self._keys = np.empty(0, np.int64)
         self._counts = np.empty(0, np.int64)
 
-    def add(self, labels: npt.NDArray[Any]) -> None:
+    def add(self, labels: npt.NDArray[np.generic]) -> None:
         """Count one member's labels."""
         flat = labels.ravel().astype(np.int64)
         where = np.flatnonzero(flat)

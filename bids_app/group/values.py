@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -87,7 +86,7 @@ class Stored:
         return flat
 
 
-def in_mask(values: npt.NDArray[Any], mask: Bool) -> Float32:
+def in_mask(values: npt.NDArray[np.generic], mask: Bool) -> Float32:
     """Return an image of values given in a mask, 0 outside; several along the first axis become volumes."""
     many = np.atleast_2d(values)
     image = np.zeros((*mask.shape, len(many)), np.float32)

@@ -23,7 +23,7 @@ from bids_app.group.values import Stored
 
 Float64 = npt.NDArray[np.float64]
 Float32 = npt.NDArray[np.float32]
-Row = dict[str, Any]
+Row = dict[str, object]
 
 RESPONSES = ("chi", "r2star")
 #: Values that one slab may hold: nilearn makes about ten float64 copies of it.
@@ -74,7 +74,7 @@ class Design:
     @property
     def df(self) -> int:
         """Degrees of freedom of the residuals."""
-        return self.matrix.shape[0] - self.matrix.shape[1]
+        return int(self.matrix.shape[0] - self.matrix.shape[1])
 
     def columns_of(self, term: str) -> list[int]:
         """Return the columns that a term of the formula has."""
@@ -82,7 +82,7 @@ class Design:
         return [number for number, name in enumerate(plain) if name == term]
 
 
-def design(formula: str, covariates: Mapping[str, Mapping[str, Any]]) -> Design:
+def design(formula: str, covariates: Mapping[str, Mapping[str, object]]) -> Design:
     """Return the design of a formula; ``covariates`` are the columns of every participant.
 
     Raises
@@ -119,13 +119,13 @@ def _numbers(column: Any) -> Any:
         return column
 
 
-def average_covariates(rows: Sequence[Mapping[str, Any]]) -> Row:
+def average_covariates(rows: Sequence[Mapping[str, object]]) -> Row:
     """Return the covariates of a participant from those of its sessions: means of numbers, words if all agree."""
     found: Row = {}
     for name in dict.fromkeys(key for row in rows for key in row):
         known = [row[name] for row in rows if row.get(name) is not None]
         try:
-            found[name] = float(np.mean([float(value) for value in known])) if known else None
+            found[name] = float(np.mean([float(str(value)) for value in known])) if known else None
         except (TypeError, ValueError):
             found[name] = known[0] if len(set(known)) == 1 else None
     return found
@@ -224,7 +224,7 @@ def _permuted(y: Float64, model: Design, column: int, permutations: int, seed: i
     return np.ravel(found["h0_max_t"])
 
 
-def family_wise(t: npt.NDArray[Any], largest: Float64) -> Float64:
+def family_wise(t: npt.NDArray[np.generic], largest: Float64) -> Float64:
     """Return the family-wise error rate of each t from the largest of each permutation."""
     ordered = np.sort(largest)
     beyond = len(ordered) - np.searchsorted(ordered, np.abs(t.astype(np.float64)), side="left")
@@ -260,7 +260,16 @@ def peak(t: Float32, affine: Float64) -> Row:
     return {"peak_t": float(t[where]), "peak_x": float(x), "peak_y": float(y), "peak_z": float(z)}
 
 
-def clusters(t: Float32, affine: Float64, labels: npt.NDArray[Any] | None, names: Mapping[int, str]) -> list[Row]:
+def _size(row: Row) -> tuple[float, float]:
+    """Order clusters by voxels, then by the height of their peak."""
+    voxels, top = row["voxels"], row["peak_t"]
+    assert isinstance(voxels, int) and isinstance(top, float)
+    return -voxels, -abs(top)
+
+
+def clusters(
+    t: Float32, affine: Float64, labels: npt.NDArray[np.generic] | None, names: Mapping[int, str]
+) -> list[Row]:
     """Return a row for every cluster of voxels that are not 0, the largest first."""
     volume = float(abs(np.linalg.det(affine[:3, :3])))
     found: list[Row] = []
@@ -277,5 +286,5 @@ def clusters(t: Float32, affine: Float64, labels: npt.NDArray[Any] | None, names
                 row["region"] = names.get(int(index[votes.argmax()]), str(index[votes.argmax()]))
                 row["region_fraction"] = float(votes.max() / count)
             found.append(row | peak(np.where(inside, t[place], 0), moved))
-    found.sort(key=lambda row: (-row["voxels"], -abs(row["peak_t"])))
+    found.sort(key=_size)
     return [{"cluster": number} | row for number, row in enumerate(found, start=1)]

@@ -7,7 +7,7 @@ and written here. Everything works slab by slab, so that memory does not grow wi
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,8 @@ from bids_app.derivatives.files import read_image
 
 Float64 = npt.NDArray[np.float64]
 Float32 = npt.NDArray[np.float32]
+
+T = TypeVar("T", np.float32, np.uint8, np.int32)
 
 _LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 #: Voxels of one slab.
@@ -29,9 +31,10 @@ class Linear:
 
     matrix: Float64
 
-    def __call__(self, points: npt.NDArray[Any]) -> Float64:
+    def __call__(self, points: npt.NDArray[np.floating]) -> Float64:
         """Return mapped points, ``[..., 3]``."""
-        return points @ self.matrix[:3, :3].T + self.matrix[:3, 3]
+        mapped: Float64 = points @ self.matrix[:3, :3].T + self.matrix[:3, 3]
+        return mapped
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Field:
     def __call__(self, points: Float64) -> Float64:
         """Return mapped points, ``[..., 3]``."""
         voxels = _voxels(points, self.affine)
-        moved = [
+        moved: list[Float64] = [
             ndimage.map_coordinates(self.displacement[..., axis], voxels, order=1, mode="nearest") for axis in range(3)
         ]
         return points + np.stack(moved, axis=-1)
@@ -127,17 +130,17 @@ def _slabs(shape: Sequence[int], affine: Float64) -> Iterator[tuple[slice, Float
 
 
 def resample(
-    data: npt.NDArray[Any], affine: Float64, shape: Sequence[int], grid: Float64, maps: Sequence[Map], order: int = 1
-) -> npt.NDArray[Any]:
+    data: npt.NDArray[T], affine: Float64, shape: Sequence[int], grid: Float64, maps: Sequence[Map], order: int = 1
+) -> npt.NDArray[T]:
     """Return an image on a grid, seen through maps (the first one is applied first); zero outside the image.
 
     Parameters
     ----------
     data, affine : moving image and its 4x4 affine
     shape, grid : target grid and its 4x4 affine
-    order : 1 linear (images), 0 nearest (labels)
+    order : 1 linear (images, float32), 0 nearest (labels)
     """
-    out = np.empty(tuple(shape), np.float32 if order else data.dtype)
+    out: npt.NDArray[T] = np.empty(tuple(shape), np.float32 if order else data.dtype)
     for part, points in _slabs(shape, grid):
         for transform in maps:
             points = transform(points)
@@ -146,7 +149,7 @@ def resample(
 
 
 def resample_labels(
-    labels: npt.NDArray[Any], affine: Float64, shape: Sequence[int], grid: Float64, maps: Sequence[Map]
+    labels: npt.NDArray[np.generic], affine: Float64, shape: Sequence[int], grid: Float64, maps: Sequence[Map]
 ) -> npt.NDArray[np.int32]:
     """Return a label image on a grid, seen through maps: the label that linear interpolation of all labels gives most.
 

@@ -20,9 +20,12 @@ RENAMED: Mapping[str, Renamed] = {
     "background.rim_sources": Renamed("background.boundary_sources", {"apart": "separate"}),
     "background.boundary_sources": Renamed("background.boundary_sources", {"apart": "separate"}),
     "background.trend": Renamed("background.null_space_trend", {"tissue": "remove"}),
+    "qc.rim_max": Renamed("qc.boundary_max"),
     "group.linear_rounds": Renamed("group.linear_iterations"),
     "group.syn_rounds": Renamed("group.syn_iterations"),
 }
+#: Settings that are needed no longer: they are left out, with the reason.
+REMOVED: Mapping[str, str] = {"field.keep_phase": "inversion.per_echo finds the phase of every echo in any case"}
 #: What a preset of an old name is called now, and what else has to be said of a preset.
 PRESETS: Mapping[str, str] = {
     "consensus": "preset consensus holds what the consensus paper recommends, with published methods alone; what it "
@@ -48,6 +51,9 @@ def with_new_names(tree: Mapping[str, Any], origin: str) -> tuple[dict[str, Any]
             continue
         for name, value in values.items():
             old = f"{section}.{name}"
+            if old in REMOVED:
+                notices.append(f"{origin}: {old} has no effect: {REMOVED[old]}; the name goes with the next release")
+                continue
             new = RENAMED.get(old)
             if new is None or (new.name == old and value not in new.values):
                 renamed.setdefault(section, {})[name] = value

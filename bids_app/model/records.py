@@ -1,15 +1,33 @@
-"""Frozen records of what a dataset holds; made by ``query``, read by steps.
+"""Frozen records of what a dataset holds; made by ``dataset.query``, read by steps."""
 
-Every record that steps run over (``Anatomical``, ``GreRun``, those of ``cohort``) has ``entities``, ``basename`` and
-``facts()``: what its products are named after, what the user sees, and the metadata that its results depend on.
-"""
-
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 Entities = tuple[tuple[str, str], ...]
+_PAIR = re.compile(r"([a-zA-Z]+)-([a-zA-Z0-9+]+)")
+
+
+class Record(Protocol):
+    """What steps run over: an image, a run, a template subject, the cohort."""
+
+    @property
+    def entities(self) -> Entities:
+        """Return the entities that its products are named after."""
+
+    @property
+    def basename(self) -> str:
+        """Return the name that the user sees; no two records have the same."""
+
+    def facts(self) -> Mapping[str, object]:
+        """Return what results depend on besides bytes of images and parameters."""
+
+
+def entities_in(name: str) -> Entities:
+    """Return the entities in a file name or basename, in their order."""
+    return tuple((key, value) for key, value in _PAIR.findall(name))
 
 
 def spelled(entities: Entities) -> str:
@@ -46,7 +64,7 @@ class Anatomical:
         """``sub-01_ses-1_acq-x_T1w``: with the suffix, so that it never reads like a gradient-echo run."""
         return f"{spelled(self.entities)}_{self.suffix}"
 
-    def facts(self) -> Mapping[str, Any]:
+    def facts(self) -> Mapping[str, object]:
         """Return what results depend on besides bytes of images and parameters."""
         return {"entities": self.entities}
 
@@ -87,7 +105,7 @@ class GreRun:
         """Echo times in seconds (preflight has made sure that they are all there)."""
         return tuple(float(e.echo_time) for e in self.echoes if e.echo_time is not None)
 
-    def facts(self) -> Mapping[str, Any]:
+    def facts(self) -> Mapping[str, object]:
         """Return what results depend on besides bytes of images and parameters."""
         several = {"coils": self.coils} if self.coils > 1 else {}
         return several | {

@@ -1,5 +1,6 @@
 """What can be chosen in the sections of the settings around the pipeline from phase to map (``qsm.options``)."""
 
+import os
 from dataclasses import dataclass
 
 from bids_app.qsm.params import Params, param
@@ -9,13 +10,17 @@ from bids_app.qsm.params import Params, param
 class SegmentationChoices(Params):
     """Which segmentations there are; decided before the first step, and no step's parameter."""
 
-    which: str = param(
-        "auto", doc="auto, none, or words with commas between: fastsurfer, atlas, a pattern of existing files"
+    which: tuple[str, ...] = param(
+        ("auto",), doc="auto, none, or a list of: fastsurfer, atlas, patterns of existing files"
     )
     atlas: str = param("", doc="Folder of an atlas or name of a TemplateFlow template, :SEGMENTATION after it")
-    extra: str = param("", doc="Patterns of further segmentations, lesions for example")
+    extra: tuple[str, ...] = param(
+        (), separator=os.pathsep, doc="Patterns of further segmentations, lesions for example"
+    )
     fastsurfer_home: str = param("", doc="Folder of run_fastsurfer.sh")
-    derivatives: str = param("", doc="Folders where existing segmentations are looked for")
+    derivatives: tuple[str, ...] = param(
+        (), separator=os.pathsep, doc="Folders where existing segmentations are looked for"
+    )
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,7 @@ class RegionsChoices(Params):
 
 @dataclass(frozen=True)
 class QcChoices(Params):
-    """Usual ranges of the numbers for quality control: what is outside is flagged and told, never removed."""
+    """Expected ranges of the metrics for quality control: what is outside is flagged and reported, never removed."""
 
     snr_min: float = param(15.0, low=0, high=1e6, doc="Lowest SNR of the first echo")
     snr_last_min: float = param(5.0, low=0, high=1e6, doc="Lowest SNR of the last echo")
@@ -61,12 +66,16 @@ class QcChoices(Params):
     error_max: float = param(0.01, low=0, high=1e6, unit="ppm", doc="Largest median standard error of the field")
     residual_max: float = param(0.25, low=0, high=1e6, unit="rad", doc="Largest median residual of the field fit")
     correlation_max: float = param(0.7, low=0, high=1, doc="Largest correlation of neighbours' residuals")
-    rim_max: float = param(3.0, low=0, high=1e6, doc="Largest spread of the local field at the rim over the core's")
+    boundary_max: float = param(
+        3.0, low=0, high=1e6, doc="Largest spread of the local field at the mask boundary over the core's"
+    )
     streak_max: float = param(2.0, low=0, high=1e6, doc="Largest power of the map in the cone over that beside it")
     spread_min: float = param(0.005, low=0, high=1e6, unit="ppm", doc="Lowest spread of the map")
     spread_max: float = param(0.15, low=0, high=1e6, unit="ppm", doc="Largest spread of the map")
-    volume_min: float = param(600.0, low=0, high=1e6, unit="ml", doc="Smallest object mask")
-    volume_max: float = param(2500.0, low=0, high=1e6, unit="ml", doc="Largest object mask")
+    volume_min: float = param(600.0, low=0, high=1e6, unit="ml", doc="Smallest object mask, less in a slab")
+    volume_max: float = param(2300.0, low=0, high=1e6, unit="ml", doc="Largest object mask")
+    pieces_max: float = param(1.0, low=0, high=1e6, doc="Most connected pieces of the object mask")
+    roughness_max: float = param(0.2, low=0, high=1e6, doc="Largest roughness of the object mask's boundary")
     valid_min: float = param(0.7, low=0, high=1, doc="Smallest part of the mask with a valid map")
     similarity_min: float = param(1.03, low=1, high=2, doc="Lowest mutual information of magnitude and T1w")
 
@@ -105,7 +114,7 @@ class GroupChoices(Params):
         True, doc="Average of one affine registration each, which the iterations are compared with"
     )
     output_space: str = param("", doc="Template of TemplateFlow, :res-N after it, that the maps are brought to too")
-    dseg: str = param("", doc="Segmentation drawn on the template")
+    dseg: str = param("", doc="Manual segmentation of the template")
     labels: str = param("", doc="Its labels' names: a TSV with index and name, or ITK-SNAP's label description")
 
 

@@ -26,8 +26,9 @@ from bids_app.model.sections import (
     VoxelwiseChoices,
 )
 from bids_app.qsm.mask.recipe import parse_recipe
-from bids_app.qsm.method import Kind, Method
+from bids_app.qsm.method import Method
 from bids_app.qsm.options import (
+    SECTION_KINDS,
     BackgroundChoices,
     FieldChoices,
     InversionChoices,
@@ -55,13 +56,13 @@ class Section(Generic[C]):
     def of(self, method: Method[Callable[..., object], P]) -> P: ...
     @overload
     def of(self, method: str) -> Params: ...
-    def of(self, method: Method[Callable[..., object], Any] | str) -> Params:
+    def of(self, method: AnyMethod | str) -> Params:
         """Return the parameters of a method of this section; by its descriptor they have their own type."""
         return self.methods[method if isinstance(method, str) else method.name]
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the choices and the parameters of the chosen methods alone: what can influence a result."""
-        own = self.choice.to_mapping()
+        own: dict[str, Any] = self.choice.to_mapping()
         chosen = {value for value in own.values() if isinstance(value, str)}
         chosen |= {name for value in chosen for name in getattr(self.choice, "ALSO", {}).get(value, ())}
         return own | {name: self.methods[name].to_mapping() for name in self.methods if name in chosen}
@@ -69,36 +70,39 @@ class Section(Generic[C]):
 
 @dataclass(frozen=True)
 class _Default(Generic[C]):
-    """Makes a section with every default: its choices, and the parameters of all methods of some kinds."""
+    """Makes a section with every default: its choices, and the parameters of the methods that it can use."""
 
     choices: type[C]
-    kinds: tuple[Kind, ...] = ()
+    name: str = ""
 
     def __call__(self) -> Section[C]:
-        methods = {name: method.params() for kind in self.kinds for name, method in METHODS[kind].items()}
-        return Section(self.choices(), methods)
+        return Section(self.choices(), {method.name: method.params() for method in methods_of(self.name)})
+
+
+def methods_of(section: str) -> Iterator[AnyMethod]:
+    """Yield the methods that have parameters in a section."""
+    for kind in SECTION_KINDS.get(section, ()):
+        yield from METHODS[kind].values()
 
 
 @dataclass(frozen=True)
 class Settings:
     """The whole parameter tree, in the order of the pipeline; made without arguments it holds every default."""
 
-    field: Section[FieldChoices] = dataclasses.field(
-        default_factory=_Default(FieldChoices, ("unwrap", "offsets", "field_fit"))
-    )
+    field: Section[FieldChoices] = dataclasses.field(default_factory=_Default(FieldChoices, "field"))
     segmentation: Section[SegmentationChoices] = dataclasses.field(default_factory=_Default(SegmentationChoices))
     fastsurfer: Section[FastSurferChoices] = dataclasses.field(default_factory=_Default(FastSurferChoices))
     registration: Section[RegistrationChoices] = dataclasses.field(default_factory=_Default(RegistrationChoices))
     mask: Section[MaskChoices] = dataclasses.field(default_factory=_Default(MaskChoices))
     background: Section[BackgroundChoices] = dataclasses.field(
-        default_factory=_Default(BackgroundChoices, ("background",))
+        default_factory=_Default(BackgroundChoices, "background")
     )
-    inversion: Section[InversionChoices] = dataclasses.field(default_factory=_Default(InversionChoices, ("inversion",)))
+    inversion: Section[InversionChoices] = dataclasses.field(default_factory=_Default(InversionChoices, "inversion"))
     reference: Section[ReferenceChoices] = dataclasses.field(default_factory=_Default(ReferenceChoices))
     relaxometry: Section[RelaxometryChoices] = dataclasses.field(
-        default_factory=_Default(RelaxometryChoices, ("relaxometry",))
+        default_factory=_Default(RelaxometryChoices, "relaxometry")
     )
-    swi: Section[SwiChoices] = dataclasses.field(default_factory=_Default(SwiChoices, ("swi",)))
+    swi: Section[SwiChoices] = dataclasses.field(default_factory=_Default(SwiChoices, "swi"))
     regions: Section[RegionsChoices] = dataclasses.field(default_factory=_Default(RegionsChoices))
     qc: Section[QcChoices] = dataclasses.field(default_factory=_Default(QcChoices))
     statistics: Section[StatisticsChoices] = dataclasses.field(default_factory=_Default(StatisticsChoices))
@@ -120,14 +124,6 @@ class Settings:
 def section_names() -> list[str]:
     """Return the names of the sections in the order of the pipeline."""
     return [one.name for one in dataclasses.fields(Settings)]
-
-
-def methods_of(section: str) -> Iterator[AnyMethod]:
-    """Yield the methods that have parameters in a section."""
-    (declared,) = (one for one in dataclasses.fields(Settings) if one.name == section)
-    if isinstance(declared.default_factory, _Default):
-        for kind in declared.default_factory.kinds:
-            yield from METHODS[kind].values()
 
 
 def to_toml(settings: Settings, comment: Sequence[str] = ()) -> str:
@@ -181,9 +177,10 @@ def parse_set(assignment: str) -> dict[str, Any]:
         value: Any = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         value = text.strip()  # a bare word is a string
-    for key in reversed(keys):
+    section, *inner = keys
+    for key in reversed(inner):
         value = {key: value}
-    return value
+    return {section: value}
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -271,8 +268,6 @@ def _check_combination(settings: Settings, origin: str) -> None:
             f"{origin}: inversion.per_echo=true with inversion.method={inversion.method} needs the turns of each echo: "
             f"set field.unwrap=romeo, or inversion.method to {', '.join(sorted(SINGLE_STEP))}"
         )
-    if inversion.per_echo and not settings.field.choice.keep_phase:
-        raise UsageError(f"{origin}: inversion.per_echo=true needs field.keep_phase=true")
 
 
 def _check_group(settings: Settings) -> None:

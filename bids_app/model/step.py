@@ -1,18 +1,30 @@
 """What a pipeline step is: declared inputs, outputs and parameters, and one function.
 
-The engine (``bids_app.engine``) reads the declaration to decide whether a step must run; the function gets
-paths and its own slice of the settings, and returns arrays. It never spells a file name and never writes a file.
+The engine (``bids_app.engine``) reads the declaration to decide whether a step must run, and derives from it which jobs
+wait for which; the function gets paths and its own slice of the settings, and returns arrays. It never spells a file
+name and never writes a product.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Generic, Never, TypeVar
 
+import numpy as np
 import numpy.typing as npt
+
+from bids_app.model.records import Record
+from bids_app.model.settings import Settings
+
+R_co = TypeVar("R_co", covariant=True)
+R_contra = TypeVar("R_contra", contravariant=True)
 
 #: Called by long solvers as ``progress(done, total)``.
 Progress = Callable[[int, int], None]
+#: Rows of a table: plain values, all rows with the same keys in the same order.
+Rows = Sequence[Mapping[str, object]]
+#: What a step reads of other records: the record and the key of its product, by the name that the function uses.
+Products = Mapping[str, tuple[Record, str]]
 
 
 @dataclass(frozen=True)
@@ -24,15 +36,15 @@ class Output:
     ``work_dir``.
     """
 
-    data: npt.NDArray[Any] | None = None
+    data: npt.NDArray[np.generic] | None = None
     #: Image file whose affine and header units the product takes.
     like: Path | None = None
     #: Sidecar fields beyond those that every product gets (Units, Sources, Description ... come from the table).
-    sidecar: Mapping[str, Any] = field(default_factory=dict)
+    sidecar: Mapping[str, object] = field(default_factory=dict)
     #: 4x4 affine of the product where no file has it (instead of ``like``).
-    affine: npt.NDArray[Any] | None = None
-    #: For tabular products: rows of plain values, all with the same keys in the same order.
-    rows: list[dict[str, Any]] | None = None
+    affine: npt.NDArray[np.floating] | None = None
+    #: For tabular products.
+    rows: Rows | None = None
     #: For products that the step has written to a temporary file itself (transforms); the engine moves it in place.
     file: Path | None = None
 
@@ -42,8 +54,8 @@ class StepResult:
     """What a step's function returns."""
 
     outputs: Mapping[str, Output]  # by product key (see derivatives.names.PRODUCTS)
-    #: Numbers for quality control and the report; plain JSON values.
-    metrics: Mapping[str, Any] = field(default_factory=dict)
+    #: Metrics for quality control and the report; plain JSON values.
+    metrics: Mapping[str, object] = field(default_factory=dict)
     #: Sentences for the user: closing table, report and log.
     warnings: tuple[str, ...] = ()
     #: Keys of methods that really ran ("romeo", "mcpc3ds", "rts" ...), for the methods text and bibliography.
@@ -51,32 +63,36 @@ class StepResult:
 
 
 @dataclass(frozen=True)
-class StepInput:
+class StepInput(Generic[R_co]):
     """What a step's function sees."""
 
-    record: Any  # Anatomical, GreRun or Cohort: what the step runs over
-    settings: Any  # only the sections named in Step.reads: attribute access, e.g. settings.inversion
+    record: R_co  # what the step runs over
+    settings: Settings  # only the sections named in Step.reads
     inputs: Mapping[str, Path]  # files by the names that sources, needs, needs_t1w and collects gave them
     work_dir: Path  # scratch of this step, removed afterwards
     threads: int
     progress: Progress | None = None
 
 
-def _nothing(*_: Any) -> tuple[str, ...]:
+def _no_keys(record: object, settings: Settings) -> tuple[str, ...]:
     return ()
 
 
-def _no_files(*_: Any) -> Mapping[str, Path]:
+def _no_files(record: object, settings: Settings) -> Mapping[str, Path]:
     return {}
 
 
-def _no_products(*_: Any) -> Mapping[str, tuple[Any, str]]:
+def _no_products(record: object, settings: Settings) -> Products:
     return {}
+
+
+def _default_memory(record: object, settings: Settings) -> int:
+    return 500_000_000
 
 
 @dataclass(frozen=True)
-class Step:
-    """One step of the pipeline.
+class Step(Generic[R_contra]):
+    """One step of the pipeline over records of one class.
 
     ``sources(record, settings)`` names files of the input dataset (all bytes enter the fingerprint);
     ``needs(record, settings)`` and ``makes(record, settings)`` give keys of products of earlier steps and of this one;
@@ -86,18 +102,26 @@ class Step:
     become inputs, those that are not (a run failed) are left out;
     ``makers`` are the steps that make those of them that are working files: one that is gone is made again when needed;
     ``reads`` names the sections of the settings that the function may look at: exactly these enter the fingerprint.
-    A step for which ``makes`` is empty is skipped.
+
+    ``makes`` alone decides which products there are: a step for which it is empty is skipped, and the engine refuses
+    a function that returns anything else than what ``makes`` names.
     """
 
     name: str
     title: str
-    function: Callable[[StepInput], StepResult]
+    function: Callable[[StepInput[R_contra]], StepResult]
     reads: tuple[str, ...] = ()
-    sources: Callable[[Any, Any], Mapping[str, Path]] = _no_files
-    needs: Callable[[Any, Any], tuple[str, ...]] = _nothing
-    needs_t1w: Callable[[Any, Any], tuple[str, ...]] = _nothing
-    collects: Callable[[Any, Any], Mapping[str, tuple[Any, str]]] = _no_products
-    makers: tuple["Step", ...] = ()
-    makes: Callable[[Any, Any], tuple[str, ...]] = _nothing
-    #: Estimated peak memory of the function in bytes, from the record alone (see ``steps.common.memory``).
-    memory: Callable[[Any, Any], int] = lambda record, settings: 500_000_000
+    sources: Callable[[R_contra, Settings], Mapping[str, Path]] = _no_files
+    needs: Callable[[R_contra, Settings], tuple[str, ...]] = _no_keys
+    needs_t1w: Callable[[R_contra, Settings], tuple[str, ...]] = _no_keys
+    collects: Callable[[R_contra, Settings], Products] = _no_products
+    # Never: steps over records of any class (Step is contravariant).
+    makers: "tuple[Step[Never], ...]" = ()
+    makes: Callable[[R_contra, Settings], tuple[str, ...]] = _no_keys
+    #: Estimated peak memory of the function in bytes, from the record alone (see ``steps.participant.common.memory``).
+    memory: Callable[[R_contra, Settings], int] = _default_memory
+
+
+#: The steps over records of one class, as the engine finds them: a function of a module can be sent to another process
+#: by its name, which steps with functions of their own cannot.
+StepList = Callable[[], Sequence[Step[R_contra]]]

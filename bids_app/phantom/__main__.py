@@ -13,7 +13,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         args = build_parser().parse_args(argv)
         study = study_from(args)
         from bids_app.phantom.study import write_study
+        from bids_app.qsm.process import prepare_process
 
+        prepare_process()
         if args.omp_nthreads:
             from bids_app.qsm import set_threads
 
@@ -25,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"python -m bids_app.phantom: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("python -m bids_app.phantom: stopped; the same command goes on where it was", file=sys.stderr)
+        print("python -m bids_app.phantom: stopped. Run the same command again to continue.", file=sys.stderr)
         return 130
 
 

@@ -7,12 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import scipy.fft
+from scipy import ndimage
 
 from bids_app.phantom.forward import MARGIN_MM, far_factors
 from bids_app.phantom.shapes import rotation_matrix
 from bids_app.qsm.arrays import ComplexArray, FloatArray
 from bids_app.qsm.grid import Grid
+from bids_app.qsm.units import ppm_per_hz
 
+#: Peaks of fat: ppm from water, share of the signal.
+FAT_PEAKS = ((-3.80, 0.087), (-3.40, 0.694), (-2.60, 0.128), (-1.94, 0.004), (-0.39, 0.039), (0.60, 0.048))
 #: Slabs by name, as the directions that the voxel axes point to.
 ORIENTATIONS = {"axial": "LAS", "sagittal": "PSR", "coronal": "LSP"}
 _DIRECTIONS = {"R": (0, 1), "L": (0, -1), "A": (1, 1), "P": (1, -1), "S": (2, 1), "I": (2, -1)}
@@ -22,7 +26,11 @@ _HEAD_HALF, _HEAD_CENTRE = np.array([94.0, 118.0, 93.0]), np.array([0.0, -12.0, 
 
 @dataclass(frozen=True)
 class Acquisition:
-    """Parameters of the gradient-echo scan (times in s, lengths in mm, angles in degrees, field in T)."""
+    """Parameters of the gradient-echo scan (times in s, lengths in mm, angles in degrees, field in T).
+
+    ``coil_shading`` is by how much an array of surface coils receives more at the skin than in the middle, relative to
+    the middle; ``bandwidth`` is that of the readout in Hz per voxel, which displaces fat.
+    """
 
     voxel_size: tuple[float, float, float] = (2.0, 2.0, 2.0)
     matrix: tuple[int, int, int] | None = None
@@ -34,6 +42,8 @@ class Acquisition:
     phase_offset: float = 4.0
     bipolar: bool = False
     oversampling: int = 2
+    coil_shading: float = 0.0
+    bandwidth: float = 400.0
 
 
 def axis_codes(orientation: str) -> str:
@@ -113,6 +123,8 @@ def receive(signal: ComplexArray, scan: Acquisition, random: np.random.Generator
         *[np.linspace(-1, 1, n, dtype=np.float32) for n in signal.shape[1:]], indexing="ij", sparse=True
     )
     sensitivity, offset = receive_field((x, y, z), scan.phase_offset, random)
+    if scan.coil_shading:
+        sensitivity = sensitivity * _array_sensitivity((x, y, z), np.float32(scan.coil_shading))
     coil = sensitivity * np.exp(np.complex64(1j) * offset)
     slope, constant = random.uniform(1.0, 2.0) * random.choice([-1, 1]), random.uniform(-1, 1)
     sigma = np.float32(level / scan.snr)
@@ -124,6 +136,42 @@ def receive(signal: ComplexArray, scan: Acquisition, random: np.random.Generator
         for part in (signal[e].real, signal[e].imag):
             part += sigma * random.standard_normal(part.shape, np.float32)
     return signal
+
+
+def _array_sensitivity(coordinates: Sequence[FloatArray], shading: np.float32) -> FloatArray:
+    """Return the combined sensitivity of surface coils around the head: 1 in the middle, less far below it."""
+    x, y, z = coordinates
+    distance = (x * x + y * y + np.float32(0.5) * z * z).astype(np.float32)
+    # The array ends at the neck: what lies below it is received weakly.
+    below = 1 / (1 + np.exp(-(z + np.float32(0.9)) / np.float32(0.12)))
+    return np.asarray((1 + shading * distance) * (1 - np.float32(0.5) * (1 - below)), np.float32)
+
+
+def add_fat(
+    signal: ComplexArray, fat: ComplexArray, echo_times: Sequence[float], field_strength: float, shift_voxels: float
+) -> None:
+    """Add the signal of fat, computed as if it were water, to ``signal`` in place: its peaks and its displacement.
+
+    Parameters
+    ----------
+    signal, fat : complex64, ``[echo, x, y, z]``
+    echo_times : sequence of float
+        In s.
+    field_strength : float
+        In T.
+    shift_voxels : float
+        Displacement along the second axis, which the readout runs along.
+
+    References
+    ----------
+    Hamilton et al. 2011, 10.1002/nbm.1622 (the peaks of fat).
+    """
+    hertz = np.array([peak for peak, _ in FAT_PEAKS]) / ppm_per_hz(field_strength)
+    shares = np.array([share for _, share in FAT_PEAKS])
+    for time, whole, part in zip(echo_times, signal, fat, strict=True):
+        phase = np.complex64(np.sum(shares * np.exp(2j * np.pi * hertz * time)))
+        moved = [ndimage.shift(p, (0, shift_voxels, 0), order=1, prefilter=False) for p in (part.real, part.imag)]
+        whole += phase * (moved[0] + np.complex64(1j) * moved[1])
 
 
 def receive_field(

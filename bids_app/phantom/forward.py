@@ -16,6 +16,7 @@ from scipy import ndimage
 
 from bids_app.qsm.arrays import ComplexArray, FloatArray
 from bids_app.qsm.grid import Grid
+from bids_app.qsm.kernels import jit
 from bids_app.qsm.operators.dipole import forward_field
 from bids_app.qsm.operators.fft import irfftn, rfftn
 from bids_app.qsm.units import ppm_per_hz
@@ -28,7 +29,7 @@ _FAR_FACTORS = (1, 2, 3, 4, 5, 6, 8, 9, 10, 12, 15, 16, 18, 20, 24, 25, 27, 30)
 MARGIN_MM = 9.0
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _apply_dipole(
     spectrum: ComplexArray,
     kx: FloatArray,
@@ -197,7 +198,7 @@ def harmonics(positions: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
     return np.stack([one, x, y, z, x * y, y * z, z * x, x * x - y * y, 2 * z * z - x * x - y * y], axis=-1)
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _signal_rows(
     density: FloatArray, r2star: FloatArray, hz: FloatArray, times: FloatArray, factor: int, out: ComplexArray
 ) -> None:

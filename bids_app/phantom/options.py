@@ -135,6 +135,25 @@ def _scan(group: "argparse._ArgumentGroup") -> None:
         metavar="RAD",
         help="size of the coil's smooth phase at echo time zero (default: 4; 0 none)",
     )
+    add(
+        "--in-vivo",
+        action="store_true",
+        help="tissue around the brain as in life: fat with its chemical shift, bone marrow, thin bones, muscle, orbits",
+    )
+    add(
+        "--coil-shading",
+        type=float,
+        default=0.0,
+        metavar="F",
+        help="how much more the coils receive at the skin than in the middle, relative to the middle (default: 0)",
+    )
+    add(
+        "--bandwidth",
+        type=_positive,
+        default=400.0,
+        metavar="HZ",
+        help="bandwidth of the readout per voxel, which displaces fat (default: 400)",
+    )
     add("--bipolar", action="store_true", help="alternating readout: every other echo has an extra linear phase")
     add("--real-imag", action="store_true", help="store real and imaginary parts instead of magnitude and phase")
     add(
@@ -196,6 +215,8 @@ def study_from(args: argparse.Namespace) -> Any:
         phase_offset=args.phase_offset,
         bipolar=args.bipolar,
         oversampling=args.oversampling,
+        coil_shading=args.coil_shading,
+        bandwidth=args.bandwidth,
     )
     return Study(
         subjects=args.subjects,
@@ -209,6 +230,7 @@ def study_from(args: argparse.Namespace) -> Any:
         t1w_oblique=_three("--t1w-oblique", args.t1w_oblique, [*args.t1w_oblique, 0, 0]),
         age_effect=0.0 if args.null else args.age_effect,
         group_effect=0.0 if args.null else args.group_effect,
+        in_vivo=args.in_vivo,
     )
 
 

@@ -8,16 +8,20 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_app.phantom.template import Head, Stack
+from bids_app.qsm.kernels import jit
 
 FloatArray = npt.NDArray[np.float32]
 
 #: Rows of a tissue table.
 AIR, FAT, MUSCLE, BONE, VITREOUS, CSF, GREY, WHITE, VEIN, CALCIFICATION, FIRST_NUCLEUS = range(11)
-#: Columns of a tissue table: susceptibility (ppm, water is 0), proton density, R2* (1/s), T1-weighted intensity.
-CHI, M0, R2STAR, T1W = range(4)
+#: Row of the bone marrow, after the nuclei; a table without it has bone without marrow.
+MARROW = 24
+#: Columns of a tissue table: susceptibility (ppm, water is 0), proton density, R2* (1/s), T1-weighted intensity,
+#: and the share of the protons that are fat's. The last row is bone marrow where the head has soft tissue as in vivo.
+CHI, M0, R2STAR, T1W, FAT_SHARE = range(5)
 #: What a sample holds besides: fraction inside the brain, label of the nucleus, label of the tissue.
-BRAIN, NUCLEUS, TISSUE = range(4, 7)
-PROPERTIES = 7
+BRAIN, NUCLEUS, TISSUE, FAT_FRACTION = range(4, 8)
+PROPERTIES = 8
 #: Labels of the tissue segmentation.
 TISSUE_LABELS = {
     1: "cortical and other grey matter",
@@ -26,8 +30,6 @@ TISSUE_LABELS = {
     4: "vein",
     5: "calcification",
 }
-
-_COMPILE = {"cache": True, "nogil": True}
 
 
 class Warp(NamedTuple):
@@ -38,7 +40,7 @@ class Warp(NamedTuple):
     displacement: Stack  # mm, three channels
 
 
-@numba.njit(**_COMPILE)
+@jit
 def _corners(stack: Stack, x: float, y: float, z: float) -> tuple[int, int, int, float, float, float]:
     """Return the lower corner and the fractions of a point, held inside the stack."""
     nx, ny, nz = stack.data.shape[0], stack.data.shape[1], stack.data.shape[2]
@@ -49,7 +51,7 @@ def _corners(stack: Stack, x: float, y: float, z: float) -> tuple[int, int, int,
     return i, j, k, fx - i, fy - j, fz - k
 
 
-@numba.njit(**_COMPILE)
+@jit
 def _trilinear(stack: Stack, x: float, y: float, z: float, out: FloatArray) -> None:
     i, j, k, a, b, c = _corners(stack, x, y, z)
     data = stack.data
@@ -74,37 +76,42 @@ def _trilinear(stack: Stack, x: float, y: float, z: float, out: FloatArray) -> N
         )
 
 
-@numba.njit(**_COMPILE)
+@jit
 def _inside(distance: float, width: float) -> float:
     """Fraction of a voxel of some width that lies inside a surface at a signed distance."""
     return min(max(0.5 - distance / width, 0.0), 1.0)
 
 
-@numba.njit(**_COMPILE)
+@jit
 def _over(out: FloatArray, row: FloatArray, fraction: float) -> None:
     """Let a tissue take a fraction of what is there already."""
-    for m in range(4):
+    for m in range(5):
         out[m] += np.float32(fraction) * (row[m] - out[m])
 
 
-@numba.njit(**_COMPILE)
+@jit
 def _outside_brain(shell: FloatArray, tissue: FloatArray, width: float, out: FloatArray) -> None:
-    """Write soft tissue, fat under the skin, bone and eyes."""
-    for m in range(4):
+    """Write soft tissue, fat under the skin and behind the eyes, bone with its marrow, and eyes."""
+    for m in range(5):
         out[m] = tissue[2, m]
-    _over(out, tissue[1], _inside(-shell[0] - 5.0, 3.0))
+    _over(out, tissue[1], max(_inside(-shell[0] - 5.0, 3.0), _inside(shell[5], width)))
     bone = _inside(shell[1], width) * (1 - _inside(shell[2], width))
     _over(out, tissue[3], max(bone, _inside(shell[3] - 2.0, width) * _inside(shell[0] + 6.0, 3.0)))
+    thickness = shell[2] - shell[1]
+    if tissue.shape[0] > MARROW and thickness > 3.5:
+        # The middle third of a bone that is thick enough.
+        _over(out, tissue[MARROW], bone * _inside(abs(shell[1] + shell[2]) / 2 - thickness / 6, width))
     _over(out, tissue[4], _inside(shell[4], width))
 
 
-@numba.njit(**_COMPILE)
+@jit
 def _within_skull(cell: FloatArray, tissue: FloatArray, mixed: FloatArray) -> float:
     """Write fluid, grey and white matter with their fine structure; return the fraction of fluid."""
     grey, white = max(cell[1], 0.0), max(cell[2], 0.0)
     fluid = max(1 - grey - white, 0.0)
     for m in range(4):
         mixed[m] = fluid * tissue[5, m] + grey * tissue[6, m] + white * tissue[7, m]
+    mixed[4] = 0
     # Nothing is constant within a tissue: the template's own intensity, two scales of random texture, and a
     # paramagnetic band in the deep layers of the cortex, where a third of the tissue is white.
     share = white / max(grey + white, 1e-3)
@@ -118,7 +125,7 @@ def _within_skull(cell: FloatArray, tissue: FloatArray, mixed: FloatArray) -> fl
     return fluid
 
 
-@numba.njit(**_COMPILE)
+@jit
 def _nuclei(
     depth: FloatArray, cell: FloatArray, right: bool, fluid: float, tissue: FloatArray, width: float, mixed: FloatArray
 ) -> int:
@@ -141,7 +148,7 @@ def _nuclei(
     return label
 
 
-@numba.njit(**_COMPILE)
+@jit
 def sample_rows(
     warp: Warp,
     brain: Stack,
@@ -153,15 +160,16 @@ def sample_rows(
     first: int,
     last: int,
 ) -> None:
-    """Write the seven properties (CHI to TISSUE) of the voxels of ``out``, (nx, ny, nz, 7), with first <= x < last.
+    """Write the eight properties (CHI to FAT_FRACTION) of the voxels of ``out``, (nx, ny, nz, 8), whose x is in
+    ``first`` to ``last``, the end excluded.
 
     ``width`` is the voxel's width in mm, over which a border is spread; ``tissue`` has 24 rows (AIR to the last
-    nucleus, right and left in turn) and four columns.
+    nucleus, right and left in turn), 25 with marrow, and five columns.
     """
     A, B = warp.to_head, warp.to_template
     for i in range(first, last):
-        shell, cell, depth = np.empty(5, np.float32), np.empty(7, np.float32), np.empty(8, np.float32)
-        move, mixed = np.empty(3, np.float32), np.empty(4, np.float32)
+        shell, cell, depth = np.empty(6, np.float32), np.empty(7, np.float32), np.empty(8, np.float32)
+        move, mixed = np.empty(3, np.float32), np.empty(5, np.float32)
         for j in range(out.shape[1]):
             for k in range(out.shape[2]):
                 voxel = out[i, j, k]
@@ -175,7 +183,7 @@ def sample_rows(
                 _trilinear(outer, x, y, z, shell)
                 for m in range(4):
                     voxel[m] = tissue[0, m]
-                voxel[4] = voxel[5] = voxel[6] = 0
+                voxel[4] = voxel[5] = voxel[6] = voxel[7] = 0
                 body = _inside(shell[0], width)
                 if body <= 0:
                     continue
@@ -186,9 +194,10 @@ def sample_rows(
                 body *= 1 - _inside(shell[3], width)
                 for m in range(4):
                     voxel[m] += np.float32(body) * (mixed[m] - voxel[m])
+                voxel[7] = np.float32(body) * mixed[4]
 
 
-@numba.njit(**_COMPILE)
+@jit
 def _brain_voxel(  # noqa: PLR0913
     x: float,
     y: float,
@@ -204,7 +213,7 @@ def _brain_voxel(  # noqa: PLR0913
     voxel: FloatArray,
 ) -> None:
     """Mix what lies within the skull into ``mixed``; write the fraction of brain and the labels into ``voxel``."""
-    inner = np.empty(4, np.float32)
+    inner = np.empty(5, np.float32)
     _trilinear(brain, x, y, z, cell)
     fluid = _within_skull(cell, tissue, inner)
     voxel[4] = _inside(cell[3], width)
@@ -234,12 +243,12 @@ def _brain_voxel(  # noqa: PLR0913
     if kind >= 4:
         voxel[5] = 0
     voxel[6] = kind if voxel[4] >= 0.5 else 0
-    for m in range(4):
+    for m in range(5):
         mixed[m] += np.float32(skull) * (inner[m] - mixed[m])
 
 
 def sample(head: Head, tissue: FloatArray, warp: Warp, shape: tuple[int, int, int], width: float) -> FloatArray:
-    """Return the properties on a grid of ``shape``, (nx, ny, nz, 7) float32; see :func:`sample_rows`.
+    """Return the properties on a grid of ``shape``, (nx, ny, nz, 8) float32; see :func:`sample_rows`.
 
     Threads take rows in turn (numba's number of threads); every voxel is computed alone, so their number changes
     nothing.

@@ -108,8 +108,11 @@ def _valid(
 ) -> npt.NDArray[np.bool_]:
     masks = sorted(anat.glob(f"{stem}*_desc-qsm_mask.nii.gz"))
     if not masks:
-        return (values != 0) & np.isfinite(values)
-    return (_on_grid(masks[0], values.shape, affine) > 0) & np.isfinite(values)
+        inside: npt.NDArray[np.bool_] = values != 0
+    else:
+        inside = _on_grid(masks[0], values.shape, affine) > 0
+    valid: npt.NDArray[np.bool_] = inside & np.isfinite(values)
+    return valid
 
 
 def _names(truth: Path, name: str) -> dict[int, str]:

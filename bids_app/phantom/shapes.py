@@ -50,7 +50,8 @@ def rotation_matrix(degrees: npt.ArrayLike) -> npt.NDArray[np.float64]:
     about_x = np.array([[1, 0, 0], [0, np.cos(a), -np.sin(a)], [0, np.sin(a), np.cos(a)]])
     about_y = np.array([[np.cos(b), 0, np.sin(b)], [0, 1, 0], [-np.sin(b), 0, np.cos(b)]])
     about_z = np.array([[np.cos(c), -np.sin(c), 0], [np.sin(c), np.cos(c), 0], [0, 0, 1]])
-    return about_z @ about_y @ about_x
+    turned: npt.NDArray[np.float64] = about_z @ about_y @ about_x
+    return turned
 
 
 def tube(xyz: Sequence[FloatArray], line: Sequence[Sequence[float]]) -> FloatArray:
@@ -127,20 +128,38 @@ def _join(a: FloatArray, b: FloatArray, mm: float) -> FloatArray:
     return np.asarray(b + (a - b) * mix - mm * mix * (1 - mix), np.float32)
 
 
-def outer(xyz: Sequence[FloatArray], brain: FloatArray, hull: FloatArray) -> FloatArray:
-    """Signed distances of scalp, skull (outer and inner table), air cavities and eyes, channels last.
+def _bumps(side: Sequence[FloatArray], places: Sequence[tuple[float, float, float, float]]) -> FloatArray:
+    """Sum of Gaussians, 1 in their middles; a place is (x, y, z, width) in mm."""
+    squares = [sum((a - np.float32(c)) ** 2 for a, c in zip(side, place[:3], strict=True)) for place in places]
+    return np.asarray(
+        sum(np.exp(-s / np.float32(2 * p[3] ** 2)) for s, p in zip(squares, places, strict=True)), np.float32
+    )
 
-    ``brain`` and ``hull`` (brain without sulci and clefts) are signed distances on the grid of ``xyz``.
+
+def _skull_thickness(xyz: Sequence[FloatArray], side: Sequence[FloatArray], in_vivo: bool) -> FloatArray:
+    """Thickness of the skull, mm; in vivo the temporal bone and the roof of the orbit are thin."""
+    wave = np.sin(0.05 * xyz[1]) * np.cos(0.04 * xyz[2])
+    if not in_vivo:
+        return np.asarray(6.0 + 1.5 * wave, np.float32)
+    thin = np.clip(_bumps(side, ((66, -10, -14, 24), (60, 25, -18, 18), (28, 44, -20, 16), (30, 20, -34, 14))), 0, 1)
+    return np.asarray((5.5 + 1.5 * wave) * (1 - thin) + 1.6 * thin, np.float32)
+
+
+def outer(xyz: Sequence[FloatArray], brain: FloatArray, hull: FloatArray, in_vivo: bool = False) -> FloatArray:
+    """Signed distances of scalp, skull (outer and inner table), air cavities, eyes and orbital fat, channels last.
+
+    ``brain`` and ``hull`` (brain without sulci and clefts) are signed distances on the grid of ``xyz``. ``in_vivo``
+    makes bones thin where they are in life, adds temporal muscle, and fat behind the eyes.
     """
-    x, _, z = xyz
-    side = [np.abs(x), *xyz[1:]]
+    side = [np.abs(xyz[0]), *xyz[1:]]
     canal = tube(xyz, ((0, -44, -66, 9), (0, -46, -110, 9), (0, -44, -190, 9)))
     inner = _join(hull - 2.0, canal, 6)
-    table = inner - (6.0 + 1.5 * np.sin(0.05 * xyz[1]) * np.cos(0.04 * z)).astype(np.float32)
+    table = inner - _skull_thickness(xyz, side, in_vivo)
+    flesh = 6.0 + 7.0 * np.clip(_bumps(side, ((66, 5, -16, 24),)), 0, 1) if in_vivo else np.float32(6)
     face = ellipsoid(xyz, (0, 38, -58), (62, 60, 62))
     face = _join(face, ellipsoid(xyz, (0, 97, -48), (13, 16, 20)), 10)
     neck = tube(xyz, ((0, -32, -70, 62), (0, -34, -130, 58), (0, -36, -200, 62)))
-    scalp = _join(_join(table - 6.0, face, 25), neck, 25)
+    scalp = _join(_join(table - flesh, face, 25), neck, 25)
     eyes = ellipsoid(side, (33, 66, -36), (12, 12, 12))
     # Nothing grows within 2.5 mm of the brain or under the skin, except what opens to the outside.
     air = np.maximum(_sinuses(side), np.maximum(2.5 - brain, scalp + 4))
@@ -148,7 +167,11 @@ def outer(xyz: Sequence[FloatArray], brain: FloatArray, hull: FloatArray) -> Flo
     canals = tube(side, ((52, -22, -38, 3.2), (66, -24, -39, 3.4), (92, -26, -40, 4.5)))
     air = np.minimum(air, np.minimum(openings, np.maximum(canals, 2.5 - brain)))
     air = np.maximum(air, 2.5 - eyes)
-    channels = np.stack(np.broadcast_arrays(scalp, table, inner, air, eyes), axis=-1)
+    orbit = np.float32(40)
+    if in_vivo:
+        muscles = tube(side, ((16, 34, -32, 2.5), (22, 58, -36, 3.0)))
+        orbit = np.maximum(ellipsoid(side, (27, 56, -36), (16, 24, 14), (0, 0, -20)), -np.minimum(eyes, muscles))
+    channels = np.stack(np.broadcast_arrays(scalp, table, inner, air, eyes, orbit), axis=-1)
     return np.ascontiguousarray(np.clip(channels, -40, 40), dtype=np.float32)
 
 

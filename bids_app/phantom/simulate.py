@@ -7,10 +7,11 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_app.phantom import forward, sampling, subjects
-from bids_app.phantom.acquisition import Acquisition, axis_codes, fine_grid, receive, slab
-from bids_app.phantom.template import Head
+from bids_app.phantom.acquisition import FAT_PEAKS, Acquisition, add_fat, axis_codes, fine_grid, receive, slab
+from bids_app.phantom.template import Head, Stack
 from bids_app.qsm.arrays import BoolArray, ComplexArray, FloatArray
 from bids_app.qsm.grid import Grid
+from bids_app.qsm.units import ppm_per_hz
 
 #: chi of air relative to water, ppm.
 AIR_PPM = 9.4
@@ -25,11 +26,16 @@ class Body:
     head: Head
     tissue: FloatArray
     to_template: npt.NDArray[np.float64]
-    displacement: subjects.template.Stack
+    displacement: Stack
     pose: npt.NDArray[np.float64]
 
+    @property
+    def has_fat(self) -> bool:
+        """Whether a tissue has fat, whose signal has frequencies of its own."""
+        return bool(self.tissue[:, sampling.FAT_SHARE].any())
+
     def sample(self, affine: npt.NDArray[np.float64], shape: tuple[int, int, int], width: float) -> FloatArray:
-        """Return the properties (nx, ny, nz, 7) on a grid with this affine (voxel to scanner mm)."""
+        """Return the properties (nx, ny, nz, 8) on a grid with this affine (voxel to scanner mm)."""
         to_head = (np.linalg.inv(self.pose) @ affine)[:3]
         warp = sampling.Warp(np.ascontiguousarray(to_head), self.to_template, self.displacement)
         return sampling.sample(self.head, self.tissue, warp, shape, width)
@@ -82,6 +88,7 @@ def simulate(body: Body, scan: Acquisition, random: np.random.Generator) -> Scan
     _take_shim(field, factor, mask, affine)
 
     signal = np.empty((len(scan.echo_times), *shape), np.complex64)
+    signal_of_fat = np.zeros_like(signal) if body.has_fat else signal[:0]
     r2star, density = (np.empty(shape, np.float32) for _ in range(2))
     true_chi = forward.block_mean(chi[box], (factor,) * 3) + np.float32(AIR_PPM)
     chi[:] = 0
@@ -92,9 +99,20 @@ def simulate(body: Body, scan: Acquisition, random: np.random.Generator) -> Scan
         part = properties[:, box[1], box[2]]
         local = field[rows.start - box[0].start : rows.stop - box[0].start]
         m0, rate = (np.ascontiguousarray(part[..., column]) for column in (sampling.M0, sampling.R2STAR))
-        signal[:, here] = forward.gradient_echo(m0, rate, local, scan.echo_times, scan.field_strength, factor)
+        fat = np.ascontiguousarray(part[..., sampling.FAT_FRACTION] * m0)
+        water = m0 - fat
+        signal[:, here] = forward.gradient_echo(water, rate, local, scan.echo_times, scan.field_strength, factor)
+        if fat.any():
+            signal_of_fat[:, here] = forward.gradient_echo(
+                fat, rate, local, scan.echo_times, scan.field_strength, factor
+            )
         density[here], r2star[here] = (forward.block_mean(m, (factor,) * 3) for m in (m0, rate))
 
+    if body.has_fat:
+        main_peak = max(FAT_PEAKS, key=lambda peak: peak[1])[0]
+        moved = main_peak / ppm_per_hz(scan.field_strength) / scan.bandwidth
+        add_fat(signal, signal_of_fat, scan.echo_times, scan.field_strength, moved)
+        del signal_of_fat
     total = forward.block_mean(field, (factor,) * 3)
     del field
     alone = forward.FarGrid.around(fine, [(0, 0)] * 3)  # the brain lies inside the box

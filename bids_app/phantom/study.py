@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_app import __version__
-from bids_app.derivatives.names import PRODUCTS, product_path, spell
+from bids_app.derivatives.names import product_path, spell
+from bids_app.derivatives.products import PRODUCTS
 from bids_app.phantom import sampling, subjects
 from bids_app.phantom.acquisition import Acquisition
 from bids_app.phantom.folder import TRUTH, Folder
@@ -42,6 +43,7 @@ class Study:
     t1w_oblique: tuple[float, float, float] = (0.0, 0.0, 0.0)
     age_effect: float = 1.0
     group_effect: float = 0.04
+    in_vivo: bool = False
 
     @property
     def suffix(self) -> str:
@@ -199,7 +201,7 @@ def _write_template(folder: Folder, head: Head) -> None:
 
 
 def _write_person(folder: Folder, study: Study, person: subjects.Person) -> None:
-    head = subjects.shape_head(person, load_head())
+    head = subjects.shape_head(person, load_head(study.in_vivo))
     for session in range(study.sessions):
         age = person.age + session
         tissue = subjects.tissue_table(
@@ -208,6 +210,7 @@ def _write_person(folder: Folder, study: Study, person: subjects.Person) -> None
             field_strength=study.scan.field_strength,
             age_effect=study.age_effect,
             group_effect=study.group_effect,
+            in_vivo=study.in_vivo,
         )
         body = make_body(person, head, tissue, age=age, session=session, tilt=study.tilt)
         names = {"sub": person.label} | ({"ses": str(session + 1)} if study.sessions > 1 else {})

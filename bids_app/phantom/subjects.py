@@ -47,6 +47,14 @@ _TISSUE = {
     sampling.VEIN: (0.28, 0.85, 45.0, 130.0),
     sampling.CALCIFICATION: (-0.75, 0.25, 110.0, 60.0),
 }
+#: The same, and the share of fat, of tissue around the brain as gradient echoes at small flip angles show it: the short
+#: T1 of fat makes it brighter than brain.
+_IN_VIVO = {
+    sampling.FAT: (0.6, 1.25, 35.0, 245.0, 0.95),
+    sampling.MUSCLE: (0.0, 0.62, 32.0, 120.0, 0.05),
+    sampling.BONE: (-2.1, 0.10, 250.0, 25.0, 0.0),
+    sampling.MARROW: (-0.5, 0.60, 80.0, 200.0, 0.80),
+}
 
 
 @dataclass(frozen=True)
@@ -86,19 +94,28 @@ def iron_ppm(nucleus: str, age: float, age_effect: float = 1.0) -> float:
     level, rate, birth = _IRON[nucleus]
 
     def iron(years: float) -> float:
-        return level * (1 - np.exp(-rate * years)) + birth
+        return float(level * (1 - np.exp(-rate * years)) + birth)
 
     middle = iron(_REFERENCE_AGE)
     return float(_PPM_PER_IRON * (middle + age_effect * (iron(age) - middle)) + _MYELIN.get(nucleus, 0.0))
 
 
 def tissue_table(
-    person: Person, *, age: float, field_strength: float, age_effect: float = 1.0, group_effect: float = 0.0
+    person: Person,
+    *,
+    age: float,
+    field_strength: float,
+    age_effect: float = 1.0,
+    group_effect: float = 0.0,
+    in_vivo: bool = False,
 ) -> FloatArray:
-    """Return the person's tissue properties, one row per tissue; R2* follows the field strength (T)."""
-    table = np.zeros((sampling.FIRST_NUCLEUS + 2 * len(NUCLEI), 4), np.float32)
-    for row, values in _TISSUE.items():
-        table[row] = values
+    """Return the person's tissue properties, one row per tissue; R2* follows the field strength (T).
+
+    ``in_vivo`` gives fat its chemical shift, bone its marrow, and both the brightness of short T1.
+    """
+    table = np.zeros((sampling.MARROW + in_vivo, 5), np.float32)
+    for row, values in (_TISSUE | (_IN_VIVO if in_vivo else {})).items():
+        table[row, : len(values)] = values
     own = person.random(1)
     general = own.normal(1, 0.06)
     for n, nucleus in enumerate(NUCLEI):
@@ -109,7 +126,7 @@ def tissue_table(
             value = chi * (1 + 0.03 * (own.normal() if side else 0))
             iron = max(value - _MYELIN.get(nucleus, 0.0), 0.0)
             r2star = _R2STAR_BASE + _R2STAR_PER_PPM * iron
-            table[sampling.FIRST_NUCLEUS + 2 * n + side] = value, 0.78, r2star, 190 - 60 * iron
+            table[sampling.FIRST_NUCLEUS + 2 * n + side] = value, 0.78, r2star, 190 - 60 * iron, 0
     table[sampling.VEIN, sampling.CHI] *= np.float32(own.normal(1, 0.08))
     table[:, sampling.R2STAR] *= np.float32(0.4 + 0.6 * field_strength / 3)
     return table

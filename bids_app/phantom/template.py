@@ -23,7 +23,7 @@ FloatArray = npt.NDArray[np.float32]
 #: Channels of the brain stack (1 mm).
 T1, GREY, WHITE, BRAIN, VEIN, FINE, COARSE = range(7)
 #: Channels of the outer stack (2 mm).
-SCALP, SKULL_OUT, SKULL_IN, CAVITY, EYE = range(5)
+SCALP, SKULL_OUT, SKULL_IN, CAVITY, EYE, ORBIT = range(6)
 
 _OUTER_LOW = np.array([-116.0, -146.0, -190.0])
 _OUTER_HIGH = np.array([116.0, 130.0, 120.0])
@@ -87,12 +87,13 @@ def signed_distance(mask: npt.NDArray[np.bool_], mm: float) -> FloatArray:
     inside = ndimage.distance_transform_edt(mask)
     distance = (outside - inside).astype(np.float32)
     distance -= np.where(mask, -0.5, 0.5).astype(np.float32)
-    return ndimage.gaussian_filter(distance * np.float32(mm), 0.5, mode="nearest")
+    smooth: FloatArray = ndimage.gaussian_filter(distance * np.float32(mm), 0.5, mode="nearest")
+    return smooth
 
 
 @lru_cache(maxsize=1)
-def load_head() -> Head:
-    """Build the undeformed head (some seconds, once per process)."""
+def load_head(in_vivo: bool = False) -> Head:
+    """Build the undeformed head (some seconds, once per process); see :func:`bids_app.phantom.shapes.outer`."""
     t1, affine = read_image(template_path("t1"))
     inside = t1 > 0
     grey, white = (read_image(template_path(kind))[0] / np.float32(255) for kind in ("gm", "wm"))
@@ -109,7 +110,7 @@ def load_head() -> Head:
     data[..., BRAIN] = np.clip(signed_distance(inside, 1), -20, 20)
     data[..., VEIN] = 3
     brain = Stack(data, low, 1.0)
-    return Head(brain, _nuclei(brain), _outer(inside, low))
+    return Head(brain, _nuclei(brain), _outer(inside, low, in_vivo))
 
 
 def sharpen(grey: FloatArray, white: FloatArray, inside: npt.NDArray[np.bool_]) -> tuple[FloatArray, FloatArray]:
@@ -140,7 +141,7 @@ def _nuclei(brain: Stack) -> Stack:
     return Stack(shapes.nuclei(xyz, t1, grey + white), origin, 1.0)
 
 
-def _outer(inside: npt.NDArray[np.bool_], low: npt.NDArray[np.float64]) -> Stack:
+def _outer(inside: npt.NDArray[np.bool_], low: npt.NDArray[np.float64], in_vivo: bool) -> Stack:
     shape = tuple(int(n) for n in np.rint((_OUTER_HIGH - _OUTER_LOW) / _OUTER_MM) + 1)
     mask = np.zeros(shape, bool)
     first = np.ceil((low - _OUTER_LOW) / _OUTER_MM).astype(int)
@@ -152,4 +153,4 @@ def _outer(inside: npt.NDArray[np.bool_], low: npt.NDArray[np.float64]) -> Stack
     depth = ndimage.distance_transform_edt(brain < closing).astype(np.float32) * np.float32(_OUTER_MM)
     hull = np.where(brain < closing, closing - depth, brain).astype(np.float32)
     xyz = points(_OUTER_LOW, shape, _OUTER_MM)
-    return Stack(shapes.outer(xyz, brain, hull), _OUTER_LOW, 1 / _OUTER_MM)
+    return Stack(shapes.outer(xyz, brain, hull, in_vivo), _OUTER_LOW, 1 / _OUTER_MM)

@@ -8,7 +8,7 @@ parameter reference of ``--explain``, the warm-up and the rows of the benchmarks
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, get_args
+from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar, get_args
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import Grid
@@ -205,7 +205,7 @@ class InversionFunction(Protocol[P_contra]):
         weights: FloatArray | None = ...,
         magnitude: FloatArray | None = ...,
         progress: Progress | None = ...,
-        info: dict[str, Any] | None = ...,
+        info: dict[str, object] | None = ...,
     ) -> FloatArray:
         """Invert the field."""
         ...

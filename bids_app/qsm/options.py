@@ -4,12 +4,23 @@ Each class is frozen, checks its values when it is made, and is a section of the
 of a method stand beside the method.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 from bids_app.qsm.mask.recipe import FILLED_RECIPE, RELIABLE_RECIPE
+from bids_app.qsm.method import Kind
 from bids_app.qsm.params import Params, param
 from bids_app.qsm.registry import BACKGROUND, FIELD_FITS, INVERSIONS, OFFSETS, RELAXOMETRY, SWI, UNWRAP
+
+#: Kinds of the methods that have parameters in a section.
+SECTION_KINDS: Mapping[str, tuple[Kind, ...]] = {
+    "field": ("unwrap", "offsets", "field_fit"),
+    "background": ("background",),
+    "inversion": ("inversion",),
+    "relaxometry": ("relaxometry",),
+    "swi": ("swi",),
+}
 
 
 @dataclass(frozen=True)
@@ -40,7 +51,6 @@ class FieldChoices(Params):
     )
     unwrap: str = param("romeo", choices=tuple(UNWRAP), doc="Phase unwrapping")
     fit: str = param("linear", choices=tuple(FIELD_FITS), doc="Fit of the field over echoes")
-    keep_phase: bool = param(False, doc="Keep every echo's corrected phase for the inversion (inversion.per_echo)")
 
 
 @dataclass(frozen=True)
@@ -97,10 +107,13 @@ class InversionChoices(Params):
 
 @dataclass(frozen=True)
 class ReferenceChoices(Params):
-    """Zero of the susceptibility scale."""
+    """Zero of the susceptibility scale, and which maps are written."""
 
     region: str = param(
         "mask", doc="mask: the mean of the valid mask; none: as inverted; csf or a region's name: its mean"
+    )
+    keep_trend_map: bool = param(
+        False, doc="Write the map before its null-space trend is removed too (desc-withtrend), to see what that changes"
     )
 
 

@@ -23,10 +23,14 @@ def param(
     high: float | None = None,
     choices: tuple[str, ...] = (),
     unit: str = "",
+    separator: str = ",",
     doc: str,
 ) -> Any:
-    """Declare one field of a Params class with its inclusive range or choices, unit and one-line meaning."""
-    metadata = {"low": low, "high": high, "choices": choices, "unit": unit, "doc": doc}
+    """Declare one field of a Params class with its inclusive range or choices, unit and one-line meaning.
+
+    A tuple of words as ``default`` declares a list; one text stands for its words with ``separator`` between them.
+    """
+    metadata = {"low": low, "high": high, "choices": choices, "unit": unit, "separator": separator, "doc": doc}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -58,9 +62,19 @@ class Params:
         return dataclasses.asdict(self)
 
 
+def _words(name: str, value: object, separator: str) -> tuple[str, ...]:
+    """Return a list of texts as a tuple; one text is split at the separator."""
+    words = value.split(separator) if isinstance(value, str) else value
+    if not isinstance(words, list | tuple) or not all(isinstance(word, str) for word in words):
+        raise ParameterError(f"{name} must be a list of texts, got {value!r}")
+    return tuple(word.strip() for word in words if word.strip())
+
+
 def _checked(field: "dataclasses.Field[Any]", value: Any) -> Any:
     """Return ``value`` in the type of the field's default, or raise ParameterError."""
     name, default, meta = field.name, field.default, field.metadata
+    if isinstance(default, tuple):
+        return _words(name, value, meta.get("separator", ","))
     if isinstance(default, bool):
         if not isinstance(value, bool):
             raise ParameterError(f"{name} must be true or false, got {value!r}")

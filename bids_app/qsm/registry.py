@@ -2,9 +2,9 @@
 
 import importlib
 import pkgutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 from bids_app.qsm.method import (
     KINDS,
@@ -24,7 +24,7 @@ from bids_app.qsm.params import Params
 M = TypeVar("M")
 #: Packages of the families, whose modules hold the methods.
 FAMILIES = ("phase", "unwrap", "field", "background", "inversion", "relaxometry", "swi")
-AnyMethod = Method[Any, Params]
+AnyMethod = Method[Callable[..., object], Params]
 
 
 def _described() -> Iterator[AnyMethod]:

@@ -7,7 +7,18 @@ import numba
 
 
 def set_threads(count: int) -> int:
-    """Set the number of threads (at least 1, at most what numba was started with) and return it."""
+    """Set the number of threads that kernels and transforms use.
+
+    Parameters
+    ----------
+    count : int
+        Wanted number; at least 1 and at most what numba was started with is set.
+
+    Returns
+    -------
+    int
+        The number that was set.
+    """
     allowed = max(1, min(int(count), numba.config.NUMBA_NUM_THREADS))
     numba.set_num_threads(allowed)
     return allowed
@@ -15,7 +26,18 @@ def set_threads(count: int) -> int:
 
 @contextmanager
 def threads(count: int) -> Iterator[int]:
-    """Use ``count`` threads inside the block."""
+    """Use a number of threads inside the block, and the former one after it.
+
+    Parameters
+    ----------
+    count : int
+        Wanted number, as for :func:`set_threads`.
+
+    Yields
+    ------
+    int
+        The number that was set.
+    """
     before = numba.get_num_threads()
     try:
         yield set_threads(count)

@@ -12,17 +12,76 @@ GAMMA_MHZ_PER_T = 42.577478518
 
 
 def ppm_per_hz(field_strength: float) -> float:
-    """Factor from a frequency offset in Hz to ppm of B0 (``field_strength`` in tesla)."""
+    """Return the factor from a frequency offset in Hz to ppm of B0.
+
+    1 / (gamma B0) with gamma the proton's gyromagnetic ratio over 2 pi in MHz/T.
+
+    Parameters
+    ----------
+    field_strength : float
+        B0 in tesla.
+
+    Returns
+    -------
+    float
+        Factor in ppm/Hz.
+
+    Raises
+    ------
+    ValueError
+        If the field strength is not a positive number.
+
+    Examples
+    --------
+    >>> round(ppm_per_hz(3.0), 6)
+    0.007829
+    """
     if not np.isfinite(field_strength) or field_strength <= 0:
         raise ValueError(f"field strength must be a positive number of tesla, got {field_strength}")
     return 1.0 / (GAMMA_MHZ_PER_T * field_strength)
 
 
 def hz_to_ppm(field_hz: npt.NDArray[Any], field_strength: float) -> FloatArray:
-    """Field in ppm of B0 from a field in Hz."""
+    """Convert a field from Hz to ppm of B0.
+
+    Parameters
+    ----------
+    field_hz : array of any shape
+        Field in Hz.
+    field_strength : float
+        B0 in tesla.
+
+    Returns
+    -------
+    float32, the same shape
+        Field in ppm.
+
+    Raises
+    ------
+    ValueError
+        If the field strength is not a positive number.
+    """
     return np.multiply(field_hz, np.float32(ppm_per_hz(field_strength)), dtype=np.float32)
 
 
 def ppm_to_hz(field_ppm: npt.NDArray[Any], field_strength: float) -> FloatArray:
-    """Field in Hz from a field in ppm of B0."""
+    """Convert a field from ppm to Hz.
+
+    Parameters
+    ----------
+    field_ppm : array of any shape
+        Field in ppm.
+    field_strength : float
+        B0 in tesla.
+
+    Returns
+    -------
+    float32, the same shape
+        Field in Hz.
+
+    Raises
+    ------
+    ValueError
+        If the field strength is not a positive number.
+    """
     return np.multiply(field_ppm, np.float32(1.0 / ppm_per_hz(field_strength)), dtype=np.float32)

@@ -10,10 +10,12 @@ from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.field.alternation import remove_alternation
 from bids_app.qsm.field.fit import FieldFit
 from bids_app.qsm.grid import Grid
+from bids_app.qsm.mask.head import extract_brain
 from bids_app.qsm.mask.recipe import FILLED_RECIPE, make_mask, signal_support
 from bids_app.qsm.phase.checks import slices_alternate
 from bids_app.qsm.phase.coils import combine_coils
 from bids_app.qsm.phase.scaling import to_radians
+from bids_app.qsm.process import prepare_process
 from bids_app.qsm.quality.echoes import field_drift, ghost_fraction, residual_wraps, snr
 from bids_app.qsm.quality.maps import boundary_ratio, field_quality, streak_ratio
 from bids_app.qsm.unwrap.romeo import romeo_quality
@@ -34,6 +36,8 @@ def _field_side(phase: FloatArray, magnitude: FloatArray, times: Sequence[float]
     _quality(unwrapped, magnitude, times, fitted, mask, grid)
     for recipe in (FILLED_RECIPE, "magnitude,even:10,gaussian:1,open:1,smooth:2:0.5"):
         make_mask(recipe, quality=quality, magnitude=magnitude[0], reliability=magnitude[0])
+    ball = sum(np.square(np.arange(24, dtype=np.float32) - 12)[:, None, None].swapaxes(0, a) for a in range(3)) < 36
+    extract_brain(np.asarray(ball, np.float32), None, (8.0, 8.0, 8.0))
     for relaxometry in qsm.RELAXOMETRY.values():
         relaxometry(magnitude, times, mask)
     for swi in qsm.SWI.values():
@@ -101,6 +105,7 @@ def warm_up() -> float:
 
 def main() -> None:
     """Compile, and say how long it took."""
+    prepare_process()
     print(f"kernels compiled in {warm_up():.1f} s")
 
 

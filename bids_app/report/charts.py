@@ -4,10 +4,10 @@ import csv
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from bids_app.model.step_record import StepRecord
 from bids_app.report.pictures import COLOURS, Picture, chart, picture
 from bids_app.report.slices import Array
 
@@ -84,13 +84,13 @@ def _label(row: Mapping[str, str]) -> str:
     return row["name"] if side in ("", "n/a") else f"{row['name']} {side}"
 
 
-def durations(records: Sequence[Mapping[str, Any]]) -> Picture | None:
+def durations(records: Sequence[StepRecord]) -> Picture | None:
     """Draw time and peak memory of every step; None where there is none."""
     if not records:
         return None
-    names = [str(record["step"]) for record in records][::-1]
-    seconds = [float(record.get("duration_s", 0)) for record in records][::-1]
-    memory = [float(record.get("peak_memory_bytes", 0)) / 1e9 for record in records][::-1]
+    names = [record.step for record in records][::-1]
+    seconds = [record.duration_s for record in records][::-1]
+    memory = [record.peak_memory_bytes / 1e9 for record in records][::-1]
     figure, axes = chart(9.4, 0.9 + 0.28 * len(names))
     axes.remove()
     for place, (values, unit, colour) in enumerate(

@@ -100,7 +100,7 @@ def parameters_page() -> str:
 
 def products_page() -> str:
     """Return every file that the app can write."""
-    from bids_app.derivatives.names import PRODUCTS
+    from bids_app.derivatives.products import PRODUCTS
 
     text = "# Every product\n\nThis page is made from the table that names the files.\n\n"
     public, working = [], []

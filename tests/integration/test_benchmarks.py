@@ -17,7 +17,7 @@ from benchmarks import scheduler
         ("speed", ["--only", "mcpc3ds", "pdf"], "| numpy/scipy | pdf | 40x40x36 |"),
         ("scaling", ["--only", "tkd", "--parts", "voxels"], "| inversion | tkd |"),
         ("scaling", ["--only", "fit, linear", "--parts", "echoes"], "| fit, linear, 128^3 |"),
-        ("chain", [], "| consensus | 4 mm | 2 |"),
+        ("chain", [], "| default | 4 mm | 2 |"),
         ("anatomy", ["--only", "RAS 1 mm"], "| none: the atlas to the magnitude |"),
     ],
 )

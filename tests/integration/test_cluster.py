@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 
 from bids_app.cli.command import main
 from bids_app.engine.resources import Resources, measured
+from bids_app.model.step_record import StepRecord
 from tests.helpers.group_study import write_table_study
 from tests.helpers.leftovers import leave_part
 from tests.helpers.slurm import ask, drain, missing, running_slurm, wait_for
@@ -181,8 +183,14 @@ def test_resources_come_from_earlier_runs(study, tmp_path):
     out = tmp_path / "out"
     folder = out / "logs" / "records" / "sub-01"
     folder.mkdir(parents=True)
-    for step, seconds, peak in (("field", 100, 2.0e9), ("chi", 300, 3.1e9)):
-        record = {"step": step, "basename": "sub-01", "duration_s": seconds, "peak_memory_bytes": peak, "threads": 2}
+    for step, seconds, peak in (("field", 100, 2.0e9), ("inversion", 300, 3.1e9)):
+        record = {
+            "step": step,
+            "basename": "sub-01",
+            "duration_s": seconds,
+            "peak_memory_bytes": int(peak),
+            "threads": 2,
+        }
         (folder / f"sub-01_step-{step}.json").write_text(json.dumps(record))
     (folder / "sub-01_step-damaged.json").write_text("{")
     run(study, out, "participant", "--write-jobs", "pbs", tmp_path / "jobs", "--omp-nthreads", "2")
@@ -220,7 +228,7 @@ def test_every_round_of_the_template_is_an_array_after_the_one_before(study, tmp
             f"group-{stage}"
             for stage in (
                 "tables",
-                "members",
+                "subjects",
                 "average-0",
                 "register-1",
                 "average-1",
@@ -229,15 +237,16 @@ def test_every_round_of_the_template_is_an_array_after_the_one_before(study, tmp
                 "register-template",
                 "maps",
                 "average-maps",
+                "report",
             )
         ],
     ]
     variable = "SLURM_ARRAY_TASK_ID" if scheduler == "slurm" else "PBS_ARRAY_INDEX"
     for name in order[1:]:
         script = jobs / f"{name}.sh"
-        # Beside the first round every member is registered once more, for the single affine pass and its average.
+        # Beside the first iteration everybody is registered once more, for the single affine pass and its average.
         single = name in ("group-register-1", "group-average-1")
-        many = single or name.removeprefix("group-").startswith(("members", "register", "maps"))
+        many = single or name.removeprefix("group-").startswith(("subjects", "register", "maps"))
         count = 4 if name == "group-register-1" else 2
         array = f"#SBATCH --array=1-{count}\n" if scheduler == "slurm" else f"#PBS -J 1-{count}\n"
         assert (array in script.read_text()) == many
@@ -253,16 +262,39 @@ def test_every_round_of_the_template_is_an_array_after_the_one_before(study, tmp
 def test_a_later_stage_goes_on_with_what_the_tables_have_found_and_only_with_that(tmp_path, capfd):
     bids, out = write_table_study(tmp_path, count=4)
     words = [str(bids), str(out), "group", "--template-iterations", "1", "1", "--omp-nthreads", "1", "--dry-run"]
-    assert main([*words, "--stage", "members"]) == 3
+    assert main([*words, "--stage", "subjects"]) == 3
     assert "--stage tables before this" in capfd.readouterr().err
     assert main([*words[:-1], "--stage", "tables"]) == 0
     capfd.readouterr()
-    assert main([*words, "--stage", "members", "--stage-part", "2/3"]) == 0
-    lines = [line for line in capfd.readouterr().out.splitlines() if "(stage members)" in line]
+    assert main([*words, "--stage", "subjects", "--stage-part", "2/3"]) == 0
+    lines = [line for line in capfd.readouterr().out.splitlines() if "(stage subjects)" in line]
     assert [line.split()[0] for line in lines] == ["sub-02_member"]
     (out / "sub-03/anat/sub-03_Chimap.nii.gz").unlink()
     assert main([*words[:-1], "--stage", "tables"]) == 3
-    assert main([*words, "--stage", "members"]) == 3, "the check of before must not count"
+    assert main([*words, "--stage", "subjects"]) == 3, "the check of before must not count"
+
+
+def test_the_last_job_writes_the_page_also_where_the_group_was_refused(tmp_path, capfd):
+    bids, out = write_table_study(tmp_path, count=4)
+    words = [str(bids), str(out), "group", "--template", "none", "--stage"]
+    (out / "sub-03/anat/sub-03_Chimap.nii.gz").unlink()
+    assert main([*words, "tables"]) == 3
+    assert main([*words, "report"]) == 0
+    page = (out / "group.html").read_text()
+    assert "sub-03: failed" in page and "1 of 4 are not complete" in page
+    assert main([*words, "tables", "--allow-missing"]) == 0
+    assert main([*words, "report", "--allow-missing"]) == 0
+    page = (out / "group.html").read_text()
+    assert "4 runs: 3 found, 1 failed" in page and "are not complete" not in page
+
+
+def test_the_last_job_writes_a_page_where_nobody_has_a_map(tmp_path):
+    bids, out = write_table_study(tmp_path, count=1)
+    shutil.rmtree(out)
+    words = [str(bids), str(out), "group", "--stage"]
+    assert main([*words, "tables"]) == 3
+    assert main([*words, "report"]) == 0
+    assert "holds no susceptibility map" in (out / "group.html").read_text()
 
 
 def test_a_damaged_first_participant_does_not_stop_the_others_scripts(study, tmp_path):
@@ -275,9 +307,9 @@ def test_a_damaged_first_participant_does_not_stop_the_others_scripts(study, tmp
 
 def test_resources_are_no_less_than_the_estimate(tmp_path):
     records = [
-        {"step": "chi", "basename": "sub-1_ses-a_run-1", "duration_s": 1000, "peak_memory_bytes": 1e9},
-        {"step": "chi", "basename": "sub-1_ses-a_run-2", "duration_s": 2000, "peak_memory_bytes": 1e9},
-        {"step": "template_member", "basename": "sub-1_member", "duration_s": 9e9, "peak_memory_bytes": 9e10},
+        StepRecord("chi", "sub-1_ses-a_run-1", duration_s=1000, peak_memory_bytes=10**9),
+        StepRecord("chi", "sub-1_ses-a_run-2", duration_s=2000, peak_memory_bytes=10**9),
+        StepRecord("template_member", "sub-1_member", duration_s=9e9, peak_memory_bytes=9 * 10**10),
     ]
     default = Resources(1, 8, 120, "default")
     asked = measured(records, {"chi"}, default, estimate=0)

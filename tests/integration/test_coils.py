@@ -99,10 +99,10 @@ def test_another_inversion_combines_no_coils_again_and_gone_working_files_are_ma
     assert main(words) == 0
     capsys.readouterr()
     assert main([*words, "--set", "inversion.method=tkd"]) == 0
-    assert "ran chi, reference, qc" in capsys.readouterr().out
+    assert "ran inversion, null_space_trend, reference, qc" in capsys.readouterr().out
     shutil.rmtree(out / "work")
     assert main([*words[:-4], "--set", "inversion.method=tkd", "--set", "swi.method=none"]) == 0
-    assert "ran coils, field" in capsys.readouterr().out  # R2* needs what they make
+    assert "ran coils, phase, field" in capsys.readouterr().out  # R2* needs what they make
     assert (out / "sub-01/anat/sub-01_R2starmap.nii.gz").is_file()
 
 

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from bids_app.cli import levels
+from bids_app.cli import app
 from bids_app.cli.command import main
 from tests.integration.conftest import write_study
+from tests.unit.engine import fake_steps
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def test_log_effective_parameters_and_records_are_beside_the_outputs(one, done):
     text = log.read_text()
     assert "no T1w image of this subject" in text
     assert "sub-01: field finished" in text
-    record = json.loads((done / "logs/records/sub-01/sub-01_step-chi.json").read_text())
+    record = json.loads((done / "logs/records/sub-01/sub-01_step-inversion.json").read_text())
     assert record["peak_memory_bytes"] > 10_000_000
     assert record["status"] == "done"
 
@@ -82,12 +83,12 @@ def test_a_given_mask_wins_and_is_told(one, done, tmp_path, capsys):
 
 
 def test_functions_after_a_subject_see_its_results(one, done, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(levels, "AFTER_SUBJECT", ("tests.unit.engine.fake_steps:after_subject",))
+    monkeypatch.setattr(app, "SUBJECT_REPORT", fake_steps.REPORT)
     out = tmp_path / "out"
     shutil.copytree(done, out)
     assert main([str(one), str(out), "participant", "--skip-bids-validation"]) == 0
     captured = capsys.readouterr()
-    assert "sub-01_after_subject: warning: sub-01 unchanged" in captured.err
+    assert "sub-01_report: warning: sub-01 unchanged" in captured.err
     assert "1 of 1 done" in captured.out
 
 

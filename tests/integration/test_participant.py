@@ -76,9 +76,27 @@ def test_a_second_run_changes_nothing_and_a_parameter_reruns_what_reads_it(same_
     capsys.readouterr()
     assert main(command) == 0
     assert snapshot(out) == before
-    assert "ran nothing; unchanged 7" in capsys.readouterr().out
+    assert "ran nothing; unchanged 10" in capsys.readouterr().out
     assert main([*command, "--set", "inversion.method=tkd"]) == 0
-    assert "ran chi, reference, qc; unchanged 4" in capsys.readouterr().out
+    assert "ran inversion, null_space_trend, reference, qc; unchanged 6" in capsys.readouterr().out
+
+
+def test_the_map_before_the_trend_is_removed_is_written_on_request(same_study, done, tmp_path, capsys):
+    out = shutil.copytree(done, tmp_path / "out")
+    command = [str(same_study), str(out), "participant", *LABELS, "--set", "reference.keep_trend_map=true"]
+    capsys.readouterr()
+    assert main(command) == 0
+    assert "ran reference; unchanged 9" in capsys.readouterr().out
+    maps = arrays(out / "sub-01/anat")
+    chi, before, valid = (
+        maps[Path(f"sub-01_{name}.nii.gz")] for name in ("Chimap", "desc-withtrend_Chimap", "desc-qsm_mask")
+    )
+    trend = np.load(out / "work/sub-01/sub-01_trend.npy")
+    expected = trend - trend[valid > 0].mean()
+    np.testing.assert_allclose((before - chi)[valid > 0], expected[valid > 0], atol=1e-6)
+    assert np.abs(expected[valid > 0]).max() > 1e-4
+    sidecar = json.loads((out / "sub-01/anat/sub-01_desc-withtrend_Chimap.json").read_text())
+    assert "before its null-space trend is removed" in sidecar["Description"]
 
 
 def test_one_pass_removes_the_products_of_two(study, tmp_path):

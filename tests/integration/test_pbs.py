@@ -14,12 +14,13 @@ import pytest
 
 from bids_app.cli.command import main
 from bids_app.engine import dask as cluster
-from bids_app.engine.cache import Context
 from bids_app.engine.dask import ClusterEngine
+from bids_app.engine.job import StepsJob
 from bids_app.engine.runner import Policy
-from bids_app.engine.worker import Job
+from bids_app.model.context import Context
 from bids_app.model.records import Echo, GreRun
 from tests.helpers import pbs
+from tests.unit.engine import fake_steps
 from tests.unit.engine.conftest import Section
 
 ROOT = Path(__file__).parents[2]
@@ -136,25 +137,27 @@ def test_an_array_with_a_failing_participant_then_mended_and_the_group(study, se
     assert main([*words, "--container-command", str(app)]) == 0
     tables = jobs / "group-tables.sh"
     assert "--stage tables --stage-patience 60" in tables.read_text()
-    tables.write_text(tables.read_text().replace("--stage-patience 60", "--stage-patience 1"))
+    for script in (tables, jobs / "group-report.sh"):
+        script.write_text(script.read_text().replace("--stage-patience 60", "--stage-patience 1"))
     sent = subprocess.run(["bash", jobs / "submit.sh"], capture_output=True, text=True, check=False)
     assert sent.returncode == 0, sent.stderr
     assert "participant: 1[].pbs\ngroup-tables: 2.pbs\n" in sent.stdout
     assert 'qstat -t -u "$USER"' in sent.stdout
     wait_for(lambda: all_ended(server))
-    array, group = pbs.jobs(server)
+    array, group, report = pbs.jobs(server)
     assert array["elements"] == {"1": 0, "2": 3}
     assert array["exit"] == 0
     assert group["exit"] == 3, "the group's own check must tell, because PBS does not"
     said = {path.name: path.read_text() for path in (jobs / "logs").iterdir()}
     assert "sub-02_echo-2_part-phase" in said["1[2].pbs.OU"]
     assert "sub-02: missing" in said["2.pbs.OU"]
+    assert report["exit"] == 0 and "sub-02: missing" in (out / "group.html").read_text(), "the page gives the reason"
     assert not (out / "group_cohort.tsv").exists()
     phase.write_bytes(good)
     first = (out / "sub-01" / "anat" / "sub-01_Chimap.nii.gz").stat().st_mtime_ns
     assert subprocess.run(["bash", jobs / "submit.sh"], capture_output=True, check=False).returncode == 0
     wait_for(lambda: all_ended(server))
-    assert [job["exit"] for job in pbs.jobs(server)[2:]] == [0, 0]
+    assert [job["exit"] for job in pbs.jobs(server)[3:]] == [0, 0, 0]
     assert (out / "sub-01" / "anat" / "sub-01_Chimap.nii.gz").stat().st_mtime_ns == first
     assert "sub-02" in (out / "group_cohort.tsv").read_text()
 
@@ -167,7 +170,9 @@ def job_of(tmp_path, label, deeds, **more):
     echo = Echo(1, 0.01, phase=tmp_path / "none.nii.gz")
     run = GreRun(label, None, (("sub", label),), "MEGRE", "anat", (echo,), 3.0)
     context = Context(tmp_path / "bids", tmp_path / "out", tmp_path / "work", 1)
-    return Job(run.basename, label, run, settings, context, steps="tests.unit.engine.fake_steps:STEPS")
+    return StepsJob(
+        name=run.basename, subject=label, settings=settings, context=context, record=run, steps=fake_steps.steps
+    )
 
 
 @pytest.mark.slow

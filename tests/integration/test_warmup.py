@@ -32,7 +32,7 @@ def test_the_warm_up_fills_the_cache_and_finds_it_filled(warm):
     assert compiled() == warm
 
 
-@pytest.mark.parametrize("preset", ["consensus", "fast", "tgv", "epi", "body", "highres7t"])
+@pytest.mark.parametrize("preset", ["default", "consensus", "fast", "tgv", "epi", "body", "highres7t"])
 def test_no_preset_compiles_after_the_warm_up(preset, warm, tmp_path):
     study = write_study(tmp_path / "bids", subjects=("01",))
     assert main([str(study), str(tmp_path / "out"), "participant", "--preset", preset]) == 0

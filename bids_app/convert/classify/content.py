@@ -108,9 +108,9 @@ def _unusable(f: SeriesFacts) -> str | None:
     if is_per_coil(f):
         return f"uncombined coil images ({len(f.coils)} coil elements): combined images are needed"
     if not f.parts <= set(PARTS):
-        return "cannot tell magnitude from phase: neither ImageType nor any other field says it"
+        return "magnitude and phase cannot be distinguished: neither ImageType nor any other field says it"
     if any(v.images > v.slices for v in f.volumes):
-        return "several images at every position that no header field tells apart: repeated or uncombined coil images"
+        return "several images at every position that no header field distinguishes: repeated or uncombined coil images"
     if f.slices < _MIN_SLICES:
         return f"only {f.slices} slice(s): no volume"
     return incomplete(f)

@@ -58,7 +58,7 @@ def plan_series(
                     None,
                     (
                         f"the heuristic gives it the name that series {clash.facts.number} has already; "
-                        "a run number in the heuristic tells them apart"
+                        "use a run number in the heuristic"
                     ),
                 )
         if plan is None:

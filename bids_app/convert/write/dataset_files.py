@@ -22,7 +22,7 @@ This dataset was converted with QSM BIDS App {version} (heudiconv and dcm2niix) 
 
 * `sub-*/anat`: gradient-echo images (`MEGRE`, `T2starw`; `part-mag`, `part-phase`) and T1-weighted images.
 * Phase images are as the scanner stored them; `Units` in their sidecars says `rad` or `arbitrary`.
-* `sourcedata/conversion` tells which original study became which subject and session, and how.
+* `sourcedata/conversion` says which original study became which subject and session, and how.
 
 Patients' names, identities and birth dates were left out.
 """

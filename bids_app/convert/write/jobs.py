@@ -22,6 +22,7 @@ from bids_app.convert.name.patients import Place, sanitise
 from bids_app.convert.name.plan import SeriesPlan
 from bids_app.convert.name.privacy import Redactor, short_hash
 from bids_app.convert.write import dataset_files, session
+from bids_app.convert.write.dcm2niix import sidecar
 from bids_app.errors import QsmAppError, UsageError
 
 
@@ -161,7 +162,7 @@ def _convert(
     for uid in made.failures:
         for output in made.outputs.pop(uid, []):
             (tree / output).unlink(missing_ok=True)
-            session.sidecar(tree / output).unlink(missing_ok=True)
+            sidecar(tree / output).unlink(missing_ok=True)
     for plan in plans:
         uid = plan.series.facts.uid
         if uid in made.failures:

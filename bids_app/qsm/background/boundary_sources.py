@@ -13,10 +13,12 @@ from scipy import ndimage
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.background.lbv import LbvParams, lbv
-from bids_app.qsm.field.reliability import remove_unreliable_boundary
 from bids_app.qsm.grid import Grid
-from bids_app.qsm.inversion.bayes import BayesParams, bayes
-from bids_app.qsm.inversion.tgv import TgvParams, noise_of_field, tgv
+from bids_app.qsm.inversion.bayes import bayes
+from bids_app.qsm.inversion.empirical_bayes import BayesParams
+from bids_app.qsm.inversion.generalised_variation import TgvParams, noise_of_field
+from bids_app.qsm.inversion.tgv import tgv
+from bids_app.qsm.mask.boundary import remove_unreliable_boundary
 from bids_app.qsm.mask.erosion import dilate_by_sphere, erode_by_sphere
 from bids_app.qsm.mask.morphology import dilate
 from bids_app.qsm.method import Correction, Method

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
-from bids_app.qsm.field.reliability import remove_unreliable_boundary
 from bids_app.qsm.grid import Grid
+from bids_app.qsm.mask.boundary import remove_unreliable_boundary
 from bids_app.qsm.operators.crop import clean
 from bids_app.qsm.solvers.dipole_sources import SourceProblem, fit_sources, outside_field, source_crop
 

@@ -14,7 +14,9 @@ from bids_app.qsm.params import Params, param
 class PdfParams(Params):
     """Parameters of PDF."""
 
-    iterations: int = param(20, low=1, high=2000, doc="Most conjugate-gradient iterations on the finest grid")
+    iterations: int = param(
+        20, low=1, high=2000, doc="Maximum number of conjugate-gradient iterations on the finest grid"
+    )
     tolerance: float = param(0.01, low=0.0, high=1.0, doc="Gradient, relative to that without sources, that ends them")
     padding: float = param(20.0, low=0.0, high=300.0, unit="mm", doc="Room around the object for outside sources")
 
@@ -28,11 +30,11 @@ def pdf(
     weights: FloatArray | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[FloatArray, BoolArray]:
-    """Local field by projection onto dipole fields; the mask stays whole.
+    """Remove the background field by projection onto dipole fields (PDF); the mask stays whole.
 
-    Finds the sources outside the mask whose field fits the total field inside it best, by conjugate gradients on the
-    weighted normal equations that start from coarser grids, and subtracts that field. A constant field, which sources
-    far away make and the finite grid has no room for, is removed first.
+    Minimises ||w (f - D x)||^2 over sources x outside the mask, by conjugate gradients that start from coarser
+    grids, and subtracts their field. A constant field, which far sources make and the finite grid has no room for,
+    is removed first.
 
     Parameters
     ----------
@@ -41,19 +43,21 @@ def pdf(
     mask : bool, ``grid.shape``
         Object.
     grid : Grid
-        Sampling; oblique B0 and anisotropic voxels are honoured.
+        Sampling and direction of B0.
     params : PdfParams
-        Iterations, tolerance, padding in mm.
+        Stopping rule, and padding in mm.
     weights : float32, ``grid.shape``, optional
-        Relative reliability of the data, for example the inverse of the field's standard error; where it is 0 at the
-        rim, the object ends.
+        Relative reliability w, for example the inverse of the standard error; where it is 0 at the boundary, the object
+        ends.
     progress : callable, optional
-        Called as ``progress(done, total)`` after each iteration on the finest grid.
+        Called as ``progress(done, total)`` after each iteration.
 
     Returns
     -------
-    local_field_ppm : float32, ``grid.shape``; zero outside the mask.
-    mask : bool, ``grid.shape``; the object where the field is known.
+    local_field_ppm : float32, ``grid.shape``
+        Local field in ppm, zero outside the returned mask.
+    mask : bool, ``grid.shape``
+        The object where the field is known.
 
     Raises
     ------
@@ -63,6 +67,18 @@ def pdf(
     References
     ----------
     Liu et al. 2011, 10.1002/nbm.1670.
+
+    Examples
+    --------
+    A background that is linear in space is harmonic:
+
+    >>> import numpy as np
+    >>> from bids_app.qsm.grid import Grid
+    >>> grid = Grid((24, 24, 24))
+    >>> x, y, z = np.indices(grid.shape, np.float32) - 12
+    >>> local, valid = pdf(z, x**2 + y**2 + z**2 < 100, grid)
+    >>> bool(np.abs(local[valid]).max() < 1)
+    True
     """
     limits = (params.iterations, params.tolerance, params.padding)
     return subtract_outside_sources(total_field_ppm, mask, grid, limits, weights, (0.0, 1.0, 0.0), progress)

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
-from bids_app.qsm.background.smv import conjugate_gradients, sphere_problem
+from bids_app.qsm.background.smv import sphere_problem
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.method import Background, Method
-from bids_app.qsm.operators.fft import irfftn, rfftn
 from bids_app.qsm.params import Params, param
+from bids_app.qsm.solvers.cg import solve_symmetric
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class ResharpParams(Params):
 
     radius: float = param(6.0, low=1.0, high=40.0, unit="mm", doc="Radius of the sphere")
     regularisation: float = param(1e-4, low=0.0, high=1.0, doc="Tikhonov weight of the local field (lambda)")
-    iterations: int = param(60, low=1, high=2000, doc="Most conjugate-gradient iterations")
+    iterations: int = param(60, low=1, high=2000, doc="Maximum number of conjugate-gradient iterations")
     tolerance: float = param(1e-3, low=0.0, high=1.0, doc="Residual of the normal equations, relative, that ends them")
 
 
@@ -32,10 +32,11 @@ def resharp(
     weights: FloatArray | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[FloatArray, BoolArray]:
-    """Local field by regularised SHARP.
+    """Remove the background field by regularised SHARP (RESHARP).
 
-    The difference of a field and its mean over a sphere is the same for total and local field where the sphere fits.
-    Of all local fields that explain it, the one of the smallest norm (Tikhonov) is found by conjugate gradients.
+    Minimises ||M (1 - S) (local - total)||^2 + lambda ||local||^2 by conjugate gradients, where S is the mean over
+    a sphere and M the voxels around which it fits: of all local fields that explain the difference of the field and
+    its mean, the smallest.
 
     Parameters
     ----------
@@ -44,18 +45,20 @@ def resharp(
     mask : bool, ``grid.shape``
         Object.
     grid : Grid
-        Sampling.
+        Sampling and direction of B0.
     params : ResharpParams
         Radius in mm, regularisation, stopping rule.
     weights : float32, ``grid.shape``, optional
-        The method does not weight the data, but where the weight is 0 at the rim, the object ends.
+        The method does not weight the data, but where the weight is 0 at the boundary, the object ends.
     progress : callable, optional
         Called as ``progress(done, total)`` after each iteration.
 
     Returns
     -------
-    local_field_ppm : float32, ``grid.shape``; zero outside the returned mask.
-    mask : bool, ``grid.shape``; voxels around which the sphere fits.
+    local_field_ppm : float32, ``grid.shape``
+        Local field in ppm, zero outside the returned mask.
+    mask : bool, ``grid.shape``
+        Voxels around which the sphere fits.
 
     Raises
     ------
@@ -65,17 +68,28 @@ def resharp(
     References
     ----------
     Sun & Wilman 2014, 10.1002/mrm.24765.
+
+    Examples
+    --------
+    A background that is linear in space is harmonic:
+
+    >>> import numpy as np
+    >>> from bids_app.qsm.grid import Grid
+    >>> grid = Grid((24, 24, 24))
+    >>> x, y, z = np.indices(grid.shape, np.float32) - 12
+    >>> local, valid = resharp(z, x**2 + y**2 + z**2 < 100, grid)
+    >>> bool(np.abs(local[valid]).max() < 0.1)
+    True
     """
     crop, field, valid, sphere = sphere_problem(total_field_ppm, mask, grid, weights, params.radius, "RESHARP")
-    high_pass, shape = 1 - sphere, crop.grid.shape
 
     def normal(array: FloatArray) -> FloatArray:
-        part = irfftn(rfftn(array) * high_pass, shape)
+        part = sphere.high_pass(array)
         part *= valid
-        return irfftn(rfftn(part) * high_pass, shape)
+        return sphere.high_pass(part)
 
     ridge = np.float32(params.regularisation)
-    local = conjugate_gradients(
+    local = solve_symmetric(
         lambda a: normal(a) + ridge * a, normal(field), params.iterations, params.tolerance, progress
     )
     local *= valid

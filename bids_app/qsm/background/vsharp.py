@@ -7,13 +7,14 @@ import numpy as np
 
 from bids_app.errors import ParameterError
 from bids_app.qsm.arrays import BoolArray, ComplexArray, FloatArray
-from bids_app.qsm.field.reliability import remove_unreliable_boundary
 from bids_app.qsm.grid import Grid
+from bids_app.qsm.kernels.spectrum import deconvolve
+from bids_app.qsm.mask.boundary import remove_unreliable_boundary
 from bids_app.qsm.mask.erosion import Erosion
 from bids_app.qsm.method import Background, Method
 from bids_app.qsm.operators.crop import Crop
 from bids_app.qsm.operators.fft import irfftn, rfftn
-from bids_app.qsm.operators.sphere import deconvolve, less_mean, sphere_kernel, sphere_weights
+from bids_app.qsm.operators.sphere import less_mean, sphere_kernel, sphere_weights
 from bids_app.qsm.params import Params, param
 
 #: Sums over spheres are done voxel by voxel where they take fewer terms than this times the volume; a transform takes
@@ -45,10 +46,11 @@ def vsharp(
     weights: FloatArray | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[FloatArray, BoolArray]:
-    """Local field by V-SHARP.
+    """Remove the background field by V-SHARP.
 
-    The mean over a sphere leaves a harmonic (background) field unchanged; every voxel takes the largest sphere that
-    fits into the mask, and the result is deconvolved with the kernel of the largest one.
+    The mean over a sphere S leaves a harmonic field unchanged: f - S f is the same for total and local field. Every
+    voxel takes the largest sphere that fits into the mask, and the result is divided in k-space by 1 - S of the
+    largest one, truncated at ``threshold``.
 
     Parameters
     ----------
@@ -57,27 +59,41 @@ def vsharp(
     mask : bool, ``grid.shape``
         Object.
     grid : Grid
-        Sampling.
+        Sampling and direction of B0.
     params : VsharpParams
         Radii in mm and the truncation.
     weights : float32, ``grid.shape``, optional
-        V-SHARP does not weight the data, but where the weight is 0 at the rim, the object ends.
+        The method does not weight the data, but where the weight is 0 at the boundary, the object ends.
     progress : callable, optional
         Called as ``progress(done, total)`` after each radius.
 
     Returns
     -------
-    local_field_ppm : float32, ``grid.shape``; zero outside the returned mask.
-    mask : bool, ``grid.shape``; voxels around which at least the smallest sphere fits.
+    local_field_ppm : float32, ``grid.shape``
+        Local field in ppm, zero outside the returned mask.
+    mask : bool, ``grid.shape``
+        Voxels around which at least the smallest sphere fits.
 
     Raises
     ------
     ValueError
-        If the mask is empty or the shapes differ.
+        If the mask is empty or too thin, or the shapes differ.
 
     References
     ----------
     Wu et al. 2012, 10.1002/mrm.23000; Schweser et al. 2011, 10.1016/j.neuroimage.2010.10.070.
+
+    Examples
+    --------
+    A background that is linear in space is harmonic:
+
+    >>> import numpy as np
+    >>> from bids_app.qsm.grid import Grid
+    >>> grid = Grid((24, 24, 24))
+    >>> x, y, z = np.indices(grid.shape, np.float32) - 12
+    >>> local, valid = vsharp(z, x**2 + y**2 + z**2 < 100, grid)
+    >>> bool(np.abs(local[valid]).max() < 0.1)
+    True
     """
     mask = remove_unreliable_boundary(mask & np.isfinite(total_field_ppm), weights)
     crop = Crop.around(mask, grid, 2 * params.radius_max + max(grid.voxel_size))

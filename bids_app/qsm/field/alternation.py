@@ -10,9 +10,10 @@ not harmonic: it goes into the map.
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
+from bids_app.qsm.kernels import jit
 from bids_app.qsm.method import Correction, Method
 from bids_app.qsm.params import Params
 
@@ -45,7 +46,7 @@ class Alternation(NamedTuple):
         return tuple(axis for axis, share in enumerate(self.removed) if share > 0)
 
 
-@njit(cache=True, nogil=True)
+@jit
 def _high_pass(field, weights, p, q, lanes, high, known):
     """Fourth differences of the lines (p, q .. q + lanes) with the least weight of their voxels; 1 at frequency 0.5."""
     n = field.shape[0]
@@ -68,7 +69,7 @@ def _high_pass(field, weights, p, q, lanes, high, known):
                     ) / 16
 
 
-@njit(cache=True, nogil=True)
+@jit
 def _windowed(values, waves, known, window, i, top, below):
     """``top[b]``, ``below``: windowed sums of weight x value x wave b and of weights around place i, lane by lane."""
     n, reach = known.shape[0], window.size // 2
@@ -84,7 +85,7 @@ def _windowed(values, waves, known, window, i, top, below):
                 top[b, t] += gw * known[j, t] * values[j, t]
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@jit(parallel=True)
 def _powers(field, weights, waves, window, step, sums):
     """``sums[p]``: power of the lines of plane p in the band of each wave, and their voxels."""
     n, planes, width = field.shape
@@ -105,7 +106,7 @@ def _powers(field, weights, waves, window, step, sums):
                             sums[index, b] += np.float64(top[b, t]) * top[b, t] / below[t]
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@jit(parallel=True)
 def _subtract(field, weights, mask, waves, window, share, out):
     """Take the windowed alternating part (of the one wave) times ``share`` off, in the mask."""
     n, planes, width = field.shape

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import Grid
+from bids_app.qsm.kernels import jit
 from bids_app.qsm.operators.smoothing import gaussian_phase
 
 INTERCEPT = ("auto", "smooth", "free", "zero")
@@ -31,7 +32,7 @@ class FieldFit:
     iterations: int = 1
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@jit(parallel=True)
 def _fit(phase, magnitude, times, mask, offset, free, limits, maps, used):  # type: ignore[no-untyped-def]
     """Fit every voxel of the mask; ``offset`` (none or one value per voxel) is taken off the phases.
 

@@ -27,12 +27,9 @@ def fit_linear(
     grid: Grid | None = None,
     params: LinearFitParams = LinearFitParams(),
 ) -> FieldFit:
-    """Fit phase = intercept + 2 pi field TE over the echoes, every echo weighted by its squared magnitude.
+    """Fit the total field to the unwrapped phase of the echoes by a weighted line.
 
-    Phase noise is sigma / magnitude, so that squared magnitudes are the inverse variances up to the one number
-    sigma^2, which is estimated from the residuals of all voxels of the mask (their median, robust against voxels in
-    which the model fails). Without degrees of freedom (one echo, or two with a free intercept) the standard error is
-    known only up to a factor: sigma^2 is then 1.
+    phase = intercept + 2 pi field TE, every echo weighted by its squared magnitude.
 
     Parameters
     ----------
@@ -46,6 +43,13 @@ def fit_linear(
         Where to fit; results are 0 elsewhere and where a value is not finite.
     grid : Grid, optional
         Voxel size for a smooth intercept; without it ``auto`` is a free one.
+    params : LinearFitParams
+        Kind of the intercept, and its smoothing in mm.
+
+    Returns
+    -------
+    FieldFit
+        Field and its standard error in Hz, intercept and residual in rad, each ``[x, y, z]``, and the iterations.
 
     Raises
     ------
@@ -54,12 +58,26 @@ def fit_linear(
 
     Notes
     -----
-    What is left of the phase at echo time zero is smooth: a smooth intercept is the free one's weighted mean over a few
-    mm, taken off before a line through zero is fitted. A free one doubles the noise of the field.
+    Phase noise is sigma / magnitude, so that squared magnitudes are the inverse variances up to the number sigma^2.
+    It is estimated from the residuals of all voxels of the mask (their median, robust against voxels in which the
+    model fails). Without degrees of freedom (one echo, or two with a free intercept) the standard error is known up
+    to a factor only: sigma^2 is then 1.
+
+    The phase at echo time zero that remains is smooth: a smooth intercept is the weighted mean of the free one over
+    a few mm, removed before a line through zero is fitted. A free one doubles the noise of the field.
 
     References
     ----------
     Robinson et al. 2017, 10.1002/nbm.3601.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> times = (0.005, 0.010, 0.015)
+    >>> phase = np.stack([np.full((2, 2, 2), 2 * np.pi * 10 * t + 0.3, np.float32) for t in times])
+    >>> fit = fit_linear(phase, None, times, np.ones((2, 2, 2), bool))
+    >>> round(float(fit.field_hz[0, 0, 0]), 3), round(float(fit.intercept_rad[0, 0, 0]), 3)
+    (10.0, 0.3)
     """
     return fit_echoes(
         EchoData(unwrapped, magnitude, echo_times, mask, grid), params.intercept, params.smoothing, (0.0, 0.0)

@@ -16,7 +16,7 @@ class NonlinearFitParams(Params):
 
     intercept: str = param("auto", choices=INTERCEPT, doc=INTERCEPT_DOC)
     smoothing: float = param(5.0, low=0.0, high=50.0, unit="mm", doc=SMOOTHING_DOC)
-    iterations: int = param(30, low=1, high=1000, doc="Most Gauss-Newton iterations in a voxel")
+    iterations: int = param(30, low=1, high=1000, doc="Maximum number of Gauss-Newton iterations in a voxel")
     tolerance: float = param(1e-4, low=0.0, high=0.1, unit="rad", doc="Change of the last echo's phase that ends them")
 
 
@@ -29,16 +29,52 @@ def fit_nonlinear(
     grid: Grid | None = None,
     params: NonlinearFitParams = NonlinearFitParams(),
 ) -> FieldFit:
-    """Fit the complex signal, magnitude * exp(i (intercept + 2 pi field TE)), to the echoes.
+    """Fit the total field to the complex signal of the echoes.
 
-    Starts from the line through the unwrapped phase and refines it by Gauss-Newton steps. The signal does not know
-    of turns, so that an echo which was unwrapped wrongly does no harm as long as the start is near. Standard error,
-    arguments and errors as :func:`bids_app.qsm.field.linear.fit_linear`;
-    ``iterations`` of the result is the most that a voxel took.
+    signal = magnitude exp(i (intercept + 2 pi field TE)), by Gauss-Newton steps that start from the line fit.
+
+    Parameters
+    ----------
+    unwrapped : float32, ``[echo, x, y, z]``
+        Unwrapped phase in rad, consistent over echoes.
+    magnitude : float32, like ``unwrapped``, optional
+        Without it all echoes weigh the same.
+    echo_times : sequence of float
+        Echo times in s.
+    mask : bool, ``[x, y, z]``
+        Where to fit; results are 0 elsewhere and where a value is not finite.
+    grid : Grid, optional
+        Voxel size for a smooth intercept; without it ``auto`` is a free one.
+    params : NonlinearFitParams
+        Kind of the intercept and its smoothing in mm, and the stopping rule.
+
+    Returns
+    -------
+    FieldFit
+        Field and its standard error in Hz, intercept and residual in rad, each ``[x, y, z]``, and the iterations.
+
+    Raises
+    ------
+    ValueError
+        If shapes differ, a free or smooth intercept is asked for with one echo, or a smooth one without a grid.
+
+    Notes
+    -----
+    The signal does not depend on multiples of 2 pi, so that an echo that was unwrapped wrongly does no harm as long
+    as the start is near. The standard error is that of :func:`bids_app.qsm.field.linear.fit_linear`.
 
     References
     ----------
     Liu et al. 2013, 10.1002/mrm.24272.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> times = (0.005, 0.010, 0.015)
+    >>> phase = np.stack([np.full((2, 2, 2), 2 * np.pi * 10 * t + 0.3, np.float32) for t in times])
+    >>> fit = fit_nonlinear(phase, None, times, np.ones((2, 2, 2), bool))
+    >>> round(float(fit.field_hz[0, 0, 0]), 3), round(float(fit.intercept_rad[0, 0, 0]), 3)
+    (10.0, 0.3)
     """
     return fit_echoes(
         EchoData(unwrapped, magnitude, echo_times, mask, grid),

@@ -64,22 +64,3 @@ def relative_reliability(sd: FloatArray, residual: FloatArray | None) -> tuple[F
             inverse *= np.minimum(1, TOLERATED * typical / np.maximum(ratio, np.finfo(np.float32).tiny))
             far_off = (ratio > GROSS * typical) & (residual > GROSS_RAD)
     return np.minimum(inverse, HIGHEST), far_off
-
-
-def remove_unreliable_boundary(mask: BoolArray, weights: FloatArray | None) -> BoolArray:
-    """Return the mask less the voxels without weight that others like them connect with the outside.
-
-    A field that is wrong at the rim spreads through the whole object when the background is taken off, whatever the
-    method; inside, where tissue surrounds such voxels, they stay. Without weights the mask is returned as it is.
-
-    Raises
-    ------
-    ValueError
-        If no voxel of the mask has weight.
-    """
-    if weights is None:
-        return mask
-    known = mask & (weights > 0)
-    if mask.any() and not known.any():
-        raise ValueError("the weights are zero everywhere in the mask")
-    return mask & fill_holes(known) if (known != mask).any() else mask

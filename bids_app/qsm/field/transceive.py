@@ -14,15 +14,15 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
-from bids_app.qsm.background.lbv import LbvParams, lbv
-from bids_app.qsm.field.reliability import remove_unreliable_boundary
 from bids_app.qsm.grid import Grid
+from bids_app.qsm.mask.boundary import remove_unreliable_boundary
 from bids_app.qsm.method import Correction, Method
 from bids_app.qsm.operators.laplacian import NEIGHBOURS
 from bids_app.qsm.params import Params
+from bids_app.qsm.solvers.laplace import BoundaryValues
 
-#: As published: the surface's own field is small beside what is looked for here.
-_PLAIN = LbvParams(corrections=0)
+#: Most iterations, tolerance and grids of Laplace's equation.
+_ITERATIONS, _TOLERANCE, _LEVELS = 500, 1e-4, 4
 #: How much of such a field the tissue of a head has itself (ppm, root mean square): of a constant Laplacian, and of one
 #: that grows along a line; and what share of the former a fit takes for the latter beside unreliable voxels.
 _OWN_CONSTANT, _OWN_SLOPE, _SHARE = 0.001, 0.0015, 0.1
@@ -71,9 +71,9 @@ def remove_transceive_phase(
     known = remove_unreliable_boundary(mask, weights)
     if not ndimage.binary_erosion(known, NEIGHBOURS).any():
         return TransceivePhase(total, 0.0)  # nothing lies within its surface
-    local, valid = lbv(total, known, grid, params=_PLAIN)
+    local, valid = _inside_zero_surface(total, known, grid)
     potentials, laplacians = _terms(valid, grid)
-    domes = [lbv(term, known, grid, params=_PLAIN)[0] for term in potentials]
+    domes = [_inside_zero_surface(term, known, grid)[0] for term in potentials]
     amplitudes = _amplitudes(local[valid], [d[valid] for d in domes], [p[valid] for p in laplacians])
     if not amplitudes.any():
         return TransceivePhase(total, 0.0)
@@ -82,6 +82,15 @@ def remove_transceive_phase(
         found -= np.float32(amplitude) * term
         dome += np.float32(amplitude) * single[valid]
     return TransceivePhase(np.where(mask, found, total), float(np.sqrt(np.mean(np.square(dome, dtype=np.float64)))))
+
+
+def _inside_zero_surface(field: FloatArray, mask: BoolArray, grid: Grid) -> tuple[FloatArray, BoolArray]:
+    """Return a field less the harmonic one of the same surface, and where it is known; the mask has an interior."""
+    split = BoundaryValues.of(field, mask & np.isfinite(field), grid)
+    if split is None:
+        raise ValueError("the mask has no interior where the field is finite: it is too thin")
+    local = split.field - split.harmonic(split.field, _ITERATIONS, _TOLERANCE, _LEVELS)
+    return split.crop.put(local, grid.shape), split.crop.put(split.interior, grid.shape)
 
 
 def _terms(mask: BoolArray, grid: Grid) -> tuple[list[FloatArray], list[FloatArray]]:

@@ -1,12 +1,15 @@
 """Dipole inversion."""
 
-from bids_app.qsm.inversion.bayes import BayesParams, bayes
+from bids_app.qsm.inversion.bayes import bayes
+from bids_app.qsm.inversion.empirical_bayes import BayesParams
+from bids_app.qsm.inversion.generalised_variation import TgvParams
 from bids_app.qsm.inversion.hdqsm import HdQsmParams, hdqsm
 from bids_app.qsm.inversion.ilsqr import IlsqrParams, ilsqr
+from bids_app.qsm.inversion.lsqr import LsqrParams, lsqr
 from bids_app.qsm.inversion.medi import MediParams, medi
 from bids_app.qsm.inversion.nltv import NltvParams, nltv
 from bids_app.qsm.inversion.rts import RtsParams, rts
-from bids_app.qsm.inversion.tgv import TgvParams, tgv
+from bids_app.qsm.inversion.tgv import tgv
 from bids_app.qsm.inversion.tikhonov import TikhonovParams, tikhonov
 from bids_app.qsm.inversion.tkd import TkdParams, tkd
 from bids_app.qsm.inversion.tv import TvParams, tv
@@ -15,6 +18,7 @@ __all__ = [
     "BayesParams",
     "HdQsmParams",
     "IlsqrParams",
+    "LsqrParams",
     "MediParams",
     "NltvParams",
     "RtsParams",
@@ -25,6 +29,7 @@ __all__ = [
     "bayes",
     "hdqsm",
     "ilsqr",
+    "lsqr",
     "medi",
     "nltv",
     "rts",

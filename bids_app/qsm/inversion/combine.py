@@ -19,12 +19,35 @@ def two_pass(
 
 
 def reference(chi: FloatArray, mask: BoolArray, region: BoolArray | None = None) -> tuple[FloatArray, float]:
-    """Subtract the mean over ``region`` (default: the whole mask) inside the mask; also return that mean in ppm.
+    """Subtract the mean over a reference region from a map.
+
+    Parameters
+    ----------
+    chi : float32, ``[x, y, z]``
+        Susceptibility in ppm.
+    mask : bool, ``[x, y, z]``
+        Where the map is valid.
+    region : bool, ``[x, y, z]``, optional
+        Reference region; the whole mask without it.
+
+    Returns
+    -------
+    chi : float32, ``[x, y, z]``
+        Map with mean 0 in the region; 0 outside the mask.
+    value : float
+        Mean that was subtracted, in ppm.
 
     Raises
     ------
     ValueError
         If the region has no voxel inside the mask.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> chi, value = reference(np.arange(8, dtype=np.float32).reshape(2, 2, 2), np.ones((2, 2, 2), bool))
+    >>> value, float(chi.max())
+    (3.5, 3.5)
     """
     where = mask if region is None else mask & region
     if not where.any():

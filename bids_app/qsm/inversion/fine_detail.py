@@ -6,15 +6,15 @@ the mask's inside alone, fills the cone and the finest detail better. Their erro
 mean of both, there, errs less than either. Coarse detail, which regional means hang on, stays as it was.
 """
 
-import numba
 import numpy as np
 from scipy import ndimage
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
-from bids_app.qsm.field.reliability import remove_unreliable_boundary
 from bids_app.qsm.grid import Grid
+from bids_app.qsm.inversion.generalised_variation import TgvParams, continue_tgv
 from bids_app.qsm.inversion.spectra import frequencies
-from bids_app.qsm.inversion.tgv import TgvParams, continue_tgv
+from bids_app.qsm.kernels.bayes import weigh_difference
+from bids_app.qsm.mask.boundary import remove_unreliable_boundary
 from bids_app.qsm.operators.fft import irfftn, rfftn
 from bids_app.qsm.operators.laplacian import NEIGHBOURS
 
@@ -22,22 +22,6 @@ from bids_app.qsm.operators.laplacian import NEIGHBOURS
 SHARE, FINE, COARSE = 0.6, 0.15, 0.03
 #: Kernel magnitude up to which k-space counts as cone.
 CONE = 0.07
-
-
-@numba.njit(cache=True, nogil=True, parallel=True)
-def _weigh(spectrum, kernel, axes, share, fine, coarse, cone):  # type: ignore[no-untyped-def]
-    """Multiply the spectrum of the difference by TGV's share."""
-    nx, ny, nz = spectrum.shape
-    kx, ky, kz = axes
-    for i in numba.prange(nx):
-        for j in range(ny):
-            plane = kx[i] ** 2 + ky[j] ** 2
-            for k in range(nz):
-                square, d = plane + kz[k] ** 2, kernel[i, j, k]
-                everywhere = square / (square + fine * fine)
-                within = cone * cone / (cone * cone + d * d) * square / (square + coarse * coarse)
-                spectrum[i, j, k] *= share * max(everywhere, within)
-    spectrum[0, 0, 0] = 0
 
 
 def with_fine_detail(
@@ -78,5 +62,5 @@ def with_fine_detail(
     difference *= known
     spectrum = rfftn(difference)
     limits = (np.float32(value) for value in (SHARE, FINE, COARSE, CONE))
-    _weigh(spectrum, kernel, frequencies(grid), *limits)
+    weigh_difference(spectrum, kernel, frequencies(grid), *limits)
     return chi + irfftn(spectrum, grid.shape)

@@ -27,8 +27,8 @@ class HdQsmParams(Params):
     """Parameters of HD-QSM."""
 
     lambda_: float = param(0.0, low=0.0, high=1.0, unit="ppm mm", doc="Weight of total variation; 0: from the data")
-    first_iterations: int = param(20, low=3, high=1000, doc="Most iterations with the L1 data term")
-    iterations: int = param(60, low=3, high=2000, doc="Most iterations with the L2 data term")
+    first_iterations: int = param(20, low=3, high=1000, doc="Maximum number of iterations with the L1 data term")
+    iterations: int = param(60, low=3, high=2000, doc="Maximum number of iterations with the L2 data term")
     outlier: float = param(6.0, low=0.5, high=100.0, doc="Residual in robust standard deviations that loses weight")
     tolerance: float = param(1e-2, low=0.0, high=1.0, doc="Relative change that ends each part")
     padding: float = param(12.0, low=0.0, high=200.0, unit="mm", doc="Empty space around the object")
@@ -45,11 +45,35 @@ def hdqsm(
     progress: Progress | None = None,
     info: dict[str, Any] | None = None,
 ) -> FloatArray:
-    """Susceptibility by total variation with a hybrid data term: L1 first, then L2.
+    """Estimate susceptibility by total variation with a hybrid data term, L1 first and then L2 (HD-QSM).
 
-    The L1 part resists inconsistent voxels, whose residuals it leaves large; these voxels lose weight before the L2
-    part, which starts from the L1 result, removes the L1 part's noise. Otherwise as
-    :func:`bids_app.qsm.inversion.tv.tv`.
+    First minimises ||w (D chi - f)||_1 + lambda ||grad chi||_1: this part resists inconsistent voxels and leaves
+    their residuals large. Voxels with large residuals lose weight. The L2 part, as
+    :func:`bids_app.qsm.inversion.tv.tv`, starts from the first result and removes its noise.
+
+    Parameters
+    ----------
+    local_field_ppm : float32, ``grid.shape``
+        Local field in ppm.
+    mask : bool, ``grid.shape``
+        Where the field is known.
+    grid : Grid
+        Sampling and direction of B0.
+    params : HdQsmParams
+        Weight, outlier limit, stopping rule of both parts, and padding in mm.
+    weights : float32, ``grid.shape``, optional
+        Relative reliability w of the field, about 1.
+    magnitude : float32, ``grid.shape``, optional
+        Not used.
+    progress : callable, optional
+        Called as ``progress(done, total)`` after each iteration.
+    info : dict, optional
+        Receives lambda, the error's SD in ppm, the number of outliers and of iterations.
+
+    Returns
+    -------
+    float32, ``grid.shape``
+        Susceptibility in ppm, zero outside the mask; its level is arbitrary.
 
     Raises
     ------
@@ -59,6 +83,17 @@ def hdqsm(
     References
     ----------
     Lambert et al. 2022, 10.1002/mrm.29218; L1 data term: Milovic et al. 2022, 10.1002/mrm.28957.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from bids_app.qsm.grid import Grid
+    >>> from bids_app.qsm.operators.dipole import forward_field
+    >>> grid, chi = Grid((24, 24, 24)), np.zeros((24, 24, 24), np.float32)
+    >>> chi[9:15, 9:15, 9:15] = 0.1
+    >>> found = hdqsm(forward_field(chi, grid), np.ones(chi.shape, bool), grid)
+    >>> bool(found[chi > 0].mean() - found[chi == 0].mean() > 0.05)
+    True
     """
     problem = prepare(local_field_ppm, mask, grid, params.padding, weights)
     weight = total_variation_weight(problem, params.lambda_, info)

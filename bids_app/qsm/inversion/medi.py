@@ -32,7 +32,7 @@ class MediParams(Params):
     phase_scale: float = param(16.0, low=0.1, high=1000.0, unit="rad/ppm", doc="Phase of one ppm: 2 pi gamma B0 TE")
     merit: int = param(1, low=0, high=20, doc="Times that voxels with large residuals lose weight")
     outlier: float = param(6.0, low=0.5, high=100.0, doc="Residual in robust standard deviations that loses weight")
-    iterations: int = param(60, low=3, high=2000, doc="Most ADMM iterations in each part")
+    iterations: int = param(60, low=3, high=2000, doc="Maximum number of ADMM iterations in each part")
     tolerance: float = param(1e-2, low=0.0, high=1.0, doc="Relative change that ends each part")
     padding: float = param(20.0, low=0.0, high=200.0, unit="mm", doc="Empty space around the object")
 
@@ -72,13 +72,35 @@ def medi(
     progress: Progress | None = None,
     info: dict[str, Any] | None = None,
 ) -> FloatArray:
-    """Susceptibility by morphology-enabled dipole inversion: total variation spares the magnitude's edges.
+    """Estimate susceptibility by morphology-enabled dipole inversion (MEDI).
 
-    Minimises the non-linear data term of :func:`bids_app.qsm.inversion.nltv.nltv` plus lambda ||M grad chi||_1, where M
-    is 0 at edges of ``magnitude`` (any scale) and 1 elsewhere; then, ``merit`` times, lets voxels with large
-    residuals lose weight and minimises again. The functional is the published one; it is minimised by ADMM. Without a
-    magnitude no edge is known, and total variation holds everywhere. ``info`` receives lambda, the error's SD, the
-    share of edges and the iterations. Otherwise as every inversion.
+    Minimises 1/2 ||w (exp(i s D chi) - exp(i s f))||^2 / s^2 + lambda ||M grad chi||_1, where M is 0 at the
+    magnitude's edges and 1 elsewhere. Then, ``merit`` times, voxels with large residuals lose weight and the
+    minimisation is repeated. The functional is the published one; it is minimised by ADMM.
+
+    Parameters
+    ----------
+    local_field_ppm : float32, ``grid.shape``
+        Local field in ppm.
+    mask : bool, ``grid.shape``
+        Where the field is known.
+    grid : Grid
+        Sampling and direction of B0.
+    params : MediParams
+        Weight, share of edges, phase scale in rad/ppm, stopping rule, and padding in mm.
+    weights : float32, ``grid.shape``, optional
+        Relative reliability w of the field, about 1.
+    magnitude : float32, ``grid.shape``, optional
+        Image whose edges are not penalised, of any scale; without it total variation holds everywhere.
+    progress : callable, optional
+        Called as ``progress(done, total)`` after each iteration.
+    info : dict, optional
+        Receives lambda, the error's SD in ppm, the share of edges and the number of iterations.
+
+    Returns
+    -------
+    float32, ``grid.shape``
+        Susceptibility in ppm, zero outside the mask; its level is arbitrary.
 
     Raises
     ------
@@ -88,6 +110,17 @@ def medi(
     References
     ----------
     Liu J. et al. 2012, 10.1016/j.neuroimage.2011.08.082; non-linear, merit: Liu T. et al. 2013, 10.1002/mrm.24272.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from bids_app.qsm.grid import Grid
+    >>> from bids_app.qsm.operators.dipole import forward_field
+    >>> grid, chi = Grid((24, 24, 24)), np.zeros((24, 24, 24), np.float32)
+    >>> chi[9:15, 9:15, 9:15] = 0.1
+    >>> found = medi(forward_field(chi, grid), np.ones(chi.shape, bool), grid)
+    >>> bool(found[chi > 0].mean() - found[chi == 0].mean() > 0.05)
+    True
     """
     problem = prepare(local_field_ppm, mask, grid, params.padding, weights)
     weight = total_variation_weight(problem, params.lambda_, info)

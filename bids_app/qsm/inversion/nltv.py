@@ -20,7 +20,7 @@ class NltvParams(Params):
     weak_harmonics: bool = param(False, doc="Fit a nearly harmonic remnant of the background as well")
     harmonic_weight: float = param(150.0, low=1e-3, high=1e6, doc="Weight of the remnant's Laplacian in the mask")
     harmonic_penalty: float = param(3.0, low=1e-3, high=1e4, doc="ADMM penalty of the remnant")
-    iterations: int = param(60, low=3, high=2000, doc="Most ADMM iterations")
+    iterations: int = param(60, low=3, high=2000, doc="Maximum number of ADMM iterations")
     tolerance: float = param(1e-2, low=0.0, high=1.0, doc="Relative change that ends the iteration")
     padding: float = param(12.0, low=0.0, high=200.0, unit="mm", doc="Empty space around the object")
 
@@ -36,10 +36,36 @@ def nltv(
     progress: Progress | None = None,
     info: dict[str, Any] | None = None,
 ) -> FloatArray:
-    """Susceptibility by non-linear total variation (FANSI), on request with a weak harmonic remnant (WH-QSM).
+    """Estimate susceptibility by non-linear total variation (FANSI), on request with weak harmonics (WH-QSM).
 
-    The data term is that of the complex signal, |w (exp(i s D chi) - exp(i s f))|^2 with s = ``phase_scale``, which
-    forgives wraps and is robust to gross errors. Otherwise as :func:`bids_app.qsm.inversion.tv.tv`.
+    Minimises 1/2 ||w (exp(i s D chi) - exp(i s f))||^2 / s^2 + lambda ||grad chi||_1 with s = ``phase_scale``, by
+    ADMM. The data term is that of the complex signal: it does not see phase wraps and is robust to gross errors.
+    With ``weak_harmonics`` a field whose Laplacian nearly vanishes in the mask is fitted as well: what the
+    background removal left.
+
+    Parameters
+    ----------
+    local_field_ppm : float32, ``grid.shape``
+        Local field in ppm.
+    mask : bool, ``grid.shape``
+        Where the field is known.
+    grid : Grid
+        Sampling and direction of B0.
+    params : NltvParams
+        Weight, phase scale in rad/ppm, weak harmonics, stopping rule, and padding in mm.
+    weights : float32, ``grid.shape``, optional
+        Relative reliability w of the field, about 1.
+    magnitude : float32, ``grid.shape``, optional
+        Not used.
+    progress : callable, optional
+        Called as ``progress(done, total)`` after each iteration.
+    info : dict, optional
+        Receives lambda, the error's SD in ppm and the number of iterations.
+
+    Returns
+    -------
+    float32, ``grid.shape``
+        Susceptibility in ppm, zero outside the mask; its level is arbitrary.
 
     Raises
     ------
@@ -49,6 +75,17 @@ def nltv(
     References
     ----------
     Milovic et al. 2018, 10.1002/mrm.27073; weak harmonics: Milovic et al. 2019, 10.1002/mrm.27483.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from bids_app.qsm.grid import Grid
+    >>> from bids_app.qsm.operators.dipole import forward_field
+    >>> grid, chi = Grid((24, 24, 24)), np.zeros((24, 24, 24), np.float32)
+    >>> chi[9:15, 9:15, 9:15] = 0.1
+    >>> found = nltv(forward_field(chi, grid), np.ones(chi.shape, bool), grid)
+    >>> bool(found[chi > 0].mean() - found[chi == 0].mean() > 0.05)
+    True
     """
     problem = prepare(local_field_ppm, mask, grid, params.padding, weights)
     weight = total_variation_weight(problem, params.lambda_, info)

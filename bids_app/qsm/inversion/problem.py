@@ -10,8 +10,8 @@ from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.inversion.spectra import Spectra, estimate_spectra, tv_weight
 from bids_app.qsm.operators.crop import Crop
-from bids_app.qsm.operators.dipole import dipole_kernel
-from bids_app.qsm.operators.fft import irfftn, rfftn
+from bids_app.qsm.operators.dipole import DipoleConvolution, dipole_kernel
+from bids_app.qsm.operators.fft import rfftn
 from bids_app.qsm.operators.gradient import laplacian_spectrum
 
 #: Weights above this many times the typical reliability add nothing but numerical trouble.
@@ -89,7 +89,7 @@ def total_variation_weight(problem: Prepared, chosen: float, info: dict[str, Any
 
 def residual_of(problem: Prepared, chi: FloatArray) -> FloatArray:
     """Field of ``chi`` less the measured one where the weight is positive, 0 elsewhere (scaled units)."""
-    residual = irfftn(rfftn(chi) * dipole_kernel(problem.grid), problem.grid.shape)
+    residual = DipoleConvolution(problem.grid).field(chi)
     residual -= problem.field
     residual *= problem.weight > 0
     return residual

@@ -4,18 +4,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 
 from bids_app.qsm.arrays import BoolArray, ComplexArray, FloatArray
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.inversion.problem import counted
+from bids_app.qsm.kernels import rts as kernels
+from bids_app.qsm.kernels.spectrum import change_of
 from bids_app.qsm.method import Inversion, Method
 from bids_app.qsm.operators.crop import Crop
 from bids_app.qsm.operators.dipole import dipole_kernel
-from bids_app.qsm.operators.fft import irfftn, rfftn
-from bids_app.qsm.operators.gradient import SplitGradient, blend, change_of, laplacian_spectrum, power
+from bids_app.qsm.operators.fft import irfftn, power, rfftn
+from bids_app.qsm.operators.gradient import laplacian_spectrum
 from bids_app.qsm.params import Params, param
+from bids_app.qsm.solvers.cg import conjugate_gradients
+from bids_app.qsm.solvers.split_gradient import SplitGradient
 
 
 @dataclass(frozen=True)
@@ -25,82 +28,62 @@ class RtsParams(Params):
     delta: float = param(0.15, low=0.01, high=0.6, doc="Kernel magnitude above which k-space is well conditioned")
     mu: float = param(1e5, low=1.0, high=1e9, doc="Weight of the well-conditioned data against total variation")
     rho: float = param(10.0, low=1e-3, high=1e4, doc="ADMM penalty")
-    iterations: int = param(12, low=2, high=1000, doc="Most ADMM iterations")
+    iterations: int = param(12, low=2, high=1000, doc="Maximum number of ADMM iterations")
     tolerance: float = param(1e-2, low=0.0, high=1.0, doc="Relative change that ends the iteration")
     first_step: int = param(4, low=1, high=50, doc="Iterations of the least-squares start")
     padding: float = param(12.0, low=0.0, high=200.0, unit="mm", doc="Empty space around the object")
 
 
-@numba.njit(cache=True, nogil=True, parallel=True, fastmath=True)
-def _filtered(spectrum, kernel, out):  # type: ignore[no-untyped-def]
-    nx, ny, nz = spectrum.shape
-    for i in numba.prange(nx):
-        for j in range(ny):
-            for k in range(nz):
-                out[i, j, k] = spectrum[i, j, k] * kernel[i, j, k]
+class _StartSystem:
+    """The normal equations of mask(D chi) = field with chi in k-space, where D is a product.
 
+    So an iteration takes one pair of transforms. The field is zero outside the mask. A step of chi is taken with the
+    next turn.
+    """
 
-@numba.njit(cache=True, nogil=True, parallel=True, fastmath=True)
-def _masked_power(image, inside):  # type: ignore[no-untyped-def]
-    """Squared norm of the image inside the mask, each plane summed alone so that the result is always the same."""
-    nx, ny, nz = image.shape
-    sums = np.zeros(nx)
-    for i in numba.prange(nx):
-        for j in range(ny):
-            total = np.float32(0)
-            for k in range(nz):
-                total += inside[i, j, k] * image[i, j, k] * image[i, j, k]
-            sums[i] += total
-    return sums.sum()
+    def __init__(self, field: FloatArray, inside: FloatArray, kernel: FloatArray) -> None:
+        self._inside, self._kernel = inside, kernel
+        self._residual = field.copy()
+        self._gradient: ComplexArray | None = None
+        self._direction = self._project()
+        self.norm = power(self._direction, field.shape)
+        self._chi, self._work = np.zeros_like(self._direction), np.empty_like(self._direction)
+        self._step, self._image = np.float32(0), field
 
+    def _project(self) -> ComplexArray:
+        spectrum = rfftn(self._residual)
+        kernels.multiply(spectrum, self._kernel, spectrum)
+        return spectrum
 
-@numba.njit(cache=True, nogil=True, parallel=True, fastmath=True)
-def _descend(residual, image, inside, length):  # type: ignore[no-untyped-def]
-    nx, ny, nz = image.shape
-    for i in numba.prange(nx):
-        for j in range(ny):
-            for k in range(nz):
-                residual[i, j, k] -= length * inside[i, j, k] * image[i, j, k]
+    def turn(self, factor: np.float32) -> None:
+        if self._gradient is not None:  # the first direction is the gradient itself
+            kernels.add(self._chi, self._direction, self._step, factor, self._gradient)
+            self._gradient = None
 
+    def curvature(self) -> float:
+        kernels.multiply(self._direction, self._kernel, self._work)
+        self._image = irfftn(self._work, self._inside.shape)
+        return float(kernels.masked_power(self._image, self._inside))
 
-@numba.njit(cache=True, nogil=True, parallel=True, fastmath=True)
-def _add(chi, direction, length, scale, gradient):  # type: ignore[no-untyped-def]
-    """``chi += length * direction``, then ``direction <- gradient + scale * direction``."""
-    nx, ny, nz = chi.shape
-    for i in numba.prange(nx):
-        for j in range(ny):
-            for k in range(nz):
-                d = direction[i, j, k]
-                chi[i, j, k] += length * d
-                direction[i, j, k] = gradient[i, j, k] + scale * d
+    def advance(self, step: np.float32, last: bool) -> float:
+        self._step = step
+        if last:
+            return self.norm
+        kernels.descend(self._residual, self._image, self._inside, step)
+        self._gradient = self._project()
+        return power(self._gradient, self._inside.shape)
+
+    def spectrum(self) -> ComplexArray:
+        """Return the spectrum of chi."""
+        self._chi += self._step * self._direction
+        return self._chi
 
 
 def _least_squares_start(field: FloatArray, inside: FloatArray, kernel: FloatArray, steps: int) -> ComplexArray:
-    """Spectrum of chi by conjugate gradients on mask(D chi) = field; few steps, so that streaks stay out.
-
-    The field is zero outside the mask. Chi and its directions live in k-space, where D is a product, so that a step
-    takes one pair of transforms.
-    """
-    residual = field.copy()
-    direction = rfftn(residual)
-    _filtered(direction, kernel, direction)
-    chi, work = np.zeros_like(direction), np.empty_like(direction)
-    norm = power(direction, field.shape)
-    for step in range(1, steps + 1):
-        if norm <= 0:
-            break
-        _filtered(direction, kernel, work)
-        image = irfftn(work, field.shape)
-        length = np.float32(norm / max(_masked_power(image, inside), 1e-30))
-        if step == steps:
-            chi += length * direction
-            break
-        _descend(residual, image, inside, length)
-        gradient = rfftn(residual)
-        _filtered(gradient, kernel, gradient)
-        norm, previous = power(gradient, field.shape), norm
-        _add(chi, direction, length, np.float32(norm / previous), gradient)
-    return chi
+    """Spectrum of chi after few steps of least squares, so that streaks stay out."""
+    system = _StartSystem(field, inside, kernel)
+    conjugate_gradients(system, system.norm, 0.0, steps)
+    return system.spectrum()
 
 
 def rts(
@@ -114,12 +97,35 @@ def rts(
     progress: Callable[[int, int], None] | None = None,
     info: dict[str, Any] | None = None,
 ) -> FloatArray:
-    """Susceptibility by rapid two-step inversion.
+    """Estimate susceptibility by rapid two-step inversion (RTS).
 
-    Step 1 solves the well-conditioned part of k-space by few least-squares iterations; step 2 keeps that part and
-    fills the ill-conditioned rest by total-variation minimisation (ADMM). Parameters and result as in every
-    inversion: float32 arrays of ``grid.shape``, field in ppm, chi in ppm, zero outside the mask. ``weights`` and
-    ``magnitude`` are not used by this method. ``info`` receives the iterations.
+    Step 1 solves the well-conditioned part of k-space, |D| > ``delta``, by few least-squares iterations. Step 2
+    keeps that part and fills the rest by total variation: it minimises mu/2 ||P (chi - chi_1)||^2 + ||grad chi||_1
+    by ADMM, with P the projection onto the well-conditioned part.
+
+    Parameters
+    ----------
+    local_field_ppm : float32, ``grid.shape``
+        Local field in ppm.
+    mask : bool, ``grid.shape``
+        Where the field is known.
+    grid : Grid
+        Sampling and direction of B0.
+    params : RtsParams
+        Limit of the well-conditioned part, weights, stopping rule, and padding in mm.
+    weights : float32, ``grid.shape``, optional
+        Not used: all voxels count alike.
+    magnitude : float32, ``grid.shape``, optional
+        Not used.
+    progress : callable, optional
+        Called as ``progress(done, total)`` after each iteration.
+    info : dict, optional
+        Receives the number of iterations.
+
+    Returns
+    -------
+    float32, ``grid.shape``
+        Susceptibility in ppm, zero outside the mask; its level is arbitrary.
 
     Raises
     ------
@@ -129,6 +135,17 @@ def rts(
     References
     ----------
     Kames et al. 2018, 10.1016/j.neuroimage.2017.11.018.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from bids_app.qsm.grid import Grid
+    >>> from bids_app.qsm.operators.dipole import forward_field
+    >>> grid, chi = Grid((24, 24, 24)), np.zeros((24, 24, 24), np.float32)
+    >>> chi[9:15, 9:15, 9:15] = 0.1
+    >>> found = rts(forward_field(chi, grid), np.ones(chi.shape, bool), grid)
+    >>> bool(found[chi > 0].mean() - found[chi == 0].mean() > 0.05)
+    True
     """
     mask = mask & np.isfinite(local_field_ppm)
     crop = Crop.around(mask, grid, params.padding)
@@ -138,16 +155,14 @@ def rts(
     fixed = _least_squares_start(crop.take_clean(local_field_ppm, mask), inside, kernel, params.first_step)
     chi = irfftn(fixed.copy(), shape)
     well = np.float32(params.mu) * (np.abs(kernel) > params.delta)
-    below = well + np.float32(params.rho) * laplacian_spectrum(crop.grid)
+    below: FloatArray = well + np.float32(params.rho) * laplacian_spectrum(crop.grid)
     below[0, 0, 0] = 1
     fixed *= well / below
     gain = np.float32(params.rho) / below
     fixed[0, 0, 0] = gain[0, 0, 0] = 0
     gradient, report = SplitGradient(crop.grid), counted(progress, info)
     for iteration in range(1, params.iterations + 1):
-        spectrum = rfftn(gradient.step(chi, 1 / params.rho))
-        blend(spectrum, fixed, gain)
-        previous, chi = chi, irfftn(spectrum, shape)
+        previous, chi = chi, gradient.iterate(chi, 1 / params.rho, fixed, gain)
         change, size = change_of(chi, previous)
         report(iteration, params.iterations)
         # The first iterates nearly equal the start, which says nothing about convergence.

@@ -25,6 +25,7 @@ import scipy.fft
 
 from bids_app.qsm.arrays import ComplexArray, FloatArray
 from bids_app.qsm.grid import Grid
+from bids_app.qsm.kernels import jit
 
 #: Kernel magnitude below which k-space counts as cone (error alone), above which as well conditioned.
 CONE, WELL = 0.05, 0.2
@@ -122,7 +123,7 @@ def frequencies(grid: Grid) -> tuple[FloatArray, FloatArray, FloatArray]:
     return x, y, z
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _shell_sums(spectrum, kernel, laplacian, axes, width, last, half, sums):  # type: ignore[no-untyped-def]
     """Per shell: count and power in the cone; count, power and kernel^2 outside; count and Laplacian of all; kernel^2
     in the cone; share of structured error outside.
@@ -208,7 +209,7 @@ def _separate(sums: Vector, resolved: int) -> tuple[Vector, Vector, float, float
     return noise, np.maximum(power - outside, 0.02 * power) / squared, white, angular
 
 
-@numba.njit(cache=True, nogil=True, parallel=True)
+@jit(parallel=True)
 def _spread(values, axes, width, out):  # type: ignore[no-untyped-def]
     nx, ny, nz = out.shape
     kx, ky, kz = axes

@@ -37,11 +37,34 @@ def tikhonov(
     progress: Progress | None = None,
     info: dict[str, Any] | None = None,
 ) -> FloatArray:
-    """Susceptibility by Tikhonov regularisation: chi(k) = D f / (D^2 + lambda G), G = 1 or the Laplacian.
+    """Estimate susceptibility by Tikhonov regularisation in closed form.
 
-    Parameters and result as in every inversion: float32 arrays of ``grid.shape``, field in ppm, chi in ppm, zero
-    outside the mask. ``weights`` and ``magnitude`` are not used: the solution is in closed form because all voxels
-    count alike. ``info`` receives the weight that was used.
+    Minimises ||D chi - f||^2 + lambda ||G chi||^2 with G the identity or the gradient: chi(k) = D f / (D^2 + lambda
+    |G|^2).
+
+    Parameters
+    ----------
+    local_field_ppm : float32, ``grid.shape``
+        Local field in ppm.
+    mask : bool, ``grid.shape``
+        Where the field is known.
+    grid : Grid
+        Sampling and direction of B0.
+    params : TikhonovParams
+        Weight, prior, and padding in mm.
+    weights : float32, ``grid.shape``, optional
+        Not used: all voxels count alike.
+    magnitude : float32, ``grid.shape``, optional
+        Not used.
+    progress : callable, optional
+        Not used: the solution is in closed form.
+    info : dict, optional
+        Receives the weight that was used and, where the data chose it, the error's SD in ppm.
+
+    Returns
+    -------
+    float32, ``grid.shape``
+        Susceptibility in ppm, zero outside the mask; its level is arbitrary.
 
     Raises
     ------
@@ -50,7 +73,18 @@ def tikhonov(
 
     References
     ----------
-    Bilgic et al. 2014, 10.1002/jmri.24365. Choice of the weight: :mod:`bids_app.qsm.inversion.spectra`.
+    Bilgic et al. 2014, 10.1002/jmri.24365; choice of the weight: :mod:`bids_app.qsm.inversion.spectra`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from bids_app.qsm.grid import Grid
+    >>> from bids_app.qsm.operators.dipole import forward_field
+    >>> grid, chi = Grid((24, 24, 24)), np.zeros((24, 24, 24), np.float32)
+    >>> chi[9:15, 9:15, 9:15] = 0.1
+    >>> found = tikhonov(forward_field(chi, grid), np.ones(chi.shape, bool), grid)
+    >>> bool(found[chi > 0].mean() - found[chi == 0].mean() > 0.05)
+    True
     """
     problem = prepare(local_field_ppm, mask, grid, params.padding)
     kernel, laplacian = dipole_kernel(problem.grid), laplacian_spectrum(problem.grid)

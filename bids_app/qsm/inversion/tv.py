@@ -16,7 +16,7 @@ class TvParams(Params):
     """Parameters of the linear total-variation inversion."""
 
     lambda_: float = param(0.0, low=0.0, high=1.0, unit="ppm mm", doc="Weight of total variation; 0: from the data")
-    iterations: int = param(60, low=3, high=2000, doc="Most ADMM iterations")
+    iterations: int = param(60, low=3, high=2000, doc="Maximum number of ADMM iterations")
     tolerance: float = param(1e-2, low=0.0, high=1.0, doc="Relative change that ends the iteration")
     padding: float = param(12.0, low=0.0, high=200.0, unit="mm", doc="Empty space around the object")
 
@@ -32,11 +32,33 @@ def tv(
     progress: Progress | None = None,
     info: dict[str, Any] | None = None,
 ) -> FloatArray:
-    """Susceptibility with the smallest total variation that explains the field, by ADMM.
+    """Estimate the susceptibility of smallest total variation that explains the field.
 
-    Minimises 1/2 ||w (D chi - f)||^2 + lambda ||grad chi||_1. Parameters and result as in every inversion: float32
-    arrays of ``grid.shape``, field in ppm, chi in ppm, zero outside the mask. ``weights`` (relative reliability,
-    about 1) are w; ``magnitude`` is not used. ``info`` receives lambda, the error's SD and the iterations.
+    Minimises 1/2 ||w (D chi - f)||^2 + lambda ||grad chi||_1 by ADMM.
+
+    Parameters
+    ----------
+    local_field_ppm : float32, ``grid.shape``
+        Local field in ppm.
+    mask : bool, ``grid.shape``
+        Where the field is known.
+    grid : Grid
+        Sampling and direction of B0.
+    params : TvParams
+        Weight, stopping rule, and padding in mm.
+    weights : float32, ``grid.shape``, optional
+        Relative reliability w of the field, about 1.
+    magnitude : float32, ``grid.shape``, optional
+        Not used.
+    progress : callable, optional
+        Called as ``progress(done, total)`` after each iteration.
+    info : dict, optional
+        Receives lambda, the error's SD in ppm and the number of iterations.
+
+    Returns
+    -------
+    float32, ``grid.shape``
+        Susceptibility in ppm, zero outside the mask; its level is arbitrary.
 
     Raises
     ------
@@ -45,7 +67,18 @@ def tv(
 
     References
     ----------
-    Bilgic et al. 2014, 10.1002/mrm.25029. Choice of lambda: :mod:`bids_app.qsm.inversion.spectra`.
+    Bilgic et al. 2014, 10.1002/mrm.25029; choice of lambda: :mod:`bids_app.qsm.inversion.spectra`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from bids_app.qsm.grid import Grid
+    >>> from bids_app.qsm.operators.dipole import forward_field
+    >>> grid, chi = Grid((24, 24, 24)), np.zeros((24, 24, 24), np.float32)
+    >>> chi[9:15, 9:15, 9:15] = 0.1
+    >>> found = tv(forward_field(chi, grid), np.ones(chi.shape, bool), grid)
+    >>> bool(found[chi > 0].mean() - found[chi == 0].mean() > 0.05)
+    True
     """
     problem = prepare(local_field_ppm, mask, grid, params.padding, weights)
     weight = total_variation_weight(problem, params.lambda_, info)

@@ -1,11 +1,15 @@
 """Kernels of the empirical-Bayes inversion: k-space steps, the scale of the map, what is measured and what expected."""
 
+# mypy: disable-error-code="no-untyped-def"
+
 import numba
 import numpy as np
 
+from bids_app.qsm.kernels.cache import jit
 
-@numba.njit(cache=True, nogil=True, parallel=True)
-def wiener(spectrum, kernel, flat, structured, half, signal, axes, width):  # type: ignore[no-untyped-def]
+
+@jit(parallel=True)
+def wiener(spectrum, kernel, flat, structured, half, signal, axes, width):
     """Turn the field's spectrum into the linear least-squares estimate of chi's, P D / (P D^2 + N).
 
     Here and below, N = flat + structured / (1 + (D / half)^2), see :mod:`bids_app.qsm.inversion.spectra`.
@@ -23,8 +27,8 @@ def wiener(spectrum, kernel, flat, structured, half, signal, axes, width):  # ty
     spectrum[0, 0, 0] = 0
 
 
-@numba.njit(cache=True, nogil=True, parallel=True)
-def normal_equations(spectrum, kernel, laplacian, axes, width, error, prior, penalty, gain):  # type: ignore[no-untyped-def]
+@jit(parallel=True)
+def normal_equations(spectrum, kernel, laplacian, axes, width, error, prior, penalty, gain):
     """Prepare the k-space step of the ADMM: chi = fixed + gain * grad^T (z - u), ``fixed`` in place of the spectrum.
 
     ``error``: variances of a voxel's flat and structured error per shell, and ``half``.
@@ -46,8 +50,8 @@ def normal_equations(spectrum, kernel, laplacian, axes, width, error, prior, pen
     gain[0, 0, 0] = 0
 
 
-@numba.njit(cache=True, nogil=True, parallel=True)
-def products(expected, field, certainty):  # type: ignore[no-untyped-def]
+@jit(parallel=True)
+def products(expected, field, certainty):
     """Sums over voxels of certainty times: expected * field, expected^2, field^2, and one."""
     nx, ny, nz = field.shape
     sums = np.zeros((nx, 4))
@@ -67,8 +71,8 @@ def products(expected, field, certainty):  # type: ignore[no-untyped-def]
     return sums[:, 0].sum(), sums[:, 1].sum(), sums[:, 2].sum(), sums[:, 3].sum()
 
 
-@numba.njit(cache=True, nogil=True, parallel=True)
-def mix(field, expected, weight, limit, certainty):  # type: ignore[no-untyped-def]
+@jit(parallel=True)
+def mix(field, expected, weight, limit, certainty):
     """Turn ``expected`` into the mean of it and the field by certainty, which falls with residuals above a limit."""
     nx, ny, nz = field.shape
     for i in numba.prange(nx):
@@ -78,3 +82,19 @@ def mix(field, expected, weight, limit, certainty):  # type: ignore[no-untyped-d
                 trust = min(2 * weight[i, j, k], np.float32(1)) * (limit / max(abs(residual), limit))
                 certainty[i, j, k] = trust * trust
                 expected[i, j, k] += certainty[i, j, k] * residual
+
+
+@jit(parallel=True)
+def weigh_difference(spectrum, kernel, axes, share, fine, coarse, cone):
+    """Multiply the spectrum of the difference by TGV's share."""
+    nx, ny, nz = spectrum.shape
+    kx, ky, kz = axes
+    for i in numba.prange(nx):
+        for j in range(ny):
+            plane = kx[i] ** 2 + ky[j] ** 2
+            for k in range(nz):
+                square, d = plane + kz[k] ** 2, kernel[i, j, k]
+                everywhere = square / (square + fine * fine)
+                within = cone * cone / (cone * cone + d * d) * square / (square + coarse * coarse)
+                spectrum[i, j, k] *= share * max(everywhere, within)
+    spectrum[0, 0, 0] = 0

@@ -10,7 +10,9 @@ One plane of zeros lies before the first voxel and one after the last, so that a
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
+
+from bids_app.qsm.kernels.cache import jit
 
 TWO_PI = np.float32(2 * np.pi)
 _TURNS = np.float32(1 / (2 * np.pi))
@@ -25,18 +27,18 @@ _NONE, _NEXT, _BACK, _FAR = np.uint64(0), np.uint64(1), np.uint64(4), np.uint64(
 _EIGHT, _AXIS, _MIDDLE, _ZERO = np.uint64(8), np.uint64(3), np.float32(256), np.float32(0)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@jit(inline="always")
 def _wrapped(x: Any) -> Any:
     return x - TWO_PI * ((x * _TURNS + _ROUND) - _ROUND)
 
 
-@njit(cache=True, nogil=True)
+@jit
 def _coherence(p, q, out):
     for k in range(out.size):
         out[k] = _FLOOR + _REST * (_ONE - abs(_wrapped(q[k] - p[k])) * _PER_PI)
 
 
-@njit(cache=True, nogil=True)
+@jit
 def _gradient(p, q, s, t, ratio, out):
     """Times the coherence of the step with that of the second echo, scaled by the echo times."""
     for k in range(out.size):
@@ -44,7 +46,7 @@ def _gradient(p, q, s, t, ratio, out):
         out[k] *= _FLOOR + _REST * max(np.float32(0), _ONE - difference)
 
 
-@njit(cache=True, nogil=True)
+@jit
 def _linearity(o, p, q, r, out):
     """Times the linearity along the edge: second differences on both of its sides."""
     for k in range(out.size):
@@ -54,7 +56,7 @@ def _linearity(o, p, q, r, out):
         out[k] *= _FLOOR + _REST * w
 
 
-@njit(cache=True, nogil=True)
+@jit
 def _magnitude(m, n, scale, out):
     """Times the likeness of both magnitudes, and their distance from the noise floor: no good bridge."""
     for k in range(out.size):
@@ -63,7 +65,7 @@ def _magnitude(m, n, scale, out):
         out[k] *= (_FLOOR + _REST * w * w) * (_FLOOR + _REST * min(_ONE, low * scale))
 
 
-@njit(cache=True, nogil=True)
+@jit
 def _store(weight, inside, beside, shift, cells):
     for k in range(cells.size):
         cost = np.uint32(np.int32(np.float32(1.5) + (_ONE - weight[k]) * np.float32(254)))
@@ -71,7 +73,7 @@ def _store(weight, inside, beside, shift, cells):
         cells[k] |= (cost * both) << shift
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@jit(parallel=True)
 def edge_cells(phase, second, ratio, magnitude, scale, mask, use, cells):  # noqa: C901
     """Fill ``cells`` (flat, a plane longer than the volume at both ends); ``use``: whether echo 2 and magnitude count.
 
@@ -116,14 +118,14 @@ def edge_cells(phase, second, ratio, magnitude, scale, mask, use, cells):  # noq
                 _store(w, mask[i, j, :last], mask[a, b, first : last + first], np.uint32(8 * d), row[:last])
 
 
-@njit(cache=True, nogil=True)
+@jit
 def _goodness(cell, shift, out):
     for k in range(out.size):
         cost = (cell[k] >> shift) & _BYTE
         out[k] += np.float32(np.int32(256 - cost) if cost > 0 else np.int32(0))
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@jit(parallel=True)
 def mean_quality(cells, shape, out):
     """Mean weight (0 to 1) of the six edges of every voxel; ``out`` is [x, y, z]."""
     nx, ny, nz = shape
@@ -143,7 +145,7 @@ def mean_quality(cells, shape, out):
                 row[k] *= np.float32(1 / (6 * 255))
 
 
-@njit(cache=True, nogil=True, inline="always")
+@jit(inline="always")
 def _offer(word, at, shift, stack, tops, entry, lowest):
     """Put the edge of ``word`` at ``shift`` into its bucket when there is one and its far end is not done.
 
@@ -157,7 +159,7 @@ def _offer(word, at, shift, stack, tops, entry, lowest):
     return min(lowest, cost + (_FAR - _FAR * there))
 
 
-@njit(cache=True, nogil=True)
+@jit
 def _count(cells, capacity):
     for v in range(cells.size):
         word = cells[v]
@@ -167,15 +169,16 @@ def _count(cells, capacity):
             capacity[(word >> np.uint32(16)) & _BYTE] += 1
 
 
-@njit(cache=True, nogil=True)
-def grow(phase, cells, mask, shape, second, ratio):
+@jit
+def grow(phase, cells, mask, shape, second, ratio, strength):
     """Unwrap ``phase`` (flat) in place along the minimum spanning tree of each connected part of ``mask`` (flat).
 
     Prim's algorithm with one bucket a cost. An edge is offered once at most, so that the counts of the costs bound the
     buckets and all of them share one array; the last edge in is the first out, which keeps the front in the cache.
     The voxel a tree starts from does not matter but for whole turns: every part is shifted by those that bring its
     median nearest to zero, or with which the ``second`` echo (flat; ``ratio`` of the echo times, 0 without) agrees
-    better. Cells outside the mask are marked as done.
+    better. Voxels count by the square of their ``strength`` (flat): air has no say. Cells outside the mask are marked
+    as done.
     """
     plane = np.uint64(shape[1] * shape[2])
     steps = (plane, np.uint64(shape[2]), _NEXT)
@@ -191,7 +194,7 @@ def grow(phase, cells, mask, shape, second, ratio):
     tops = begin[:256].copy()
     tops[0] = 0
     order = np.empty(np.count_nonzero(mask), np.uint32)
-    turns = np.zeros(513, np.int64)
+    turns = np.zeros(513, np.float64)
     reached = _NONE
     for seed in range(mask.size):
         current = np.uint64(seed) + plane
@@ -204,7 +207,10 @@ def grow(phase, cells, mask, shape, second, ratio):
             cells[current] = word | DONE
             order[reached] = current
             reached += _NEXT
-            turns[np.uint64(min(max(np.rint(phase[current - plane] * _TURNS) + _MIDDLE, _ZERO), 2 * _MIDDLE))] += 1
+            weight = np.float64(strength[current - plane])
+            turns[np.uint64(min(max(np.rint(phase[current - plane] * _TURNS) + _MIDDLE, _ZERO), 2 * _MIDDLE))] += (
+                weight * weight
+            )
             # An entry is its far end's index times eight and the way back to its near end.
             for d in range(3):
                 step, shift, way = steps[d], np.uint32(8 * d), np.uint64(d)
@@ -228,35 +234,45 @@ def grow(phase, cells, mask, shape, second, ratio):
             old = current + step if entry & _BACK else current - step
             value = phase[current - plane]
             phase[current - plane] = value - TWO_PI * np.rint((value - phase[old - plane]) * _TURNS)
-        _shift_part(phase, second, ratio, order[part:reached], np.int64(plane), turns)
+        _shift_part(phase, second, ratio, strength, order[part:reached], np.int64(plane), turns)
 
 
-@njit(cache=True, nogil=True)
-def _shift_part(phase, second, ratio, order, plane, turns):
+@jit
+def _shift_part(phase, second, ratio, strength, order, plane, turns):
     """Subtract whole turns from a part: those of its median, or those with which the second echo agrees better."""
-    below, middle = 0, 0
-    while 2 * (below + turns[middle]) < order.size:
+    total = turns.sum()
+    if not total > 0:
+        return  # there is no signal that could decide
+    below, middle = 0.0, 0
+    while 2 * (below + turns[middle]) < total and middle < turns.size - 1:
         below += turns[middle]
         middle += 1
     shift = np.float32(middle - 256)
     if ratio > 0:
         stride = 1 + order.size // 20000
-        agreement = np.zeros(7, np.float32)
+        agreement, votes, middle_turns = np.zeros(7, np.float64), 0.0, 0.0
         for n in range(0, order.size, stride):
             v = np.int64(order[n]) - plane
+            weight = np.float64(strength[v]) * np.float64(strength[v])
+            votes += weight
+            middle_turns += weight * (phase[v] * _TURNS - shift)
             for t in range(7):
                 expected = (phase[v] - TWO_PI * (shift + np.float32(t - 3))) * ratio
-                agreement[t] += np.cos(second[v] - expected)
-        # Where the echo times are multiples of each other, all turns agree and the median decides.
-        best = np.int64(np.argmax(agreement))
-        if agreement[best] > agreement[3] + np.float32(0.1) * np.float32(1 + order.size // stride):
-            shift += np.float32(best - 3)
+                agreement[t] += weight * np.cos(second[v] - expected)
+        # Where the ratio of the echo times is a whole number or a simple fraction, several numbers of turns agree as
+        # well: of these the one with the smallest field is taken.
+        best, smallest = 3, np.inf
+        for t in range(7):
+            field = abs(middle_turns - (t - 3) * votes)
+            if agreement[t] >= agreement.max() - 0.1 * votes and field < smallest:
+                best, smallest = t, field
+        shift += np.float32(best - 3)
     if shift != 0:
         for n in range(order.size):
             phase[np.int64(order[n]) - plane] -= TWO_PI * shift
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@jit(parallel=True)
 def follow(phase, source, ratio, mask):
     """Give ``phase`` (flat) the turns that bring it nearest to ``ratio`` times ``source``; 0 outside the mask."""
     for v in prange(phase.size):
@@ -265,7 +281,7 @@ def follow(phase, source, ratio, mask):
         phase[v] = turned if mask[v] else np.float32(0)
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@jit(parallel=True)
 def take(source, box, out, mask):
     """Copy a box out of an array; what is not finite becomes 0 and leaves the ``mask`` (of the box, uint8)."""
     for i in prange(out.shape[0]):

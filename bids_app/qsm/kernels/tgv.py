@@ -12,13 +12,15 @@ wrap-around test of negative ones. Neighbouring rows are told by offsets, eight 
 import numba
 import numpy as np
 
-_OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
+from bids_app.qsm.kernels.cache import jit
+
+_OPTIONS = {"error_model": "numpy", "fastmath": {"contract", "nsz"}}
 _ONE = np.uint64(1)
 #: The step back, as an unsigned number to add.
 _BACK = np.uint64(2**64 - 1)
 
 
-@numba.njit(**_OPTIONS)
+@jit(**_OPTIONS)
 def _laplace_row(u, a, b, rows, c, out):
     """Set ``out`` to the 7-point stencil ``c = (centre, x, y, z)`` of ``u`` on one span."""
     xm, xp, ym, yp = rows[0], rows[1], rows[2], rows[3]
@@ -29,7 +31,7 @@ def _laplace_row(u, a, b, rows, c, out):
         )
 
 
-@numba.njit(**_OPTIONS)
+@jit(**_OPTIONS)
 def _wave_row(u, a, b, rows, c, out):
     """Set ``out`` to the 19-point stencil ``c`` (``solvers.steps.Stencils``) of ``u`` on one span."""
     xm, xp, ym, yp = rows[0], rows[1], rows[2], rows[3]
@@ -44,7 +46,7 @@ def _wave_row(u, a, b, rows, c, out):
         out[i - a] += yz * (u[i + yp + _ONE] + u[i + ym - _ONE]) + zy * (u[i + yp - _ONE] + u[i + ym + _ONE])
 
 
-@numba.njit(**_OPTIONS)
+@jit(**_OPTIONS)
 def _relax_row(x, bar, a, b, gradient, tau, rho):
     """Gradient step, extrapolation and relaxation of one primal field on one span."""
     for i in range(a, b):
@@ -53,13 +55,13 @@ def _relax_row(x, bar, a, b, gradient, tau, rho):
         x[i] -= rho * step
 
 
-@numba.njit(**_OPTIONS)
+@jit(**_OPTIONS)
 def _project_row(y, a, b, new, share, keep):
     for i in range(a, b):
         y[i] = keep * y[i] + share[i - a] * new[i - a]
 
 
-@numba.njit(**_OPTIONS)
+@jit(**_OPTIONS)
 def _chi_row(a, b, rows, eta, px, py, pz, wave, h, g):
     """Set ``g`` to the adjoint of (wave operator, gradient) applied to (eta, p)."""
     _wave_row(eta, a, b, rows, wave, g)
@@ -71,7 +73,7 @@ def _chi_row(a, b, rows, eta, px, py, pz, wave, h, g):
         g[i - a] += hz * (pz[i - _ONE] - pz[i])
 
 
-@numba.njit(**_OPTIONS)
+@jit(**_OPTIONS)
 def _w_row(a, b, p, q0, q1, q2, s0, s1, s2, h0, h1, h2, g):
     """Set ``g`` to the adjoint of (-identity, symmetrised backward difference) applied to (p, q), one component."""
     for i in range(a, b):
@@ -82,7 +84,7 @@ def _w_row(a, b, p, q0, q1, q2, s0, s1, s2, h0, h1, h2, g):
         g[i - a] += h2 * (q2[i] - q2[i + s2])
 
 
-@numba.njit(**_OPTIONS)
+@jit(**_OPTIONS)
 def _primal_plane(x, primal, bars, dual, wide, narrow, weights, stencils, taus, rho, g):
     """One step of chi and w (dilated mask) and of psi (mask) in a plane, with their extrapolations."""
     chi, psi, wx, wy, wz = primal
@@ -115,14 +117,14 @@ def _primal_plane(x, primal, bars, dual, wide, narrow, weights, stencils, taus, 
             psi[i] += rho * (g[i - a] - psi[i])
 
 
-@numba.njit(**_OPTIONS)
+@jit(**_OPTIONS)
 def _ball_share(n, radius, rho, share):
     """Turn squared norms into relaxation times the factor that brings vectors into the ball of ``radius``."""
     for k in range(n):
         share[k] = rho * radius / max(radius, np.sqrt(share[k]))
 
 
-@numba.njit(**_OPTIONS)
+@jit(**_OPTIONS)
 def _dual_p_row(a, b, xp, yp, chi, w, p, sigma, h, radius, rho, t):
     wx, wy, wz = w
     px, py, pz = p
@@ -144,14 +146,14 @@ def _dual_p_row(a, b, xp, yp, chi, w, p, sigma, h, radius, rho, t):
     _project_row(pz, a, b, tz, share, keep)
 
 
-@numba.njit(**_OPTIONS)
+@jit(**_OPTIONS)
 def _strain_row(a, b, q, u, v, um, vm, hu, hv, t):
     """Dual ascent of one off-diagonal strain: half of (difference of v along u, of u along v); neighbours before."""
     for i in range(a, b):
         t[i - a] = q[i] + hu * (v[i] - v[i + um]) + hv * (u[i] - u[i + vm])
 
 
-@numba.njit(**_OPTIONS)
+@jit(**_OPTIONS)
 def _dual_q_row(a, b, xm, ym, w, q, sigma, h, radius, rho, t):
     wx, wy, wz = w
     qxx, qyy, qzz, qxy, qxz, qyz = q
@@ -182,7 +184,7 @@ def _dual_q_row(a, b, xm, ym, w, q, sigma, h, radius, rho, t):
     _project_row(qyz, a, b, tyz, share, keep)
 
 
-@numba.njit(**_OPTIONS)
+@jit(**_OPTIONS)
 def _dual_plane(x, bars, dual, data, narrow, inner, stencils, sigmas, radii, rho, t):
     """One step of eta (where the data constraint holds), of p and q (over the mask) in a plane."""
     chi, psi, wx, wy, wz = bars
@@ -206,7 +208,7 @@ def _dual_plane(x, bars, dual, data, narrow, inner, stencils, sigmas, radii, rho
             eta[i] += rho * sigma_eta * (wave_chi[i - a] - laplace_psi[i - a] - data[i])
 
 
-@numba.njit(parallel=True, **_OPTIONS)
+@jit(parallel=True, **_OPTIONS)
 def primal_ends(state, data, regions, slabs, stencils, steps, rho):
     """Primal step of the first and the last plane of each slab, which its neighbours need before they :func:`sweep`."""
     primal, bars, dual = state
@@ -220,7 +222,7 @@ def primal_ends(state, data, regions, slabs, stencils, steps, rho):
             _primal_plane(last, primal, bars, dual, wide, narrow, weights, stencils, taus, rho, g)
 
 
-@numba.njit(parallel=True, **_OPTIONS)
+@jit(parallel=True, **_OPTIONS)
 def sweep(state, data, regions, slabs, stencils, steps, radii, rho):
     """Primal step of the other planes, and the dual step of all with the extrapolated primal fields.
 
@@ -239,7 +241,7 @@ def sweep(state, data, regions, slabs, stencils, steps, radii, rho):
             _dual_plane(x, bars, dual, laplacian, narrow, inner, stencils, sigmas, radii, rho, t)
 
 
-@numba.njit(parallel=True, **_OPTIONS)
+@jit(parallel=True, **_OPTIONS)
 def change(now, before, spans):
     """Return the squared norms of ``now - before`` and of ``now`` over the spans, and copy now to before."""
     start, stop, pieces, _, _ = spans
@@ -256,7 +258,7 @@ def change(now, before, spans):
     return sums
 
 
-@numba.njit(**_OPTIONS)
+@jit(**_OPTIONS)
 def _second_difference(phase, i, step, period):
     """Second difference from neighbour differences brought into half a ``period`` (0: plain differences)."""
     up = phase[i + step] - phase[i]
@@ -267,7 +269,7 @@ def _second_difference(phase, i, step, period):
     return up + down
 
 
-@numba.njit(**_OPTIONS)
+@jit(**_OPTIONS)
 def _product(phase, mask, i, a, b, period):
     """Product of the second differences along steps ``a`` and ``b``; 0 where a neighbour across is not known."""
     plus, minus = b + a, b - a
@@ -278,7 +280,7 @@ def _product(phase, mask, i, a, b, period):
     return beside - 2 * _second_difference(phase, i, a, period)
 
 
-@numba.njit(parallel=True, **_OPTIONS)
+@jit(parallel=True, **_OPTIONS)
 def wrapped_laplacian(phase, mask, spans, strides, along, across, period, out):
     """19-point Laplacian of a field or of phase with a ``period``; weights along x, y, z and across xy, xz, yz."""
     start, stop, pieces, _ = spans

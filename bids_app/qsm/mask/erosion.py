@@ -6,12 +6,13 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
+from bids_app.qsm.kernels import jit
 from bids_app.qsm.operators.sphere import sphere_weights
 
 Words = npt.NDArray[np.uint64]
 
 
-@numba.njit(cache=True, nogil=True, parallel=True)
+@jit(parallel=True)
 def _pack(mask, heights, out):
     """Pack rows eroded along z by 0 to ``heights`` voxels to both sides; beyond the volume nothing is set."""
     nx, ny, nz = mask.shape
@@ -30,7 +31,7 @@ def _pack(mask, heights, out):
                     out[h, i, j, k >> 6] |= np.uint64(1) << np.uint64(k & 63)
 
 
-@numba.njit(cache=True, nogil=True, parallel=True)
+@jit(parallel=True)
 def _erode(packed, columns, out):
     """And of the rows that every column of the stencil, ``(x, y, half height)``, asks for."""
     _, nx, ny, words = packed.shape
@@ -53,7 +54,7 @@ def _erode(packed, columns, out):
                 row[n] = 0
 
 
-@numba.njit(cache=True, nogil=True, parallel=True)
+@jit(parallel=True)
 def _unpack(packed, out):
     nx, ny, nz = out.shape
     for i in numba.prange(nx):

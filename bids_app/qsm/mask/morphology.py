@@ -3,14 +3,15 @@
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit, prange
+from numba import prange
 
 from bids_app.qsm.arrays import BoolArray
+from bids_app.qsm.kernels import jit
 
 Bytes = npt.NDArray[np.uint8]
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@jit(parallel=True)
 def _step(mask, shape, wanted, out):
     """Set ``out`` to ``wanted`` where the voxel or one of its six neighbours is ``wanted``, else to its own value.
 
@@ -34,7 +35,7 @@ def _step(mask, shape, wanted, out):
                     row[k] = here[k] & below[k] & above[k] & left[k] & right[k] & front[k] & back[k]
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@jit(parallel=True)
 def _count27(mask, shape, out):
     nx, ny, nz = shape
     for index in prange(1, nx - 1):
@@ -53,7 +54,7 @@ def _count27(mask, shape, out):
                 out[s + k] = column[k - 1] + column[k] + column[k + 1]
 
 
-@njit(cache=True, nogil=True)
+@jit
 def _find_runs(mask, value, first, begin, end):
     """Runs of ``value`` along z: ``first[row]`` is the number of a row's first run; count alone if no room is given."""
     rows, nz = mask.shape
@@ -77,7 +78,7 @@ def _find_runs(mask, value, first, begin, end):
     return count
 
 
-@njit(cache=True, nogil=True, inline="always")
+@jit(inline="always")
 def _root(parent, a):
     while parent[a] != a:
         parent[a] = parent[parent[a]]
@@ -85,7 +86,7 @@ def _root(parent, a):
     return a
 
 
-@njit(cache=True, nogil=True)
+@jit
 def _join(parent, first, begin, end, row, other):
     """Unite the runs of two rows that touch each other."""
     a, b = first[row], first[other]
@@ -101,7 +102,7 @@ def _join(parent, first, begin, end, row, other):
             b += 1
 
 
-@njit(cache=True, nogil=True)
+@jit
 def _parts(shape, first, begin, end):
     """Return for every run the first run of its connected part."""
     nx, ny = shape[0], shape[1]
@@ -116,7 +117,7 @@ def _parts(shape, first, begin, end):
     return parent
 
 
-@njit(cache=True, nogil=True)
+@jit
 def _paint(first, begin, end, chosen, value, out):
     for row in range(out.shape[0]):
         for a in range(first[row], first[row + 1]):
@@ -184,6 +185,13 @@ def _runs(mask: BoolArray, value: bool) -> tuple[npt.NDArray[np.int64], ...]:
     begin, end = np.empty(count, np.int64), np.empty(count, np.int64)
     _find_runs(rows, value, first, begin, end)
     return first, begin, end, _parts(mask.shape, first, begin, end)
+
+
+def piece_sizes(mask: BoolArray) -> npt.NDArray[np.float64]:
+    """Return the numbers of voxels of the parts connected over faces."""
+    _, begin, end, part = _runs(mask, True)
+    sizes = np.bincount(part, weights=end - begin).astype(np.float64)
+    return sizes[sizes > 0]
 
 
 def largest(mask: BoolArray) -> BoolArray:

@@ -3,7 +3,9 @@
 ``"quality,otsu:1.3,fill:25,open:1,largest"`` takes the phase quality map, keeps what lies above 1.3 times Otsu's
 threshold, fills voxels of whose 26 neighbours 25 are set, opens by one voxel and keeps the largest part.
 ``"quality,otsu:1 & given,dilate:1 => holes"`` keeps what lies in both masks and then fills holes; ``|`` joins them.
-Terms are joined from left to right, and what follows ``=>`` is done to the result.
+Terms are joined from left to right, and what follows ``=>`` is done to the result. ``"bet & quality,otsu:1"`` keeps of
+the phase quality's mask what lies inside the surface of the brain; ``bet:0.6`` makes that surface tighter. Where the
+object is no head, ``bet`` is the whole volume.
 """
 
 import re
@@ -17,23 +19,29 @@ from bids_app.errors import ParameterError
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import bounding_box
 from bids_app.qsm.mask import morphology
+from bids_app.qsm.mask.bet import THRESHOLD
+from bids_app.qsm.mask.head import Brain, extract_brain
 from bids_app.qsm.mask.thresholds import even_brightness, gaussian_threshold, otsu_threshold
 from bids_app.qsm.operators.smoothing import gaussian
 from bids_app.qsm.params import nearest
 
 #: Maps that a term can start from: phase quality (0 to 1), combined magnitude, a mask that the user gave, and the
-#: inverse standard error of the field (1 where it is as good as in the median voxel).
-SOURCES = ("quality", "magnitude", "given", "reliability")
+#: inverse standard error of the field (1 where it is as good as in the median voxel); ``bet`` is the inside of the
+#: brain's surface, found in magnitude and quality.
+SOURCES = ("quality", "magnitude", "given", "reliability", "bet")
 
-#: Masks of the two-pass method (Stewart 2022, 10.1002/mrm.29048). The filled one is eroded before the largest part is
+#: Masks of the two-pass method (Stewart 2022, 10.1002/mrm.29048). The object's is eroded before the largest part is
 #: taken, which cuts the scalp off where vessels or nerves join it to the brain, and grown back. Holes are filled after
-#: that: the skull is a hole in the head. Voxels at the rim whose field is uncertain (near air) go, since background
-#: removal takes the field there at its word; inside, holes stay filled.
+#: that: the skull is a hole in the head. Voxels at the boundary whose field is uncertain (near air) go, since the
+#: background removal does not weigh the field there; inside, holes stay filled.
 RELIABLE_RECIPE = "quality,otsu:1.3,fill:25,open:1,largest"
-FILLED_RECIPE = (
+OBJECT_RECIPE = (
     "quality,otsu:1.3,fill:20,close:1,erode:2,largest,dilate:2,close:3,holes"
     " & reliability,threshold:0.4,open:1 => largest,holes"
 )
+#: The brain: of the object what lies inside the brain's surface. Phase quality alone keeps orbits, muscle and scalp
+#: where echoes are short, voxels are large and signal is strong, so that bone is no gap in it.
+FILLED_RECIPE = f"bet & {OBJECT_RECIPE}"
 
 #: Phase quality is an absolute scale: noise reaches about 0.1 and coherent tissue 0.8. What is above this value is
 #: object, whatever the histogram says; where the object fills the field of view there is no noise class, and Otsu's
@@ -53,11 +61,15 @@ class Operation:
 
 @dataclass(frozen=True)
 class Term:
-    """A source and its operations; ``join`` (``&`` or ``|``) says how it meets the terms before it."""
+    """A source and its operations; ``join`` (``&`` or ``|``) says how it meets the terms before it.
+
+    ``threshold`` is that of the brain's surface.
+    """
 
     source: str
     operations: tuple[Operation, ...]
     join: str = "|"
+    threshold: float = THRESHOLD
 
 
 @dataclass(frozen=True)
@@ -69,7 +81,7 @@ class Recipe:
 
     @property
     def sources(self) -> set[str]:
-        """The maps that the recipe needs."""
+        """The maps that the recipe needs; ``bet`` needs magnitude and quality and takes what there is of them."""
         return {term.source for term in self.terms}
 
 
@@ -119,15 +131,16 @@ def _words(text: str) -> list[str]:
 
 def _term(text: str, join: str) -> Term:
     source, *words = _words(text) or [""]
-    if source not in SOURCES:
+    source, *numbers = (part.strip() for part in source.split(":"))
+    if source not in SOURCES or (numbers and source != "bet"):
         raise ParameterError(f"a mask recipe starts with a source ({', '.join(SOURCES)}), got {text.strip()!r}")
     counts = {name: number for name, (_, number) in OPERATIONS.items()}
     operations = [_operation(word, counts | THRESHOLDS | _BEFORE) for word in words]
     kinds = [operation.name for operation in operations]
-    if source == "given":
+    if source in ("given", "bet"):
         if set(kinds) & (set(THRESHOLDS) | set(_BEFORE)):
-            raise ParameterError("a given mask takes no threshold")
-        return Term(source, tuple(operations), join)
+            raise ParameterError(f"the source {source!r} is a mask and takes no threshold after it")
+        return Term(source, tuple(operations), join, _surface_threshold(numbers))
     start = 1 if kinds[:1] == ["even"] else 0
     if start and source != "magnitude":
         raise ParameterError(f"only the magnitude can be made even, not {source}")
@@ -136,6 +149,15 @@ def _term(text: str, join: str) -> Term:
     if set(kinds[start + 1 :]) & (set(THRESHOLDS) | set(_BEFORE)):
         raise ParameterError("a term of a mask recipe has one threshold only, right after its source")
     return Term(source, tuple(operations), join)
+
+
+def _surface_threshold(numbers: list[str]) -> float:
+    if not numbers:
+        return THRESHOLD
+    operation = _operation(":".join(("bet", *numbers)), {"bet": 1})
+    if not 0 < operation.numbers[0] < 1:
+        raise ParameterError(f"the threshold of bet lies between 0 and 1, got {operation.numbers[0]:g}")
+    return operation.numbers[0]
 
 
 def parse_recipe(recipe: str) -> Recipe:
@@ -185,7 +207,7 @@ def _apply(mask: BoolArray, operations: tuple[Operation, ...]) -> BoolArray:
 
 
 def _source_mask(term: Term, data: Any, voxel_size: tuple[float, float, float]) -> BoolArray:
-    if term.source == "given":
+    if term.source in ("given", "bet"):
         return _apply(np.asarray(data) > 0, term.operations)
     values = np.asarray(data, np.float32)
     if not np.isfinite(values).all():
@@ -201,6 +223,16 @@ def _source_mask(term: Term, data: Any, voxel_size: tuple[float, float, float]) 
     return _apply(values > level, operations[1:])
 
 
+def find_brain(
+    recipe: str, magnitude: FloatArray | None, quality: FloatArray | None, voxel_size: tuple[float, float, float]
+) -> Brain | None:
+    """Return the brain that the first ``bet`` of a recipe finds; None where the recipe has none."""
+    for term in parse_recipe(recipe).terms:
+        if term.source == "bet":
+            return extract_brain(magnitude, quality, voxel_size, term.threshold)
+    return None
+
+
 def make_mask(
     recipe: str,
     *,
@@ -209,6 +241,7 @@ def make_mask(
     given: Any = None,
     reliability: FloatArray | None = None,
     voxel_size: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    brain: Brain | None = None,
 ) -> BoolArray:
     """Make a mask by its recipe.
 
@@ -216,12 +249,23 @@ def make_mask(
     ----------
     recipe : str
         See the module's text.
-    quality, magnitude, reliability : float32, ``[x, y, z]``, optional
-        The maps that terms of the recipe start from (:data:`SOURCES`).
+    quality : float32, ``[x, y, z]``, optional
+        Quality of the phase, 0 to 1; a term of the recipe may start from it, as from the others (:data:`SOURCES`).
+    magnitude : float32, ``[x, y, z]``, optional
+        Magnitude in any unit.
     given : array, ``[x, y, z]``, optional
         A mask; what is above 0 is set.
+    reliability : float32, ``[x, y, z]``, optional
+        Weights of the field.
     voxel_size : 3 floats
-        In mm, for ``even``.
+        In mm, for ``even`` and ``bet``.
+    brain : Brain, optional
+        What ``bet`` is, where it is known already (:func:`bids_app.qsm.mask.head.extract_brain`).
+
+    Returns
+    -------
+    bool, ``[x, y, z]``
+        The mask.
 
     Raises
     ------
@@ -231,10 +275,12 @@ def make_mask(
         If a source is missing.
     """
     parsed = parse_recipe(recipe)
-    maps = {"quality": quality, "magnitude": magnitude, "given": given, "reliability": reliability}
+    maps: dict[str, Any] = {"quality": quality, "magnitude": magnitude, "given": given, "reliability": reliability}
     mask: BoolArray | None = None
     for term in parsed.terms:
-        data = maps[term.source]
+        if term.source == "bet" and (magnitude is not None or quality is not None):
+            maps["bet"] = (brain or extract_brain(magnitude, quality, voxel_size, term.threshold)).mask
+        data = maps.get(term.source)
         if data is None:
             raise ValueError(f"the mask recipe {recipe!r} needs {term.source}, and there is none")
         one = _source_mask(term, data, voxel_size)

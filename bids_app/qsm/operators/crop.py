@@ -1,4 +1,4 @@
-"""Cropping of a problem to its mask, with padding so that convolutions do not wrap onto the object."""
+"""Cropping of a problem to its mask, with margins or with padding so that convolutions do not wrap onto the object."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,28 +10,61 @@ import scipy.fft
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import Grid, bounding_box
 
+Slices = tuple[slice, slice, slice]
+
 
 @dataclass(frozen=True)
 class Crop:
-    """A box around the mask, and the padded working grid on which convolutions do not wrap onto the object."""
+    """A box of the volume, and its place in the working grid, which is empty around it.
 
-    box: tuple[slice, slice, slice]
-    inner: tuple[slice, slice, slice]
+    :meth:`take` restricts a volume to the box, :meth:`put` is its adjoint: it puts the box's values back into a volume
+    of zeros.
+
+    Parameters
+    ----------
+    box : 3 slices
+        The box in the volume.
+    inner : 3 slices
+        The box in the working grid.
+    grid : Grid
+        Working grid.
+    """
+
+    box: Slices
+    inner: Slices
     grid: Grid
 
     @classmethod
     def around(cls, mask: BoolArray, grid: Grid, padding_mm: float) -> "Crop":
-        """Return the crop of ``mask`` with at least ``padding_mm`` on the far side of every axis."""
-        if mask.shape != grid.shape:
-            raise ValueError(f"mask has shape {mask.shape}, the grid {grid.shape}")
-        if not mask.any():
-            raise ValueError("the mask is empty: there is nothing to compute")
-        box, sizes = bounding_box(mask), []
+        """Return the crop of ``mask`` with at least ``padding_mm`` on the far side of every axis, for transforms.
+
+        The working grid is periodic: what is empty behind the box is empty in front of it, too. Its lengths are those
+        whose transforms are fast.
+
+        Raises
+        ------
+        ValueError
+            If the mask is empty or its shape is not the grid's.
+        """
+        box = _box_of(mask, grid)
+        sizes = []
         for part, size in zip(box, grid.voxel_size, strict=True):
             pad = int(np.ceil(padding_mm / size))
             sizes.append(scipy.fft.next_fast_len(part.stop - part.start + pad, real=True))
-        inner = tuple(slice(0, s.stop - s.start) for s in box)
-        return cls(box, inner, Grid(tuple(sizes), grid.voxel_size, grid.b0_dir))  # type: ignore[arg-type]
+        return cls(box, _at(box, 0), Grid((sizes[0], sizes[1], sizes[2]), grid.voxel_size, grid.b0_dir))
+
+    @classmethod
+    def with_margin(cls, mask: BoolArray, grid: Grid, margin: int) -> "Crop":
+        """Return the crop of ``mask`` with ``margin`` empty voxels on both sides of every axis, for stencils.
+
+        Raises
+        ------
+        ValueError
+            If the mask is empty or its shape is not the grid's.
+        """
+        box = _box_of(mask, grid)
+        nx, ny, nz = (part.stop - part.start + 2 * margin for part in box)
+        return cls(box, _at(box, margin), Grid((nx, ny, nz), grid.voxel_size, grid.b0_dir))
 
     def take(self, array: npt.NDArray[Any], dtype: Any = np.float32) -> npt.NDArray[Any]:
         """Return the array on the working grid, zero outside the box."""
@@ -56,8 +89,34 @@ class Crop:
         return out
 
 
+def _box_of(mask: BoolArray, grid: Grid) -> Slices:
+    if mask.shape != grid.shape:
+        raise ValueError(f"mask has shape {mask.shape}, the grid {grid.shape}")
+    if not mask.any():
+        raise ValueError("the mask is empty: there is nothing to compute")
+    return bounding_box(mask)
+
+
+def _at(box: Slices, margin: int) -> Slices:
+    x, y, z = (slice(margin, margin + part.stop - part.start) for part in box)
+    return x, y, z
+
+
 def clean(array: npt.NDArray[Any], mask: BoolArray) -> FloatArray:
-    """Return a float32 copy that is zero outside the mask and where the value is not finite."""
+    """Set an array to zero outside the mask and where the value is not finite.
+
+    Parameters
+    ----------
+    array : array, ``[x, y, z]``
+        Values.
+    mask : bool, ``[x, y, z]``
+        Where they count.
+
+    Returns
+    -------
+    float32, ``[x, y, z]``
+        A copy.
+    """
     out = np.array(array, dtype=np.float32, order="C")
     out[~mask | ~np.isfinite(out)] = 0
     return out

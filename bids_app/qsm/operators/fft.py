@@ -1,10 +1,11 @@
-"""Real-to-complex float32 FFTs."""
+"""Real-to-complex float32 transforms on the half grid ``(nx, ny, nz // 2 + 1)``."""
 
 import numba
 import numpy as np
 import scipy.fft
 
 from bids_app.qsm.arrays import ComplexArray, FloatArray
+from bids_app.qsm.kernels.spectrum import plane_powers
 
 
 def rfftn(array: FloatArray) -> ComplexArray:
@@ -38,3 +39,11 @@ def irfftn_cropped(
     part = scipy.fft.ifft(part, axis=1, overwrite_x=True, workers=workers)[:, inner[1]]
     whole = scipy.fft.irfft(part, n=shape[2], axis=2, workers=workers)
     return np.ascontiguousarray(whole[:, :, inner[2]])
+
+
+def power(spectrum: ComplexArray, shape: tuple[int, ...]) -> float:
+    """Return the squared norm of the real array of ``shape`` whose half-grid transform is ``spectrum`` (Parseval)."""
+    sums = np.zeros(shape[0])
+    # A sample stands for two, but in the first plane and in that of an even grid's Nyquist frequency.
+    plane_powers(spectrum, shape[2] // 2 if shape[2] % 2 == 0 else 0, sums)
+    return float(sums.sum()) / float(np.prod(shape))

@@ -1,52 +1,14 @@
-# mypy: disable-error-code=no-untyped-def
 """Gaussian smoothing at a cost that does not depend on its width: box filters, applied several times."""
 
 import math
 from collections.abc import Sequence
 
 import numpy as np
-from numba import njit, prange
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
+from bids_app.qsm.kernels.smoothing import angles, box_y, box_z, complex_signal
 
 _PASSES = 3
-
-
-@njit(cache=True, nogil=True, parallel=True)
-def _box_z(source, radius, out):
-    nx, ny, nz = source.shape
-    scale = 1.0 / (2 * radius + 1)
-    for i in prange(nx):
-        for j in range(ny):
-            total = 0.0
-            for k in range(min(radius, nz)):
-                total += source[i, j, k]
-            for k in range(nz):
-                if k + radius < nz:
-                    total += source[i, j, k + radius]
-                if k > radius:
-                    total -= source[i, j, k - radius - 1]
-                out[i, j, k] = total * scale
-
-
-@njit(cache=True, nogil=True, parallel=True)
-def _box_y(source, radius, out):
-    nx, ny, nz = source.shape
-    scale = 1.0 / (2 * radius + 1)
-    for i in prange(nx):
-        total = np.zeros(nz, np.float64)
-        for j in range(min(radius, ny)):
-            for k in range(nz):
-                total[k] += source[i, j, k]
-        for j in range(ny):
-            if j + radius < ny:
-                for k in range(nz):
-                    total[k] += source[i, j + radius, k]
-            if j > radius:
-                for k in range(nz):
-                    total[k] -= source[i, j - radius - 1, k]
-            for k in range(nz):
-                out[i, j, k] = total[k] * scale
 
 
 def _widths(sigma: float) -> list[int]:
@@ -67,19 +29,59 @@ def gaussian(array: FloatArray, sigma: Sequence[float]) -> FloatArray:
         Finite values.
     sigma : 3 floats
         Standard deviation along each axis in voxels, 0 or more.
+
+    Returns
+    -------
+    float32, ``[x, y, z]``
+        Smoothed values.
+
+    References
+    ----------
+    Wells 1986, 10.1109/TPAMI.1986.4767776.
+
+    Examples
+    --------
+    >>> point = np.zeros((25, 25, 25), np.float32)
+    >>> point[12, 12, 12] = 1
+    >>> smoothed = gaussian(point, (2.0, 2.0, 2.0))
+    >>> round(float(smoothed.sum()), 4), bool(smoothed[12, 12, 12] == smoothed.max())
+    (1.0, True)
     """
+    return _by_boxes(array, [_widths(float(width)) for width in sigma])
+
+
+def gaussian_adjoint(array: FloatArray, sigma: Sequence[float]) -> FloatArray:
+    """Apply the adjoint of :func:`gaussian`: the boxes in reverse order, which matters near the faces alone.
+
+    Parameters
+    ----------
+    array : float32, ``[x, y, z]``
+        Finite values.
+    sigma : 3 floats
+        Standard deviation along each axis in voxels, 0 or more.
+
+    Returns
+    -------
+    float32, ``[x, y, z]``
+        Smoothed values.
+    """
+    return _by_boxes(array, [_widths(float(width))[::-1] for width in sigma])
+
+
+def _by_boxes(array: FloatArray, radii: Sequence[Sequence[int]]) -> FloatArray:
+    """Apply box filters of the given radii along each axis, one after the other."""
     out = np.array(array, dtype=np.float32, order="C")
     other = np.empty_like(out)
-    for axis, wide in enumerate(sigma):
-        for radius in _widths(float(wide)):
+    for axis, along in enumerate(radii):
+        for radius in along:
             if radius < 1:
                 continue
             if axis == 2:
-                _box_z(out, radius, other)
+                box_z(out, radius, other)
             elif axis == 1:
-                _box_y(out, radius, other)
+                box_y(out, radius, other)
             else:  # seen with x and y exchanged, rows stay contiguous
-                _box_y(out.transpose(1, 0, 2), radius, other.transpose(1, 0, 2))
+                box_y(out.transpose(1, 0, 2), radius, other.transpose(1, 0, 2))
             out, other = other, out
     return out
 
@@ -95,42 +97,39 @@ def mean_of_known(values: FloatArray, known: BoolArray, sigma: Sequence[float]) 
         Voxels that count.
     sigma : 3 floats
         Standard deviation along each axis in voxels, as for :func:`gaussian`.
+
+    Returns
+    -------
+    float32, ``[x, y, z]``
+        Mean values, in the unit of the values.
     """
     share = gaussian(known.astype(np.float32), sigma)
     mean: FloatArray = gaussian(values, sigma) / np.maximum(share, np.float32(1e-3))
     return mean
 
 
-@njit(cache=True, nogil=True, parallel=True)
-def _signal(phase, weight, known, real, imag):
-    for v in prange(phase.size):
-        real[v] = imag[v] = 0
-        if known[v]:
-            real[v] = weight[v] * np.cos(phase[v])
-            imag[v] = weight[v] * np.sin(phase[v])
-
-
-@njit(cache=True, nogil=True, parallel=True)
-def _angles(real, imag):
-    for v in prange(real.size):
-        real[v] = np.arctan2(imag[v], real[v])
-
-
 def gaussian_phase(phase: FloatArray, weight: FloatArray, known: BoolArray, sigma: Sequence[float]) -> FloatArray:
-    """Return a phase smoothed as a complex number, so that its turns do not count, and so continued nearby.
+    """Smooth a phase as a complex number, so that multiples of 2 pi do not count, and continue it nearby.
 
     Parameters
     ----------
-    phase, weight : float32, ``[x, y, z]``
-        Phase in rad and its weight, finite where it is known.
+    phase : float32, ``[x, y, z]``
+        Phase in rad, finite where it is known.
+    weight : float32, ``[x, y, z]``
+        Its weight.
     known : bool, ``[x, y, z]``
         Voxels that count.
     sigma : 3 floats
         Standard deviation along each axis in voxels, as for :func:`gaussian`.
+
+    Returns
+    -------
+    float32, ``[x, y, z]``
+        Smoothed phase in rad, -pi to pi.
     """
     real, imag = np.empty(phase.shape, np.float32), np.empty(phase.shape, np.float32)
     flat = (np.ascontiguousarray(a).reshape(-1) for a in (phase, weight, known))
-    _signal(*flat, real.reshape(-1), imag.reshape(-1))
+    complex_signal(*flat, real.reshape(-1), imag.reshape(-1))
     real, imag = gaussian(real, sigma), gaussian(imag, sigma)
-    _angles(real.reshape(-1), imag.reshape(-1))
+    angles(real.reshape(-1), imag.reshape(-1))
     return real

@@ -1,11 +1,13 @@
 """Spheres for mean values: a harmonic field equals its mean over every sphere around the point."""
 
-import numba
+from functools import cached_property
+
 import numpy as np
 import numpy.typing as npt
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import Grid
+from bids_app.qsm.kernels.sphere import subtract_mean
 from bids_app.qsm.operators.fft import irfftn, rfftn
 
 #: Points per voxel edge that find the part of a voxel inside the sphere, and the part below which it is left out:
@@ -57,24 +59,39 @@ def _cosines(samples: int, places: int, *, half: bool) -> FloatArray:
     return basis.astype(np.float32)
 
 
-def sphere_fits(inside: FloatArray, kernel: FloatArray) -> BoolArray:
-    """Voxels of the mask (float32, 0 or 1) around which the whole sphere lies in the mask."""
-    means = irfftn(rfftn(inside) * kernel, inside.shape)
-    # Below one less the share of the voxel that counts least, above the rounding of the transforms.
-    fits: BoolArray = (means > 1 - 1e-5) & (inside > 0)
-    return fits
+class SphereMean:
+    """The mean over a sphere around each voxel, periodic at the faces; its own adjoint, since spheres are even.
 
+    mean = F^-1 S F array with S the spectrum of :func:`sphere_weights`.
 
-@numba.njit(cache=True, nogil=True, parallel=True, fastmath=True)
-def _less_mean(field, voxels, start, length, first, weights, out):  # type: ignore[no-untyped-def]
-    """``out`` = field less its weighted mean; the stencil's rows begin at flat distance ``start`` from the voxel."""
-    for v in numba.prange(voxels.size):
-        total = np.float32(0)
-        for row in range(start.size):
-            begin = voxels[v] + start[row]
-            for k in range(length[row]):
-                total += weights[first[row] + k] * field[begin + k]
-        out[voxels[v]] = field[voxels[v]] - total
+    Parameters
+    ----------
+    radius : float
+        Radius in mm.
+    grid : Grid
+        Sampling.
+    """
+
+    def __init__(self, radius: float, grid: Grid) -> None:
+        self.spectrum, self._shape = sphere_kernel(radius, grid), grid.shape
+
+    def mean(self, array: FloatArray) -> FloatArray:
+        """Return the means of an array of ``grid.shape``."""
+        return irfftn(rfftn(array) * self.spectrum, self._shape)
+
+    def high_pass(self, array: FloatArray) -> FloatArray:
+        """Return the array less its means, by one product in k-space."""
+        return irfftn(rfftn(array) * self._rest, self._shape)
+
+    @cached_property
+    def _rest(self) -> FloatArray:
+        return 1 - self.spectrum
+
+    def fits(self, inside: FloatArray) -> BoolArray:
+        """Return the voxels of a mask (float32, 0 or 1) around which the whole sphere lies in the mask."""
+        # Below one less the share of the voxel that counts least, above the rounding of the transforms.
+        fits: BoolArray = (self.mean(inside) > 1 - 1e-5) & (inside > 0)
+        return fits
 
 
 def less_mean(field: FloatArray, voxels: npt.NDArray[np.int64], weights: FloatArray, out: FloatArray) -> None:
@@ -85,15 +102,4 @@ def less_mean(field: FloatArray, voxels: npt.NDArray[np.int64], weights: FloatAr
     x, y = (np.indices(weights.shape[:2]).reshape(2, -1)[:, used].T - np.array(weights.shape[:2]) // 2).T
     start = (x * field.shape[1] + y) * field.shape[2] - length // 2
     first = np.concatenate(([0], np.cumsum(length)[:-1]))
-    _less_mean(field.reshape(-1), voxels, start, length, first, weights[weights > 0], out.reshape(-1))
-
-
-@numba.njit(cache=True, nogil=True, parallel=True)
-def deconvolve(spectrum, kernel, threshold):  # type: ignore[no-untyped-def]
-    """Divide by the kernel where its magnitude exceeds ``threshold``, else set zero; in place on the half grid."""
-    nx, ny, nz = spectrum.shape
-    for i in numba.prange(nx):
-        for j in range(ny):
-            for k in range(nz):
-                d = kernel[i, j, k]
-                spectrum[i, j, k] *= 1 / d if abs(d) > threshold else np.float32(0)
+    subtract_mean(field.reshape(-1), voxels, start, length, first, weights[weights > 0], out.reshape(-1))

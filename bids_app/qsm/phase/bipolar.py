@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import Grid
+from bids_app.qsm.kernels import jit
 from bids_app.qsm.method import Method, Offsets
 from bids_app.qsm.params import param
 from bids_app.qsm.phase.offsets import OffsetParams, OffsetResult, between_echoes, check_echoes, mcpc3ds
@@ -27,7 +28,7 @@ class BipolarParams(OffsetParams):
         low=0.0,
         high=10.0,
         unit="rad",
-        doc="Phase of even against odd echoes, from end to end of the object, that tells a bipolar readout",
+        doc="Phase of even against odd echoes, from end to end of the object, that means a bipolar readout",
     )
 
 
@@ -52,7 +53,7 @@ class EvenEchoes:
         return (lines[0] + lines[1] + lines[2] + self.constant).astype(np.float32)
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@jit(parallel=True)
 def _block_sums(first, second, third, factors, strength, mask, out):  # type: ignore[no-untyped-def]
     """Sum strength^2 exp(i (factors . phases)) over blocks; ``out`` is complex128."""
     for a in prange(out.shape[0]):
@@ -140,10 +141,40 @@ def bipolar(
     params: BipolarParams = BipolarParams(),
     even: EvenEchoes | None = None,
 ) -> OffsetResult:
-    """Remove the even echoes' own phase of a bipolar readout, then the offset by MCPC-3D-S.
+    """Remove the even echoes' own phase of a bipolar readout, then the phase offset by MCPC-3D-S.
 
-    Arguments, errors and source as :func:`~bids_app.qsm.phase.offsets.mcpc3ds`, but three echoes are needed; ``even``
-    is :func:`even_echo_phase` of the same data where it is known already.
+    Even echoes are read in the other direction and have a phase of their own, mostly a ramp along the readout.
+
+    Parameters
+    ----------
+    phase : float32, ``[echo, x, y, z]``
+        Wrapped phase in rad, at least three echoes.
+    magnitude : float32, like ``phase``, optional
+        Weights of the smoothing and of the unwrapping.
+    echo_times : sequence of float
+        Echo times in s, ascending.
+    mask : bool, ``[x, y, z]``, optional
+        Where the offset is estimated; it is smoothly continued near it.
+    grid : Grid
+        Voxel size for the smoothing.
+    params : BipolarParams
+        Smoothing in mm, and the model of the even echoes' phase.
+    even : EvenEchoes, optional
+        Phase of the even echoes, from :func:`even_echo_phase` of the same data; estimated without it.
+
+    Returns
+    -------
+    OffsetResult
+        Phase without both, wrapped, and the offset, in rad.
+
+    Raises
+    ------
+    ValueError
+        For fewer than three echoes, or echo times that do not ascend.
+
+    References
+    ----------
+    Eckstein et al. 2018, 10.1002/mrm.26963.
     """
     if even is None:
         even = even_echo_phase(phase, magnitude, echo_times, mask, grid)

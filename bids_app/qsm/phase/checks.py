@@ -4,9 +4,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit, prange
+from numba import prange
 
 from bids_app.qsm.arrays import FloatArray
+from bids_app.qsm.kernels import jit
 
 #: Share of 2 x 2 loops around which pure noise makes a turn.
 NOISE_RESIDUES = 1 / 3
@@ -14,7 +15,7 @@ NOISE_RESIDUES = 1 / 3
 _FEW_STEPS = 1e-3
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@jit(parallel=True)
 def _steps(phase, magnitude, sums):  # type: ignore[no-untyped-def]
     """``sums[i]``: cosines of the steps along x, y and z from plane i on, weighted by the magnitudes, and weights."""
     nx, ny, nz = phase.shape

@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 from scipy import ndimage
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import Grid
+from bids_app.qsm.kernels import jit
 from bids_app.qsm.phase.offsets import OffsetParams, check_echoes, smooth_offset
 from bids_app.qsm.unwrap.romeo import romeo
 
@@ -26,7 +27,7 @@ class Combined:
     magnitude: FloatArray
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@jit(parallel=True)
 def _add(phase, offset, magnitude, weight, out):  # type: ignore[no-untyped-def]
     """Add weight * magnitude * exp(i (phase - offset)) where all of it is finite."""
     for v in prange(out.size):

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import Grid, bounding_box
+from bids_app.qsm.kernels import jit
 from bids_app.qsm.method import Method, Offsets
 from bids_app.qsm.operators.smoothing import gaussian_phase
 from bids_app.qsm.params import Params, param
@@ -31,7 +32,7 @@ class OffsetResult:
     offset: FloatArray
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@jit(parallel=True)
 def _product(first, second, mask, out):  # type: ignore[no-untyped-def]
     """Geometric mean of two magnitudes, 0 outside the mask or where one is not finite."""
     for v in prange(out.size):
@@ -41,7 +42,7 @@ def _product(first, second, mask, out):  # type: ignore[no-untyped-def]
         out[v] = value if np.isfinite(value) else np.float32(0)
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@jit(parallel=True)
 def _subtract(phase, offset, out):  # type: ignore[no-untyped-def]
     """Difference of two phases, wrapped to (-pi, pi]; what is not finite counts as 0."""
     turn = np.float32(2 * np.pi)
@@ -145,6 +146,13 @@ def mcpc3ds(
         Where the offset is estimated; it is smoothly continued near it.
     grid : Grid
         Voxel size for the smoothing.
+    params : OffsetParams
+        Smoothing of the offset.
+
+    Returns
+    -------
+    OffsetResult
+        Phase without the offset, wrapped, and the offset, in rad.
 
     Raises
     ------

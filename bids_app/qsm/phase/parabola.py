@@ -3,15 +3,16 @@
 from collections.abc import Sequence
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
+from bids_app.qsm.kernels import jit
 
 #: x, y, z, their squares, xy, yz and xz.
 _TERMS = 9
 
 
-@njit(cache=True, nogil=True)
+@jit
 def _slopes(axis, x, y, z, out):  # type: ignore[no-untyped-def]
     """Fill the derivatives of the terms along an axis."""
     out[:] = 0.0
@@ -24,7 +25,7 @@ def _slopes(axis, x, y, z, out):  # type: ignore[no-untyped-def]
         out[5], out[7], out[8] = 2 * z, y, x
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@jit(parallel=True)
 def _equations(phase, weight, known, steps, scale, sums):  # type: ignore[no-untyped-def]
     """``sums[i]``: normal matrix and right side of the steps that begin in plane i."""
     nx, ny, nz = phase.shape
@@ -55,7 +56,7 @@ def _equations(phase, weight, known, steps, scale, sums):  # type: ignore[no-unt
                                 sums[i, p, q] += wp * slopes[q] * across
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@jit(parallel=True)
 def _polynomial(coefficients, scale, out):  # type: ignore[no-untyped-def]
     nx, ny, nz = out.shape
     c = coefficients

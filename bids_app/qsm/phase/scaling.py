@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit, prange
+from numba import prange
 
 from bids_app.qsm.arrays import FloatArray
+from bids_app.qsm.kernels import jit
 
 TWO_PI = 2 * np.pi
 #: Adding and subtracting 1.5 * 2^52 rounds a double to the nearest integer; unlike rint it always vectorises.
@@ -47,7 +48,7 @@ class ScaledPhase:
     note: str
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@jit(parallel=True)
 def _scale_and_wrap(values: Any, zero: Any, factor: Any, out: Any) -> None:
     for v in prange(values.size):
         phase = (values[v] - zero) * factor
@@ -133,6 +134,11 @@ def to_radians(stored: npt.NDArray[Any], *, units: str | None = None, manufactur
         ``Units`` of the sidecar; "rad" means that the values are radians, wrapped or not.
     manufacturer : str, optional
         ``Manufacturer`` of the sidecar: integers of a Siemens scanner need not fill their range.
+
+    Returns
+    -------
+    ScaledPhase
+        Phase in rad, of the same shape, and a note on how it was scaled.
 
     Raises
     ------

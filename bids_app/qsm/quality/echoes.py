@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit, prange
+from numba import prange
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
+from bids_app.qsm.kernels import jit
 from bids_app.qsm.mask.morphology import dilate
 
 #: Median of the magnitude of a standard normal number.
@@ -24,7 +25,7 @@ _FEWEST = 200
 _MANY = 2_000_000
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@jit(parallel=True)
 def _diagonals(image, mask, steps, coefficients):  # type: ignore[no-untyped-def]
     """Write the mixed difference of every block within the mask, -1 elsewhere; blocks are 2 voxels wide, or 1."""
     blocks = coefficients.shape
@@ -117,7 +118,7 @@ def ghost_fraction(magnitude: FloatArray, mask: BoolArray, axes: Sequence[int] =
     return max(0.0, *found) / signal if found and signal > 0 else None
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@jit(parallel=True)
 def _increments(phase, magnitude, field, mask, intervals, sums):  # type: ignore[no-untyped-def]
     """``sums[plane, interval]``: weighted sums of the phase beyond the field's, and weights after all intervals."""
     echoes = phase.shape[0]
@@ -178,7 +179,7 @@ def field_drift(
     return float(np.ptp(mean))
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@jit(parallel=True)
 def _jumps(phase, mask, counts):  # type: ignore[no-untyped-def]
     echoes, nx, ny, nz = phase.shape
     for index in prange(nx):

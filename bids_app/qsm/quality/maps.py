@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.fft
-from numba import njit, prange
+from numba import prange
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.field.reliability import relative_reliability
 from bids_app.qsm.grid import Grid, bounding_box
+from bids_app.qsm.kernels import jit
 from bids_app.qsm.mask.morphology import erode
 from bids_app.qsm.operators.dipole import dipole_kernel
 from bids_app.qsm.operators.fft import rfftn
@@ -50,7 +51,7 @@ def robust_sd(values: FloatArray) -> float:
     return float(np.median(np.abs(some - np.median(some)))) / NORMAL_MAD
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@jit(parallel=True)
 def _neighbours(ratio, mask, sums):  # type: ignore[no-untyped-def]
     """``sums[plane]``: pairs, sums of both members, of their squares and of their products."""
     nx, ny, nz = mask.shape
@@ -156,7 +157,7 @@ def boundary_ratio(local: FloatArray, mask: BoolArray, grid: Grid) -> float | No
     return robust_sd(field[rim]) / spread if spread > 0 else None
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@jit(parallel=True)
 def _cone_sums(spectrum, kernel, axes, width, limits, sums):  # type: ignore[no-untyped-def]
     """``sums[plane, shell]``: samples and power in the cone, samples and power beside it."""
     cone, beside, smallest = limits

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
+from bids_app.qsm.kernels import jit
 from bids_app.qsm.params import Params, param
 
 
@@ -29,7 +30,7 @@ class Relaxation:
     s0: FloatArray
 
 
-@njit(cache=True, nogil=True, inline="always")
+@jit(inline="always")
 def _arlo(signal, used, spacing):  # type: ignore[no-untyped-def]
     numerator = denominator = 0.0
     for e in range(used - 2):
@@ -41,7 +42,7 @@ def _arlo(signal, used, spacing):  # type: ignore[no-untyped-def]
     return denominator / numerator if numerator > 0 else 0.0
 
 
-@njit(cache=True, nogil=True, inline="always")
+@jit(inline="always")
 def _loglinear(signal, used, times):  # type: ignore[no-untyped-def]
     sw = swt = swl = swtt = swtl = 0.0
     for e in range(used):
@@ -56,7 +57,7 @@ def _loglinear(signal, used, times):  # type: ignore[no-untyped-def]
     return (swt * swl - sw * swtl) / spread if spread > 0 else 0.0
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@jit(parallel=True)
 def _fit(magnitude, times, mask, limits, maps):  # type: ignore[no-untyped-def]
     """``limits``: ARLO (0 or 1), largest R2*, noise power (2 sigma^2), lowest usable signal; ``maps``: [3, voxel]."""
     echoes, voxels = magnitude.shape
@@ -110,9 +111,21 @@ def fit_decay(
 
 
 def noise_level(magnitude: FloatArray, air: BoolArray) -> float:
-    """Standard deviation of the noise from the magnitude of voxels without signal; 0 if there are too few to tell.
+    """Estimate the standard deviation of the noise from the magnitude of voxels without signal.
 
-    The median of a Rayleigh distribution is 1.1774 sigma. Scanners that set the air to zero leave nothing to measure.
+    The median of a Rayleigh distribution is 1.1774 sigma.
+
+    Parameters
+    ----------
+    magnitude : float32, ``[x, y, z]``
+        Magnitude of one echo.
+    air : bool, ``[x, y, z]``
+        Voxels without signal.
+
+    Returns
+    -------
+    float
+        Sigma in units of the magnitude; 0 where too few voxels are above zero, as on scanners that set the air to zero.
     """
     values = magnitude[air & np.isfinite(magnitude)]
     values = values[values > 0]

@@ -15,9 +15,44 @@ def r2star_loglinear(
     params: RelaxationParams = RelaxationParams(),
     noise: float = 0.0,
 ) -> Relaxation:
-    """R2* by a line through the logarithm of the magnitude, weighted by the squared magnitude.
+    """Estimate R2* by a line through the logarithm of the magnitude.
 
-    Arguments and errors as :func:`bids_app.qsm.relaxometry.arlo.r2star_arlo`; the echoes may have any spacing.
+    log magnitude = log S0 - R2* TE, every echo weighted by its squared magnitude; the echoes may have any spacing.
+
+    Parameters
+    ----------
+    magnitude : float32, ``[echo, x, y, z]``
+        Magnitude.
+    echo_times : sequence of float
+        Echo times in s.
+    mask : bool, ``[x, y, z]``
+        Where to fit; results are 0 elsewhere and where a value is not finite.
+    params : RelaxationParams
+        Limits of R2*.
+    noise : float
+        Standard deviation of the noise of the real and imaginary parts, in units of the magnitude; 0: unknown.
+
+    Returns
+    -------
+    Relaxation
+        R2* in 1/s, T2* in s and S0 in units of the magnitude, each ``[x, y, z]``.
+
+    Raises
+    ------
+    ValueError
+        If shapes differ or there is one echo.
+
+    References
+    ----------
+    Noise power: Gudbjartsson and Patz 1995, 10.1002/mrm.1910340618.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> times = (0.005, 0.010, 0.020)
+    >>> decay = np.stack([np.full((2, 2, 2), 100 * np.exp(-30 * t), np.float32) for t in times])
+    >>> round(float(r2star_loglinear(decay, times, np.ones((2, 2, 2), bool)).r2star[0, 0, 0]), 1)
+    30.0
     """
     return fit_decay(magnitude, echo_times, mask, params, noise, arlo=False)
 

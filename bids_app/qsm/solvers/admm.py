@@ -3,65 +3,20 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from bids_app.qsm.arrays import FloatArray
 from bids_app.qsm.grid import Grid
-from bids_app.qsm.operators.dipole import dipole_kernel
+from bids_app.qsm.kernels.admm import combine, fit_data
+from bids_app.qsm.kernels.spectrum import change_of
+from bids_app.qsm.operators.dipole import DipoleConvolution
 from bids_app.qsm.operators.fft import irfftn, rfftn
-from bids_app.qsm.operators.gradient import SplitGradient, change_of, laplacian_spectrum
+from bids_app.qsm.operators.gradient import laplacian_spectrum
+from bids_app.qsm.solvers.split_gradient import SplitGradient
 
 _LINEAR, _NONLINEAR, _ABSOLUTE = 0, 1, 2
 _KINDS = {"linear": _LINEAR, "nonlinear": _NONLINEAR, "l1": _ABSOLUTE}
-_NEWTON_STEPS = 4
-
-
-@numba.njit(cache=True, nogil=True, parallel=True)
-def _fit_data(image, dual, field, weight, penalty, kind, scale):  # type: ignore[no-untyped-def]
-    """Proximal step of the data term; ``image`` (D chi, and what else explains the field) becomes 2 y - v.
-
-    v = image + dual, y the minimiser of weight^2 loss(y - field) + penalty/2 (y - v)^2, and dual becomes v - y.
-    """
-    nx, ny, nz = image.shape
-    for i in numba.prange(nx):
-        for j in range(ny):
-            for k in range(nz):
-                v = image[i, j, k] + dual[i, j, k]
-                w = weight[i, j, k] * weight[i, j, k]
-                f = field[i, j, k]
-                if w == 0:
-                    y = v
-                elif kind == 0:
-                    y = (w * f + penalty * v) / (w + penalty)
-                elif kind == 1:
-                    y = (w * f + penalty * v) / (w + penalty)
-                    for _ in range(_NEWTON_STEPS):
-                        angle = scale * (y - f)
-                        slope = w * np.sin(angle) / scale + penalty * (y - v)
-                        y -= slope / (w * max(np.cos(angle), np.float32(0)) + penalty)
-                else:
-                    bound = weight[i, j, k] / penalty
-                    r = v - f
-                    y = f + r - min(max(r, -bound), bound)
-                dual[i, j, k] = v - y
-                image[i, j, k] = 2 * y - v
-
-
-@numba.njit(cache=True, nogil=True, parallel=True)
-def _combine(spectrum, data, kernel, laplacian, data_penalty, penalty, ridge):  # type: ignore[no-untyped-def]
-    """Chi of the normal equations in ``data`` and its field's spectrum in ``spectrum`` (which held grad^T (z - u))."""
-    nx, ny, nz = spectrum.shape
-    for i in numba.prange(nx):
-        for j in range(ny):
-            for k in range(nz):
-                d = kernel[i, j, k]
-                below = data_penalty * d * d + penalty * laplacian[i, j, k] + ridge
-                value = data[i, j, k] * (data_penalty * d) + spectrum[i, j, k] * penalty
-                value = value / below if below > 0 else 0 * value
-                data[i, j, k] = value
-                spectrum[i, j, k] = value * d
 
 
 class WeakHarmonic:
@@ -129,7 +84,7 @@ def minimise(
     third: the first iterates tell nothing about convergence.
     """
     grid, shape = problem.grid, problem.grid.shape
-    kernel, laplacian = dipole_kernel(grid), laplacian_spectrum(grid)
+    dipole, laplacian = DipoleConvolution(grid), laplacian_spectrum(grid)
     penalty = np.float32(problem.penalty or 100 * problem.regularisation)
     data_penalty, ridge = np.float32(problem.data_penalty), np.float32(problem.ridge)
     kind, scale = _KINDS[problem.loss], np.float32(problem.phase_scale)
@@ -137,7 +92,7 @@ def minimise(
     bound = problem.regularisation / float(penalty)
     chi = np.zeros(shape, np.float32) if start is None else start.copy()
     dual = np.zeros(shape, np.float32)
-    image = np.zeros(shape, np.float32) if start is None else irfftn(rfftn(start) * kernel, shape)
+    image = np.zeros(shape, np.float32) if start is None else dipole.field(start)
     harmonic = None
     if problem.harmonic is not None:
         inside = (problem.weight > 0).astype(np.float32)
@@ -145,11 +100,11 @@ def minimise(
     for iteration in range(1, iterations + 1):
         if harmonic is not None:
             image += harmonic.field
-        _fit_data(image, dual, problem.field, problem.weight, data_penalty, kind, scale)
+        fit_data(image, dual, problem.field, problem.weight, data_penalty, kind, scale)
         split_field = image
         data = rfftn(split_field if harmonic is None else split_field - harmonic.field)
         spectrum = rfftn(gradient.step(chi, bound))
-        _combine(spectrum, data, kernel, laplacian, data_penalty, penalty, ridge)
+        combine(spectrum, data, dipole.kernel, laplacian, data_penalty, penalty, ridge)
         old, chi = chi, irfftn(data, shape)
         change, size = change_of(chi, old)
         if progress is not None:

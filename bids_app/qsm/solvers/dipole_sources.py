@@ -7,20 +7,20 @@ sources converge there at an eighth of the cost.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-import numba
 import numpy as np
-import numpy.typing as npt
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import Grid
+from bids_app.qsm.kernels import sources as kernels
 from bids_app.qsm.operators.crop import Crop
-from bids_app.qsm.operators.dipole import dipole_kernel
-from bids_app.qsm.operators.fft import irfftn_cropped, rfftn, rfftn_padded
+from bids_app.qsm.operators.dipole import DipoleConvolution
+from bids_app.qsm.operators.resample import block_sums, repeat_blocks
+from bids_app.qsm.solvers.cg import conjugate_gradients
+from bids_app.qsm.solvers.multigrid import coarse_to_fine
 
 #: Voxels of the coarsest grid are at most this long (mm), and a grid has at least this many samples along each axis.
-COARSEST_MM, FEWEST = 4.5, 16
+COARSEST_MM, MIN_SAMPLES = 4.5, 16
 
 
 @dataclass(frozen=True)
@@ -59,10 +59,10 @@ class SourceProblem:
         if max(factors) == 1:
             return None
         count = float(np.prod(factors))
-        power = _block_sum(self.weight**2, factors)
-        moment = _block_sum(self.weight**2 * self.field, factors)
+        power = block_sums(self.weight**2, factors)
+        moment = block_sums(self.weight**2 * self.field, factors)
         # Cells less than half inside stay out: sources may lie there.
-        kept = _block_sum((self.weight > 0).astype(np.float32), factors) > count / 2
+        kept = block_sums((self.weight > 0).astype(np.float32), factors) > count / 2
         field = np.divide(moment, power, out=np.zeros_like(power), where=kept)
         shape = tuple(-(-n // f) for n, f in zip(self.grid.shape, factors, strict=True))
         size = tuple(v * f for v, f in zip(self.grid.voxel_size, factors, strict=True))
@@ -75,144 +75,111 @@ class SourceProblem:
 def _factors(grid: Grid) -> tuple[int, ...]:
     shortest = min(grid.voxel_size)
     return tuple(
-        2 if v < 1.5 * shortest and 2 * v <= COARSEST_MM and n >= 2 * FEWEST else 1
+        2 if v < 1.5 * shortest and 2 * v <= COARSEST_MM and n >= 2 * MIN_SAMPLES else 1
         for n, v in zip(grid.shape, grid.voxel_size, strict=True)
     )
 
 
-def _block_sum(array: FloatArray, factors: tuple[int, ...]) -> FloatArray:
-    for axis, factor in enumerate(factors):
-        if factor > 1:
-            array = np.add.reduceat(array, np.arange(0, array.shape[axis], factor), axis=axis)
-    return array
+class _SourceSystem:
+    """The preconditioned normal equations of the sources; a step of the solution is taken with the next turn.
 
+    The square root of the curvature is the preconditioner: its full inverse favours far sources so much that near ones
+    hardly converge.
+    """
 
-def _refine(array: npt.NDArray[Any], factors: tuple[int, ...], shape: tuple[int, int, int]) -> npt.NDArray[Any]:
-    for axis, factor in enumerate(factors):
-        array = array.repeat(factor, axis=axis)
-    return array[tuple(slice(0, n) for n in shape)]
+    def __init__(self, problem: SourceProblem, start: FloatArray | None) -> None:
+        self._dipoles = DipoleConvolution(problem.grid, problem.box)
+        self._prior, self._ridge, self._weight = problem.prior(), np.float32(problem.ridge), problem.weight
+        squared = np.square(self._prior)
+        curvature = self._dipoles.curvature(problem.weight)
+        self._preconditioner = (1 / np.sqrt(np.maximum(curvature * squared + 1, 1))).astype(np.float32)
+        del squared, curvature
+        self._solution = np.zeros(problem.grid.shape, np.float32)
+        self._step = np.float32(0)
+        self._residual = problem.weight * problem.field
+        self._gradient = self._dipoles.adjoint(problem.weight * self._residual)
+        self._direction = np.zeros_like(self._gradient)
+        self._image = self._residual
+        #: Squared norm of the preconditioned gradient for x = 0, and at the start.
+        self.first = self.norm = self._finish_gradient()
+        if start is not None:
+            np.divide(start, self._prior, out=self._solution, where=self._prior > 0)
+            self._residual -= problem.weight * self._dipoles.field(self._prior * self._solution)
+            self._gradient = self._dipoles.adjoint(problem.weight * self._residual)
+            self.norm = self._finish_gradient()
 
+    def _finish_gradient(self) -> float:
+        arrays = self._gradient, self._prior, self._solution, self._direction
+        return float(kernels.finish_gradient(*arrays, self._step, self._ridge, self._preconditioner))
 
-@numba.njit(cache=True, nogil=True, parallel=True)
-def _descend(solution, direction, gradient, preconditioner, factor, step):  # type: ignore[no-untyped-def]
-    """Update direction = preconditioner gradient + factor direction; step the solution before with the old one."""
-    for i in numba.prange(solution.shape[0]):
-        for j in range(solution.shape[1]):
-            for k in range(solution.shape[2]):
-                old = direction[i, j, k]
-                solution[i, j, k] += step * old
-                direction[i, j, k] = preconditioner[i, j, k] * gradient[i, j, k] + factor * old
+    def turn(self, factor: np.float32) -> None:
+        arrays = self._solution, self._direction, self._gradient, self._preconditioner
+        kernels.descend(*arrays, factor, self._step)
 
+    def curvature(self) -> float:
+        self._image = self._dipoles.field(self._prior * self._direction)
+        self._image *= self._weight
+        ridge = float(self._ridge) * kernels.norm_squared(self._direction)
+        return float(kernels.norm_squared(self._image) + ridge)
 
-@numba.njit(cache=True, nogil=True, parallel=True)
-def _finish_gradient(gradient, prior, solution, direction, step, ridge, preconditioner):  # type: ignore[no-untyped-def]
-    """gradient = prior gradient - ridge (solution + step direction); returns <gradient, preconditioner gradient>."""
-    partial = np.zeros(gradient.shape[0])
-    for i in numba.prange(gradient.shape[0]):
-        total = 0.0
-        for j in range(gradient.shape[1]):
-            for k in range(gradient.shape[2]):
-                now = solution[i, j, k] + step * direction[i, j, k]
-                value = prior[i, j, k] * gradient[i, j, k] - ridge * now
-                gradient[i, j, k] = value
-                total += preconditioner[i, j, k] * value * value
-        partial[i] = total
-    return partial.sum()
+    def advance(self, step: np.float32, last: bool) -> float:
+        self._step = step
+        if last:
+            return self.norm
+        self._residual -= step * self._image
+        self._gradient = self._dipoles.adjoint(self._weight * self._residual)
+        return self._finish_gradient()
 
-
-@numba.njit(cache=True, nogil=True, parallel=True)
-def _norm_squared(array):  # type: ignore[no-untyped-def]
-    partial = np.zeros(array.shape[0])
-    for i in numba.prange(array.shape[0]):
-        total = 0.0
-        for j in range(array.shape[1]):
-            for k in range(array.shape[2]):
-                total += array[i, j, k] * array[i, j, k]
-        partial[i] = total
-    return partial.sum()
-
-
-class _Dipoles:
-    """Field in the box of sources on the grid, and its adjoint."""
-
-    def __init__(self, problem: SourceProblem) -> None:
-        self.shape, self.box = problem.grid.shape, problem.box
-        self.kernel = dipole_kernel(problem.grid)
-
-    def field(self, sources: FloatArray) -> FloatArray:
-        spectrum = rfftn(sources)
-        spectrum *= self.kernel
-        return irfftn_cropped(spectrum, self.shape, self.box)
-
-    def adjoint(self, image: FloatArray) -> FloatArray:
-        spectrum = rfftn_padded(image, self.shape)
-        spectrum *= self.kernel
-        return irfftn_cropped(spectrum, self.shape, tuple(slice(0, n) for n in self.shape))  # type: ignore[arg-type]
-
-    def curvature(self, weight: FloatArray) -> FloatArray:
-        """Diagonal of D' W^2 D: the squared weight convolved with the squared kernel in space."""
-        whole = tuple(slice(0, n) for n in self.shape)
-        space = irfftn_cropped(self.kernel.astype(np.complex64), self.shape, whole)  # type: ignore[arg-type]
-        spectrum = rfftn_padded(weight**2, self.shape)
-        spectrum *= rfftn(space**2)
-        return np.maximum(irfftn_cropped(spectrum, self.shape, whole), 0)  # type: ignore[arg-type]
+    def susceptibility(self) -> FloatArray:
+        """Return the solution in ppm."""
+        self._solution += self._step * self._direction
+        self._solution *= self._prior
+        return self._solution
 
 
 def fit_sources(
     problem: SourceProblem, iterations: int, tolerance: float, progress: Callable[[int, int], None] | None = None
 ) -> FloatArray:
-    """Susceptibility (ppm) on the source grid whose field fits best, prior taken into account.
+    """Find the sources whose field fits best, prior taken into account.
 
-    Stops when the preconditioned gradient has fallen to ``tolerance`` of its value for x = 0, or after
-    ``iterations``; ``progress(done, iterations)`` counts those of the finest grid. The square root of the curvature
-    is the preconditioner: its full inverse favours far sources so much that near ones hardly converge.
+    Minimises |W (f - D P y)|^2 + ridge |y|^2 with x = P y.
+
+    Parameters
+    ----------
+    problem : SourceProblem
+        Field, weights and priors.
+    iterations : int
+        Most iterations on the finest grid; four times as many on each coarser one.
+    tolerance : float
+        Preconditioned gradient over its value for x = 0 that ends them; half of it on each coarser grid.
+    progress : callable, optional
+        Called as ``progress(done, iterations)`` after each iteration on the finest grid.
+
+    Returns
+    -------
+    float32, shape of the source grid
+        Susceptibility x in ppm.
     """
-    coarse = problem.coarser()
-    start = None
-    if coarse is not None:
-        factors, shape = _factors(problem.grid), problem.grid.shape
-        start = _refine(fit_sources(coarse, 4 * iterations, tolerance / 2), factors, shape)
+
+    def solve(problem: SourceProblem, start: FloatArray | None, level: int) -> FloatArray:
+        system = _SourceSystem(problem, start)
+        most, share = iterations * 4**level, tolerance / 2**level
+        conjugate_gradients(system, system.norm, system.first * share**2, most, None if level else progress)
+        return system.susceptibility()
+
+    def refine(sources: FloatArray, coarse: SourceProblem, fine: SourceProblem) -> FloatArray:
+        factors, shape = _factors(fine.grid), fine.grid.shape
+        start = repeat_blocks(sources, factors, shape)
         # Where the object's surface moved outwards, strong outside sources would start inside.
-        start[problem.inside() > _refine(coarse.inside(), factors, shape)] = 0
-    dipoles, prior, ridge = _Dipoles(problem), problem.prior(), np.float32(problem.ridge)
-    squared = np.square(prior)
-    preconditioner = (1 / np.sqrt(np.maximum(dipoles.curvature(problem.weight) * squared + 1, 1))).astype(np.float32)
-    del squared
-    solution = np.zeros(problem.grid.shape, np.float32)
-    zero = np.float32(0)
-    residual = problem.weight * problem.field
-    gradient = dipoles.adjoint(problem.weight * residual)
-    direction = np.zeros_like(gradient)
-    first = norm = _finish_gradient(gradient, prior, solution, direction, zero, ridge, preconditioner)
-    if start is not None:
-        np.divide(start, prior, out=solution, where=prior > 0)
-        residual -= problem.weight * dipoles.field(prior * solution)
-        gradient = dipoles.adjoint(problem.weight * residual)
-        norm = _finish_gradient(gradient, prior, solution, direction, zero, ridge, preconditioner)
-    step = factor = zero
-    for iteration in range(1, iterations + 1):
-        if norm <= first * tolerance**2:
-            break
-        _descend(solution, direction, gradient, preconditioner, factor, step)
-        image = dipoles.field(prior * direction)
-        image *= problem.weight
-        length = _norm_squared(image) + float(ridge) * _norm_squared(direction)
-        step = np.float32(norm / max(length, 1e-30))
-        residual -= step * image
-        gradient = dipoles.adjoint(problem.weight * residual)
-        before = norm
-        norm = _finish_gradient(gradient, prior, solution, direction, step, ridge, preconditioner)
-        factor = np.float32(norm / before)
-        if progress is not None:
-            progress(iteration, iterations)
-    solution += step * direction
-    solution *= prior
-    return solution
+        start[fine.inside() > repeat_blocks(coarse.inside(), factors, shape)] = 0
+        return start
+
+    return coarse_to_fine(problem, SourceProblem.coarser, refine, solve)[0]
 
 
 def outside_field(problem: SourceProblem, sources: FloatArray) -> FloatArray:
     """Field in the box of those sources that lie outside the object."""
-    return _Dipoles(problem).field(np.where(problem.inside(), np.float32(0), sources))
+    return DipoleConvolution(problem.grid, problem.box).field(np.where(problem.inside(), np.float32(0), sources))
 
 
 def source_crop(mask: BoolArray, grid: Grid, padding_mm: float) -> Crop:

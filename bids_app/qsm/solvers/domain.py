@@ -3,11 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from scipy import ndimage
 
-from bids_app.qsm.arrays import BoolArray, FloatArray
+from bids_app.qsm.arrays import BoolArray
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.kernels.rows import Layout, RowSpans
 from bids_app.qsm.operators.laplacian import NEIGHBOURS
@@ -56,38 +54,3 @@ class Domain:
     def regions(self) -> tuple[tuple[Any, ...], ...]:
         """The row spans of dilated mask, mask and data, plane by plane, as the kernels take them."""
         return tuple(spans.by_plane for spans in (self.in_dilated, self.in_mask, self.in_data))
-
-
-@dataclass(frozen=True)
-class Box:
-    """The part of the volume that is worked on, with its margin."""
-
-    inside: tuple[slice, slice, slice]
-    grid: Grid
-
-    @classmethod
-    def around(cls, mask: BoolArray, grid: Grid) -> "Box":
-        """Return the smallest box around the mask.
-
-        Raises
-        ------
-        ValueError
-            If the mask is empty or its shape is not the grid's.
-        """
-        if mask.shape != grid.shape:
-            raise ValueError(f"mask has shape {mask.shape}, the grid {grid.shape}")
-        if not mask.any():
-            raise ValueError("the mask is empty: there is nothing to compute")
-        limits = ndimage.find_objects(mask.astype(np.uint8))[0]
-        shape = tuple(limit.stop - limit.start + 2 * MARGIN for limit in limits)
-        return cls(limits, Grid(shape, grid.voxel_size, grid.b0_dir))
-
-    def take(self, array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-        """Return the box's part of a volume, zero in the margin."""
-        return np.pad(array[self.inside], MARGIN)
-
-    def put(self, array: FloatArray, shape: tuple[int, int, int]) -> FloatArray:
-        """Return a volume that holds the box's values in their place."""
-        out = np.zeros(shape, np.float32)
-        out[self.inside] = array[MARGIN:-MARGIN, MARGIN:-MARGIN, MARGIN:-MARGIN]
-        return out

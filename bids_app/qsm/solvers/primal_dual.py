@@ -12,6 +12,7 @@ from scipy import ndimage
 from bids_app.qsm.arrays import FloatArray
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.kernels import tgv as tgv_kernels
+from bids_app.qsm.kernels.interpolation import interpolate
 from bids_app.qsm.solvers.domain import MARGIN, Domain
 from bids_app.qsm.solvers.steps import Stencils, StepSizes
 from bids_app.qsm.threads import threads
@@ -149,24 +150,6 @@ def coarsen(problem: Problem) -> Problem | None:
     return Problem(domain, domain.layout.take(laplacian), domain.layout.take(np.maximum(weights, 0)))
 
 
-@numba.njit(cache=True, nogil=True, parallel=True)
-def _between(coarse, places, shares, region, out):  # type: ignore[no-untyped-def]
-    """Linear interpolation at each voxel of the region; ``places[a]`` are its lower and upper neighbours on axis a."""
-    (x, y, z), (sx, sy, sz) = places, shares
-    for i in numba.prange(out.shape[0]):
-        for j in range(out.shape[1]):
-            for k in range(out.shape[2]):
-                if not region[i, j, k]:
-                    out[i, j, k] = 0
-                    continue
-                total = np.float32(0)
-                for a in range(2):
-                    for b in range(2):
-                        row = coarse[x[a, i], y[b, j]]
-                        total += sx[a, i] * sy[b, j] * (sz[0, k] * row[z[0, k]] + sz[1, k] * row[z[1, k]])
-                out[i, j, k] = total
-
-
 def _neighbours(fine: int, coarse: int, factor: int) -> tuple[npt.NDArray[np.int64], FloatArray]:
     """Return the coarse neighbours ``[2, fine]`` of each fine voxel along an axis, and their shares."""
     # Both boxes have the same margin in voxels; the centre of fine voxel i lies at (i + 1/2) / factor - 1/2.
@@ -185,6 +168,6 @@ def refine(state: State, coarse: Domain, fine: Domain) -> State:
     for names, olds, news in ((PRIMAL, state.primal, start.primal), (DUAL, state.dual, start.dual)):
         for name, old, new in zip(names, olds, news, strict=True):
             region = inside.get(name, fine.dilated if name[0] == "w" else fine.mask)
-            _between(coarse.layout.put(old), places, shares, region, values)
+            interpolate(coarse.layout.put(old), places, shares, region, values)
             new[:] = fine.layout.take(values)
     return start

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 from scipy import ndimage
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import Grid
+from bids_app.qsm.kernels import jit
 from bids_app.qsm.mask.thresholds import even_brightness
 from bids_app.qsm.method import Method, SwiMethod
 from bids_app.qsm.operators.smoothing import mean_of_known
@@ -21,7 +22,9 @@ _STRONG = 97
 class SwiParams(Params):
     """Parameters of susceptibility-weighted imaging."""
 
-    high_pass: float = param(4.0, low=0.5, high=50.0, unit="mm", doc="Gaussian whose local mean is taken off the field")
+    high_pass: float = param(
+        4.0, low=0.5, high=50.0, unit="mm", doc="Gaussian whose local mean is subtracted from the field"
+    )
     power: int = param(4, low=1, high=16, doc="How often the phase mask is multiplied")
     even: float = param(20.0, low=0.0, high=200.0, unit="mm", doc="Width of the local mean of the magnitude (0: raw)")
     thickness: float = param(7.0, low=0.1, high=200.0, unit="mm", doc="Slab of the minimum-intensity projection")
@@ -35,7 +38,7 @@ class Swi:
     minip: FloatArray
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@jit(parallel=True)
 def _weigh(magnitude, field, typical, power, mask):  # type: ignore[no-untyped-def]
     """Multiply the magnitude by the phase mask, in place."""
     one = np.tanh(np.float32(1))
@@ -48,9 +51,9 @@ def _weigh(magnitude, field, typical, power, mask):  # type: ignore[no-untyped-d
 def clear_swi(
     field_hz: FloatArray, magnitude: FloatArray, mask: BoolArray, grid: Grid, *, params: SwiParams = SwiParams()
 ) -> Swi:
-    """Susceptibility-weighted image in the manner of CLEAR-SWI.
+    """Make a susceptibility-weighted image in the manner of CLEAR-SWI.
 
-    The combined magnitude, freed of the receive coils' sensitivity, is multiplied by a smooth mask of the field's
+    The combined magnitude without the receive sensitivity is multiplied by a smooth mask of the field's
     positive high-pass part: 1 at 0 and falling like a hyperbolic tangent on the scale of a high percentile of its
     positive values, so that neither echo times nor field strength must be known. The field of all echoes takes the
     place of the phase of one, which has wraps and less signal.
@@ -65,6 +68,13 @@ def clear_swi(
         Where the field is known; the magnitude elsewhere stays as it is.
     grid : Grid
         Voxel size; slabs are stacked along the third axis.
+    params : SwiParams
+        Widths of the filters, power of the mask, and slices of the minimum intensity projection.
+
+    Returns
+    -------
+    Swi
+        Weighted image and its minimum intensity projection, ``grid.shape``, in units of the magnitude.
 
     Raises
     ------

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 import scipy.fft
-from numba import njit, prange
+from numba import prange
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import Grid, bounding_box
+from bids_app.qsm.kernels import jit
 from bids_app.qsm.method import Method, Unwrap
 from bids_app.qsm.params import Params
 
@@ -21,7 +22,7 @@ class LaplacianParams(Params):
     """Laplacian unwrapping has no parameters."""
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@jit(parallel=True)
 def _divergence(phase, mask, weights, out):  # type: ignore[no-untyped-def]
     """Sum of the wrapped steps to the six neighbours over the squared voxel size; steps out of the mask are zero."""
     nx, ny, nz = phase.shape
@@ -52,10 +53,10 @@ def laplacian(
 ) -> FloatArray:
     """Unwrap phase by solving Poisson's equation for it, with mirrored boundaries (discrete cosine transforms).
 
-    The second derivatives come from the wrapped steps between neighbours, which do not know of turns. Smooth
-    everywhere and fast, but not exact: steep places are flattened, and the result differs from the wrapped phase by
-    other than whole turns. Every echo is unwrapped by itself, and shifted so that it agrees with its wrapped phase in
-    the mean.
+    Laplace(u) = div(wrapped steps between neighbours), whose solution does not depend on multiples of 2 pi. It is
+    smooth everywhere and fast, but not exact: steep places are flattened, and the result differs from the wrapped
+    phase by other than multiples of 2 pi. Every echo is unwrapped by itself, and shifted so that it agrees with its
+    wrapped phase in the mean.
 
     Parameters
     ----------
@@ -65,8 +66,19 @@ def laplacian(
         Voxels to unwrap; the others do not influence them and are 0 in the result.
     grid : Grid, optional
         Voxel size; isotropic voxels without it.
-    magnitude, echo_times
-        Not used; they are there so that all unwrapping methods are called alike.
+    magnitude : float32, optional
+        Not used; the argument is there so that all unwrapping methods are called alike.
+    echo_times : sequence of float, optional
+        Not used.
+    params : LaplacianParams
+        The method has none.
+    progress : callable, optional
+        Called as ``progress(done, total)`` after each echo.
+
+    Returns
+    -------
+    float32, like ``phase``
+        Unwrapped phase in rad, 0 outside the mask.
 
     Raises
     ------

@@ -33,6 +33,7 @@ class _Problem:
     template: int
     second: int  # the echo beside the template (meaningless for one echo)
     cells: npt.NDArray[np.uint32]  # see romeo_kernels
+    strength: FloatArray  # by whose square voxels count where whole turns are chosen
 
     def put(self, inner: FloatArray) -> FloatArray:
         """Return a whole volume (or echoes of it) with the box's values in place, zero elsewhere."""
@@ -83,14 +84,15 @@ def _problem(
     other = data[list(needed).index(second)] if count > 1 else own
     ratio = np.float32(echo_times[second] / echo_times[template]) if count > 1 and echo_times else np.float32(1)
     use_magnitude = magnitude is not None and params.magnitude_weight
-    scale, strength = np.float32(0), own
-    if use_magnitude:
-        assert magnitude is not None
+    scale = np.float32(0)
+    if magnitude is not None:
         strength = _take(magnitude[template], box, inside)
-        scale = _signal_scale(strength, inside)
+        scale = _signal_scale(strength, inside) if use_magnitude else scale
+    else:  # air that was set to 0 has a phase of exactly 0 in every echo
+        strength = np.asarray((own != 0) | (other != 0), np.float32)
     cells = np.zeros((size[0] + 2) * size[1] * size[2], np.uint32)
     kernels.edge_cells(own, other, ratio, strength, scale, inside, (count > 1, use_magnitude), cells)
-    return _Problem(shape, box, data, inside, template, second, cells)
+    return _Problem(shape, box, data, inside, template, second, cells, strength)
 
 
 def _signal_scale(magnitude: FloatArray, inside: npt.NDArray[np.uint8]) -> np.float32:
@@ -119,7 +121,8 @@ def _unwrap(
     first = data[template].reshape(-1)
     second = problem.second if count > 1 else template
     ratio = np.float32(echo_times[second] / echo_times[template]) if count > 1 and echo_times else np.float32(0)
-    kernels.grow(first, problem.cells, inside, inside_shape(support), data[second].reshape(-1), ratio)
+    other, strength = data[second].reshape(-1), problem.strength.reshape(-1)
+    kernels.grow(first, problem.cells, inside, inside_shape(support), other, ratio, strength)
     kernels.follow(first, first, np.float32(1), inside)  # nothing to turn; clears what is outside
     if progress is not None:
         progress(1, count)
@@ -151,7 +154,7 @@ def romeo(
 ) -> FloatArray:
     """Unwrap phase along the most reliable paths.
 
-    The template echo is unwrapped in space; every other echo takes, voxel by voxel, the number of turns that brings
+    The template echo is unwrapped in space; every other echo takes, voxel by voxel, the multiple of 2 pi that brings
     it nearest to the unwrapped echo beside it scaled by the echo times, so that all echoes agree.
 
     Parameters
@@ -160,13 +163,22 @@ def romeo(
         Wrapped phase in rad.
     mask : bool, ``[x, y, z]``, optional
         Voxels to unwrap; the others are 0 in the result. Each connected part is unwrapped by itself and shifted by
-        the whole turns that bring its median nearest to zero, or with which the echo beside the template agrees better.
+        the multiple of 2 pi that brings its median nearest to zero, or with which the next echo agrees better.
     grid : Grid, optional
         Not used; the argument is there so that all unwrapping methods are called alike.
     magnitude : float32, like ``phase``, optional
         Magnitude of the echoes.
     echo_times : sequence of float, optional
         Echo times in s; needed for 4D data.
+    params : RomeoParams
+        Template echo and use of the magnitude.
+    progress : callable, optional
+        Called as ``progress(done, total)`` after each echo.
+
+    Returns
+    -------
+    float32, like ``phase``
+        Unwrapped phase in rad.
 
     Raises
     ------
@@ -176,6 +188,14 @@ def romeo(
     References
     ----------
     Dymerska et al. 2021, 10.1002/mrm.28563.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> true = np.linspace(-6, 6, 20, dtype=np.float32)[:, None, None] * np.ones((20, 4, 4), np.float32)
+    >>> unwrapped = romeo(np.angle(np.exp(1j * true)).astype(np.float32))
+    >>> bool(np.allclose(np.diff(unwrapped, axis=0), np.diff(true, axis=0), atol=1e-4))
+    True
     """
     problem = _problem(phase, mask, magnitude, echo_times, params, every_echo=True)
     unwrapped = problem.put(_unwrap(problem, echo_times, problem.mask, progress))
@@ -191,7 +211,37 @@ def romeo_quality(
     echo_times: Sequence[float] | None = None,
     params: RomeoParams = RomeoParams(),
 ) -> FloatArray:
-    """Voxel quality, 0 to 1: the mean of the weights of a voxel's six edges. Arguments as :func:`romeo`."""
+    """Compute the quality of the phase in each voxel: the mean of the weights of its six edges.
+
+    Parameters
+    ----------
+    phase : float32, ``[x, y, z]`` or ``[echo, x, y, z]``
+        Wrapped phase in rad.
+    mask : bool, ``[x, y, z]``, optional
+        Voxels that count.
+    grid : Grid, optional
+        Not used; the argument is there so that all unwrapping functions are called alike.
+    magnitude : float32, like ``phase``, optional
+        Magnitude of the echoes.
+    echo_times : sequence of float, optional
+        Echo times in s; needed for 4D data.
+    params : RomeoParams
+        Template echo and use of the magnitude.
+
+    Returns
+    -------
+    float32, ``[x, y, z]``
+        Quality, 0 to 1.
+
+    Raises
+    ------
+    ValueError
+        If shapes differ, or 4D data comes without its echo times.
+
+    References
+    ----------
+    Dymerska et al. 2021, 10.1002/mrm.28563.
+    """
     problem = _problem(phase, mask, magnitude, echo_times, params, every_echo=False)
     return problem.put(_quality(problem))
 

@@ -128,7 +128,7 @@ def _labels(space: _Space) -> list[Picture]:
             picture(
                 planes(layers, shown),
                 f"Segmentation {name}",
-                "Labels of the participants, fused by majority; the colours only tell neighbours apart.",
+                "Labels of the participants, fused by majority; colours only distinguish neighbours.",
                 f"Outlines of the fused regions of {name} on the average maps.",
             )
         )

@@ -7,14 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from bids_app.derivatives.files import write_bytes, write_json
-from bids_app.report.participant.collect import Failure, Run, load_runs, spaces_of
+from bids_app.derivatives.records import record_files, records_root, split_name
+from bids_app.model.cohort import Cohort
+from bids_app.model.context import Context
+from bids_app.model.results import Payload, StepFailure
+from bids_app.model.settings import Settings
+from bids_app.report.participant.collect import Run, load_runs, spaces_of
 from bids_app.report.participant.page import code_digest
 
 #: Lists of the page have so many lines at most.
 _LINES = 200
 
 
-def report(cohort: Any, settings: Any, context: Any, payload: Mapping[str, Any]) -> list[str]:
+def report(cohort: Cohort, settings: Settings, context: Context, payload: Payload) -> list[str]:
     """Write the page of the group and return warnings.
 
     Parameters
@@ -45,7 +50,7 @@ def report(cohort: Any, settings: Any, context: Any, payload: Mapping[str, Any])
     return problems
 
 
-def report_done(cohort: Any, settings: Any, context: Any, payload: Mapping[str, Any]) -> bool:
+def report_done(cohort: Cohort, settings: Settings, context: Context, payload: Payload) -> bool:
     """Return whether the page is there and shows what there is now; arguments as for ``report``."""
     state, page = _state(context), context.output_dir / "group.html"
     if not page.is_file() or page.stat().st_size != state.get("size"):
@@ -55,12 +60,11 @@ def report_done(cohort: Any, settings: Any, context: Any, payload: Mapping[str, 
     return bool(state.get("digest") == now)
 
 
-def _state_path(context: Any) -> Path:
-    path: Path = context.output_dir / "logs" / "reports" / "group.json"
-    return path
+def _state_path(context: Context) -> Path:
+    return context.output_dir / "logs" / "reports" / "group.json"
 
 
-def _state(context: Any) -> dict[str, Any]:
+def _state(context: Context) -> dict[str, Any]:
     try:
         state = json.loads(_state_path(context).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -68,9 +72,9 @@ def _state(context: Any) -> dict[str, Any]:
     return state if isinstance(state, dict) else {}
 
 
-def _records(context: Any, payload: Mapping[str, Any]) -> tuple[list[Run], list[Run]]:
+def _records(context: Context, payload: Payload) -> tuple[list[Run], list[Run]]:
     """Return the records of the tables (of a drawn segmentation too), and those of the spaces."""
-    folder = context.output_dir / "logs" / "records"
+    folder = records_root(context.output_dir)
     runs = load_runs(
         [p for name in ("group", "group_drawn") for p in folder.glob(f"{name}_step-*.json")], context.output_dir
     )
@@ -78,35 +82,35 @@ def _records(context: Any, payload: Mapping[str, Any]) -> tuple[list[Run], list[
         runs.get("group", Run("group", context.output_dir)),
         *([runs["group_drawn"]] if "group_drawn" in runs else []),
     ]
-    paths = [path for name in payload.get("spaces", ()) for path in sorted(folder.glob(f"tpl-{name}/**/*_step-*.json"))]
+    paths = [path for name in payload.get("spaces", ()) for path in sorted(record_files(folder / f"tpl-{name}"))]
     return cohorts, list(load_runs(paths, context.output_dir).values())
 
 
-def _failures(context: Any, payload: Mapping[str, Any]) -> dict[str, list[Failure]]:
+def _failures(context: Context, payload: Payload) -> dict[str, list[StepFailure]]:
     """Return failures by job; those of the call before where a job has no part in this one."""
     results = payload.get("results", {})
-    before = {name: [Failure(**f) for f in found] for name, found in _state(context).get("failures", {}).items()}
-    now = {
-        name: [Failure(f.step, f.sentence, f.traceback, f.blocked) for f in r.failures] for name, r in results.items()
-    }
+    before = {name: [StepFailure(**f) for f in found] for name, found in _state(context).get("failures", {}).items()}
+    now = {name: list(result.failures) for name, result in results.items()}
     return {name: found for name, found in (before | now).items() if found}
 
 
-def _digest(runs: Sequence[Run], failures: Mapping[str, Any], settings: Any, context: Any) -> str:
-    records = [(run.basename, n, r["fingerprint"], r["started"]) for run in runs for n, r in run.records.items()]
+def _digest(
+    runs: Sequence[Run], failures: Mapping[str, Sequence[StepFailure]], settings: Settings, context: Context
+) -> str:
+    records = [(run.basename, n, r.fingerprint, r.started) for run in runs for n, r in run.records.items()]
     told = [(name, f.step, f.sentence) for name, found in failures.items() for f in found]
     pages = sorted(path.name for path in context.output_dir.glob("sub-*.html"))
     text = json.dumps([records, told, pages, settings.to_mapping(), code_digest()], default=str, sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def _parameters(settings: Any) -> dict[str, Any]:
+def _parameters(settings: Settings) -> dict[str, Any]:
     names = ("qc", "statistics", "group", "template", "voxelwise")
     return {name: values for name, values in settings.to_mapping().items() if name in names}
 
 
 def _content(
-    cohorts: Sequence[Run], template: Sequence[Run], settings: Any, context: Any
+    cohorts: Sequence[Run], template: Sequence[Run], settings: Settings, context: Context
 ) -> tuple[dict[str, Any], list[str]]:
     """Return what the template of the page shows, and what could not be drawn."""
     from bids_app.report.group import charts as cohort_charts
@@ -126,14 +130,14 @@ def _content(
         "lines": lines,
         "numbers": numbers,
         "counts": counts,
-        "warnings": list(dict.fromkeys(text for record in records for text in record.get("warnings", [])))[:_LINES],
+        "warnings": list(dict.fromkeys(text for record in records for text in record.warnings))[:_LINES],
         "panels": [cohort_charts.qc_panel(number, lines) for number in numbers],
         "segmentations": [_segmentation(one) for run in cohorts for one in cohort_tables.segmentations(run)],
         "spaces": [_space(name, runs, problems) for name, runs in spaces_of(template).items()],
         "rounds": rounds,
         "round_charts": list(cohort_charts.rounds(rounds)),
         "overlaps": _overlaps(template),
-        "onward": _onward(template),
+        "standard": _standard_space(template),
         "methods": group_methods_text(told),
         "problems": problems,
     }
@@ -154,21 +158,21 @@ def _space(name: str, runs: Sequence[Run], problems: list[str]) -> dict[str, Any
     }
 
 
-def _onward(template: Sequence[Run]) -> dict[str, dict[str, float]]:
+def _standard_space(template: Sequence[Run]) -> dict[str, dict[str, object]]:
     """Return how well the template was registered to an output space."""
     found = {run.basename.rpartition("_to")[2]: run.records["onward"] for run in template if "onward" in run.records}
-    return {name: dict(record.get("metrics", {})) for name, record in found.items()}
+    return {name: dict(record.metrics) for name, record in found.items()}
 
 
 #: Steps of one participant in the template that the methods text tells of.
 _TOLD = ("register", "member", "drawn")
 
 
-def _registrations(context: Any, lines: Sequence[Any]) -> list[Run]:
+def _registrations(context: Context, lines: Sequence[Any]) -> list[Run]:
     """Return the records of one participant's registrations: all participants' are alike."""
     for label in dict.fromkeys(line.participant for line in lines):
-        paths = sorted((context.output_dir / "logs" / "records" / label).rglob("*_step-*.json"))
-        paths = [p for p in paths if p.name.partition("_step-")[2].removesuffix(".json") in _TOLD]
+        paths = sorted(record_files(records_root(context.output_dir) / label))
+        paths = [path for path in paths if split_name(path)[1] in _TOLD]
         if paths:
             return list(load_runs(paths, context.output_dir).values())
     return []
@@ -201,7 +205,9 @@ def _drawn(
 def _overlaps(template: Sequence[Run]) -> dict[str, float]:
     found: dict[str, float] = {}
     for run in template:
-        for name, value in run.records.get("maps", {}).get("metrics", {}).items():
+        maps = run.records.get("maps")
+        for name in maps.metrics if maps is not None else ():
+            value = maps.number(name) if maps is not None else None
             if name.startswith("overlap_") and value is not None:
-                found[name.removeprefix("overlap_")] = float(value)
+                found[name.removeprefix("overlap_")] = value
     return found

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from bids_app.derivatives import quality
-from bids_app.derivatives.names import PRODUCTS, sidecar_path
+from bids_app.derivatives.names import sidecar_path
+from bids_app.derivatives.products import PRODUCTS
 from bids_app.report.charts import number, read_table
 from bids_app.report.participant.collect import Run
 

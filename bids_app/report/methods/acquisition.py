@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,11 +33,12 @@ class Item:
 
 def items(run: Run) -> list[Item]:
     """Return all items of a run's acquisition in the order of the list."""
-    metadata = run.source.echoes[0].metadata if run.source.echoes else {}
+    metadata = run.echoes[0].metadata if run.echoes else {}
     found = [Item(name, value(metadata), keys) for name, keys, value in _STATED]
     polarity = _polarity(run)
     found.insert(3, Item("readout polarity", polarity, "ReadoutMode"))
-    times = ", ".join(f"{1000 * time:.2f}".rstrip("0").rstrip(".") for time in run.source.echo_times)
+    times_s = () if run.source is None else run.source.echo_times
+    times = ", ".join(f"{1000 * time:.2f}".rstrip("0").rstrip(".") for time in times_s)
     found.insert(4, Item("echo times", f"echo times {times} ms" if times else "", "EchoTime"))
     return [*found, *_geometry(run)]
 
@@ -143,15 +145,16 @@ _STATED: tuple[tuple[str, str, Callable[[Metadata], str]], ...] = (
 
 def _polarity(run: Run) -> str:
     """Return the readout's polarity as a sidecar states it, else as it was found in the phase."""
-    for echo in run.source.echoes:
+    for echo in run.echoes:
         for key in ("ReadoutMode", "ReadoutPolarity", "MultiEchoReadout"):
             text = str(echo.metadata.get(key, "")).lower()
             for word in ("monopolar", "bipolar"):
                 if word in text:
                     return f"{word} readout"
-    if "bipolar" in run.records.get("field", {}).get("methods", []):
+    phase = run.records.get("phase")
+    if phase is not None and "bipolar" in phase.methods:
         return "bipolar readout, as found in the phase"
-    return "" if len(run.source.echoes) > 1 else "one echo"
+    return "" if len(run.echoes) > 1 else "one echo"
 
 
 def _geometry(run: Run) -> list[Item]:
@@ -169,9 +172,9 @@ def _geometry(run: Run) -> list[Item]:
     return [Item(name, text, "the image") for name, text in zip(names, texts, strict=True)]
 
 
-def _first_image(run: Run) -> Any:
-    echo = run.source.echoes[0] if run.source.echoes else None
-    return next((p for p in (getattr(echo, "phase", None), getattr(echo, "real", None)) if p is not None), None)
+def _first_image(run: Run) -> Path | None:
+    echo = run.echoes[0] if run.echoes else None
+    return None if echo is None else echo.phase or echo.real
 
 
 def _orientation(affine: Any, sizes: Any) -> str:

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from bids_app import __version__
+from bids_app.model.step_record import JsonObject, StepRecord
 from bids_app.report.group.tables import table_of
 from bids_app.report.methods.text import Methods, libraries
 from bids_app.report.participant.collect import Run, spaces_of
@@ -37,10 +37,21 @@ class GroupRecords:
     counts: Mapping[str, int]
     repeated: bool = False  # whether anybody has several runs
 
-    def of(self, step: str) -> dict[str, Any]:
-        """Return the first record of a step, empty where it did not run."""
+    def of(self, step: str) -> StepRecord | None:
+        """Return the first record of a step, None where it did not run."""
         runs = (*self.cohorts, *self.template, *self.registrations)
-        return next((run.records[step] for run in runs if step in run.records), {})
+        return next((run.records[step] for run in runs if step in run.records), None)
+
+    def methods_of(self, step: str) -> tuple[str, ...]:
+        """Return the methods of the first record of a step, none where it did not run."""
+        record = self.of(step)
+        return () if record is None else record.methods
+
+    def has_channel(self, name: str) -> bool:
+        """Return whether an image of this contrast was prepared of every participant."""
+        member = self.of("member")
+        channels = None if member is None else member.metrics.get("channels")
+        return isinstance(channels, list | tuple) and name in channels
 
 
 def group_methods_text(records: GroupRecords) -> Methods:
@@ -54,7 +65,7 @@ def group_methods_text(records: GroupRecords) -> Methods:
         _voxelwise(records),
         _software(records),
     ]
-    model, voxelwise = (records.of(step).get("methods", []) for step in ("model", "voxelwise"))
+    model, voxelwise = records.methods_of("model"), records.methods_of("voxelwise")
     unknown = [key for key in model if key not in GROUP_SENTENCES]
     unknown += [key for key in voxelwise if key not in VOXELWISE_METHODS]
     missing = [f"a sentence on the method {key}" for key in dict.fromkeys(unknown)]
@@ -78,33 +89,30 @@ def _template(records: GroupRecords) -> str:
     registered = [run.records["register"] for run in records.registrations if "register" in run.records]
     if not averages and not registered:
         return ""
-    choice: dict[str, Any] = next(
-        (r["parameters"]["template"] for r in [*averages, *registered] if "template" in r["parameters"]), {}
-    )
-    both = "t1w" in records.of("member").get("metrics", {}).get("channels", [])
+    choice = next((r.section("template") for r in [*averages, *registered] if r.section("template")), {})
+    both = records.has_channel("t1w")
     return " ".join(filter(None, [_images(records), _built(records, averages), _settings(choice, averages, both)]))
 
 
 def _images(records: GroupRecords) -> str:
     """Return what was done to a participant's images before they were registered."""
-    member = records.of("member")
     text = []
-    if "n4" in member.get("methods", []):
+    if "n4" in records.methods_of("member"):
         text.append(
             "The combined magnitude was corrected for intensity inhomogeneity by N4 [tustison2010] and scaled to a "
             "median of 1 in the head."
         )
-    if "t1w" in member.get("metrics", {}).get("channels", []):
+    if records.has_channel("t1w"):
         text.append("The T1-weighted images, corrected in the same way, were brought to the magnitude of their runs.")
-    if records.repeated and member:
+    if records.repeated and records.of("member") is not None:
         text.append("Several runs of a participant were aligned rigidly at their mean position and averaged.")
     return " ".join(text)
 
 
-def _built(records: GroupRecords, averages: Sequence[Mapping[str, Any]]) -> str:
+def _built(records: GroupRecords, averages: Sequence[StepRecord]) -> str:
     if not averages:
         return "Participants were registered to the given template rigidly, affinely and by SyN (ANTs) [avants2008]."
-    members = max(int(record.get("metrics", {}).get("members", 0)) for record in averages)
+    members = max(int(record.number("members") or 0) for record in averages)
     kinds = [row["kind"] for row in table_of(records.template, "convergence")]
     said = [
         f"{kinds.count(kind)} {'round' if kinds.count(kind) == 1 else 'rounds'} of {name}"
@@ -122,7 +130,7 @@ def _built(records: GroupRecords, averages: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def _settings(choice: Mapping[str, Any], averages: Sequence[Mapping[str, Any]], both: bool) -> str:
+def _settings(choice: JsonObject, averages: Sequence[StepRecord], both: bool) -> str:
     """Return the parameters; ``both`` says whether T1-weighted images were registered beside the magnitude."""
     if not choice:
         return ""
@@ -151,7 +159,7 @@ def _maps(records: GroupRecords) -> str:
             None,
         )
         if onward is not None:
-            overlap = onward.get("metrics", {}).get("overlap_dice")
+            overlap = onward.number("overlap_dice")
             judged = f" (overlap of the heads {overlap:.2f}, Dice)" if overlap is not None else ""
             text.append(
                 f"The template was registered to {name} of TemplateFlow [ciric2022] rigidly, affinely and by SyN "
@@ -160,7 +168,7 @@ def _maps(records: GroupRecords) -> str:
         maps = next((run.records["maps"] for run in runs if "maps" in run.records), None)
         if maps is None:
             continue
-        people = maps.get("metrics", {}).get("participants")
+        people = maps.metrics.get("participants")
         text.append(
             f"Maps were brought to the space of {'the template' if onward is None else name} by one linear "
             f"interpolation through all transforms composed, and averaged over {people} participants where half of "
@@ -175,38 +183,44 @@ def _maps(records: GroupRecords) -> str:
 def _drawn(records: GroupRecords) -> str:
     """Return what was done with a segmentation that was drawn on the template."""
     drawing, drawn = records.of("drawing"), records.of("drawn")
-    if not drawing or not drawn:
+    if drawing is None or drawn is None:
         return ""
-    name = next(iter(drawing.get("paths", {})), "").partition("@")[2]
-    erosion = drawn.get("parameters", {}).get("regions", {}).get("erosion", 0)
+    name = next(iter(drawing.paths), "").partition("@")[2]
+    erosion = drawn.section("regions").get("erosion", 0)
     eroded = f" after erosion by {erosion} voxels" if erosion else ""
     return (
-        f"A segmentation drawn on the template ({name}, {drawing.get('metrics', {}).get('labels')} regions) was "
+        f"A manual segmentation of the template ({name}, {drawing.metrics.get('labels')} regions) was "
         "brought to the grid of every run through the inverse transforms, in one interpolation for labels; its regions "
         f"were measured in every run's own map and in the space of the template{eroded}."
     )
 
 
 def _regions(records: GroupRecords) -> str:
-    choice: dict[str, Any] = {}
+    choice: dict[str, object] = {}
     methods: list[str] = []
     for cohort in records.cohorts:
         for step in ("outliers", "model"):
             choice |= cohort.parameters(step).get("statistics", {})
-        methods += cohort.records.get("model", {}).get("methods", [])
+        model = cohort.records.get("model")
+        methods += () if model is None else model.methods
     text = []
-    if records.of("outliers"):
+    if records.of("outliers") is not None:
         text.append(
             f"Regional values with a robust z score beyond {choice.get('outlier_z', 3.5):g} (distance from the median "
             "over 1.4826 times the median absolute deviation [leys2013]) were flagged and not removed."
         )
     said = {
         "model": choice.get("model", ""),
-        "confidence": 100 * choice.get("confidence", 0.95),
+        "confidence": 100 * _value(choice, "confidence", 0.95),
         "fdr": choice.get("fdr", 0.05),
     }
     text += [GROUP_SENTENCES[key].format(**said) for key in dict.fromkeys(methods) if key in GROUP_SENTENCES]
     return " ".join(text)
+
+
+def _value(choice: JsonObject, name: str, default: float) -> float:
+    value = choice.get(name, default)
+    return value if isinstance(value, int | float) else default
 
 
 def _voxelwise(records: GroupRecords) -> str:
@@ -216,13 +230,13 @@ def _voxelwise(records: GroupRecords) -> str:
 
 def _voxelwise_in(run: Run, repeated: bool) -> str:
     record = run.records["voxelwise"]
-    choice, metrics = record["parameters"].get("voxelwise", {}), record.get("metrics", {})
-    model = record["parameters"].get("statistics", {}).get("model", "")
+    choice, metrics = record.section("voxelwise"), record.metrics
+    model = record.section("statistics").get("model", "")
     rows = table_of([run], "voxelwise")
     people = f" of {rows[0]['participants']} participants ({rows[0].get('df')} degrees of freedom)" if rows else ""
     smoothed = f", smoothed by a Gaussian of {choice['smoothing']:g} mm (FWHM)," if choice.get("smoothing") else ""
     sessions = " Sessions of a participant were averaged." if repeated else ""
-    if "permutation" in record.get("methods", []):
+    if "permutation" in record.methods:
         family = (
             f"by the largest t of {choice.get('permutations')} permutations [freedman1983; nichols2002] "
             f"(seed {choice.get('seed')})"
@@ -240,7 +254,7 @@ def _voxelwise_in(run: Run, repeated: bool) -> str:
 
 def _software(records: GroupRecords) -> str:
     runs = (*records.cohorts, *records.template)
-    versions = sorted({str(r.get("code_version", __version__)) for run in runs for r in run.records.values()})
+    versions = sorted({r.code_version or __version__ for run in runs for r in run.records.values()})
     used = [
         *(["statsmodels"] if records.of("model") else []),
         *(["nilearn"] if records.of("voxelwise") else []),

@@ -9,11 +9,12 @@ import platform
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from typing import Any
 
 from bids_app import __version__
+from bids_app.model.step_record import StepRecord
 from bids_app.qsm.method import PARAMETERS
 from bids_app.qsm.registry import BY_KEY, AnyMethod
 from bids_app.report.methods.acquisition import items
@@ -95,11 +96,11 @@ def methods_text(runs: Sequence[Run]) -> Methods:
     return Methods(tuple(text for text in paragraphs if text), tuple(missing))
 
 
-def _sentences(records: Iterable[Mapping[str, Any]], only: Iterable[str] | None = None) -> str:
+def _sentences(records: Iterable[StepRecord], only: Iterable[str] | None = None) -> str:
     said: dict[str, str] = {}
     for record in records:
-        parameters = _flat(record.get("parameters", {}))
-        for key in record.get("methods", []):
+        parameters = _flat(record.parameters)
+        for key in record.methods:
             if key not in said and (only is None or key in only):
                 said |= _said_of(key, parameters)
     return " ".join(said.values())
@@ -154,14 +155,15 @@ def _phase(run: Run) -> str:
     field = run.records.get("field")
     if field is None:
         return ""
-    notes = run.metric("field", "phase") or []
-    methods = field.get("methods", [])
+    phase = run.records.get("phase")
+    notes = run.metric("phase", "phase")
     text = [_sentences([run.records["coils"]])] if "coils" in run.records else []
-    text += [f"Before processing: {'; '.join(notes)}."] if notes else []
-    if not {"mcpc3ds", "bipolar"} & set(methods):
+    text += [f"Before processing: {'; '.join(map(str, notes))}."] if isinstance(notes, list) and notes else []
+    if phase is None or not {"mcpc3ds", "bipolar"} & set(phase.methods):
         text.append("No phase offset was removed.")
+    text.append(_sentences([] if phase is None else [phase]))
     if run.source is not None and len(run.source.echo_times) == 1:
-        kept = [{**field, "methods": [key for key in methods if not key.startswith("fit_")]}]
+        kept = [replace(field, methods=tuple(key for key in field.methods if not key.startswith("fit_")))]
         text += [_sentences(kept), "The total field is the unwrapped phase over the echo time."]
     else:
         text.append(_sentences([field]))
@@ -170,12 +172,12 @@ def _phase(run: Run) -> str:
     return " ".join(filter(None, text))
 
 
-def mask_sentences(record: Mapping[str, Any]) -> list[str]:
+def mask_sentences(record: StepRecord | None) -> list[str]:
     """Return where the mask comes from, and where the field was processed."""
-    choice = record.get("parameters", {}).get("mask", {})
-    if not choice:
+    choice = {} if record is None else record.section("mask")
+    if record is None or not choice:
         return []
-    given = record.get("metrics", {}).get("mask_given", False)
+    given = record.metrics.get("mask_given", False)
     text = [
         "The mask was that of another dataset."
         if given
@@ -183,7 +185,7 @@ def mask_sentences(record: Mapping[str, Any]) -> list[str]:
     ]
     if choice.get("from_anatomy") and not given:
         text.append("It was restricted to the brain mask of the segmentation.")
-    if "mask_processing" in record.get("paths", {}):
+    if "mask_processing" in record.paths:
         text.append(
             f"Up to {choice['margin']:g} mm around it the field was processed too, where the recipe "
             f"“{choice['filled']}” finds the object, and the maps were cut to the mask."
@@ -192,11 +194,12 @@ def mask_sentences(record: Mapping[str, Any]) -> list[str]:
 
 
 def _maps(run: Run) -> str:
-    mask, chi, reference = (run.records.get(name) for name in ("mask", "chi", "reference"))
-    choice = (mask or {}).get("parameters", {}).get("mask", {})
-    text = mask_sentences(mask or {})
-    if chi is not None:
-        text += [_sentences([chi]), _chosen(chi)]
+    mask, inversion, reference = (run.records.get(name) for name in ("mask", "inversion", "reference"))
+    choice = {} if mask is None else mask.section("mask")
+    text = mask_sentences(mask)
+    if inversion is not None:
+        stages = (run.records.get(name) for name in ("background", "inversion", "null_space_trend"))
+        text += [_sentences(record for record in stages if record is not None), _chosen(inversion)]
         if choice.get("two_pass"):
             text.append(
                 "Inversion was done twice, in this mask and in one of reliable voxels alone (recipe "
@@ -204,7 +207,7 @@ def _maps(run: Run) -> str:
                 "[stewart2022]."
             )
     if reference is not None:
-        region = reference["parameters"].get("reference", {}).get("region", "mask")
+        region = str(reference.section("reference").get("region", "mask"))
         text.append(
             {
                 "mask": "Susceptibility is given relative to the mean over the mask.",
@@ -215,6 +218,21 @@ def _maps(run: Run) -> str:
     return " ".join(filter(None, [*text, _sentences(others)]))
 
 
+#: Steps whose methods the paragraphs on phase and maps name.
+_TOLD = frozenset(
+    (
+        "coils",
+        "phase",
+        "field",
+        "mask",
+        "background",
+        "inversion",
+        "null_space_trend",
+        "reference",
+        "relaxometry",
+        "swi",
+    )
+)
 #: Numbers that inversions choose from the data, and what is said of them.
 _CHOSEN = {
     "inversion_regularisation": "regularisation weight {:.3g}",
@@ -225,21 +243,17 @@ _CHOSEN = {
 }
 
 
-def _chosen(chi: Mapping[str, Any]) -> str:
+def _chosen(inversion: StepRecord) -> str:
     """Return what the inversion has found in the data by itself."""
-    numbers = chi.get("metrics", {})
-    told = [words.format(numbers[key]) for key, words in _CHOSEN.items() if isinstance(numbers.get(key), int | float)]
+    told = [words.format(inversion.number(k)) for k, words in _CHOSEN.items() if inversion.number(k) is not None]
     return f"The data gave: {', '.join(told)}." if told else ""
 
 
-def _analysis(run: Run, records: Sequence[Mapping[str, Any]]) -> str:
-    done = ("field", "mask", "chi", "reference", "relaxometry", "swi")
-    text = [_sentences(record for record in records if record["step"] not in done)]
+def _analysis(run: Run, records: Sequence[StepRecord]) -> str:
+    text = [_sentences(record for record in records if record.step not in _TOLD)]
     names = [key.partition("@")[2] for key in run.keys("regions@")]
     if names:
-        erosion = next(
-            (r["parameters"]["regions"]["erosion"] for r in records if "regions" in r.get("parameters", {})), 0
-        )
+        erosion = next((r.section("regions").get("erosion", 0) for r in records if r.section("regions")), 0)
         shrunk = f" after erosion by {erosion} voxels" if erosion else ""
         several = "s" if len(names) > 1 else ""
         text.append(
@@ -249,14 +263,12 @@ def _analysis(run: Run, records: Sequence[Mapping[str, Any]]) -> str:
     return " ".join(filter(None, text))
 
 
-def _software(records: Sequence[Mapping[str, Any]]) -> str:
-    versions = sorted({str(record.get("code_version", __version__)) for record in records})
+def _software(records: Sequence[StepRecord]) -> str:
+    versions = sorted({record.code_version or __version__ for record in records})
     named = ", ".join(versions) or __version__
-    used = {key for record in records for key in record.get("methods", [])}
+    used = {key for record in records for key in record.methods}
     others = libraries("numpy", "scipy", "numba", *(["antspyx"] if used & {"n4", "rigid", "affine", "syn"} else []))
-    found = [
-        record.get("metrics", {}).get("version") for record in records if "fastsurfer" in record.get("methods", [])
-    ]
+    found = [record.metrics.get("version") for record in records if "fastsurfer" in record.methods]
     others += "".join(f", FastSurfer {version}" for version in dict.fromkeys(found) if version)
     return (
         f"Processing was done by qsm-bids-app {named}, a BIDS App [gorgolewski2017] on data in BIDS "

@@ -148,6 +148,26 @@ def masks(maps: Maps) -> Iterator[Picture]:
     )
 
 
+def mask_slices(maps: Maps) -> Iterator[Picture]:
+    """Outline of the filled mask, slice by slice."""
+    inside = maps.inside("mask_brain")
+    if inside is None:
+        return
+    layer = Layer(maps.magnitude, maps.window, "", "a.u.", contours=[Contour(inside, COLOURS[0], "filled mask")])
+    places = positions(maps.frame, "axial", _MASK_ROWS * _MASK_COLUMNS)
+    rows = [places[n : n + _MASK_COLUMNS] for n in range(0, len(places), _MASK_COLUMNS)]
+    yield picture(
+        grid([[(layer, "axial", at) for at in row] for row in rows], maps.frame),
+        "Filled mask, slice by slice",
+        "Axial slices at equal distances through the mask, from below upwards. The outline should hold "
+        "the whole brain, down to the brainstem and up to the vertex, and nothing outside the skull: no orbits, muscle "
+        "or scalp.",
+        f"{len(places)} axial slices of the magnitude with the outline of the filled mask.",
+    )
+
+
+#: Slices of the mask's own figure.
+_MASK_ROWS, _MASK_COLUMNS = 4, 6
 _COLOUR_NAMES = dict(zip(COLOURS, ("orange", "blue", "green", "yellow", "pink"), strict=True))
 
 
@@ -346,7 +366,7 @@ _STAGES: tuple[tuple[str, str, str, tuple[str, ...], tuple[_Figure, ...]], ...] 
         "Masks",
         "Where there is signal, and where the phase can be trusted.",
         ("mask_brain", "mask_processing", "mask_reliable", "mask_anatomy"),
-        (masks,),
+        (masks, mask_slices),
     ),
     (
         "field",

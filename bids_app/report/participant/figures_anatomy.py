@@ -76,7 +76,7 @@ def segmentations(maps: Maps) -> Iterator[Picture]:
             yield picture(
                 planes(layers, shown),
                 f"Segmentation {name}",
-                "Outlines should follow the structures; the colours only tell neighbours apart.",
+                "Outlines should follow the structures; colours only distinguish neighbours.",
                 f"Outlines of the regions of {name} on the {' and on the '.join(layer.name for layer in layers)}.",
             )
 

@@ -2,17 +2,21 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from bids_app import __version__
 from bids_app.derivatives.files import write_bytes, write_json
-from bids_app.report.participant.collect import Failure, Run, collect
+from bids_app.model.context import Context
+from bids_app.model.records import Subject
+from bids_app.model.results import Payload, StepFailure
+from bids_app.model.settings import Settings
+from bids_app.report.participant.collect import Run, collect
 
 
-def report(subject: Any, settings: Any, context: Any, payload: Mapping[str, Any]) -> list[str]:
+def report(subject: Subject, settings: Settings, context: Context, payload: Payload) -> list[str]:
     """Write the page of a subject and return warnings.
 
     Parameters
@@ -53,7 +57,7 @@ def report(subject: Any, settings: Any, context: Any, payload: Mapping[str, Any]
     return [f"{run['run'].basename}: {text}" for run in views for stage in run["stages"] for text in stage.problems]
 
 
-def report_done(subject: Any, settings: Any, context: Any, payload: Mapping[str, Any]) -> bool:
+def report_done(subject: Subject, settings: Settings, context: Context, payload: Payload) -> bool:
     """Return whether the page is there and shows what there is now; arguments as for ``report``."""
     state, page = _state(subject, context), _page(subject, context)
     if not state or not page.is_file() or page.stat().st_size != state.get("size"):
@@ -61,17 +65,15 @@ def report_done(subject: Any, settings: Any, context: Any, payload: Mapping[str,
     return bool(state.get("digest") == _digest(_runs(subject, context, payload), settings))
 
 
-def _page(subject: Any, context: Any) -> Path:
-    path: Path = context.output_dir / f"sub-{subject.label}.html"
-    return path
+def _page(subject: Subject, context: Context) -> Path:
+    return context.output_dir / f"sub-{subject.label}.html"
 
 
-def _state_path(subject: Any, context: Any) -> Path:
-    path: Path = context.output_dir / "logs" / "reports" / f"sub-{subject.label}.json"
-    return path
+def _state_path(subject: Subject, context: Context) -> Path:
+    return context.output_dir / "logs" / "reports" / f"sub-{subject.label}.json"
 
 
-def _state(subject: Any, context: Any) -> dict[str, Any]:
+def _state(subject: Subject, context: Context) -> dict[str, Any]:
     """Return what was kept with the last page; empty where there is none or it is damaged."""
     try:
         state = json.loads(_state_path(subject, context).read_text(encoding="utf-8"))
@@ -80,21 +82,21 @@ def _state(subject: Any, context: Any) -> dict[str, Any]:
     return state if isinstance(state, dict) else {}
 
 
-def _runs(subject: Any, context: Any, payload: Mapping[str, Any]) -> list[Run]:
+def _runs(subject: Subject, context: Context, payload: Payload) -> list[Run]:
     """Return the runs; failures of runs that this call has not processed are those of the call before."""
     results = payload.get("results", {})
     runs = collect(subject, context, results)
     before = _state(subject, context).get("failures", {})
     for run in runs:
         if run.basename not in results and run.basename in before:
-            run.failures = [Failure(**failure) for failure in before[run.basename]]
+            run.failures = [StepFailure(**failure) for failure in before[run.basename]]
     return runs
 
 
-def _digest(runs: Sequence[Run], settings: Any) -> str:
+def _digest(runs: Sequence[Run], settings: Settings) -> str:
     content = {
         run.basename: [
-            {name: [r["fingerprint"], r["started"], r["outputs"]] for name, r in run.records.items()},
+            {name: [r.fingerprint, r.started, r.outputs] for name, r in run.records.items()},
             [(f.step, f.sentence, f.blocked) for f in run.failures],
             run.remarks,
         ]
@@ -187,12 +189,14 @@ def _made(run: Run) -> list[tuple[str, str]]:
     """Return when and by what the map of a run was made, and the zero of its scale."""
     if not run.records:
         return []
-    started = max(str(record.get("started", "")) for record in run.records.values())
+    started = max(record.started for record in run.records.values())
     facts = [("Processed", f"{started[:16].replace('T', ' ')} UTC, version {__version__}")]
-    region = run.parameters("reference").get("reference", {}).get("region")
+    chosen = run.parameters("reference").get("reference")
+    region = chosen.get("region") if isinstance(chosen, dict) else None
     offset = run.metric("reference", "offset_chimap")
     if region and isinstance(offset, int | float):
-        words = {"mask": "mean of the valid mask", "none": "as inverted, no reference"}.get(region, f"mean of {region}")
+        known = {"mask": "mean of the valid mask", "none": "as inverted, no reference"}
+        words = known.get(str(region), f"mean of {region}")
         facts.append(("Zero of the scale", f"{words} ({offset:+.4f} ppm was subtracted)"))
     return facts
 
@@ -241,9 +245,9 @@ def _registrations(run: Run) -> list[dict[str, Any]]:
     """Return how well images were brought onto each other: the figures of every step that has judged it."""
     found = []
     for record in run.records.values():
-        numbers = record.get("metrics", {})
-        if isinstance(numbers.get("overlap_dice"), int | float):
-            found.append({"title": record.get("title", record["step"]), "wrong": bool(record["warnings"]), **numbers})
+        if record.number("overlap_dice") is not None:
+            title = record.title or record.step
+            found.append({"title": title, "wrong": bool(record.warnings), **record.metrics})
     return found
 
 
@@ -261,6 +265,7 @@ def _facts(run: Run) -> list[tuple[str, str]]:
     ]
     stated = [item for item in items(run) if item.text]
     facts += [(item.name.capitalize(), item.text.removeprefix(f"{item.name} ")) for item in stated]
-    if run.metric("field", "phase"):
-        facts.append(("Phase", "; ".join(run.metric("field", "phase"))))
+    notes = run.metric("phase", "phase")
+    if isinstance(notes, list) and notes:
+        facts.append(("Phase", "; ".join(map(str, notes))))
     return facts

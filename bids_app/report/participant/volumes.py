@@ -24,7 +24,7 @@ class Maps:
         if stored is None:
             raise FileNotFoundError(f"{run.basename}: no image")
         self.affine = read_grid(stored)[1]
-        data = first_volume(stored, 1 if path is not None else run.source.coils)
+        data = first_volume(stored, 1 if path is not None or run.source is None else run.source.coils)
         magnitude, self.voxel_size = to_ras(data, self.affine)
         self.window = window_of(magnitude)
         mask_path = run.path("mask_brain")

@@ -1,7 +1,6 @@
 """Steps of a segmentation that was drawn on the template: taken over, brought to every run, measured in both spaces."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -9,20 +8,22 @@ from bids_app.adapters import regions
 from bids_app.adapters.images import off_grid
 from bids_app.adapters.itksnap import read_labels
 from bids_app.adapters.labels import lookup_rows, named
-from bids_app.dataset.template import ManualSegmentation, ManualSegmentationRun
 from bids_app.derivatives.files import read_grid, read_image
 from bids_app.errors import QsmAppError
 from bids_app.group import warps
+from bids_app.model.records import Record
+from bids_app.model.settings import Settings
 from bids_app.model.step import Output, Step, StepInput, StepResult
+from bids_app.model.template import CHANNELS, ManualSegmentation, ManualSegmentationRun
 from bids_app.qsm.grid import Grid
 from bids_app.steps.group.normalized import transforms_of
-from bids_app.steps.group.template import CHANNELS, image_key, iteration_channels
+from bids_app.steps.group.template import image_key
 from bids_app.steps.participant.segmentations import regions_in
 
 
-def take_over(step: StepInput) -> StepResult:
+def take_over(step: StepInput[ManualSegmentation]) -> StepResult:
     """Check that the drawing lies on the template's grid and put it beside the template, with its table."""
-    record: ManualSegmentation = step.record
+    record = step.record
     data, affine = read_image(step.inputs["image"])
     grid = step.inputs.get("grid")
     if grid is None:
@@ -39,17 +40,17 @@ def take_over(step: StepInput) -> StepResult:
     return StepResult(outputs, {"labels": len(rows)})
 
 
-def measure(step: StepInput) -> StepResult:
+def measure(step: StepInput[ManualSegmentationRun]) -> StepResult:
     """Bring the labels to the run's own grid by the inverse maps, and measure there and in the template's space."""
-    record: ManualSegmentationRun = step.record
-    name = record.drawing.name
-    drawn = step.inputs.get("drawn")
-    if drawn is None or "warp" not in step.inputs:
+    record = step.record
+    name = record.segmentation.name
+    manual = step.inputs.get("drawn")
+    if manual is None or "warp" not in step.inputs:
         raise QsmAppError("the drawn segmentation or the run's registration to the template is not there")
-    table, erosion = regions_in(drawn), step.settings.regions.choice.erosion
-    labels, affine = read_image(drawn)
+    table, erosion = regions_in(manual), step.settings.regions.choice.erosion
+    labels, affine = read_image(manual)
     labels_there = np.rint(labels).astype(np.int32)
-    rows: list[dict[str, Any]] = []
+    rows: list[dict[str, object]] = []
     shape, grid = read_grid(step.inputs["chimap"])
     warp, pose = warps.read_map(step.inputs["warp"]), warps.read_map(step.inputs["pose"])
     back = [warps.inverted(pose), warps.inverted(warp)]
@@ -64,32 +65,32 @@ def measure(step: StepInput) -> StepResult:
         volume = Grid.from_affine(valid.shape, own).voxel_volume
         rows += [{"space": space} | row for row in regions.statistics(values, table, maps, valid, volume, erosion)]
     lost = [r.words for i, r in sorted(table.items()) if not (native == i).any() and (labels_there == i).any()]
-    told = (f"no voxel of the run lies in {', '.join(lost[:10])} of the drawn segmentation",) if lost else ()
+    warnings = (f"no voxel of the run lies in {', '.join(lost[:10])} of the drawn segmentation",) if lost else ()
     lookup = lookup_rows(region for _, region in sorted(table.items()))
     facts = {"SpatialReference": "gradient-echo images of the run", "Interpolation": "generic label, once"}
     outputs = {
         f"dseg_drawn_gre@{name}": Output(native, affine=grid, sidecar=facts, rows=lookup),
         f"regions_drawn@{name}": Output(rows=rows),
     }
-    return StepResult(outputs, {"regions": len(table), "empty": len(lost)}, told)
+    return StepResult(outputs, {"regions": len(table), "empty": len(lost)}, warnings)
 
 
-def _drawing_files(record: ManualSegmentation, settings: Any) -> dict[str, Path]:
+def _segmentation_files(record: ManualSegmentation, settings: Settings) -> dict[str, Path]:
     files = {"image": record.image} | ({"table": record.table} if record.table else {})
     given = dict(record.files)
     return files | ({"grid": next(given[name] for name in reversed(CHANNELS) if name in given)} if given else {})
 
 
-def _drawing_target(record: ManualSegmentation, settings: Any) -> dict[str, tuple[Any, str]]:
+def _segmentation_target(record: ManualSegmentation, settings: Settings) -> dict[str, tuple[Record, str]]:
     if record.target is None:
         return {}
-    return {"grid": (record.target, image_key(iteration_channels(record.target)[-1], record.target))}
+    return {"grid": (record.target, image_key(record.target.channels[-1], record.target))}
 
 
-def _run_inputs(record: ManualSegmentationRun, settings: Any) -> dict[str, tuple[Any, str]]:
+def _run_inputs(record: ManualSegmentationRun, settings: Settings) -> dict[str, tuple[Record, str]]:
     space = record.space
-    found: dict[str, tuple[Any, str]] = {
-        "drawn": (record.drawing, f"dseg_drawn@{record.drawing.name}"),
+    found: dict[str, tuple[Record, str]] = {
+        "drawn": (record.segmentation, f"dseg_drawn@{record.segmentation.name}"),
         "mask": (space.run, "mask_qsm"),
         "space_mask": (space, f"space_mask@{space.template}"),
     }
@@ -101,10 +102,10 @@ def _run_inputs(record: ManualSegmentationRun, settings: Any) -> dict[str, tuple
 MANUAL_STEPS = (
     Step(
         "drawing",
-        "Segmentation drawn on the template",
+        "Manual segmentation of the template",
         take_over,
-        sources=_drawing_files,
-        collects=_drawing_target,
+        sources=_segmentation_files,
+        collects=_segmentation_target,
         makes=lambda record, settings: (f"dseg_drawn@{record.name}",),
         memory=lambda record, settings: 1_000_000_000,
     ),
@@ -117,8 +118,8 @@ MANUAL_RUN_STEPS = (
         reads=("regions",),
         collects=_run_inputs,
         makes=lambda record, settings: (
-            f"dseg_drawn_gre@{record.drawing.name}",
-            f"regions_drawn@{record.drawing.name}",
+            f"dseg_drawn_gre@{record.segmentation.name}",
+            f"regions_drawn@{record.segmentation.name}",
         ),
         memory=lambda record, settings: 1_500_000_000,
     ),

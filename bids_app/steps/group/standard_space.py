@@ -1,25 +1,26 @@
 """The step that registers the template to an output space of TemplateFlow."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from bids_app.adapters import ants
 from bids_app.adapters.images import write_ras
 from bids_app.adapters.quality import registration_quality
-from bids_app.dataset.template import StandardSpace
 from bids_app.derivatives.files import read_grid, read_image
 from bids_app.errors import QsmAppError
 from bids_app.group import warps
+from bids_app.model.records import Record
+from bids_app.model.settings import Settings
 from bids_app.model.step import Output, Step, StepInput, StepResult
+from bids_app.model.template import CHANNELS, StandardSpace
 from bids_app.qsm.grid import Grid
-from bids_app.steps.group.template import CHANNELS, image_key, iteration_channels
+from bids_app.steps.group.template import image_key
 
 
-def register(step: StepInput) -> StepResult:
+def register(step: StepInput[StandardSpace]) -> StepResult:
     """Register the template to the image of the output space: rigid, affine, SyN."""
-    record: StandardSpace = step.record
+    record = step.record
     choice, work = step.settings.template.choice, step.work_dir
     both = [n for n in CHANNELS if f"fixed_{n}" in step.inputs and f"moving_{n}" in step.inputs]
     names = (both[0], both[0]) if both else (_first(step, "fixed"), _first(step, "moving"))
@@ -53,23 +54,23 @@ def register(step: StepInput) -> StepResult:
     return StepResult(outputs, metrics, (*told, *warnings), ("affine", "syn"))
 
 
-def _first(step: StepInput, what: str) -> str:
+def _first(step: StepInput[StandardSpace], what: str) -> str:
     found = next((name for name in CHANNELS if f"{what}_{name}" in step.inputs), None)
     if found is None:
         raise QsmAppError("there is no image of the template to register")
     return found
 
 
-def _channels(record: StandardSpace) -> list[str]:
-    return [name for name, _ in record.files] if record.source is None else iteration_channels(record.source)
+def _channels(record: StandardSpace) -> tuple[str, ...]:
+    return tuple(name for name, _ in record.files) if record.source is None else record.source.channels
 
 
-def _files(record: StandardSpace, settings: Any) -> dict[str, Path]:
+def _files(record: StandardSpace, settings: Settings) -> dict[str, Path]:
     fixed = {f"fixed_{name}": path for name, path in record.space_files}
     return fixed | {f"moving_{name}": path for name, path in record.files}
 
 
-def _inputs(record: StandardSpace, settings: Any) -> dict[str, tuple[Any, str]]:
+def _inputs(record: StandardSpace, settings: Settings) -> dict[str, tuple[Record, str]]:
     source = record.source
     return {f"moving_{name}": (source, image_key(name, source)) for name in _channels(record)} if source else {}
 

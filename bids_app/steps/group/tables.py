@@ -1,17 +1,20 @@
 """Steps over the cohort: who is in it, one table for all, outliers, statistics."""
 
 import json
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from bids_app.dataset.cohort import Cohort
 from bids_app.derivatives import quality
 from bids_app.derivatives.columns import MANUAL_COLUMNS, REGION_COLUMNS
 from bids_app.group import statistics, tables
+from bids_app.model.cohort import Cohort
+from bids_app.model.records import Record
+from bids_app.model.settings import Settings
 from bids_app.model.step import Output, Step, StepInput, StepResult
 
 
-def completeness(step: StepInput) -> StepResult:
+def completeness(step: StepInput[Cohort]) -> StepResult:
     """List who is there, and in what state."""
     rows = [
         {
@@ -23,14 +26,14 @@ def completeness(step: StepInput) -> StepResult:
         }
         for s in step.record.entries
     ]
-    counts = {status: sum(row["status"] == status for row in rows) for status in {row["status"] for row in rows}}
+    counts = dict(Counter(entry.status for entry in step.record.entries))
     told = tuple(f"{s.run}: {s.status}: {s.reason}" for s in step.record.entries if s.is_problem)
     return StepResult({"cohort": Output(rows=rows)}, counts, told)
 
 
-def join(step: StepInput) -> StepResult:
+def join(step: StepInput[Cohort]) -> StepResult:
     """Put all runs' tables of regions into one, with what the dataset knows about the participants."""
-    cohort: Cohort = step.record
+    cohort = step.record
     session_files = [path for name, path in step.inputs.items() if name.startswith("sessions@")]
     covariates = tables.read_covariates(step.inputs.get("participants"), session_files, tuple(MANUAL_COLUMNS))
     statuses = {s.run: s.status for s in cohort.entries}
@@ -38,12 +41,12 @@ def join(step: StepInput) -> StepResult:
     warnings: list[str] = []
     for seg in cohort.segmentations:
         runs, without = [], []
-        for standing in cohort.entries:
-            path = step.inputs.get(f"{standing.run}@{seg}")
+        for entry in cohort.entries:
+            path = step.inputs.get(f"{entry.run}@{seg}")
             rows = tuple(tables.read_rows(path)) if path else ()
-            runs.append(tables.Run(standing.subject, standing.session, standing.run, statuses[standing.run], rows))
+            runs.append(tables.Run(entry.subject, entry.session, entry.run, statuses[entry.run], rows))
             if not rows:
-                without.append(standing.run)
+                without.append(entry.run)
         if without:
             names = ", ".join(without[:10])
             warnings.append(f"{len(without)} runs have no table of segmentation {seg} (rows without values): {names}")
@@ -52,7 +55,7 @@ def join(step: StepInput) -> StepResult:
         text = step.work_dir / f"{seg}.csv"
         text.write_text(tables.csv_text(wide), encoding="utf-8")
         # Both tables have one name but for the extension, and so one dictionary: it describes the columns of both.
-        joined = tables.KEYS | covariates.columns | (MANUAL_COLUMNS if cohort.drawn else REGION_COLUMNS)
+        joined = tables.KEYS | covariates.columns | (MANUAL_COLUMNS if cohort.manual else REGION_COLUMNS)
         outputs[f"group_long@{seg}"] = Output(rows=long, sidecar=joined)
         outputs[f"group_wide@{seg}"] = Output(file=text, sidecar=joined | tables.STATUS | columns)
         warnings += _unknown(runs, covariates)
@@ -66,7 +69,7 @@ def _unknown(runs: list[tables.Run], covariates: tables.Covariates) -> list[str]
     return [f"participants.tsv has no line for {', '.join(lost[:10])}"] if lost else []
 
 
-def quality_table(step: StepInput) -> StepResult:
+def quality_table(step: StepInput[Cohort]) -> StepResult:
     """Put all runs' numbers for quality control into one table; runs without them have a row too."""
     found = {name: json.loads(path.read_text(encoding="utf-8"))["numbers"] for name, path in step.inputs.items()}
     echoes = max(sum(name.startswith(quality.SNR) for name in values) for values in found.values())
@@ -82,26 +85,26 @@ def quality_table(step: StepInput) -> StepResult:
     return StepResult({"group_qc": Output(rows=rows, sidecar=described)}, {"flagged": flagged}, tuple(told))
 
 
-def find_outliers(step: StepInput) -> StepResult:
+def find_outliers(step: StepInput[Cohort]) -> StepResult:
     """Flag runs whose regional values are far from the cohort's; nothing is removed."""
     outputs, warnings, metrics = {}, [], {}
     for seg, path in _long(step).items():
         rows, told = statistics.outliers(statistics.read_long(path), step.settings.statistics.choice.outlier_z)
         for row in rows:
-            row["registration_similarity"] = step.record.quality_of(row["run"])
+            row["registration_similarity"] = step.record.quality_of(str(row["run"]))
         outputs[f"group_outliers@{seg}"] = Output(rows=rows)
         warnings += told
         metrics[seg] = {"flagged": len({row["run"] for row in rows if row["flagged"]})}
     return StepResult(outputs, metrics, tuple(warnings))
 
 
-def describe(step: StepInput) -> StepResult:
+def describe(step: StepInput[Cohort]) -> StepResult:
     """Describe every region over all runs."""
     found = {seg: statistics.describe(statistics.read_long(path)) for seg, path in _long(step).items()}
     return StepResult({f"group_descriptive@{seg}": Output(rows=rows) for seg, rows in found.items()})
 
 
-def model(step: StepInput) -> StepResult:
+def model(step: StepInput[Cohort]) -> StepResult:
     """Fit the user's model to every region."""
     choice = step.settings.statistics.choice
     outputs, warnings, metrics = {}, [], {}
@@ -112,18 +115,18 @@ def model(step: StepInput) -> StepResult:
         outputs[f"group_model@{seg}"] = Output(rows=rows, sidecar=facts)
         warnings += [f"segmentation {seg}: {text}" for text in told]
         metrics[seg] = {"significant": sum(bool(row["significant"]) for row in rows)}
-    methods = {row["method"] for output in outputs.values() for row in output.rows or () if row["method"]}
+    methods = {str(row["method"]) for output in outputs.values() for row in output.rows or () if row["method"]}
     return StepResult(outputs, metrics, tuple(warnings), (*sorted(methods), "fdr"))
 
 
-def _long(step: StepInput) -> dict[str, Path]:
+def _long(step: StepInput[Cohort]) -> dict[str, Path]:
     return {key.partition("@")[2]: path for key, path in step.inputs.items() if key.startswith("group_long@")}
 
 
-def _tables_of(cohort: Cohort, settings: Any) -> dict[str, tuple[Any, str]]:
-    if cohort.drawn:
-        name = cohort.drawn[0].drawing.name
-        return {f"{one.space.run.basename}@{name}": (one, f"regions_drawn@{name}") for one in cohort.drawn}
+def _tables_of(cohort: Cohort, settings: Settings) -> dict[str, tuple[Record, str]]:
+    if cohort.manual:
+        name = cohort.manual[0].segmentation.name
+        return {f"{one.space.run.basename}@{name}": (one, f"regions_drawn@{name}") for one in cohort.manual}
     return {
         f"{run.basename}@{seg}": (run, f"regions@{seg}")
         for run in cohort.runs
@@ -132,16 +135,16 @@ def _tables_of(cohort: Cohort, settings: Any) -> dict[str, tuple[Any, str]]:
     }
 
 
-def _qc_of(cohort: Cohort, settings: Any) -> dict[str, tuple[Any, str]]:
+def _qc_of(cohort: Cohort, settings: Settings) -> dict[str, tuple[Record, str]]:
     return {run.basename: (run, "qc") for run in cohort.runs if "qc" in run.made}
 
 
-def _listings(cohort: Cohort, settings: Any) -> dict[str, Path]:
+def _listings(cohort: Cohort, settings: Settings) -> dict[str, Path]:
     files = {"participants": cohort.participants} if cohort.participants else {}
     return files | {f"sessions@{path.name}": path for path in cohort.sessions}
 
 
-def _keys(*names: str) -> Any:
+def _keys(*names: str) -> Callable[[Cohort, Settings], tuple[str, ...]]:
     return lambda cohort, settings: tuple(f"{name}@{seg}" for seg in cohort.segmentations for name in names)
 
 

@@ -1,97 +1,29 @@
-"""Steps of the template: prepare every participant, register it in each round, average."""
+"""Steps of the template: register every participant in each iteration, average."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from bids_app.adapters import ants
 from bids_app.adapters.images import write_ras
 from bids_app.adapters.quality import head_mask
-from bids_app.dataset.cohort import GroupRun
-from bids_app.dataset.template import Iteration, Registration, TemplateSubject
 from bids_app.derivatives.files import read_grid, read_image
 from bids_app.errors import QsmAppError
 from bids_app.group import template, warps
+from bids_app.model.records import Record
+from bids_app.model.settings import Settings
 from bids_app.model.step import Output, Step, StepInput, StepResult
-from bids_app.steps.participant.anatomy import corrected
+from bids_app.model.template import CHANNELS, Iteration, Registration, TemplateSubject
+from bids_app.steps.group.template_subject import label_of
 
-CHANNELS = ("t1w", "magnitude")
 #: Registrations that end with a linear map.
 _LINEAR = ("rigid", "affine", "single")
 
 
-def label_of(run: GroupRun) -> str:
-    """Return a run's name in the names of its transforms: ``GREses1run2``."""
-    return "GRE" + "".join(f"{key}{value}" for key, value in run.entities if key != "sub").replace("+", "")
-
-
-def prepare(step: StepInput) -> StepResult:
-    """Remove bias fields, bring T1w images to their runs, and average a participant's runs at their mean position."""
-    magnitudes: list[Path] = []
-    t1w: list[tuple[Path, warps.Map]] = []
-    member: TemplateSubject = step.record
-    runs = [run for run in member.runs if f"{run.basename}@magnitude" in step.inputs]
-    if not runs:
-        raise QsmAppError(f"sub-{member.subject} has no combined magnitude to register")
-    for number, run in enumerate(runs):
-        source = step.inputs[f"{run.basename}@magnitude"]
-        magnitudes.append(corrected(source, step.work_dir, step.threads, f"run{number}"))
-        image, xfm = (step.inputs.get(f"{run.basename}@{what}") for what in ("t1w", "xfm"))
-        if image is not None and xfm is not None:
-            t1w.append((image, warps.read_map(xfm)))
-    poses = _poses(magnitudes, step)
-    outputs = {}
-    for run in member.runs:
-        matrix = poses[runs.index(run)] if run in runs else np.eye(4)
-        path = warps.write_linear(step.work_dir / f"{label_of(run)}.txt", matrix)
-        outputs[f"xfm_run_to_member@{label_of(run)}"] = Output(file=path)
-    seen: dict[str, list[tuple[Path, list[warps.Map]]]] = {
-        "magnitude": [(path, [warps.Linear(pose)]) for path, pose in zip(magnitudes, poses, strict=True)]
-    }
-    if "member_t1w" in _member_keys(member, step.settings):
-        if len(t1w) < len(runs):
-            raise QsmAppError(f"sub-{member.subject}: the T1w image or its transform to the gradient echo is gone")
-        seen["t1w"] = [(path, [warps.Linear(pose), xfm]) for (path, xfm), pose in zip(t1w, poses, strict=True)]
-    shape, affine = read_grid(magnitudes[0])
-    for name, parts in seen.items():
-        if name == "magnitude" and len(parts) == 1:
-            data, _ = _normalised(magnitudes[0])
-        else:
-            data, _ = template.mean_image(
-                warps.resample(*_normalised(path), shape, affine, maps) for path, maps in parts
-            )
-        outputs[f"member_{name}"] = Output(data, affine=affine)
-    return StepResult(outputs, {"runs": len(runs), "channels": sorted(seen)}, (), ("n4",))
-
-
-def _poses(images: Sequence[Path], step: StepInput) -> list[warps.Float64]:
-    """Return, for each run, the matrix that takes points of the mean position to the run's."""
-    found = [np.eye(4)]
-    for number, image in enumerate(images[1:], start=1):
-        out = step.work_dir / f"pose{number}.txt"
-        ants.linear(images[0], image, out, step.work_dir, ants.Linear("rigid", 2.0, "headers"))
-        found.append(warps.read_linear(out))
-    if len(found) == 1:
-        return found
-    back = template.mean_pose(found, template.centre_of_mass(*read_image(images[0])), read_grid(images[0])[1])
-    return [matrix @ back for matrix in found]
-
-
-def _normalised(path: Path) -> tuple[warps.Float32, warps.Float64]:
-    """Return an image divided by its median in the head."""
-    data, affine = read_image(path)
-    mask = head_mask(data)
-    middle = float(np.median(data[mask])) if mask.any() else 0.0
-    if not middle > 0:
-        raise QsmAppError(f"{path.name} shows no head")
-    return np.ascontiguousarray(np.clip(data / middle, 0, 10), np.float32), affine
-
-
-def register(step: StepInput) -> StepResult:
+def register(step: StepInput[Registration]) -> StepResult:
     """Register a participant to the average before, or to the finished template."""
-    record: Registration = step.record
+    record = step.record
     choice, work = step.settings.template.choice, step.work_dir
     pairs = [
         (step.inputs[f"fixed_{name}"], step.inputs[f"moving_{name}"])
@@ -125,7 +57,7 @@ def register(step: StepInput) -> StepResult:
     return StepResult({map_key(record.kind, record.label): Output(file=out, sidecar=facts)}, {}, (), ("syn",))
 
 
-def _start(step: StepInput) -> Path | None:
+def _start(step: StepInput[Registration]) -> Path | None:
     """Return the participant's last linear transform, composed with that round's update."""
     if "start" not in step.inputs or "update" not in step.inputs:
         return None
@@ -133,21 +65,21 @@ def _start(step: StepInput) -> Path | None:
     return warps.write_linear(step.work_dir / "start.txt", matrix)
 
 
-def average(step: StepInput) -> StepResult:
+def average(step: StepInput[Iteration]) -> StepResult:
     """Average all participants through their maps, in their mean shape."""
-    record: Iteration = step.record
+    record = step.record
     choice = step.settings.template.choice
     there = [
-        member
-        for member in record.members
-        if any(f"{name}@{member.subject}" in step.inputs for name in CHANNELS)
-        and (record.kind == "start" or f"map@{member.subject}" in step.inputs)
+        subject
+        for subject in record.subjects
+        if any(f"{name}@{subject.label}" in step.inputs for name in CHANNELS)
+        and (record.kind == "start" or f"map@{subject.label}" in step.inputs)
     ]
     if len(there) < 2:
         raise QsmAppError(f"a template needs two participants at least; {len(there)} could be registered")
-    lost = [f"sub-{member.subject}" for member in record.members if member not in there]
+    lost = [f"sub-{subject.label}" for subject in record.subjects if subject not in there]
     warnings = [f"{record.label} is made without {', '.join(lost)}, who could not be registered"] if lost else []
-    channels = iteration_channels(record)
+    channels = record.channels
     update: warps.Map = warps.Linear(np.eye(4))
     moved = 0.0
     if record.kind == "start":
@@ -156,7 +88,7 @@ def average(step: StepInput) -> StepResult:
         shape, grid = read_grid(step.inputs["before"])
     if record.kind not in ("start", "single"):
         head = head_mask(read_image(step.inputs["before"])[0]), grid
-        update = template.shape_update((warps.read_map(step.inputs[f"map@{m.subject}"]) for m in there), head)
+        update = template.shape_update((warps.read_map(step.inputs[f"map@{m.label}"]) for m in there), head)
         moved = float(np.linalg.norm(warps.displacement(shape, grid, [update]), axis=-1)[head[0]].mean())
     outputs, facts = {}, _judged(record, there, step, shape, grid, update) | {"shape_update_mm": moved}
     for number, name in enumerate(channels):
@@ -167,59 +99,64 @@ def average(step: StepInput) -> StepResult:
         facts_of_image = {"Convergence": {"round": record.number, "kind": record.kind, **facts}}
         key = f"template_{name}" if record.is_last else f"round_{name}@{record.label}"
         outputs[key] = Output(data, sidecar=facts_of_image, affine=grid)
-    if f"xfm_update@{record.label}" in _round_keys(record, step.settings):
+    if f"xfm_update@{record.label}" in _iteration_keys(record, step.settings):
         assert isinstance(update, warps.Linear)
         path = warps.write_linear(step.work_dir / "update.txt", update.matrix)
         outputs[f"xfm_update@{record.label}"] = Output(file=path)
     return StepResult(outputs, facts, tuple(warnings))
 
 
-def _own_map(step: StepInput, member: TemplateSubject) -> warps.Map:
-    path = step.inputs.get(f"map@{member.subject}")
+def _own_map(step: StepInput[Iteration], subject: TemplateSubject) -> warps.Map:
+    path = step.inputs.get(f"map@{subject.label}")
     if path is not None:
         return warps.read_map(path)
-    name = next(name for name in CHANNELS if f"{name}@{member.subject}" in step.inputs)
+    name = next(name for name in CHANNELS if f"{name}@{subject.label}" in step.inputs)
     move = np.eye(4)
-    move[:3, 3] = template.centre_of_mass(*read_image(step.inputs[f"{name}@{member.subject}"]))
+    move[:3, 3] = template.centre_of_mass(*read_image(step.inputs[f"{name}@{subject.label}"]))
     return warps.Linear(move)
 
 
 def _seen(
-    step: StepInput, members: Sequence[TemplateSubject], name: str, shape: Sequence[int], grid: Any, update: warps.Map
+    step: StepInput[Iteration],
+    subjects: Sequence[TemplateSubject],
+    name: str,
+    shape: Sequence[int],
+    grid: warps.Float64,
+    update: warps.Map,
 ) -> Iterator[warps.Float32]:
-    for number, member in enumerate(members):
-        data, affine = read_image(step.inputs[f"{name}@{member.subject}"])
-        yield warps.resample(data, affine, shape, grid, [update, _own_map(step, member)])
+    for number, subject in enumerate(subjects):
+        data, affine = read_image(step.inputs[f"{name}@{subject.label}"])
+        yield warps.resample(data, affine, shape, grid, [update, _own_map(step, subject)])
         if step.progress is not None:
-            step.progress(number + 1, len(members))
+            step.progress(number + 1, len(subjects))
 
 
 def _first_grid(
-    step: StepInput, members: Sequence[TemplateSubject], name: str
+    step: StepInput[Iteration], subjects: Sequence[TemplateSubject], name: str
 ) -> tuple[tuple[int, ...], warps.Float64]:
     extents = []
-    for member in members:
-        data, affine = read_image(step.inputs[f"{name}@{member.subject}"])
+    for subject in subjects:
+        data, affine = read_image(step.inputs[f"{name}@{subject.label}"])
         extents.append(template.extent(head_mask(data), affine, template.centre_of_mass(data, affine)))
     return template.common_grid(extents, step.settings.template.choice.resolution)
 
 
 def _judged(
     record: Iteration,
-    members: Sequence[TemplateSubject],
-    step: StepInput,
+    subjects: Sequence[TemplateSubject],
+    step: StepInput[Iteration],
     shape: Sequence[int],
-    grid: Any,
+    grid: warps.Float64,
     update: warps.Map,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return the overlap of the members' labels, where all of them have some."""
     counts = template.Labels(shape)
-    for member in members:
-        path, xfm = (step.inputs.get(f"{what}@{member.subject}") for what in ("labels", "pose"))
+    for subject in subjects:
+        path, xfm = (step.inputs.get(f"{what}@{subject.label}") for what in ("labels", "pose"))
         if path is None or xfm is None:
             return {"overlap": None}
         labels, affine = read_image(path)
-        maps = [update, _own_map(step, member), warps.read_map(xfm)]
+        maps = [update, _own_map(step, subject), warps.read_map(xfm)]
         counts.add(warps.resample(np.rint(labels).astype(np.int32), affine, shape, grid, maps, order=0))
     return {"overlap": counts.overlap()}
 
@@ -227,42 +164,13 @@ def _judged(
 # What each step needs and makes.
 
 
-def _has_t1w(member: TemplateSubject) -> bool:
-    return all(run.t1w is not None and _to_gre(run) for run in member.runs)
-
-
-def _to_gre(run: GroupRun) -> str:
-    """Return the key of the transform from the T1w image to the run: linear, or a deformation; empty if none."""
-    return next((key for key in ("xfm_t1w_to_gre", "xfm_t1w_to_gre_warp") if key in run.made), "")
-
-
-def _member_keys(member: TemplateSubject, settings: Any) -> tuple[str, ...]:
-    poses = tuple(f"xfm_run_to_member@{label_of(run)}" for run in member.runs)
-    return (*(("member_t1w",) if _has_t1w(member) else ()), "member_magnitude", *poses)
-
-
-def _member_inputs(member: TemplateSubject, settings: Any) -> dict[str, tuple[Any, str]]:
-    found: dict[str, tuple[Any, str]] = {}
-    for run in member.runs:
-        found[f"{run.basename}@magnitude"] = (run, "magnitude")
-        if _has_t1w(member) and run.t1w is not None:
-            found[f"{run.basename}@t1w"] = (GroupRun(run.t1w, ()), "t1w_preproc")
-            found[f"{run.basename}@xfm"] = (run, _to_gre(run))
-    return found
-
-
-def iteration_channels(record: Iteration) -> list[str]:
-    """T1w images only where all have one; magnitudes always."""
-    return list(CHANNELS) if all(_has_t1w(member) for member in record.members) else ["magnitude"]
-
-
 def image_key(name: str, record: Iteration) -> str:
     """Return the key of an average."""
     return f"template_{name}" if record.is_last else f"round_{name}@{record.label}"
 
 
-def _round_keys(record: Iteration, settings: Any) -> tuple[str, ...]:
-    images = tuple(image_key(name, record) for name in iteration_channels(record))
+def _iteration_keys(record: Iteration, settings: Settings) -> tuple[str, ...]:
+    images = tuple(image_key(name, record) for name in record.channels)
     return (*images, f"xfm_update@{record.label}") if record.kind in ("rigid", "affine") else images
 
 
@@ -271,49 +179,39 @@ def map_key(kind: str, label: str) -> str:
     return f"{'xfm_linear' if kind in _LINEAR else 'xfm_round' if kind == 'syn' else 'xfm_warp'}@{label}"
 
 
-def _round_inputs(record: Iteration, settings: Any) -> dict[str, tuple[Any, str]]:
-    found: dict[str, tuple[Any, str]] = {}
-    for member in record.members:
-        for name in iteration_channels(record):
-            found[f"{name}@{member.subject}"] = (member, f"member_{name}")
+def _iteration_inputs(record: Iteration, settings: Settings) -> dict[str, tuple[Record, str]]:
+    found: dict[str, tuple[Record, str]] = {}
+    for subject in record.subjects:
+        for name in record.channels:
+            found[f"{name}@{subject.label}"] = (subject, f"member_{name}")
         if record.kind != "start":
             key = map_key(record.kind, record.label)
-            found[f"map@{member.subject}"] = (record.registration(member), key)
-        run = member.runs[0]
+            found[f"map@{subject.label}"] = (record.registration(subject), key)
+        run = subject.runs[0]
         labels = [key for key in run.made if key.startswith("dseg_gre@")]
         if labels:
-            found[f"labels@{member.subject}"] = (run, labels[0])
-            found[f"pose@{member.subject}"] = (member, f"xfm_run_to_member@{label_of(run)}")
+            found[f"labels@{subject.label}"] = (run, labels[0])
+            found[f"pose@{subject.label}"] = (subject, f"xfm_run_to_member@{label_of(run)}")
     if record.before is not None:
-        found["before"] = (record.before, image_key(iteration_channels(record)[-1], record.before))
+        found["before"] = (record.before, image_key(record.channels[-1], record.before))
     return found
 
 
-def _registration_inputs(record: Registration, settings: Any) -> dict[str, tuple[Any, str]]:
-    found: dict[str, tuple[Any, str]] = {
-        f"moving_{name}": (record.member, f"member_{name}")
+def _registration_inputs(record: Registration, settings: Settings) -> dict[str, tuple[Record, str]]:
+    found: dict[str, tuple[Record, str]] = {
+        f"moving_{name}": (record.subject, f"member_{name}")
         for name in CHANNELS
-        if name == "magnitude" or _has_t1w(record.member)
+        if name == "magnitude" or record.subject.has_t1w
     }
     if record.target is not None:
-        for name in iteration_channels(record.target):
+        for name in record.target.channels:
             found[f"fixed_{name}"] = (record.target, image_key(name, record.target))
     if record.start is not None:
-        found["start"] = (record.member, f"xfm_linear@{record.start.label}")
+        found["start"] = (record.start.registration(record.subject), f"xfm_linear@{record.start.label}")
         found["update"] = (record.start, f"xfm_update@{record.start.label}")
     return found
 
 
-SUBJECT_STEPS = (
-    Step(
-        "member",
-        "Participant for the template",
-        prepare,
-        collects=_member_inputs,
-        makes=_member_keys,
-        memory=lambda record, settings: 2_000_000_000,
-    ),
-)
 REGISTER_STEPS = (
     Step(
         "register",
@@ -332,9 +230,9 @@ AVERAGE_STEPS = (
         "Average of the template",
         average,
         reads=("template",),
-        collects=_round_inputs,
+        collects=_iteration_inputs,
         makers=REGISTER_STEPS,
-        makes=_round_keys,
+        makes=_iteration_keys,
         memory=lambda record, settings: 2_500_000_000,
     ),
 )

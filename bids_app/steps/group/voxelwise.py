@@ -1,25 +1,34 @@
 """The step that fits the user's model to every voxel of all participants' maps in a common space."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from bids_app.dataset.template import NormalizedRun, Voxelwise
 from bids_app.derivatives.files import read_image
 from bids_app.errors import QsmAppError
 from bids_app.group import tables, voxelwise
 from bids_app.group.values import Values, in_mask
+from bids_app.model.records import Record
+from bids_app.model.sections import VoxelwiseChoices
+from bids_app.model.settings import Settings
 from bids_app.model.step import Output, Step, StepInput, StepResult
+from bids_app.model.template import NormalizedRun, Voxelwise
 from bids_app.steps.participant.segmentations import regions_in
+
+Mask = npt.NDArray[np.bool_]
+Affine = npt.NDArray[np.float64]
+#: Labels of the fused segmentation, and the regions' names by label.
+Atlas = tuple[npt.NDArray[np.int64] | None, dict[int, str]]
 
 #: The warning about voxels that somebody lacks comes below this part of the group's mask.
 _ENOUGH = 0.9
 
 
-def fit(step: StepInput) -> StepResult:
-    """Fit the model to every voxel, and threshold what is found."""
-    record: Voxelwise = step.record
+def fit(step: StepInput[Voxelwise]) -> StepResult:
+    """Fit the model to every voxel, and threshold the maps."""
     choice, formula = step.settings.voxelwise.choice, step.settings.statistics.choice.model
     response, labels = voxelwise.terms_of(formula)
     model = voxelwise.design(formula, _covariates(step))
@@ -27,70 +36,117 @@ def fit(step: StepInput) -> StepResult:
         raise QsmAppError("there are no average maps, and so no mask of the group")
     group, affine = read_image(step.inputs["mask_group"])
     values = _values(step, response, model.people, group.shape, affine)
-    tested, told = _tested(values, group > 0, model.people)
+    tested, warnings = _tested(values, group > 0, model.people)
     stored = values.store(tested, step.work_dir / "values.f32")
     columns = {label: model.columns_of(term) for label, term in labels.items()}
-    wanted = [k for ks in columns.values() for k in ks]
-    found = voxelwise.fit(stored, model, wanted, choice.permutations, choice.seed, step.progress)
+    wanted = [column for chosen in columns.values() for column in chosen]
+    maps = voxelwise.fit(stored, model, wanted, choice.permutations, choice.seed, step.progress)
     outputs: dict[str, Output] = {"mask_voxelwise": Output(tested, affine=affine)}
-    rows: list[dict[str, Any]] = []
-    clusters: list[dict[str, Any]] = []
+    rows: list[dict[str, object]] = []
+    clusters: list[dict[str, object]] = []
     atlas = _atlas(step)
     for label, numbers in columns.items():
-        maps = [found[k] for k in numbers]
-        cuts = [voxelwise.thresholds(one, model.df, choice.fdr, choice.fwe) for one in maps]
-        images = {name: np.stack([getattr(one, name) for one in maps]) for name in ("effect", "t", "z", "logp")}
-        images["fdr"] = np.stack([voxelwise.cut_at(one.t, fdr) for one, (fdr, _) in zip(maps, cuts, strict=True)])
-        images["fwe"] = np.stack([voxelwise.cut_at(one.t, fwe) for one, (_, fwe) in zip(maps, cuts, strict=True)])
+        own = tuple(maps[number] for number in numbers)
+        cuts = tuple(voxelwise.thresholds(one, model.df, choice.fdr, choice.fwe) for one in own)
+        contrast = _Contrast(label, tuple(numbers), own, cuts, response, model)
+        images = contrast.images(choice)
+        outputs |= contrast.outputs(images, formula, tested, affine)
+        rows += contrast.rows(images, choice, tested, affine)
+        clusters += contrast.clusters(images, tested, affine, atlas)
+    outputs |= {"voxelwise": Output(rows=rows), "voxelwise_clusters": Output(rows=clusters)}
+    warnings += _too_few(choice.permutations, choice.fwe)
+    if model.left_out:
+        names = ", ".join(f"sub-{person}" for person in model.left_out[:10])
+        warnings.append(f"{len(model.left_out)} participants lack a value of the model and are left out of it: {names}")
+    metrics: dict[str, object] = {
+        str(row["term"]): {"fdr_voxels": row["fdr_voxels"], "fwe_voxels": row["fwe_voxels"]} for row in rows
+    }
+    metrics |= {"voxels": stored.voxels, "space": step.record.space.template}
+    methods = ("ols", "fdr", *(["permutation"] if choice.permutations else []))
+    return StepResult(outputs, metrics, tuple(warnings), methods)
+
+
+@dataclass(frozen=True)
+class _Contrast:
+    """One term of the model: its coefficients and their maps, one volume each."""
+
+    label: str
+    numbers: tuple[int, ...]  # columns of the design
+    maps: tuple[voxelwise.Maps, ...]
+    #: Thresholds of t by false discovery rate and family-wise error rate, of each coefficient.
+    cuts: tuple[tuple[float | None, float | None], ...]
+    response: str
+    model: voxelwise.Design
+
+    def images(self, choice: VoxelwiseChoices) -> dict[str, npt.NDArray[np.float32]]:
+        """Return the values in the tested voxels, ``[coefficient, voxel]``, by the name of the map."""
+        images = {name: np.stack([getattr(one, name) for one in self.maps]) for name in ("effect", "t", "z", "logp")}
+        for place, name in enumerate(("fdr", "fwe")):
+            parts = [voxelwise.cut_at(one.t, cut[place]) for one, cut in zip(self.maps, self.cuts, strict=True)]
+            images[name] = np.stack(parts)
         if choice.permutations:
-            images["logpfwe"] = np.stack([np.asarray(one.logpfwe) for one in maps])
+            images["logpfwe"] = np.stack([np.asarray(one.logpfwe) for one in self.maps])
+        return images
+
+    def outputs(
+        self, images: Mapping[str, npt.NDArray[np.float32]], formula: str, tested: Mask, affine: Affine
+    ) -> dict[str, Output]:
+        """Return the maps as products."""
         facts = {
             "Model": formula,
-            "Volumes": [model.names[k] for k in numbers],
-            "DegreesOfFreedom": model.df,
-            "Participants": [f"sub-{p}" for p in model.people],
+            "Volumes": [self.model.names[number] for number in self.numbers],
+            "DegreesOfFreedom": self.model.df,
+            "Participants": [f"sub-{person}" for person in self.model.people],
         }
-        for name, flat in images.items():
-            unit = {"Units": "ppm" if response == "chi" else "1/s"} if name == "effect" else {}
-            outputs[f"stat_{name}@{label}"] = Output(in_mask(flat, tested), affine=affine, sidecar=facts | unit)
-        for volume, (k, one, (fdr, fwe)) in enumerate(zip(numbers, maps, cuts, strict=True)):
-            key = {"contrast": label, "volume": volume, "term": model.names[k]}
-            rows.append(
-                key
-                | {
-                    "response": response,
-                    "participants": len(model.people),
-                    "df": model.df,
-                    "voxels": stored.voxels,
-                    "fdr_level": choice.fdr,
-                    "fdr_threshold": fdr,
-                    "fdr_voxels": int((images["fdr"][volume] != 0).sum()),
-                    "fwe_level": choice.fwe,
-                    "fwe_method": "permutation" if choice.permutations else "bonferroni",
-                    "permutations": choice.permutations,
-                    "fwe_threshold": fwe,
-                    "fwe_voxels": int((images["fwe"][volume] != 0).sum()),
-                    **voxelwise.peak(in_mask(one.t, tested), affine),
-                }
+        unit = {"Units": "ppm" if self.response == "chi" else "1/s"}
+        return {
+            f"stat_{name}@{self.label}": Output(
+                in_mask(flat, tested), affine=affine, sidecar=facts | (unit if name == "effect" else {})
             )
+            for name, flat in images.items()
+        }
+
+    def _key(self, volume: int) -> dict[str, object]:
+        return {"contrast": self.label, "volume": volume, "term": self.model.names[self.numbers[volume]]}
+
+    def rows(
+        self, images: Mapping[str, npt.NDArray[np.float32]], choice: VoxelwiseChoices, tested: Mask, affine: Affine
+    ) -> list[dict[str, object]]:
+        """Return one row for each coefficient: thresholds, and how many voxels are beyond them."""
+        return [
+            {
+                **self._key(volume),
+                "response": self.response,
+                "participants": len(self.model.people),
+                "df": self.model.df,
+                "voxels": int(tested.sum()),
+                "fdr_level": choice.fdr,
+                "fdr_threshold": fdr,
+                "fdr_voxels": int((images["fdr"][volume] != 0).sum()),
+                "fwe_level": choice.fwe,
+                "fwe_method": "permutation" if choice.permutations else "bonferroni",
+                "permutations": choice.permutations,
+                "fwe_threshold": fwe,
+                "fwe_voxels": int((images["fwe"][volume] != 0).sum()),
+                **voxelwise.peak(in_mask(one.t, tested), affine),
+            }
+            for volume, (one, (fdr, fwe)) in enumerate(zip(self.maps, self.cuts, strict=True))
+        ]
+
+    def clusters(
+        self, images: Mapping[str, npt.NDArray[np.float32]], tested: Mask, affine: Affine, atlas: Atlas
+    ) -> list[dict[str, object]]:
+        """Return the clusters of every thresholded map; a map without any has one empty row."""
+        listed: list[dict[str, object]] = []
+        for volume in range(len(self.numbers)):
             for correction in ("fdr", "fwe"):
-                image = in_mask(images[correction][volume], tested)
-                listed = voxelwise.clusters(image, affine, *atlas) or [_NO_CLUSTER]
-                clusters += [key | {"correction": correction} | row for row in listed]
-    outputs |= {"voxelwise": Output(rows=rows), "voxelwise_clusters": Output(rows=clusters)}
-    told += _too_few(choice)
-    if model.left_out:
-        names = ", ".join(f"sub-{p}" for p in model.left_out[:10])
-        told.append(f"{len(model.left_out)} participants lack a value of the model and are left out of it: {names}")
-    metrics = {row["term"]: {"fdr_voxels": row["fdr_voxels"], "fwe_voxels": row["fwe_voxels"]} for row in rows}
-    methods = ("ols", "fdr", *(["permutation"] if choice.permutations else []))
-    return StepResult(
-        outputs, metrics | {"voxels": stored.voxels, "space": record.space.template}, tuple(told), methods
-    )
+                rows = voxelwise.clusters(in_mask(images[correction][volume], tested), affine, *atlas) or [_NO_CLUSTER]
+                listed += [{**self._key(volume), "correction": correction, **row} for row in rows]
+        return listed
 
 
 #: The line of a map without any cluster.
-_NO_CLUSTER: dict[str, Any] = {
+_NO_CLUSTER: dict[str, object] = {
     "cluster": 0,
     "voxels": 0,
     "volume_mm3": 0.0,
@@ -103,21 +159,21 @@ _NO_CLUSTER: dict[str, Any] = {
 }
 
 
-def _too_few(choice: Any) -> list[str]:
-    if not choice.permutations or (1 + choice.permutations) * choice.fwe >= 1:
+def _too_few(permutations: int, fwe: float) -> list[str]:
+    if not permutations or (1 + permutations) * fwe >= 1:
         return []
     return [
-        f"{choice.permutations} permutations cannot reach a family-wise error rate of {choice.fwe:g}: "
-        f"{int(np.ceil(1 / choice.fwe)) - 1} are needed at least"
+        f"{permutations} permutations cannot reach a family-wise error rate of {fwe:g}: "
+        f"{int(np.ceil(1 / fwe)) - 1} are needed at least"
     ]
 
 
-def _covariates(step: StepInput) -> dict[str, dict[str, Any]]:
+def _covariates(step: StepInput[Voxelwise]) -> dict[str, dict[str, object]]:
     """Return the covariates of every participant who has a map."""
-    record: Voxelwise = step.record
+    record = step.record
     files = [path for name, path in step.inputs.items() if name.startswith("sessions@")]
     known = tables.read_covariates(step.inputs.get("participants"), files, ())
-    rows: dict[str, list[dict[str, Any]]] = {}
+    rows: dict[str, list[dict[str, object]]] = {}
     for run in record.space.runs:
         if f"chimap@{run.basename}" in step.inputs:
             own = tables.Run(run.run.subject, run.run.session, run.run.basename)
@@ -125,7 +181,9 @@ def _covariates(step: StepInput) -> dict[str, dict[str, Any]]:
     return {subject: voxelwise.average_covariates(found) for subject, found in rows.items()}
 
 
-def _values(step: StepInput, response: str, people: tuple[str, ...], shape: Any, affine: Any) -> Values:
+def _values(
+    step: StepInput[Voxelwise], response: str, people: tuple[str, ...], shape: Sequence[int], affine: Affine
+) -> Values:
     key = {"chi": "chimap"}.get(response, response)
     runs: dict[str, list[tuple[Path, Path]]] = {subject: [] for subject in people}
     for run in step.record.space.runs:
@@ -139,7 +197,7 @@ def _values(step: StepInput, response: str, people: tuple[str, ...], shape: Any,
     return Values(runs, tuple(shape), step.settings.voxelwise.choice.smoothing / size)
 
 
-def _tested(values: Values, group: Any, people: tuple[str, ...]) -> tuple[Any, list[str]]:
+def _tested(values: Values, group: Mask, people: tuple[str, ...]) -> tuple[Mask, list[str]]:
     """Return the voxels of the group's mask where everybody has a value, and a warning if many are lost."""
     tested, lacking = group.copy(), {}
     for person, (_, valid) in zip(people, values.each(), strict=True):
@@ -157,19 +215,19 @@ def _tested(values: Values, group: Any, people: tuple[str, ...]) -> tuple[Any, l
     ]
 
 
-def _atlas(step: StepInput) -> tuple[Any, dict[int, str]]:
+def _atlas(step: StepInput[Voxelwise]) -> Atlas:
     path = step.inputs.get("labels")
     if path is None:
         return None, {}
     return np.rint(read_image(path)[0]).astype(int), {r.index: r.words for r in regions_in(path).values()}
 
 
-def _inputs(record: Voxelwise, settings: Any) -> dict[str, tuple[Any, str]]:
+def _inputs(record: Voxelwise, settings: Settings) -> dict[str, tuple[Record, str]]:
     space = record.space
-    found: dict[str, tuple[Any, str]] = {"mask_group": (space, "mask_group")}
+    found: dict[str, tuple[Record, str]] = {"mask_group": (space, "mask_group")}
     for run in space.runs:
         found |= {f"{key}@{run.basename}": (run, f"space_{key}@{space.template}") for key in _maps_of(run)}
-    labels = space.having("dseg_gre@")
+    labels = space.keys_of("dseg_gre@")
     if labels:
         found["labels"] = (space, f"dseg_template@{labels[0].partition('@')[2]}")
     return found
@@ -179,12 +237,12 @@ def _maps_of(run: NormalizedRun) -> tuple[str, ...]:
     return ("chimap", "mask", *(["r2star"] if "r2star" in run.run.made else []))
 
 
-def _listings(record: Voxelwise, settings: Any) -> dict[str, Path]:
+def _listings(record: Voxelwise, settings: Settings) -> dict[str, Path]:
     files = {"participants": record.participants} if record.participants else {}
     return files | {f"sessions@{path.name}": path for path in record.sessions}
 
 
-def _keys(record: Voxelwise, settings: Any) -> tuple[str, ...]:
+def _keys(record: Voxelwise, settings: Settings) -> tuple[str, ...]:
     choice = settings.voxelwise.choice
     if not choice.run:
         return ()

@@ -2,16 +2,17 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from bids_app.adapters import ants, fastsurfer, fastsurfer_made
 from bids_app.adapters.images import from_ras, write_ras
 from bids_app.adapters.labels import Region, lookup_rows, named
 from bids_app.adapters.quality import head_mask, registration_quality
 from bids_app.derivatives.files import read_grid, read_image, write_image
-from bids_app.model.records import Anatomical
+from bids_app.model.records import Anatomical, Record
+from bids_app.model.settings import Settings
 from bids_app.model.step import Output, Step, StepInput, StepResult
 from bids_app.qsm.grid import Grid
 from bids_app.steps.participant.segmentations import (
@@ -38,7 +39,7 @@ def corrected(image: Path, work_dir: Path, threads: int, name: str) -> Path:
     return out
 
 
-def rows_of(segmentation: Segmentation, present: Sequence[int]) -> list[dict[str, Any]]:
+def rows_of(segmentation: Segmentation, present: Sequence[int]) -> list[dict[str, object]]:
     """Return the look-up table: all regions that a table names (of FastSurfer's those that are there), and others."""
     table = segmentation.regions()
     listed = set(present) if segmentation.kind == "fastsurfer" else set(present) | set(table)
@@ -48,14 +49,14 @@ def rows_of(segmentation: Segmentation, present: Sequence[int]) -> list[dict[str
     return lookup_rows(regions.values())
 
 
-def labels_in(data: Any) -> list[int]:
+def labels_in(data: npt.NDArray[np.number]) -> list[int]:
     """Return the labels of an image but 0."""
     return [int(value) for value in np.unique(np.rint(data)) if value != 0]
 
 
 def resampled_labels(
     like: Path, image: Path, transforms: Sequence[Path], work_dir: Path, threads: int, name: str
-) -> Any:
+) -> npt.NDArray[np.int32]:
     """Return a label image on the grid of ``like`` (its own axes), in one interpolation."""
     target, source, out = (work_dir / f"{name}_{what}.nii.gz" for what in ("target", "source", "labels"))
     if not target.exists():
@@ -65,7 +66,7 @@ def resampled_labels(
     return np.rint(from_ras(read_image(out)[0], read_grid(like)[1])).astype(np.int32)
 
 
-def prepare_t1w(step: StepInput) -> StepResult:
+def prepare_t1w(step: StepInput[Anatomical]) -> StepResult:
     """Remove the bias field of the T1-weighted image."""
     image = step.inputs["t1w"]
     out = corrected(image, step.work_dir, step.threads, "t1w")
@@ -74,7 +75,7 @@ def prepare_t1w(step: StepInput) -> StepResult:
     return StepResult({"t1w_preproc": Output(data, image)}, metrics, (), ("n4",))
 
 
-def run_fastsurfer(step: StepInput) -> StepResult:
+def run_fastsurfer(step: StepInput[Anatomical]) -> StepResult:
     """Segment by FastSurfer, or take its output from another dataset."""
     settings = step.settings.fastsurfer.choice.to_mapping()
     if "labels" in step.inputs:
@@ -107,8 +108,8 @@ def _voxel_volume(path: Path) -> float:
 
 
 def deform_atlas(
-    template: Path, target: Path, step: StepInput, names: tuple[str, str], others: Sequence[Path] = ()
-) -> tuple[Path, dict[str, Any], list[str]]:
+    template: Path, target: Path, step: StepInput[object], names: tuple[str, str], others: Sequence[Path] = ()
+) -> tuple[Path, dict[str, float], list[str]]:
     """Bring a template onto an image in RAS axes; return the displacement field, figures and warnings.
 
     The deformation is sought where the atlas's labels and its brain are, and not in neck and air. ``others`` are more
@@ -134,8 +135,8 @@ def deform_atlas(
 
 
 def judged(
-    fixed: Path, moving: Path, transforms: Sequence[Path], step: StepInput, names: tuple[str, str]
-) -> tuple[dict[str, Any], list[str]]:
+    fixed: Path, moving: Path, transforms: Sequence[Path], step: StepInput[object], names: tuple[str, str]
+) -> tuple[dict[str, float], list[str]]:
     """Resample a moving image (both in RAS axes) and return figures and warnings of the match."""
     moved = step.work_dir / "moved.nii.gz"
     ants.apply(fixed, moving, transforms, moved, step.work_dir, step.threads)
@@ -144,7 +145,7 @@ def judged(
     return registration_quality(data, read_image(moved)[0], voxel_size, names)
 
 
-def atlas_to_t1w(step: StepInput) -> StepResult:
+def atlas_to_t1w(step: StepInput[Anatomical]) -> StepResult:
     """Bring the atlas to the T1-weighted image, and its labels with it."""
     target = step.work_dir / "t1w_ras.nii.gz"
     write_ras(step.inputs["t1w_preproc"], target)
@@ -161,12 +162,12 @@ def atlas_to_t1w(step: StepInput) -> StepResult:
     return StepResult(outputs, metrics | {"atlas": name}, tuple(warnings), ("n4", "syn"))
 
 
-def _of_inputs(step: StepInput) -> list[Segmentation]:
+def _of_inputs(step: StepInput[object]) -> list[Segmentation]:
     names = [key.partition("@")[2] for key in step.inputs if key.startswith("image@")]
     return [Segmentation("atlas", n, step.inputs[f"image@{n}"], step.inputs[f"table@{n}"]) for n in names]
 
 
-def atlas_files(record: Any, settings: Any) -> dict[str, Path]:
+def atlas_files(record: Record, settings: Settings) -> dict[str, Path]:
     """Return the atlas's files by the names that the steps know them by."""
     source = the_atlas(settings)
     if source is None:
@@ -179,11 +180,11 @@ def atlas_files(record: Any, settings: Any) -> dict[str, Path]:
     return files
 
 
-def _t1w_file(record: Anatomical, settings: Any) -> dict[str, Path]:
+def _t1w_file(record: Anatomical, settings: Settings) -> dict[str, Path]:
     return {"t1w": record.path}
 
 
-def _fastsurfer_files(record: Anatomical, settings: Any) -> dict[str, Path]:
+def _fastsurfer_files(record: Anatomical, settings: Settings) -> dict[str, Path]:
     for root in roots(settings):
         found = fastsurfer.existing(root, record.subject, record.session)
         if found is not None:
@@ -191,19 +192,19 @@ def _fastsurfer_files(record: Anatomical, settings: Any) -> dict[str, Path]:
     return {"t1w": record.path, "script": script_of(settings)}
 
 
-def _fastsurfer_keys(record: Anatomical, settings: Any) -> tuple[str, ...]:
+def _fastsurfer_keys(record: Anatomical, settings: Settings) -> tuple[str, ...]:
     if "fastsurfer" not in words(settings):
         return ()
     return ("labels_native@fastsurfer", "brain_native@fastsurfer", "dseg_t1w@fastsurfer")
 
 
-def _fastsurfer_memory(record: Anatomical, settings: Any) -> int:
+def _fastsurfer_memory(record: Anatomical, settings: Settings) -> int:
     shape, affine = read_grid(record.path)
     grid = Grid.from_affine(shape[:3], affine)
     return fastsurfer.memory_bytes(grid.shape, grid.voxel_size, settings.fastsurfer.choice.vox_size)
 
 
-def _atlas_keys(record: Anatomical, settings: Any) -> tuple[str, ...]:
+def _atlas_keys(record: Anatomical, settings: Settings) -> tuple[str, ...]:
     source = the_atlas(settings)
     if source is None:
         return ()

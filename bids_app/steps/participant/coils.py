@@ -10,7 +10,7 @@ from bids_app.derivatives.files import read_grid, read_volumes
 from bids_app.model.records import GreRun
 from bids_app.model.step import Output, Step, StepInput, StepResult
 from bids_app.qsm.phase.scaling import PhaseScale, phase_scale
-from bids_app.steps.participant.common import ALTERNATED, combined, echo_files, grid_of, like_of, memory
+from bids_app.steps.participant.common import combined, echo_files, grid_of, like_of, memory
 
 
 class _Stored:
@@ -52,13 +52,15 @@ class _Stored:
             yield phase, magnitude
 
 
-def combined_echoes(step: StepInput) -> StepResult:
+def combined_echoes(step: StepInput[GreRun]) -> StepResult:
     """Phase and magnitude of the echoes, coils combined."""
     from bids_app.qsm.phase.coils import combine_one_by_one
+    from bids_app.qsm.phase.offsets import MCPC3DS
+    from bids_app.qsm.pipeline.phase import ALTERNATED
 
     run, stored = step.record, _Stored(step.record)
     grid = grid_of(run, read_grid(like_of(run))[0][:3])
-    combined = combine_one_by_one(stored, run.echo_times, None, grid, params=step.settings.field.of("mcpc3ds"))
+    combined = combine_one_by_one(stored, run.echo_times, None, grid, params=step.settings.field.of(MCPC3DS))
     several = len(run.echo_times) > 1
     return StepResult(
         {

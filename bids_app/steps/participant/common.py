@@ -5,31 +5,35 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from bids_app.derivatives.files import read_grid, read_image
-from bids_app.model.records import GreRun
+from bids_app.errors import QsmAppError
+from bids_app.model.records import Anatomical, GreRun, Record
 from bids_app.model.step import StepInput
+from bids_app.qsm.arrays import FloatArray
 from bids_app.qsm.grid import Grid
+from bids_app.qsm.units import hz_to_ppm
+
+if TYPE_CHECKING:
+    from bids_app.qsm import EchoPhase
 
 #: A process with all libraries loaded and kernels compiled.
 _PROCESS_BYTES = 300_000_000
 #: Products of the step that combines coils, echoes first: other steps take them in place of the images.
 COMBINED = ("coil_phase", "coil_magnitude")
-#: What the user is told where slices were mended.
-ALTERNATED = "the sign of the signal alternated from slice to slice; half a turn was added to every second"
 
 
-def echo_files(run: GreRun, settings: Any = None) -> dict[str, Path]:
+def echo_files(run: GreRun, settings: object = None) -> dict[str, Path]:
     """Return the images of all echoes by name: ``magnitude1``, ``phase1``, ``magnitude2`` ..."""
     parts = ("magnitude", "phase", "real", "imag")
     found = {(f"{part}{echo.number}"): getattr(echo, part) for echo in run.echoes for part in parts}
     return {name: path for name, path in found.items() if path is not None}
 
 
-def single_files(run: GreRun, settings: Any = None) -> dict[str, Path]:
+def single_files(run: GreRun, settings: object = None) -> dict[str, Path]:
     """Return the images of all echoes, none where these are of single coils: see :func:`combined`."""
     return echo_files(run) if run.coils == 1 else {}
 
@@ -50,7 +54,7 @@ def grid_of(run: GreRun, shape: tuple[int, ...]) -> Grid:
     return replace(grid, b0_dir=run.b0_dir) if run.b0_dir else grid
 
 
-def stack_images(paths: Sequence[Path]) -> Any:
+def stack_images(paths: Sequence[Path]) -> FloatArray:
     """Return images stacked along a new first axis; one image at a time is in memory twice."""
     first = read_image(paths[0])[0]
     out = np.empty((len(paths), *first.shape), np.float32)
@@ -61,7 +65,7 @@ def stack_images(paths: Sequence[Path]) -> Any:
     return out
 
 
-def _finite(array: Any, what: str, notes: list[str]) -> Any:
+def _finite(array: FloatArray, what: str, notes: list[str]) -> FloatArray:
     """Set what is not finite to 0, in place, and note it."""
     lost = 0
     for part in array:
@@ -74,15 +78,17 @@ def _finite(array: Any, what: str, notes: list[str]) -> Any:
     return array
 
 
-def memory(volumes: float, volumes_per_echo: float = 0.0, programs: int = 0) -> Callable[[Any, Any], int]:
+def memory(volumes: float, volumes_per_echo: float = 0.0, programs: int = 0) -> Callable[[Record, object], int]:
     """Return an estimate of a step's peak memory for ``Step.memory``, in float32 volumes of the record's grid.
 
     ``volumes`` count once, ``volumes_per_echo`` for each echo; what an empty process takes is added, and ``programs``,
     the bytes of what the step starts and whose grids are not the record's.
     """
 
-    def estimate(record: Any, settings: Any) -> int:
-        path, echoes = (like_of(record), len(record.echoes)) if isinstance(record, GreRun) else (record.path, 1)
+    def estimate(record: Record, settings: object) -> int:
+        path, echoes = (
+            (like_of(record), len(record.echoes)) if isinstance(record, GreRun) else (cast(Anatomical, record).path, 1)
+        )
         volume = 4 * _voxels(path)
         return int(_PROCESS_BYTES + programs + volume * (volumes + echoes * volumes_per_echo))
 
@@ -100,20 +106,46 @@ def has_magnitude(run: GreRun) -> bool:
     return all(echo.magnitude or echo.real for echo in run.echoes)
 
 
-def echo_magnitude(step: StepInput, place: int) -> Any:
+def magnitude_files(run: GreRun, settings: object = None) -> dict[str, Path]:
+    """Return the images that the magnitude of the echoes is made of, none where there is none or coils are combined."""
+    return {name: path for name, path in single_files(run).items() if not name.startswith("phase")}
+
+
+def read_array(path: Path) -> FloatArray:
+    """Return the values of an image or a working file."""
+    return read_image(path)[0]
+
+
+def total_field_ppm(step: StepInput[GreRun]) -> FloatArray:
+    """Return the total field in ppm."""
+    return hz_to_ppm(read_array(step.inputs["total_field"]), field_strength(step.record))
+
+
+def field_strength(run: GreRun) -> float:
+    """Return the main field in tesla, which the checks of the input have made sure of."""
+    if run.field_strength is None:
+        raise QsmAppError(f"{run.basename}: MagneticFieldStrength is missing in the sidecars; add it")
+    return run.field_strength
+
+
+def echo_magnitude(step: StepInput[GreRun], place: int) -> FloatArray:
     """Return the magnitude of one echo, of real and imaginary part where these are stored."""
     echo = step.record.echoes[place]
     if step.record.coils > 1:
-        return np.load(step.inputs["coil_magnitude"], mmap_mode="r")[place]
+        every: FloatArray = np.load(step.inputs["coil_magnitude"], mmap_mode="r")
+        one: FloatArray = every[place]
+        return one
     if echo.magnitude:
         return read_image(echo.magnitude)[0]
+    assert echo.real is not None and echo.imag is not None
     return np.hypot(read_image(echo.real)[0], read_image(echo.imag)[0])
 
 
-def load_magnitude(step: StepInput) -> Any:
+def load_magnitude(step: StepInput[GreRun]) -> FloatArray:
     """Return the magnitude of all echoes, echoes first."""
     if step.record.coils > 1:
-        return np.load(step.inputs["coil_magnitude"])
+        every: FloatArray = np.load(step.inputs["coil_magnitude"])
+        return every
     first = echo_magnitude(step, 0)
     out = np.empty((len(step.record.echoes), *first.shape), np.float32)
     out[0] = first
@@ -122,8 +154,49 @@ def load_magnitude(step: StepInput) -> Any:
     return out
 
 
-def load_echoes(step: StepInput) -> tuple[Any, Any, list[str]]:
-    """Return magnitude and phase of all echoes, echoes first, and notes on what was done to the phase.
+def finite_magnitude(step: StepInput[GreRun]) -> FloatArray | None:
+    """Return the magnitude of all echoes as the field is fitted with it, None where there is none."""
+    run = step.record
+    if run.coils > 1:
+        return load_magnitude(step)
+    if run.echoes[0].phase is None:
+        return _polar(run, [])[0]
+    return _stored_magnitude(run, [])
+
+
+def _stored_magnitude(run: GreRun, notes: list[str]) -> FloatArray | None:
+    """Return the magnitude images of all echoes, None where one has none."""
+    paths = [echo.magnitude for echo in run.echoes if echo.magnitude]
+    return _finite(stack_images(paths), "magnitude", notes) if len(paths) == len(run.echoes) else None
+
+
+class _EchoMagnitudes:
+    """The magnitudes of a run, one echo in memory at a time."""
+
+    def __init__(self, step: StepInput[GreRun]) -> None:
+        self._step = step
+
+    def __getitem__(self, place: int) -> FloatArray:
+        return echo_magnitude(self._step, place)
+
+
+def echo_phase(step: StepInput[GreRun], total_ppm: FloatArray, counted: bool = True) -> "EchoPhase":
+    """Return the phase of every echo for inversions of each by itself, read one echo at a time."""
+    from bids_app import qsm
+
+    run = step.record
+    return qsm.EchoPhase(
+        np.load(step.inputs["phase"], mmap_mode="r"),
+        tuple(run.echo_times),
+        field_strength(run),
+        total_ppm,
+        _EchoMagnitudes(step) if has_magnitude(run) else None,
+        counted,
+    )
+
+
+def load_echoes(step: StepInput[GreRun]) -> tuple[FloatArray | None, FloatArray, list[str]]:
+    """Return magnitude (None where there is none) and phase of all echoes, echoes first, and notes on the phase.
 
     The first note says how the phase was scaled; the others are warnings.
     """
@@ -134,19 +207,13 @@ def load_echoes(step: StepInput) -> tuple[Any, Any, list[str]]:
     return _load_images(run)
 
 
-def _load_images(run: GreRun) -> tuple[Any, Any, list[str]]:
+def _load_images(run: GreRun) -> tuple[FloatArray | None, FloatArray, list[str]]:
     from bids_app.qsm.phase.checks import has_no_wraps
     from bids_app.qsm.phase.scaling import TWO_PI, to_radians
 
     if run.echoes[0].phase is None:
         notes = ["phase is that of real and imaginary"]
-        magnitude = _finite(stack_images([e.real for e in run.echoes if e.real]), "real part", notes)
-        phase = _finite(stack_images([e.imag for e in run.echoes if e.imag]), "imaginary part", notes)
-        for real, imag in zip(magnitude, phase, strict=True):
-            strength = np.hypot(real, imag)
-            np.arctan2(imag, real, out=imag)
-            real[...] = strength
-        return magnitude, phase, notes
+        return *_polar(run, notes), notes
     metadata = run.echoes[0].metadata
     units, manufacturer = metadata.get("Units"), str(metadata.get("Manufacturer", ""))
     notes = []
@@ -159,8 +226,16 @@ def _load_images(run: GreRun) -> tuple[Any, Any, list[str]]:
             '"Units": "rad" in its sidecar if that is right, else export the phase as the scanner stores it'
         )
     scaled = to_radians(stored, units=units, manufacturer=manufacturer)
-    if all(e.magnitude for e in run.echoes):
-        magnitude = _finite(stack_images([e.magnitude for e in run.echoes if e.magnitude]), "magnitude", notes)
-    else:
-        magnitude = np.ones_like(scaled.phase)
+    magnitude = _stored_magnitude(run, notes)
     return magnitude, scaled.phase, [scaled.note, *notes]
+
+
+def _polar(run: GreRun, notes: list[str]) -> tuple[FloatArray, FloatArray]:
+    """Return magnitude and phase of all echoes from their real and imaginary parts."""
+    magnitude = _finite(stack_images([e.real for e in run.echoes if e.real]), "real part", notes)
+    phase = _finite(stack_images([e.imag for e in run.echoes if e.imag]), "imaginary part", notes)
+    for real, imag in zip(magnitude, phase, strict=True):
+        strength = np.hypot(real, imag)
+        np.arctan2(imag, real, out=imag)
+        real[...] = strength
+    return magnitude, phase

@@ -11,22 +11,24 @@ from bids_app.derivatives import quality
 from bids_app.derivatives.files import read_image, read_mask
 from bids_app.derivatives.names import sidecar_path
 from bids_app.model.records import GreRun
+from bids_app.model.settings import Settings
 from bids_app.model.step import Output, Step, StepInput, StepResult
 from bids_app.qsm.grid import Grid, bounding_box
 from bids_app.qsm.units import ppm_per_hz
-from bids_app.steps.participant.common import grid_of, memory
+from bids_app.steps.participant.common import field_strength, grid_of, memory
 from bids_app.steps.participant.registration import REGISTRATION
 
 _TRANSFORMS = ("xfm_t1w_to_gre", "xfm_t1w_to_gre_warp")
 
 
-def numbers_of(step: StepInput) -> StepResult:
+def numbers_of(step: StepInput[GreRun]) -> StepResult:
     """Measure, compare with the usual ranges, and tell what is outside."""
-    run, bounds = step.record, step.settings.qc.choice.to_mapping()
+    run, bounds = step.record, dict(step.settings.qc.choice.to_mapping())
     found = json.loads(step.inputs["echo_quality"].read_text(encoding="utf-8"))
     found |= _measured(step)
     found["registration_similarity"] = _similarity(step)
     known = quality.numbers(len(run.echoes))
+    bounds["volume_min"] *= found.pop("seen_part")  # a slab cannot hold a whole brain
     described = {name: number.describe(_plain(found.get(name)), bounds) for name, number in known.items()}
     flags = [name for name, number in described.items() if number["flag"]]
     content = {
@@ -40,7 +42,7 @@ def numbers_of(step: StepInput) -> StepResult:
     return StepResult({"qc": Output(sidecar=content)}, metrics | {"flags": flags}, warnings)
 
 
-def _measured(step: StepInput) -> dict[str, Any]:
+def _measured(step: StepInput[GreRun]) -> dict[str, Any]:
     """Return the numbers of field, masks and map; what is measured next is read meanwhile, inside the object's box."""
     with ThreadPoolExecutor(max(1, min(2, step.threads))) as pool:
         masks = pool.map(lambda name: read_mask(step.inputs[name]), ("mask_brain", "mask_qsm"))
@@ -52,11 +54,24 @@ def _measured(step: StepInput) -> dict[str, Any]:
         parts = {name: pool.submit(read_image, step.inputs[name], box) for name in names if name in step.inputs}
         mask, valid = mask[box], valid[box]
         small = Grid(mask.shape, grid.voxel_size, grid.b0_dir)
-        found = _field(parts, mask, step.record.field_strength) | _maps(parts, mask, valid, small)
-        return found | {"mask_volume": np.count_nonzero(mask) * grid.voxel_volume / 1000}
+        found = _field(parts, mask, field_strength(step.record)) | _maps(parts, mask, valid, small)
+        return found | _shape(mask, grid)
 
 
-def _field(parts: Mapping[str, Future[Any]], mask: Any, field_strength: float) -> dict[str, Any]:
+def _shape(mask: Any, grid: Grid) -> dict[str, Any]:
+    """Return the numbers of the object mask's shape; the grid is that of the whole field of view."""
+    from bids_app.qsm.quality.masks import mask_shape, seen_part
+
+    shape = mask_shape(mask, grid.voxel_size)
+    return {
+        "mask_volume": shape.volume_ml,
+        "mask_pieces": shape.pieces,
+        "mask_roughness": shape.roughness,
+        "seen_part": seen_part(grid.shape, grid.voxel_size),
+    }
+
+
+def _field(parts: Mapping[str, Future[Any]], mask: Any, tesla: float) -> dict[str, Any]:
     """Return the numbers of the field fit and of unwrapping inside the mask."""
     from bids_app.qsm.quality.maps import field_quality
 
@@ -66,7 +81,7 @@ def _field(parts: Mapping[str, Future[Any]], mask: Any, field_strength: float) -
     pairs += int(np.count_nonzero(mask[..., 1:] & mask[..., :-1]))
     return {
         "unreliable_fraction": fit.unreliable_fraction,
-        "field_error": None if fit.error_hz is None else fit.error_hz * ppm_per_hz(field_strength),
+        "field_error": None if fit.error_hz is None else fit.error_hz * ppm_per_hz(tesla),
         "field_residual": fit.residual_rad,
         "residual_correlation": fit.residual_correlation,
         "residual_wraps": wraps,
@@ -91,7 +106,7 @@ def _maps(parts: Mapping[str, Future[Any]], mask: Any, valid: Any, grid: Grid) -
     return found
 
 
-def _similarity(step: StepInput) -> float | None:
+def _similarity(step: StepInput[GreRun]) -> float | None:
     """Return what the registration of the T1w image has measured."""
     for key in _TRANSFORMS:
         if key in step.inputs:
@@ -107,7 +122,7 @@ def _plain(value: Any) -> Any:
     return float(f"{float(value):.6g}") if np.isfinite(value) else None
 
 
-def _needs(run: GreRun, settings: Any) -> tuple[str, ...]:
+def _needs(run: GreRun, settings: Settings) -> tuple[str, ...]:
     keys: tuple[str, ...] = (
         "echo_quality",
         "wraps",

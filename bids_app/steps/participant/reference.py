@@ -1,14 +1,15 @@
 """The zero of the susceptibility scale: a step of its own, so that another reference never inverts again."""
 
-from typing import Any
-
 import numpy as np
+import numpy.typing as npt
 
 from bids_app.derivatives.files import read_image
 from bids_app.errors import QsmAppError
 from bids_app.model.records import GreRun
+from bids_app.model.settings import Settings
 from bids_app.model.step import Output, Step, StepInput, StepResult
 from bids_app.steps.participant.common import memory
+from bids_app.steps.participant.null_space_trend import removes_trend
 from bids_app.steps.participant.segmentations import gre_keys, regions_in
 
 #: References that need no segmentation.
@@ -17,17 +18,20 @@ PLAIN = ("mask", "none")
 _FEW_VOXELS = 50
 
 
-def referenced(step: StepInput) -> StepResult:
+def referenced(step: StepInput[GreRun]) -> StepResult:
     """Subtract the mean over the mask or a region from the maps, inside their masks."""
     from bids_app.qsm.inversion.combine import reference
 
     name, like = step.settings.reference.choice.region, step.inputs["magnitude"]
-    facts: dict[str, Any] = {"MagneticFieldStrength": step.record.field_strength, "ReferenceRegion": name}
+    facts: dict[str, object] = {"MagneticFieldStrength": step.record.field_strength, "ReferenceRegion": name}
     masks = {"chimap": read_image(step.inputs["mask_qsm"])[0] > 0}
     arrays = {"chimap": read_image(step.inputs["chi_unreferenced"])[0]}
     if "chi_unreferenced_singlepass" in step.inputs:
         arrays["chimap_singlepass"] = read_image(step.inputs["chi_unreferenced_singlepass"])[0]
         masks["chimap_singlepass"] = read_image(step.inputs["mask_singlepass"])[0] > 0
+    if "chi_with_trend" in step.inputs:
+        arrays["chimap_with_trend"] = read_image(step.inputs["chi_with_trend"])[0]
+        masks["chimap_with_trend"] = masks["chimap"]
     region, warnings = None, []
     if name not in PLAIN:
         region, source = _region(step, name)
@@ -47,7 +51,7 @@ def referenced(step: StepInput) -> StepResult:
     return StepResult(outputs, metrics, tuple(warnings))
 
 
-def _region(step: StepInput, name: str) -> tuple[Any, str]:
+def _region(step: StepInput[GreRun], name: str) -> tuple[npt.NDArray[np.bool_], str]:
     """Return the voxels of a region, from the first segmentation that has it, and the segmentation's file name."""
     from bids_app.adapters import labels
     from bids_app.errors import UsageError
@@ -65,15 +69,22 @@ def _region(step: StepInput, name: str) -> tuple[Any, str]:
     raise problem or QsmAppError(f"no segmentation is here to take the reference region {name!r} from")
 
 
-def _needs(run: GreRun, settings: Any) -> tuple[str, ...]:
+def _needs(run: GreRun, settings: Settings) -> tuple[str, ...]:
     keys: tuple[str, ...] = ("chi_unreferenced", "mask_qsm", "magnitude")
     if settings.mask.choice.two_pass:
         keys += ("chi_unreferenced_singlepass", "mask_singlepass")
+    if _keeps_trend_map(run, settings):
+        keys += ("chi_with_trend",)
     return keys if settings.reference.choice.region in PLAIN else keys + gre_keys(run, settings)
 
 
-def _makes(run: GreRun, settings: Any) -> tuple[str, ...]:
-    return ("chimap", "chimap_singlepass") if settings.mask.choice.two_pass else ("chimap",)
+def _keeps_trend_map(run: GreRun, settings: Settings) -> bool:
+    return settings.reference.choice.keep_trend_map and removes_trend(run, settings)
+
+
+def _makes(run: GreRun, settings: Settings) -> tuple[str, ...]:
+    keys: tuple[str, ...] = ("chimap", "chimap_singlepass") if settings.mask.choice.two_pass else ("chimap",)
+    return (*keys, "chimap_with_trend") if _keeps_trend_map(run, settings) else keys
 
 
 #: Background and inversion are read for the sidecar alone, which names how the map was made.

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from bids_app.adapters import regions
 from bids_app.derivatives.files import read_grid, read_image
 from bids_app.model.records import GreRun
+from bids_app.model.settings import Settings
 from bids_app.model.step import Output, Step, StepInput, StepResult
 from bids_app.qsm.grid import Grid
 from bids_app.steps.participant.anatomy import labels_in, resampled_labels, rows_of
@@ -28,7 +29,7 @@ from bids_app.steps.participant.segmentations import (
 _OUTSIDE = 0.1
 
 
-def _chain(step: StepInput, kind: str) -> list[Path]:
+def _chain(step: StepInput[GreRun], kind: str) -> list[Path]:
     """Return the transforms that bring a segmentation to the run, last one first."""
     names = ["xfm_t1w_to_gre_warp", "xfm_t1w_to_gre"]
     if kind == "atlas":
@@ -36,14 +37,14 @@ def _chain(step: StepInput, kind: str) -> list[Path]:
     return [step.inputs[name] for name in names if name in step.inputs]
 
 
-def labels_on_gre(kind: str) -> Callable[[StepInput], StepResult]:
+def labels_on_gre(kind: str) -> Callable[[StepInput[GreRun]], StepResult]:
     """Return the function that brings the segmentations of one kind to the run's grid."""
 
-    def function(step: StepInput) -> StepResult:
+    def function(step: StepInput[GreRun]) -> StepResult:
         like = step.inputs["magnitude"]
         magnitude, _ = read_image(like)
         outputs, warnings = {}, []
-        metrics: dict[str, Any] = {}
+        metrics: dict[str, object] = {}
         for key in [key for key in step.inputs if key.startswith(("image@", "labels_native@"))]:
             name, image = key.partition("@")[2], step.inputs[key]
             segmentation = Segmentation(kind, name, image, step.inputs.get(f"table@{name}"))
@@ -68,14 +69,16 @@ def labels_on_gre(kind: str) -> Callable[[StepInput], StepResult]:
 _REFERENCE = "gradient-echo images of the run"
 
 
-def _space(image: Path, like: Path, kind: str, step: StepInput) -> str:
+def _space(image: Path, like: Path, kind: str, step: StepInput[GreRun]) -> str:
     """Return how a segmentation lies to the run: on its grid (gre), in the T1w's space (t1w), or by its headers."""
     if kind in ("given", "extra") and on_grid_of(image, like):
         return "gre"
     return "t1w" if _chain(step, kind) else "headers"
 
 
-def _judge_labels(labels: Any, magnitude: Any, name: str, metrics: dict[str, Any]) -> list[str]:
+def _judge_labels(
+    labels: npt.NDArray[np.int32], magnitude: npt.NDArray[np.float32], name: str, metrics: dict[str, object]
+) -> list[str]:
     from bids_app.adapters.quality import head_mask
 
     inside = labels != 0
@@ -89,7 +92,7 @@ def _judge_labels(labels: Any, magnitude: Any, name: str, metrics: dict[str, Any
     return []
 
 
-def brain_mask(step: StepInput) -> StepResult:
+def brain_mask(step: StepInput[GreRun]) -> StepResult:
     """Bring the segmentation's brain mask to the run."""
     like = step.inputs["magnitude"]
     kind = "fastsurfer" if "brain_native@fastsurfer" in step.inputs else "atlas"
@@ -99,10 +102,10 @@ def brain_mask(step: StepInput) -> StepResult:
     return StepResult({"mask_anatomy": Output(mask, like)}, {"brain_ml": round(mask.sum() * voxel / 1000, 1)})
 
 
-def tables(kind: str) -> Callable[[StepInput], StepResult]:
+def tables(kind: str) -> Callable[[StepInput[GreRun]], StepResult]:
     """Return the function that measures the regions of one kind of segmentation."""
 
-    def function(step: StepInput) -> StepResult:
+    def function(step: StepInput[GreRun]) -> StepResult:
         maps = {"chi": read_image(step.inputs["chimap"])[0]}
         if "r2star" in step.inputs:
             maps["r2star"] = read_image(step.inputs["r2star"])[0]
@@ -122,18 +125,18 @@ def tables(kind: str) -> Callable[[StepInput], StepResult]:
     return function
 
 
-def _own(run: GreRun, settings: Any, kind: str) -> list[Segmentation]:
+def _own(run: GreRun, settings: Settings, kind: str) -> list[Segmentation]:
     return [segmentation for segmentation in segmentations(run, settings) if segmentation.kind == kind]
 
 
-def _space_needs(run: GreRun, settings: Any, kind: str) -> tuple[str, ...]:
+def _space_needs(run: GreRun, settings: Settings, kind: str) -> tuple[str, ...]:
     keys: tuple[str, ...] = ("magnitude",)
     if registered(run, settings):
         keys += (xfm_key(settings),)
     return keys + (atlas_to_gre_keys(run, settings) if kind == "atlas" else ())
 
 
-def _t1w_needs(run: GreRun, settings: Any, kind: str) -> tuple[str, ...]:
+def _t1w_needs(run: GreRun, settings: Settings, kind: str) -> tuple[str, ...]:
     if run.t1w is None:
         return ()
     if kind == "fastsurfer":
@@ -142,7 +145,7 @@ def _t1w_needs(run: GreRun, settings: Any, kind: str) -> tuple[str, ...]:
     return (f"xfm_atlas_to_t1w@{source.name}",) if source else ()
 
 
-def _label_files(run: GreRun, settings: Any, kind: str) -> dict[str, Path]:
+def _label_files(run: GreRun, settings: Settings, kind: str) -> dict[str, Path]:
     files = {}
     for segmentation in _own(run, settings, kind):
         if segmentation.image is not None:
@@ -152,7 +155,7 @@ def _label_files(run: GreRun, settings: Any, kind: str) -> dict[str, Path]:
     return files
 
 
-def _labels_step(kind: str) -> Step:
+def _labels_step(kind: str) -> Step[GreRun]:
     return Step(
         f"labels-{kind}",
         f"Labels on the run's grid ({kind})",
@@ -165,14 +168,14 @@ def _labels_step(kind: str) -> Step:
     )
 
 
-def _table_needs(run: GreRun, settings: Any, kind: str) -> tuple[str, ...]:
+def _table_needs(run: GreRun, settings: Settings, kind: str) -> tuple[str, ...]:
     keys = ["chimap", "mask_qsm", *(f"dseg_gre@{s.name}" for s in _own(run, settings, kind))]
     if "r2star" in RELAXOMETRY.makes(run, settings):
         keys.append("r2star")
     return tuple(keys)
 
 
-def _tables_step(kind: str) -> Step:
+def _tables_step(kind: str) -> Step[GreRun]:
     return Step(
         f"regions-{kind}",
         f"Table of regions ({kind})",
@@ -184,16 +187,16 @@ def _tables_step(kind: str) -> Step:
     )
 
 
-def _brain_kind(run: GreRun, settings: Any) -> str | None:
+def _brain_kind(run: GreRun, settings: Settings) -> str | None:
     return brain_source(run, settings) if settings.mask.choice.from_anatomy else None
 
 
-def _brain_files(run: GreRun, settings: Any) -> dict[str, Path]:
+def _brain_files(run: GreRun, settings: Settings) -> dict[str, Path]:
     source = the_atlas(settings) if _brain_kind(run, settings) == "atlas" else None
     return {"brain": source.brain_mask} if source and source.brain_mask else {}
 
 
-def _brain_t1w(run: GreRun, settings: Any) -> tuple[str, ...]:
+def _brain_t1w(run: GreRun, settings: Settings) -> tuple[str, ...]:
     kind = _brain_kind(run, settings)
     return ("brain_native@fastsurfer",) if kind == "fastsurfer" else _t1w_needs(run, settings, kind or "")
 

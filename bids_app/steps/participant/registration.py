@@ -9,6 +9,7 @@ from bids_app.adapters import ants
 from bids_app.adapters.images import from_ras, write_ras
 from bids_app.derivatives.files import read_grid, read_image, write_image
 from bids_app.model.records import GreRun
+from bids_app.model.settings import Settings
 from bids_app.model.step import Output, Step, StepInput, StepResult
 from bids_app.steps.participant.anatomy import atlas_files, corrected, deform_atlas, judged
 from bids_app.steps.participant.common import (
@@ -28,7 +29,7 @@ _BRIGHTEST = 99.5
 _IMAGES = {"undecayed": "magnitude at echo time 0", "gre": "magnitude of all echoes"}
 
 
-def t1w_to_gre(step: StepInput) -> StepResult:
+def t1w_to_gre(step: StepInput[GreRun]) -> StepResult:
     """Register the T1-weighted image to the bias-corrected magnitude of the run."""
     choice, work, like = step.settings.registration.choice, step.work_dir, step.inputs["magnitude"]
     fixed = corrected(like, work, step.threads, "gre")
@@ -61,7 +62,7 @@ def t1w_to_gre(step: StepInput) -> StepResult:
     return StepResult(outputs, metrics | {"started_from": start}, tuple(warnings), tuple(methods))
 
 
-def atlas_to_gre(step: StepInput) -> StepResult:
+def atlas_to_gre(step: StepInput[GreRun]) -> StepResult:
     """Register the atlas to the bias-corrected magnitude directly: there is no T1-weighted image."""
     images = [("gre", step.inputs["magnitude"])]
     if _decays(step.record):
@@ -88,7 +89,7 @@ def _decays(run: GreRun) -> bool:
     return len(run.echoes) > 1 and has_magnitude(run)
 
 
-def without_decay(step: StepInput) -> Path:
+def without_decay(step: StepInput[GreRun]) -> Path:
     """Write the magnitude at echo time 0 of the object (0 around it) and return its path.
 
     A template's T1w image knows nothing of R2*: in late echoes iron darkens putamen and pallidum, and the border that
@@ -111,18 +112,19 @@ def without_decay(step: StepInput) -> Path:
     return out
 
 
-def _object(step: StepInput, sd: Any) -> Any:
-    """Return the object by the default recipe: the run's own mask may want the atlas that is to be brought here."""
+def _object(step: StepInput[GreRun], sd: Any) -> Any:
+    """Return the object by phase quality alone: the run's own mask may want the atlas that is to be brought here."""
     from bids_app.qsm.field.reliability import reliability_weights
-    from bids_app.qsm.mask.recipe import FILLED_RECIPE, make_mask
+    from bids_app.qsm.mask.recipe import OBJECT_RECIPE, make_mask
 
     known = sd > 0  # elsewhere there is no signal and no field
     quality, residual = (read_image(step.inputs[key])[0] for key in ("quality", "residual"))
-    sources = {"quality": quality, "reliability": reliability_weights(sd, known, residual)}
-    return make_mask(FILLED_RECIPE, **sources, voxel_size=grid_of(step.record, sd.shape).voxel_size) & known
+    reliability = reliability_weights(sd, known, residual)
+    voxel_size = grid_of(step.record, sd.shape).voxel_size
+    return make_mask(OBJECT_RECIPE, quality=quality, reliability=reliability, voxel_size=voxel_size) & known
 
 
-def registered(run: GreRun, settings: Any) -> bool:
+def registered(run: GreRun, settings: Settings) -> bool:
     """Whether something of the T1w image's space has to come to the run."""
     if run.t1w is None or not is_wanted(settings):
         return False
@@ -138,16 +140,16 @@ def on_grid_of(image: Path, like: Path) -> bool:
     return tuple(shape) == tuple(own_shape) and np.allclose(affine, own_affine, atol=1e-2)
 
 
-def xfm_key(settings: Any) -> str:
+def xfm_key(settings: Settings) -> str:
     """Return the product that brings the T1w image's space to the run."""
     return "xfm_t1w_to_gre_warp" if settings.registration.choice.t1w_to_gre == "syn" else "xfm_t1w_to_gre"
 
 
-def _registration_keys(run: GreRun, settings: Any) -> tuple[str, ...]:
+def _registration_keys(run: GreRun, settings: Settings) -> tuple[str, ...]:
     return (xfm_key(settings), "t1w_on_gre") if registered(run, settings) else ()
 
 
-def atlas_to_gre_keys(run: GreRun, settings: Any) -> tuple[str, ...]:
+def atlas_to_gre_keys(run: GreRun, settings: Settings) -> tuple[str, ...]:
     """Return the product that brings the atlas to the run itself, where there is no T1w image."""
     source = the_atlas(settings) if run.t1w is None else None
     return (f"xfm_atlas_to_gre@{source.name}",) if source else ()

@@ -1,15 +1,14 @@
 """Which segmentations a run has: of the settings' words, those that can be had for this record."""
 
 import csv
-import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from bids_app.adapters import atlas, existing, fastsurfer
 from bids_app.adapters.labels import FASTSURFER, Region, from_rows
 from bids_app.derivatives.names import lookup_path
 from bids_app.model.records import Anatomical, GreRun
+from bids_app.model.settings import Settings
 
 KINDS = ("fastsurfer", "atlas", "given", "extra")
 
@@ -33,23 +32,22 @@ class Segmentation:
         return existing.regions_of(self.image) if self.image else {}
 
 
-def words(settings: Any) -> tuple[str, ...]:
+def words(settings: Settings) -> tuple[str, ...]:
     """Return the methods and patterns that were asked for."""
-    which = settings.segmentation.choice.which
-    return tuple(word for word in which.split(",") if word and word not in ("none", "auto"))
+    return tuple(word for word in settings.segmentation.choice.which if word not in ("none", "auto"))
 
 
-def roots(settings: Any) -> tuple[Path, ...]:
+def roots(settings: Settings) -> tuple[Path, ...]:
     """Return the folders where other datasets' segmentations are looked for."""
-    return tuple(Path(p) for p in settings.segmentation.choice.derivatives.split(os.pathsep) if p)
+    return tuple(Path(place) for place in settings.segmentation.choice.derivatives)
 
 
-def the_atlas(settings: Any) -> atlas.Atlas | None:
+def the_atlas(settings: Settings) -> atlas.Atlas | None:
     """Return the atlas, if one is used."""
     return atlas.find(settings.segmentation.choice.atlas) if "atlas" in words(settings) else None
 
 
-def segmentations(record: GreRun | Anatomical, settings: Any) -> tuple[Segmentation, ...]:
+def segmentations(record: GreRun | Anatomical, settings: Settings) -> tuple[Segmentation, ...]:
     """Return the segmentations of a run (or, of FastSurfer and the atlas, of an anatomical image)."""
     found = []
     t1w = record if isinstance(record, Anatomical) else record.t1w
@@ -62,9 +60,9 @@ def segmentations(record: GreRun | Anatomical, settings: Any) -> tuple[Segmentat
     return tuple(found)
 
 
-def _existing(run: GreRun, settings: Any) -> list[Segmentation]:
+def _existing(run: GreRun, settings: Settings) -> list[Segmentation]:
     patterns = [("given", word) for word in words(settings) if existing.is_pattern(word)]
-    patterns += [("extra", word) for word in settings.segmentation.choice.extra.split(os.pathsep) if word]
+    patterns += [("extra", word) for word in settings.segmentation.choice.extra]
     found = []
     other = dict(run.t1w.entities) if run.t1w else {}
     for kind, pattern in patterns:
@@ -74,17 +72,17 @@ def _existing(run: GreRun, settings: Any) -> list[Segmentation]:
     return found
 
 
-def is_wanted(settings: Any) -> bool:
+def is_wanted(settings: Settings) -> bool:
     """Return whether any segmentation was asked for."""
     return bool(words(settings) or settings.segmentation.choice.extra)
 
 
-def gre_keys(run: GreRun, settings: Any) -> tuple[str, ...]:
+def gre_keys(run: GreRun, settings: Settings) -> tuple[str, ...]:
     """Return the products that hold the labels of a run."""
     return tuple(f"dseg_gre@{seg.name}" for seg in segmentations(run, settings))
 
 
-def brain_source(run: GreRun, settings: Any) -> str | None:
+def brain_source(run: GreRun, settings: Settings) -> str | None:
     """Return the kind of segmentation that a brain mask comes from."""
     if "fastsurfer" in words(settings) and run.t1w is not None:
         return "fastsurfer"
@@ -92,7 +90,7 @@ def brain_source(run: GreRun, settings: Any) -> str | None:
     return "atlas" if source is not None and source.brain_mask is not None else None
 
 
-def script_of(settings: Any) -> Path:
+def script_of(settings: Settings) -> Path:
     """Return FastSurfer's script."""
     home = settings.segmentation.choice.fastsurfer_home
     return fastsurfer.require(Path(home) if home else None)

@@ -1,33 +1,29 @@
 """Susceptibility-weighted image and its minimum-intensity projection."""
 
-from typing import Any
-
-from bids_app.derivatives.files import read_image
+from bids_app.derivatives.files import read_mask
 from bids_app.model.records import GreRun
+from bids_app.model.settings import Settings
 from bids_app.model.step import Output, Step, StepInput, StepResult
-from bids_app.steps.participant.common import grid_of, has_magnitude, memory
+from bids_app.steps.participant.common import grid_of, has_magnitude, memory, read_array
 
 
-def weighted_image(step: StepInput) -> StepResult:
+def weighted_image(step: StepInput[GreRun]) -> StepResult:
     """SWI from the field and magnitude of all echoes."""
-    from bids_app.qsm.swi.clearswi import clear_swi
+    from bids_app.qsm.swi.clearswi import CLEARSWI, clear_swi
 
-    name = step.settings.swi.choice.method
-    field, _ = read_image(step.inputs["total_field"])
-    magnitude, _ = read_image(step.inputs["magnitude"])
-    mask = read_image(step.inputs["mask_brain"])[0] > 0
-    grid = grid_of(step.record, field.shape)
-    params = step.settings.swi.of(name)
-    result = clear_swi(field, magnitude, mask, grid, params=params)
+    field, magnitude = read_array(step.inputs["total_field"]), read_array(step.inputs["magnitude"])
+    params = step.settings.swi.of(CLEARSWI)
+    mask = read_mask(step.inputs["mask_brain"])
+    result = clear_swi(field, magnitude, mask, grid_of(step.record, field.shape), params=params)
     like, facts = step.inputs["magnitude"], {"EchoTimes": list(step.record.echo_times)}
     outputs = {
         "swi": Output(result.swi, like, facts),
         "minip": Output(result.minip, like, facts | {"SlabThickness": params.thickness}),
     }
-    return StepResult(outputs, {}, (), (name,))
+    return StepResult(outputs, {}, (), (CLEARSWI.key,))
 
 
-def _swi_keys(run: GreRun, settings: Any) -> tuple[str, ...]:
+def _swi_keys(run: GreRun, settings: Settings) -> tuple[str, ...]:
     return ("swi", "minip") if has_magnitude(run) and settings.swi.choice.method != "none" else ()
 
 

@@ -19,6 +19,14 @@ def test_effective_parameters_can_be_given_again(tmp_path):
     assert settings_of("--config", str(file)) == settings
 
 
+def test_stages_are_known_by_their_old_names(capsys):
+    words = ["in", "out", "group", "--stage"]
+    assert from_arguments(build_parser().parse_args([*words, "members"])).stage == "subjects"
+    assert "--stage members is called --stage subjects now" in capsys.readouterr().err
+    assert from_arguments(build_parser().parse_args([*words, "maps"])).stage == "maps"
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

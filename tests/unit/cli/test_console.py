@@ -9,16 +9,16 @@ from contextlib import suppress
 import pytest
 
 from bids_app.cli.console import Console
-from bids_app.engine.chain import StepFailure
-from bids_app.engine.events import Event, JobResult
-from bids_app.engine.worker import Job
+from bids_app.engine.events import Event
+from bids_app.engine.job import Job
+from bids_app.model.results import JobResult, StepFailure
 
 KINDS = ("job-started", "started", "progress", "finished", "skipped", "failed", "blocked", "job-finished")
 
 
 @pytest.fixture
 def jobs():
-    return [Job(name, "01", None, None, None) for name in ("sub-01", "sub-02")]
+    return [Job(name=name, subject="01", settings=None, context=None) for name in ("sub-01", "sub-02")]
 
 
 @pytest.mark.parametrize(("verbosity", "lines"), [(0, 2), (1, 5)])
@@ -81,8 +81,8 @@ _SHOW = """
 import io, time
 from bids_app.cli.console import Console
 from bids_app.engine.events import Event
-from bids_app.engine.worker import Job
-console = Console([Job("sub-01", "01", None, None, None)], 0, io.StringIO())
+from bids_app.engine.job import Job
+console = Console([Job(name="sub-01", subject="01", settings=None, context=None)], 0, io.StringIO())
 for event in (Event("job-started", "sub-01"), Event("started", "sub-01", "chi"),
               Event("progress", "sub-01", "chi", 12, 500), Event("progress", "sub-01", "chi", 499, 500),
               Event("started", "sub-01", "qc")):

@@ -17,7 +17,7 @@ def test_the_file_is_what_the_parser_gives():
 
 def test_every_option_is_there_with_a_sensible_type():
     entries = {entry["id"]: entry for entry in descriptor()["inputs"]}
-    options = {action.dest for action in build_parser()._actions} - {"help", "version", "show_preset"}
+    options = {action.dest for action in build_parser()._actions} - {"help", "version", "show_preset", "explain"}
     assert set(entries) == options
     assert entries["bids_dir"]["type"] == "File"
     assert entries["output_dir"]["type"] == "String"  # made by the command, need not exist

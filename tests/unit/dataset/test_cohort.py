@@ -2,7 +2,7 @@
 
 import json
 
-from bids_app.dataset.cohort import survey, troubles
+from bids_app.dataset.cohort import problems, survey
 from tests.helpers.group_study import write_table_study
 
 
@@ -15,7 +15,7 @@ def test_everybody_is_found(tmp_path):
     cohort = survey(bids, out)
     assert [run.basename for run in cohort.runs] == [f"sub-0{n}_ses-{s}" for n in (1, 2, 3) for s in (1, 2)]
     assert cohort.segmentations == ("nuclei",)
-    assert troubles(cohort) == []
+    assert problems(cohort) == []
     assert len(cohort.sessions) == 3
 
 
@@ -40,7 +40,7 @@ def test_what_is_gone_cut_or_never_made_is_told_apart(tmp_path):
         "sub-06": "failed",
         "sub-07": "found",
     }
-    assert "no space" in "".join(troubles(survey(bids, out)))
+    assert "no space" in "".join(problems(survey(bids, out)))
 
 
 def test_one_of_two_runs_that_never_ran_is_missed(tmp_path):
@@ -62,7 +62,7 @@ def test_similarity_and_t1w_come_from_the_registration(tmp_path):
         "basename": "sub-01",
         "paths": {},
         "metrics": {"mutual_information": 0.4},
-        "files": [{"path": "sub-01/anat/sub-01_acq-x_desc-preproc_T1w.nii.gz", "size": 1}],
+        "files": [{"path": "sub-01/anat/sub-01_acq-x_desc-preproc_T1w.nii.gz", "hash": "", "size": 1, "mtime_ns": 0}],
     }
     (out / "logs/records/sub-01/sub-01_step-registration.json").write_text(json.dumps(record))
     (run,) = survey(bids, out).runs

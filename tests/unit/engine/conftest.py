@@ -7,7 +7,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bids_app.engine.cache import Context
+from bids_app.model.context import Context
 from bids_app.model.records import Anatomical, Echo, GreRun
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bids_app.model.results import Report
 from bids_app.model.step import Output, Step, StepResult
 
 
@@ -31,15 +32,26 @@ def _behave(step):
         log = Path(step.settings.mask.values["log"])
         with log.open("a") as file:
             file.write("in\n")
-        time.sleep(0.3)
+        time.sleep(1.0)
         with log.open("a") as file:
             file.write("out\n")
     threads = np.float32(step.threads)
     return StepResult({"chimap": Output(np.full((3, 3, 3), threads), affine=np.eye(4))})
 
 
-STEPS = (Step("behave", "", _behave, reads=("mask",), makes=lambda r, s: ("chimap",)),)
+_STEPS = (Step("behave", "", _behave, reads=("mask",), makes=lambda r, s: ("chimap",)),)
+
+
+def steps():
+    return _STEPS
 
 
 def after_subject(subject, settings, context, payload):
     return [f"{name} {result.status}" for name, result in payload["results"].items()]
+
+
+def never_done(subject, settings, context, payload):
+    return False
+
+
+REPORT = Report(after_subject, never_done)

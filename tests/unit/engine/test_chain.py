@@ -8,9 +8,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bids_app.derivatives.names import PRODUCTS, segmentation, table, transform
-from bids_app.derivatives.names import Product as ProductType
-from bids_app.engine.cache import path_of, record_path
+from bids_app.derivatives.products import PRODUCTS, Product, product_from
+from bids_app.derivatives.records import record_path
+from bids_app.engine.cache import path_of
 from bids_app.engine.chain import Chain
 from bids_app.model.step import Output, Step, StepResult
 
@@ -196,7 +196,7 @@ def test_a_failure_makes_earlier_success_count_no_longer(steps, ran, run, settin
     settings.mask.values["level"] = 2
     broken = (steps[0], replace(steps[1], function=fails), *steps[2:])
     assert "memory ran out" in go(broken, run, settings, context).failures[0].sentence
-    assert not record_path(steps[2], run, context).exists()
+    assert not record_path(steps[2].name, run, context.output_dir).exists()
 
 
 def test_a_step_sees_only_the_sections_that_it_declares(run, settings, context):
@@ -208,7 +208,7 @@ def test_a_step_sees_only_the_sections_that_it_declares(run, settings, context):
 
 
 def test_products_of_the_anatomical_image(ran, run, settings, context, monkeypatch):
-    product = ProductType("t1w_x", "work", "t1wx", extension=".npy")
+    product = Product("t1w_x", "work", "t1wx", extension=".npy")
     monkeypatch.setitem(PRODUCTS, "t1w_x", product)
     anatomical = (ran.make("t1w", ("t1w_x",), sources=False),)
     seen = {}
@@ -238,9 +238,11 @@ def test_products_of_the_anatomical_image(ran, run, settings, context, monkeypat
 def test_tables_segmentations_and_transforms(run, settings, context, monkeypatch):
     columns = {"region": {"Description": "Name"}, "mean": {"Description": "Mean", "Units": "ppm"}}
     kinds = (
-        table("roi", "stats", (("seg", "x"), ("desc", "chi")), "Values by region", columns),
-        segmentation("labels", "x", "Regions"),
-        transform("warp", "T1w", "GRE"),
+        Product("roi", "anat", "stats", (("seg", "x"), ("desc", "chi")), extension=".tsv", columns=columns),
+        product_from("labels", {"kind": "segmentation", "entities": {"seg": "x"}, "labelled": "", "dtype": "int16"}),
+        product_from(
+            "warp", {"kind": "transform", "entities": {"from": "T1w", "to": "GRE", "mode": "image"}, "extension": ".h5"}
+        ),
     )
     for product in kinds:
         monkeypatch.setitem(PRODUCTS, product.key, product)

@@ -1,10 +1,13 @@
 """The time left, from steps that ended in this run and before it."""
 
+import json
+
 import pytest
 
+from bids_app.derivatives.records import load_records
 from bids_app.engine.events import Event
+from bids_app.engine.job import Job
 from bids_app.engine.remaining import Remaining, earlier_durations, in_words
-from bids_app.engine.worker import Job
 
 
 class Clock:
@@ -15,7 +18,7 @@ class Clock:
 
 
 def jobs(count):
-    return [Job(f"sub-{n:02d}", f"{n:02d}", None, None, None) for n in range(1, count + 1)]
+    return [Job(name=f"sub-{n:02d}", subject=f"{n:02d}", settings=None, context=None) for n in range(1, count + 1)]
 
 
 def step(remaining, clock, job, name, seconds):
@@ -66,14 +69,16 @@ def test_unchanged_steps_take_nothing():
     assert remaining.seconds() == pytest.approx(20)  # chi of both: field is known to be there
 
 
-def test_records_of_others_and_broken_ones_do_not_count():
+def test_records_of_others_and_broken_ones_do_not_count(tmp_path):
     records = [
         {"basename": "sub-01", "step": "chi", "duration_s": 3},
         {"basename": "sub-09", "step": "chi", "duration_s": 99},
         {"step": "chi"},
         {"basename": "sub-01", "step": "swi", "duration_s": "long"},
     ]
-    earlier = earlier_durations(records)
+    for number, content in enumerate(records):
+        (tmp_path / f"{number}_step-x.json").write_text(json.dumps(content))
+    earlier = earlier_durations(load_records(tmp_path))
     assert earlier == {"sub-01": {"chi": 3.0}, "sub-09": {"chi": 99.0}}
     assert Remaining(jobs(1), earlier, Clock()).seconds() == pytest.approx(3)
 

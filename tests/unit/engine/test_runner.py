@@ -8,11 +8,11 @@ from types import SimpleNamespace
 import pytest
 
 from bids_app.engine import runner
+from bids_app.engine.job import ReportJob, StepsJob
 from bids_app.engine.runner import Policy, run_jobs
-from bids_app.engine.worker import Job
+from tests.unit.engine import fake_steps
 from tests.unit.engine.conftest import Section, files
 
-STEPS = "tests.unit.engine.fake_steps:STEPS"
 POLICY = Policy(processes=2, memory=10**9)
 
 
@@ -25,7 +25,17 @@ def jobs(run, context):
     def make(deeds, **more):
         settings = SimpleNamespace(mask=Section(deed=deeds, **more))
         runs = [replace(run, subject=label, entities=(("sub", label),)) for label in ("01", "02", "03")]
-        return [Job(gre.basename, gre.subject, gre, settings, context, steps=STEPS) for gre in runs]
+        return [
+            StepsJob(
+                name=gre.basename,
+                subject=gre.subject,
+                settings=settings,
+                context=context,
+                record=gre,
+                steps=fake_steps.steps,
+            )
+            for gre in runs
+        ]
 
     return make
 
@@ -84,13 +94,13 @@ def test_a_job_larger_than_all_memory_runs_alone(jobs):
 def test_jobs_wait_for_those_before_them_and_see_their_results(jobs, context):
     first, second, third = jobs({"sub-01": "raise"})
     events = []
-    report = Job(
-        "report",
-        "01",
-        None,
-        None,
-        context,
-        function="tests.unit.engine.fake_steps:after_subject",
+    report = ReportJob(
+        name="report",
+        subject="01",
+        settings=None,
+        context=context,
+        record=None,
+        report=fake_steps.REPORT,
         after=("sub-01", "sub-02"),
     )
     results = run_jobs([report, first, replace(second, after=("sub-01",)), third], POLICY, events.append)

@@ -11,8 +11,8 @@ from types import SimpleNamespace
 import pytest
 
 from bids_app.derivatives import files
-from bids_app.engine.arrays import Site, Stage, write_scripts
-from bids_app.engine.cache import record_path
+from bids_app.derivatives.records import record_path
+from bids_app.engine.arrays import ArrayStage, Site, write_scripts
 from bids_app.engine.chain import Chain
 from bids_app.engine.events import Event
 from bids_app.engine.resources import Resources
@@ -143,27 +143,28 @@ def test_a_file_that_is_really_gone_is_gone(steps, run, settings, context, late)
 @pytest.mark.parametrize(("patience", "comes"), [(0.0, False), (30.0, True)])
 def test_the_group_looks_again_for_who_is_missing(monkeypatch, patience, comes):
     from bids_app.cli import cohort as group_cohort
+    from bids_app.cli.config import Selection
 
     clock = SimpleNamespace(now=0.0)
     monkeypatch.setattr(group_cohort.time, "monotonic", lambda: clock.now)
     monkeypatch.setattr(group_cohort.time, "sleep", lambda seconds: setattr(clock, "now", clock.now + seconds))
 
-    def found(config):
+    def now(search):
         if clock.now < 12:
             raise InputRefusedError(["sub-02: missing"])
         return "everybody"
 
-    monkeypatch.setattr(group_cohort, "_found", found)
-    config = SimpleNamespace(stage_patience=patience)
+    monkeypatch.setattr(group_cohort.CohortSearch, "now", now)
+    search = group_cohort.CohortSearch(Path(), Path(), Selection())
     if comes:
-        assert group_cohort.cohort_of(config) == "everybody"
+        assert search.wait(patience) == "everybody"
         monkeypatch.setattr(clock, "now", -1000.0)
         with pytest.raises(InputRefusedError):
-            group_cohort.cohort_of(config)
+            search.wait(patience)
         assert clock.now == -1000 + patience
     else:
         with pytest.raises(InputRefusedError):
-            group_cohort.cohort_of(config)
+            search.wait(patience)
 
 
 # Rights and quotas -------------------------------------------------------------------------------------------------
@@ -179,7 +180,7 @@ def test_nobody_may_change_rights_or_owners(steps, ran, run, settings, context, 
         monkeypatch.setattr(module, name, refuse)
     Chain(steps, run, settings, context).run()
     assert ran == ["first", "second"]
-    stage = Stage("participant", "a b participant", Resources(1, 2, 10, "default"), 3, reads_list=True)
+    stage = ArrayStage("participant", "a b participant", Resources(1, 2, 10, "default"), 3, reads_list=True)
     written = write_scripts(context.output_dir / "jobs", Site("slurm"), [("01", None)] * 3, [stage])
     assert all(path.is_file() for path in written)
 
@@ -214,7 +215,7 @@ def test_a_quota_fails_the_step_and_the_next_run_goes_on(steps, ran, run, settin
         quota.setattr(os, "fsync", over)
         result = Chain(steps, run, settings, context).run()
     assert "Disk quota exceeded" in result.failures[0].sentence
-    assert not record_path(steps[0], run, context).exists()
+    assert not record_path(steps[0].name, run, context.output_dir).exists()
     assert not [path for path in context.output_dir.rglob("*") if path.name.endswith(".part")]
     assert Chain(steps, run, settings, context).run().ran == ["first", "second"]
 

@@ -4,13 +4,15 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from bids_app.cli import levels
 from bids_app.cli.config import from_arguments
 from bids_app.cli.options import build_parser
-from bids_app.dataset.cohort import Cohort, GroupRun
 from bids_app.dataset.template import template_files
+from bids_app.engine import levels
+from bids_app.engine.graph import of_stage
 from bids_app.errors import UsageError
 from bids_app.group import template, warps
+from bids_app.model.cohort import Cohort, GroupRun
+from tests.unit.engine.fake_steps import REPORT
 
 SHAPE = (20, 22, 18)
 
@@ -172,17 +174,21 @@ def config(tmp_path):
     return from_arguments(build_parser().parse_args([str(tmp_path / "in"), str(tmp_path / "out"), "group"]))
 
 
+def group_jobs(cohort, config):
+    return levels.group_jobs(cohort, config.settings, config.context, REPORT)
+
+
 def cohort(count=3):
     return Cohort(tuple(GroupRun((("sub", f"{n:02d}"),), ("chimap", "magnitude")) for n in range(count)))
 
 
-def test_stages_wait_for_the_one_before_and_the_tables_for_none(config):
-    jobs = levels.group_jobs(cohort(), config)
+def test_jobs_wait_for_what_they_read_and_the_tables_for_none(config):
+    jobs = group_jobs(cohort(), config)
     order = list(dict.fromkeys(job.stage for job in jobs))
     registered = [f"{kind}-{n}" for n in range(1, 6) for kind in ("register", "average")]
     assert order == [
         "tables",
-        "members",
+        "subjects",
         "average-0",
         *registered,
         "register-template",
@@ -191,8 +197,19 @@ def test_stages_wait_for_the_one_before_and_the_tables_for_none(config):
         "report",
     ]
     of = {stage: [job.name for job in jobs if job.stage == stage] for stage in order}
-    assert all(set(job.after) == set(of[order[order.index(job.stage) - 1]]) for job in jobs if job.stage in order[2:-1])
-    assert all(not job.after for job in jobs if job.stage in ("tables", "members"))
+    after = {job.name: set(job.after) for job in jobs}
+    assert all(not job.after for job in jobs if job.stage in ("tables", "subjects"))
+    assert after["tpl-study_round0"] == set(of["subjects"])
+    assert after["sub-01_round1"] == {"sub-01_member", "tpl-study_round0"}
+    # From the last linear map on, brought to the mean shape of that iteration.
+    assert after["sub-01_round2"] == {"sub-01_member", "sub-01_round1", "tpl-study_round1"}
+    assert after["tpl-study_round2"] == {*of["register-2"], *of["subjects"], "tpl-study_round1"}
+    assert after["tpl-study_single"] == {f"sub-{n:02d}_single" for n in range(3)} | set(of["subjects"]) | {
+        "tpl-study_round0"
+    }
+    assert after["sub-02_tostudy"] >= {"sub-02_member", "tpl-study_round5"}
+    assert after["sub-02_template"] == {"sub-02_tostudy", "sub-02_member", "tpl-study_round5"}
+    assert after["tpl-study_maps"] >= set(of["maps"])
     assert set(jobs[-1].after) == {job.name for job in jobs[:-1]}  # the page shows all
     assert len(of["register-3"]) == 3
     # Beside the first round: what one affine registration of each would give.
@@ -203,14 +220,14 @@ def test_stages_wait_for_the_one_before_and_the_tables_for_none(config):
 
 def test_the_average_to_compare_with_can_be_left_out(config):
     words = [str(config.bids_dir), str(config.output_dir), "group", "--set", "group.single_pass=false"]
-    jobs = levels.group_jobs(cohort(), from_arguments(build_parser().parse_args(words)))
+    jobs = group_jobs(cohort(), from_arguments(build_parser().parse_args(words)))
     assert not [job.name for job in jobs if "single" in job.name]
 
 
 def test_one_person_has_no_template_and_none_means_none(config):
-    assert {job.stage for job in levels.group_jobs(cohort(1), config)} == {"tables", "report"}
+    assert {job.stage for job in group_jobs(cohort(1), config)} == {"tables", "report"}
     args = build_parser().parse_args([str(config.bids_dir), str(config.output_dir), "group", "--template", "none"])
-    assert {job.stage for job in levels.group_jobs(cohort(), from_arguments(args))} == {"tables", "report"}
+    assert {job.stage for job in group_jobs(cohort(), from_arguments(args))} == {"tables", "report"}
 
 
 def test_a_finished_template_needs_no_rounds(config, tmp_path):
@@ -220,9 +237,9 @@ def test_a_finished_template_needs_no_rounds(config, tmp_path):
     (folder / "tpl-mine_desc-round1_T2starw.nii.gz").write_bytes(b"x")
     words = [str(config.bids_dir), str(config.output_dir), "group", "--template", str(folder.parent)]
     own = from_arguments(build_parser().parse_args(words))
-    jobs = levels.group_jobs(cohort(), own)
+    jobs = group_jobs(cohort(), own)
     assert list(dict.fromkeys(job.stage for job in jobs))[1:] == [
-        "members",
+        "subjects",
         "register-template",
         "maps",
         "average-maps",
@@ -230,7 +247,7 @@ def test_a_finished_template_needs_no_rounds(config, tmp_path):
     ]
     assert template_files(str(folder.parent))[0] == "mine"
     # Those who were registered when it was built are not registered again: same record, same facts.
-    built = {job.name: job.record for job in levels.group_jobs(cohort(), config) if job.stage == "register-template"}
+    built = {job.name: job.record for job in group_jobs(cohort(), config) if job.stage == "register-template"}
     assert [job.record.facts() for job in jobs if job.stage == "register-template"] == [
         record.facts() for record in built.values()
     ]
@@ -245,7 +262,7 @@ def test_a_template_of_templateflow_is_taken_by_its_name(config, tmp_path, monke
     (folder / "tpl-Own_res-01_T2starw.nii.gz").touch()
     monkeypatch.setenv("TEMPLATEFLOW_HOME", str(folder.parent))
     words = [str(config.bids_dir), str(config.output_dir), "group", "--template", "Own"]
-    jobs = levels.group_jobs(cohort(), from_arguments(build_parser().parse_args(words)))
+    jobs = group_jobs(cohort(), from_arguments(build_parser().parse_args(words)))
     registrations = [job.record for job in jobs if job.stage == "register-template"]
     assert [record.label for record in registrations] == ["toOwn"] * 3
     assert registrations[0].files == (("t1w", folder / "tpl-Own_res-01_T1w.nii.gz"),)
@@ -263,12 +280,12 @@ def test_an_empty_folder_is_no_template(tmp_path):
 
 
 def test_a_stage_is_cut_into_parts_that_make_the_whole(config):
-    jobs = levels.group_jobs(cohort(5), config)
-    parts = [levels.of_stage(jobs, "register-2", (n, 3)) for n in (1, 2, 3)]
+    jobs = group_jobs(cohort(5), config)
+    parts = [of_stage(jobs, "register-2", (n, 3)) for n in (1, 2, 3)]
     assert sorted(job.name for part in parts for job in part) == [f"sub-0{n}_round2" for n in range(5)]
-    assert levels.of_stage(jobs, "", (1, 1)) == jobs
-    with pytest.raises(UsageError, match="there are tables, members, average-0"):
-        levels.of_stage(jobs, "register-99", (1, 1))
+    assert of_stage(jobs, "", (1, 1)) == jobs
+    with pytest.raises(UsageError, match="there are tables, subjects, average-0"):
+        of_stage(jobs, "register-99", (1, 1))
 
 
 @pytest.mark.parametrize("text", ["0/3", "4/3", "x", "1/", "1.5/2"])

@@ -15,6 +15,7 @@ CASES = [
     ("background.boundary_sources=apart", "background.boundary_sources", "separate"),
     ("background.trend=tissue", "background.null_space_trend", "remove"),
     ("background.trend=keep", "background.null_space_trend", "keep"),
+    ("qc.rim_max=2", "qc.boundary_max", 2),
     ("group.linear_rounds=4", "group.linear_iterations", 4),
     ("group.syn_rounds=0", "group.syn_iterations", 0),
 ]
@@ -71,3 +72,9 @@ def test_preset_consensus_says_that_its_content_has_changed(capsys):
     assert "is the preset default now" in capsys.readouterr().err
     assert settings_of().inversion.choice.method == "bayes"
     assert capsys.readouterr().err == ""
+
+
+def test_a_setting_that_is_needed_no_longer_is_left_out_and_named(capsys):
+    settings = settings_of("--set", "field.keep_phase=true")
+    assert settings == build_settings({})
+    assert "--set: field.keep_phase has no effect" in capsys.readouterr().err

@@ -99,7 +99,6 @@ def test_set_reaches_the_method():
         ("mask.filled='quality,otsy:1'", "did you mean 'otsu'"),
         ("inversion.method=tgv", "set background.method=none"),
         ("background.method=none", "needs a background method before it"),
-        ("inversion.per_echo=true", "needs field.keep_phase=true"),
         ("inversion", "expected section.name=value"),
     ],
 )
@@ -109,9 +108,9 @@ def test_mistakes_name_the_nearest_valid_word(assignment, says):
 
 
 def test_an_echo_of_its_own_needs_turns_that_were_counted_unless_the_method_takes_phase():
-    tree = {"field": {"keep_phase": True, "unwrap": "laplacian"}, "inversion": {"per_echo": True}}
+    tree = {"field": {"unwrap": "laplacian"}, "inversion": {"per_echo": True}}
     with pytest.raises(UsageError, match=r"needs the turns of each echo: set field\.unwrap=romeo"):
         build_settings(tree)
     tgv = {"background": {"method": "none"}, "inversion": {"per_echo": True, "method": "tgv"}}
-    for right in (tree | {"field": {"keep_phase": True}}, tree | tgv):
+    for right in (tree | {"field": {"unwrap": "romeo"}}, tree | tgv):
         assert build_settings(right).inversion.choice.per_echo

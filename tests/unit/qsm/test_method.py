@@ -66,6 +66,35 @@ def test_two_methods_of_one_name_are_refused(monkeypatch):
         registry._collect()
 
 
+NEW_METHOD = """
+import numpy as np
+from bids_app.qsm.method import Inversion, Method
+from bids_app.qsm.params import Params
+
+
+def nothing(field, mask, grid, *, params=Params(), weights=None, magnitude=None, progress=None, info=None):
+    '''Return a map of zeros.'''
+    return np.zeros_like(field)
+
+
+NOTHING: Inversion[Params] = Method("nothing", "inversion", "Nothing", nothing, Params, "Nothing was estimated.")
+"""
+
+
+def test_a_new_file_in_a_familys_folder_is_a_new_method(tmp_path, monkeypatch):
+    from bids_app.qsm import registry
+
+    (tmp_path / "nothing.py").write_text(NEW_METHOD)
+    monkeypatch.setattr(qsm.inversion, "__path__", [*qsm.inversion.__path__, str(tmp_path)])
+    found = registry._collect()
+    del sys.modules["bids_app.qsm.inversion.nothing"], qsm.inversion.nothing
+    assert set(found["inversion"]) == {*qsm.INVERSIONS, "nothing"}
+    assert found["inversion"]["nothing"].summary == "Return a map of zeros."
+    assert {kind: set(found[kind]) for kind in KINDS if kind != "inversion"} == {
+        kind: set(METHODS[kind]) for kind in KINDS if kind != "inversion"
+    }
+
+
 SNIPPET = """
 from bids_app.qsm.inversion.rts import RTS, RtsParams, rts
 from bids_app.qsm.inversion.tv import TvParams

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from bids_app.derivatives.files import write_image, write_table
-from bids_app.derivatives.names import PRODUCTS, product_path
+from bids_app.derivatives.names import product_path
+from bids_app.derivatives.products import PRODUCTS
 
 SHAPE = (24, 30, 20)
 AFFINE = np.array([[0, 2.0, 0, -30], [-2.5, 0, 0, 40], [0, 0.5, 3.0, -20], [0, 0, 0, 1]])
@@ -153,9 +154,8 @@ def write_subject(out: Path):
         }
     }
     metrics = {"phase": ["phase is in radians"], "residue_share": 0.01}
-    record(
-        out, "field", FIELD, 0, methods=("mcpc3ds", "romeo", "fit_linear"), parameters=field_parameters, metrics=metrics
-    )
+    record(out, "phase", [], 0, methods=("mcpc3ds",), parameters=field_parameters, metrics=metrics)
+    record(out, "field", FIELD, 0, methods=("romeo", "fit_linear"), parameters=field_parameters)
     record(out, "mask", ["mask_brain", "mask_reliable"], 1)
     similar = {"overlap_dice": 0.74, "mutual_information": 1.019, "mutual_information_shifted": 1.02}
     record(
@@ -167,15 +167,18 @@ def write_subject(out: Path):
         metrics=similar,
         warnings=("the registration looks wrong",),
     )
-    chi_parameters = {
+    background_parameters = {
         "background": {
             "method": "vsharp",
             "vsharp": {"radius_max": 12.0, "radius_min": 1.0, "radius_step": 1.0, "threshold": 0.05},
-        },
-        "inversion": {"method": "rts", "per_echo": False, "rts": {"delta": 0.15, "mu": 1e5, "rho": 10.0}},
+        }
     }
-    chi_keys = ["mask_qsm", "local_field", "trend", "mask_boundary_sources"]
-    record(out, "chi", chi_keys, 3, methods=("vsharp", "rts"), parameters=chi_parameters)
+    inversion_parameters = {
+        "inversion": {"method": "rts", "per_echo": False, "rts": {"delta": 0.15, "mu": 1e5, "rho": 10.0}}
+    }
+    record(out, "background", ["mask_boundary_sources"], 3, methods=("vsharp",), parameters=background_parameters)
+    record(out, "inversion", ["mask_qsm"], 3, methods=("rts",), parameters=inversion_parameters)
+    record(out, "null_space_trend", ["trend", "local_field"], 3)
     record(out, "reference", ["chimap", "chimap_singlepass"], 4)
     record(out, "relaxometry", ["r2star", "t2star"], 5, methods=("arlo",))
     record(out, "swi", ["swi", "minip"], 6, methods=("clearswi",))

@@ -9,7 +9,9 @@ import pytest
 
 from bids_app.cli.command import main
 from bids_app.derivatives.files import write_image, write_json, write_table
-from bids_app.derivatives.names import PRODUCTS, product_path
+from bids_app.derivatives.names import product_path
+from bids_app.derivatives.products import PRODUCTS
+from bids_app.model.step_record import StepRecord
 from bids_app.report.group.page import _segmentation as shown_of
 from bids_app.report.group.page import report, report_done
 from bids_app.report.group.tables import Segmentation
@@ -213,7 +215,7 @@ def test_the_level_ends_with_its_page_and_writes_it_again(study, capfd):
     assert page.is_file()
     capfd.readouterr()
     assert group(bids, out, "--allow-missing", "--dry-run") == 0
-    assert "group_report (stage report): bids_app.report.group.page:report" in capfd.readouterr().out
+    assert "group_report (stage report): report" in capfd.readouterr().out
 
 
 def test_the_missing_the_flagged_and_the_outlying_are_told(page):
@@ -290,7 +292,7 @@ def test_the_text_says_what_ran(page):
         "overlap of the heads 0.93",
         "brought to the space of the template by one linear interpolation",
         "brought to the space of MNI by one linear interpolation",
-        "drawn on the template (mine, 3 regions)",
+        "manual segmentation of the template (mine, 3 regions)",
         "after erosion by 1 voxels",
         "every voxel of the maps of 12 participants (9 degrees of freedom)",
         "Gaussian of 2 mm (FWHM)",
@@ -311,14 +313,17 @@ def test_the_text_says_nothing_of_what_did_not_run(page, tmp_path):
     for part in ("N4", "Several runs", "permutation", "Sessions", "random intercept", "affine registration, 1"):
         assert part not in text, part
     run = Run("tpl-study_voxelwise", tmp_path)
-    run.records["voxelwise"] = {
-        "parameters": {"voxelwise": VOXELWISE | {"permutations": 500}},
-        "metrics": {"voxels": 9, "space": "study"},
-        "methods": ["ols", "fdr", "permutation", "new"],
-    }
+    run.records["voxelwise"] = StepRecord(
+        "voxelwise",
+        run.basename,
+        parameters={"voxelwise": VOXELWISE | {"permutations": 500}},
+        metrics={"voxels": 9, "space": "study"},
+        methods=("ols", "fdr", "permutation", "new"),
+    )
     member = Run("sub-01_member", tmp_path)
-    member.records["member"] = {"methods": ["n4"], "metrics": {"channels": ["magnitude"]}, "parameters": {}}
-    member.records["register"] = {"parameters": {"template": TEMPLATE}, "methods": ["syn"]}
+    name = member.basename
+    member.records["member"] = StepRecord("member", name, methods=("n4",), metrics={"channels": ["magnitude"]})
+    member.records["register"] = StepRecord("register", name, parameters={"template": TEMPLATE}, methods=("syn",))
     text = group_methods_text(GroupRecords([Run("group", tmp_path)], [run], [member], {}, repeated=True))
     said = " ".join(text.plain())
     for part in (

@@ -1,7 +1,7 @@
 """The methods text: a sentence and a reference for every method, with the parameters that it ran with."""
 
 import re
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,6 +11,7 @@ import pytest
 import bids_app
 from bids_app.derivatives.files import write_image
 from bids_app.model.settings import build_settings
+from bids_app.model.step_record import StepRecord
 from bids_app.qsm.registry import BY_KEY
 from bids_app.report.methods.citation import cite, write_citation
 from bids_app.report.methods.reference import read_bibtex
@@ -50,7 +51,7 @@ def test_every_method_has_a_sentence_and_every_sentence_a_known_reference():
 def test_own_stages_of_a_method_are_named_where_its_parameters_switch_them_on():
     def said(corrections):
         values = {"background": {"lbv": {"corrections": corrections, "levels": 4}}}
-        return _sentences([{"methods": ["lbv"], "parameters": values}])
+        return _sentences([StepRecord("background", "sub-01", methods=("lbv",), parameters=values)])
 
     assert "[zhou2014] (corrections = 0, levels = 4)." in said(0)
     assert OWN_MARK not in said(0)
@@ -248,16 +249,17 @@ def test_each_item_that_is_missing_is_named(subject, context, name, keys):
     ],
 )
 def test_the_text_says_where_the_mask_is_from(changes, metrics, paths, said):
-    record = {"parameters": {"mask": {"filled": "quality,open:1"} | changes}, "metrics": metrics, "paths": paths}
+    parameters = {"mask": {"filled": "quality,open:1"} | changes}
+    record = StepRecord("mask", "sub-01", parameters=parameters, metrics=metrics, paths=paths)
     assert " ".join(mask_sentences(record)).endswith(said)
-    assert mask_sentences({}) == []
+    assert mask_sentences(None) == []
 
 
 def test_one_echo_has_no_fit_and_an_oblique_slab_is_told(subject, context):
     source = subject.runs[0]
     source.echoes, source.echo_times = source.echoes[:1], source.echo_times[:1]
     (run,) = collect(subject, context, {})
-    run.records["field"]["methods"] = ["romeo", "fit_linear"]
+    run.records["phase"] = replace(run.records["phase"], methods=())
     said = " ".join(methods_text([run]).plain())
     assert "total field is the unwrapped phase over the echo time" in said
     assert "linear fit" not in said

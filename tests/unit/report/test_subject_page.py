@@ -10,7 +10,9 @@ import pytest
 from bids_app import steps
 from bids_app.derivatives import quality
 from bids_app.derivatives.files import write_json
-from bids_app.derivatives.names import PRODUCTS, product_path
+from bids_app.derivatives.names import product_path
+from bids_app.derivatives.products import PRODUCTS
+from bids_app.model.records import Echo
 from bids_app.model.sections import QcChoices
 from bids_app.report.participant.collect import GROUP_STEPS
 from bids_app.report.participant.page import report, report_done
@@ -124,7 +126,7 @@ def test_failures_are_told_with_their_traceback_folded(subject, settings, contex
 
 
 def test_a_subject_of_which_nothing_was_made_has_a_page(settings, context):
-    subject = SimpleNamespace(label="02", runs=(Source(basename="sub-02", echoes=(SimpleNamespace(metadata={}),)),))
+    subject = SimpleNamespace(label="02", runs=(Source(basename="sub-02", echoes=(Echo(1, 0.005),)),))
     report(subject, settings, context, {"results": {"sub-02": Result([failure(), failure(blocked=True)])}})
     page = (context.output_dir / "sub-02.html").read_text()
     assert "No step has finished" in page
@@ -231,7 +233,12 @@ def test_a_page_is_made_again_only_where_something_changed(subject, settings, co
 
 
 def test_steps_of_the_group_over_one_participant_are_known():
-    of_one = (*steps.TEMPLATE_SUBJECT, *steps.TEMPLATE_REGISTRATION, *steps.TEMPLATE_RUN, *steps.TEMPLATE_MANUAL_RUN)
+    of_one = (
+        *steps.template_subject_steps(),
+        *steps.template_registration_steps(),
+        *steps.template_run_steps(),
+        *steps.template_manual_run_steps(),
+    )
     assert {step.name for step in of_one} == set(GROUP_STEPS)
 
 

@@ -6,11 +6,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from bids_app.dataset.cohort import Cohort, CompletenessEntry
 from bids_app.derivatives import quality
 from bids_app.derivatives.files import read_image, read_mask, write_image
-from bids_app.derivatives.names import PRODUCTS
+from bids_app.derivatives.products import PRODUCTS
 from bids_app.errors import QsmAppError
+from bids_app.model.cohort import Cohort, CompletenessEntry
 from bids_app.model.sections import QcChoices
 from bids_app.steps.group.tables import quality_table
 

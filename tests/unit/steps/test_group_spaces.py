@@ -5,8 +5,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from bids_app.dataset.cohort import GroupRun
-from bids_app.dataset.template import (
+from bids_app.derivatives.files import read_image, write_image, write_table
+from bids_app.errors import QsmAppError
+from bids_app.group import warps
+from bids_app.model.cohort import GroupRun
+from bids_app.model.step import StepInput
+from bids_app.model.template import (
     ManualSegmentation,
     ManualSegmentationRun,
     NormalizedRun,
@@ -15,10 +19,6 @@ from bids_app.dataset.template import (
     TemplateSubject,
     Voxelwise,
 )
-from bids_app.derivatives.files import read_image, write_image, write_table
-from bids_app.errors import QsmAppError
-from bids_app.group import warps
-from bids_app.model.step import StepInput
 from bids_app.steps.group.fit import judge
 from bids_app.steps.group.manual_segmentation import measure, take_over
 from bids_app.steps.group.voxelwise import fit

@@ -1,0 +1,70 @@
+"""The options that say how a command is run: processes, memory, clusters. Imports nothing heavy, for ``--help``."""
+
+import argparse
+from pathlib import Path
+
+#: Schedulers that dask-jobqueue knows.
+ENGINES = ("slurm", "pbs", "sge", "lsf", "htcondor")
+
+
+def positive(text: str) -> int:
+    """Return a whole number of 1 or more; anything else is argparse's error."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be 1 or more, got {text}")
+    return value
+
+
+def _gigabytes(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1e6:
+        raise argparse.ArgumentTypeError(f"must be a positive number of gigabytes, got {text}")
+    return value
+
+
+def add_execution(group: "argparse._ArgumentGroup") -> None:
+    """Add the options of this machine."""
+    add = group.add_argument
+    add("-w", "--work-dir", type=Path, metavar="DIR", help="where working files are kept (default: OUTPUT_DIR/work)")
+    add("--nprocs", type=positive, metavar="N", help="processes at once (default: processors / threads of each)")
+    add("--omp-nthreads", type=positive, metavar="N", help="threads of each process (default: 4, or fewer processors)")
+    add(
+        "--mem",
+        type=_gigabytes,
+        metavar="GB",
+        help="memory that all processes together may take by estimate (default: what is free)",
+    )
+    add("--reports-only", action="store_true", help="write the reports again from what is there, process nothing")
+    add("--dry-run", action="store_true", help="print the plan and the effective parameters, change nothing")
+    add("--stop-on-first-crash", action="store_true", help="stop everything when one run fails")
+    add("--force", action="store_true", help="run every step again, whatever the records say")
+
+
+def add_cluster(group: "argparse._ArgumentGroup") -> None:
+    """Add the options of clusters."""
+    add = group.add_argument
+    add(
+        "--write-jobs",
+        nargs=2,
+        metavar=("SCHEDULER", "DIR"),
+        help="write array scripts for slurm or pbs into DIR and stop; DIR/submit.sh sends them",
+    )
+    add(
+        "--cluster",
+        choices=ENGINES,
+        metavar="NAME",
+        help=f"send every run to a cluster as it goes, through Dask: {', '.join(ENGINES)}",
+    )
+    add("--cluster-config", type=Path, metavar="FILE", help="TOML file of keywords for dask-jobqueue's cluster class")
+    add("--account", metavar="NAME", help="account that jobs are charged to")
+    add("--queue", "--partition", metavar="NAME", help="queue (PBS) or partition (Slurm) of the jobs")
+    add("--job-option", action="append", metavar="TEXT", help="line for the scheduler: --job-option=--qos=long")
+    add("--module", action="append", metavar="NAME", help="environment module that jobs load")
+    add("--container-command", metavar="TEXT", help="jobs' command, e.g. 'apptainer run qsm.sif'")
+    add("--array-limit", type=positive, default=1000, metavar="N", help="largest array of the site (default: 1000)")
+    add("--array-at-once", type=positive, metavar="N", help="jobs at once (default: the scheduler's limit)")
+    add(
+        "--scratch",
+        metavar="DIR",
+        help="fast disk of the node for working files, e.g. '$TMPDIR' (expanded where the job runs); emptied after",
+    )

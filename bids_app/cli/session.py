@@ -1,0 +1,153 @@
+"""One level's jobs from start to end: folders, log, console, crash files, and the files of the whole dataset."""
+
+import hashlib
+import os
+import shlex
+import shutil
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
+
+from bids_app import __version__
+from bids_app.cli.console import Console
+from bids_app.dataset.validation import InputValidation
+from bids_app.derivatives.files import (
+    open_log,
+    remove_parts,
+    remove_scratch,
+    to_json_bytes,
+    write_bytes,
+    write_if_changed,
+)
+from bids_app.derivatives.records import load_records, records_root
+from bids_app.engine.events import EventHandler
+from bids_app.engine.job import Job, ReportJob, StepsJob
+from bids_app.engine.memory import available_memory
+from bids_app.engine.remaining import Durations, earlier_durations
+from bids_app.engine.resources import MAX_RECORDS
+from bids_app.engine.runner import Policy
+from bids_app.model.context import Context
+from bids_app.model.records import GreRun
+from bids_app.model.results import JobResult
+from bids_app.model.settings import Settings, to_toml
+
+_BIDSIGNORE = (
+    "*.html\nsub-*/figures\n*_xfm.*\n*_stats.*\n*_statmap.*\n*_qc.json\ngroup_*\nconversion_report.*\nwork\nwork/**\n"
+)
+#: Share of the available memory that jobs may take by their estimates.
+_MEMORY_SHARE = 0.9
+#: The validator gets this much longer than the processing.
+_VALIDATOR_PATIENCE_S = 30.0
+
+
+@dataclass(frozen=True)
+class Session:
+    """Runs the jobs of one level of one command."""
+
+    context: Context
+    settings: Settings
+    command: tuple[str, ...]  # the words of the command line
+    engine: Callable[[Sequence[Job], Policy, EventHandler], dict[str, JobResult]]
+    nprocs: int = 1
+    mem_gb: float | None = None
+    stop_on_first_crash: bool = False
+    verbosity: int = 0
+    is_scratch: bool = False  # the work directory is this process's own and goes with it
+
+    def process(
+        self, jobs: Sequence[Job], facts: Sequence[str], validation: InputValidation | None = None, warning: str = ""
+    ) -> int:
+        """Run the jobs and return the exit code; ``facts`` are lines for the log."""
+        output_dir = self.context.output_dir
+        self._clear()
+        self._write_dataset_files()
+        memory = self.mem_gb * 1e9 if self.mem_gb else _MEMORY_SHARE * available_memory()
+        policy = Policy(self.nprocs, int(memory), self.stop_on_first_crash, self.verbosity > 1)
+        # Elements of an array start in the same second, on several nodes: each has a log of its own.
+        started = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{socket.gethostname()}-{os.getpid()}"
+        with open_log(output_dir / "logs" / f"qsm-bids-app-{started}.log") as log:
+            log.write(f"qsm-bids-app {__version__}: {shlex.join(self.command)}\n")
+            log.writelines(f"{line}\n" for line in facts)
+            console = Console(jobs, self.verbosity, log, self._earlier)
+            try:
+                results = self.engine(jobs, policy, console.on_event)
+            finally:
+                console.stop()
+                if self.is_scratch:
+                    shutil.rmtree(self.context.work_dir, ignore_errors=True)
+            for job in jobs:
+                if isinstance(job, StepsJob) and isinstance(job.record, GreRun):
+                    results[job.name].warnings[:0] = job.record.remarks
+            if any(isinstance(job, ReportJob) for job in jobs):
+                from bids_app.report.methods.citation import cite
+
+                cite(output_dir / "logs")
+            failed = [job for job in jobs if results[job.name].failures]
+            crashes = {job.name: self._write_crash(job, results[job.name]) for job in failed}
+            # Where there was nothing to do the user does not wait for the validator.
+            busy = any(result.ran or result.failures for result in results.values())
+            notes = validation.findings(_VALIDATOR_PATIENCE_S) if validation is not None and busy else []
+            console.close(list(results.values()), crashes, [*filter(None, [warning]), *notes])
+            console.say(f"results are in {output_dir}")
+        return 1 if crashes else 0
+
+    def _earlier(self) -> dict[str, Durations]:
+        return earlier_durations(islice(load_records(records_root(self.context.output_dir)), MAX_RECORDS))
+
+    def _clear(self) -> None:
+        """Remove what killed runs have left, but for the folders of the jobs: each job clears its own."""
+        remove_scratch(self.context.work_dir)
+        logs = self.context.output_dir / "logs"
+        for folder in (self.context.output_dir, logs, logs / "reports"):
+            remove_parts(folder)
+
+    def _write_dataset_files(self) -> None:
+        output_dir = self.context.output_dir
+        description = to_json_bytes(
+            {
+                "Name": "Quantitative susceptibility maps",
+                "BIDSVersion": "1.10.0",
+                "DatasetType": "derivative",
+                "GeneratedBy": [{"Name": "qsm-bids-app", "Version": __version__}],
+                "DatasetLinks": {"raw": self.context.bids_dir.as_uri()},
+            }
+        )
+        write_if_changed(output_dir / "dataset_description.json", description)
+        write_if_changed(output_dir / ".bidsignore", _BIDSIGNORE.encode())
+        settings = to_toml(self.settings, [f"qsm-bids-app {__version__}: effective parameters, for --config"])
+        digest = hashlib.blake2b(settings.encode(), digest_size=4).hexdigest()  # the same parameters, the same file
+        write_if_changed(output_dir / "logs" / f"config-{digest}.toml", settings.encode())
+        readme = "Quantitative susceptibility maps by qsm-bids-app. Values are in ppm; sidecars name every parameter.\n"
+        write_if_changed(output_dir / "README.md", readme.encode())
+
+    def _write_crash(self, job: Job, result: JobResult) -> str:
+        """Write what a developer needs to find the cause, and return where."""
+        path = self.context.output_dir / "logs" / f"crash-{datetime.now(UTC):%Y%m%dT%H%M%S}-{result.job}.txt"
+        session = job.record.session if isinstance(job, StepsJob) and isinstance(job.record, GreRun) else None
+        text = (
+            f"qsm-bids-app {__version__}\nrun: {result.job}\n"
+            f"to reproduce: {command_of(self.command, job.subject, session)}\n"
+            f"parameters: {self.settings.to_mapping()}\n"
+        )
+        for failure in result.failures:
+            text += f"\nstep {failure.step or '(none)'}: {failure.sentence}\n{failure.traceback}"
+        if result.output:
+            text += f"\nlast output of the process:\n{result.output}\n"
+        write_bytes(path, text.encode())
+        return str(path)
+
+
+def command_of(command: Sequence[str], subject: str, session: str | None) -> str:
+    """Return the command for one session of one participant alone, with the options of this one."""
+    words = list(command)
+    for option, label in (("--participant-label", subject), ("--session-label", session)):
+        if label:
+            words = [word for word in words if not word.startswith(f"{option}=")]
+            while option in words:  # it takes all words up to the next option
+                start = words.index(option)
+                end = next((k for k in range(start + 1, len(words)) if words[k].startswith("-")), len(words))
+                del words[start:end]
+            words += [option, label]
+    return shlex.join(("qsm-bids-app", *words))

@@ -1,0 +1,140 @@
+"""Runs one step: calls its function, writes what it returned, and then its record."""
+
+import math
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar, cast
+
+from bids_app.derivatives.files import scratch_folder
+from bids_app.derivatives.products import PRODUCTS
+from bids_app.derivatives.records import load_record, record_path, write_record
+from bids_app.engine.cache import Hashes, code_version, files_of, fingerprint, parameters_of
+from bids_app.engine.memory import PeakMemory
+from bids_app.engine.writer import write_product
+from bids_app.errors import QsmAppError
+from bids_app.model.context import Context
+from bids_app.model.records import Record
+from bids_app.model.settings import Settings
+from bids_app.model.step import Step, StepInput
+from bids_app.model.step_record import StepRecord
+
+R = TypeVar("R", bound=Record)
+
+#: ``on_event(kind, step, done, total)``; kinds are skipped, started, progress (with a solver's count), finished, failed
+#: and blocked.
+OnEvent = Callable[[str, str, int, int], None]
+
+#: Progress of a solver is passed on this often at most.
+_PROGRESS_INTERVAL_S = 0.2
+
+
+class _Slice:
+    """The sections of the settings that a step declared; any other is a mistake in the step."""
+
+    def __init__(self, settings: Settings, names: Sequence[str], step: str):
+        self._sections = {name: getattr(settings, name) for name in names}
+        self._step = step
+
+    def __getattr__(self, name: str) -> object:
+        try:
+            return self.__dict__["_sections"][name]
+        except KeyError:
+            raise AttributeError(f"step {self.__dict__['_step']!r} does not declare that it reads {name!r}") from None
+
+
+def sentence_of(error: BaseException) -> str:
+    """Return the sentence that reports an error to the user."""
+    if isinstance(error, QsmAppError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "memory ran out; use a machine with more, or fewer processes at once (--nprocs, --mem)"
+    return f"{type(error).__name__}: {error}"
+
+
+def execute(
+    step: Step[R],
+    record: R,
+    settings: Settings,
+    context: Context,
+    inputs: Mapping[str, Path],
+    outputs: Mapping[str, Path],
+    hashes: Hashes,
+    on_event: OnEvent,
+) -> StepRecord:
+    """Run a step on its inputs, write its outputs and its record, and return the record.
+
+    Raises
+    ------
+    RuntimeError
+        If the function returns other products than the step declares (a mistake in the step).
+    """
+    saved_at = record_path(step.name, record, context.output_dir)
+    started, clock, before = datetime.now(UTC), time.perf_counter(), load_record(saved_at)
+    # Hashed before the step reads them: what changes meanwhile makes the step run again.
+    states = {name: hashes.of(path) for name, path in inputs.items()}
+    parameters = parameters_of(step, settings)
+    with PeakMemory() as peak, scratch_folder(context.work_dir, f"{record.basename}_{step.name}") as scratch:
+        # To the step the slice looks like the settings, of which it lacks most sections.
+        view = cast("Settings", _Slice(settings, step.reads, step.name))
+        progress = _throttled(step.name, on_event)
+        done = step.function(StepInput(record, view, inputs, scratch, context.threads, progress))
+        if set(done.outputs) != set(outputs):
+            raise RuntimeError(f"step {step.name!r} promised {sorted(outputs)} and made {sorted(done.outputs)}")
+        saved_at.unlink(missing_ok=True)  # until the new record is there, outputs may be half old and half new
+        for key, path in outputs.items():
+            write_product(key, path, done.outputs[key], inputs, parameters, context)
+    made = {key: files_of(key, path) for key, path in outputs.items()}
+    files = [file for each in made.values() for file in each]
+    if before is not None:
+        _remove_stale(before, files, context)
+    saved = StepRecord(
+        step=step.name,
+        basename=record.basename,
+        title=step.title,
+        fingerprint=fingerprint(step, record, settings, states),
+        parameters=parameters,
+        code_version=code_version(),
+        outputs={key: {file.name: hashes.state(file).hash for file in each} for key, each in made.items()},
+        paths={key: os.path.relpath(path, context.output_dir) for key, path in outputs.items()},
+        files=tuple(hashes.state(path) for path in (*inputs.values(), *files)),
+        metrics=dict(done.metrics),
+        warnings=tuple(done.warnings),
+        methods=tuple(done.methods),
+        started=started.isoformat(),
+        duration_s=round(time.perf_counter() - clock, 3),
+        peak_memory_bytes=peak.bytes,
+        threads=context.threads,
+    )
+    write_record(saved_at, saved)
+    return saved
+
+
+def _throttled(step: str, on_event: OnEvent) -> Callable[[int, int], None]:
+    """Return the callback of a step's solvers."""
+    last = -math.inf
+
+    def progress(done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= _PROGRESS_INTERVAL_S:
+            last = now
+            on_event("progress", step, done, total)
+
+    return progress
+
+
+def _remove_stale(before: StepRecord, made: Sequence[Path], context: Context) -> None:
+    """Remove products of other parameters that are made no longer.
+
+    What lies in another working folder stays: outputs that were copied name that of the original, which needs it.
+    """
+    own = [root.resolve() for root in (context.output_dir, context.work_dir)]
+    for key, relative in before.paths.items():
+        path = Path(os.path.normpath(context.output_dir / relative))
+        if key in PRODUCTS and any(path.parent.resolve().is_relative_to(root) for root in own):
+            for file in files_of(key, path):
+                if file not in made:
+                    file.unlink(missing_ok=True)

@@ -1,0 +1,99 @@
+"""Records of the group: the runs that the level ``participant`` has made, and who is missing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bids_app.model.records import Entities, spelled
+
+if TYPE_CHECKING:
+    from bids_app.model.template import ManualSegmentationRun
+
+
+@dataclass(frozen=True)
+class GroupRun:
+    """A gradient-echo run as the group sees it: whose it is, and which products are there."""
+
+    entities: Entities
+    made: tuple[str, ...]  # keys of products
+    #: Entities of the T1w image that the run was registered with.
+    t1w: Entities | None = None
+    #: Similarity of magnitude and T1w image after registration (mutual information).
+    similarity: float | None = None
+
+    @property
+    def subject(self) -> str:
+        """The participant's label."""
+        return dict(self.entities)["sub"]
+
+    @property
+    def session(self) -> str | None:
+        """The session's label."""
+        return dict(self.entities).get("ses")
+
+    @property
+    def basename(self) -> str:
+        """``sub-01_ses-1_acq-x_run-1``."""
+        return spelled(self.entities)
+
+    @property
+    def t1w_transform(self) -> str:
+        """The key of the transform from the T1w image to the run: linear, or a deformation; empty if there is none."""
+        return next((key for key in ("xfm_t1w_to_gre", "xfm_t1w_to_gre_warp") if key in self.made), "")
+
+    def facts(self) -> Mapping[str, object]:
+        """Return what results depend on besides bytes of images and parameters."""
+        return {"entities": self.entities}
+
+
+@dataclass(frozen=True)
+class CompletenessEntry:
+    """One line of the list of participants."""
+
+    subject: str
+    session: str | None
+    run: str  # basename; of the session where no run is known
+    status: str  # found, incomplete, failed, missing, no data
+    reason: str = ""
+
+    @property
+    def is_problem(self) -> bool:
+        """Whether something that should be there is not."""
+        return self.status in ("incomplete", "failed", "missing")
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """All runs that the group level works on; what its tables and statistics run over."""
+
+    runs: tuple[GroupRun, ...]
+    entries: tuple[CompletenessEntry, ...] = ()
+    participants: Path | None = None  # participants.tsv
+    sessions: tuple[Path, ...] = ()  # sub-*_sessions.tsv
+    entities: Entities = ()
+    #: Runs measured in a manual segmentation of the template (``ManualSegmentationRun``); the tables hold these alone.
+    manual: "tuple[ManualSegmentationRun, ...]" = ()
+
+    @property
+    def basename(self) -> str:
+        """Return ``group``; another one for the tables of a manual segmentation."""
+        return "group_drawn" if self.manual else "group"
+
+    @property
+    def segmentations(self) -> tuple[str, ...]:
+        """Names of the segmentations that any run has a table of."""
+        if self.manual:
+            return (self.manual[0].segmentation.name,)
+        return tuple(sorted({key.partition("@")[2] for run in self.runs for key in run.made if "regions@" in key}))
+
+    def quality_of(self, run: str) -> float | None:
+        """Return how well a run's registration went."""
+        return next((other.similarity for other in self.runs if other.basename == run), None)
+
+    def facts(self) -> Mapping[str, object]:
+        """Return what results depend on besides bytes of images and parameters."""
+        return {
+            "runs": [(run.basename, run.similarity) for run in self.runs],
+            "entries": [(entry.run, entry.status, entry.reason) for entry in self.entries],
+        }

@@ -1,0 +1,100 @@
+"""One page about a map that was made from loose files."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from bids_app.derivatives.files import write_bytes
+from bids_app.qsm.arrays import FloatArray
+from bids_app.qsm.pipeline import Reconstruction
+from bids_app.report.html import render
+from bids_app.report.pictures import CHI_WINDOW, COLOURS, Contour, Layer, Picture, mosaic, picture, planes, symmetric
+from bids_app.report.slices import Frame, frame, inside_box, ras_affine, to_ras
+
+_COLUMNS, _SLICES = 6, 36
+
+
+def write_page(
+    path: Path, name: str, found: Reconstruction, affine: npt.NDArray[np.float64], facts: Mapping[str, object]
+) -> None:
+    """Write the page: the map in three planes and slice by slice, its mask, its fields, and how it was made."""
+    pictures = list(_pictures(found, affine))
+    rows = [(key, _text(value)) for key, value in facts.items()]
+    page = render("loose.html.j2", {"name": name, "pictures": pictures, "facts": rows, "warnings": found.warnings})
+    write_bytes(path, page.encode())
+
+
+def _text(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _pictures(found: Reconstruction, affine: npt.NDArray[np.float64]) -> list[Picture]:
+    mask, sizes = to_ras(found.masks.brain, affine)
+    whole = frame(mask, sizes, affine=ras_affine(affine, found.chi.shape))
+    shown = inside_box(whole)
+
+    def boxed(data: npt.NDArray[np.generic]) -> FloatArray:
+        part: FloatArray = np.asarray(to_ras(data, affine)[0][whole.box], np.float32)
+        return part
+
+    brain, valid = boxed(found.masks.brain) > 0, boxed(found.mask) > 0
+    chi = Layer(boxed(found.chi), CHI_WINDOW, "susceptibility", "ppm", inside=brain)
+    made = [
+        picture(
+            planes([chi], shown),
+            "Susceptibility",
+            "Deep grey nuclei and veins are bright, white matter is dark.",
+            "Three planes of the susceptibility map.",
+        ),
+        _all_slices(chi, shown),
+        picture(
+            planes(
+                [
+                    Layer(
+                        boxed(found.field.magnitude),
+                        _limits(boxed(found.field.magnitude)),
+                        "magnitude",
+                        "a.u.",
+                        contours=[Contour(brain, COLOURS[0], "mask"), Contour(valid, COLOURS[2], "valid map")],
+                    )
+                ],
+                shown,
+            ),
+            "Mask",
+            "Orange: mask of the object. Green: where the map is valid.",
+            "Three planes of the magnitude with the outlines of the masks.",
+        ),
+    ]
+    total = boxed(found.field.total)
+    layers = [Layer(total, symmetric(total, brain), "total field", "Hz", "PuOr_r", inside=brain)]
+    if found.local_field is not None:
+        local = boxed(found.local_field)
+        layers.append(Layer(local, symmetric(local, brain), "local field", "ppm", "PuOr_r", inside=brain))
+    made.append(
+        picture(
+            planes(layers, shown),
+            "Fields",
+            "The total field varies slowly and must not jump. The local field shows anatomy.",
+            "Three planes of the fields.",
+        )
+    )
+    return made
+
+
+def _all_slices(layer: Layer, shown: Frame) -> Picture:
+    part = shown.box[2]
+    step = max(1, -(-(part.stop - part.start) // _SLICES))
+    places = list(range(part.start + step // 2, part.stop, step))
+    return picture(
+        mosaic(layer, shown, _COLUMNS, places),
+        f"{len(places)} axial slices",
+        "From below upwards. z is the scanner coordinate at the centre of the mask.",
+        "Axial slices of the susceptibility map.",
+    )
+
+
+def _limits(data: FloatArray) -> tuple[float, float]:
+    low, high = (float(value) for value in np.percentile(data, (1, 99)))
+    return (low, high) if high > low else (low, low + 1)

@@ -1,0 +1,121 @@
+"""Total field to the local field of each pass: corrections, boundary sources, background removal."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bids_app.derivatives.files import read_mask
+from bids_app.model.records import GreRun
+from bids_app.model.settings import Settings
+from bids_app.model.step import Output, Step, StepInput, StepResult
+from bids_app.qsm.arrays import BoolArray, FloatArray
+from bids_app.qsm.options import BackgroundChoices
+from bids_app.qsm.units import ppm_to_hz
+from bids_app.steps.participant.common import echo_phase, field_strength, grid_of, memory, read_array, total_field_ppm
+from bids_app.steps.participant.mask import pass_masks
+
+if TYPE_CHECKING:
+    from bids_app.qsm import LocalField
+
+#: Masks that the field is processed in, the first one that is there and the second pass's.
+PASS_MASKS = (("mask_processing", "mask_brain"), ("mask_reliable",))
+
+
+def read_pass_masks(step: StepInput[GreRun]) -> list[BoolArray]:
+    """Return the masks of the passes."""
+    keys = (next((key for key in choice if key in step.inputs), None) for choice in PASS_MASKS)
+    return [read_mask(step.inputs[key]) for key in keys if key is not None]
+
+
+def local_field(step: StepInput[GreRun]) -> StepResult:
+    """Remove the background field in every pass, of every echo where each is inverted by itself."""
+    from bids_app import qsm
+
+    run, section, like = step.record, step.settings.background, step.inputs["total_field"]
+    masks = read_pass_masks(step)
+    total = total_field_ppm(step)
+    found = qsm.local_field(
+        total,
+        masks,
+        grid_of(run, total.shape),
+        sd=read_array(step.inputs["field_sd"]),
+        residual=read_array(step.inputs["residual"]),
+        single_echo=len(run.echoes) == 1,
+        echoes=echo_phase(step, total) if "phase" in step.inputs else None,
+        options=section.choice,
+        parameters=section.methods,
+        progress=step.progress,
+    )
+    outputs = {"pass_mask": Output(np.stack([valid for one in found.passes for valid in one.valid]), like)}
+    if section.choice.method != "none":
+        outputs["pass_field"] = Output(np.stack([field for one in found.passes for field in one.fields]), like)
+    if _keeps_total_field(step.settings):
+        outputs["corrected_field"] = Output(found.total, like)
+    if section.choice.boundary_sources != "keep":
+        outputs["pass_domain"] = Output(np.stack([one.domain for one in found.passes]), like)
+        outputs["mask_boundary_sources"] = Output(found.boundary_sources, like)
+    return StepResult(outputs, _metrics(found, section.choice), found.warnings, found.methods)
+
+
+def _metrics(found: "LocalField", choice: BackgroundChoices) -> dict[str, object]:
+    metrics: dict[str, object] = {"alternation": [round(v, 3) if np.isfinite(v) else None for v in found.excess]}
+    if found.transmit_phase:
+        metrics["transmit_receive_phase_ppm"] = found.transmit_phase
+    if found.iterations is not None:
+        metrics["background_iterations"] = found.iterations
+    if choice.boundary_sources != "keep":
+        metrics["boundary_sources_voxels"] = int(np.count_nonzero(found.boundary_sources))
+    return metrics
+
+
+def _keeps_total_field(settings: Settings) -> bool:
+    """Return whether the inversion needs the total field: to invert it, or for the boundary sources."""
+    choice = settings.background.choice
+    return bool(choice.method == "none" or choice.boundary_sources != "keep")
+
+
+def local_field_outputs(step: StepInput[GreRun], field_ppm: FloatArray, key: str = "local_field") -> dict[str, Output]:
+    """Return the local field as a field map with its magnitude, or as a working file for the trend's step."""
+    run, like = step.record, step.inputs["total_field"]
+    if key != "local_field":
+        return {key: Output(field_ppm, like)}
+    facts = {"MagneticFieldStrength": run.field_strength}
+    return {
+        "local_field": Output(ppm_to_hz(field_ppm, field_strength(run)), like, facts),
+        "local_field_magnitude": Output(read_array(step.inputs["magnitude"]), like),
+    }
+
+
+def _needs(run: GreRun, settings: Settings) -> tuple[str, ...]:
+    keys = ("total_field", "field_sd", "residual", *pass_masks(run, settings))
+    each = settings.inversion.choice.per_echo and settings.background.choice.method != "none"
+    return (*keys, "phase") if each else keys
+
+
+def background_keys(run: GreRun, settings: Settings) -> tuple[str, ...]:
+    """Return the products of background removal that the inversion needs."""
+    choice = settings.background.choice
+    keys: tuple[str, ...] = ("pass_mask",) if choice.method == "none" else ("pass_mask", "pass_field")
+    if _keeps_total_field(settings):
+        keys += ("corrected_field",)
+    return keys if choice.boundary_sources == "keep" else (*keys, "pass_domain", "mask_boundary_sources")
+
+
+#: Arrays of one echo, and local field and mask of each echo where they are inverted one by one.
+_MEMORY, _EACH = memory(40), memory(40, 3)
+
+
+def _memory(run: GreRun, settings: Settings) -> int:
+    each = settings is not None and settings.inversion.choice.per_echo
+    return _EACH(run, settings) if each else _MEMORY(run, settings)
+
+
+BACKGROUND = Step(
+    "background",
+    "Background removal",
+    local_field,
+    reads=("background",),
+    needs=_needs,
+    makes=background_keys,
+    memory=_memory,
+)

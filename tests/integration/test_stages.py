@@ -1,0 +1,151 @@
+"""``qsm``: every stage on loose files gives what the library gives, and refuses what is wrong with one sentence."""
+
+import json
+import subprocess
+import sys
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from bids_app import qsm
+from bids_app.cli.stages import main
+from bids_app.cli.stages.options import STAGES
+from bids_app.qsm.operators.dipole import forward_field
+from bids_app.qsm.units import ppm_to_hz
+
+TIMES = (0.004, 0.010, 0.016)
+B0 = 3.0
+AFFINE = np.diag([2.0, 2.0, 2.5, 1.0])
+GRID = qsm.Grid.from_affine((40, 38, 32), AFFINE)
+
+
+def write(path, data, **sidecar):
+    nib.save(nib.Nifti1Image(np.asarray(data, np.float32), AFFINE), path)
+    if sidecar:
+        path.with_name(path.name.replace(".nii.gz", ".json")).write_text(json.dumps(sidecar))
+    return str(path)
+
+
+def read(path):
+    return np.asarray(nib.load(path).dataobj, np.float32)
+
+
+@pytest.fixture(scope="module")
+def scan(tmp_path_factory):
+    """Phase and magnitude of a head with a ball in it, as loose files with sidecars."""
+    folder = tmp_path_factory.mktemp("scan")
+    x, y, z = np.meshgrid(*[np.linspace(-1, 1, n) for n in GRID.shape], indexing="ij")
+    head, ball = x**2 + y**2 + z**2 < 0.75, x**2 + y**2 + z**2 < 0.06
+    chi = np.where(ball, 0.1, 0).astype(np.float32)
+    field = ppm_to_hz(forward_field(chi, GRID), B0) + 20 * z
+    rng = np.random.default_rng(1)
+    files = {"phase": [], "magnitude": []}
+    for number, time in enumerate(TIMES, start=1):
+        signal = head * np.exp((2j * np.pi * field - 25) * time) + rng.normal(scale=0.01, size=(2, *GRID.shape))[0]
+        facts = {"EchoTime": time, "MagneticFieldStrength": B0}
+        files["phase"].append(write(folder / f"p{number}.nii.gz", np.angle(signal), Units="rad", **facts))
+        files["magnitude"].append(write(folder / f"m{number}.nii.gz", np.abs(signal), **facts))
+    files["mask"] = write(folder / "mask.nii.gz", head)
+    files["chi"] = write(folder / "truth.nii.gz", chi)
+    files["local"] = write(folder / "local.nii.gz", forward_field(chi, GRID) * head, Units="ppm")
+    return files
+
+
+def test_reconstruct_gives_the_librarys_map_bit_for_bit_with_a_report(scan, tmp_path, capsys):
+    out = tmp_path / "chi.nii.gz"
+    assert main(["reconstruct", "--phase", *scan["phase"], "--magnitude", *scan["magnitude"], "-o", str(out)]) == 0
+    phase, magnitude = (np.stack([read(path) for path in scan[kind]]) for kind in ("phase", "magnitude"))
+    found = qsm.reconstruct(qsm.to_radians(phase, units="rad").phase, magnitude, TIMES, GRID, B0)
+    assert np.array_equal(read(out), found.chi)
+    assert np.array_equal(read(tmp_path / "chi_mask.nii.gz") > 0, found.mask)
+    sidecar = json.loads((tmp_path / "chi.json").read_text())
+    assert sidecar["Units"] == "ppm" and sidecar["ReferenceRegion"] == "mask" and sidecar["EchoTimes"] == list(TIMES)
+    page = (tmp_path / "chi.html").read_text()
+    assert "axial slices" in page and 'src="http' not in page
+    assert "report" in capsys.readouterr().out
+
+
+def test_stage_after_stage(scan, tmp_path, capsys):
+    total, mask, local, chi = (tmp_path / f"{name}.nii.gz" for name in ("total", "mask", "local", "chi"))
+    assert main(["field", *scan["phase"], "--magnitude", *scan["magnitude"], "-o", str(total)]) == 0
+    assert json.loads((tmp_path / "total.json").read_text())["Units"] == "Hz"
+    recipe = "magnitude,otsu:1,largest,holes"
+    assert main(["mask", "--magnitude", *scan["magnitude"], "--recipe", recipe, "-o", str(mask)]) == 0
+    words = ["background", str(total), "--mask", str(mask), "--method", "pdf", "-o", str(local)]
+    assert main(words) == 0  # unit and field strength are in the sidecar of the field
+    words = ["invert", str(local), "--mask", str(tmp_path / "local_mask.nii.gz"), "--method", "tv"]
+    assert main([*words, "--lambda", "2e-4", "-o", str(chi)]) == 0
+    assert json.loads((tmp_path / "chi.json").read_text())["Parameters"]["lambda_"] == 2e-4
+    valid = read(tmp_path / "local_mask.nii.gz") > 0
+    params = qsm.INVERSIONS["tv"].params.from_mapping({"lambda_": 2e-4})
+    assert np.array_equal(read(chi), qsm.INVERSIONS["tv"](read(local), valid, GRID, params=params))
+    referenced = tmp_path / "referenced.nii.gz"
+    assert main(["reference", str(chi), "--mask", str(tmp_path / "local_mask.nii.gz"), "-o", str(referenced)]) == 0
+    assert abs(read(referenced)[valid].mean()) < 1e-6
+    capsys.readouterr()
+    assert main(["score", str(referenced), scan["chi"], "--mask", str(tmp_path / "local_mask.nii.gz")]) == 0
+    assert "NRMSE: " in capsys.readouterr().out
+
+
+def test_companion_maps(scan, tmp_path):
+    r2star, unwrapped, swi = (tmp_path / f"{name}.nii.gz" for name in ("r2star", "unwrapped", "swi"))
+    assert main(["r2star", *scan["magnitude"], "--mask", scan["mask"], "-o", str(r2star)]) == 0
+    inside = read(scan["mask"]) > 0
+    assert np.median(read(r2star)[inside]) == pytest.approx(25, abs=2)
+    assert main(["unwrap", *scan["phase"], "--mask", scan["mask"], "-o", str(unwrapped)]) == 0
+    assert nib.load(unwrapped).shape == (*GRID.shape, 3)
+    words = ["swi", scan["local"], "--magnitude", scan["magnitude"][0], "--mask", scan["mask"], "--units", "hz"]
+    assert main([*words, "-o", str(swi)]) == 0
+    assert (tmp_path / "swi_minip.nii.gz").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["invert", "{total}", "--mask", "{mask}"], 2, "--units: say whether"),
+        (["invert", "{total}", "--mask", "{mask}", "--units", "ppm"], 2, "too large for ppm: say --units hz"),
+        (["invert", "{local}", "--mask", "{mask}", "--method", "tvv"], 2, "did you mean 'tv'"),
+        (["invert", "{local}", "--mask", "{mask}", "--method", "tv", "--lamda", "1"], 2, "did you mean 'lambda_'"),
+        (["invert", "{local}", "--mask", "{mask}", "--method", "tv", "--lambda", "-1"], 2, "must be between"),
+        (["invert", "{local}", "--mask", "{small}"], 3, "does not lie on the grid of local.nii.gz"),
+        (["invert", "{local}", "--mask", "{nothing}"], 3, "0 everywhere"),
+        (["invert", "nowhere.nii.gz", "--mask", "{mask}"], 3, "there is no such file"),
+        (["invert", "{local}", "--mask", "{mask}", "--b0-dir", "0", "0", "0"], 2, "direction of B0"),
+        (["r2star", "{magnitude}", "--mask", "{mask}", "--te", "4", "8", "12"], 2, "give seconds: 0.012"),
+        (["r2star", "{magnitude}", "--mask", "{mask}", "--te", "0.004", "0.008"], 2, "3 echoes need 3 echo times"),
+        (["r2star", "{magnitude}", "--mask", "{mask}", "--te", "0.012", "0.008", "0.016"], 2, "ascending"),
+        (["mask"], 2, "give --magnitude, --phase, or both"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(words, code, says, scan, tmp_path, capsys):
+    files = {"mask": scan["mask"], "local": scan["local"], "magnitude": "{magnitude}"}
+    files["total"] = write(tmp_path / "total.nii.gz", np.full(GRID.shape, 90.0))
+    files["nothing"] = write(tmp_path / "nothing.nii.gz", np.zeros(GRID.shape))
+    nib.save(nib.Nifti1Image(np.ones((4, 4, 4), np.float32), AFFINE), tmp_path / "small.nii.gz")
+    files["small"] = str(tmp_path / "small.nii.gz")
+    filled = [
+        part for word in words for part in (scan["magnitude"] if word == "{magnitude}" else [word.format(**files)])
+    ]
+    assert main([*filled, "-o", str(tmp_path / "out.nii.gz")]) == code
+    message = capsys.readouterr().err
+    assert says in message and "Traceback" not in message
+    assert not (tmp_path / "out.nii.gz").exists()
+
+
+def test_an_output_never_replaces_an_input(scan, tmp_path, capsys):
+    image = write(tmp_path / "local.nii.gz", read(scan["local"]), Units="ppm")
+    before = (tmp_path / "local.nii.gz").read_bytes()
+    assert main(["invert", image, "--mask", scan["mask"], "--method", "tkd", "-o", image]) == 2
+    assert "would replace the input" in capsys.readouterr().err
+    assert (tmp_path / "local.nii.gz").read_bytes() == before
+
+
+def test_help_has_an_example_of_every_stage_and_loads_nothing_heavy(capsys):
+    for name in STAGES:
+        with pytest.raises(SystemExit):
+            main([name, "--help"])
+        assert f"example:\n  qsm {name} " in capsys.readouterr().out
+    code = "import sys, bids_app.cli.stages.options as o; o.build_parser().format_help(); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"numpy", "scipy", "numba", "nibabel"} & set(loaded)

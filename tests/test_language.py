@@ -1,0 +1,141 @@
+"""What users read is plain English in the field's terms: no private words, no sentence that must be read twice."""
+
+import argparse
+import ast
+import re
+import tomllib
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "bids_app"
+#: Private words of earlier versions, by what to write instead.
+BANNED = {
+    r"taken off|takes? off|took off|freed of": "removed",
+    r"(is|are|was|were|being) told|tells?|told": "warned, reported, estimated, determined",
+    r"\brims?\b|rim_": "mask boundary",
+    r"no field can tell|unseen trend|trend that tissue": "null-space trend",
+    r"what alternates": "Nyquist-frequency alternation",
+    r"\bdomes?\b": "transmit/receive phase",
+    r"oddit(y|ies)|\bmend(s|ed|ing)?\b": "checks, corrected",
+    r"inverted apart|sources apart": "estimated separately",
+    r"at its word|look(s)? alike|first look": "unweighted, same appearance, initial estimate",
+    r"\bin short\b": "summary",
+    r"\bdrawings?\b|\bdrawn on the template": "manual segmentation",
+    r"\bonward\b": "template to standard space",
+    r"\busual(ly)?: ": "expected range",
+    r"whatever they say|as many as .* hold|goes on where it was": "plain words",
+}
+#: Words in a sentence of the documentation at most.
+_LONGEST = 32
+
+
+def of_the_parser():
+    from bids_app.cli.options import build_parser
+
+    for action in build_parser()._actions:
+        if action.help and action.help != argparse.SUPPRESS:
+            yield f"help of {'/'.join(action.option_strings) or action.dest}", action.help
+
+
+def of_the_settings():
+    from bids_app.model.settings import Settings
+
+    for name, section in Settings().sections.items():
+        for prefix, params in ((name, section.choice), *((f"{name}.{m}", p) for m, p in section.methods.items())):
+            for field in fields(params):
+                yield f"{prefix}.{field.name}", field.metadata.get("doc", "")
+
+
+def of_the_methods():
+    from bids_app.qsm.registry import METHODS
+
+    for kind, methods in METHODS.items():
+        for method in methods.values():
+            yield f"sentence of {kind} {method.name}", method.sentence
+
+
+def of_the_tables():
+    from bids_app.derivatives import quality
+
+    products = tomllib.loads((PACKAGE / "derivatives" / "products.toml").read_text(encoding="utf-8"))
+    for place, text in strings_in(products):
+        yield f"products.toml {place}", text
+    for number in vars(quality).values():
+        if isinstance(number, tuple):
+            for one in number:
+                for text in vars(one).values() if hasattr(one, "__dict__") else ():
+                    if isinstance(text, str):
+                        yield "quality control", text
+
+
+def strings_in(tree, place=""):
+    if isinstance(tree, dict):
+        for key, value in tree.items():
+            yield from strings_in(value, f"{place}.{key}")
+    elif isinstance(tree, list):
+        for value in tree:
+            yield from strings_in(value, place)
+    elif isinstance(tree, str):
+        yield place, tree
+
+
+def of_the_code():
+    """Sentences in the code that are no docstrings: messages, report texts, captions."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        documents = {
+            id(node.body[0].value)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef)
+            and node.body
+            and isinstance(node.body[0], ast.Expr)
+        }
+        for node in ast.walk(tree):
+            text = node.value if isinstance(node, ast.Constant) and id(node) not in documents else None
+            if isinstance(text, str) and text.count(" ") >= 3:
+                yield f"{path.relative_to(ROOT)}:{node.lineno}", text
+
+
+def of_the_pages():
+    for path in [*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "methods").glob("*.md"), ROOT / "README.md"]:
+        yield str(path.relative_to(ROOT)), path.read_text(encoding="utf-8")
+    for path in (PACKAGE / "report" / "templates").glob("*.j2"):
+        text = re.sub(r"{%.*?%}|{{.*?}}|<[^>]*>", " ", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+        yield str(path.relative_to(ROOT)), text
+
+
+SOURCES = [of_the_parser, of_the_settings, of_the_methods, of_the_tables, of_the_code, of_the_pages]
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.__name__)
+def test_no_private_word_is_in_what_users_read(source):
+    found = [
+        f"{place}: {match[0]!r} (write: {instead})"
+        for place, text in source()
+        for pattern, instead in BANNED.items()
+        if (match := re.search(rf"(?i)(?<![\w-])(?:{pattern})(?![\w-])", text))
+    ]
+    assert found == []
+
+
+def test_a_private_word_is_found():
+    pattern = "|".join(BANNED)
+    assert re.search(
+        rf"(?i)(?<![\w-])(?:{pattern})(?![\w-])", "the trend was taken off at the rim, and the user is told"
+    )
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs").glob("*.md")), ids=lambda path: path.stem)
+def test_sentences_of_the_documentation_are_short(path):
+    text = re.sub(r"```.*?```|^\|.*$|^:::.*$|^<!--.*?-->$", "", path.read_text(encoding="utf-8"), flags=re.S | re.M)
+    text = re.sub(r"\]\([^)]*\)|`[^`]*`", " x ", text)
+    long = [
+        " ".join(words)
+        for block in re.split(r"\n\s*\n|\n[*:\d]", text)
+        for sentence in re.split(r"(?<=[.:!?;])\s", block)
+        if len(words := sentence.split()) > _LONGEST
+    ]
+    assert long == []

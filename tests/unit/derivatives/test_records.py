@@ -1,0 +1,89 @@
+"""The records of the steps: what is read is whole and of the right types, or counts as absent."""
+
+import json
+
+import pytest
+
+from bids_app.derivatives.records import load_record, load_records, record_files, split_name, write_record
+from bids_app.model.step_record import FileState, StepRecord
+
+RECORD = StepRecord(
+    "swi",
+    "sub-01",
+    title="SWI",
+    fingerprint="abc",
+    parameters={"swi": {"method": "clearswi", "clearswi": {"sigma": 4.0}}},
+    outputs={"swi": {"sub-01_swi.nii.gz": "12"}},
+    paths={"swi": "sub-01/anat/sub-01_swi.nii.gz"},
+    files=(FileState("sub-01/anat/sub-01_swi.nii.gz", "12", 5, 7),),
+    metrics={"noise": 1.5, "flags": []},
+    warnings=("look",),
+    methods=("clearswi",),
+    started="2026-01-01T00:00:00+00:00",
+    duration_s=2.5,
+    peak_memory_bytes=10,
+    threads=4,
+)
+
+
+def test_what_is_written_is_read_again(tmp_path):
+    path = tmp_path / "sub-01_step-swi.json"
+    write_record(path, RECORD)
+    assert load_record(path) == RECORD
+    assert RECORD.section("swi")["method"] == "clearswi"
+    assert (RECORD.section("mask"), RECORD.number("noise"), RECORD.number("flags")) == ({}, 1.5, None)
+
+
+def test_fields_that_an_earlier_version_did_not_write_have_their_defaults():
+    assert StepRecord.from_mapping({"step": "x", "basename": "y", "later": 1}) == StepRecord("x", "y")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("step", 3),
+        ("basename", None),
+        ("fingerprint", []),
+        ("parameters", {"swi": 1}),
+        ("outputs", {"swi": {"a": None}}),
+        ("outputs", {"swi": ["a"]}),
+        ("paths", {"swi": 1}),
+        ("files", [{"path": "a", "hash": "b", "size": 1}]),
+        ("files", [{"path": "a", "hash": "b", "size": -1, "mtime_ns": 0}]),
+        ("files", {"path": "a"}),
+        ("metrics", [1]),
+        ("warnings", "look"),
+        ("methods", [1]),
+        ("duration_s", "long"),
+        ("duration_s", -1.0),
+        ("peak_memory_bytes", 1.5),
+        ("threads", True),
+    ],
+)
+def test_odd_content_counts_as_absent(tmp_path, name, value):
+    path = tmp_path / "sub-01_step-swi.json"
+    path.write_text(json.dumps(RECORD.to_mapping() | {name: value}))
+    assert load_record(path) is None
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"step": "x"}', b"[" * 100_000])
+def test_a_damaged_record_counts_as_absent(tmp_path, content):
+    path = tmp_path / "sub-01_step-swi.json"
+    path.write_bytes(content)
+    assert load_record(path) is None
+    assert load_record(tmp_path / "gone.json") is None
+
+
+def test_records_of_a_folder(tmp_path):
+    for name in ("sub-02/sub-02_step-swi", "sub-01/ses-1/sub-01_ses-1_step-swi", "sub-01/ses-1/other"):
+        path = tmp_path / f"{name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"step": "swi", "basename": path.name.partition("_step")[0]}))
+    (tmp_path / "sub-02/sub-02_step-qc.json").write_text("{")
+    assert {record.basename for record in load_records(tmp_path)} == {"sub-02", "sub-01_ses-1"}
+    assert {split_name(path) for path in record_files(tmp_path)} == {
+        ("sub-02", "swi"),
+        ("sub-02", "qc"),
+        ("sub-01_ses-1", "swi"),
+    }
+    assert split_name(tmp_path / "other.json") == ("", "")

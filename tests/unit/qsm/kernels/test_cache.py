@@ -1,0 +1,127 @@
+"""Compiled kernels load from a tree that cannot be written, and for a processor that is named."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bids_app.qsm.process import portable_cpu
+
+PACKAGE = Path(__file__).parents[4] / "bids_app"
+CODE = """
+from bids_app.qsm.process import prepare_process
+from bids_app.qsm.kernels import dipole
+from bids_app.qsm.operators.dipole import dipole_kernel
+from bids_app.qsm.grid import Grid
+prepare_process()
+dipole_kernel(Grid((4, 4, 4)))
+from numba.core import config
+stats = [kernel.stats for kernel in vars(dipole).values() if hasattr(kernel, "py_func")]
+print(sum(sum(s.cache_hits.values()) for s in stats), sum(sum(s.cache_misses.values()) for s in stats), config.CPU_NAME)
+"""
+
+
+def run(tree, before="", **environment):
+    env = {**os.environ, "PYTHONPATH": str(tree), "HOME": "/nonexistent", **environment}
+    for name in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME"):
+        env.pop(name, None)
+    done = subprocess.run(
+        [sys.executable, "-c", before + CODE], env=env, cwd="/", capture_output=True, text=True, check=True
+    )
+    hits, misses, cpu = done.stdout.split()
+    return int(hits), int(misses), cpu
+
+
+def test_cached_kernels_load_where_nothing_can_be_written(tmp_path):
+    shutil.copytree(PACKAGE, tmp_path / "bids_app", ignore=shutil.ignore_patterns("__pycache__"))
+    cache = tmp_path / "bids_app" / "qsm" / "kernels" / "__pycache__"
+    portable = {"QSM_BIDS_APP_PORTABLE_KERNELS": "1"}
+    hits, misses, cpu = run(tmp_path, **portable)
+    assert (hits, misses) == (0, 1)
+    assert cpu in {"x86-64-v3", "generic"}
+    assert list(cache.glob("dipole.*.nbi"))
+    files = {path.name: path.read_bytes() for path in cache.iterdir()}
+    assert run(tmp_path, **portable)[:2] == (1, 0)
+    assert run(tmp_path, NUMBA_CPU_NAME="generic")[:2] == (0, 1)  # another processor: another entry of one cache
+    assert run(tmp_path, **portable)[:2] == (1, 0)
+    assert set(files) <= {path.name for path in cache.iterdir()}
+
+
+HARMONIC = """
+import hashlib
+import numpy as np
+from bids_app.qsm.solvers.laplace import LaplaceProblem, solve_laplace
+inside = np.zeros((32, 30, 28), bool)
+inside[3:-3, 4:-4, 2:-2] = True
+surface = np.zeros_like(inside)
+surface[1:-1, 1:-1, 1:-1] = True
+values = np.random.default_rng(1).normal(size=inside.shape).astype(np.float32)
+problem = LaplaceProblem(values, inside, surface & ~inside, (1.0, 1.2, 2.0))
+print(hashlib.sha256(solve_laplace(problem, 500, 1e-4, 4)).hexdigest())
+"""
+
+
+def test_kernels_just_compiled_and_from_the_cache_give_the_same_bytes(tmp_path):
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", HARMONIC]
+    sums = [subprocess.run(command, env=environment, capture_output=True, check=True).stdout for _ in range(2)]
+    assert sums[0] == sums[1]
+
+
+def test_a_kernel_that_cannot_be_saved_is_used_all_the_same(tmp_path):
+    shutil.copytree(PACKAGE, tmp_path / "bids_app", ignore=shutil.ignore_patterns("__pycache__"))
+    # No byte may be written to any file, root or not.
+    nothing = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))"
+    assert run(tmp_path, nothing, PYTHONDONTWRITEBYTECODE="1")[:2] == (0, 1)
+    assert not list((tmp_path / "bids_app" / "qsm" / "kernels" / "__pycache__").glob("*.nb*"))
+
+
+@pytest.mark.parametrize(
+    ("flags", "name"),
+    [("fpu sse2 avx avx2 bmi1 bmi2 f16c fma movbe", "x86-64-v3"), ("fpu sse2 avx", "generic"), ("", "generic")],
+)
+def test_processor_name(flags, name):
+    assert portable_cpu(flags.split()) == name
+
+
+@pytest.mark.parametrize(("given", "expected"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_idle_threads_sleep_unless_the_caller_says_otherwise(given, expected):
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    if given is not None:
+        environment["OMP_WAIT_POLICY"] = given
+    code = "import os, bids_app.qsm.process as p; p.prepare_process(); print(os.environ['OMP_WAIT_POLICY'])"
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == expected
+
+
+UNTOUCHED = """
+import os, sys, time
+before = dict(os.environ)
+import numpy, scipy.fft, scipy.ndimage, scipy.linalg, numba
+from numba.core import caching
+classes = [caching.CacheImpl, caching.CompileResultCacheImpl, caching.IndexDataCacheFile, caching.FunctionCache]
+state = [dict(vars(kind)) for kind in classes]
+locators = list(caching.CacheImpl._locator_classes)
+settings = {name: value for name, value in vars(numba.config).items() if name.isupper()}
+third = set(sys.modules)
+start = time.process_time()
+import bids_app.qsm
+seconds = time.process_time() - start
+assert [dict(vars(kind)) for kind in classes] == state
+assert caching.CacheImpl._locator_classes == locators
+assert {name: value for name, value in vars(numba.config).items() if name.isupper()} == settings
+assert dict(os.environ) == before
+new = {name.partition(".")[0] for name in set(sys.modules) - third}
+print(*sorted(new - set(sys.stdlib_module_names)), f"{seconds:.3f}")
+"""
+
+
+def test_importing_the_library_changes_and_loads_nothing_outside_it():
+    """Numba's classes and settings and the environment stay; the time is the processor's for our own modules."""
+    done = subprocess.run([sys.executable, "-c", UNTOUCHED], capture_output=True, text=True, check=True)
+    *packages, seconds = done.stdout.split()
+    assert set(packages) <= {"bids_app", "scipy", "numba", "numpy"}
+    assert float(seconds) < 1
