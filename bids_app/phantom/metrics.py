@@ -9,8 +9,8 @@ from scipy import ndimage
 
 Array = npt.NDArray[np.floating]
 BoolArray = npt.NDArray[np.bool_]
-#: Reach of XSIM's window, voxels.
-_REACH = 3
+#: Width of XSIM's window in voxels, and the standard deviation of its Gaussian.
+_WIDTH, _SIGMA = 7, 1.5
 
 
 def _pair(
@@ -46,29 +46,74 @@ def detrended_nrmse(found: Array, true: Array, mask: BoolArray) -> float:
     return float(100 * np.linalg.norm(a / slope - b) / np.linalg.norm(b)) if slope > 0 else float("inf")
 
 
-def xsim(found: Array, true: Array, mask: BoolArray) -> float:
-    """XSIM of two 3D susceptibility maps in ppm: 1 where they agree, mean over the mask.
+def xsim(
+    found: Array,
+    true: Array,
+    mask: BoolArray,
+    *,
+    width: int = _WIDTH,
+    uniform: bool = False,
+    reference: bool = True,
+    scored: BoolArray | None = None,
+) -> float:
+    """Return XSIM of two 3D susceptibility maps in ppm: 1 where they agree.
 
     SSIM in the maps' own range (Milovic et al. 2024, 10.1002/mrm.30271): dynamic range L = 1 ppm, K1 = 0.01,
-    K2 = 0.001, Gaussian window (sigma 1.5 voxels) that ends 3 voxels from its centre: a size of 3 in the
-    authors' implementation, which gave the published figures, is its reach to either side. Both maps are referenced to
-    their mean in the mask and are zero outside.
+    K2 = 0.001. Both maps are zero outside ``mask``. Figures of different windows are not comparable: the default is
+    the Gaussian window (sigma 1.5 voxels) of 7 voxels, since a size of 3 in the authors' implementation is the reach
+    to either side. Published figures on the 2016 challenge's head use a uniform window of 5 voxels and maps that are
+    not referenced.
+
+    Parameters
+    ----------
+    found, true : array, ``[x, y, z]``
+        Maps in ppm.
+    mask : bool, ``[x, y, z]``
+        Where both maps are valid.
+    width : int
+        Width of the window in voxels, odd.
+    uniform : bool
+        Weigh all voxels of the window equally instead of by the Gaussian.
+    reference : bool
+        Subtract each map's mean in ``scored`` first.
+    scored : bool, ``[x, y, z]``, optional
+        Voxels whose mean is returned; ``mask`` if not given.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ, nothing is scored, or the width is not odd.
     """
-    inside_found, inside_true = _pair(found, true, mask)
+    if width < 1 or width % 2 == 0:
+        raise ValueError(f"the width of XSIM's window must be odd, got {width}")
+    scored = mask if scored is None else scored & mask
+    inside_found, inside_true = _pair(found, true, mask, reference=False)
     a, b = np.zeros(found.shape), np.zeros(true.shape)
     a[mask], b[mask] = inside_found, inside_true
+    if not scored.any():
+        raise ValueError("no voxel is scored: there is nothing to compare")
+    if reference:
+        a[mask] -= a[scored].mean()
+        b[mask] -= b[scored].mean()
+    weights = _window(width, uniform=uniform)
+    mean_a, mean_b = _smooth(a, weights), _smooth(b, weights)
+    var_a, var_b = _smooth(a * a, weights) - mean_a**2, _smooth(b * b, weights) - mean_b**2
+    covariance = _smooth(a * b, weights) - mean_a * mean_b
     c1, c2 = 0.01**2, 0.001**2
-    mean_a, mean_b = _window(a), _window(b)
-    var_a, var_b = _window(a * a) - mean_a**2, _window(b * b) - mean_b**2
-    covariance = _window(a * b) - mean_a * mean_b
     index = (2 * mean_a * mean_b + c1) * (2 * covariance + c2)
     index /= (mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2)
-    return float(index[mask].mean())
+    return float(index[scored].mean())
 
 
-def _window(array: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    weights = np.exp(-(np.arange(-_REACH, _REACH + 1) ** 2) / (2 * 1.5**2))
-    weights /= weights.sum()
+def _window(width: int, *, uniform: bool) -> npt.NDArray[np.float64]:
+    """Return the weights of a window along one axis; they sum to 1."""
+    away = np.arange(width) - width // 2
+    weights = np.ones(width) if uniform else np.exp(-(away**2) / (2 * _SIGMA**2))
+    return np.asarray(weights / weights.sum())
+
+
+def _smooth(array: npt.NDArray[np.float64], weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the weighted mean around each voxel; what lies outside the array is zero."""
     for axis in range(array.ndim):
         array = ndimage.correlate1d(array, weights, axis=axis, mode="constant")
     return array

@@ -67,12 +67,16 @@ def bayes(
     2. Outside the mask, and where ``weights`` (relative reliability, about 1) are below one half, the
        field is replaced, the more the less certain it is, by that of the present map; so it is where both are more than
        ``outliers`` robust SDs apart: no map explains that (dephasing, flow, wrong unwrapping). The spectra are measured
-       again, now with little leakage through the mask's edge. The sources of a local field are in the mask, so that
+       again, now with little leakage through the mask's edge. From the second round on, the certainty of a voxel also
+       falls with the residual around it (:func:`bids_app.qsm.inversion.field_error.local_certainty`): at the surface
+       and beside sinuses the field has several times its typical error. The replacement counts by the share of the
+       field that a map explains. The sources of a local field are in the mask, so that
        the map outside counts by ``outside`` only: 0 is best for a local field that is free of other errors. A
        background method that takes the local field at the surface for background (LBV without corrections) leaves
        the field of sources outside, and 1 is better.
     3. The map minimises sum |F - D X|^2 / N + ``gaussian`` sum |X|^2 / P, both halved, + ``sparsity`` / b
-       ||grad chi||_1 with b the measured scale of the gradient, by ADMM in k-space; then again from step 2.
+       ||grad chi||_1 with b the measured scale of the gradient, by ADMM in k-space; then again from step 2. N depends
+       on |k| and on the angle to B0: its structured part is strongest in the cone.
        Differences that exceed ``edge`` times the gradient's SD in the present map are edges and not penalised, so
        that nuclei and veins keep their contrast. Both weights fall with the share of the field that a map explains
        (:attr:`bids_app.qsm.inversion.spectra.Spectra.explained`, measured in the first round), with its 2nd and 3rd
@@ -81,7 +85,7 @@ def bayes(
        keep, the error keeps too: against COSMOS of simulated heads the map is nearer, against an isotropic truth up to
        a tenth farther. White noise does not count.
     4. The priors pull the map towards zero. The factor by which its field explains the measured one best (least
-       squares over certain voxels) restores this, before each step 2 and at the end: to the share ``amplitude``
+       squares over certain voxels) restores this at the end: to the share ``amplitude``
        where the field is free of error, and the less the more error it has.
     5. Before that end, fine detail and what lies in the cone are improved by ``detail`` iterations of total
        generalised variation that start at the map (:mod:`bids_app.qsm.inversion.fine_detail`).
@@ -121,7 +125,7 @@ def bayes(
     spectra = estimate.start()
     for _ in range(params.rounds):
         before = estimate.chi
-        estimate.fill(params.outside, params.amplitude, params.outliers)
+        estimate.fill(params.outside, params.outliers)
         spectra = estimate.refine(split, params, advance)
         change, size = change_of(estimate.chi, before)
         if change <= params.tolerance**2 * size:

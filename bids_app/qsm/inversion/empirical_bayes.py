@@ -10,8 +10,9 @@ import numpy as np
 
 from bids_app.qsm.arrays import BoolArray, ComplexArray, FloatArray
 from bids_app.qsm.grid import Grid
+from bids_app.qsm.inversion.field_error import local_certainty, prior_trust
 from bids_app.qsm.inversion.problem import prepare
-from bids_app.qsm.inversion.spectra import Spectra, estimate_spectra, frequencies
+from bids_app.qsm.inversion.spectra import HALF_STRUCTURED, Spectra, estimate_spectra, frequencies
 from bids_app.qsm.kernels import bayes as kernels
 from bids_app.qsm.operators.dipole import DipoleConvolution
 from bids_app.qsm.operators.fft import irfftn, rfftn
@@ -19,8 +20,6 @@ from bids_app.qsm.operators.gradient import laplacian_spectrum
 from bids_app.qsm.params import Params, param
 from bids_app.qsm.solvers.split_gradient import SplitGradient
 
-#: Shares of the field that a map explains: priors are trusted least at the first, wholly from the second downwards.
-_DOUBT, _ERROR = 0.7, 0.5
 #: SD of normally distributed values over the median of their magnitudes, and how many voxels tell it.
 _SD_OF_MEDIAN, _MEDIAN_OF = 1.4826, 200_000
 
@@ -36,27 +35,15 @@ class BayesParams(Params):
     iterations: int = param(3, low=1, high=200, doc="ADMM iterations in each round")
     tolerance: float = param(2e-2, low=0.0, high=1.0, doc="Relative change from round to round that ends them")
     outside: float = param(0.5, low=0.0, high=1.0, doc="Share of the map outside the mask that makes field; see text")
-    amplitude: float = param(1.0, low=0.0, high=1.0, doc="Share of the shrinkage by the priors that is restored")
+    amplitude: float = param(0.9, low=0.0, high=1.0, doc="Share of the shrinkage by the priors that is restored")
     relief: float = param(
-        1.0, low=0.0, high=4.0, doc="How much weaker the priors are where no map explains the field; see text, 0: not"
+        0.5, low=0.0, high=4.0, doc="How much weaker the priors are where no map explains the field; see text, 0: not"
     )
     outliers: float = param(
         10.0, low=0.0, high=100.0, doc="Residuals beyond this many SDs are taken for errors of the field; 0: none are"
     )
     detail: int = param(50, low=0, high=10000, doc="Iterations of TGV that improve the fine detail; see text, 0: none")
     padding: float = param(20.0, low=0.0, high=200.0, unit="mm", doc="Empty space around the object")
-
-
-def _trust(explained: float) -> float:
-    """Trust in the priors, 0.7 to 1, from the share of the field that a map explains.
-
-    Field that no map explains is error in the cone, but elsewhere it looks like susceptibility, and is so in part: the
-    priors, weighted for the cone's error, would take too much. In a field that is error above all (half or more), the
-    priors are right again.
-    """
-    if explained >= _DOUBT:
-        return explained
-    return _DOUBT + (1 - _DOUBT) * min(1.0, (_DOUBT - explained) / (_DOUBT - _ERROR))
 
 
 class Estimate:
@@ -85,6 +72,8 @@ class Estimate:
         self.chi = np.zeros_like(field)
         self.noise_sd = 0.0
         self.trust = 0.0  # in the priors; not known yet
+        self.judged = False  # the weights by the residual
+        self.explained = 1.0  # share of the field, by the first round
         certain = np.flatnonzero(2 * weight >= 1)
         self._sample = certain[:: max(1, certain.size // _MEDIAN_OF)]  # enough for a median
         self._gain = np.empty_like(self.kernel)
@@ -116,11 +105,24 @@ class Estimate:
         self.chi = factor * self.chi
         return factor
 
-    def fill(self, outside: float, amplitude: float, outliers: float) -> None:
-        """Replace the field by that of the present map to the extent that voxels are uncertain (outside: wholly)."""
+    def fill(self, outside: float, outliers: float) -> None:
+        """Replace the field by that of the present map to the extent that voxels are uncertain (outside: wholly).
+
+        The second time, the voxels' weights fall where the residual is large around them: the first map is not free of
+        what outliers make.
+        """
         self.filled = self.forward(outside)
-        self.filled *= self.scale(self.filled, amplitude)
-        kernels.mix(self.field, self.filled, self.weight, np.float32(self._limit(outliers)), self.certainty)
+        limit = np.float32(self._limit(outliers))
+        if self.trust and not self.judged:
+            known = 2 * self.weight >= 1
+            residual = self.field - self.filled
+            certainty = local_certainty(residual, known, float(limit), self.explained, self.grid)
+            self.weight = np.minimum(self.weight, np.float32(0.5)) * np.sqrt(certainty)
+            self.judged = True
+        # What the map predicts where nothing is measured holds the map's error as well, and counts as far as maps
+        # explain the field. Without that, error grows outside from round to round.
+        self.filled *= np.float32(self.explained)
+        kernels.mix(self.field, self.filled, self.weight, limit, self.certainty)
 
     def _limit(self, outliers: float) -> float:
         """Return the residual from which on the field is doubted: so many robust SDs of those in certain voxels."""
@@ -139,8 +141,9 @@ class Estimate:
         """Measure the spectra and take the linear estimate."""
         spectrum = rfftn(self.filled)
         spectra = self.measure(spectrum)
-        noise, signal = spectra.noise.astype(np.float32), spectra.signal.astype(np.float32)
-        kernels.wiener(spectrum, self.kernel, noise, signal, self.axes, np.float32(spectra.width))
+        error = (spectra.flat.astype(np.float32), spectra.structured.astype(np.float32), np.float32(HALF_STRUCTURED))
+        signal = spectra.signal.astype(np.float32)
+        kernels.wiener(spectrum, self.kernel, *error, signal, self.axes, np.float32(spectra.width))
         self.chi = irfftn(spectrum, self.grid.shape)
         return spectra
 
@@ -150,22 +153,16 @@ class Estimate:
         spectra = self.measure(fixed)
         scale = spectra.gradient_sd / np.sqrt(2)
         # Power is that of the unnormalised transform: Parseval's factor turns it into a variance per voxel.
-        precision = (spectra.total / spectra.noise).astype(np.float32)
+        variances = ((part / spectra.total).astype(np.float32) for part in (spectra.flat, spectra.structured))
         if not self.trust:
-            self.trust = _trust(spectra.explained)
+            self.trust = prior_trust(spectra.explained)
+            self.explained = spectra.explained
         trust = self.trust**params.relief
         prior = (params.gaussian * trust**2 * spectra.total / np.maximum(spectra.signal, 1e-30)).astype(np.float32)
         penalty = np.float32(params.sparsity * trust**3 / scale**2)
+        error, width = (*variances, np.float32(HALF_STRUCTURED)), np.float32(spectra.width)
         kernels.normal_equations(
-            fixed,
-            self.kernel,
-            self.laplacian,
-            self.axes,
-            np.float32(spectra.width),
-            precision,
-            prior,
-            penalty,
-            self._gain,
+            fixed, self.kernel, self.laplacian, self.axes, width, error, prior, penalty, self._gain
         )
         split.spare_edges(self.chi, params.edge * spectra.gradient_sd)
         for _ in range(params.iterations):
@@ -206,8 +203,7 @@ def expected_field(
     inside = problem.crop.take(mask, bool)
     estimate = Estimate(problem.grid, problem.field, problem.weight, inside)
     estimate.start()
-    # Without the last round's scale: with it, the surface's own field lost more than it gained on simulated heads.
-    estimate.fill(1.0, 0.0, params.outliers)
+    estimate.fill(1.0, params.outliers)
     estimate.refine(SplitGradient(problem.grid), replace(params, iterations=1), lambda: None)
     relative = estimate.chi - np.float32(estimate.chi.mean(where=inside, dtype=np.float64))
     field = estimate.dipole.field(np.where(inside, relative, np.float32(0)))

@@ -13,6 +13,7 @@ from bids_app.qsm.inversion.problem import (
     note,
     prepare,
     residual_of,
+    spectra_of,
     total_variation_weight,
     without_outliers,
 )
@@ -115,7 +116,8 @@ def hdqsm(
     first = minimise(
         task, iterations=params.first_iterations, tolerance=params.tolerance, progress=lambda n, _: advance(0, n)
     )
-    trusted = without_outliers(problem.weight, residual_of(problem, first), params.outlier)
+    noise = spectra_of(problem).noise_sd
+    trusted = without_outliers(problem.weight, residual_of(problem, first), params.outlier, noise)
     note(info, outliers=int(np.count_nonzero(trusted < problem.weight)))
     task = replace(task, weight=trusted, regularisation=weight, loss="linear", penalty=0.0)
     chi = minimise(

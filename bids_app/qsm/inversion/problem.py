@@ -95,11 +95,15 @@ def residual_of(problem: Prepared, chi: FloatArray) -> FloatArray:
     return residual
 
 
-def without_outliers(weight: FloatArray, residual: FloatArray, limit: float) -> FloatArray:
-    """Weights divided by (|residual| / limit)^2 where the weighted residual exceeds ``limit`` robust SDs."""
+def without_outliers(weight: FloatArray, residual: FloatArray, limit: float, min_sd: float = 0.0) -> FloatArray:
+    """Weights divided by (|residual| / limit)^2 where the weighted residual exceeds ``limit`` robust SDs.
+
+    ``min_sd`` is the least SD that is assumed: an L1 data term fits most voxels nearly exactly, so that the residuals'
+    own spread is far below the field's error, and strong sources would count as outliers.
+    """
     weighted = np.abs(weight * residual)
     inside = weighted[weight > 0]
-    deviation = 1.4826 * float(np.median(inside)) if inside.size else 0.0
+    deviation = max(1.4826 * float(np.median(inside)), min_sd) if inside.size else 0.0
     if deviation <= 0:
         return weight
     return weight / np.maximum(weighted * np.float32(1 / (limit * deviation)), 1) ** 2

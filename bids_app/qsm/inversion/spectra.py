@@ -8,6 +8,11 @@ known, the expected error of a linear inversion can be written down for every re
 a total-variation term follows from the error variance and the mean gradient. The balance of power between cone and
 rest was proposed for the choice of the weight by Milovic et al. 2021, 10.1002/mrm.28435; here it gives the spectra
 themselves. All rules follow the scale of the field: chi of ``a * field`` is ``a * chi``.
+
+White noise has the same power at all angles to B0. Structured error has not: in living brains, what a COSMOS map leaves
+of the field of one orientation has most power in the cone and less the larger the kernel D is, about as
+1 / (1 + (D / 0.2)^2). An error that is the same at all angles would overrate it threefold where the signal is strong.
+So N(k, D) = flat(|k|) + structured(|k|) / (1 + (D / 0.2)^2); the flat part is read from the finest detail.
 """
 
 from collections.abc import Callable
@@ -34,6 +39,11 @@ _FINE = 0.7, 1.0
 _MEAN_SQUARE = 4 / 45
 #: A shell needs this many cone samples for an error estimate of its own.
 _FEWEST = 16
+#: Kernel magnitude at which structured error has half the power that it has in the cone. Measured on two heads with
+#: COSMOS (0.05 to 0.4 cycles/mm): 0.8 of the cone's at |D| = 0.1, 0.6 at 0.17, 0.4 at 0.24, 0.35 above 0.3.
+HALF_STRUCTURED = 0.2
+#: Share of the power outside the cone that is above the cone's from which on structured error depends on the angle.
+_ALL_ANGULAR = 0.5
 Vector = npt.NDArray[np.float64]
 
 
@@ -41,7 +51,8 @@ Vector = npt.NDArray[np.float64]
 class Spectra:
     """Power per shell of |k| of a field of which ``voxels`` samples of ``total`` are inside the object.
 
-    ``noise`` and ``signal`` are mean squared magnitudes of the unnormalised transform, in (field unit)^2.
+    ``noise`` (in the cone) and ``signal`` are mean squared magnitudes of the unnormalised transform, in (field
+    unit)^2. ``white`` is the power of white noise, ``angular`` the part of the other error that depends on the angle.
     """
 
     width: float
@@ -52,12 +63,24 @@ class Spectra:
     total: int
     voxels: int
     resolved: int  # shells that every axis samples
+    white: float = 0.0
+    angular: float = 1.0
+
+    @property
+    def flat(self) -> Vector:
+        """Part of the error's power that is the same at all angles to B0."""
+        return self.noise - self.structured
+
+    @property
+    def structured(self) -> Vector:
+        """Power in the cone of the error that falls with the dipole kernel's magnitude."""
+        return self.angular * np.maximum(self.noise - self.white, 0)
 
     @property
     def noise_sd(self) -> float:
         """Standard deviation of the error inside the object, in the field's unit."""
-        power = float(np.sum(self.noise * self.counts) / np.sum(self.counts))
-        return float(np.sqrt(power / self.voxels))
+        noise = self.flat + _MEAN_STRUCTURED * self.structured
+        return float(np.sqrt(np.sum(noise * self.counts) / np.sum(self.counts) / self.voxels))
 
     @property
     def explained(self) -> float:
@@ -66,10 +89,8 @@ class Spectra:
         Noise of the receiver has a flat spectrum, field that no map explains (anisotropy, microstructure, remnants of
         the background) one like the signal's. So the error's flat part, read from the finest detail, is left out.
         """
-        finest = self.noise[int(_FINE[0] * self.resolved) : max(int(_FINE[1] * self.resolved), 1)]
-        flat = float(np.median(finest)) if finest.size else 0.0
         signal = _MEAN_SQUARE * self.signal
-        total = signal + np.maximum(self.noise - flat, 0)
+        total = signal + np.maximum(self.noise - self.white, 0)
         weight = self.counts * signal
         share = np.divide(signal, total, out=np.ones_like(signal), where=total > 0)
         return float(np.sum(weight * share) / np.sum(weight)) if np.any(weight > 0) else 1.0
@@ -81,6 +102,19 @@ class Spectra:
         return float(np.sqrt(power / 3 / self.voxels))
 
 
+def structured_share(kernel: Vector) -> Vector:
+    """Power of structured error at some values of the dipole kernel, relative to that in the cone."""
+    return np.asarray(1 / (1 + np.square(kernel / HALF_STRUCTURED)))
+
+
+def _kernel_values(count: int = 400) -> Vector:
+    """Return the dipole kernel 1/3 - u^2 for u = cos(angle to B0) even in [0, 1]: all directions weigh the same."""
+    return np.asarray(1 / 3 - ((np.arange(count) + 0.5) / count) ** 2)
+
+
+_MEAN_STRUCTURED = float(structured_share(_kernel_values()).mean())
+
+
 def frequencies(grid: Grid) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Frequencies of the half grid along each axis, 1/mm."""
     (nx, ny, nz), (dx, dy, dz) = grid.shape, grid.voxel_size
@@ -90,8 +124,9 @@ def frequencies(grid: Grid) -> tuple[FloatArray, FloatArray, FloatArray]:
 
 
 @jit
-def _shell_sums(spectrum, kernel, laplacian, axes, width, last, sums):  # type: ignore[no-untyped-def]
-    """Per shell: count and power in the cone; count, power and kernel^2 outside; count and Laplacian of all.
+def _shell_sums(spectrum, kernel, laplacian, axes, width, last, half, sums):  # type: ignore[no-untyped-def]
+    """Per shell: count and power in the cone; count, power and kernel^2 outside; count and Laplacian of all; kernel^2
+    in the cone; share of structured error outside.
 
     A sample of the half grid stands for two, except in the first plane and, where there is a Nyquist one, the ``last``.
     """
@@ -115,6 +150,7 @@ def _shell_sums(spectrum, kernel, laplacian, axes, width, last, sums):  # type: 
                     sums[2, shell] += count
                     sums[3, shell] += power
                     sums[4, shell] += count * d * d
+                    sums[8, shell] += count / (1 + (d / half) ** 2)
 
 
 def estimate_spectra(
@@ -137,18 +173,19 @@ def estimate_spectra(
     width = 1.5 / max(n * v for n, v in zip(grid.shape, grid.voxel_size, strict=True))
     highest = float(np.sqrt(sum(float(np.abs(a).max()) ** 2 for a in axes)))
     last = grid.shape[2] // 2 if grid.shape[2] % 2 == 0 else -1
-    sums = np.zeros((8, int(highest / width) + 2))
-    _shell_sums(spectrum, kernel, laplacian, axes, np.float32(width), last, sums)
-    noise, signal = _separate(sums)
+    sums = np.zeros((9, int(highest / width) + 2))
+    _shell_sums(spectrum, kernel, laplacian, axes, np.float32(width), last, HALF_STRUCTURED, sums)
     resolved = int(0.5 / max(grid.voxel_size) / width)
-    return Spectra(width, noise, signal, sums[5], sums[6], int(np.prod(grid.shape)), voxels, resolved)
+    noise, signal, white, angular = _separate(sums, resolved)
+    total = int(np.prod(grid.shape))
+    return Spectra(width, noise, signal, sums[5], sums[6], total, voxels, resolved, white, angular)
 
 
-def _separate(sums: Vector) -> tuple[Vector, Vector]:
-    """Noise and signal power per shell from the mean power in the cone and in the well-conditioned rest.
+def _separate(sums: Vector, resolved: int) -> tuple[Vector, Vector, float, float]:
+    """Noise (in the cone) and signal power per shell, power of white noise, and the angular part of the other noise.
 
-    Both hold N + D^2 P with their own mean D^2. Shells with too few samples in the cone (the innermost) take the
-    noise-to-power ratio of the next one that has enough.
+    Both hold N + D^2 P with their own mean D^2, and the structured part of N with its share there. Shells with too few
+    samples in the cone (the innermost) take the noise-to-power ratio of the next one that has enough.
     """
     index = np.arange(sums.shape[1])
     cone, well = sums[0] >= _FEWEST, sums[2] > 0
@@ -156,13 +193,20 @@ def _separate(sums: Vector) -> tuple[Vector, Vector]:
     squared = np.interp(index, index[well], sums[4][well] / sums[2][well]) if well.any() else np.ones(index.size)
     power = np.maximum(power, _NOTHING * max(float(power.max()), _NOTHING))
     if not cone.any():
-        return 0.5 * power, 0.5 * power / squared
+        return 0.5 * power, 0.5 * power / squared, 0.0, 1.0
     counts = np.maximum(sums[0], 1)
     inside, remaining = sums[1] / counts, sums[7] / counts
     signal = np.maximum(power - inside, 0) / (squared - remaining)
     ratio = np.clip((inside - remaining * signal) / power, FLOOR, 1)
     noise = power * np.interp(index, index[cone], ratio[cone])
-    return noise, np.maximum(power - noise, 0.02 * power) / squared
+    finest = noise[int(_FINE[0] * resolved) : max(int(_FINE[1] * resolved), 1)]
+    white = float(np.median(finest)) if finest.size else 0.0
+    share = np.interp(index, index[well], sums[8][well] / sums[2][well]) if well.any() else 1.0
+    # Where the rest has no more power than the cone, there is error alone, and that is the same at all angles.
+    above = float(np.sum(sums[2] * np.maximum(power - noise, 0)) / np.sum(sums[2] * power)) if well.any() else 1.0
+    angular = min(1.0, above / _ALL_ANGULAR)
+    outside = noise - angular * (1 - share) * np.maximum(noise - white, 0)
+    return noise, np.maximum(power - outside, 0.02 * power) / squared, white, angular
 
 
 @jit(parallel=True)
@@ -190,19 +234,21 @@ def least_risk(response: Callable[[float, Vector, Vector], Vector], candidates: 
     kernel D = 1/3 - u^2 takes its values for u = cos(angle to B0) even in [0, 1]. ``response`` is called with the
     candidate, D as a row and the shells' mean Laplacian as a column.
     """
-    kernel = 1 / 3 - ((np.arange(400) + 0.5) / 400) ** 2
+    kernel = _kernel_values()
+    noise = spectra.flat[:, None] + spectra.structured[:, None] * structured_share(kernel)[None]
     counts = np.maximum(spectra.counts, 1)
     laplacian = (spectra.gradient_counts / counts)[:, None]
     risks = []
     for candidate in candidates:
         inverse = response(float(candidate), kernel[None], laplacian)
-        expected = (1 - inverse * kernel) ** 2 * spectra.signal[:, None] + inverse**2 * spectra.noise[:, None]
+        expected = (1 - inverse * kernel) ** 2 * spectra.signal[:, None] + inverse**2 * noise
         risks.append(float(np.sum(spectra.counts * expected.mean(axis=1))))
     return float(candidates[int(np.argmin(risks))])
 
 
-#: Total-variation weight over (error variance / mean gradient); measured on digital brains with structured error.
-TV_FACTOR = 0.05
+#: Total-variation weight over (error variance / mean gradient); measured on simulated heads and two living ones with
+#: COSMOS: 0.05, 0.03 and 0.02 keep 75, 82 and 86 % of the mean of strong sources there.
+TV_FACTOR = 0.035
 
 
 def tv_weight(spectra: Spectra) -> float:

@@ -9,8 +9,11 @@ from bids_app.qsm.kernels.cache import jit
 
 
 @jit(parallel=True)
-def wiener(spectrum, kernel, noise, signal, axes, width):
-    """Turn the field's spectrum into the linear least-squares estimate of chi's, P D / (P D^2 + N)."""
+def wiener(spectrum, kernel, flat, structured, half, signal, axes, width):
+    """Turn the field's spectrum into the linear least-squares estimate of chi's, P D / (P D^2 + N).
+
+    Here and below, N = flat + structured / (1 + (D / half)^2), see :mod:`bids_app.qsm.inversion.spectra`.
+    """
     nx, ny, nz = spectrum.shape
     kx, ky, kz = axes
     for i in numba.prange(nx):
@@ -19,21 +22,27 @@ def wiener(spectrum, kernel, noise, signal, axes, width):
             for k in range(nz):
                 shell = int(np.sqrt(plane + kz[k] ** 2) / width)
                 d = kernel[i, j, k]
-                spectrum[i, j, k] *= signal[shell] * d / (signal[shell] * d * d + noise[shell])
+                noise = flat[shell] + structured[shell] / (1 + (d / half) ** 2)
+                spectrum[i, j, k] *= signal[shell] * d / (signal[shell] * d * d + noise)
     spectrum[0, 0, 0] = 0
 
 
 @jit(parallel=True)
-def normal_equations(spectrum, kernel, laplacian, axes, width, precision, prior, penalty, gain):
-    """Prepare the k-space step of the ADMM: chi = fixed + gain * grad^T (z - u), ``fixed`` in place of the spectrum."""
+def normal_equations(spectrum, kernel, laplacian, axes, width, error, prior, penalty, gain):
+    """Prepare the k-space step of the ADMM: chi = fixed + gain * grad^T (z - u), ``fixed`` in place of the spectrum.
+
+    ``error``: variances of a voxel's flat and structured error per shell, and ``half``.
+    """
     nx, ny, nz = spectrum.shape
     kx, ky, kz = axes
+    flat, structured, half = error
     for i in numba.prange(nx):
         for j in range(ny):
             plane = kx[i] ** 2 + ky[j] ** 2
             for k in range(nz):
                 shell = int(np.sqrt(plane + kz[k] ** 2) / width)
-                d, certain = kernel[i, j, k], precision[shell]
+                d = kernel[i, j, k]
+                certain = 1 / (flat[shell] + structured[shell] / (1 + (d / half) ** 2))
                 below = certain * d * d + prior[shell] + penalty * laplacian[i, j, k]
                 spectrum[i, j, k] *= certain * d / below
                 gain[i, j, k] = penalty / below

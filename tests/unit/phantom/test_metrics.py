@@ -76,3 +76,22 @@ def test_an_empty_mask_is_refused(maps):
     true, mask = maps
     with pytest.raises(ValueError, match="empty"):
         metrics.nrmse(true, true, np.zeros_like(mask))
+
+
+def test_xsim_of_a_uniform_window_by_hand(maps):
+    true, _ = maps
+    mask = np.ones(SHAPE, bool)
+    found = true + 0.01 * np.random.default_rng(3).standard_normal(SHAPE)
+    scored = np.zeros(SHAPE, bool)
+    scored[6, 5, 5] = True
+    box = (slice(4, 9), slice(3, 8), slice(3, 8))
+    a, b = found[box], true[box]
+    cov = np.mean(a * b) - a.mean() * b.mean()
+    luminance = (2 * a.mean() * b.mean() + 1e-4) / (a.mean() ** 2 + b.mean() ** 2 + 1e-4)
+    value = luminance * (2 * cov + 1e-6) / (a.var() + b.var() + 1e-6)
+    known = metrics.xsim(found, true, mask, width=5, uniform=True, reference=False, scored=scored)
+    assert known == pytest.approx(value)
+    with pytest.raises(ValueError, match="odd"):
+        metrics.xsim(found, true, mask, width=4)
+    with pytest.raises(ValueError, match="scored"):
+        metrics.xsim(found, true, mask, scored=~mask)
