@@ -43,7 +43,7 @@ def test_dockerfile_has_no_unexplained_lint():
 def test_dockerfile_runs_as_a_number_with_the_command_as_entry():
     assert re.search(r"^USER \d+:\d+$", DOCKERFILE.split("FROM base\n")[-1], re.M)
     assert 'ENTRYPOINT ["/opt/qsm/bin/qsm-bids-app"]' in DOCKERFILE
-    assert "HEALTHCHECK NONE" in DOCKERFILE
+    assert "HEALTHCHECK" not in DOCKERFILE, "podman reports an error at each run of an image with HEALTHCHECK NONE"
     assert f"ARG VERSION={__version__}" in DOCKERFILE
 
 

@@ -129,6 +129,7 @@ _RANGES: dict[str, tuple[tuple[float, float], ...]] = {
     "threshold": ((-1e9, 1e9),),
     "percentile": ((0, 100),),
     "even": ((0.1, 1000),),
+    "bet": ((0, 1e9),),  # its own sentence says more
 }
 _WHOLE = ("fill", "open", "close", "erode", "dilate")
 

@@ -219,7 +219,7 @@ def test_series_that_does_not_say_its_part_is_left_out(planned, folder):
         RescaleSlope=2,
         EchoTime=20.0,
     )
-    assert skipped(planned()[7], "cannot tell magnitude from phase")
+    assert skipped(planned()[7], "magnitude and phase cannot be distinguished")
 
 
 def test_ge_series_with_all_four_parts(planned, folder):
