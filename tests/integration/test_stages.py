@@ -110,6 +110,7 @@ def test_companion_maps(scan, tmp_path):
         (["invert", "{local}", "--mask", "{mask}", "--method", "tv", "--lambda", "-1"], 2, "must be between"),
         (["invert", "{local}", "--mask", "{small}"], 3, "does not lie on the grid of local.nii.gz"),
         (["invert", "{local}", "--mask", "{nothing}"], 3, "0 everywhere"),
+        (["invert", "{local}", "--mask", "{mask}", "--weights", "{small}"], 3, "does not lie on the grid of local"),
         (["invert", "nowhere.nii.gz", "--mask", "{mask}"], 3, "there is no such file"),
         (["invert", "{local}", "--mask", "{mask}", "--b0-dir", "0", "0", "0"], 2, "direction of B0"),
         (["r2star", "{magnitude}", "--mask", "{mask}", "--te", "4", "8", "12"], 2, "give seconds: 0.012"),
