@@ -187,6 +187,8 @@ def r2_epg(
         Where to fit; results are 0 elsewhere and where a value is not finite.
     grid : Grid
         Sampling of the volume.
+    params : EpgParams
+        Bounds of R2 and of the refocusing angle, and the smoothing of the angle.
     noise : float
         Standard deviation of the noise of the real and imaginary parts; its power is subtracted from the squared
         magnitude. 0: unknown.

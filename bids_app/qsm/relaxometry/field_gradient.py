@@ -160,6 +160,8 @@ def r2star_corrected(
         Where to fit.
     grid : Grid
         Sampling of the volume.
+    params : GradientParams
+        Shape of the voxel and limits of the correction.
     noise : float
         Standard deviation of the noise of the real and imaginary parts, in units of the magnitude. 0: unknown.
     slice_axis : int, optional

@@ -51,6 +51,8 @@ def r2prime(
         Where both are valid.
     r2star_sd, r2_sd : float32, ``[x, y, z]``, optional
         Standard deviations in 1/s; without them that of R2' is 0 (unknown).
+    params : R2primeParams
+        Largest R2' and largest standard deviation of a valid voxel.
 
     Returns
     -------

@@ -126,8 +126,27 @@ def r2_loglinear(
     """Estimate R2 by a line through the logarithm of the spin echoes, weighted by the squared magnitude.
 
     ln S(TE) = ln S0 - R2 TE. With imperfect refocusing, stimulated echoes make this R2 too small; see
-    :func:`bids_app.qsm.relaxometry.epg_fit.r2_epg`. Arguments as there; the echoes may have any spacing. ``grid`` is
-    not used: every voxel is fitted alone.
+    :func:`bids_app.qsm.relaxometry.epg_fit.r2_epg`. The echoes may have any spacing.
+
+    Parameters
+    ----------
+    magnitude : float32, ``[echo, x, y, z]``
+        Magnitude of the spin echoes.
+    echo_times : sequence of float
+        Echo times in s, ascending.
+    mask : bool, ``[x, y, z]``
+        Where to fit; results are 0 elsewhere.
+    grid : Grid
+        Sampling of the volume; not used, since every voxel is fitted alone.
+    params : SpinEchoParams
+        Echoes to skip and the upper bound of R2.
+    noise : float
+        Standard deviation of the noise of the real and imaginary parts. 0: unknown.
+
+    Returns
+    -------
+    SpinEchoFit
+        R2 and its standard deviation (1/s), S0, refocusing angle (180 degrees) and the residual.
 
     Raises
     ------

@@ -56,6 +56,8 @@ def estimate_relaxivity(
         Sampling of the maps.
     region : bool, ``[x, y, z]``, optional
         Deep grey matter. Without it: voxels above ``chi_min`` ppm, away from the edge of ``valid``.
+    chi_min : float
+        Least susceptibility in ppm of a voxel that counts where no region is given.
 
     Returns
     -------

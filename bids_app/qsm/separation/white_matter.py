@@ -123,7 +123,7 @@ def white_matter(
     value follows from the bounds that 0 <= sin^2 <= 1 sets (:func:`iron_of_white_matter`). Smoothed over
     ``params.smoothing``, c_fibre = (R2'/Dr - iron) / (iron - chi); fine detail of both sources then follows voxel by
     voxel from field and R2'. Estimating c and the joint fit of :mod:`bids_app.qsm.separation.chi_separation` (with c
-    in its R2' term) take turns. The estimation of c is this software's own.
+    in its R2' term) alternate. The estimation of c is this software's own.
 
     Parameters
     ----------
