@@ -59,9 +59,11 @@ def write_names(folder, count):
     for echo, seconds in enumerate(TIMES, start=1):
         for part in ("mag", "phase"):  # inherited by all participants
             sidecar = folder / f"echo-{echo}_part-{part}_MEGRE.json"
-            sidecar.write_text(json.dumps({"EchoTime": seconds, "Units": "rad" if part == "phase" else "arbitrary"}))
+            sidecar.write_text(json.dumps({"EchoTime": seconds, "Units": "arbitrary"}))
     one = folder / "one.nii.gz"
-    nibabel.save(nibabel.Nifti1Image(np.arange(512, dtype=np.int16).reshape(8, 8, 8), np.eye(4)), one)
+    nibabel.save(
+        nibabel.Nifti1Image(np.arange(512, dtype=np.int16).reshape(8, 8, 8), np.diag([2.0, 2.0, 2.0, 1.0])), one
+    )
     for number in range(1, count + 1):
         anat = folder / f"sub-{number:05d}" / "anat"
         anat.mkdir(parents=True)

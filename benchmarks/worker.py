@@ -72,7 +72,9 @@ def calls(arrays, kind, name, echoes):
     if kind == "plain":
         few = {"iterations": plain.TIMED[name]} if name in plain.TIMED else {}
         return lambda progress: function(total if whole else local, mask, grid, progress=progress, **few)
-    more = {"magnitude": magnitude} if "magnitude" in inspect.signature(function).parameters else {}
+    # A method is called through a property, whose signature inspect does not see.
+    taken = inspect.signature(getattr(function, "function", function)).parameters
+    more = {"magnitude": magnitude} if "magnitude" in taken else {}
     return lambda progress: function(total if whole else local, mask, grid, progress=progress, **more)
 
 

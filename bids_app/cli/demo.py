@@ -14,7 +14,12 @@ def demo(arguments: Sequence[str], command: Callable[[Sequence[str]], int]) -> i
     from bids_app.phantom.options import Parser
     from bids_app.phantom.score import main as score
 
-    parser = Parser(prog="qsm-bids-app demo", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(
+        prog="qsm-bids-app demo",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
     parser.add_argument(
         "folder", type=Path, nargs="?", default=Path("demo"), help="where it is written (default: demo)"
     )

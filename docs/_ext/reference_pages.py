@@ -264,7 +264,15 @@ def write_pages(app: Any) -> None:
             path.write_text(text, encoding="utf-8")
 
 
+def escape_bars(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Show ``|k|`` in docstrings as it is: reStructuredText would take it for a substitution."""
+    for number, line in enumerate(lines):
+        parts = line.split("``")
+        lines[number] = "``".join(p if k % 2 or ":math:" in p else p.replace("|", r"\|") for k, p in enumerate(parts))
+
+
 def setup(app: Any) -> dict[str, Any]:
     """Register with Sphinx."""
     app.connect("builder-inited", write_pages)
+    app.connect("autodoc-process-docstring", escape_bars)
     return {"version": "1", "parallel_read_safe": True}

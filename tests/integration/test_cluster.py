@@ -55,7 +55,7 @@ def maps(folder):
 def damage(study, label):
     """Make a participant's second phase noise of another size: the preflight of its element refuses it."""
     path = study / f"sub-{label}" / "anat" / f"sub-{label}_echo-2_part-phase_MEGRE.nii.gz"
-    nibabel.save(nibabel.Nifti1Image(np.zeros((4, 4, 4), np.int16), np.eye(4)), path)
+    nibabel.save(nibabel.Nifti1Image(np.zeros((4, 4, 4), np.int16), np.diag([2.0, 2.0, 2.0, 1.0])), path)
 
 
 def workers_of(env):

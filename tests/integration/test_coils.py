@@ -77,7 +77,7 @@ def test_coils_are_combined_on_request_and_give_the_map_of_their_sum(plain, tmp_
     assert "--set field.coils=combine" in capsys.readouterr().err
     assert not out.exists()
     assert main([str(several), str(out), *COMBINE]) == 0
-    assert "ran coils, field," in capsys.readouterr().out
+    assert "ran coils, phase, field," in capsys.readouterr().out
     one, other = (read(folder, "Chimap") for folder in (reference, out))
     inside = (one != 0) & (other != 0)
     assert inside.sum() > 0.95 * (one != 0).sum()

@@ -146,7 +146,7 @@ def test_an_interrupt_ends_everything_and_says_how_to_go_on(study, tmp_path, sen
     process.send_signal(sent)
     _, stderr = process.communicate(timeout=10)
     assert process.returncode == code
-    assert "the same command goes on" in stderr
+    assert "Run the same command again" in stderr
     assert "Traceback" not in stderr
     assert not [w for w in workers if w.is_running() and w.status() != psutil.STATUS_ZOMBIE]
     assert not [p for p in out.rglob(".*") if p.name != ".bidsignore"]
@@ -165,7 +165,7 @@ def test_ctrl_c_while_everything_is_still_loading_is_no_error_of_the_server(stud
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the command and to the server
     _, stderr = process.communicate(timeout=20)
     assert process.returncode == 130
-    assert "the same command goes on" in stderr
+    assert "Run the same command again" in stderr
     assert "Traceback" not in stderr
 
 
@@ -219,7 +219,7 @@ def test_a_terminal_shows_steps_and_the_time_left(study, tmp_path):
     shown = terminal.read_until(timeout=300)
     assert terminal.process.wait(10) == 0
     assert "sub-01: field" in shown
-    assert "sub-02: chi" in shown
+    assert "sub-02: inversion" in shown
     assert "0/4" in shown  # two runs, two pages
     assert "1/4" in shown
     assert re.search(r"about \d+ (s|min) left", shown)
@@ -247,7 +247,7 @@ def test_control_c_on_the_terminal_stops_at_once_and_says_how_to_go_on(study, tm
     terminal.type(b"\x03")
     shown = terminal.read_until(timeout=10)
     assert terminal.process.wait(10) == 130
-    assert "the same command goes on" in shown
+    assert "Run the same command again" in shown
     assert "Traceback" not in shown
     wait_for(lambda: not [w for w in workers if w.is_running() and w.status() != psutil.STATUS_ZOMBIE], 10)
 

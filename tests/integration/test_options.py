@@ -110,6 +110,9 @@ def test_a_filter_leaves_out_what_cannot_be_used(tmp_path):
     bids = write_study(tmp_path / "bids", subjects=("01",))
     (bids / "sub-01/anat/sub-01_acq-clinical_T2starw.nii.gz").write_bytes(b"")
     out, file = tmp_path / "out", tmp_path / "filter.json"
+    # A magnitude alone is no run for this app: it is skipped with a note. A phase that is empty stops the command.
+    assert main([str(bids), str(out), "participant", "--dry-run"]) == 0
+    (bids / "sub-01/anat/sub-01_acq-clinical_part-phase_T2starw.nii.gz").write_bytes(b"")
     assert main([str(bids), str(out), "participant", "--dry-run"]) == 3
     file.write_text('{"gre": {"suffix": "MEGRE"}}')
     assert main([str(bids), str(out), "participant", "--dry-run", "--bids-filter-file", str(file)]) == 0

@@ -177,9 +177,11 @@ def damage(folder, what):
         image = nib.load(phase)
         nib.save(nib.Nifti1Image(np.zeros(image.shape, np.int16), image.affine), phase)
     elif what == "shape":
-        nib.save(nib.Nifti1Image(np.arange(27, dtype=np.int16).reshape(3, 3, 3), np.eye(4)), phase)
+        nib.save(nib.Nifti1Image(np.arange(27, dtype=np.int16).reshape(3, 3, 3), np.diag([2.0, 2.0, 2.0, 1.0])), phase)
     elif what == "4D":
-        nib.save(nib.Nifti1Image(np.arange(54, dtype=np.int16).reshape(3, 3, 3, 2), np.eye(4)), phase)
+        nib.save(
+            nib.Nifti1Image(np.arange(54, dtype=np.int16).reshape(3, 3, 3, 2), np.diag([2.0, 2.0, 2.0, 1.0])), phase
+        )
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,7 @@ def test_dependencies_and_wall_time_are_kept(server, tmp_path):
 def test_an_array_with_a_failing_participant_then_mended_and_the_group(study, server, tmp_path, capfd):
     phase = study / "sub-02" / "anat" / "sub-02_echo-2_part-phase_MEGRE.nii.gz"
     good = phase.read_bytes()
-    nibabel.save(nibabel.Nifti1Image(np.zeros((4, 4, 4), np.int16), np.eye(4)), phase)
+    nibabel.save(nibabel.Nifti1Image(np.zeros((4, 4, 4), np.int16), np.diag([2.0, 2.0, 2.0, 1.0])), phase)
     out, jobs = tmp_path / "out", tmp_path / "jobs"
     app = tmp_path / "app"  # as a container would: it brings its own environment
     app.write_text(f'#!/bin/bash\nexport PYTHONPATH={ROOT}\nexec {sys.executable} -m bids_app "$@"\n')
