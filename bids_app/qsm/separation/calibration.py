@@ -98,7 +98,7 @@ def _huber_line(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64], samples:
         offset = float(my - slope * mx)
         left = y - offset - slope * x
         scale = 1.4826 * float(np.median(np.abs(left)))
-        if scale == 0:
+        if scale == 0 or spread <= 0:
             return slope, offset, 0.0
         weight = np.minimum(1.0, 1.345 * scale / np.maximum(np.abs(left), 1e-12))
         variance = float(weight @ left**2) / total
