@@ -10,7 +10,18 @@ from bids_app.derivatives.files import write_bytes
 from bids_app.qsm.arrays import FloatArray
 from bids_app.qsm.pipeline import Reconstruction
 from bids_app.report.html import render
-from bids_app.report.pictures import CHI_WINDOW, COLOURS, Contour, Layer, Picture, mosaic, picture, planes, symmetric
+from bids_app.report.pictures import (
+    CHI_WINDOW,
+    COLOURS,
+    Contour,
+    Layer,
+    Picture,
+    mosaic,
+    picture,
+    planes,
+    symmetric,
+    window_of,
+)
 from bids_app.report.slices import Frame, frame, inside_box, ras_affine, to_ras
 
 _COLUMNS, _SLICES = 6, 36
@@ -40,6 +51,7 @@ def _pictures(found: Reconstruction, affine: npt.NDArray[np.float64]) -> list[Pi
         return part
 
     brain, valid = boxed(found.masks.brain) > 0, boxed(found.mask) > 0
+    magnitude = boxed(found.field.magnitude)
     chi = Layer(boxed(found.chi), CHI_WINDOW, "susceptibility", "ppm", inside=brain)
     made = [
         picture(
@@ -53,8 +65,8 @@ def _pictures(found: Reconstruction, affine: npt.NDArray[np.float64]) -> list[Pi
             planes(
                 [
                     Layer(
-                        boxed(found.field.magnitude),
-                        _limits(boxed(found.field.magnitude)),
+                        magnitude,
+                        window_of(magnitude),
                         "magnitude",
                         "a.u.",
                         contours=[Contour(brain, COLOURS[0], "mask"), Contour(valid, COLOURS[2], "valid map")],
@@ -93,8 +105,3 @@ def _all_slices(layer: Layer, shown: Frame) -> Picture:
         "From below upwards. z is the scanner coordinate at the centre of the mask.",
         "Axial slices of the susceptibility map.",
     )
-
-
-def _limits(data: FloatArray) -> tuple[float, float]:
-    low, high = (float(value) for value in np.percentile(data, (1, 99)))
-    return (low, high) if high > low else (low, low + 1)

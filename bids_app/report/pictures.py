@@ -107,22 +107,27 @@ def grid(rows: Sequence[Sequence[tuple[Layer, str, int | None]]], shown: Frame) 
         top += _HEADING
         for (layer, plane, at), (image, aspect), width in zip(row, cuts, widths, strict=True):
             place = Place(left, top, scale * width, scale * height).holding(image.shape, aspect)
-            if layer.inside is not None:
-                image = np.where(cut(layer.inside, shown, plane, at)[0], image, np.float32(np.nan))
-            sheet.slice(image, layer.colours, layer.window, place)
-            _mark(sheet, place, plane, shown.coordinate(plane, at))
+            _lay(sheet, layer, shown, plane, at, image, place)
             if not left or layer.name != row[0][0].name:  # a row of one volume is named once
                 sheet.write(layer.name, *place.name, 9)
-            for contour in layer.contours:
-                outline = cut(contour.mask, shown, plane, at)[0]
-                if outline.any() and not outline.all():
-                    sheet.outline(outline, contour.colour, place)
             left += scale * width
         first = row[0][0]
         bar = Place(left + 0.008 * _WIDTH, top + 0.12 * scale * height, 0.012 * _WIDTH, 0.76 * scale * height)
         sheet.bar(first.colours, first.window, first.unit, bar)
         top += scale * height
     return sheet.finish()
+
+
+def _lay(sheet: Any, layer: Layer, shown: Frame, plane: str, at: int | None, image: Array, place: Any) -> None:
+    """Lay a slice of a layer into its place, black outside its mask, with its side, coordinate and outlines."""
+    if layer.inside is not None:
+        image = np.where(cut(layer.inside, shown, plane, at)[0], image, np.float32(np.nan))
+    sheet.slice(image, layer.colours, layer.window, place)
+    _mark(sheet, place, plane, shown.coordinate(plane, at))
+    for contour in layer.contours:
+        outline = cut(contour.mask, shown, plane, at)[0]
+        if outline.any() and not outline.all():
+            sheet.outline(outline, contour.colour, place)
 
 
 def _mark(sheet: Any, place: Any, plane: str, coordinate: float | None) -> None:
@@ -150,14 +155,7 @@ def mosaic(layer: Layer, shown: Frame, columns: int, places: Sequence[int]) -> A
         row, column = divmod(number, columns)
         image, aspect = cut(layer.volume, shown, "axial", at)
         place = Place(column * width, row * height, width, height).holding(image.shape, aspect)
-        if layer.inside is not None:
-            image = np.where(cut(layer.inside, shown, "axial", at)[0], image, np.float32(np.nan))
-        sheet.slice(image, layer.colours, layer.window, place)
-        _mark(sheet, place, "axial", shown.coordinate("axial", at))
-        for contour in layer.contours:
-            outline = cut(contour.mask, shown, "axial", at)[0]
-            if outline.any() and not outline.all():
-                sheet.outline(outline, contour.colour, place)
+        _lay(sheet, layer, shown, "axial", at, image, place)
     return sheet.finish()
 
 

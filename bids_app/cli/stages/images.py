@@ -32,6 +32,10 @@ class Image:
     affine: npt.NDArray[np.float64]
     sidecar: Mapping[str, object] = field(default_factory=dict)
 
+    def shares_grid(self, shape: tuple[int, ...], affine: npt.NDArray[np.float64]) -> bool:
+        """Return whether a 3D image of this shape and affine lies on the same grid."""
+        return shape == self.data.shape[-3:] and np.allclose(affine, self.affine, atol=1e-3)
+
     def grid(self, b0_dir: Sequence[float] | None) -> Grid:
         """Return the sampling; B0 is along ``b0_dir``, the sidecar's ``B0_dir``, or the scanner's z axis."""
         grid = Grid.from_affine(self.data.shape[-3:], self.affine)
@@ -99,7 +103,7 @@ def load_mask(path: Path, like: Image) -> BoolArray:
     """
     _check_file(path)
     mask, affine = read_mask(path), read_grid(path)[1]
-    if mask.shape != like.data.shape[-3:] or not np.allclose(affine, like.affine, atol=1e-3):
+    if not like.shares_grid(mask.shape, affine):
         raise InputRefusedError(
             [f"{path} does not lie on the grid of {like.path.name}: resample it to that grid first"]
         )
@@ -123,7 +127,7 @@ def load_echoes(paths: Sequence[Path]) -> Image:
         return Image(paths[0], data, read_grid(paths[0])[1], _sidecar(paths[0]))
     images = [load(path) for path in paths]
     for image in images[1:]:
-        if image.data.shape != images[0].data.shape or not np.allclose(image.affine, images[0].affine, atol=1e-3):
+        if not images[0].shares_grid(image.data.shape, image.affine):
             raise InputRefusedError([f"{image.path} does not lie on the grid of {images[0].path.name}"])
     times = [image.sidecar.get("EchoTime") for image in images]
     sidecar = dict(images[0].sidecar) | ({"EchoTimes": times} if all(t is not None for t in times) else {})

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
-
 from bids_app import qsm
 from bids_app.cli.stages.images import Image, load, load_echoes, stem_of
 from bids_app.errors import InputRefusedError, ParameterError, UsageError
@@ -102,6 +100,6 @@ def volume_of(path: Path | None, like: Image) -> FloatArray | None:
     if path is None:
         return None
     image = load(path)
-    if image.data.shape != like.data.shape[-3:] or not np.allclose(image.affine, like.affine, atol=1e-3):
+    if not like.shares_grid(image.data.shape, image.affine):
         raise InputRefusedError([f"{path} does not lie on the grid of {like.path.name}: resample it first"])
     return image.data
