@@ -25,7 +25,7 @@ from bids_app.derivatives.records import load_records, records_root
 from bids_app.engine.events import EventHandler
 from bids_app.engine.job import Job, ReportJob, StepsJob
 from bids_app.engine.memory import available_memory
-from bids_app.engine.remaining import Durations, earlier_durations
+from bids_app.engine.remaining_time import Durations, earlier_durations
 from bids_app.engine.resources import MAX_RECORDS
 from bids_app.engine.runner import Policy
 from bids_app.model.context import Context

@@ -78,7 +78,7 @@ class Cohort:
     @property
     def basename(self) -> str:
         """Return ``group``; another one for the tables of a manual segmentation."""
-        return "group_drawn" if self.manual else "group"
+        return "group_manual" if self.manual else "group"
 
     @property
     def segmentations(self) -> tuple[str, ...]:
