@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks.common import machine, map_scores, parser, publish
 from benchmarks.orientations import head_of, surroundings
 from bids_app import qsm
-from bids_app.phantom.study import nucleus_labels
+from bids_app.phantom.atlas import nucleus_labels
 from bids_app.qsm.field.alternation import remove_alternation
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.operators.dipole import forward_field

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from bids_app.model.cohort import GroupRun
+from bids_app.model.group_run import GroupRun
 from bids_app.model.records import Entities
 
 #: Images that a template is made of.

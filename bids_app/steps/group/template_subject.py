@@ -10,7 +10,7 @@ from bids_app.adapters.quality import head_mask
 from bids_app.derivatives.files import read_grid, read_image
 from bids_app.errors import QsmAppError
 from bids_app.group import template, warps
-from bids_app.model.cohort import GroupRun
+from bids_app.model.group_run import GroupRun
 from bids_app.model.records import Record
 from bids_app.model.settings import Settings
 from bids_app.model.step import Output, Step, StepInput, StepResult

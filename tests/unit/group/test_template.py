@@ -11,7 +11,8 @@ from bids_app.engine import levels
 from bids_app.engine.graph import of_stage
 from bids_app.errors import UsageError
 from bids_app.group import template, warps
-from bids_app.model.cohort import Cohort, GroupRun
+from bids_app.model.cohort import Cohort
+from bids_app.model.group_run import GroupRun
 from tests.unit.engine.fake_steps import REPORT
 
 SHAPE = (20, 22, 18)

@@ -8,7 +8,7 @@ import pytest
 from bids_app.derivatives.files import read_image, write_image, write_table
 from bids_app.errors import QsmAppError
 from bids_app.group import warps
-from bids_app.model.cohort import GroupRun
+from bids_app.model.group_run import GroupRun
 from bids_app.model.step import StepInput
 from bids_app.model.template import (
     ManualSegmentation,
