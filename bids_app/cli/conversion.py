@@ -39,7 +39,7 @@ def convert_first(config: Config) -> tuple[int, Config]:
         nprocs=config.nprocs * config.omp_nthreads,
     )
     report = convert(request, lambda text: print(f"convert: {text}", flush=True))
-    _tell(report, config)
+    _print_summary(report, config)
     if not report.usable and not report.failures:
         where = f"; {report.page} gives the reason for each" if report.page else ""
         raise InputRefusedError([f"none of the {len(report.outcomes)} series can be converted{where}"])
@@ -53,7 +53,7 @@ def convert_first(config: Config) -> tuple[int, Config]:
     return report.exit_code, replace(config, levels=left, selection=selection)
 
 
-def _tell(report: ConversionReport, config: Config) -> None:
+def _print_summary(report: ConversionReport, config: Config) -> None:
     if config.dry_run:
         print(conversion_page(report))
         return

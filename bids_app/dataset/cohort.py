@@ -5,14 +5,14 @@ or time is not that of its record is hashed by the steps that read it.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from bids_app.derivatives.records import load_record, record_files, records_root, split_name
 from bids_app.model.cohort import Cohort, CompletenessEntry
 from bids_app.model.group_run import GroupRun
+from bids_app.model.json_values import JsonObject
 from bids_app.model.naming import Entities, entities_in, run_entities
 from bids_app.model.records import spelled
 from bids_app.model.step_record import StepRecord
@@ -74,7 +74,7 @@ def planned(bids_dir: Path, participants: Sequence[str] = (), sessions: Sequence
     return Cohort(tuple(GroupRun(entities_in(name), ()) for name in sorted(names)))
 
 
-def to_json(cohort: Cohort) -> dict[str, Any]:
+def to_json(cohort: Cohort) -> JsonObject:
     """Return a cohort as plain values."""
     return asdict(cohort) | {
         "participants": str(cohort.participants) if cohort.participants else None,
@@ -82,7 +82,7 @@ def to_json(cohort: Cohort) -> dict[str, Any]:
     }
 
 
-def from_json(content: Mapping[str, Any]) -> Cohort:
+def from_json(content: JsonObject) -> Cohort:
     """Return the cohort that ``to_json`` has given; KeyError and TypeError where it is another content."""
     runs = []
     for run in content["runs"]:

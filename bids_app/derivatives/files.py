@@ -8,16 +8,17 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO
+from typing import BinaryIO, TextIO, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from bids_app.derivatives import nifti
 from bids_app.derivatives.affines import affine_in_mm
 from bids_app.derivatives.scratch import part_path
 from bids_app.errors import QsmAppError
 
-#: The largest label that float32 tells from its neighbours: programs for images compute with that.
+#: The largest label that float32 distinguishes from its neighbours: programs for images compute with that.
 _MAX_LABEL = 1 << 24
 
 
@@ -74,11 +75,10 @@ def read_label_image(path: Path) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.
 
 def _stored(path: Path) -> tuple[npt.NDArray[np.number], npt.NDArray[np.float64]]:
     """Return an image's scaled values as they are stored, and its affine."""
-    import nibabel
     from isal import igzip
 
-    with _damage_told(path):
-        image: Any = nibabel.load(path)
+    with _damage_reported(path):
+        image = nifti.load(path)
         if path.name.endswith((".nii.gz", ".mgz")):
             # Twice as fast as the standard library, which nibabel takes.
             with igzip.open(path, "rb") as content:
@@ -91,12 +91,12 @@ def _stored(path: Path) -> tuple[npt.NDArray[np.number], npt.NDArray[np.float64]
 
 
 @contextmanager
-def _damage_told(path: Path) -> Iterator[None]:
+def _damage_reported(path: Path) -> Iterator[None]:
     """Turn what libraries raise for a damaged image into one sentence."""
     from isal import isal_zlib
     from nibabel.filebasedimages import ImageFileError
 
-    broken_stream: Any = isal_zlib.error
+    broken_stream = cast("type[Exception]", isal_zlib.error)
     try:
         yield
     except (ImageFileError, OSError, EOFError, zlib.error, broken_stream, ValueError) as error:
@@ -111,12 +111,11 @@ def read_volumes(path: Path) -> Iterator[npt.NDArray[np.float32]]:
     QsmAppError
         If the file is damaged.
     """
-    import nibabel
     from isal import igzip
     from nibabel.volumeutils import apply_read_scaling
 
-    with _damage_told(path):
-        image: Any = nibabel.load(path)
+    with _damage_reported(path):
+        image = nifti.load(path)
         proxy, shape, dtype = image.dataobj, image.shape[:3], image.header.get_data_dtype()
         size = math.prod(shape) * dtype.itemsize
         with igzip.open(path, "rb") if path.name.endswith(".gz") else path.open("rb") as content:
@@ -131,9 +130,7 @@ def read_volumes(path: Path) -> Iterator[npt.NDArray[np.float32]]:
 
 def read_grid(path: Path) -> tuple[tuple[int, ...], npt.NDArray[np.float64]]:
     """Return shape and affine of an image from its header alone."""
-    import nibabel
-
-    image: Any = nibabel.load(path)
+    image = nifti.load(path)
     return tuple(image.shape), affine_in_mm(image)
 
 
@@ -198,12 +195,12 @@ def place_file(source: Path, path: Path) -> None:
         _place(path, lambda file: shutil.copyfileobj(content, file, 1 << 20))
 
 
-def write_json(path: Path, content: Any) -> None:
+def write_json(path: Path, content: object) -> None:
     """Write JSON with sorted structure as given, atomically."""
     write_bytes(path, to_json_bytes(content))
 
 
-def to_json_bytes(content: Any) -> bytes:
+def to_json_bytes(content: object) -> bytes:
     """Return JSON as all our files hold it."""
     return (json.dumps(content, indent=2) + "\n").encode()
 
@@ -225,7 +222,7 @@ def write_table(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
     write_bytes(path, ("\n".join(lines) + "\n").encode())
 
 
-def _cell(value: Any) -> str:
+def _cell(value: object) -> str:
     if value is None:
         return "n/a"
     if isinstance(value, bool | np.bool_):

@@ -46,7 +46,7 @@ class JobResult:
 
 
 class Payload(TypedDict, total=False):
-    """What a report is told besides the record that it is about."""
+    """What a report gets besides the record that it is about."""
 
     results: Mapping[str, JobResult]  # how the jobs before it ended, by name
     spaces: tuple[str, ...]  # names of the templates' folders, the study's own first

@@ -1,7 +1,6 @@
 """What the stages of ``qsm`` take from the command line: methods, parameters, and images."""
 
 import argparse
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -9,6 +8,7 @@ from typing import TypeVar
 from bids_app import qsm
 from bids_app.cli.stages.images import Image, load, load_echoes, stem_of
 from bids_app.errors import InputRefusedError, ParameterError, UsageError
+from bids_app.model.json_values import value_of
 from bids_app.qsm.arrays import FloatArray
 from bids_app.qsm.params import Params, nearest
 from bids_app.qsm.phase.scaling import to_radians
@@ -47,11 +47,7 @@ def parameters_of(method: AnyMethod, words: Sequence[str]) -> Params:
             raise UsageError(f"{method.label} has no parameter {word}: {nearest(name, names)}")
         if not rest:
             raise UsageError(f"{word} needs a value")
-        text = rest.pop(0)
-        try:
-            values[name] = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            values[name] = text
+        values[name] = value_of(rest.pop(0))
     try:
         return method.params.from_mapping(method.params().to_mapping() | values)
     except ParameterError as error:

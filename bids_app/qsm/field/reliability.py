@@ -9,7 +9,7 @@ from bids_app.qsm.mask.morphology import fill_holes
 HIGHEST = np.float32(2)
 #: Residuals this many times the expected ones are no noise: flow, water and fat in one voxel, wrong unwrapping.
 TOLERATED = np.float32(3)
-#: Where they are this many times the expected ones, and this large in rad, the phases tell nothing of the field: beside
+#: Where they are this many times the expected ones, and this large in rad, the phases do not determine the field: near
 #: air the signal is dephased within the voxel. One number alone would take noise for it, or what is far above noise and
 #: still harmless. On simulated heads 3 to 6 times and 0.1 to 0.2 rad give the same maps. Inside the object (veins, gas
 #: whose hole was filled) a little weight is better than none.
@@ -21,7 +21,7 @@ def reliability_weights(sd_hz: FloatArray, mask: BoolArray, residual_rad: FloatA
 
     The inverse standard error, divided by its median over the mask and clipped at 2. Where the fit's residual is more
     than three times what the standard error lets expect, the model does not hold and the weight falls in proportion.
-    Where it is above four times that and 0.15 rad, at the rim of the mask, the weight is 0.
+    Where it is above four times that and 0.15 rad, at the boundary of the mask, the weight is 0.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def reliability_weights(sd_hz: FloatArray, mask: BoolArray, residual_rad: FloatA
 
 
 def relative_reliability(sd: FloatArray, residual: FloatArray | None) -> tuple[FloatArray, BoolArray]:
-    """Return the weights of some voxels by their errors and residuals alone, and where the phases tell no field.
+    """Return the weights of some voxels by their errors and residuals alone, and where the phases determine no field.
 
     Arguments as of :func:`reliability_weights`, of any one shape; every error is above 0.
     """

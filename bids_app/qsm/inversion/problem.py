@@ -13,7 +13,7 @@ from bids_app.qsm.operators.fft import rfftn
 from bids_app.qsm.operators.gradient import laplacian_spectrum
 from bids_app.qsm.signatures import Info, Progress
 
-#: Weights above this many times the typical reliability add nothing but numerical trouble.
+#: Weights above this many times the typical reliability add nothing but numerical errors.
 LARGEST_WEIGHT = 3.0
 
 

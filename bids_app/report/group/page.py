@@ -4,16 +4,22 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from bids_app.derivatives.files import write_bytes, write_json
 from bids_app.derivatives.records import record_files, records_root, split_name
 from bids_app.model.cohort import Cohort
 from bids_app.model.context import Context
+from bids_app.model.json_values import JsonObject
 from bids_app.model.results import Payload, StepFailure
 from bids_app.model.settings import Settings
 from bids_app.report.participant.collect import Run, load_runs, spaces_of
 from bids_app.report.participant.page import code_digest
+
+if TYPE_CHECKING:  # they load matplotlib, which the check whether a page is there does without
+    from bids_app.report.group.tables import Line, Segmentation
+    from bids_app.report.methods.text import Methods
+    from bids_app.report.pictures import Picture
 
 #: Lists of the page have so many lines at most.
 _LINES = 200
@@ -37,14 +43,15 @@ def report(cohort: Cohort, settings: Settings, context: Context, payload: Payloa
 
     cohorts, template = _records(context, payload)
     failures = _failures(context, payload)
-    content, problems = _content(cohorts, template, settings, context)
-    page = render("group.html.j2", content | {"failures": failures, "parameters": _parameters(settings)})
+    content, text, problems = _content(cohorts, template, settings, context)
+    content |= {"methods": text, "problems": problems, "failures": failures, "parameters": _parameters(settings)}
+    page = render("group.html.j2", content)
     write_bytes(context.output_dir / "group.html", page.encode())
     state = {
         "digest": _digest((*cohorts, *template), failures, settings, context),
         "size": len(page.encode()),
         "failures": {name: [vars(failure) for failure in found] for name, found in failures.items()},
-        "methods": {"group": content["methods"].paragraphs},
+        "methods": {"group": text.paragraphs},
     }
     write_json(_state_path(context), state)
     return problems
@@ -64,7 +71,7 @@ def _state_path(context: Context) -> Path:
     return context.output_dir / "logs" / "reports" / "group.json"
 
 
-def _state(context: Context) -> dict[str, Any]:
+def _state(context: Context) -> JsonObject:
     try:
         state = json.loads(_state_path(context).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -98,35 +105,35 @@ def _digest(
     runs: Sequence[Run], failures: Mapping[str, Sequence[StepFailure]], settings: Settings, context: Context
 ) -> str:
     records = [(run.basename, n, r.fingerprint, r.started) for run in runs for n, r in run.records.items()]
-    told = [(name, f.step, f.sentence) for name, found in failures.items() for f in found]
+    failed = [(name, f.step, f.sentence) for name, found in failures.items() for f in found]
     pages = sorted(path.name for path in context.output_dir.glob("sub-*.html"))
-    text = json.dumps([records, told, pages, settings.to_mapping(), code_digest()], default=str, sort_keys=True)
+    text = json.dumps([records, failed, pages, settings.to_mapping(), code_digest()], default=str, sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def _parameters(settings: Settings) -> dict[str, Any]:
+def _parameters(settings: Settings) -> dict[str, object]:
     names = ("qc", "statistics", "group", "template", "voxelwise")
     return {name: values for name, values in settings.to_mapping().items() if name in names}
 
 
 def _content(
     cohorts: Sequence[Run], template: Sequence[Run], settings: Settings, context: Context
-) -> tuple[dict[str, Any], list[str]]:
-    """Return what the template of the page shows, and what could not be drawn."""
+) -> tuple[dict[str, object], "Methods", list[str]]:
+    """Return what the template of the page shows, the methods text, and what could not be drawn."""
     from bids_app.report.group import charts as cohort_charts
     from bids_app.report.group import tables as cohort_tables
     from bids_app.report.methods.group import GroupRecords, group_methods_text
 
     lines = cohort_tables.lines(cohorts, context.output_dir)
-    numbers = cohort_tables.qc_numbers(lines, settings.to_mapping().get("qc", {}))
+    numbers = cohort_tables.qc_numbers(lines, vars(settings.qc.choice))
     counts = {s: sum(line.status == s for line in lines) for s in dict.fromkeys(line.status for line in lines)}
     problems: list[str] = []
     iterations = cohort_tables.table_of(template, "convergence")
     found = [line.participant for line in lines if line.status == "found"]
     repeated = len(found) > len(set(found))
-    told = GroupRecords(cohorts, template, _registrations(context, lines), counts, repeated)
+    group_records = GroupRecords(cohorts, template, _registrations(context, lines), counts, repeated)
     records = [record for run in (*cohorts, *template) for record in run.records.values()]
-    content = {
+    content: dict[str, object] = {
         "lines": lines,
         "numbers": numbers,
         "counts": counts,
@@ -138,13 +145,11 @@ def _content(
         "convergence_charts": list(cohort_charts.convergence(iterations)),
         "overlaps": _overlaps(template),
         "standard": _standard_space(template),
-        "methods": group_methods_text(told),
-        "problems": problems,
     }
-    return content, problems
+    return content, group_methods_text(group_records), problems
 
 
-def _space(name: str, runs: Sequence[Run], problems: list[str]) -> dict[str, Any]:
+def _space(name: str, runs: Sequence[Run], problems: list[str]) -> dict[str, object]:
     """Return what is shown of a template's space, or of an output space."""
     from bids_app.report.group import maps as cohort_maps
     from bids_app.report.group import tables as cohort_tables
@@ -168,11 +173,11 @@ def _standard_space(template: Sequence[Run]) -> dict[str, dict[str, object]]:
     return {name: dict(record.metrics) for name, record in found.items()}
 
 
-#: Steps of one participant in the template that the methods text tells of.
+#: Steps of one participant in the template that the methods text describes.
 _PER_PARTICIPANT = ("register", "subject", "manual_regions")
 
 
-def _registrations(context: Context, lines: Sequence[Any]) -> list[Run]:
+def _registrations(context: Context, lines: "Sequence[Line]") -> list[Run]:
     """Return the records of one participant's registrations: all participants' are alike."""
     for label in dict.fromkeys(line.participant for line in lines):
         paths = sorted(record_files(records_root(context.output_dir) / label))
@@ -182,11 +187,12 @@ def _registrations(context: Context, lines: Sequence[Any]) -> list[Run]:
     return []
 
 
-def _segmentation(one: Any) -> dict[str, Any]:
+def _segmentation(one: "Segmentation") -> dict[str, object]:
     from bids_app.report.group import charts as cohort_charts
     from bids_app.report.group.tables import RESPONSES
 
-    response = RESPONSES.get(one.formula.partition("~")[0].strip(), one.formula.partition("~")[0].strip())
+    named = one.formula.partition("~")[0].strip()
+    response = RESPONSES.get(named, "") or named
     return {
         "table": one,
         "strips": cohort_charts.region_strips(one),
@@ -197,8 +203,8 @@ def _segmentation(one: Any) -> dict[str, Any]:
 
 
 def _pictures_of(
-    draw: Callable[[Sequence[Run]], list[Any]], what: str, template: Sequence[Run], problems: list[str]
-) -> list[Any]:
+    draw: "Callable[[Sequence[Run]], list[Picture]]", what: str, template: Sequence[Run], problems: list[str]
+) -> "list[Picture]":
     try:
         return draw(template)
     except Exception as error:  # a figure that cannot be drawn must not take the page with it

@@ -1,11 +1,12 @@
 """The figures of a run, stage by stage, each from the products that are there."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 
+from bids_app.model.records import Echo
 from bids_app.report.participant import figures_separation
 from bids_app.report.participant.collect import Run
 from bids_app.report.participant.figures_anatomy import regions, registration, segmentations
@@ -97,7 +98,7 @@ def echoes(maps: Maps) -> Iterator[Picture]:
         )
 
 
-def _parts(chosen: list[Any]) -> dict[str, list[Any]]:
+def _parts(chosen: Sequence[Echo]) -> dict[str, list[Path]]:
     kinds = ("magnitude", "phase") if chosen[0].phase is not None else ("real", "imag")
     return {kind: [getattr(e, kind) for e in chosen] for kind in kinds if all(getattr(e, kind) for e in chosen)}
 

@@ -3,17 +3,50 @@
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 from bids_app import __version__
 from bids_app.derivatives.files import write_bytes, write_json
+from bids_app.derivatives.quality import Measured
 from bids_app.model.context import Context
+from bids_app.model.json_values import JsonObject
 from bids_app.model.records import Subject
 from bids_app.model.results import Payload, StepFailure
 from bids_app.model.settings import Settings
 from bids_app.report.participant.collect import Run, collect
+
+if TYPE_CHECKING:  # they load matplotlib, which the check whether a page is there does without
+    from bids_app.report.methods.text import Methods
+    from bids_app.report.participant.figures import Stage
+    from bids_app.report.participant.viewer import Volumes
+    from bids_app.report.pictures import Picture
+
+
+@dataclass(frozen=True)
+class RegionTable:
+    """A table of regions: its segmentation, headings, and the cells of every region by its name."""
+
+    name: str
+    heads: list[str]
+    rows: list[tuple[str, list[str]]]
+
+
+@dataclass
+class View:
+    """What the page's template shows of one run."""
+
+    run: Run
+    facts: list[tuple[str, str]]
+    made: list[tuple[str, str]]
+    tables: list[RegionTable]
+    quality: dict[str, Measured]
+    registrations: list[dict[str, object]]
+    stages: "list[Stage]"
+    durations: "Picture | None"
+    volumes: "Volumes | None" = None
 
 
 def report(subject: Subject, settings: Settings, context: Context, payload: Payload) -> list[str]:
@@ -34,8 +67,7 @@ def report(subject: Subject, settings: Settings, context: Context, payload: Payl
 
     runs = _runs(subject, context, payload)
     views, texts = [_view(run) for run in runs], _texts(runs)
-    wanted = settings.to_mapping().get("report", {}).get("viewer", True)
-    program = _add_volumes(views) if wanted else ""
+    program = _add_volumes(views) if settings.report.choice.viewer else ""
     content = {
         "command": _command(context.output_dir),
         "program": program,
@@ -54,7 +86,7 @@ def report(subject: Subject, settings: Settings, context: Context, payload: Payl
         "methods": {names: text.paragraphs for names, text in texts},
     }
     write_json(_state_path(subject, context), state)
-    return [f"{run['run'].basename}: {text}" for run in views for stage in run["stages"] for text in stage.problems]
+    return [f"{view.run.basename}: {text}" for view in views for stage in view.stages for text in stage.problems]
 
 
 def report_done(subject: Subject, settings: Settings, context: Context, payload: Payload) -> bool:
@@ -73,7 +105,7 @@ def _state_path(subject: Subject, context: Context) -> Path:
     return context.output_dir / "logs" / "reports" / f"sub-{subject.label}.json"
 
 
-def _state(subject: Subject, context: Context) -> dict[str, Any]:
+def _state(subject: Subject, context: Context) -> JsonObject:
     """Return what was kept with the last page; empty where there is none or it is damaged."""
     try:
         state = json.loads(_state_path(subject, context).read_text(encoding="utf-8"))
@@ -116,12 +148,12 @@ def code_digest() -> str:
     return digest.hexdigest()
 
 
-def _texts(runs: Sequence[Run]) -> list[tuple[str, Any]]:
+def _texts(runs: Sequence[Run]) -> list[tuple[str, "Methods"]]:
     """Return every different methods text with the runs that it is about."""
     from bids_app.report.methods.text import methods_text
 
     anatomical = [run for run in runs if run.is_anatomical]
-    found: dict[Any, list[str]] = {}
+    found: dict[Methods, list[str]] = {}
     for run in runs:
         if run.records and not run.is_anatomical:
             found.setdefault(methods_text([run, *_used(run, anatomical)]), []).append(run.basename)
@@ -137,39 +169,38 @@ def _used(run: Run, anatomical: Sequence[Run]) -> list[Run]:
 _PAGE_BUDGET = 7_400_000
 
 
-def _add_volumes(views: Sequence[dict[str, Any]]) -> str:
-    """Give every run its volumes for the viewer while the page has room; return the viewer's program."""
+def _add_volumes(views: Sequence[View]) -> str:
+    """Give every run its volumes for the viewer while they fit the page; return the viewer's program."""
     from bids_app.report.participant import viewer
 
     program = viewer.program()
-    pictures = sum(len(p.uri) + len(p.other) for view in views for stage in view["stages"] for p in stage.pictures)
-    room = _PAGE_BUDGET - pictures - len(program)
-    shown = [view for view in views if view["stages"]]
+    pictures = sum(len(p.uri) + len(p.other) for view in views for stage in view.stages for p in stage.pictures)
+    left_over = _PAGE_BUDGET - pictures - len(program)
+    shown = [view for view in views if view.stages]
     for view in shown:
-        if room > 0:
+        if left_over > 0:
             try:
-                view["volumes"] = viewer.volumes(view["run"], min(viewer.BUDGET, room // len(shown)))
+                view.volumes = viewer.volumes(view.run, min(viewer.BUDGET, left_over // len(shown)))
             except Exception as error:  # as for figures: the page is more than its viewer
-                view["stages"][0].problems.append(f"Interactive viewer: not drawn ({type(error).__name__}: {error})")
-    return program if any(view["volumes"] for view in views) else ""
+                view.stages[0].problems.append(f"Interactive viewer: not drawn ({type(error).__name__}: {error})")
+    return program if any(view.volumes for view in views) else ""
 
 
-def _view(run: Run) -> dict[str, Any]:
+def _view(run: Run) -> View:
     """Return what the page's template shows of one run."""
     from bids_app.report import charts
     from bids_app.report.participant import figures
 
-    return {
-        "run": run,
-        "volumes": None,
-        "facts": _facts(run),
-        "made": _made(run),
-        "tables": _tables(run),
-        "quality": _quality(run),
-        "registrations": _registrations(run),
-        "stages": [] if run.is_anatomical else figures.stages(run),
-        "durations": charts.durations(list(run.records.values())),
-    }
+    return View(
+        run,
+        _facts(run),
+        _made(run),
+        _tables(run),
+        _quality(run),
+        _registrations(run),
+        [] if run.is_anatomical else figures.stages(run),
+        charts.durations(list(run.records.values())),
+    )
 
 
 def _command(output_dir: Path) -> str:
@@ -214,7 +245,7 @@ _REGION_COLUMNS = (
 )
 
 
-def _tables(run: Run) -> list[dict[str, Any]]:
+def _tables(run: Run) -> list[RegionTable]:
     """Return the tables of regions: title, headings and rows of texts."""
     from bids_app.report.charts import number, read_table
 
@@ -231,20 +262,23 @@ def _tables(run: Run) -> list[dict[str, Any]]:
             name = row["name"] + (f", {side}" if side not in ("n/a", "") else "")
             cells = [(number(row[name_]), factor, form) for name_, _, factor, form in columns]
             lines.append((name, [form.format(v * factor) if v == v else "n/a" for v, factor, form in cells]))
-        found.append({"name": key.partition("@")[2], "heads": [c[1] for c in columns], "rows": lines})
+        found.append(RegionTable(key.partition("@")[2], [column[1] for column in columns], lines))
     return found
 
 
-def _quality(run: Run) -> dict[str, Any]:
+def _quality(run: Run) -> dict[str, Measured]:
     """Return the numbers for quality control by name, as the step has described them, those out of range first."""
     path = run.path("qc")
     if path is None:
         return {}
-    numbers = json.loads(path.read_text(encoding="utf-8"))["numbers"]
+    found: dict[str, JsonObject] = json.loads(path.read_text(encoding="utf-8"))["numbers"]
+    for number in found.values():  # files of 0.1.0 call the range "usual"
+        number.setdefault("expected", number.get("usual", [None, None]))
+    numbers = cast("dict[str, Measured]", found)
     return dict(sorted(numbers.items(), key=lambda item: item[1]["flag"] is None))
 
 
-def _registrations(run: Run) -> list[dict[str, Any]]:
+def _registrations(run: Run) -> list[dict[str, object]]:
     """Return how well images were brought onto each other: the figures of every step that has judged it."""
     found = []
     for record in run.records.values():

@@ -27,8 +27,8 @@ def completeness(step: StepInput[Cohort]) -> StepResult:
         for s in step.record.entries
     ]
     counts = dict(Counter(entry.status for entry in step.record.entries))
-    told = tuple(f"{s.run}: {s.status}: {s.reason}" for s in step.record.entries if s.is_problem)
-    return StepResult({"cohort": Output(rows=rows)}, counts, told)
+    sentences = tuple(f"{s.run}: {s.status}: {s.reason}" for s in step.record.entries if s.is_problem)
+    return StepResult({"cohort": Output(rows=rows)}, counts, sentences)
 
 
 def join(step: StepInput[Cohort]) -> StepResult:
@@ -81,19 +81,19 @@ def quality_table(step: StepInput[Cohort]) -> StepResult:
         flags = ";".join(name for name, number in values.items() if number["flag"])
         rows.append(keys | {name: values.get(name, {}).get("value") for name in described} | {"flags": flags or None})
     flagged = sum(row["flags"] is not None for row in rows)
-    told = [f"{flagged} of {len(rows)} runs have numbers out of their usual range: see flags"] if flagged else []
-    return StepResult({"group_qc": Output(rows=rows, sidecar=described)}, {"flagged": flagged}, tuple(told))
+    sentences = [f"{flagged} of {len(rows)} runs have metrics out of range: see flags"] if flagged else []
+    return StepResult({"group_qc": Output(rows=rows, sidecar=described)}, {"flagged": flagged}, tuple(sentences))
 
 
 def find_outliers(step: StepInput[Cohort]) -> StepResult:
     """Flag runs whose regional values are far from the cohort's; nothing is removed."""
     outputs, warnings, metrics = {}, [], {}
     for seg, path in _long(step).items():
-        rows, told = statistics.outliers(statistics.read_long(path), step.settings.statistics.choice.outlier_z)
+        rows, sentences = statistics.outliers(statistics.read_long(path), step.settings.statistics.choice.outlier_z)
         for row in rows:
             row["registration_similarity"] = step.record.quality_of(str(row["run"]))
         outputs[f"group_outliers@{seg}"] = Output(rows=rows)
-        warnings += told
+        warnings += sentences
         metrics[seg] = {"flagged": len({row["run"] for row in rows if row["flagged"]})}
     return StepResult(outputs, metrics, tuple(warnings))
 
@@ -110,10 +110,10 @@ def model(step: StepInput[Cohort]) -> StepResult:
     outputs, warnings, metrics = {}, [], {}
     for seg, path in _long(step).items():
         data = statistics.read_long(path)
-        rows, told = statistics.fit(data, choice.model, choice.confidence, choice.fdr)
+        rows, sentences = statistics.fit(data, choice.model, choice.confidence, choice.fdr)
         facts = {"Model": choice.model, "FalseDiscoveryRate": choice.fdr, "Confidence": choice.confidence}
         outputs[f"group_model@{seg}"] = Output(rows=rows, sidecar=facts)
-        warnings += [f"segmentation {seg}: {text}" for text in told]
+        warnings += [f"segmentation {seg}: {text}" for text in sentences]
         metrics[seg] = {"significant": sum(bool(row["significant"]) for row in rows)}
     methods = {str(row["method"]) for output in outputs.values() for row in output.rows or () if row["method"]}
     return StepResult(outputs, metrics, tuple(warnings), (*sorted(methods), "fdr"))

@@ -20,7 +20,7 @@ from bids_app.qsm.units import hz_to_ppm
 if TYPE_CHECKING:
     from bids_app.qsm import EchoPhase
 
-#: Longest side (mm) of the smallest image that is taken as a head's, and of a usual image of a head.
+#: Longest side (mm) of the smallest image that is taken as a head's, and of a common image of a head.
 SMALLEST_HEAD, HEAD_LENGTH = 100.0, 200.0
 #: Growth of a head's volume by the padding of the inversion, which the numbers of volumes of the estimates include.
 _PADDED_HEAD = 1.4
@@ -137,7 +137,7 @@ def _padded_voxels(path: Path, padding: float) -> int:
 
 
 def has_magnitude(run: GreRun) -> bool:
-    """Tell whether every echo has a magnitude, or the parts that make one."""
+    """Return whether every echo has a magnitude, or the parts that make one."""
     return all(echo.magnitude or echo.real for echo in run.echoes)
 
 

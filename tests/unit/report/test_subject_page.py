@@ -208,7 +208,7 @@ def test_the_table_of_quality_has_what_is_out_of_range_first_with_what_to_do(sub
     assert "not known" in rows[3]
     assert "too" not in rows[4]
     assert 'href="#sub-01-qc"' in page
-    assert "mask_volume is 90 ml, usual is 600 ml or more (qc.volume_min)" in page
+    assert "mask_volume is 90 ml, expected is 600 ml or more (qc.volume_min)" in page
     assert rows[2].count("Signal-to-noise") == 1  # the numbers of an earlier version, without advice, are shown too
 
 
