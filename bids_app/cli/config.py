@@ -34,6 +34,7 @@ class Scans:
     heuristic: str = "generic"
     subject_pattern: str | None = None
     session_pattern: str | None = None
+    series: Path | None = None  # table that corrects single series
     add: bool = False
 
     @property
@@ -259,6 +260,7 @@ def _scans(args: argparse.Namespace) -> Scans:
         heuristic=args.heuristic,
         subject_pattern=args.subject_pattern,
         session_pattern=args.session_pattern,
+        series=args.series,
         add=args.add,
     )
 

@@ -34,6 +34,7 @@ def convert_first(config: Config) -> tuple[int, Config]:
         heuristic=scans.heuristic,
         subject_pattern=scans.subject_pattern,
         session_pattern=scans.session_pattern,
+        series_table=scans.series,
         add=scans.add,
         dry_run=config.dry_run,
         nprocs=config.nprocs * config.omp_nthreads,
