@@ -79,6 +79,7 @@ class Config:
     force: bool = False
     dry_run: bool = False
     verbosity: int = 0
+    events: Path | None = None  # file that gets every event as a line of JSON
     command: tuple[str, ...] = ()
     scans: Scans = Scans()
     cluster: Cluster = field(default_factory=Cluster)
@@ -203,6 +204,7 @@ def from_arguments(args: argparse.Namespace, command: tuple[str, ...] = (), pass
         reports_only=args.reports_only,
         dry_run=args.dry_run,
         verbosity=args.verbose,
+        events=args.events,
         command=command,
         scans=scans,
         cluster=cluster_from(args, passed_on),
