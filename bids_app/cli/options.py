@@ -126,6 +126,13 @@ def _add_conversion(group: "argparse._ArgumentGroup") -> None:
     )
     add("--session-pattern", metavar="REGEX", help="finds the session in folder names and StudyDate")
     add(
+        "--series",
+        type=place,
+        metavar="FILE",
+        help="TSV file that corrects single series: their name (acq-fine_MEGRE, T1w, skip) or part (mag, phase); "
+        "--dry-run shows what becomes of each",
+    )
+    add(
         "--add",
         action="store_true",
         help="complete sessions that are in the dataset by series that came later; no file is replaced",

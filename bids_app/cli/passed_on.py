@@ -23,6 +23,7 @@ _NOT_PASSED_ON = {
     "array_limit",
     "array_at_once",
     "dry_run",
+    "events",
     "help",
     "version",
     "show_preset",
