@@ -10,7 +10,7 @@ import json
 import sys
 
 from bids_app import __version__
-from bids_app.cli.options import build_parser
+from bids_app.cli.options import DESCRIPTION, build_parser
 from bids_app.cli.types import place
 
 #: Paths that the command makes: they need not exist beforehand, so for Boutiques they are strings and not files.
@@ -120,7 +120,7 @@ def descriptor() -> dict[str, object]:
         "name": "qsm-bids-app",
         "tool-version": __version__,
         "schema-version": "0.5",
-        "description": parser.description,
+        "description": DESCRIPTION,
         "author": "The QSM BIDS App developers",
         "command-line": " ".join(["qsm-bids-app", *(str(entry["value-key"]) for entry in inputs)]),
         "container-image": {"type": "docker", "image": f"{_IMAGE}:{__version__}", "entrypoint": True},
