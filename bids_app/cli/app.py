@@ -18,9 +18,11 @@ from bids_app.dataset.separation import problems_of
 from bids_app.dataset.subjects import selected_subjects
 from bids_app.dataset.validation import InputValidation
 from bids_app.engine.events import EventHandler
+from bids_app.engine.fit import GIGABYTE, refusals, warnings
 from bids_app.engine.graph import of_stage
 from bids_app.engine.job import Job, StepsJob
 from bids_app.engine.levels import REPORT_STAGE, group_jobs, participant_jobs
+from bids_app.engine.memory import available_memory
 from bids_app.engine.runner import Policy, run_jobs
 from bids_app.errors import InputRefusedError
 from bids_app.group.table_checks import check_tables
@@ -95,6 +97,7 @@ def _group_level(config: Config) -> int:
         raise InputRefusedError(problems)
     jobs = group_jobs(cohort, config.settings, config.context, GROUP_REPORT, config.reports_only, refusal)
     jobs = of_stage(jobs, config.stage, config.stage_part)
+    _check_memory(jobs, config)
     if config.dry_run:
         for entry in cohort.entries:
             print(f"{entry.run}: {entry.status}{': ' if entry.reason else ''}{entry.reason}")
@@ -140,6 +143,7 @@ def _participant_level(config: Config) -> int:
     if problems:
         raise InputRefusedError(problems)
     jobs = participant_jobs(subjects, settings, config.context, SUBJECT_REPORT, config.reports_only)
+    _check_memory(jobs, config)
     if config.dry_run:
         _print_plan(settings, subjects, jobs)
         if warning:
@@ -152,6 +156,17 @@ def _participant_level(config: Config) -> int:
     finally:
         if validation is not None:
             validation.stop()
+
+
+def _check_memory(jobs: Sequence[Job], config: Config) -> None:
+    """Refuse jobs that ``--mem`` cannot hold; without it warn of those that take more memory than is free."""
+    if config.cluster.engine is not None:  # the workers' nodes have memory of their own
+        return
+    if config.mem_gb is None:
+        for sentence in warnings(jobs, available_memory()):
+            print(f"qsm-bids-app: warning: {sentence}", file=sys.stderr)
+    elif problems := refusals(jobs, config.mem_gb * GIGABYTE):
+        raise InputRefusedError(problems)
 
 
 def _completed(run: GreRun, config: Config, settings: Settings) -> GreRun:

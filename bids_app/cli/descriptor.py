@@ -22,7 +22,7 @@ _IMAGE = "qsm-bids-app"
 _ERRORS = {
     1: "One or more runs failed; the others are done",
     2: "The command line, a preset or a parameter is wrong",
-    3: "The input dataset was refused; every reason is listed and nothing was written",
+    3: "The input dataset or the output folder cannot be used; every reason is listed and nothing was computed",
     4: "A required tool is missing",
 }
 

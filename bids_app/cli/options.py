@@ -21,8 +21,8 @@ more examples:
   qsm-bids-app /data /out participant --set inversion.rts.delta=0.2 --set background.vsharp.threshold=0.03
   qsm-bids-app /data /out participant --dry-run
 
-exit codes: 0 all done, 1 a run failed, 2 usage, 3 input dataset refused, 4 a required tool is missing,
-130 or 143 stopped from outside (Ctrl-C or SIGTERM)
+exit codes: 0 all done, 1 a run failed, 2 usage, 3 input dataset or output folder cannot be used,
+4 a required tool is missing, 130 or 143 stopped from outside (Ctrl-C or SIGTERM)
 """
 
 

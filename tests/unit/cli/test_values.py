@@ -117,3 +117,23 @@ def test_temporary_files_where_the_system_has_no_folder_for_them(tmp_path, monke
     monkeypatch.setattr(tempfile, "gettempdir", lambda: (_ for _ in ()).throw(FileNotFoundError))
     ensure_temporary_folder(tmp_path / "work")
     assert os.environ["TMPDIR"] == str(tmp_path / "work" / "tmp") and (tmp_path / "work" / "tmp").is_dir()
+
+
+def test_a_run_that_mem_cannot_hold_is_refused_before_anything_runs(tmp_path, capsys):
+    import nibabel
+    import numpy as np
+
+    anat = tmp_path / "bids" / "sub-01" / "anat"
+    anat.mkdir(parents=True)
+    (tmp_path / "bids" / "dataset_description.json").write_text('{"Name": "x", "BIDSVersion": "1.10.0"}')
+    image = np.random.default_rng(0).integers(-4096, 4096, (64, 64, 64)).astype(np.int16)
+    nibabel.Nifti1Image(image, np.diag([3.0, 3.0, 3.0, 1.0]) + np.eye(4, k=3)).to_filename(
+        anat / "sub-01_part-phase_T2starw.nii.gz"
+    )
+    (anat / "sub-01_part-phase_T2starw.json").write_text('{"EchoTime": 0.02, "MagneticFieldStrength": 3}')
+    words = [str(tmp_path / "bids"), str(tmp_path / "out"), "participant", "--segmentation", "none"]
+    assert main([*words, "--mem", "0.2GB", "--skip-bids-validation"]) == 3
+    said = capsys.readouterr().err
+    assert "sub-01: step" in said and "--mem allows 0.2 GB: raise --mem" in said
+    assert not (tmp_path / "out").exists()
+    assert main([*words, "--mem", "2GB", "--dry-run"]) == 0
