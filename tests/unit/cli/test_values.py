@@ -85,7 +85,7 @@ def test_relative_places_are_absolute_for_the_jobs(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("scheduler", ["slurm", "pbs"])
 def test_scripts_hold_any_folder_without_running_its_name(tmp_path, scheduler):
-    folder = tmp_path / "R&D(1);touch${IFS}made'`x`"
+    folder = tmp_path / "R&D (1);touch${IFS}made'`x`\" $HOME"
     site = Site(scheduler, None, None, (), (), ("true",), 1000, None)
     stage = ArrayStage("participant", "x", DEFAULTS["participant"], elements=1, reads_list=True)
     write_scripts(folder, site, [("01", None)], [stage])
@@ -96,9 +96,30 @@ def test_scripts_hold_any_folder_without_running_its_name(tmp_path, scheduler):
     )
     assert done.returncode == 0 and done.stderr == "", done.stderr
     assert {p.name for p in tmp_path.iterdir()} == {folder.name}
-    for bad in ("with space", "per%cent"):
+    for bad in ("line\nbreak", "per%cent"):
         with pytest.raises(UsageError, match="--write-jobs"):
             write_scripts(tmp_path / bad, site, [("01", None)], [stage])
+    with pytest.raises(UsageError, match="has a space"):
+        write_scripts(folder, site, [("0 1", None)], [stage])
+
+
+@pytest.mark.parametrize(
+    ("word", "expanded"),
+    [
+        ("$TMPDIR", "/fast disk"),
+        ("${TMPDIR}/a b", "/fast disk/a b"),
+        ("/x/$(touch made)`y`\"'", "/x/$(touch made)`y`\"'"),
+    ],
+)
+def test_variables_of_scratch_are_expanded_where_the_job_runs_and_nothing_else(tmp_path, word, expanded):
+    from bids_app.cli.submission import _with_variables
+
+    line = f"printf %s {_with_variables(word)}"
+    environment = {"TMPDIR": "/fast disk", "PATH": os.environ["PATH"]}
+    done = subprocess.run(
+        ["bash", "-uc", line], capture_output=True, text=True, cwd=tmp_path, env=environment, check=True
+    )
+    assert done.stdout == expanded and not list(tmp_path.iterdir())
 
 
 def test_names_of_pbs_jobs_tell_them_apart():
