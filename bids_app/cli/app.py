@@ -173,7 +173,7 @@ def _completed(run: GreRun, config: Config, settings: Settings) -> GreRun:
     """Return a run with what other datasets have for it and what the user should know."""
     # What this command made itself is no input of it.
     others = [folder for folder in config.derivatives if folder.resolve() != config.output_dir.resolve()]
-    run = with_given_maps(with_given_mask(run, config.derivatives), others)
+    run = with_given_maps(with_given_mask(run, config.derivatives, config.mask_desc), others)
     return replace(run, remarks=(*run.remarks, *remarks(run), *segmentations.remarks(run, settings)))
 
 

@@ -5,7 +5,7 @@ import argparse
 from bids_app import __version__
 from bids_app.cli.execution_options import add_cluster, add_execution
 from bids_app.cli.parser import Parser
-from bids_app.cli.types import count, file_or_name, folder_or_name, label, part, place, positive, seconds, words
+from bids_app.cli.types import count, desc, file_or_name, folder_or_name, label, part, place, positive, seconds, words
 
 LEVELS = ("convert", "participant", "group")
 
@@ -85,8 +85,14 @@ def _add_selection(group: "argparse._ArgumentGroup") -> None:
         nargs="+",
         type=place,
         metavar="DIR",
-        help="derivative datasets: their masks (_mask, on the grid of the gradient echo) win over computed ones, "
-        "and their segmentations are used (see --segmentation)",
+        help="derivative datasets: their brain masks (desc-brain_mask or _mask, on the grid of the gradient echo) win "
+        "over computed ones, and their segmentations are used (see --segmentation)",
+    )
+    add(
+        "--mask-desc",
+        type=desc,
+        metavar="LABEL",
+        help="use the masks of --derivatives with this desc- label instead of desc-brain or none",
     )
     add("--skip-bids-validation", action="store_true", help="do not run the BIDS validator on the input")
 

@@ -84,6 +84,14 @@ def label(text: str) -> str:
     return text
 
 
+def desc(text: str) -> str:
+    """Read the label of a description, with or without ``desc-``."""
+    name = text.removeprefix("desc-")
+    if not (name.isascii() and name.isalnum()):
+        raise argparse.ArgumentTypeError(f"must be letters and digits, got {text!r}")
+    return name
+
+
 def place(text: str) -> Path:
     """Read a path, absolute from here on: jobs start in other folders."""
     if not text:
