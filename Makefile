@@ -80,8 +80,9 @@ lint: setup  ## ruff and mypy
 docs: warm  ## build the documentation into docs/_build/html, offline; a warning or a failing tutorial is an error
 	$(BIN)/python -m sphinx -b html -W --keep-going -q docs docs/_build/html
 
-boutiques: setup  ## write boutiques.json from the argument parser
+boutiques: setup  ## write boutiques.json and boutiques-bids.json from the argument parser
 	$(BIN)/python -m bids_app.cli.descriptor > boutiques.json.part && mv boutiques.json.part boutiques.json
+	$(BIN)/python -m bids_app.cli.descriptor --bids > boutiques.json.part && mv boutiques.json.part boutiques-bids.json
 
 image-check: setup  ## build the container image, run and lint it, print a table (BASE_IMAGE=..., CA_BUNDLE=...)
 	$(BIN)/python .ci/image_check.py

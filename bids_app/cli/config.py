@@ -66,6 +66,7 @@ class Config:
     selection: Selection = Selection()
     #: Other derivative datasets whose masks win.
     derivatives: tuple[Path, ...] = ()
+    mask_desc: str = ""  # description of the masks that are used; empty: brain, or none
     validate_input: bool = True
     reports_only: bool = False
     allow_missing: bool = False  # the group goes on when somebody is missing
@@ -192,6 +193,7 @@ def from_arguments(args: argparse.Namespace, command: tuple[str, ...] = (), pass
         ),
         nprocs=nprocs,
         derivatives=tuple(_dataset(path) for path in args.derivatives or ()),
+        mask_desc=args.mask_desc or "",
         validate_input=not args.skip_bids_validation,
         omp_nthreads=threads,
         mem_gb=args.mem,

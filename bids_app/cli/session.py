@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from itertools import islice
 
 from bids_app import __version__
-from bids_app.cli.console import Console
+from bids_app.cli.console import Console, log_lines
 from bids_app.cli.event_log import EventLog
 from bids_app.dataset.validation import InputValidation
 from bids_app.derivatives.files import (
@@ -70,8 +70,7 @@ class Session:
         # Elements of an array start in the same second, on several nodes: each has a log of its own.
         started = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{socket.gethostname()}-{os.getpid()}"
         with open_log(output_dir / "logs" / f"qsm-bids-app-{started}.log") as log:
-            log.write(f"qsm-bids-app {__version__}: {shlex.join(self.command)}\n")
-            log.writelines(f"{line}\n" for line in facts)
+            log_lines(log, [f"qsm-bids-app {__version__}: {shlex.join(self.command)}", *facts])
             console = Console(jobs, self.verbosity, log, self._earlier)
             self.events.start(jobs, self._earlier)
 

@@ -145,5 +145,5 @@ QUALITY = Step(
     reads=("qc",),
     needs=_needs,
     makes=lambda run, settings: ("qc",),
-    memory=memory(12),
+    memory=memory(20),
 )
