@@ -277,7 +277,7 @@ def _add_template(group: "argparse._ArgumentGroup") -> None:
         nargs=2,
         type=count,
         metavar=("LINEAR", "SYN"),
-        help="rounds of the template with linear maps and with SyN (default: 2 3)",
+        help="iterations of the template with linear maps and with SyN (default: 2 3)",
     )
 
 

@@ -1,18 +1,19 @@
 """Separation that allows for the orientation of myelin: its R2' depends on the fibres' angle to the field."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
-from bids_app.qsm.inversion.problem import Progress, note
+from bids_app.qsm.inversion.problem import note
 from bids_app.qsm.method import Method, Separation
 from bids_app.qsm.operators.smoothing import mean_of_known
 from bids_app.qsm.params import Params, param
+from bids_app.qsm.results import Sources
 from bids_app.qsm.separation.calibration import relaxivity_of
 from bids_app.qsm.separation.chi_separation import initial_chi, joint_input, solve_joint
-from bids_app.qsm.separation.sources import CYLINDERS_OVER_SPHERES, R2PRIME_PER_PPM, SeparationData, Sources, separated
+from bids_app.qsm.separation.sources import CYLINDERS_OVER_SPHERES, R2PRIME_PER_PPM, SeparationData, separated
+from bids_app.qsm.signatures import Info, Progress
 
 #: Smoothed susceptibility (ppm) between which a voxel counts more and more as white matter, without a segmentation.
 _WHITE_FROM, _WHITE_TO = 0.0, -0.012
@@ -109,7 +110,7 @@ def white_matter(
     *,
     params: WhiteMatterParams = WhiteMatterParams(),
     progress: Progress | None = None,
-    info: dict[str, Any] | None = None,
+    info: Info | None = None,
 ) -> Sources:
     """Separate by a joint fit in which the relaxivity of myelin depends on the orientation of the fibres.
 
