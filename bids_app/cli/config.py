@@ -35,6 +35,7 @@ class Scans:
     heuristic: str = "generic"
     subject_pattern: str | None = None
     session_pattern: str | None = None
+    series: Path | None = None  # table that corrects single series
     add: bool = False
 
     @property
@@ -66,6 +67,7 @@ class Config:
     selection: Selection = Selection()
     #: Other derivative datasets whose masks win.
     derivatives: tuple[Path, ...] = ()
+    mask_desc: str = ""  # description of the masks that are used; empty: brain, or none
     validate_input: bool = True
     reports_only: bool = False
     allow_missing: bool = False  # the group goes on when somebody is missing
@@ -79,6 +81,7 @@ class Config:
     force: bool = False
     dry_run: bool = False
     verbosity: int = 0
+    events: Path | None = None  # file that gets every event as a line of JSON
     command: tuple[str, ...] = ()
     scans: Scans = Scans()
     cluster: Cluster = field(default_factory=Cluster)
@@ -191,6 +194,7 @@ def from_arguments(args: argparse.Namespace, command: tuple[str, ...] = (), pass
         ),
         nprocs=nprocs,
         derivatives=tuple(_dataset(path) for path in args.derivatives or ()),
+        mask_desc=args.mask_desc or "",
         validate_input=not args.skip_bids_validation,
         omp_nthreads=threads,
         mem_gb=args.mem,
@@ -203,6 +207,7 @@ def from_arguments(args: argparse.Namespace, command: tuple[str, ...] = (), pass
         reports_only=args.reports_only,
         dry_run=args.dry_run,
         verbosity=args.verbose,
+        events=args.events,
         command=command,
         scans=scans,
         cluster=cluster_from(args, passed_on),
@@ -251,6 +256,7 @@ def _scans(args: argparse.Namespace) -> Scans:
         heuristic=args.heuristic,
         subject_pattern=args.subject_pattern,
         session_pattern=args.session_pattern,
+        series=args.series,
         add=args.add,
     )
 

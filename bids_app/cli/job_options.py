@@ -23,6 +23,7 @@ _NOT_FOR_JOBS = {
     "array_limit",
     "array_at_once",
     "dry_run",
+    "events",
     "help",
     "version",
     "show_preset",

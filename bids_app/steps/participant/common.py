@@ -12,9 +12,11 @@ import numpy as np
 from bids_app.derivatives.files import read_grid, read_image
 from bids_app.errors import QsmAppError
 from bids_app.model.records import Anatomical, GreRun, Record
+from bids_app.model.settings import Section, Settings
 from bids_app.model.step import StepInput
 from bids_app.qsm.arrays import FloatArray
 from bids_app.qsm.grid import Grid
+from bids_app.qsm.params import Params
 from bids_app.qsm.units import hz_to_ppm
 
 if TYPE_CHECKING:
@@ -24,8 +26,8 @@ if TYPE_CHECKING:
 SMALLEST_HEAD, HEAD_LENGTH = 100.0, 200.0
 #: Growth of a head's volume by the padding of the inversion, which the numbers of volumes of the estimates include.
 _PADDED_HEAD = 1.4
-#: A process with all libraries loaded and kernels compiled.
-_PROCESS_BYTES = 300_000_000
+#: A process with all libraries loaded and kernels compiled, and what it keeps of earlier steps (measured at 3 mm).
+_PROCESS_BYTES = 400_000_000
 #: Products of the step that combines coils, echoes first: other steps take them in place of the images.
 COMBINED = ("coil_phase", "coil_magnitude")
 
@@ -89,7 +91,7 @@ def stack_images(paths: Sequence[Path]) -> FloatArray:
     return out
 
 
-def _finite(array: FloatArray, what: str, notes: list[str]) -> FloatArray:
+def finite(array: FloatArray, what: str, notes: list[str]) -> FloatArray:
     """Set what is not finite to 0, in place, and note it."""
     lost = 0
     for part in array:
@@ -103,23 +105,29 @@ def _finite(array: FloatArray, what: str, notes: list[str]) -> FloatArray:
 
 
 def memory(
-    volumes: float, volumes_per_echo: float = 0.0, programs: int = 0, padding: float = 0.0
-) -> Callable[[Record, object], int]:
+    volumes: float, volumes_per_echo: float = 0.0, programs: int = 0, padding: Callable[[Settings], float] | None = None
+) -> Callable[[Record, Settings], int]:
     """Return an estimate of a step's peak memory for ``Step.memory``, in float32 volumes of the record's grid.
 
     ``volumes`` count once, ``volumes_per_echo`` for each echo; what an empty process takes is added, and ``programs``,
     the bytes of what the step starts and whose grids are not the record's. A step that works on a grid with ``padding``
-    (mm) around the image counts the padded volume: a thin slab grows by a multiple of itself.
+    (mm, from the settings) around the image counts the padded volume: a thin slab grows by a multiple of itself.
     """
 
-    def estimate(record: Record, settings: object) -> int:
+    def estimate(record: Record, settings: Settings) -> int:
         path, echoes = (
             (like_of(record), len(record.echoes)) if isinstance(record, GreRun) else (cast(Anatomical, record).path, 1)
         )
-        volume = 4 * max(_voxels(path), _padded_voxels(path, padding) / _PADDED_HEAD if padding else 0)
+        around = padding(settings) if padding else 0.0
+        volume = 4 * max(_voxels(path), _padded_voxels(path, around) / _PADDED_HEAD if around else 0)
         return int(_PROCESS_BYTES + programs + volume * (volumes + echoes * volumes_per_echo))
 
     return estimate
+
+
+def padding_of(section: Section[Params]) -> float:
+    """Return the padding (mm) of a section's method, 0 where it has none."""
+    return float(getattr(section.methods.get(getattr(section.choice, "method", "")), "padding", 0.0))
 
 
 @lru_cache(maxsize=64)
@@ -195,14 +203,14 @@ def finite_magnitude(step: StepInput[GreRun]) -> FloatArray | None:
     if run.coils > 1:
         return load_magnitude(step)
     if run.echoes[0].phase is None:
-        return _polar(run, [])[0]
-    return _stored_magnitude(run, [])
+        return polar(run, [])[0]
+    return stored_magnitude(run, [])
 
 
-def _stored_magnitude(run: GreRun, notes: list[str]) -> FloatArray | None:
+def stored_magnitude(run: GreRun, notes: list[str]) -> FloatArray | None:
     """Return the magnitude images of all echoes, None where one has none."""
     paths = [echo.magnitude for echo in run.echoes if echo.magnitude]
-    return _finite(stack_images(paths), "magnitude", notes) if len(paths) == len(run.echoes) else None
+    return finite(stack_images(paths), "magnitude", notes) if len(paths) == len(run.echoes) else None
 
 
 class _EchoMagnitudes:
@@ -230,67 +238,10 @@ def echo_phase(step: StepInput[GreRun], total_ppm: FloatArray, counted: bool = T
     )
 
 
-def load_echoes(step: StepInput[GreRun]) -> tuple[FloatArray | None, FloatArray, list[str]]:
-    """Return magnitude (None where there is none) and phase of all echoes, echoes first, and notes on the phase.
-
-    The first note says how the phase was scaled; the others are warnings.
-    """
-    run = step.record
-    if run.coils > 1:
-        magnitude: FloatArray | None = load_magnitude(step)
-        phase = np.load(step.inputs["coil_phase"])
-        notes = [f"phase is that of {run.coils} receive coils together"]
-    else:
-        magnitude, phase, notes = _load_images(run)
-    _remove_slice_offsets(run, magnitude, phase, notes)
-    return magnitude, phase, notes
-
-
-def _remove_slice_offsets(run: GreRun, magnitude: FloatArray | None, phase: FloatArray, notes: list[str]) -> None:
-    """Remove, in place, phase offsets of single slices, as 2D acquisitions have them; one echo does not show them."""
-    from bids_app.qsm.phase.slice_offsets import has_own_offsets, remove_slice_offsets, slice_steps
-
-    if len(run.echoes) < 2:
-        return
-    is_2d = str(run.echoes[0].metadata.get("MRAcquisitionType", "")).upper() == "2D"
-    for axis in (2, 1, 0) if is_2d else (2,):
-        steps, weights = slice_steps(phase, magnitude, run.echo_times, axis)
-        if has_own_offsets(steps, weights, is_2d):
-            remove_slice_offsets(phase, steps, axis)
-            notes.append(
-                f"every slice has a phase offset of its own along axis {'ijk'[axis]}, as in 2D acquisitions; the "
-                "offsets are the same in all echoes and were removed"
-            )
-            return
-
-
-def _load_images(run: GreRun) -> tuple[FloatArray | None, FloatArray, list[str]]:
-    from bids_app.qsm.phase.checks import has_no_wraps
-    from bids_app.qsm.phase.scaling import TWO_PI, to_radians
-
-    if run.echoes[0].phase is None:
-        notes = ["phase is that of real and imaginary"]
-        return *_polar(run, notes), notes
-    metadata = run.echoes[0].metadata
-    units, manufacturer = metadata.get("Units"), str(metadata.get("Manufacturer", ""))
-    notes = []
-    stored = _finite(stack_images([e.phase for e in run.echoes if e.phase]), "phase", notes)
-    span = float(np.ptp(stored))
-    if units is None and span > 1.1 * TWO_PI and has_no_wraps(stored):
-        units = "rad"
-        notes.append(
-            f"the phase has no wraps and covers {span:.1f}: it is taken as radians that are unwrapped already; say "
-            '"Units": "rad" in its sidecar if that is right, else export the phase as the scanner stores it'
-        )
-    scaled = to_radians(stored, units=units, manufacturer=manufacturer)
-    magnitude = _stored_magnitude(run, notes)
-    return magnitude, scaled.phase, [scaled.note, *notes]
-
-
-def _polar(run: GreRun, notes: list[str]) -> tuple[FloatArray, FloatArray]:
+def polar(run: GreRun, notes: list[str]) -> tuple[FloatArray, FloatArray]:
     """Return magnitude and phase of all echoes from their real and imaginary parts."""
-    magnitude = _finite(stack_images([e.real for e in run.echoes if e.real]), "real part", notes)
-    phase = _finite(stack_images([e.imag for e in run.echoes if e.imag]), "imaginary part", notes)
+    magnitude = finite(stack_images([e.real for e in run.echoes if e.real]), "real part", notes)
+    phase = finite(stack_images([e.imag for e in run.echoes if e.imag]), "imaginary part", notes)
     for real, imag in zip(magnitude, phase, strict=True):
         strength = np.hypot(real, imag)
         np.arctan2(imag, real, out=imag)

@@ -17,6 +17,7 @@ from bids_app.steps.participant.common import (
     grid_of,
     magnitude_files,
     memory,
+    padding_of,
     read_array,
     total_field_ppm,
 )
@@ -125,5 +126,5 @@ INVERSION = Step(
     sources=_sources,
     needs=_needs,
     makes=_makes,
-    memory=memory(40, padding=20.0),
+    memory=memory(40, padding=lambda settings: padding_of(settings.inversion)),
 )

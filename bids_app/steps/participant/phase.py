@@ -9,7 +9,8 @@ from bids_app.errors import QsmAppError
 from bids_app.model.records import GreRun
 from bids_app.model.settings import Settings
 from bids_app.model.step import Output, Step, StepInput, StepResult
-from bids_app.steps.participant.common import combined, echo_files, grid_of, like_of, load_echoes, memory, single_files
+from bids_app.steps.participant.common import combined, echo_files, grid_of, like_of, memory, single_files
+from bids_app.steps.participant.load import load_echoes
 
 
 def corrected_phase(step: StepInput[GreRun]) -> StepResult:
