@@ -31,7 +31,7 @@ BANNED = {
 }
 #: Private words in names of variables, functions, classes, modules, steps and products, between underscores.
 PRIVATE_NAMES = {
-    *("told", "tell", "tells", "rim", "dome", "domes", "oddity", "oddities", "mended", "onward", "drawing", "drawn"),
+    *("told", "tell", "tells", "rim", "dome", "domes", "oddity", "oddities", "mended", "onward", "drawn"),
     *("sheet", "troubles", "usual", "ringing", "apart", "rounds", "LEAST", "MOST", "FEWEST", "DOUBT"),
 }
 #: Modules that hold the old names on purpose.

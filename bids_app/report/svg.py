@@ -54,7 +54,7 @@ def short(value: float) -> str:
 
 
 @dataclass
-class Graphic:
+class Drawing:
     """Shapes in the order in which they are drawn; all texts are escaped."""
 
     width: float

@@ -8,7 +8,7 @@ import numpy as np
 
 from bids_app.report.charts import number
 from bids_app.report.group.tables import Line, QcNumber, Region, Segmentation, label_of, unit_of
-from bids_app.report.svg import CHARACTER, Axis, Chart, Graphic, axis_of, short
+from bids_app.report.svg import CHARACTER, Axis, Chart, Drawing, axis_of, short
 
 #: Panels are this wide; the page puts as many beside each other as fit.
 _PANEL = 300.0
@@ -22,15 +22,15 @@ def qc_panel(number_: QcNumber, runs: Sequence[Line]) -> Chart:
     """Draw one quality-control number of all runs over its expected range."""
     values = [(line, line.numbers.get(number_.name, math.nan)) for line in runs]
     values = [(line, value) for line, value in values if math.isfinite(value)]
-    graphic = Graphic(_PANEL, 96)
+    drawing = Drawing(_PANEL, 96)
     axis = axis_of([value for _, value in values], 14, _PANEL - 14)
     low = axis.low if number_.low is None else number_.low
     high = axis.high if number_.high is None else number_.high
     if number_.low is not None or number_.high is not None:
-        graphic.box(axis(low), 6, axis(high), 58, "expected")
+        drawing.box(axis(low), 6, axis(high), 58, "expected")
     dots = [(v, line.run, f"{line.run}: {short(v)} {number_.unit}", number_.name in line.flags) for line, v in values]
-    _strip(graphic, axis, 32, 22, dots)
-    graphic.across(axis, 60, number_.unit)
+    _strip(drawing, axis, 32, 22, dots)
+    drawing.across(axis, 60, number_.unit)
     flagged = [line.run for line, _ in values if number_.name in line.flags]
     expected = _range(number_)
     middle = float(np.median([value for _, value in values]))
@@ -39,7 +39,7 @@ def qc_panel(number_: QcNumber, runs: Sequence[Line]) -> Chart:
         f"{short(max(v for _, v in values))}, median {short(middle)} {number_.unit}. {expected} "
         f"Out of it: {', '.join(flagged[:8]) or 'none'}."
     )
-    return Chart(number_.name, f"{number_.meaning}. {expected}", graphic.done(spoken))
+    return Chart(number_.name, f"{number_.meaning}. {expected}", drawing.done(spoken))
 
 
 def _range(number_: QcNumber) -> str:
@@ -53,17 +53,17 @@ def _range(number_: QcNumber) -> str:
     return f"Expected: {short(low)} to {short(high)}."
 
 
-def _strip(graphic: Graphic, axis: Axis, y: float, height: float, dots: Sequence[tuple[float, str, str, bool]]) -> None:
+def _strip(drawing: Drawing, axis: Axis, y: float, height: float, dots: Sequence[tuple[float, str, str, bool]]) -> None:
     """Draw a box (quartiles, median) and a dot for every run, beside each other where they would hide each other."""
     values = np.array([dot[0] for dot in dots])
     if len(dots) >= 5:
         q1, q2, q3 = (float(v) for v in np.percentile(values, (25, 50, 75)))
-        graphic.box(axis(q1), y - height / 2, axis(q3), y + height / 2)
-        graphic.line(axis(q2), y - height / 2, axis(q2), y + height / 2, "median")
+        drawing.box(axis(q1), y - height / 2, axis(q3), y + height / 2)
+        drawing.line(axis(q2), y - height / 2, axis(q2), y + height / 2, "median")
     shown = list(dots)
     if len(dots) > MANY:
         low, high = (float(v) for v in np.percentile(values, (5, 95)))
-        graphic.line(axis(low), y, axis(high), y)
+        drawing.line(axis(low), y, axis(high), y)
         shown = [dot for dot in dots if dot[3] or not low <= dot[0] <= high]
     taken: dict[int, int] = {}
     for value, run, words, marked in sorted(shown, key=lambda dot: (dot[0], dot[1])):
@@ -71,7 +71,7 @@ def _strip(graphic: Graphic, axis: Axis, y: float, height: float, dots: Sequence
         lane = taken.get(place, 0)
         taken[place] = lane + 1
         offset = (lane + 1) // 2 * (5 if lane % 2 else -5)
-        graphic.dot(axis(value), y + max(-height / 2, min(height / 2, offset)), run, words, marked)
+        drawing.dot(axis(value), y + max(-height / 2, min(height / 2, offset)), run, words, marked)
 
 
 def region_strips(segmentation: Segmentation, measure: str = "chi_mean") -> Chart | None:
@@ -82,21 +82,21 @@ def region_strips(segmentation: Segmentation, measure: str = "chi_mean") -> Char
     width, left = 640.0, 20 + CHARACTER * max(len(region.label) for region in regions)
     left = min(left, 250.0)
     height = 26 * len(regions)
-    graphic = Graphic(width, height + 48)
+    drawing = Drawing(width, height + 48)
     axis = axis_of([value.value for region in regions for value in region.values], left, width - 12)
-    graphic.across(axis, height + 8, f"{measure} ({unit_of(measure)})", 4)
+    drawing.across(axis, height + 8, f"{measure} ({unit_of(measure)})", 4)
     for place, region in enumerate(regions):
         y = 17.0 + 26 * place
-        graphic.text(left - 8, y + 4, region.label[:40], "end")
+        drawing.text(left - 8, y + 4, region.label[:40], "end")
         dots = [(v.value, v.run, f"{v.run}: {region.label} {short(v.value)}", v.marked) for v in region.values]
-        _strip(graphic, axis, y, 14, dots)
+        _strip(drawing, axis, y, 14, dots)
     marked = [f"{v.run} {region.label}" for region in regions for v in region.values if v.marked]
     spoken = f"Values of {len(regions)} regions of all runs; outliers: {', '.join(marked[:8]) or 'none'}."
     left_out = len(segmentation.regions) - len(regions)
     more = f" {left_out} smaller regions are in the tables only." if left_out else ""
     caption = f"Every dot is a run, the box goes from the first to the third quartile. Diamonds: the region that makes \
 the run an outlier.{more}"
-    return Chart(f"Regions of {segmentation.name}", caption, graphic.done(spoken))
+    return Chart(f"Regions of {segmentation.name}", caption, drawing.done(spoken))
 
 
 def _largest(segmentation: Segmentation) -> list[Region]:
@@ -119,25 +119,25 @@ def effects(segmentation: Segmentation) -> Iterator[Chart]:
             continue
         left = min(20 + CHARACTER * max(len(label_of(row)) for row in rows), 250.0)
         width, height = 640.0, 22.0 * len(rows)
-        graphic = Graphic(width, height + 48)
+        drawing = Drawing(width, height + 48)
         ends = [number(row[name]) for row in rows for name in ("ci_low", "ci_high")]
         axis = axis_of([*(end for end in ends if math.isfinite(end)), 0.0], left, width - 12)
-        graphic.across(axis, height + 8, "estimate", 4)
-        graphic.line(axis(0), 4, axis(0), height + 8, "zero")
+        drawing.across(axis, height + 8, "estimate", 4)
+        drawing.line(axis(0), 4, axis(0), height + 8, "zero")
         for place, row in enumerate(rows):
             y = 15.0 + 22 * place
-            graphic.text(left - 8, y + 4, label_of(row)[:40], "end")
+            drawing.text(left - 8, y + 4, label_of(row)[:40], "end")
             kind = "found" if row["significant"] == "true" else ""
-            graphic.line(axis(number(row["ci_low"])), y, axis(number(row["ci_high"])), y, f"interval {kind}".strip())
+            drawing.line(axis(number(row["ci_low"])), y, axis(number(row["ci_high"])), y, f"interval {kind}".strip())
             words = f"{label_of(row)}: {short(number(row['estimate']))}, FDR {short(number(row['p_fdr']))}"
-            graphic.dot(axis(number(row["estimate"])), y, "", words, bool(kind), "estimate")
+            drawing.dot(axis(number(row["estimate"])), y, "", words, bool(kind), "estimate")
         found = [label_of(row) for row in rows if row["significant"] == "true"]
         spoken = f"Estimates of {term} with intervals for {len(rows)} regions; found: {', '.join(found) or 'none'}."
         caption = (
             f"Estimate and {100 * segmentation.confidence:g} % confidence interval. Diamonds: below a false discovery "
             f"rate of {segmentation.fdr:g}."
         )
-        yield Chart(f"{term}: {segmentation.name}", caption, graphic.done(spoken))
+        yield Chart(f"{term}: {segmentation.name}", caption, drawing.done(spoken))
 
 
 def relations(segmentation: Segmentation, response: str) -> Iterator[Chart]:
@@ -166,38 +166,38 @@ def relations(segmentation: Segmentation, response: str) -> Iterator[Chart]:
 def _scatter(
     region: Region, column: str, points: Sequence[tuple[str, str, float, bool]], slope: float, response: str
 ) -> Chart:
-    graphic = Graphic(_PANEL, 210)
+    drawing = Drawing(_PANEL, 210)
     xs, ys = [number(p[1]) for p in points], [p[2] for p in points]
     across, up = axis_of(xs, 52, _PANEL - 10), axis_of(ys, 168, 22)
-    graphic.up(up, 52, _PANEL - 10, unit_of(response))
-    graphic.across(across, 170, column)
+    drawing.up(up, 52, _PANEL - 10, unit_of(response))
+    drawing.across(across, 170, column)
     if math.isfinite(slope):
         middle_x, middle_y = float(np.mean(xs)), float(np.mean(ys))
         ends = [(x, middle_y + slope * (x - middle_x)) for x in (min(xs), max(xs))]
-        graphic.line(across(ends[0][0]), up(ends[0][1]), across(ends[1][0]), up(ends[1][1]), "fit")
+        drawing.line(across(ends[0][0]), up(ends[0][1]), across(ends[1][0]), up(ends[1][1]), "fit")
     for run, x, y, marked in points:
-        graphic.dot(across(number(x)), up(y), run, f"{run}: {column} {x}, {short(y)} {unit_of(response)}", marked)
+        drawing.dot(across(number(x)), up(y), run, f"{run}: {column} {x}, {short(y)} {unit_of(response)}", marked)
     spoken = f"{region.label} against {column}: slope {short(slope)} {unit_of(response)} for each unit of {column}."
     caption = f"The line has the model's slope, {short(slope)}."
-    return Chart(f"{region.label}: {column}", caption, graphic.done(spoken))
+    return Chart(f"{region.label}: {column}", caption, drawing.done(spoken))
 
 
 def _boxes(region: Region, column: str, points: Sequence[tuple[str, str, float, bool]], response: str) -> Chart:
     levels = sorted({p[1] for p in points})
-    graphic = Graphic(_PANEL, 54 + 34.0 * len(levels))
+    drawing = Drawing(_PANEL, 54 + 34.0 * len(levels))
     left = min(16 + CHARACTER * max(len(level) for level in levels), 120.0)
     axis = axis_of([p[2] for p in points], left, _PANEL - 12)
     bottom = 10 + 34.0 * len(levels)
-    graphic.across(axis, bottom, unit_of(response), 4)
+    drawing.across(axis, bottom, unit_of(response), 4)
     spoken = []
     for place, level in enumerate(levels):
         inside = [p for p in points if p[1] == level]
         y = 24.0 + 34 * place
-        graphic.text(left - 6, y + 4, level[:18], "end")
-        _strip(graphic, axis, y, 20, [(p[2], p[0], f"{p[0]}: {short(p[2])}, {level}", p[3]) for p in inside])
+        drawing.text(left - 6, y + 4, level[:18], "end")
+        _strip(drawing, axis, y, 20, [(p[2], p[0], f"{p[0]}: {short(p[2])}, {level}", p[3]) for p in inside])
         spoken.append(f"{level} median {short(float(np.median([p[2] for p in inside])))} ({len(inside)} runs)")
     words = f"{region.label} by {column}: {'; '.join(spoken)}."
-    return Chart(f"{region.label}: {column}", "; ".join(spoken) + ".", graphic.done(words))
+    return Chart(f"{region.label}: {column}", "; ".join(spoken) + ".", drawing.done(words))
 
 
 def convergence(rows: Sequence[dict[str, str]]) -> Iterator[Chart]:
@@ -217,19 +217,19 @@ def convergence(rows: Sequence[dict[str, str]]) -> Iterator[Chart]:
         if len(points) < 2:
             continue
         single = [(points[-1][0] + 1, value, kind) for _, value, kind in single if math.isfinite(value)]
-        graphic = Graphic(_PANEL, 180)
+        drawing = Drawing(_PANEL, 180)
         every = [*points, *single]
         across = Axis(points[0][0] - 0.3, every[-1][0] + 0.3, 52, _PANEL - 10)
         up = axis_of([point[1] for point in every], 142, 14)
-        graphic.up(up, 52, _PANEL - 10)
-        graphic.line(52, 142, _PANEL - 10, 142)
+        drawing.up(up, 52, _PANEL - 10)
+        drawing.line(52, 142, _PANEL - 10, 142)
         for before, after in pairwise(points):
-            graphic.line(across(before[0]), up(before[1]), across(after[0]), up(after[1]), "fit")
+            drawing.line(across(before[0]), up(before[1]), across(after[0]), up(after[1]), "fit")
         names = [*(f"{int(at)} {kind}" for at, _, kind in points), *("single affine pass" for _ in single)]
         for (at, value, kind), words in zip(every, names, strict=True):
-            graphic.dot(across(at), up(value), "", f"{words}: {short(value)}", kind="estimate")
-            graphic.text(across(at), 158, kind, "middle")
+            drawing.dot(across(at), up(value), "", f"{words}: {short(value)}", kind="estimate")
+            drawing.text(across(at), 158, kind, "middle")
         spoken = "; ".join(f"{words} {short(value)}" for words, (_, value, _) in zip(names, every, strict=True))
         if single:
             meaning += " single: one affine registration of each, to compare with."
-        yield Chart(title, meaning, graphic.done(f"{title} by average: {spoken}."))
+        yield Chart(title, meaning, drawing.done(f"{title} by average: {spoken}."))

@@ -125,7 +125,8 @@ def _content(
     from bids_app.report.methods.group import GroupRecords, group_methods_text
 
     lines = cohort_tables.lines(cohorts, context.output_dir)
-    numbers = cohort_tables.qc_numbers(lines, vars(settings.qc.choice))
+    bounds = {k: v for k, v in settings.to_mapping().get("qc", {}).items() if isinstance(v, int | float)}
+    numbers = cohort_tables.qc_numbers(lines, bounds)
     counts = {s: sum(line.status == s for line in lines) for s in dict.fromkeys(line.status for line in lines)}
     problems: list[str] = []
     iterations = cohort_tables.table_of(template, "convergence")

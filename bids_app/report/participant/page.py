@@ -39,7 +39,7 @@ def report(subject: Subject, settings: Settings, context: Context, payload: Payl
 
     runs = _runs(subject, context, payload)
     views, texts = [view_of(run) for run in runs], _texts(runs)
-    program = _add_volumes(views) if settings.report.choice.viewer else ""
+    program = _add_volumes(views) if settings.to_mapping().get("report", {}).get("viewer", True) else ""
     content = {
         "command": _command(context.output_dir),
         "program": program,
