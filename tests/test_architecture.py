@@ -173,6 +173,11 @@ def test_numerics_import_numpy_scipy_numba_alone():
         assert {top for top, *_ in imports(path)} <= allowed, path
 
 
+def test_modules_are_short():
+    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in MODULES}
+    assert {str(path): lines for path, lines in lengths.items() if lines > MAX_MODULE} == {}
+
+
 def test_only_borders_to_untyped_libraries_use_any():
     users = {
         str(path.relative_to(PACKAGE))

@@ -8,6 +8,7 @@ from pathlib import Path
 from bids_app.derivatives import quality
 from bids_app.derivatives.columns import MANUAL_COLUMNS, REGION_COLUMNS
 from bids_app.group import statistics, tables
+from bids_app.group.outliers import outliers
 from bids_app.model.cohort import Cohort
 from bids_app.model.records import Record
 from bids_app.model.settings import Settings
@@ -89,7 +90,7 @@ def find_outliers(step: StepInput[Cohort]) -> StepResult:
     """Flag runs whose regional values are far from the cohort's; nothing is removed."""
     outputs, warnings, metrics = {}, [], {}
     for seg, path in _long(step).items():
-        rows, sentences = statistics.outliers(statistics.read_long(path), step.settings.statistics.choice.outlier_z)
+        rows, sentences = outliers(statistics.read_long(path), step.settings.statistics.choice.outlier_z)
         for row in rows:
             row["registration_similarity"] = step.record.quality_of(str(row["run"]))
         outputs[f"group_outliers@{seg}"] = Output(rows=rows)
