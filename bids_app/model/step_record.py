@@ -21,7 +21,9 @@ class FileState:
 class StepRecord:
     """The record of one step over one run (or image, or the group).
 
-    ``outputs`` holds the hashes of the files of every product by file name, ``paths`` the product's own file relative
+    ``inputs`` holds the digests of what the step has read, by the names that its declaration gives them (an input that
+    is a product has its key: its digest is one of the ``outputs`` of the step that made it). ``outputs`` holds the
+    digests of the bytes that were written, by product and file name. ``paths`` holds each product's own file relative
     to the output directory, ``files`` the state of all files that the step has read and written.
     """
 
@@ -32,6 +34,7 @@ class StepRecord:
     fingerprint: str = ""
     parameters: Mapping[str, JsonObject] = field(default_factory=dict)  # by section of the settings
     code_version: str = ""
+    inputs: Mapping[str, str] = field(default_factory=dict)
     outputs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     paths: Mapping[str, str] = field(default_factory=dict)
     files: tuple[FileState, ...] = ()
@@ -122,7 +125,7 @@ _CHECKS = {
     **dict.fromkeys(("step", "basename", "title", "status", "fingerprint", "code_version", "started"), _is_text),
     "parameters": _is_objects_by_name,
     "outputs": _is_hashes,
-    "paths": _is_text_by_name,
+    **dict.fromkeys(("inputs", "paths"), _is_text_by_name),
     "files": _is_states,
     "metrics": _is_object,
     "warnings": _is_texts,
