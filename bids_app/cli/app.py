@@ -86,8 +86,10 @@ def _group_level(config: Config) -> int:
         config.output_dir,
         config.selection,
         config.stage,
-        allow_missing=config.allow_missing or config.reports_only,
+        replace(config.group, allow_missing=True, allow_mixed=True) if config.reports_only else config.group,
+        with_images=config.settings.group.choice.template != "none",
         keeps=not config.dry_run,
+        threads=config.nprocs * config.omp_nthreads,
     )
     cohort, refusal = _cohort(search, config.stage_patience)
     problems = check_tables(cohort.participants, cohort.sessions)
@@ -97,12 +99,14 @@ def _group_level(config: Config) -> int:
     jobs = of_stage(jobs, config.stage, config.stage_part)
     if config.dry_run:
         for entry in cohort.entries:
-            print(f"{entry.run}: {entry.status}{': ' if entry.reason else ''}{entry.reason}")
+            print(entry.sentence)
+        for remark in cohort.remarks:
+            print(f"warning: {remark}")
         for job in jobs:
             print(f"{job.name} (stage {job.stage}): {', '.join(job.step_names)}")
         return 0
     session = _session(config, config.settings)
-    return session.process(jobs, [f"{entry.run}: {entry.status}: {entry.reason}" for entry in cohort.entries])
+    return session.process(jobs, [entry.sentence for entry in cohort.entries])
 
 
 def _cohort(search: CohortSearch, patience: float) -> tuple[Cohort, str]:

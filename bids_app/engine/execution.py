@@ -11,7 +11,7 @@ from typing import TypeVar, cast
 from bids_app.derivatives.files import scratch_folder
 from bids_app.derivatives.products import PRODUCTS
 from bids_app.derivatives.records import load_record, record_path, write_record
-from bids_app.engine.cache import Hashes, code_version, files_of, fingerprint, parameters_of
+from bids_app.engine.cache import Hashes, code_digest, code_version, files_of, fingerprint, parameters_of
 from bids_app.engine.memory import PeakMemory
 from bids_app.engine.writer import write_product
 from bids_app.errors import QsmAppError
@@ -99,6 +99,7 @@ def execute(
         fingerprint=fingerprint(step, record, settings, states),
         parameters=parameters,
         code_version=code_version(),
+        code=code_digest(step, record, settings),
         inputs={name: digest for name, digest in states.items() if digest is not None},
         outputs={key: {Path(state.path).name: state.hash for state in each} for key, each in made.items()},
         paths={key: os.path.relpath(path, context.output_dir) for key, path in outputs.items()},

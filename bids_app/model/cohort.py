@@ -47,6 +47,12 @@ class GroupRun:
         return {"entities": self.entities}
 
 
+#: Statuses of runs that should be there, and are not as they should be.
+PROBLEMS = ("incomplete", "changed", "failed", "missing")
+#: Runs that are left out on purpose.
+EXCLUDED, WITHDRAWN = "excluded", "not in the dataset"
+
+
 @dataclass(frozen=True)
 class CompletenessEntry:
     """One line of the list of participants."""
@@ -54,13 +60,20 @@ class CompletenessEntry:
     subject: str
     session: str | None
     run: str  # basename; of the session where no run is known
-    status: str  # found, incomplete, failed, missing, no data
+    status: str  # found, no data, or one of PROBLEMS, EXCLUDED, WITHDRAWN
     reason: str = ""
+    rating: str = ""  # good, usable or exclude; empty: not rated
+    note: str = ""  # of the person who rated it
 
     @property
     def is_problem(self) -> bool:
         """Whether something that should be there is not."""
-        return self.status in ("incomplete", "failed", "missing")
+        return self.status in PROBLEMS
+
+    @property
+    def sentence(self) -> str:
+        """Return the entry as one line of text."""
+        return f"{self.run}: {self.status}" + (f": {self.reason}" if self.reason else "")
 
 
 @dataclass(frozen=True)
@@ -74,6 +87,8 @@ class Cohort:
     entities: Entities = ()
     #: Runs measured in a manual segmentation of the template (``ManualSegmentationRun``); the tables hold these alone.
     manual: "tuple[ManualSegmentationRun, ...]" = ()
+    #: What the user should know about all of them, in sentences.
+    remarks: tuple[str, ...] = ()
 
     @property
     def basename(self) -> str:
@@ -95,5 +110,6 @@ class Cohort:
         """Return what results depend on besides bytes of images and parameters."""
         return {
             "runs": [(run.basename, run.similarity) for run in self.runs],
-            "entries": [(entry.run, entry.status, entry.reason) for entry in self.entries],
+            "entries": [(entry.run, entry.status, entry.reason, entry.rating, entry.note) for entry in self.entries],
+            "remarks": self.remarks,
         }

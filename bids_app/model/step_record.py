@@ -34,6 +34,7 @@ class StepRecord:
     fingerprint: str = ""
     parameters: Mapping[str, JsonObject] = field(default_factory=dict)  # by section of the settings
     code_version: str = ""
+    code: str = ""  # digest of the code that the step can reach, for its products and parameters
     inputs: Mapping[str, str] = field(default_factory=dict)
     outputs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     paths: Mapping[str, str] = field(default_factory=dict)
@@ -122,7 +123,9 @@ def _is_time(value: object) -> bool:
 
 _STATE = {"path": _is_text, "hash": _is_text, "size": _is_count, "mtime_ns": _is_time}
 _CHECKS = {
-    **dict.fromkeys(("step", "basename", "title", "status", "fingerprint", "code_version", "started"), _is_text),
+    **dict.fromkeys(
+        ("step", "basename", "title", "status", "fingerprint", "code_version", "code", "started"), _is_text
+    ),
     "parameters": _is_objects_by_name,
     "outputs": _is_hashes,
     **dict.fromkeys(("inputs", "paths"), _is_text_by_name),

@@ -12,6 +12,7 @@ import time
 import pytest
 
 from bids_app.cli.command import main
+from bids_app.derivatives.ratings import Rating, ratings_path, write_rating
 from tests.helpers.group_study import write_table_study
 
 
@@ -32,13 +33,15 @@ def study(tmp_path):
 def test_tables_and_model_in_one_command(study, capfd):
     bids, out = study
     assert group(bids, out, "--model", "chi ~ age + sex + group") == 0
-    wide = table(out / "group_seg-nuclei_desc-chi_stats.csv")
+    wide = table(out / "group_seg-nuclei_desc-wide_stats.csv")
     assert [row["participant_id"] for row in wide] == [f"sub-{n:02d}" for n in range(1, 13)]
     assert wide[0]["age"] == "36.2"
     long = table(out / "group_seg-nuclei_desc-chi_stats.tsv")
     assert len(long) == 12 * 14
     dictionary = json.loads((out / "group_seg-nuclei_desc-chi_stats.json").read_text())
-    assert {*long[0], *wide[0]} <= dictionary.keys()
+    assert long[0].keys() <= dictionary.keys()
+    assert "status" not in dictionary  # each table has its own dictionary
+    assert wide[0].keys() <= json.loads((out / "group_seg-nuclei_desc-wide_stats.json").read_text()).keys()
     assert dictionary["age"] == {"Description": "Age", "Units": "year"}
     model = table(out / "group_seg-nuclei_desc-model_stats.tsv")
     effect = [row for row in model if row["term"] == "group[T.patient]"]
@@ -70,12 +73,55 @@ def test_the_missing_are_refused_or_listed(study, capfd):
     assert "sub-03: failed" in capfd.readouterr().err
     assert not list(out.glob("group_*"))
     assert group(bids, out, "--allow-missing") == 0
-    rows = {row["participant_id"]: row for row in table(out / "group_seg-nuclei_desc-chi_stats.csv")}
+    rows = {row["participant_id"]: row for row in table(out / "group_seg-nuclei_desc-wide_stats.csv")}
     assert rows["sub-03"]["status"] == "failed"
     assert rows["sub-03"]["chi_mean_left_putamen"] == "n/a"
     assert len(rows) == 12
     assert [row["status"] for row in table(out / "group_cohort.tsv")].count("failed") == 1
     assert "sub-03" in capfd.readouterr().err
+
+
+def test_who_was_made_in_another_way_is_refused_or_named(study, capfd):
+    bids, out = study
+    path = out / "logs/records/sub-03/sub-03_step-chi.json"
+    record = json.loads(path.read_text()) | {"parameters": {"inversion": {"method": "tkd"}}, "code": "2"}
+    path.write_text(json.dumps(record))
+    others = out.glob("logs/records/sub-*/*step-chi.json")
+    for other in others:
+        if other != path:
+            content = json.loads(other.read_text()) | {"parameters": {"inversion": {"method": "rts"}}}
+            other.write_text(json.dumps(content))
+    for more in ((), ("--dry-run",)):
+        assert group(bids, out, *more) == 3
+        assert 'sub-03: inversion.method is "tkd", in most runs "rts"' in capfd.readouterr().err
+    assert not list(out.glob("group_*"))
+    assert group(bids, out, "--allow-mixed") == 0
+    assert 'inversion.method is "tkd"' in capfd.readouterr().err
+
+
+def test_ratings_and_withdrawal_leave_people_out_of_every_table(study, capfd):
+    bids, out = study
+    write_rating(ratings_path(out), Rating("sub-02", "exclude", "motion"))
+    shutil.rmtree(bids / "sub-05")
+    assert group(bids, out) == 0
+    for name in ("group_seg-nuclei_desc-wide_stats.csv", "group_seg-nuclei_desc-chi_stats.tsv"):
+        assert {row["participant_id"] for row in table(out / name)}.isdisjoint({"sub-02", "sub-05"})
+    rows = {row["run"]: row for row in table(out / "group_cohort.tsv")}
+    assert (rows["sub-02"]["status"], rows["sub-02"]["rating"], rows["sub-02"]["note"]) == (
+        "excluded",
+        "exclude",
+        "motion",
+    )
+    assert rows["sub-05"]["status"] == "not in the dataset"
+    assert "sub-05: not in the dataset" in capfd.readouterr().err
+    assert group(bids, out, "--include-withdrawn", "--ratings", str(out / "nothing.tsv")) == 2
+    assert "--ratings: there is no" in capfd.readouterr().err
+    (out / "ratings.tsv").write_text("run\trating\nsub-02\tbad\n")
+    assert group(bids, out) == 3
+    assert "line 2: a rating must be one of good, usable, exclude" in capfd.readouterr().err
+    (out / "ratings.tsv").unlink()
+    assert group(bids, out, "--include-withdrawn") == 0
+    assert len(table(out / "group_seg-nuclei_desc-wide_stats.csv")) == 12
 
 
 def test_without_any_map_the_level_says_what_to_do(study, tmp_path, capfd):

@@ -1,6 +1,5 @@
 """The page of the group: who is in it, where everybody lies, what the models find, and how it is used."""
 
-import json
 import re
 from types import SimpleNamespace
 
@@ -18,7 +17,7 @@ from bids_app.report.group.tables import Segmentation
 from bids_app.report.methods.group import GroupRecords, group_methods_text
 from bids_app.report.participant.collect import Run
 from tests.helpers.browser import SCROLLING, Browser
-from tests.helpers.group_study import write_table_study
+from tests.helpers.group_study import write_step, write_table_study
 from tests.unit.report.test_subject_page import Page
 
 SHAPE = (16, 20, 14)
@@ -179,10 +178,8 @@ def study(tmp_path_factory):
         cells = lines[1].split("\t")
         cells[column] = "0.9"
         path.write_text("\n".join([lines[0], "\t".join(cells), *lines[2:]]) + "\n")
-        (rec,) = out.rglob("sub-05_step-regions-given.json")
-        content = json.loads(rec.read_text())
-        content["files"][0]["size"] = path.stat().st_size
-        rec.write_text(json.dumps(content))
+        chi = path.with_name("sub-05_Chimap.nii.gz")
+        write_step(out, "sub-05", "regions-given", "sub-05", {"regions@nuclei": path}, [chi])
     (out / "sub-03/anat/sub-03_Chimap.nii.gz").unlink()
     (out / "sub-01.html").write_text("<!doctype html><title>x</title>")
     assert group(bids, out, "--allow-missing") == 0
