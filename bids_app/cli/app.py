@@ -17,10 +17,11 @@ from bids_app.dataset.image_checks import remarks
 from bids_app.dataset.separation import problems_of
 from bids_app.dataset.subjects import selected_subjects
 from bids_app.dataset.validation import InputValidation
+from bids_app.engine.earlier import remove_earlier_tables
 from bids_app.engine.events import EventHandler
 from bids_app.engine.graph import of_stage
 from bids_app.engine.job import Job, StepsJob
-from bids_app.engine.levels import REPORT_STAGE, group_jobs, participant_jobs
+from bids_app.engine.levels import FIRST_STAGE, REPORT_STAGE, group_jobs, participant_jobs
 from bids_app.engine.runner import Policy, run_jobs
 from bids_app.errors import InputRefusedError
 from bids_app.group.table_checks import check_tables
@@ -96,7 +97,7 @@ def _group_level(config: Config) -> int:
     if problems:
         raise InputRefusedError(problems)
     jobs = group_jobs(cohort, config.settings, config.context, GROUP_REPORT, config.reports_only, refusal)
-    jobs = of_stage(jobs, config.stage, config.stage_part)
+    every, jobs = jobs, of_stage(jobs, config.stage, config.stage_part)
     if config.dry_run:
         for entry in cohort.entries:
             print(entry.sentence)
@@ -105,8 +106,11 @@ def _group_level(config: Config) -> int:
         for job in jobs:
             print(f"{job.name} (stage {job.stage}): {', '.join(job.step_names)}")
         return 0
-    session = _session(config, config.settings)
-    return session.process(jobs, [entry.sentence for entry in cohort.entries])
+    facts = [entry.sentence for entry in cohort.entries]
+    if config.stage in ("", FIRST_STAGE) and not config.reports_only:
+        removed = remove_earlier_tables(every, config.output_dir)
+        facts += [f"{path.name}: removed, an earlier command made it and this one does not" for path in removed]
+    return _session(config, config.settings).process(jobs, facts)
 
 
 def _cohort(search: CohortSearch, patience: float) -> tuple[Cohort, str]:

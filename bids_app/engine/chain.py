@@ -9,7 +9,7 @@ from typing import Generic, TypeVar, cast
 from bids_app.derivatives.files import remove_parts
 from bids_app.derivatives.products import PRODUCTS
 from bids_app.derivatives.records import load_record, record_path
-from bids_app.engine.cache import Hashes, fingerprint, is_intact, is_there, path_of, recorded_hash
+from bids_app.engine.cache import Hashes, files_of, fingerprint, is_intact, is_there, path_of, recorded_hash
 from bids_app.engine.execution import OnEvent, execute, sentence_of
 from bids_app.errors import QsmAppError
 from bids_app.model.context import Context
@@ -135,8 +135,17 @@ class Chain(Generic[R]):
         sentence = f"not run, because it needs {' and '.join(wanted)}"
         self.result.failures.append(StepFailure(step.name, sentence, blocked=True))
         self._broken.update(step.makes(self.record, self.settings))
-        self._record_path(step).unlink(missing_ok=True)
+        self._discard(step)
         self.on_event("blocked", step.name, 0, 0)
+
+    def _discard(self, step: Step[R]) -> None:
+        """Remove a step's record and what an earlier run of it has made: nothing that failed looks like a result."""
+        self._record_path(step).unlink(missing_ok=True)
+        before = self.records.pop(step.name, None)
+        keys = dict.fromkeys((*step.makes(self.record, self.settings), *(before.paths if before is not None else ())))
+        for key in (key for key in keys if key in PRODUCTS and self.makers.get(key, step).name == step.name):
+            for file in files_of(key, self._path(key)):
+                file.unlink(missing_ok=True)
 
     def _paths(self, step: Step[R]) -> dict[str, Path]:
         """Return the step's inputs by name, present or not."""
@@ -215,7 +224,6 @@ class Chain(Generic[R]):
     def _execute(self, step: Step[R]) -> None:
         self._done.add(step.name)
         self.on_event("started", step.name, 0, 0)
-        saved_at = self._record_path(step)
         try:
             if not self._fetch(step):
                 raise QsmAppError("an earlier step that it needs failed")
@@ -232,7 +240,7 @@ class Chain(Generic[R]):
         except Exception as error:  # one failing step does not stop the steps that do not need it
             self.result.failures.append(StepFailure(step.name, sentence_of(error), traceback.format_exc()))
             self._broken.update(step.makes(self.record, self.settings))
-            saved_at.unlink(missing_ok=True)
+            self._discard(step)
             self.on_event("failed", step.name, 0, 0)
             return
         self.records[step.name] = saved

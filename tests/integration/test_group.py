@@ -13,7 +13,7 @@ import pytest
 
 from bids_app.cli.command import main
 from bids_app.derivatives.ratings import Rating, ratings_path, write_rating
-from tests.helpers.group_study import write_table_study
+from tests.helpers.group_study import write_step, write_table_study
 
 
 def group(bids, out, *more):
@@ -97,6 +97,31 @@ def test_who_was_made_in_another_way_is_refused_or_named(study, capfd):
     assert not list(out.glob("group_*"))
     assert group(bids, out, "--allow-mixed") == 0
     assert 'inversion.method is "tkd"' in capfd.readouterr().err
+
+
+def test_tables_of_an_earlier_model_and_of_a_failed_step_do_not_stay(study, capfd):
+    bids, out = study
+    model = "group_seg-nuclei_desc-model_stats.tsv"
+    assert group(bids, out, "--model", "chi ~ age") == 0
+    page = out / "group.html"
+    assert (out / model).is_file() and "chi ~ age" in page.read_text()
+    path = out / "logs/records/tpl-study/tpl-study_maps_step-maps.json"  # of an earlier command with a template
+    image = out / "tpl-study/anat/tpl-study_desc-mean_Chimap.nii.gz"
+    image.parent.mkdir(parents=True)
+    image.write_bytes(b"map")
+    write_step(out, "tpl-study", "maps", "tpl-study_maps", {"mean_chimap": image}, started="2026-01-01")
+    assert group(bids, out) == 0
+    assert not [*out.glob(model.replace(".tsv", ".*")), *out.glob("logs/records/group_step-model.json")]
+    assert "No model was asked for" in page.read_text()
+    assert f"{model}: removed" in "".join(p.read_text() for p in out.glob("logs/*.log"))
+    assert path.is_file() and image.is_file()
+    (row,) = table(out / "group_earlier.tsv")
+    assert (row["file"], row["step"]) == (str(image.relative_to(out)), "maps")
+    assert "group_earlier.tsv" in page.read_text()
+    path.unlink()
+    (out / "group.html").unlink()
+    assert group(bids, out) == 0
+    assert not list(out.glob("group_earlier.*"))
 
 
 def test_ratings_and_withdrawal_leave_people_out_of_every_table(study, capfd):

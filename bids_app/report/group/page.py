@@ -12,6 +12,8 @@ from bids_app.model.cohort import Cohort
 from bids_app.model.context import Context
 from bids_app.model.results import Payload, StepFailure
 from bids_app.model.settings import Settings
+from bids_app.report.group.current import Current, earlier_products, write_earlier
+from bids_app.report.group.tables import Line
 from bids_app.report.participant.collect import Run, load_runs, spaces_of
 from bids_app.report.participant.page import code_digest
 
@@ -25,19 +27,24 @@ def report(cohort: Cohort, settings: Settings, context: Context, payload: Payloa
     Parameters
     ----------
     cohort
-        Unused: the page shows what lies in the output directory.
+        Who is there now; None where that is not known.
     settings
         Effective parameters.
     context
         Where the call happens (``output_dir``).
     payload
-        ``spaces``: names of the templates' folders, the study's own first; ``results``: how the jobs ended, by name.
+        ``spaces``: names of the templates' folders, the study's own first; ``results``: how the jobs ended, by name;
+        ``expected``: the steps of the command's jobs. What they did not make or confirm is listed, and not shown.
     """
     from bids_app.report.html import render
 
-    cohorts, template = _records(context, payload)
+    current = Current.of(payload, settings.to_mapping())
+    cohorts, template = _records(context, payload, current)
     failures = _failures(context, payload)
-    content, problems = _content(cohorts, template, settings, context)
+    content, problems = _content(cohorts, template, settings, context, current)
+    problems += _outdated(cohort, content["lines"])
+    content["earlier"] = earlier_products(current, context.output_dir)
+    write_earlier(content["earlier"], context.output_dir)
     page = render("group.html.j2", content | {"failures": failures, "parameters": _parameters(settings)})
     write_bytes(context.output_dir / "group.html", page.encode())
     state = {
@@ -55,7 +62,7 @@ def report_done(cohort: Cohort, settings: Settings, context: Context, payload: P
     state, page = _state(context), context.output_dir / "group.html"
     if not page.is_file() or page.stat().st_size != state.get("size"):
         return False
-    cohorts, template = _records(context, payload)
+    cohorts, template = _records(context, payload, Current.of(payload, settings.to_mapping()))
     now = _digest((*cohorts, *template), _failures(context, payload), settings, context)
     return bool(state.get("digest") == now)
 
@@ -72,18 +79,25 @@ def _state(context: Context) -> dict[str, Any]:
     return state if isinstance(state, dict) else {}
 
 
-def _records(context: Context, payload: Payload) -> tuple[list[Run], list[Run]]:
-    """Return the records of the tables (of a drawn segmentation too), and those of the spaces."""
+def _records(context: Context, payload: Payload, current: Current) -> tuple[list[Run], list[Run]]:
+    """Return the command's records of the tables (of a manual segmentation too), and those of the spaces."""
     folder = records_root(context.output_dir)
-    runs = load_runs(
-        [p for name in ("group", "group_drawn") for p in folder.glob(f"{name}_step-*.json")], context.output_dir
-    )
-    cohorts = [
-        runs.get("group", Run("group", context.output_dir)),
-        *([runs["group_drawn"]] if "group_drawn" in runs else []),
-    ]
+    runs = load_runs(sorted(folder.glob("group*.json")), context.output_dir)
+    cohorts = current.chosen(runs[name] for name in sorted(runs))
+    if not any(run.basename == "group" for run in cohorts):
+        cohorts.insert(0, Run("group", context.output_dir))
     paths = [path for name in payload.get("spaces", ()) for path in sorted(record_files(folder / f"tpl-{name}"))]
-    return cohorts, list(load_runs(paths, context.output_dir).values())
+    return cohorts, current.chosen(load_runs(paths, context.output_dir).values())
+
+
+def _outdated(cohort: Cohort | None, lines: Sequence[Line]) -> list[str]:
+    """Return a sentence where the list of participants is not that of today."""
+    listed = {line.run: line.status for line in lines}
+    now = {} if cohort is None else {entry.run: entry.status for entry in cohort.entries}
+    changed = sorted(run for run in listed.keys() | now.keys() if listed.get(run) != now.get(run))
+    if not now or not listed or not changed:
+        return []
+    return [f"The tables were made before {', '.join(changed[:10])} changed; run the level group again."]
 
 
 def _failures(context: Context, payload: Payload) -> dict[str, list[StepFailure]]:
@@ -91,7 +105,9 @@ def _failures(context: Context, payload: Payload) -> dict[str, list[StepFailure]
     results = payload.get("results", {})
     before = {name: [StepFailure(**f) for f in found] for name, found in _state(context).get("failures", {}).items()}
     now = {name: list(result.failures) for name, result in results.items()}
-    return {name: found for name, found in (before | now).items() if found}
+    expected = payload.get("expected")
+    known = {name: found for name, found in before.items() if expected is None or name in expected}
+    return {name: found for name, found in (known | now).items() if found}
 
 
 def _digest(
@@ -110,7 +126,7 @@ def _parameters(settings: Settings) -> dict[str, Any]:
 
 
 def _content(
-    cohorts: Sequence[Run], template: Sequence[Run], settings: Settings, context: Context
+    cohorts: Sequence[Run], template: Sequence[Run], settings: Settings, context: Context, current: Current
 ) -> tuple[dict[str, Any], list[str]]:
     """Return what the template of the page shows, and what could not be drawn."""
     from bids_app.report.group import charts as cohort_charts
@@ -124,7 +140,7 @@ def _content(
     rounds = cohort_tables.table_of(template, "convergence")
     found = [line.participant for line in lines if line.status == "found"]
     repeated = len(found) > len(set(found))
-    told = GroupRecords(cohorts, template, _registrations(context, lines), counts, repeated)
+    told = GroupRecords(cohorts, template, _registrations(context, lines, current), counts, repeated)
     records = [record for run in (*cohorts, *template) for record in run.records.values()]
     content = {
         "lines": lines,
@@ -168,13 +184,14 @@ def _standard_space(template: Sequence[Run]) -> dict[str, dict[str, object]]:
 _TOLD = ("register", "member", "drawn")
 
 
-def _registrations(context: Context, lines: Sequence[Any]) -> list[Run]:
+def _registrations(context: Context, lines: Sequence[Line], current: Current) -> list[Run]:
     """Return the records of one participant's registrations: all participants' are alike."""
     for label in dict.fromkeys(line.participant for line in lines):
         paths = sorted(record_files(records_root(context.output_dir) / label))
         paths = [path for path in paths if split_name(path)[1] in _TOLD]
-        if paths:
-            return list(load_runs(paths, context.output_dir).values())
+        runs = current.chosen(load_runs(paths, context.output_dir).values())
+        if runs:
+            return runs
     return []
 
 
