@@ -10,6 +10,7 @@ from pathlib import Path
 from bids_app.cli import segmentations
 from bids_app.cli.cohort import CohortSearch
 from bids_app.cli.config import Config
+from bids_app.cli.early import check_cohort, check_plans
 from bids_app.cli.session import Session
 from bids_app.dataset.checks import preflight, without_magnitudes_alone
 from bids_app.dataset.derived import with_given_maps, with_given_mask
@@ -24,7 +25,6 @@ from bids_app.engine.job import Job, StepsJob
 from bids_app.engine.levels import FIRST_STAGE, REPORT_STAGE, group_jobs, participant_jobs
 from bids_app.engine.runner import Policy, run_jobs
 from bids_app.errors import InputRefusedError
-from bids_app.group.table_checks import check_tables
 from bids_app.model.cohort import Cohort
 from bids_app.model.records import GreRun, Subject
 from bids_app.model.results import JobResult, Report
@@ -65,6 +65,8 @@ def ensure_temporary_folder(work_dir: Path) -> None:
 
 def run_levels(config: Config) -> int:
     """Do the levels after the conversion, one after the other, and return the exit code."""
+    if "participant" in config.levels and "group" in config.levels and not config.reports_only:
+        check_plans(config.selection, config.settings, config.context)
     code = _participant_level(config) if "participant" in config.levels else 0
     if "group" not in config.levels or (code and config.stop_on_first_crash):
         return code
@@ -93,9 +95,8 @@ def _group_level(config: Config) -> int:
         threads=config.nprocs * config.omp_nthreads,
     )
     cohort, refusal = _cohort(search, config.stage_patience)
-    problems = check_tables(cohort.participants, cohort.sessions)
-    if problems:
-        raise InputRefusedError(problems)
+    if config.stage in ("", FIRST_STAGE) and not config.reports_only:
+        check_cohort(cohort, config.settings, config.output_dir)
     jobs = group_jobs(cohort, config.settings, config.context, GROUP_REPORT, config.reports_only, refusal)
     every, jobs = jobs, of_stage(jobs, config.stage, config.stage_part)
     if config.dry_run:
@@ -144,6 +145,7 @@ def _participant_level(config: Config) -> int:
     subjects = tuple(
         replace(subject, runs=tuple(_completed(run, config, settings) for run in subject.runs)) for subject in subjects
     )
+    segmentations.check_reference(subjects, settings)
     problems = problems_of(subjects, settings)
     if problems:
         raise InputRefusedError(problems)

@@ -108,6 +108,7 @@ DESCRIPTIVE_COLUMNS: Dictionary = (
         "participants": {"Description": "Participants that have a value"},
         "mean": {"Description": "Mean over runs, in the unit of the measure"},
         "std": {"Description": "Standard deviation over runs (sample)"},
+        "df": {"Description": "Degrees of freedom of the standard deviation: runs with a value, less 1"},
         "median": {"Description": "Median over runs"},
         "min": {"Description": "Smallest value"},
         "max": {"Description": "Largest value"},
@@ -211,6 +212,7 @@ CLUSTER_COLUMNS: Dictionary = (
     _VOXELWISE
     | {
         "correction": {"Description": "fdr or fwe: the thresholded map"},
+        "df": {"Description": "Degrees of freedom of t"},
         "cluster": {"Description": "Number of the cluster, the largest first"},
         "voxels": {"Description": "Its size in voxels"},
         "volume_mm3": {"Description": "Its size", "Units": "mm^3"},

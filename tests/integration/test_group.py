@@ -154,12 +154,40 @@ def test_without_any_map_the_level_says_what_to_do(study, tmp_path, capfd):
     assert "run the level participant first" in capfd.readouterr().err
 
 
-def test_a_model_that_cannot_be_fitted_leaves_the_tables(study, capfd):
+@pytest.mark.parametrize(
+    ("model", "sentence"),
+    [
+        ("chi ~ weight", "no column 'weight' in participants.tsv or sessions.tsv; the columns are age, sex, group"),
+        ("chi_other ~ age", "no value 'chi_other' to explain; there are chi, r2star, volume"),
+        ("r2prime ~ age", "no value 'r2prime' to explain"),
+        ("chi ~ C(participant_id)", "leave 0 degrees of freedom for 12 coefficients"),
+        ("chi ~ age + I(2 * age)", "follows from the others"),
+    ],
+)
+def test_a_model_that_cannot_be_fitted_is_refused_before_anything_runs(study, capfd, model, sentence):
     bids, out = study
-    assert group(bids, out, "--model", "chi ~ weight") == 1
-    assert "'weight' is not defined; the columns are age, sex, group" in capfd.readouterr().err
-    assert (out / "group_seg-nuclei_desc-descriptive_stats.tsv").is_file()
-    assert not (out / "group_seg-nuclei_desc-model_stats.tsv").exists()
+    for more in (("--dry-run",), ()):
+        assert group(bids, out, "--model", model, *more) == 2
+        assert sentence in capfd.readouterr().err
+    assert not list(out.glob("group_*"))
+    # Before the participant level takes hours, and before it says that these images are empty.
+    assert main([str(bids), str(out), "participant", "group", "--model", "chi ~ weight"]) == 2
+    assert "no column 'weight'" in capfd.readouterr().err
+    assert main([str(bids), str(out), "participant", "group", "--group-dseg", str(out / "no.nii.gz")]) == 2
+    assert "--group-dseg: there is no file" in capfd.readouterr().err
+
+
+def test_few_participants_are_described_and_modelled_only_when_asked_for(tmp_path, capfd):
+    bids, out = write_table_study(tmp_path, count=6)
+    assert group(bids, out, "--model", "chi ~ age") == 2
+    assert "6 participants are too few for a model: 10 are needed, or say --small-groups" in capfd.readouterr().err
+    assert group(bids, out) == 0
+    assert table(out / "group_seg-nuclei_desc-descriptive_stats.tsv")[0]["df"] == "5"
+    capfd.readouterr()
+    assert group(bids, out, "--model", "chi ~ age", "--small-groups") == 0
+    assert "6 participants and 4 degrees of freedom" in capfd.readouterr().err
+    assert group(bids, out, "--model", "chi ~ age + sex + group", "--small-groups") == 2
+    assert "6 participants leave 2 degrees of freedom for 4 coefficients" in capfd.readouterr().err
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ from pathlib import Path
 from bids_app.derivatives import quality
 from bids_app.derivatives.columns import MANUAL_COLUMNS, REGION_COLUMNS
 from bids_app.group import statistics, tables
+from bids_app.group.adequacy import MIN_DF, caution, min_participants
 from bids_app.model.cohort import EXCLUDED, WITHDRAWN, Cohort, CompletenessEntry
 from bids_app.model.records import Record
 from bids_app.model.settings import Settings
@@ -117,7 +118,11 @@ def model(step: StepInput[Cohort]) -> StepResult:
     outputs, warnings, metrics = {}, [], {}
     for seg, path in _long(step).items():
         data = statistics.read_long(path)
-        rows, told = statistics.fit(data, choice.model, choice.confidence, choice.fdr)
+        least = min_participants(choice.small_groups)
+        rows, told = statistics.fit(data, choice.model, choice.confidence, choice.fdr, least, MIN_DF)
+        fitted = [row for row in rows if row["estimate"] is not None]
+        fewest = min(fitted, key=lambda row: float(str(row["participants"])))
+        told += filter(None, [caution(int(str(fewest["participants"])), float(str(fewest["df"])))])
         facts = {"Model": choice.model, "FalseDiscoveryRate": choice.fdr, "Confidence": choice.confidence}
         outputs[f"group_model@{seg}"] = Output(rows=rows, sidecar=facts)
         warnings += [f"segmentation {seg}: {text}" for text in told]
