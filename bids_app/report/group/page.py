@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from bids_app.model.context import Context
 from bids_app.model.results import Payload, StepFailure
 from bids_app.model.settings import Settings
 from bids_app.report.group.current import Current, earlier_products, write_earlier
+from bids_app.report.group.everybody import map_of
 from bids_app.report.group.tables import Line
+from bids_app.report.group.terms import Groups, Levels, unit_of_term, words_of
 from bids_app.report.participant.collect import Run, load_runs, spaces_of
 from bids_app.report.participant.page import code_digest
 
@@ -48,7 +51,7 @@ def report(cohort: Cohort, settings: Settings, context: Context, payload: Payloa
     page = render("group.html.j2", content | {"failures": failures, "parameters": _parameters(settings)})
     write_bytes(context.output_dir / "group.html", page.encode())
     state = {
-        "digest": _digest((*cohorts, *template), failures, settings, context),
+        "digest": _digest((*cohorts, *template), failures, cohort, settings, context),
         "size": len(page.encode()),
         "failures": {name: [vars(failure) for failure in found] for name, found in failures.items()},
         "methods": {"group": content["methods"].paragraphs},
@@ -63,7 +66,7 @@ def report_done(cohort: Cohort, settings: Settings, context: Context, payload: P
     if not page.is_file() or page.stat().st_size != state.get("size"):
         return False
     cohorts, template = _records(context, payload, Current.of(payload, settings.to_mapping()))
-    now = _digest((*cohorts, *template), _failures(context, payload), settings, context)
+    now = _digest((*cohorts, *template), _failures(context, payload), cohort, settings, context)
     return bool(state.get("digest") == now)
 
 
@@ -111,12 +114,18 @@ def _failures(context: Context, payload: Payload) -> dict[str, list[StepFailure]
 
 
 def _digest(
-    runs: Sequence[Run], failures: Mapping[str, Sequence[StepFailure]], settings: Settings, context: Context
+    runs: Sequence[Run],
+    failures: Mapping[str, Sequence[StepFailure]],
+    cohort: Cohort | None,
+    settings: Settings,
+    context: Context,
 ) -> str:
     records = [(run.basename, n, r.fingerprint, r.started) for run in runs for n, r in run.records.items()]
     told = [(name, f.step, f.sentence) for name, found in failures.items() for f in found]
     pages = sorted(path.name for path in context.output_dir.glob("sub-*.html"))
-    text = json.dumps([records, told, pages, settings.to_mapping(), code_digest()], default=str, sort_keys=True)
+    maps = [map_of(run.basename, context.output_dir) for run in (cohort.runs if cohort is not None else ())]
+    shown = [(path.name, path.stat().st_mtime_ns) for path in maps if path.is_file()]
+    text = json.dumps([records, told, pages, shown, settings.to_mapping(), code_digest()], default=str, sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
@@ -130,6 +139,7 @@ def _content(
 ) -> tuple[dict[str, Any], list[str]]:
     """Return what the template of the page shows, and what could not be drawn."""
     from bids_app.report.group import charts as cohort_charts
+    from bids_app.report.group import everybody
     from bids_app.report.group import tables as cohort_tables
     from bids_app.report.methods.group import GroupRecords, group_methods_text
 
@@ -142,14 +152,22 @@ def _content(
     repeated = len(found) > len(set(found))
     told = GroupRecords(cohorts, template, _registrations(context, lines, current), counts, repeated)
     records = [record for run in (*cohorts, *template) for record in run.records.values()]
+    segmentations = [one for run in cohorts for one in cohort_tables.segmentations(run)]
+    groups = next((one.groups for one in segmentations if one.groups.levels), Groups())
+    levels = {name: values for one in segmentations for name, values in one.levels.items()}
+    with_map = [line.run for line in lines if line.status in ("found", "incomplete")]
     content = {
         "lines": lines,
+        "words": partial(words_of, levels=levels),
+        "is_rated": any(line.rating or line.note for line in lines),
+        "tables": _files(cohorts),
+        "everybody": everybody.pictures(with_map, context.output_dir),
         "numbers": numbers,
         "counts": counts,
         "warnings": list(dict.fromkeys(text for record in records for text in record.warnings))[:_LINES],
-        "panels": [cohort_charts.qc_panel(number, lines) for number in numbers],
-        "segmentations": [_segmentation(one) for run in cohorts for one in cohort_tables.segmentations(run)],
-        "spaces": [_space(name, runs, problems) for name, runs in spaces_of(template).items()],
+        "panels": [cohort_charts.qc_panel(number, lines, groups) for number in numbers],
+        "segmentations": [_segmentation(one) for one in segmentations],
+        "spaces": [_space(name, runs, levels, problems) for name, runs in spaces_of(template).items()],
         "rounds": rounds,
         "round_charts": list(cohort_charts.rounds(rounds)),
         "overlaps": _overlaps(template),
@@ -160,7 +178,13 @@ def _content(
     return content, problems
 
 
-def _space(name: str, runs: Sequence[Run], problems: list[str]) -> dict[str, Any]:
+def _files(cohorts: Sequence[Run]) -> list[tuple[str, str]]:
+    """Return the tables of all participants: what they hold, and their names."""
+    known = {"cohort": "who is in the group", "group_qc": "quality control of all runs"}
+    return [(words, path.name) for key, words in known.items() for run in cohorts if (path := run.path(key))]
+
+
+def _space(name: str, runs: Sequence[Run], levels: Levels, problems: list[str]) -> dict[str, Any]:
     """Return what is shown of a template's space, or of an output space."""
     from bids_app.report.group import maps as cohort_maps
     from bids_app.report.group import tables as cohort_tables
@@ -168,7 +192,9 @@ def _space(name: str, runs: Sequence[Run], problems: list[str]) -> dict[str, Any
     return {
         "name": name,
         "pictures": _drawn(cohort_maps.pictures, f"pictures of {name}", runs, problems),
-        "statistics": _drawn(cohort_maps.statistics, f"maps of voxel-wise statistics in {name}", runs, problems),
+        "statistics": _drawn(
+            partial(cohort_maps.statistics, levels=levels), f"maps of voxel-wise statistics in {name}", runs, problems
+        ),
         "models": cohort_tables.table_of(runs, "voxelwise"),
         "clusters": cohort_tables.table_of(runs, "voxelwise_clusters")[:_LINES],
     }
@@ -203,7 +229,9 @@ def _segmentation(one: Any) -> dict[str, Any]:
     return {
         "table": one,
         "strips": cohort_charts.region_strips(one),
-        "effects": list(cohort_charts.effects(one)),
+        "effects": list(cohort_charts.effects(one, response)),
+        "words": {row["term"]: words_of(row["term"], one.levels) for row in one.model},
+        "units": {row["term"]: unit_of_term(row["term"], one.unit(response), one.units) for row in one.model},
         "relations": list(cohort_charts.relations(one, response)),
         "found": sum(row["significant"] == "true" and row["term"] != "Intercept" for row in one.model),
     }
