@@ -4,7 +4,7 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from bids_app.cli.types import folder_or_name, part, place, positive, seconds
+from bids_app.cli.types import count, folder_or_name, part, place, positive, seconds, words
 from bids_app.errors import UsageError
 
 #: How closely files are compared with their records.
@@ -88,6 +88,7 @@ def _add_statistics(group: "argparse._ArgumentGroup") -> None:
     add = group.add_argument
     add(
         "--model",
+        type=words,
         metavar="FORMULA",
         help="linear model of every region, e.g. 'chi ~ age + sex + group' with columns of participants.tsv and "
         "sessions.tsv (default: descriptive tables alone)",
@@ -122,6 +123,7 @@ def _add_statistics(group: "argparse._ArgumentGroup") -> None:
     )
     add(
         "--output-space",
+        type=words,
         metavar="NAME",
         help="template of TemplateFlow, e.g. MNI152NLin2009cAsym or MNI152NLin2009cAsym:res-2, that all maps are "
         "brought to besides, interpolated once",
@@ -132,6 +134,7 @@ def _add_stages(group: "argparse._ArgumentGroup") -> None:
     add = group.add_argument
     add(
         "--stage",
+        type=words,
         metavar="NAME",
         help="run the jobs of one stage alone and take those before as done; --dry-run lists the stages",
     )
@@ -157,7 +160,7 @@ def _add_template(group: "argparse._ArgumentGroup") -> None:
     add(
         "--template-iterations",
         nargs=2,
-        type=int,
+        type=count,
         metavar=("LINEAR", "SYN"),
-        help="rounds of the template with linear maps and with SyN (default: 2 3)",
+        help="iterations of the template with linear maps and with SyN (default: 2 3)",
     )

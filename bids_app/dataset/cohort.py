@@ -13,7 +13,8 @@ from bids_app.dataset.expected import Home, homes
 from bids_app.dataset.integrity import TABLE_READS, Products, RunRecords, Verifier
 from bids_app.derivatives.ratings import EXCLUDE, Rating
 from bids_app.derivatives.records import load_record, record_files, records_root, split_name
-from bids_app.model.cohort import EXCLUDED, WITHDRAWN, Cohort, CompletenessEntry, GroupRun
+from bids_app.model.cohort import EXCLUDED, WITHDRAWN, Cohort, CompletenessEntry
+from bids_app.model.group_run import GroupRun
 from bids_app.model.naming import Entities, entities_in
 from bids_app.model.step_record import StepRecord
 

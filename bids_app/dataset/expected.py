@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bids_app.model.cohort import Cohort, GroupRun
+from bids_app.model.cohort import Cohort
+from bids_app.model.group_run import GroupRun
 from bids_app.model.naming import entities_in, run_entities
 from bids_app.model.records import spelled
 

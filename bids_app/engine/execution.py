@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar, cast
 
-from bids_app.derivatives.files import scratch_folder
 from bids_app.derivatives.products import PRODUCTS
 from bids_app.derivatives.records import load_record, record_path, write_record
+from bids_app.derivatives.scratch import scratch_folder
 from bids_app.engine.cache import Hashes, code_digest, code_version, files_of, fingerprint, parameters_of
 from bids_app.engine.memory import PeakMemory
 from bids_app.engine.writer import write_product

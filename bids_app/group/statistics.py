@@ -177,15 +177,7 @@ def _fit_region(
     rank = int(np.linalg.matrix_rank(x))
     if rank < x.shape[1]:
         raise QsmAppError(f"its {culprit(names, x)}")
-    if count <= rank:
-        raise QsmAppError(f"{count} participants are too few for {rank} coefficients")
-    if count < max(min_participants, rank + min_df):
-        least = max(min_participants, rank + min_df)
-        raise QsmAppError(f"{count} participants have all values, and {least} are needed for {rank} coefficients")
-    if np.ptp(y) == 0:
-        raise QsmAppError("all values are the same")
-    if _is_exact(y, x):
-        raise QsmAppError("the model fits all values exactly, and there is no residual to compare with")
+    _refuse(y, x, count, max(min_participants, rank + min_df))
     repeated = count < len(people)
     if repeated:
         beta, error, spread = _mixed(y, x, people)
@@ -218,6 +210,19 @@ def _fit_region(
             }
         )
     return rows, left_out
+
+
+def _refuse(y: npt.NDArray[np.float64], x: npt.NDArray[np.float64], count: int, least: int) -> None:
+    """Refuse what has fewer than ``least`` participants, or no residuals to compare with."""
+    rank = x.shape[1]
+    if count <= rank:
+        raise QsmAppError(f"{count} participants are too few for {rank} coefficients")
+    if count < least:
+        raise QsmAppError(f"{count} participants have all values, and {least} are needed for {rank} coefficients")
+    if np.ptp(y) == 0:
+        raise QsmAppError("all values are the same")
+    if _is_exact(y, x):
+        raise QsmAppError("the model fits all values exactly, and there is no residual to compare with")
 
 
 def _is_exact(y: npt.NDArray[np.float64], x: npt.NDArray[np.float64]) -> bool:

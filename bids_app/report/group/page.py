@@ -147,7 +147,7 @@ def _content(
     numbers = cohort_tables.qc_numbers(lines, settings.to_mapping().get("qc", {}))
     counts = {s: sum(line.status == s for line in lines) for s in dict.fromkeys(line.status for line in lines)}
     problems: list[str] = []
-    rounds = cohort_tables.table_of(template, "convergence")
+    iterations = cohort_tables.table_of(template, "convergence")
     found = [line.participant for line in lines if line.status == "found"]
     repeated = len(found) > len(set(found))
     told = GroupRecords(cohorts, template, _registrations(context, lines, current), counts, repeated)
@@ -168,8 +168,8 @@ def _content(
         "panels": [cohort_charts.qc_panel(number, lines, groups) for number in numbers],
         "segmentations": [_segmentation(one) for one in segmentations],
         "spaces": [_space(name, runs, levels, problems) for name, runs in spaces_of(template).items()],
-        "rounds": rounds,
-        "round_charts": list(cohort_charts.rounds(rounds)),
+        "iterations": iterations,
+        "convergence_charts": list(cohort_charts.convergence(iterations)),
         "overlaps": _overlaps(template),
         "standard": _standard_space(template),
         "methods": group_methods_text(told),
@@ -191,8 +191,8 @@ def _space(name: str, runs: Sequence[Run], levels: Levels, problems: list[str]) 
 
     return {
         "name": name,
-        "pictures": _drawn(cohort_maps.pictures, f"pictures of {name}", runs, problems),
-        "statistics": _drawn(
+        "pictures": _pictures_of(cohort_maps.pictures, f"pictures of {name}", runs, problems),
+        "statistics": _pictures_of(
             partial(cohort_maps.statistics, levels=levels), f"maps of voxel-wise statistics in {name}", runs, problems
         ),
         "models": cohort_tables.table_of(runs, "voxelwise"),
@@ -202,19 +202,23 @@ def _space(name: str, runs: Sequence[Run], levels: Levels, problems: list[str]) 
 
 def _standard_space(template: Sequence[Run]) -> dict[str, dict[str, object]]:
     """Return how well the template was registered to an output space."""
-    found = {run.basename.rpartition("_to")[2]: run.records["onward"] for run in template if "onward" in run.records}
+    found = {
+        run.basename.rpartition("_to")[2]: run.records["standard_space"]
+        for run in template
+        if "standard_space" in run.records
+    }
     return {name: dict(record.metrics) for name, record in found.items()}
 
 
 #: Steps of one participant in the template that the methods text tells of.
-_TOLD = ("register", "member", "drawn")
+_PER_PARTICIPANT = ("register", "subject", "manual_regions")
 
 
 def _registrations(context: Context, lines: Sequence[Line], current: Current) -> list[Run]:
     """Return the records of one participant's registrations: all participants' are alike."""
     for label in dict.fromkeys(line.participant for line in lines):
         paths = sorted(record_files(records_root(context.output_dir) / label))
-        paths = [path for path in paths if split_name(path)[1] in _TOLD]
+        paths = [path for path in paths if split_name(path)[1] in _PER_PARTICIPANT]
         runs = current.chosen(load_runs(paths, context.output_dir).values())
         if runs:
             return runs
@@ -237,7 +241,7 @@ def _segmentation(one: Any) -> dict[str, Any]:
     }
 
 
-def _drawn(
+def _pictures_of(
     draw: Callable[[Sequence[Run]], list[Any]], what: str, template: Sequence[Run], problems: list[str]
 ) -> list[Any]:
     try:

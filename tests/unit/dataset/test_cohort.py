@@ -200,8 +200,9 @@ def test_who_is_rated_exclude_is_left_out_with_the_note(tmp_path):
 def test_every_product_of_a_participant_that_the_group_reads_is_compared(tmp_path, template):
     """A step of the group that reads another product must name it in ``dataset.integrity``."""
     from bids_app.engine.levels import group_stages
-    from bids_app.model.cohort import Cohort, GroupRun
+    from bids_app.model.cohort import Cohort
     from bids_app.model.context import Context
+    from bids_app.model.group_run import GroupRun
 
     made = ("chimap", "r2star", "chi_paramagnetic", "chi_diamagnetic", "mask_qsm", "magnitude", "qc", "regions@a")
     made = (*made, "dseg_gre@a", "xfm_t1w_to_gre")
