@@ -93,8 +93,11 @@ def _whose(run: str) -> tuple[str, str | None]:
 def _judged(one: _Made, common: Sequence[str], output_dir: Path) -> CompletenessEntry:
     """Return the entry of a run that has records."""
     run, name = one.run, one.run.basename
-    stale = [reason for key, reason in one.products.stale.items() if not _is_left(key, common)]
-    wrong = list(dict.fromkeys((*one.products.changed.values(), *stale)))
+    causes: dict[str, list[str]] = {}
+    for key, (file, cause) in one.products.stale.items():
+        if not _is_left(key, common):
+            causes.setdefault(cause, []).append(file)
+    wrong = [*one.products.changed.values(), *(f"{', '.join(files)}: {cause}" for cause, files in causes.items())]
     lacks = [key for key in common if key not in run.made]
     has_map = "chimap" in {*run.made, *one.products.changed, *one.products.stale}
     if not has_map:

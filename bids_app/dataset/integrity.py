@@ -156,11 +156,11 @@ class RunRecords:
                 continue
             claim = self.claims.get(place)
             if claim is not None and claim.digest != state.hash:
-                return f"was made from an earlier {_name(place)}"
+                return f"made from an earlier {_name(place)}"
             if place in stale:
-                return f"was made from {_name(place)}, which {stale[place]}"
+                return stale[place]  # the first cause, however many steps lie between
             if claim is None and self._is_product(state.path):
-                return f"was made from {_name(place)}, of which there is no record"
+                return f"made from {_name(place)}, of which there is no record (a run was interrupted)"
         return ""
 
     def _is_product(self, relative: str) -> bool:
@@ -204,7 +204,7 @@ class RunRecords:
 
         The files of products in ``reads`` are compared with their digests, those of others by their size.
         """
-        made, changed, stale = set[str](), dict[str, str](), dict[str, str]()
+        made, changed, stale = set[str](), dict[str, str](), dict[str, tuple[str, str]]()
         for record in self.every:
             for key in record.outputs:
                 compared = is_read(key, reads)
@@ -217,7 +217,7 @@ class RunRecords:
                 if problem:
                     changed |= {key: problem} if compared else {}
                 elif problem is not None and place in self.stale:
-                    stale |= {key: f"{_name(place)} {self.stale[place]}"} if compared else {}
+                    stale |= {key: (_name(place), self.stale[place])} if compared else {}
                 elif problem is not None and record.basename == self.basename:
                     made.add(key)
         return Products(tuple(sorted(made - changed.keys() - stale.keys())), changed, stale)
@@ -229,7 +229,7 @@ class Products:
 
     made: tuple[str, ...]  # keys
     changed: Mapping[str, str]  # by key: files with other bytes than their records describe
-    stale: Mapping[str, str]  # by key: files that were made from others than those of today
+    stale: Mapping[str, tuple[str, str]]  # by key: file, and why it was made from others than those of today
 
 
 def _name(place: str) -> str:
@@ -249,7 +249,7 @@ def _problem(files: Sequence[tuple[Path, FileState | None, str]], is_compared: b
         if same is None:
             return None
         if not same:
-            return f"{path.name} was changed after it was made"
+            return f"{path.name} was changed after it was made; remove it and run the level participant again"
     return ""
 
 
@@ -262,6 +262,6 @@ def _expected_path(key: str, record: StepRecord, output_dir: Path) -> Path | Non
 
 def _place_of(relative: str, name: str = "") -> str:
     """Return what stands for a file of a record: its path, of a working file the name (its folder may change)."""
-    path = PurePosixPath(relative)
-    name = name or path.name
-    return f"{path.parent}/{name}" if path.parent.name in _FOLDERS else f"work/{name}"
+    folder, _, own = relative.rpartition("/")  # as text: thousands of participants have a hundred paths each
+    name = name or own
+    return f"{folder}/{name}" if folder.rpartition("/")[2] in _FOLDERS else f"work/{name}"

@@ -44,10 +44,10 @@ def _parameters(own: _Records) -> Iterator[tuple[str, str]]:
     values = {name: dict(_flat(record.parameters)) for name, record in own}
     deviating: dict[str, list[str]] = {}
     for path in dict.fromkeys(path for one in values.values() for path in one):
-        common = _most([(values[name].get(path, _NONE), record.started) for name, record in own])
+        common, count = _most([(values[name].get(path, _NONE), record.started) for name, record in own])
         for name, one in values.items():
             if one.get(path, _NONE) != common:
-                words = f"{path} is {one.get(path, _NONE)}, in most runs {common}"
+                words = f"{path} is {one.get(path, _NONE)}, and {common} in {count} of {len(values)} runs"
                 deviating.setdefault(name, []).append(words)
     for name, texts in deviating.items():
         # Parameters of another method follow from the method.
@@ -64,28 +64,23 @@ def _code(own: _Records) -> Iterator[tuple[str, str]]:
     for some in alike.values():
         has_digests = all(record.code for _, record in some)
         codes = {name: record.code if has_digests else record.code_version for name, record in some}
-        common = _most([(codes[name], record.started) for name, record in some])
-        version = _most([(_version(record), record.started) for name, record in some if codes[name] == common])
+        common, count = _most([(codes[name], record.started) for name, record in some])
+        version, _ = _most([(_version(record), record.started) for name, record in some if codes[name] == common])
         for name, record in some:
             if codes[name] != common:
-                yield (
-                    (
-                        f"step {record.step} was run by another version ({_version(record)}) than in most runs "
-                        f"({version})"
-                    ),
-                    name,
-                )
+                yield f"step {record.step} was run by version {_version(record)}, and {version} in {count} runs", name
 
 
 def _version(record: StepRecord) -> str:
     return record.code_version or "unknown"
 
 
-def _most(values: Sequence[tuple[str, str]]) -> str:
-    """Return the value that most have; of several, the one of the newest record."""
+def _most(values: Sequence[tuple[str, str]]) -> tuple[str, int]:
+    """Return the value that most have (of several, that of the newest record), and how many have it."""
     counts = Counter(value for value, _ in values)
     newest = {value: max(started for other, started in values if other == value) for value in counts}
-    return max(counts, key=lambda value: (counts[value], newest[value]))
+    found = max(counts, key=lambda value: (counts[value], newest[value]))
+    return found, counts[found]
 
 
 def _flat(values: Mapping[str, object], start: str = "") -> Iterator[tuple[str, str]]:

@@ -97,7 +97,9 @@ def test_an_edited_value_of_the_same_length_is_found_even_with_its_old_time(tmp_
     path.write_bytes(content[:place] + b"0.9" + content[place + 3 :])
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert entries(bids, out) == {"sub-01": "found", "sub-02": "changed", "sub-03": "found", "sub-04": "found"}
-    assert reason(bids, out, "sub-02") == f"{path.name} was changed after it was made"
+    assert reason(bids, out, "sub-02") == (
+        f"{path.name} was changed after it was made; remove it and run the level participant again"
+    )
     (cohort, _) = survey(bids, out, verifier=Verifier(quick=True))  # small files are always read
     assert [s.status for s in cohort.entries].count("changed") == 1
 
@@ -123,7 +125,7 @@ def test_a_new_map_with_an_old_table_is_found(tmp_path):
     path.write_bytes(b"new")
     write_step(out, "sub-03", "chi", "sub-03", {"chimap": path})  # killed before the regions
     assert entries(bids, out)["sub-03"] == "changed"
-    assert reason(bids, out, "sub-03") == f"{table_of(out, 'sub-03').name} was made from an earlier {path.name}"
+    assert reason(bids, out, "sub-03") == f"{table_of(out, 'sub-03').name}: made from an earlier {path.name}"
     table = next(run for run in cohort_of(bids, out).runs if run.basename == "sub-03")
     assert table.made == ("chimap",)
 
@@ -136,7 +138,10 @@ def test_what_is_made_of_something_stale_or_unrecorded_is_stale(tmp_path):
     write_step(out, "sub-01", "chi", "sub-01", {"chimap": chi}, [field])
     field.write_bytes(b"new")
     write_step(out, "sub-01", "background", "sub-01", {"local_field": field})
-    assert "made from an earlier sub-01_desc-local_fieldmap.nii.gz" in reason(bids, out, "sub-01")
+    cause = (
+        "sub-01_Chimap.nii.gz, sub-01_seg-nuclei_desc-chi_stats.tsv: made from an earlier sub-01_desc-local_fieldmap"
+    )
+    assert reason(bids, out, "sub-01") == f"{cause}.nii.gz"
     (out / "logs/records/sub-01/sub-01_step-background.json").unlink()  # killed while the step ran
     assert "made from sub-01_desc-local_fieldmap.nii.gz, of which there is no record" in reason(bids, out, "sub-01")
 
