@@ -1,6 +1,5 @@
 """Reading images, and writing files whole or not at all."""
 
-import hashlib
 import json
 import math
 import os
@@ -20,6 +19,7 @@ import numpy.typing as npt
 import psutil
 
 from bids_app.derivatives.affines import affine_in_mm
+from bids_app.derivatives.digests import new_digest
 from bids_app.errors import QsmAppError
 
 _PART = ".part"
@@ -37,11 +37,6 @@ class Written:
     digest: str
     size: int  # bytes
     mtime_ns: int
-
-
-def new_digest() -> hashlib.blake2b:
-    """Return a new digest of the kind that records hold."""
-    return hashlib.blake2b(digest_size=16)
 
 
 class _DigestingFile:

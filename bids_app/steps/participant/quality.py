@@ -9,10 +9,9 @@ import numpy as np
 
 from bids_app.derivatives import quality
 from bids_app.derivatives.files import read_image, read_mask
-from bids_app.derivatives.names import sidecar_path
 from bids_app.model.records import GreRun
 from bids_app.model.settings import Settings
-from bids_app.model.step import Output, Step, StepInput, StepResult
+from bids_app.model.step import SIDECAR, Output, Step, StepInput, StepResult
 from bids_app.qsm.grid import Grid, bounding_box
 from bids_app.qsm.units import ppm_per_hz
 from bids_app.steps.participant.common import field_strength, grid_of, memory, true_grid_of
@@ -111,7 +110,7 @@ def _similarity(step: StepInput[GreRun]) -> float | None:
     """Return what the registration of the T1w image has measured."""
     for key in _TRANSFORMS:
         if key in step.inputs:
-            facts = json.loads(sidecar_path(step.inputs[key]).read_text(encoding="utf-8"))
+            facts = json.loads(step.inputs[SIDECAR + key].read_text(encoding="utf-8"))
             return float(facts["Similarity"]["mutual_information"])
     return None
 
@@ -135,7 +134,11 @@ def _needs(run: GreRun, settings: Settings) -> tuple[str, ...]:
     )
     if settings.background.choice.method != "none":
         keys += ("local_field",)
-    return keys + tuple(key for key in REGISTRATION.makes(run, settings) if key in _TRANSFORMS)
+    return keys + _transforms(run, settings)
+
+
+def _transforms(run: GreRun, settings: Settings) -> tuple[str, ...]:
+    return tuple(key for key in REGISTRATION.makes(run, settings) if key in _TRANSFORMS)
 
 
 QUALITY = Step(
@@ -144,6 +147,7 @@ QUALITY = Step(
     numbers_of,
     reads=("qc",),
     needs=_needs,
+    sidecars=_transforms,
     makes=lambda run, settings: ("qc",),
     memory=memory(12),
 )
