@@ -52,3 +52,22 @@ def absence(path: Path) -> str:
     elif not os.access(path, os.R_OK):
         return "cannot be read; change its rights"
     return ""
+
+
+def read_regular_file(path: Path, max_bytes: int) -> bytes:
+    """Return the content of a regular file.
+
+    Raises
+    ------
+    OSError
+        If there is none, it is larger, or it is anything else: a pipe is not waited for.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        state = os.fstat(descriptor)
+        if not stat.S_ISREG(state.st_mode) or state.st_size > max_bytes:
+            raise OSError(f"{path} is no regular file of at most {max_bytes} bytes")
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(descriptor)
