@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar, cast
 
-from bids_app.derivatives.files import remove_parts
 from bids_app.derivatives.products import PRODUCTS
 from bids_app.derivatives.records import is_damaged, load_own_record, record_path, remove_record
+from bids_app.derivatives.scratch import remove_parts
 from bids_app.engine.cache import (
     Hashes,
     difference,

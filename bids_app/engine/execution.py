@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar, cast
 
-from bids_app.derivatives.files import Written, scratch_folder
+from bids_app.derivatives.files import Written
 from bids_app.derivatives.products import PRODUCTS
 from bids_app.derivatives.records import load_own_record, record_path, remove_record, write_record
+from bids_app.derivatives.scratch import scratch_folder
 from bids_app.engine.cache import Hashes, code_version, files_of, fingerprint, parameters_of, path_of, relative_paths
 from bids_app.engine.memory import PeakMemory
 from bids_app.engine.writer import write_product

@@ -21,8 +21,9 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bids_app.derivatives.files import this_machine, write_bytes
+from bids_app.derivatives.files import write_bytes
 from bids_app.derivatives.presence import read_regular_file
+from bids_app.derivatives.scratch import this_machine
 from bids_app.engine.processes import is_running, started
 from bids_app.errors import QsmAppError
 

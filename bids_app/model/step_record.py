@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Self, TypeGuard
 
+from bids_app.model.aliases import STEPS, product_key
+
 JsonObject = Mapping[str, object]
 #: No number of a record is larger.
 _MAX_NUMBER = 1 << 63
@@ -74,13 +76,17 @@ class StepRecord:
     def from_mapping(cls, content: object) -> Self | None:
         """Return the record that a JSON file holds; None where the content is anything else.
 
-        A field that is missing has its default; one of another type makes the whole record count as absent.
+        A field that is missing has its default; one of another type makes the whole record count as absent. Names of
+        steps and products that earlier versions used are replaced by today's.
         """
         if not isinstance(content, dict) or not {"step", "basename"} <= content.keys():
             return None
         values = {name: content[name] for name in cls.__dataclass_fields__ if name in content}
         if not all(_CHECKS[name](value) for name, value in values.items()):
             return None
+        values["step"] = STEPS.get(values["step"], values["step"])
+        for name in ("outputs", "paths"):
+            values[name] = {product_key(key): value for key, value in values.get(name, {}).items()}
         for name in ("warnings", "methods"):
             values[name] = tuple(values.get(name, ()))
         values["files"] = tuple(FileState(**{key: entry[key] for key in _STATE}) for entry in values.get("files", ()))

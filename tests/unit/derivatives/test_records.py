@@ -4,7 +4,10 @@ import json
 
 import pytest
 
+from bids_app import steps
+from bids_app.derivatives.products import PRODUCTS
 from bids_app.derivatives.records import load_record, load_records, record_files, split_name, write_record
+from bids_app.model import aliases
 from bids_app.model.step_record import FileState, StepRecord
 
 RECORD = StepRecord(
@@ -89,3 +92,26 @@ def test_records_of_a_folder(tmp_path):
         ("sub-01_ses-1", "swi"),
     }
     assert split_name(tmp_path / "other.json") == ("", "")
+
+
+def test_steps_and_products_of_earlier_versions_have_their_new_names(tmp_path):
+    old = {
+        "step": "drawn",
+        "basename": "sub-01_drawn",
+        "outputs": {"regions_drawn@mine": {"a.tsv": "1"}},
+        "paths": {"dseg_drawn_gre@mine": "a.nii.gz", "chimap": "b.nii.gz"},
+    }
+    record = StepRecord.from_mapping(old)
+    assert record.step == "manual_regions"
+    assert record.outputs == {"regions_manual@mine": {"a.tsv": "1"}}
+    assert record.paths == {"dseg_manual_gre@mine": "a.nii.gz", "chimap": "b.nii.gz"}
+    assert split_name(tmp_path / "sub-01_member_step-member.json") == ("sub-01_member", "subject")
+
+
+def test_every_old_name_of_a_step_or_product_leads_to_one_that_exists():
+    listings = [listing for name, listing in vars(steps).items() if name.endswith("_steps")]
+    names = {step.name for listing in listings for step in listing()}
+    assert set(aliases.STEPS.values()) <= names
+    assert not set(aliases.STEPS) & names
+    assert set(aliases.PRODUCTS.values()) <= set(PRODUCTS)
+    assert not set(aliases.PRODUCTS) & set(PRODUCTS)

@@ -143,8 +143,8 @@ def test_a_working_file_of_another_record_that_is_gone_is_made_again_only_for_a_
 def test_shared_working_files_lie_where_other_processes_see_them(run, context):
     elsewhere = replace(context, shared_dir=context.output_dir / "work")
     member = replace(run, entities=(("sub", "01"),))
-    assert context.work_dir in path_of("xfm_round@round2", member, context).parents
-    assert elsewhere.shared_dir in path_of("xfm_round@round2", member, elsewhere).parents
+    assert context.work_dir in path_of("xfm_iteration@iteration2", member, context).parents
+    assert elsewhere.shared_dir in path_of("xfm_iteration@iteration2", member, elsewhere).parents
     assert elsewhere.work_dir in path_of("quality", member, elsewhere).parents
 
 
