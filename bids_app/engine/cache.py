@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from bids_app import __version__
 from bids_app.derivatives.digests import digest_of_file
-from bids_app.derivatives.files import Written
+from bids_app.derivatives.files import Written, read_grid
 from bids_app.derivatives.names import lookup_path, product_path, sidecar_path
 from bids_app.derivatives.products import PRODUCTS
 from bids_app.derivatives.records import load_own_record, record_path
@@ -25,7 +25,7 @@ from bids_app.errors import QsmAppError
 from bids_app.model.context import Context
 from bids_app.model.records import Record
 from bids_app.model.settings import Settings
-from bids_app.model.step import LOOKUP, SIDECAR, Step
+from bids_app.model.step import HEADER, LOOKUP, SIDECAR, Step
 from bids_app.model.step_record import FileState, StepRecord
 
 R = TypeVar("R", bound=Record)
@@ -88,6 +88,7 @@ class Hashes:
 
     root: Path  # paths in records are relative to it: the output directory
     _known: dict[Path, tuple[str, int, int]] = field(default_factory=dict)
+    _headers: dict[Path, tuple[str, str]] = field(default_factory=dict)  # hash of the file, hash of its header
 
     def learn(self, record: StepRecord) -> None:
         """Take over what a step's record knows."""
@@ -113,6 +114,15 @@ class Hashes:
             known = self._known[path] = (digest_of_file(path), state.st_size, state.st_mtime_ns)
         return known[0]
 
+    def of_input(self, name: str, path: Path) -> str | None:
+        """Return the hash of what a step reads of an input: all bytes, or shape and affine where it is a header."""
+        digest = self.of(path)
+        if digest is None or not name.startswith(HEADER):
+            return digest
+        if self._headers.get(path, ("", ""))[0] != digest:
+            self._headers[path] = digest, _digest_of_header(path) or digest
+        return self._headers[path][1]
+
     def state(self, path: Path) -> FileState:
         """Return what a record keeps of a file."""
         digest = self.of(path)
@@ -120,6 +130,15 @@ class Hashes:
             raise QsmAppError(f"{path} is not there, and the step reads it; run what makes it again")
         _, size, changed = self._known[path]
         return FileState(os.path.relpath(path, self.root), digest, size, changed)
+
+
+def _digest_of_header(path: Path) -> str:
+    """Return the digest of an image's shape and affine; empty where it cannot be read, which its reader reports."""
+    try:
+        shape, affine = read_grid(path)
+    except Exception:  # whatever a library raises for a damaged header
+        return ""
+    return hashlib.blake2b(repr((shape, affine.tolist())).encode(), digest_size=16).hexdigest()
 
 
 def fingerprint(step: Step[R], record: R, settings: Settings, hashes: Mapping[str, str | None]) -> str:

@@ -30,7 +30,7 @@ from bids_app.model.context import Context
 from bids_app.model.records import Anatomical, Record
 from bids_app.model.results import StepFailure
 from bids_app.model.settings import Settings
-from bids_app.model.step import Step
+from bids_app.model.step import HEADER, Step
 from bids_app.model.step_record import StepRecord
 
 R = TypeVar("R", bound=Record)
@@ -191,7 +191,9 @@ class Chain(Generic[R]):
         paths |= {n: path for n, path in known.items() if is_there(path) or self._recorded(step, *collected[n])}
         keys = {name: key for name, (_, key) in (products | dict(collected)).items()}
         found = {name: (keys[name], path) for name, path in paths.items()}
-        return {**step.sources(record, settings), **paths, **files_beside(found, step.sidecars(record, settings))}
+        beside = files_beside(found, step.sidecars(record, settings))
+        headers = {HEADER + name: path for name, path in step.headers(record, settings).items()}
+        return {**step.sources(record, settings), **paths, **beside, **headers}
 
     def _recorded(self, step: Step[R], of: Record, key: str) -> str | None:
         """Return the hash that is recorded of another record's working file, None where it was never made."""
@@ -202,7 +204,7 @@ class Chain(Generic[R]):
 
         A product in the work directory that is gone has the hash that the step which makes it has recorded.
         """
-        hashes = {name: self.hashes.of(path) for name, path in self._paths(step).items()}
+        hashes = {name: self.hashes.of_input(name, path) for name, path in self._paths(step).items()}
         missing = []
         collected = step.collects(self.record, self.settings)
         for name in (name for name in collected if name in hashes and hashes[name] is None):

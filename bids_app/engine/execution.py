@@ -84,7 +84,7 @@ def execute(
     saved_at = record_path(step.name, record, context.output_dir)
     started, clock, before = datetime.now(UTC), time.perf_counter(), load_own_record(saved_at)
     # Hashed before the step reads them: what changes meanwhile makes the step run again.
-    states = {name: hashes.of(path) for name, path in inputs.items()}
+    states = {name: hashes.of_input(name, path) for name, path in inputs.items()}
     parameters = parameters_of(step, settings)
     with PeakMemory() as peak, scratch_folder(context.work_dir, f"{record.basename}_{step.name}") as scratch:
         # To the step the slice looks like the settings, of which it lacks most sections.

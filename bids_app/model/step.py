@@ -25,8 +25,9 @@ Progress = Callable[[int, int], None]
 Rows = Sequence[Mapping[str, object]]
 #: What a step reads of other records: the record and the key of its product, by the name that the function uses.
 Products = Mapping[str, tuple[Record, str]]
-#: Beginnings of the names of inputs that lie beside a product: its look-up table and its sidecar.
-LOOKUP, SIDECAR = BESIDE = ("lookup:", "sidecar:")
+#: Beginnings of the names of inputs that the sidecars of products do not list: the look-up table and the sidecar of
+#: another product, and an image of which only the header is read.
+LOOKUP, SIDECAR, HEADER = BESIDE = ("lookup:", "sidecar:", "header:")
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class StepInput(Generic[R_co]):
 
     record: R_co  # what the step runs over
     settings: Settings  # only the sections named in Step.reads
-    #: Files by the names that sources, needs, needs_t1w and collects gave them, and what lies beside them (BESIDE).
+    #: Files by the names that sources, needs, needs_t1w and collects gave them, and what is read beside them (BESIDE).
     inputs: Mapping[str, Path]
     work_dir: Path  # scratch of this step, removed afterwards
     threads: int
@@ -105,6 +106,7 @@ class Step(Generic[R_contra]):
     become inputs, those that are not (a run failed) are left out;
     ``sidecars(record, settings)`` names those of its needed and collected products whose JSON sidecars it reads too
     (an input ``sidecar:NAME``); the look-up table of a segmentation always comes with it (``lookup:NAME``);
+    ``headers(record, settings)`` names images of the dataset of which it reads the header alone (``header:NAME``);
     ``makers`` are the steps that make those of them that are working files: one that is gone is made again when needed;
     ``reads`` names the sections of the settings that the function may look at: exactly these enter the fingerprint.
 
@@ -120,6 +122,7 @@ class Step(Generic[R_contra]):
     needs: Callable[[R_contra, Settings], tuple[str, ...]] = _no_keys
     needs_t1w: Callable[[R_contra, Settings], tuple[str, ...]] = _no_keys
     collects: Callable[[R_contra, Settings], Products] = _no_products
+    headers: Callable[[R_contra, Settings], Mapping[str, Path]] = _no_files
     sidecars: Callable[[R_contra, Settings], tuple[str, ...]] = _no_keys
     # Never: steps over records of any class (Step is contravariant).
     makers: "tuple[Step[Never], ...]" = ()

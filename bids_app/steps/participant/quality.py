@@ -14,7 +14,7 @@ from bids_app.model.settings import Settings
 from bids_app.model.step import SIDECAR, Output, Step, StepInput, StepResult
 from bids_app.qsm.grid import Grid, bounding_box
 from bids_app.qsm.units import ppm_per_hz
-from bids_app.steps.participant.common import field_strength, grid_of, memory, true_grid_of
+from bids_app.steps.participant.common import field_strength, grid_image, grid_of, memory, true_grid_of
 from bids_app.steps.participant.r2prime import R2PRIME
 from bids_app.steps.participant.registration import REGISTRATION
 from bids_app.steps.participant.separation import SEPARATION
@@ -170,6 +170,7 @@ QUALITY = Step(
     "Quality control",
     numbers_of,
     reads=("qc",),
+    headers=grid_image,
     needs=_needs,
     sidecars=_described,
     makes=lambda run, settings: ("qc",),

@@ -364,3 +364,17 @@ def test_a_sidecar_that_a_step_reads_is_an_input_of_it(run, settings, context):
         settings.mask.values["level"] = level
         assert go(steps, run, settings, context).failures == []
     assert read == [1, 2]
+
+
+def test_of_an_image_whose_header_is_read_only_the_header_counts(ran, run, settings, context):
+    image = run.echoes[0].phase
+    step = ran.make("grid", ("r2star",), headers=lambda record, settings: {"image": record.echoes[0].phase})
+    affine, data = np.eye(4), np.zeros((3, 3, 3), np.int16)
+    go((step,), run, settings, context)
+    nib.save(nib.Nifti1Image(data + 7, affine), image)
+    assert go((step,), run, settings, context).ran == []
+    affine[0, 3] = 5
+    nib.save(nib.Nifti1Image(data, affine), image)
+    assert go((step,), run, settings, context).ran == ["grid"]
+    image.write_bytes(b"damaged")
+    assert "grid" in Chain((step,), run, settings, context).unfinished()[0].name
