@@ -123,7 +123,7 @@ class Session:
         """Remove what killed runs have left, but for the folders of the jobs: each job clears its own."""
         remove_scratch(self.context.work_dir)
         logs = self.context.output_dir / "logs"
-        for folder in (self.context.output_dir, logs, logs / "reports"):
+        for folder in (self.context.output_dir, logs, logs / "reports", logs / "locks"):
             remove_parts(folder)
 
     def _write_dataset_files(self) -> None:

@@ -1,5 +1,6 @@
 """Whether a file's content is here: DataLad and Git LFS leave links and pointers, and disks leave stranger things."""
 
+import json
 import os
 import re
 import stat
@@ -8,6 +9,8 @@ from pathlib import Path
 _POINTERS = (b"/annex/", b"version https://git-lfs")
 #: No pointer is longer.
 _POINTER_BYTES = 512
+#: No JSON file of ours is larger.
+_MAX_JSON_BYTES = 1 << 28
 #: Files that operating systems and editors leave in folders of data.
 _SYSTEM = re.compile(
     r"\.|__MACOSX$|Thumbs\.db$|desktop\.ini$|\$RECYCLE\.BIN$|System Volume Information$|~\$", re.IGNORECASE
@@ -71,3 +74,12 @@ def read_regular_file(path: Path, max_bytes: int) -> bytes:
             return file.read()
     finally:
         os.close(descriptor)
+
+
+def read_json_object(path: Path) -> dict[str, object]:
+    """Return what a JSON file of ours holds; empty where there is none, it is damaged, or it holds anything else."""
+    try:
+        content = json.loads(read_regular_file(path, _MAX_JSON_BYTES).decode())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}

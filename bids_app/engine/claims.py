@@ -5,18 +5,21 @@ process of a job holds a lock of its own besides: one that outlives its command,
 for. What lies in a folder of working files that several outputs share is locked there too.
 """
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from bids_app.engine.locks import Holder, Lock, holder_of, pulse, read_lock, remove_stale, this_process
+from bids_app.engine.locks import Lock, holder_of, pulse, read_lock, remove_stale, this_process
 from bids_app.errors import OutputInUseError, QsmAppError
 from bids_app.model.context import Context
 
 _COMMAND, _PROCESS = ".command", ".process"
 _LOOK_S = 0.2
+#: A node of a cluster may see for so long that a file is not there which another one has made.
+_PATIENCE_S = 60.0
 #: The pulse of the process that started this one, for the locks of a job.
 _pulse_of_parent = ""
 
@@ -64,15 +67,12 @@ def claimed(context: Context, names: Mapping[str, bool], settings: str) -> Itera
                 if other is None:
                     stack.callback(lock.release)
                 elif not (is_shared and other.settings == settings):
-                    raise OutputInUseError(_refusal(name, lock.path, other))
+                    raise OutputInUseError(
+                        f"another command is writing {name}: {other} ({other.command}), as {lock.path} says. Wait "
+                        "until it has ended and run this command again, or choose another output folder (and "
+                        "--work-dir, where you give one)"
+                    )
         yield replace(context, claim=name_of_pulse)
-
-
-def _refusal(name: str, lock: Path, other: Holder) -> str:
-    return (
-        f"another command is writing {name}: {other} ({other.command}), as {lock} says. Wait until it has ended and "
-        "run this command again, or choose another output folder (and --work-dir, where you give one)"
-    )
 
 
 @contextmanager
@@ -105,9 +105,16 @@ def _is_claimed(context: Context, name: str) -> bool:
     """Return whether a job is claimed by the command that this process works for (none: no command)."""
     if not context.claim:
         return True
-    contents = [read_lock(folder / f"{name}{_COMMAND}") for folder in lock_folders(context)]
-    holders = [holder_of(content) if content else None for content in contents]
-    return all(holder is not None and holder.pulse == context.claim for holder in holders)
+    for folder in lock_folders(context):
+        path, end = folder / f"{name}{_COMMAND}", time.monotonic() + _PATIENCE_S
+        while (content := read_lock(path)) is None and time.monotonic() < end:
+            time.sleep(_LOOK_S)
+            with suppress(OSError):
+                os.listdir(folder)  # noqa: PTH208 - asks the server of a shared disk, which a node does now and then only
+        holder = holder_of(content) if content else None
+        if holder is None or holder.pulse != context.claim:
+            return False
+    return True
 
 
 @contextmanager

@@ -35,6 +35,8 @@ _LOOK_S = 0.5
 #: A marker of a takeover that is older was left by a killed process.
 _TAKEOVER_S = 60.0
 _PULSE = ".pulse"
+#: So long after its last beat the pulse of another machine is removed; a process that lives makes it again.
+_ABANDONED_S = 86_400.0
 _TAKEOVER = ".takeover"
 #: No lock is larger.
 _MAX_BYTES = 65_536
@@ -88,14 +90,14 @@ def pulse(folders: Sequence[Path], beat: float = BEAT_S) -> Iterator[str]:
     """Show that this process lives by a file in each folder, and give the file's name; it goes at the end."""
     name = f"{secrets.token_hex(8)}{_PULSE}"
     paths, ended = [folder / name for folder in folders], threading.Event()
+    content = this_process(pulse=name).to_bytes()
     for path in paths:
-        _write_new(path, this_process(pulse=name).to_bytes())
+        _write_new(path, content)
 
     def show() -> None:
         while not ended.wait(beat):
             for path in paths:
-                with suppress(OSError):
-                    os.utime(path)
+                _touch(path, content)
 
     thread = threading.Thread(target=show, name="pulse", daemon=True)
     thread.start()
@@ -152,6 +154,14 @@ class Lock:
             _remove(self.path)
 
 
+def _touch(path: Path, content: bytes) -> None:
+    with suppress(OSError, QsmAppError):  # the next beat tries again
+        try:
+            os.utime(path)
+        except FileNotFoundError:
+            _write_new(path, content)
+
+
 def _write_new(path: Path, content: bytes) -> bool:
     """Write a file that is not there yet; return whether that was so."""
     while True:
@@ -189,7 +199,7 @@ def holder_of(content: bytes) -> Holder | None:
 
 
 def remove_stale(folder: Path) -> None:
-    """Remove locks and pulses that ended processes of this machine have left in a folder."""
+    """Remove locks and pulses that ended processes of this machine have left, and pulses that stand still for a day."""
     with suppress(OSError):
         for path in sorted(folder.iterdir()):
             content = read_lock(path)
@@ -197,6 +207,8 @@ def remove_stale(folder: Path) -> None:
             is_ours = holder is not None and holder.machine == this_machine()
             if content and holder and is_ours and is_running(holder.pid, holder.started) is False:
                 _exchange(path, content, None)
+            elif not is_ours and path.suffix == _PULSE and abs(time.time() - path.stat().st_mtime) > _ABANDONED_S:
+                _remove(path)
 
 
 #: Pulses that have been watched and stood still, with their states: a command holds the locks of all its jobs.

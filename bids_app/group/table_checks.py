@@ -58,16 +58,17 @@ def check_tables(participants: Path | None, sessions: Sequence[Path]) -> list[st
 
 
 def dictionaries(path: Path) -> tuple[Path, ...]:
-    """Return where the dictionaries of a table lie, the nearest first; those of sessions may share one."""
+    """Return the dictionaries of a table that are there, the nearest first; those of sessions may share one."""
     own = path.with_suffix(".json")
-    return (own,) if path.name == "participants.tsv" else (own, path.parent.parent / "sessions.json")
+    places = (own,) if path.name == "participants.tsv" else (own, path.parent.parent / "sessions.json")
+    return tuple(place for place in places if place.is_file())
 
 
 def listings(participants: Path | None, sessions: Sequence[Path]) -> dict[str, Path]:
     """Return the tables of a dataset and their dictionaries by name, as the sources of a step that reads covariates."""
     files = {"participants": participants} if participants is not None else {}
     files |= {f"sessions@{path.name}": path for path in sessions}
-    beside = dict.fromkeys(path for table in files.values() for path in dictionaries(table) if path.is_file())
+    beside = dict.fromkeys(path for table in files.values() for path in dictionaries(table))
     return files | {f"dictionary@{path.name}": path for path in beside}
 
 

@@ -144,6 +144,15 @@ def test_a_pulse_beats_while_its_process_works(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_pulse_that_somebody_removed_is_made_again(tmp_path):
+    with pulse([tmp_path], beat=0.02) as name:
+        (tmp_path / name).unlink()
+        end = time.monotonic() + 5
+        while not (tmp_path / name).exists() and time.monotonic() < end:
+            time.sleep(0.01)
+        assert holder_of((tmp_path / name).read_bytes()).pulse == name
+
+
 def _odd(path, kind):
     if kind == "pipe":
         os.mkfifo(path)
@@ -205,8 +214,10 @@ def test_what_ended_processes_have_left_is_removed_and_nothing_else(tmp_path, en
     for name, holder in (("a", ended), ("b", elsewhere), ("c", this_process()), ("d.pulse", ended)):
         leave(tmp_path / name, holder)
     (tmp_path / "e").write_text("{}")
+    for name, age in (("old.pulse", 90_000), ("new.pulse", 3_000), ("old", 90_000)):
+        os.utime(leave(tmp_path / name, elsewhere), (time.time() - age,) * 2)
     remove_stale(tmp_path)
-    assert files(tmp_path) == ["b", "c", "e"]
+    assert files(tmp_path) == ["b", "c", "e", "new.pulse", "old"]
 
 
 def test_a_second_command_on_the_same_run_is_refused_and_says_who_works_there(context):
@@ -278,6 +289,16 @@ def test_a_job_that_was_taken_over_writes_nothing(context, run):
         leave(claim.with_suffix(".process"), this_process())
         with pytest.raises(QsmAppError, match="taken over"):
             check()
+
+
+def test_a_claim_that_a_shared_disk_shows_late_is_waited_for(context):
+    claim = context.output_dir / "logs" / "locks" / "sub-01.command"
+    holder = replace(this_process(), pulse="ours")
+    thread = threading.Timer(0.5, leave, (claim, holder))
+    thread.start()
+    with working(replace(context, claim="ours", work_dir=context.output_dir / "work"), "sub-01"):
+        assert claim.exists()
+    thread.join()
 
 
 def test_the_pulse_of_a_job_is_that_of_the_process_that_started_it(context, monkeypatch):
