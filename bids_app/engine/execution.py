@@ -85,6 +85,7 @@ def execute(
     started, clock, before = datetime.now(UTC), time.perf_counter(), load_own_record(saved_at)
     # Hashed before the step reads them: what changes meanwhile makes the step run again.
     states = {name: hashes.of_input(name, path) for name, path in inputs.items()}
+    read = tuple(hashes.state(path) for path in inputs.values())
     parameters = parameters_of(step, settings)
     with PeakMemory() as peak, scratch_folder(context.work_dir, f"{record.basename}_{step.name}") as scratch:
         # To the step the slice looks like the settings, of which it lacks most sections.
@@ -111,7 +112,7 @@ def execute(
         inputs={name: digest for name, digest in states.items() if digest is not None},
         outputs={key: {file.name: made[file].hash for file in files_of(key, path)} for key, path in outputs.items()},
         paths=relative_paths(outputs, context),
-        files=(*(hashes.state(path) for path in inputs.values()), *made.values()),
+        files=(*read, *made.values()),
         metrics=dict(done.metrics),
         warnings=tuple(done.warnings),
         methods=tuple(done.methods),

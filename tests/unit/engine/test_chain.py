@@ -378,3 +378,33 @@ def test_of_an_image_whose_header_is_read_only_the_header_counts(ran, run, setti
     assert go((step,), run, settings, context).ran == ["grid"]
     image.write_bytes(b"damaged")
     assert "grid" in Chain((step,), run, settings, context).unfinished()[0].name
+
+
+def test_an_input_that_changes_while_its_step_runs_is_recorded_as_it_was_and_read_again(run, settings, context):
+    image, times = run.echoes[0].phase, []
+
+    def slow(step):
+        times.append(0)
+        if len(times) == 1:
+            nib.save(nib.Nifti1Image(np.ones((3, 3, 3), np.int16), np.eye(4)), image)
+        return StepResult({"r2star": Output(np.ones((3, 3, 3), np.float32), affine=np.eye(4))})
+
+    step = Step("slow", "", slow, sources=lambda r, s: {"image": image}, makes=lambda r, s: ("r2star",))
+    before = blake2b(image.read_bytes(), digest_size=16).hexdigest()
+    go((step,), run, settings, context)
+    record = load_own_record(record_path("slow", run, context.output_dir))
+    assert (record.inputs["image"], record.files[0].hash) == (before, before)
+    assert go((step,), run, settings, context).ran == ["slow"]
+    assert go((step,), run, settings, context).ran == []
+
+
+def test_a_product_of_another_level_that_is_gone_is_one_sentence(run, settings, context):
+    reader = Step(
+        "reader",
+        "",
+        lambda step: None,
+        sources=lambda r, s: {"table": context.bids_dir / "gone.tsv"},
+        makes=lambda r, s: ("r2star",),
+    )
+    (failure,) = go((reader,), run, settings, context).failures
+    assert failure.sentence.startswith(f"{context.bids_dir / 'gone.tsv'} is not there")
