@@ -14,6 +14,7 @@ from bids_app.engine.cache import (
     Hashes,
     difference,
     files_beside,
+    files_of,
     fingerprint,
     is_consistent,
     is_intact,
@@ -113,8 +114,7 @@ class Chain(Generic[R]):
         """Note a failure; without its record the step runs again in the next command."""
         self.result.failures.append(failure)
         self._broken.update(step.makes(self.record, self.settings))
-        with suppress(QsmAppError):  # what is in the place of the record counts as none
-            remove_record(self._record_path(step))
+        self._discard(step)
 
     def sweep(self) -> None:
         """Remove what killed processes have left half-written where this chain writes."""
@@ -178,6 +178,16 @@ class Chain(Generic[R]):
         sentence = f"not run, because it needs {' and '.join(wanted)}"
         self._fail(step, StepFailure(step.name, sentence, blocked=True))
         self.on_event("blocked", step.name, 0, 0)
+
+    def _discard(self, step: Step[R]) -> None:
+        """Remove a step's record and what an earlier run of it has made: nothing that failed looks like a result."""
+        with suppress(QsmAppError):  # what is in the place of the record counts as none
+            remove_record(self._record_path(step))
+        before = self.records.pop(step.name, None)
+        keys = dict.fromkeys((*step.makes(self.record, self.settings), *(before.paths if before is not None else ())))
+        for key in (key for key in keys if key in PRODUCTS and self.makers.get(key, step).name == step.name):
+            for file in files_of(key, self._path(key)):
+                file.unlink(missing_ok=True)
 
     def _paths(self, step: Step[R]) -> dict[str, Path]:
         """Return the step's inputs by name, present or not."""
