@@ -10,6 +10,7 @@ from pathlib import Path
 from bids_app.cli import segmentations
 from bids_app.cli.cohort import CohortSearch
 from bids_app.cli.config import Config
+from bids_app.cli.event_log import EventLog
 from bids_app.cli.session import Session
 from bids_app.dataset.checks import preflight, without_magnitudes_alone
 from bids_app.dataset.derived import with_given_maps, with_given_mask
@@ -189,6 +190,7 @@ def _session(config: Config, settings: Settings) -> Session:
         stop_on_first_crash=config.stop_on_first_crash,
         verbosity=config.verbosity,
         is_scratch=config.scratch,
+        events=EventLog(config.events),
     )
 
 

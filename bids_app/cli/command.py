@@ -8,9 +8,9 @@ import threading
 from collections.abc import Sequence
 from typing import NoReturn
 
+from bids_app.cli.job_options import options_for_jobs
 from bids_app.cli.options import build_parser
 from bids_app.cli.parser import complete
-from bids_app.cli.passed_on import passed_on
 from bids_app.errors import QsmAppError
 
 
@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from bids_app.cli.app import run
         from bids_app.cli.config import from_arguments
 
-        return run(from_arguments(args, arguments, passed_on(args)))
+        return run(from_arguments(args, arguments, options_for_jobs(args)))
     except QsmAppError as error:
         print(f"qsm-bids-app: {error}", file=sys.stderr)
         return error.exit_code

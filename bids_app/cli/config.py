@@ -17,7 +17,7 @@ from bids_app.cli.cluster import Cluster, cluster_from
 from bids_app.cli.filters import read_filters
 from bids_app.errors import UsageError
 from bids_app.group.formulas import parse_formula
-from bids_app.model.aliases import PRESETS, with_new_names
+from bids_app.model.aliases import PRESETS, STAGES, with_new_names
 from bids_app.model.context import Context
 from bids_app.model.settings import Settings, build_settings, merge, parse_set, parse_toml, preset_text
 
@@ -34,6 +34,7 @@ class Scans:
     heuristic: str = "generic"
     subject_pattern: str | None = None
     session_pattern: str | None = None
+    series: Path | None = None  # table that corrects single series
     add: bool = False
 
     @property
@@ -79,6 +80,7 @@ class Config:
     force: bool = False
     dry_run: bool = False
     verbosity: int = 0
+    events: Path | None = None  # file that gets every event as a line of JSON
     command: tuple[str, ...] = ()
     scans: Scans = Scans()
     cluster: Cluster = field(default_factory=Cluster)
@@ -204,6 +206,7 @@ def from_arguments(args: argparse.Namespace, command: tuple[str, ...] = (), pass
         reports_only=args.reports_only,
         dry_run=args.dry_run,
         verbosity=args.verbose,
+        events=args.events,
         command=command,
         scans=scans,
         cluster=cluster_from(args, passed_on),
@@ -211,18 +214,9 @@ def from_arguments(args: argparse.Namespace, command: tuple[str, ...] = (), pass
     )
 
 
-#: Stages by the names that they had before.
-_OLD_STAGES = {
-    "members": "subjects",
-    "drawing": "manual-segmentation",
-    "drawn": "manual-regions",
-    "drawn-tables": "manual-tables",
-}
-
-
 def _stage(name: str) -> str:
     """Return the name of a stage; one of its old names is taken with a warning."""
-    new = _OLD_STAGES.get(name, name)
+    new = STAGES.get(name, name)
     if new != name:
         _warn(f"--stage {name} is called --stage {new} now; the old name goes with the next release")
     return new
@@ -261,6 +255,7 @@ def _scans(args: argparse.Namespace) -> Scans:
         heuristic=args.heuristic,
         subject_pattern=args.subject_pattern,
         session_pattern=args.session_pattern,
+        series=args.series,
         add=args.add,
     )
 

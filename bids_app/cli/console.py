@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from bids_app.engine.events import Event
 from bids_app.engine.job import Job, ReportJob
-from bids_app.engine.remaining import Durations, Remaining, in_words
+from bids_app.engine.remaining_time import Durations, Remaining, in_words
 from bids_app.model.results import JobResult
 
 if TYPE_CHECKING:

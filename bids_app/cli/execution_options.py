@@ -23,6 +23,7 @@ def add_execution(group: "argparse._ArgumentGroup") -> None:
     )
     add("--reports-only", action="store_true", help="write the reports again from what is there, process nothing")
     add("--dry-run", action="store_true", help="print the plan and the effective parameters, change nothing")
+    add("--events", type=place, metavar="FILE", help="append events as lines of JSON to FILE, for programs that watch")
     add("--stop-on-first-crash", action="store_true", help="stop everything when one run fails")
     add("--force", action="store_true", help="run every step again, whatever the records say")
 

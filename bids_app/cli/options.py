@@ -128,6 +128,13 @@ def _add_conversion(group: "argparse._ArgumentGroup") -> None:
     )
     add("--session-pattern", type=words, metavar="REGEX", help="finds the session in folder names and StudyDate")
     add(
+        "--series",
+        type=place,
+        metavar="FILE",
+        help="TSV file that corrects single series: their name (acq-fine_MEGRE, T1w, skip) or part (mag, phase); "
+        "--dry-run shows what becomes of each",
+    )
+    add(
         "--add",
         action="store_true",
         help="complete sessions that are in the dataset by series that came later; no file is replaced",
@@ -270,7 +277,7 @@ def _add_template(group: "argparse._ArgumentGroup") -> None:
         nargs=2,
         type=count,
         metavar=("LINEAR", "SYN"),
-        help="rounds of the template with linear maps and with SyN (default: 2 3)",
+        help="iterations of the template with linear maps and with SyN (default: 2 3)",
     )
 
 

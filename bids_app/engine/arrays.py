@@ -10,7 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from bids_app.derivatives.files import remove_parts, write_bytes
+from bids_app.derivatives.files import write_bytes
+from bids_app.derivatives.scratch import remove_parts
 from bids_app.engine.elements import Element
 from bids_app.engine.resources import Resources
 from bids_app.errors import UsageError

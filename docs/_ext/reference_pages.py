@@ -161,17 +161,24 @@ def messages_in(path: Path) -> Iterator[tuple[str, str]]:
         found: list[tuple[str, ast.expr]] = []
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _ERRORS:
             found = [(node.func.id, argument) for argument in node.args[:1]]
-        elif checks and isinstance(node, ast.Yield) and node.value is not None:
-            found = [("InputRefusedError", node.value)]
-        elif checks and isinstance(node, ast.keyword) and node.arg in _PROBLEMS:
-            found = [("InputRefusedError", node.value)]
-        elif checks and isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") in _PROBLEMS:
-            found = [("InputRefusedError", node.value)]
+        elif checks and (problem := _problem_of(node)) is not None:
+            found = [("InputRefusedError", problem)]
         for error, argument in found:
             for part in argument.elts if isinstance(argument, ast.List) else [argument]:
                 text = text_of(part)
                 if len(re.sub("…", "", text)) > _SHORTEST:
                     yield error, text
+
+
+def _problem_of(node: ast.AST) -> ast.expr | None:
+    """Return what a check of the input yields, passes on or sets as a problem's text; None for any other node."""
+    if isinstance(node, ast.Yield):
+        return node.value
+    if isinstance(node, ast.keyword) and node.arg in _PROBLEMS:
+        return node.value
+    if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") in _PROBLEMS:
+        return node.value
+    return None
 
 
 def text_of(node: ast.expr) -> str:

@@ -269,7 +269,7 @@ def test_a_later_stage_goes_on_with_what_the_tables_have_found_and_only_with_tha
     capfd.readouterr()
     assert main([*words, "--stage", "subjects", "--stage-part", "2/3"]) == 0
     lines = [line for line in capfd.readouterr().out.splitlines() if "(stage subjects)" in line]
-    assert [line.split()[0] for line in lines] == ["sub-02_member"]
+    assert [line.split()[0] for line in lines] == ["sub-02_subject"]
     (out / "sub-03/anat/sub-03_Chimap.nii.gz").unlink()
     assert main([*words[:-1], "--stage", "tables"]) == 3
     assert main([*words, "--stage", "subjects"]) == 3, "the check of before must not count"
@@ -310,7 +310,7 @@ def test_resources_are_no_less_than_the_estimate(tmp_path):
     records = [
         StepRecord("chi", "sub-1_ses-a_run-1", duration_s=1000, peak_memory_bytes=10**9),
         StepRecord("chi", "sub-1_ses-a_run-2", duration_s=2000, peak_memory_bytes=10**9),
-        StepRecord("template_member", "sub-1_member", duration_s=9e9, peak_memory_bytes=9 * 10**10),
+        StepRecord("template_subject", "sub-1_subject", duration_s=9e9, peak_memory_bytes=9 * 10**10),
     ]
     default = Resources(1, 8, 120, "default")
     asked = measured(records, {"chi"}, default, estimate=0)

@@ -256,8 +256,8 @@ def load_echoes(step: StepInput[GreRun]) -> tuple[FloatArray | None, FloatArray,
 def _remove_slice_offsets(run: GreRun, magnitude: FloatArray | None, phase: FloatArray, notes: list[str]) -> None:
     """Remove, in place, phase offsets of single slices, as 2D acquisitions have them.
 
-    Between echoes they cancel. In a single echo the offset of a slice cannot be separated from the mean field in it: both
-    are removed, but not where the sidecar says that the acquisition is 3D.
+    Between echoes they cancel. In a single echo the offset of a slice cannot be separated from the mean field in it:
+    both are removed, but not where the sidecar says that the acquisition is 3D.
     """
     from bids_app.qsm.phase.slice_offsets import has_own_offsets, remove_slice_offsets, slice_steps
 
@@ -270,8 +270,8 @@ def _remove_slice_offsets(run: GreRun, magnitude: FloatArray | None, phase: Floa
         if has_own_offsets(steps, weights, kind == "2D", single):
             remove_slice_offsets(phase, steps, axis)
             how = (
-                "with one echo the mean field of each slice cannot be separated from it and was removed with it, so that "
-                "the map lacks what differs from slice to slice alone; acquire two echoes or more, or 3D"
+                "with one echo the mean field of each slice cannot be separated from it and was removed with it, so "
+                "that the map lacks what differs from slice to slice alone; acquire two echoes or more, or 3D"
                 if single
                 else "the offsets are the same in all echoes and were removed"
             )

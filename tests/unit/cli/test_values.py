@@ -63,7 +63,7 @@ def test_work_folder_is_a_folder_of_its_own(tmp_path):
 
 
 def test_relative_places_are_absolute_for_the_jobs(tmp_path, monkeypatch):
-    from bids_app.cli.passed_on import passed_on
+    from bids_app.cli.job_options import options_for_jobs
 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "atlas").mkdir()
@@ -71,7 +71,7 @@ def test_relative_places_are_absolute_for_the_jobs(tmp_path, monkeypatch):
     (tmp_path / "qsm.sif").write_text("")
     words = ["--atlas", "atlas:x", "--preset", "own.toml", "--template", "atlas", "--config", "own.toml"]
     args = build_parser().parse_args(["bids", "out", "group", *words, "--container-command", "apptainer run qsm.sif"])
-    passed = passed_on(args)
+    passed = options_for_jobs(args)
     assert passed[passed.index("--atlas") + 1] == f"{tmp_path}/atlas:x"
     assert passed[passed.index("--preset") + 1] == f"{tmp_path}/own.toml"
     assert passed[passed.index("--template") + 1] == f"{tmp_path}/atlas"
