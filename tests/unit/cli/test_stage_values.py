@@ -38,8 +38,7 @@ def test_options_have_a_range(files, capsys, value):
     assert "--omp-nthreads" in refusal([*invert, f"--omp-nthreads={value}"], capsys)
     assert "threshold" in refusal([*invert, "--method", "tkd", f"--threshold={value}"], capsys)
     if value not in ("0", "-1", "1e-300", "-inf"):  # these are parts of a direction
-        said = refusal([*invert, "--b0-dir", value, "0", "1"], capsys)
-        assert "--b0-dir" in said or "direction of B0" in said
+        assert "--b0-dir" in refusal([*invert, "--b0-dir", value, "0", "1"], capsys)
 
 
 @pytest.mark.parametrize("value", ["NaN", "-1", '"0.02"', "[0.02]", "true", "1e300"])
