@@ -26,7 +26,7 @@ from bids_app.engine.cache import (
 )
 from bids_app.engine.claims import working
 from bids_app.engine.execution import Check, OnEvent, execute, sentence_of
-from bids_app.errors import QsmAppError
+from bids_app.errors import OutputInUseError, QsmAppError
 from bids_app.model.context import Context
 from bids_app.model.records import Anatomical, Record
 from bids_app.model.results import StepFailure
@@ -114,7 +114,8 @@ class Chain(Generic[R]):
         """Note a failure; without its record the step runs again in the next command."""
         self.result.failures.append(failure)
         self._broken.update(step.makes(self.record, self.settings))
-        self._discard(step)
+        if not failure.taken_over:
+            self._discard(step)
 
     def sweep(self) -> None:
         """Remove what killed processes have left half-written where this chain writes."""
@@ -296,7 +297,9 @@ class Chain(Generic[R]):
                 self.makers.keys() - step.makes(self.record, self.settings),
             )
         except Exception as error:  # one failing step does not stop the steps that do not need it
-            self._fail(step, StepFailure(step.name, sentence_of(error), traceback.format_exc()))
+            taken_over = isinstance(error, OutputInUseError)  # what lies there is the other command's
+            text = sentence_of(error)
+            self._fail(step, StepFailure(step.name, text, traceback.format_exc(), taken_over=taken_over))
             self.on_event("failed", step.name, 0, 0)
             return
         self.records[step.name] = saved

@@ -18,6 +18,7 @@ class StepFailure:
     sentence: str
     traceback: str = ""
     blocked: bool = False  # not run, because an earlier step failed
+    taken_over: bool = False  # another command writes this run now
 
 
 def earlier_failures(content: object) -> dict[str, list[StepFailure]]:
