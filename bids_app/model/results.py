@@ -31,7 +31,7 @@ def earlier_failures(content: object) -> dict[str, list[StepFailure]]:
 
 
 def _is_failure(entry: object) -> bool:
-    kinds = {"step": str, "sentence": str, "traceback": str, "blocked": bool}
+    kinds = {"step": str, "sentence": str, "traceback": str, "blocked": bool, "taken_over": bool}
     if not isinstance(entry, dict) or not {"step", "sentence"} <= entry.keys() <= kinds.keys():
         return False
     return all(isinstance(value, kinds[key]) for key, value in entry.items())
