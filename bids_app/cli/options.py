@@ -23,7 +23,8 @@ more examples:
   qsm-bids-app /data /out participant --dry-run
 
 exit codes: 0 all done, 1 a run failed, 2 usage, 3 input dataset or output folder cannot be used,
-4 a required tool is missing, 130 or 143 stopped from outside (Ctrl-C or SIGTERM)
+4 a required tool is missing, 5 another command is writing the same output,
+130 or 143 stopped from outside (Ctrl-C or SIGTERM)
 """
 
 

@@ -9,6 +9,7 @@ from bids_app.derivatives import quality
 from bids_app.derivatives.columns import MANUAL_COLUMNS, REGION_COLUMNS
 from bids_app.group import statistics, tables
 from bids_app.group.adequacy import MIN_DF, caution, min_participants
+from bids_app.group.table_checks import listings
 from bids_app.model.cohort import EXCLUDED, WITHDRAWN, Cohort, CompletenessEntry
 from bids_app.model.records import Record
 from bids_app.model.settings import Settings
@@ -152,8 +153,7 @@ def _qc_of(cohort: Cohort, settings: Settings) -> dict[str, tuple[Record, str]]:
 
 
 def _listings(cohort: Cohort, settings: Settings) -> dict[str, Path]:
-    files = {"participants": cohort.participants} if cohort.participants else {}
-    return files | {f"sessions@{path.name}": path for path in cohort.sessions}
+    return listings(cohort.participants, cohort.sessions)
 
 
 def _keys(*names: str) -> Callable[[Cohort, Settings], tuple[str, ...]]:

@@ -11,6 +11,7 @@ from bids_app.derivatives.files import read_image
 from bids_app.errors import QsmAppError
 from bids_app.group import tables, voxelwise
 from bids_app.group.adequacy import MIN_DF, caution, min_participants
+from bids_app.group.table_checks import listings
 from bids_app.group.values import Values, in_mask
 from bids_app.model.records import Record
 from bids_app.model.sections import VoxelwiseChoices
@@ -247,8 +248,7 @@ def _maps_of(run: NormalizedRun) -> tuple[str, ...]:
 
 
 def _listings(record: Voxelwise, settings: Settings) -> dict[str, Path]:
-    files = {"participants": record.participants} if record.participants else {}
-    return files | {f"sessions@{path.name}": path for path in record.sessions}
+    return listings(record.participants, record.sessions)
 
 
 def _keys(record: Voxelwise, settings: Settings) -> tuple[str, ...]:
