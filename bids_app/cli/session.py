@@ -32,7 +32,8 @@ from bids_app.model.results import JobResult
 from bids_app.model.settings import Settings, to_toml
 
 _BIDSIGNORE = (
-    "*.html\nsub-*/figures\n*_xfm.*\n*_stats.*\n*_statmap.*\n*_qc.json\ngroup_*\nconversion_report.*\nwork\nwork/**\n"
+    "*.html\nsub-*/figures\n*_xfm.*\n*_stats.*\n*_statmap.*\n*_qc.json\ngroup_*\nratings.tsv\nconversion_report.*\n"
+    "work\nwork/**\n"
 )
 #: Share of the available memory that jobs may take by their estimates.
 _MEMORY_SHARE = 0.9

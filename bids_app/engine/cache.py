@@ -145,13 +145,18 @@ def fingerprint(step: Step[R], record: R, settings: Settings, hashes: Mapping[st
     """Return the digest of everything that a step's results depend on; ``hashes`` are those of its inputs by name."""
     parameters = parameters_of(step, settings)
     content = {
-        "code": digest_of(step.function, type(record), step.makes(record, settings), parameters),
+        "code": code_digest(step, record, settings),
         "parameters": parameters,
         "inputs": dict(hashes),
         "record": record.facts(),
     }
     text = json.dumps(content, sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def code_digest(step: Step[R], record: R, settings: Settings) -> str:
+    """Return the digest of the code that a step can reach, for what it makes of a record with these settings."""
+    return digest_of(step.function, type(record), step.makes(record, settings), parameters_of(step, settings))
 
 
 def parameters_of(step: Step[R], settings: Settings) -> dict[str, Mapping[str, object]]:

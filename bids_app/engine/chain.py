@@ -14,6 +14,7 @@ from bids_app.engine.cache import (
     Hashes,
     difference,
     files_beside,
+    files_of,
     fingerprint,
     is_consistent,
     is_intact,
@@ -25,7 +26,7 @@ from bids_app.engine.cache import (
 )
 from bids_app.engine.claims import working
 from bids_app.engine.execution import Check, OnEvent, execute, sentence_of
-from bids_app.errors import QsmAppError
+from bids_app.errors import OutputInUseError, QsmAppError
 from bids_app.model.context import Context
 from bids_app.model.records import Anatomical, Record
 from bids_app.model.results import StepFailure
@@ -113,8 +114,8 @@ class Chain(Generic[R]):
         """Note a failure; without its record the step runs again in the next command."""
         self.result.failures.append(failure)
         self._broken.update(step.makes(self.record, self.settings))
-        with suppress(QsmAppError):  # what is in the place of the record counts as none
-            remove_record(self._record_path(step))
+        if not failure.taken_over:
+            self._discard(step)
 
     def sweep(self) -> None:
         """Remove what killed processes have left half-written where this chain writes."""
@@ -178,6 +179,16 @@ class Chain(Generic[R]):
         sentence = f"not run, because it needs {' and '.join(wanted)}"
         self._fail(step, StepFailure(step.name, sentence, blocked=True))
         self.on_event("blocked", step.name, 0, 0)
+
+    def _discard(self, step: Step[R]) -> None:
+        """Remove a step's record and what an earlier run of it has made: nothing that failed looks like a result."""
+        with suppress(QsmAppError):  # what is in the place of the record counts as none
+            remove_record(self._record_path(step))
+        before = self.records.pop(step.name, None)
+        keys = dict.fromkeys((*step.makes(self.record, self.settings), *(before.paths if before is not None else ())))
+        for key in (key for key in keys if key in PRODUCTS and self.makers.get(key, step).name == step.name):
+            for file in files_of(key, self._path(key)):
+                file.unlink(missing_ok=True)
 
     def _paths(self, step: Step[R]) -> dict[str, Path]:
         """Return the step's inputs by name, present or not."""
@@ -286,7 +297,9 @@ class Chain(Generic[R]):
                 self.makers.keys() - step.makes(self.record, self.settings),
             )
         except Exception as error:  # one failing step does not stop the steps that do not need it
-            self._fail(step, StepFailure(step.name, sentence_of(error), traceback.format_exc()))
+            taken_over = isinstance(error, OutputInUseError)  # what lies there is the other command's
+            text = sentence_of(error)
+            self._fail(step, StepFailure(step.name, text, traceback.format_exc(), taken_over=taken_over))
             self.on_event("failed", step.name, 0, 0)
             return
         self.records[step.name] = saved

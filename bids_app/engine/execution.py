@@ -13,7 +13,16 @@ from bids_app.derivatives.files import Written
 from bids_app.derivatives.products import PRODUCTS
 from bids_app.derivatives.records import load_own_record, record_path, remove_record, write_record
 from bids_app.derivatives.scratch import scratch_folder
-from bids_app.engine.cache import Hashes, code_version, files_of, fingerprint, parameters_of, path_of, relative_paths
+from bids_app.engine.cache import (
+    Hashes,
+    code_digest,
+    code_version,
+    files_of,
+    fingerprint,
+    parameters_of,
+    path_of,
+    relative_paths,
+)
 from bids_app.engine.memory import PeakMemory
 from bids_app.engine.writer import write_product
 from bids_app.errors import QsmAppError
@@ -109,6 +118,7 @@ def execute(
         fingerprint=fingerprint(step, record, settings, states),
         parameters=parameters,
         code_version=code_version(),
+        code=code_digest(step, record, settings),
         inputs={name: digest for name, digest in states.items() if digest is not None},
         outputs={key: {file.name: made[file].hash for file in files_of(key, path)} for key, path in outputs.items()},
         paths=relative_paths(outputs, context),

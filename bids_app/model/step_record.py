@@ -41,6 +41,7 @@ class StepRecord:
     fingerprint: str = ""
     parameters: Mapping[str, JsonObject] = field(default_factory=dict)  # by section of the settings
     code_version: str = ""
+    code: str = ""  # digest of the code that the step can reach, for its products and parameters
     inputs: Mapping[str, str] = field(default_factory=dict)
     outputs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     paths: Mapping[str, str] = field(default_factory=dict)
@@ -168,7 +169,7 @@ _STATE: Mapping[str, Callable[[object], bool]] = {
 }
 _CHECKS = {
     **dict.fromkeys(
-        ("step", "basename", "title", "status", "fingerprint", "code_version", "started", "results"), _is_text
+        ("step", "basename", "title", "status", "fingerprint", "code_version", "code", "started", "results"), _is_text
     ),
     "parameters": _is_objects_by_name,
     "outputs": _is_hashes,

@@ -198,6 +198,12 @@ def test_a_failure_makes_earlier_success_count_no_longer(steps, ran, run, settin
     broken = (steps[0], replace(steps[1], function=fails), *steps[2:])
     assert "memory ran out" in go(broken, run, settings, context).failures[0].sentence
     assert not record_path(steps[2].name, run, context.output_dir).exists()
+    # Nothing of the earlier parameters looks like a result of these.
+    gone = [path_of(key, run, context) for key in ("mask_brain", "chimap")]
+    assert [
+        path for path in gone if path.exists() or path.with_name(path.name.replace(".nii.gz", ".json")).exists()
+    ] == []
+    assert path_of("r2star", run, context).is_file()
 
 
 def test_a_step_sees_only_the_sections_that_it_declares(run, settings, context):
