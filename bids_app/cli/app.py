@@ -19,9 +19,11 @@ from bids_app.dataset.separation import problems_of
 from bids_app.dataset.subjects import selected_subjects
 from bids_app.dataset.validation import InputValidation
 from bids_app.engine.events import EventHandler
+from bids_app.engine.fit import GIGABYTE, refusals, warnings
 from bids_app.engine.graph import of_stage
 from bids_app.engine.job import Job, StepsJob
 from bids_app.engine.levels import REPORT_STAGE, group_jobs, participant_jobs
+from bids_app.engine.memory import available_memory
 from bids_app.engine.runner import Policy, run_jobs
 from bids_app.errors import InputRefusedError
 from bids_app.group.table_checks import check_tables
@@ -96,6 +98,7 @@ def _group_level(config: Config) -> int:
         raise InputRefusedError(problems)
     jobs = group_jobs(cohort, config.settings, config.context, GROUP_REPORT, config.reports_only, refusal)
     jobs = of_stage(jobs, config.stage, config.stage_part)
+    _check_memory(jobs, config)
     if config.dry_run:
         for entry in cohort.entries:
             print(f"{entry.run}: {entry.status}{': ' if entry.reason else ''}{entry.reason}")
@@ -141,6 +144,7 @@ def _participant_level(config: Config) -> int:
     if problems:
         raise InputRefusedError(problems)
     jobs = participant_jobs(subjects, settings, config.context, SUBJECT_REPORT, config.reports_only)
+    _check_memory(jobs, config)
     if config.dry_run:
         _print_plan(settings, subjects, jobs)
         if warning:
@@ -155,11 +159,22 @@ def _participant_level(config: Config) -> int:
             validation.stop()
 
 
+def _check_memory(jobs: Sequence[Job], config: Config) -> None:
+    """Refuse jobs that ``--mem`` cannot hold; without it warn of those that take more memory than is free."""
+    if config.cluster.engine is not None:  # the workers' nodes have memory of their own
+        return
+    if config.mem_gb is None:
+        for sentence in warnings(jobs, available_memory()):
+            print(f"qsm-bids-app: warning: {sentence}", file=sys.stderr)
+    elif problems := refusals(jobs, config.mem_gb * GIGABYTE):
+        raise InputRefusedError(problems)
+
+
 def _completed(run: GreRun, config: Config, settings: Settings) -> GreRun:
     """Return a run with what other datasets have for it and what the user should know."""
     # What this command made itself is no input of it.
     others = [folder for folder in config.derivatives if folder.resolve() != config.output_dir.resolve()]
-    run = with_given_maps(with_given_mask(run, config.derivatives), others)
+    run = with_given_maps(with_given_mask(run, config.derivatives, config.mask_desc), others)
     return replace(run, remarks=(*run.remarks, *remarks(run), *segmentations.remarks(run, settings)))
 
 

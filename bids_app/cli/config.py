@@ -17,7 +17,7 @@ from bids_app.cli.cluster import Cluster, cluster_from
 from bids_app.cli.filters import read_filters
 from bids_app.errors import UsageError
 from bids_app.group.formulas import parse_formula
-from bids_app.model.aliases import PRESETS, with_new_names
+from bids_app.model.aliases import PRESETS, STAGES, with_new_names
 from bids_app.model.context import Context
 from bids_app.model.settings import Settings, build_settings, merge, parse_set, parse_toml, preset_text
 
@@ -66,6 +66,7 @@ class Config:
     selection: Selection = Selection()
     #: Other derivative datasets whose masks win.
     derivatives: tuple[Path, ...] = ()
+    mask_desc: str = ""  # description of the masks that are used; empty: brain, or none
     validate_input: bool = True
     reports_only: bool = False
     allow_missing: bool = False  # the group goes on when somebody is missing
@@ -192,6 +193,7 @@ def from_arguments(args: argparse.Namespace, command: tuple[str, ...] = (), pass
         ),
         nprocs=nprocs,
         derivatives=tuple(_dataset(path) for path in args.derivatives or ()),
+        mask_desc=args.mask_desc or "",
         validate_input=not args.skip_bids_validation,
         omp_nthreads=threads,
         mem_gb=args.mem,
@@ -212,18 +214,9 @@ def from_arguments(args: argparse.Namespace, command: tuple[str, ...] = (), pass
     )
 
 
-#: Stages by the names that they had before.
-_OLD_STAGES = {
-    "members": "subjects",
-    "drawing": "manual-segmentation",
-    "drawn": "manual-regions",
-    "drawn-tables": "manual-tables",
-}
-
-
 def _stage(name: str) -> str:
     """Return the name of a stage; one of its old names is taken with a warning."""
-    new = _OLD_STAGES.get(name, name)
+    new = STAGES.get(name, name)
     if new != name:
         _warn(f"--stage {name} is called --stage {new} now; the old name goes with the next release")
     return new

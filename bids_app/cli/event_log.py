@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bids_app.engine.events import Event
 from bids_app.engine.job import Job
-from bids_app.engine.remaining import Durations, Remaining
+from bids_app.engine.remaining_time import Durations, Remaining
 from bids_app.errors import UsageError
 from bids_app.model.results import JobResult
 

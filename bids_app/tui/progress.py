@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bids_app.engine.remaining import in_words
+from bids_app.engine.remaining_time import in_words
 
 #: Seconds that a command has to end by itself after it was asked to stop.
 _PATIENCE_S = 20.0

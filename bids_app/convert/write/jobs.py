@@ -23,7 +23,7 @@ from bids_app.convert.name.patients import Place, sanitise
 from bids_app.convert.name.plan import SeriesPlan
 from bids_app.convert.name.privacy import Redactor, short_hash
 from bids_app.convert.name.series_table import SKIP, SeriesTable, corrected
-from bids_app.convert.write import dataset_files, late, session
+from bids_app.convert.write import dataset_files, late_series, session
 from bids_app.convert.write.dcm2niix import sidecar
 from bids_app.errors import QsmAppError, UsageError
 
@@ -165,11 +165,11 @@ def run_job(intake: Intake, job: Job, scratch: Path) -> list[SeriesOutcome]:
             base[uid] = outcome.with_status(PLANNED, reason, planned[uid].way, outputs)
     plans = list(found.plans)
     if existing:
-        base, plans = late.compare(base, plans, request.bids_dir, job.subject, job.session, request.add)
+        base, plans = late_series.compare(base, plans, request.bids_dir, job.subject, job.session, request.add)
         if not request.dry_run:
             dataset_files.add_participants(request.bids_dir)
     if plans and not request.dry_run:
-        _convert(intake, job, plans, base, scratch, late.place_additions if existing else session.place)
+        _convert(intake, job, plans, base, scratch, late_series.place_additions if existing else session.place)
     return list(base.values())
 
 
@@ -243,7 +243,7 @@ def _take_notes(intake: Intake, job: Job, base: dict[str, SeriesOutcome]) -> Non
     notes = dataset_files.noted_series(request.bids_dir, job.subject, job.session)
     for uid, place in job.places:
         mine = [base[s.facts.uid] for s in job.series if s.facts.study_uid == uid]
-        rows = list(late.noted_rows(notes, mine))
+        rows = list(late_series.noted_rows(notes, mine))
         original = intake.redact(place.original)
         dataset_files.write_note(request.bids_dir, place, short_hash(uid), person, original, rows)
 

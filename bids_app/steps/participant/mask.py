@@ -114,5 +114,5 @@ def mask_keys(run: GreRun, settings: Settings) -> tuple[str, ...]:
 
 
 MASKS = Step(
-    "mask", "Masks", masks, reads=("mask",), sources=_given_mask, needs=_needs, makes=mask_keys, memory=memory(10)
+    "mask", "Masks", masks, reads=("mask",), sources=_given_mask, needs=_needs, makes=mask_keys, memory=memory(26)
 )
