@@ -45,7 +45,7 @@ class CommandBar(VerticalScroll):
 
     def show(self, command: str) -> None:
         """Show a command."""
-        self.query_one("#command", Static).update(Content.assemble(("$ ", "dim"), command))
+        self.query_one("#command", Static).update(Content.assemble(("^y copies", "dim"), " $ ", command))
 
     def on_click(self) -> None:
         """Copy the command."""

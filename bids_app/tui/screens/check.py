@@ -144,11 +144,12 @@ class CheckScreen(StepScreen):
         self, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], summary: str, general: list[str]
     ) -> None:
         table = self.query_one(DataTable)
-        place = table.cursor_row
+        place = max(table.cursor_row, 0)
         table.clear(columns=True)
         table.add_columns(*columns)
         table.add_rows(rows)
-        table.move_cursor(row=min(place, len(rows) - 1))
+        if rows:
+            table.move_cursor(row=min(place, len(rows) - 1))
         self._general = general
         self.query_one("#summary", Static).update(summary)
         self.query_one("#summary", Static).set_class(summary.startswith("✗"), "problem")

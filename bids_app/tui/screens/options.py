@@ -8,6 +8,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.widgets import Button, Input, Label, Select, Static, Tree
+from textual.widgets.tree import TreeNode
 
 from bids_app.tui.catalogue import Entry, effective, explanation, options, parameters
 from bids_app.tui.widgets import StepScreen
@@ -81,7 +82,7 @@ class OptionsScreen(StepScreen):
         words = search.split()
         tree: Tree[Entry] = self.query_one(Tree)
         tree.clear()
-        chosen = None
+        chosen = first = None
         for group in dict.fromkeys(entry.group for entry in self._entries):
             members = [entry for entry in self._entries if entry.group == group and entry.matches(words)]
             if not members:
@@ -89,10 +90,20 @@ class OptionsScreen(StepScreen):
             branch = tree.root.add(group, expand=bool(words) or members[0].key == self._entries[0].key)
             for entry in members:
                 leaf = branch.add_leaf(self._label(entry), entry)
-                chosen = leaf if entry.key == self._entry.key else chosen or (leaf if words else None)
+                first = first or leaf
+                if all(word.lower() in entry.title for word in words) if words else entry == self._entry:
+                    chosen = chosen or leaf
         tree.root.expand()
+        chosen = chosen or (first if words else None)
         if chosen is not None:
-            self.call_after_refresh(tree.move_cursor, chosen)
+            self.call_after_refresh(self._mark, chosen)
+
+    def _mark(self, node: TreeNode[Entry]) -> None:
+        """Move to an entry; the tree is silent where the one before was on the same line."""
+        self.query_one(Tree).move_cursor(node)
+        if node.data is not None and node.data != self._entry:
+            self._entry = node.data
+            self._show_entry()
 
     def _label(self, entry: Entry) -> str:
         value = self._chosen(entry)

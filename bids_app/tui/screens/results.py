@@ -33,7 +33,7 @@ class ResultsScreen(StepScreen):
         Binding("g", "rate('good')", "Good"),
         Binding("u", "rate('usable')", "Usable"),
         Binding("x", "rate('exclude')", "Exclude"),
-        Binding("r", "rate('')", "No rating", show=False),
+        Binding("r", "rate('')", "Unrate", show=False),
         Binding("n", "note", "Note"),
         Binding("o", "open", "Report"),
     ]
@@ -83,7 +83,8 @@ class ResultsScreen(StepScreen):
         table.clear()
         for one in found:
             table.add_row(*self._cells(one), key=one.run)
-        table.move_cursor(row=min(place, len(found) - 1))
+        if found:
+            table.move_cursor(row=min(place, len(found) - 1))
         output_dir = self.qsm.plan.output_dir
         self.query_one("#group", Button).display = bool(output_dir and (output_dir / "group.html").is_file())
         self._summarise()
