@@ -14,6 +14,7 @@ DESCRIPTION = "Quantitative susceptibility mapping of a BIDS dataset: susceptibi
 
 _EPILOG = """\
 more examples:
+  qsm-bids-app tui                       (guided use in the terminal: choose, run, watch, rate)
   qsm-bids-app demo                      (simulate a small study, map it, compare with the truth)
   qsm-bids-app /data /out participant
   qsm-bids-app /data /out convert participant group --dicom-dir /dicom
@@ -32,7 +33,8 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser; the Boutiques descriptor and the documentation are made from it too."""
     parser = Parser(
         prog="qsm-bids-app",
-        usage="%(prog)s BIDS_DIR OUTPUT_DIR LEVEL [LEVEL ...] [options]\n       %(prog)s demo [FOLDER]",
+        usage="%(prog)s BIDS_DIR OUTPUT_DIR LEVEL [LEVEL ...] [options]\n"
+        "       %(prog)s tui [FOLDER]\n       %(prog)s demo [FOLDER]",
         description=f"{DESCRIPTION}\n\nexample: qsm-bids-app /data /out participant --participant-label 01 02",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
