@@ -210,7 +210,7 @@ CHI_SEPARATION: Separation[ChiSeparationParams] = Method(
     params=ChiSeparationParams,
     sentence=(
         "Paramagnetic and diamagnetic susceptibility were estimated by a joint fit of local field and R2' with total "
-        "variation of both, spared at edges of the magnitude (chi-separation) [shin2021; liu2012]{parameters}."
+        "variation of both, relaxed at edges of the magnitude (chi-separation) [shin2021; liu2012]{parameters}."
     ),
     needs=("local_field", "r2prime"),
 )

@@ -1,11 +1,11 @@
 """The files ``CITATION.md`` and ``CITATION.bib``: every methods text once, and the works that they cite."""
 
-import html
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from bids_app.derivatives.escaping import no_html
 from bids_app.derivatives.files import write_bytes
 from bids_app.report.methods.references import REFERENCES
 from bids_app.report.methods.text import Methods
@@ -30,11 +30,7 @@ def write_citation(folder: Path, texts: Mapping[str, Methods]) -> None:
         groups.setdefault(methods.paragraphs, []).append(name)
     lines = ["# Methods", ""]
     for paragraphs, names in groups.items():
-        lines += [
-            f"## {_listed(names)}",
-            "",
-            *(f"{html.escape(text, quote=False)}\n" for text in Methods(paragraphs).plain()),
-        ]
+        lines += [f"## {_listed(names)}", "", *(f"{no_html(text)}\n" for text in Methods(paragraphs).plain())]
     keys = list(dict.fromkeys(key for methods in texts.values() for key in methods.keys))
     lines += ["# References", "", *(f"* {REFERENCES[key].text}" for key in keys)]
     write_bytes(folder / "CITATION.md", ("\n".join(lines) + "\n").encode())
