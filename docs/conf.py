@@ -21,6 +21,7 @@ extensions = [
     "numpydoc",
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
+    "sample_reports",
     "reference_pages",
 ]
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
@@ -28,6 +29,7 @@ myst_heading_anchors = 3
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 exclude_patterns = [
     "_build",
+    "reference/resource_table.md",  # included by the page on resources
     "auto_examples/*.ipynb",
     "auto_examples/*.py",
     "auto_examples/*.md5",
@@ -43,6 +45,8 @@ sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
     "filename_pattern": r"/plot_",
+    "within_subsection_order": "FileNameSortKey",
+    "ignore_pattern": r"simulated_dicom\.py",
     "download_all_examples": False,
     "abort_on_example_error": True,
     "matplotlib_animations": False,

@@ -12,6 +12,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from resource_table import resource_table
+
 PACKAGE = Path(__file__).parents[2] / "bids_app"
 _ESCAPE = str.maketrans({"|": r"\|", "<": "&lt;", ">": "&gt;", "*": r"\*", "_": r"\_"})
 #: Exceptions that end the command, with the exit code that each of them gives.
@@ -265,6 +267,7 @@ PAGES = {
     "products": products_page,
     "presets_full": presets_page,
     "messages": messages_page,
+    "resource_table": resource_table,
 }
 
 
