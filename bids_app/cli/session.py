@@ -125,8 +125,8 @@ class Session:
         write_if_changed(output_dir / "logs" / f"config-{digest}.toml", settings.encode())
         readme = (
             "Quantitative susceptibility maps by qsm-bids-app.\n\n"
-            "*_Chimap is susceptibility in ppm, *_R2starmap is R2* in 1/s, *_T2starmap is T2* in s, and *_fieldmap is a "
-            "field in Hz.\nThe JSON file beside each image names its unit, its sources and every parameter.\n"
+            "*_Chimap is susceptibility in ppm, *_R2starmap is R2* in 1/s, *_T2starmap is T2* in s, and *_fieldmap is "
+            "a field in Hz.\nThe JSON file beside each image names its unit, its sources and every parameter.\n"
         )
         write_if_changed(output_dir / "README.md", readme.encode())
 
