@@ -94,8 +94,8 @@ class CohortSearch:
         if bad and not self.allow_missing:
             number = sum(entry.is_problem for entry in cohort.entries)
             text = (
-                f"{number} of {len(cohort.entries)} are not complete: run the level participant again, or go on "
-                "without them by --allow-missing"
+                f"{number} of {len(cohort.entries)} are not complete: run the level participant again, or continue "
+                "without them with --allow-missing"
             )
             raise InputRefusedError([*bad, text])
         return cohort

@@ -55,7 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_conversion(parser.add_argument_group("conversion to BIDS (level convert): the scans, and their names"))
     _add_processing(parser.add_argument_group("how it is processed"))
     _add_regions(parser.add_argument_group("regions: segmentation of the T1w image, registration, tables"))
-    group = parser.add_argument_group("group: template, maps, tables and statistics of everybody")
+    group = parser.add_argument_group("group: template, maps, tables and statistics of the study")
     _add_group(group)
     _add_stages(group)
     _add_template(group)
@@ -189,7 +189,7 @@ def _add_regions(group: "argparse._ArgumentGroup") -> None:
         type=words,
         nargs="+",
         metavar="PATTERN",
-        help="further segmentations, of lesions for example; {subject} and {session} may stand in the pattern",
+        help="further segmentations, of lesions for example; the pattern may contain {subject} and {session}",
     )
     add("--roi-erosion", type=count, metavar="N", help="voxels to erode every region by before its statistics")
     add(
@@ -204,14 +204,14 @@ def _add_group(group: "argparse._ArgumentGroup") -> None:
     add(
         "--allow-missing",
         action="store_true",
-        help="go on when participants are missing, failed or incomplete; they are listed (default: refuse)",
+        help="continue when participants are missing, failed or incomplete; they are listed (default: stop)",
     )
     add(
         "--model",
         type=words,
         metavar="FORMULA",
         help="linear model of every region, e.g. 'chi ~ age + sex + group' with columns of participants.tsv and "
-        "sessions.tsv (default: descriptive tables alone)",
+        "sessions.tsv (default: descriptive tables only)",
     )
     add(
         "--voxelwise",
@@ -234,14 +234,14 @@ def _add_group(group: "argparse._ArgumentGroup") -> None:
         "--group-labels",
         type=place,
         metavar="FILE",
-        help="names of its labels: TSV (index, name) or ITK-SNAP's label description (default: the .tsv beside it)",
+        help="names of its labels: TSV (index, name) or ITK-SNAP's label description (default: the .tsv next to it)",
     )
     add(
         "--output-space",
         type=words,
         metavar="NAME",
-        help="template of TemplateFlow, e.g. MNI152NLin2009cAsym or MNI152NLin2009cAsym:res-2, that all maps are "
-        "brought to besides, interpolated once",
+        help="template of TemplateFlow, e.g. MNI152NLin2009cAsym or MNI152NLin2009cAsym:res-2, to which all maps are "
+        "brought as well, with one interpolation",
     )
 
 
@@ -251,7 +251,7 @@ def _add_stages(group: "argparse._ArgumentGroup") -> None:
         "--stage",
         type=words,
         metavar="NAME",
-        help="run the jobs of one stage alone and take those before as done; --dry-run lists the stages",
+        help="run the jobs of one stage only; the stages before it must be complete; --dry-run lists the stages",
     )
     add("--stage-part", type=part, metavar="I/N", help="of the stage, run the I-th of N parts (an array on a cluster)")
     add(
@@ -259,7 +259,7 @@ def _add_stages(group: "argparse._ArgumentGroup") -> None:
         type=seconds,
         default=0.0,
         metavar="S",
-        help="look again for so many seconds for what other nodes have written and a shared disk does not show yet",
+        help="seconds to wait for files of other nodes that a shared disk does not show yet (default: 0)",
     )
 
 
@@ -269,8 +269,8 @@ def _add_template(group: "argparse._ArgumentGroup") -> None:
         "--template",
         type=folder_or_name,
         metavar="WHAT",
-        help="build (default): the study's own; none: tables alone; or a template's folder or TemplateFlow name, to "
-        "which everybody who is not there yet is registered",
+        help="build (default): the template of the study; none: tables only; or the folder or TemplateFlow name of a "
+        "template, to which participants who are not registered yet are registered",
     )
     add(
         "--template-iterations",

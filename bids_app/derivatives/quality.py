@@ -58,10 +58,10 @@ _TABLE = (
     Number(
         "ghost_fraction",
         "1",
-        "Ghosts: signal half a field of view away from the object, above the rest of the background, relative to the "
-        "signal of the object (largest of the possible phase-encoding axes)",
+        "Ghosts: signal half a field of view away from the object, relative to the signal of the object. The rest of "
+        "the background is subtracted; the largest of the possible phase-encoding axes counts",
         high="ghost_max",
-        if_high="Motion or pulsation: look beside the head in the magnitude",
+        if_high="Motion or pulsation: look for ghosts next to the head in the magnitude",
     ),
     Number(
         "unreliable_fraction",
