@@ -23,7 +23,8 @@ from scipy import ndimage
 
 folder = Path(tempfile.gettempdir()) / "qsm-tutorials" / "bad-maps"
 head, data, out, masks = folder.parent / "head", folder / "data", folder / "out", folder / "masks"
-subprocess.run(f"python -m bids_app.phantom {head} --subjects 1 --voxel-size 3 --no-t1w", shell=True, check=True)
+command = f"python -m bids_app.phantom {head} --subjects 1 --voxel-size 3 --no-t1w"
+done = subprocess.run(command, shell=True, check=True, capture_output=True)
 random = np.random.default_rng(0)
 
 
@@ -104,7 +105,7 @@ shutil.copy(head / "dataset_description.json", masks)
 nib.save(nib.Nifti1Image(ndimage.binary_dilation(brain.get_fdata() > 0, iterations=4).astype(np.uint8), affine), leak)
 
 command = f"qsm-bids-app {data} {out} participant --derivatives {masks} --segmentation none --skip-bids-validation"
-subprocess.run(command, shell=True, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+done = subprocess.run(command, shell=True, check=True, capture_output=True)
 
 # %%
 # The maps

@@ -9,7 +9,7 @@ import numpy as np
 #: Field of view of the table (mm): a head, from ear to ear, nose to back, and vertex to neck.
 _FIELD_OF_VIEW = (210, 240, 180)
 _RESOLUTIONS = (2.0, 1.5, 1.0, 0.8, 0.6)
-_ECHOES = (1, 4, 8)
+_ECHOES = (4, 8)
 #: Measured by ``benchmarks.chain``: seconds of the command, and seconds for a million voxels of the brain (2 cores).
 _START_S, _SECONDS_PER_MILLION, _TGV_SECONDS_PER_MILLION = 4.2, 11.2, 96.0
 _BRAIN_ML = 1890
@@ -48,25 +48,14 @@ def rounded(value: float) -> str:
 
 def resource_table() -> str:
     """Return the table of the calculator in Markdown."""
-    memory = [f"memory, {n} echo{'es' if n > 1 else ''}" for n in _ECHOES]
-    head = [
-        "voxel size",
-        "million voxels: image",
-        "brain",
-        "time",
-        "with `tgv`",
-        *memory,
-        "maps and report",
-        "working files",
-    ]
+    memory = [f"memory, {f'1 to {n}' if n == 4 else n} echoes" for n in _ECHOES]
+    head = ["voxel size", "time", "time, `tgv`", *memory, "maps and report", "working files"]
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for millimetres in _RESOLUTIONS:
         image = np.prod(_FIELD_OF_VIEW) / millimetres**3 / 1e6
         brain = _BRAIN_ML * 1e3 / millimetres**3 / 1e6
         cells = [
             f"{millimetres:g} mm",
-            rounded(image),
-            rounded(brain),
             f"{rounded(_START_S + _SECONDS_PER_MILLION * brain)} s",
             f"{rounded(_START_S + _TGV_SECONDS_PER_MILLION * brain)} s",
             *(f"{rounded(memory_gb(millimetres, echoes))} GB" for echoes in _ECHOES),
