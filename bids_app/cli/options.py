@@ -4,8 +4,9 @@ import argparse
 
 from bids_app import __version__
 from bids_app.cli.execution_options import add_cluster, add_execution
+from bids_app.cli.group_options import add_group
 from bids_app.cli.parser import Parser
-from bids_app.cli.types import count, desc, file_or_name, folder_or_name, label, part, place, positive, seconds, words
+from bids_app.cli.types import count, desc, file_or_name, folder_or_name, label, place, words
 
 LEVELS = ("convert", "participant", "group")
 
@@ -22,7 +23,8 @@ more examples:
   qsm-bids-app /data /out participant --dry-run
 
 exit codes: 0 all done, 1 a run failed, 2 usage, 3 input dataset or output folder cannot be used,
-4 a required tool is missing, 130 or 143 stopped from outside (Ctrl-C or SIGTERM)
+4 a required tool is missing, 5 another command is writing the same output,
+130 or 143 stopped from outside (Ctrl-C or SIGTERM)
 """
 
 
@@ -56,9 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_processing(parser.add_argument_group("how it is processed"))
     _add_regions(parser.add_argument_group("regions: segmentation of the T1w image, registration, tables"))
     group = parser.add_argument_group("group: template, maps, tables and statistics of the study")
-    _add_group(group)
-    _add_stages(group)
-    _add_template(group)
+    add_group(group)
     add_execution(parser.add_argument_group("how it is run"))
     add_cluster(parser.add_argument_group("clusters (see README, 'On a cluster')"))
     return parser
@@ -192,88 +192,6 @@ def _add_regions(group: "argparse._ArgumentGroup") -> None:
         "--mask-from-anatomy",
         action="store_true",
         help="keep only the part of the mask that lies in the segmentation's brain mask",
-    )
-
-
-def _add_group(group: "argparse._ArgumentGroup") -> None:
-    add = group.add_argument
-    add(
-        "--allow-missing",
-        action="store_true",
-        help="continue when participants are missing, failed or incomplete; they are listed (default: stop)",
-    )
-    add(
-        "--model",
-        type=words,
-        metavar="FORMULA",
-        help="linear model of every region, e.g. 'chi ~ age + sex + group' with columns of participants.tsv and "
-        "sessions.tsv (default: descriptive tables only)",
-    )
-    add(
-        "--voxelwise",
-        action="store_true",
-        help="fit --model (of chi or r2star) to every voxel too: maps of effect, t, z, p, thresholded by FDR and FWE",
-    )
-    add(
-        "--permutations",
-        type=positive,
-        metavar="N",
-        help="family-wise error rate of --voxelwise from N permutations (default: Bonferroni's)",
-    )
-    add(
-        "--group-dseg",
-        type=place,
-        metavar="FILE",
-        help="manual segmentation of the template: measured in every run's own map and in the template's space",
-    )
-    add(
-        "--group-labels",
-        type=place,
-        metavar="FILE",
-        help="names of its labels: TSV (index, name) or ITK-SNAP's label description (default: the .tsv next to it)",
-    )
-    add(
-        "--output-space",
-        type=words,
-        metavar="NAME",
-        help="template of TemplateFlow, e.g. MNI152NLin2009cAsym or MNI152NLin2009cAsym:res-2, to which all maps are "
-        "brought as well, with one interpolation",
-    )
-
-
-def _add_stages(group: "argparse._ArgumentGroup") -> None:
-    add = group.add_argument
-    add(
-        "--stage",
-        type=words,
-        metavar="NAME",
-        help="run the jobs of one stage only; the stages before it must be complete; --dry-run lists the stages",
-    )
-    add("--stage-part", type=part, metavar="I/N", help="of the stage, run the I-th of N parts (an array on a cluster)")
-    add(
-        "--stage-patience",
-        type=seconds,
-        default=0.0,
-        metavar="S",
-        help="seconds to wait for files of other nodes that a shared disk does not show yet (default: 0)",
-    )
-
-
-def _add_template(group: "argparse._ArgumentGroup") -> None:
-    add = group.add_argument
-    add(
-        "--template",
-        type=folder_or_name,
-        metavar="WHAT",
-        help="build (default): the template of the study; none: tables only; or the folder or TemplateFlow name of a "
-        "template, to which participants who are not registered yet are registered",
-    )
-    add(
-        "--template-iterations",
-        nargs=2,
-        type=count,
-        metavar=("LINEAR", "SYN"),
-        help="iterations of the template with linear maps and with SyN (default: 2 3)",
     )
 
 

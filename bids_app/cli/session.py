@@ -1,12 +1,13 @@
 """One level's jobs from start to end: folders, log, console, crash files, and the files of the whole dataset."""
 
 import hashlib
+import json
 import os
 import shlex
 import shutil
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -18,6 +19,8 @@ from bids_app.dataset.validation import InputValidation
 from bids_app.derivatives.files import open_log, to_json_bytes, write_bytes, write_if_changed
 from bids_app.derivatives.records import load_records, records_root
 from bids_app.derivatives.scratch import remove_parts, remove_scratch
+from bids_app.engine.cache import code_version
+from bids_app.engine.claims import claimed
 from bids_app.engine.events import Event, EventHandler
 from bids_app.engine.job import Job, ReportJob, StepsJob
 from bids_app.engine.memory import available_memory
@@ -30,7 +33,8 @@ from bids_app.model.results import JobResult
 from bids_app.model.settings import Settings, to_toml
 
 _BIDSIGNORE = (
-    "*.html\nsub-*/figures\n*_xfm.*\n*_stats.*\n*_statmap.*\n*_qc.json\ngroup_*\nconversion_report.*\nwork\nwork/**\n"
+    "*.html\nsub-*/figures\n*_xfm.*\n*_stats.*\n*_statmap.*\n*_qc.json\ngroup_*\nratings.tsv\nconversion_report.*\n"
+    "work\nwork/**\n"
 )
 #: Share of the available memory that jobs may take by their estimates.
 _MEMORY_SHARE = 0.9
@@ -56,7 +60,25 @@ class Session:
     def process(
         self, jobs: Sequence[Job], facts: Sequence[str], validation: InputValidation | None = None, warning: str = ""
     ) -> int:
-        """Run the jobs and return the exit code; ``facts`` are lines for the log."""
+        """Run the jobs and return the exit code; ``facts`` are lines for the log.
+
+        Raises
+        ------
+        OutputInUseError
+            If another command works on one of the jobs.
+        """
+        with claimed(self.context, {job.name: job.is_shared for job in jobs}, self._digest()) as context:
+            own = [replace(job, context=replace(job.context, claim=context.claim)) for job in jobs]
+            return self._process(own, facts, validation, warning)
+
+    def _digest(self) -> str:
+        """Return a digest of what results depend on besides the data."""
+        text = json.dumps([str(self.context.bids_dir), code_version(), self.settings.to_mapping()], default=str)
+        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+    def _process(
+        self, jobs: Sequence[Job], facts: Sequence[str], validation: InputValidation | None, warning: str
+    ) -> int:
         output_dir = self.context.output_dir
         self._clear()
         self._write_dataset_files()
@@ -104,7 +126,7 @@ class Session:
         """Remove what killed runs have left, but for the folders of the jobs: each job clears its own."""
         remove_scratch(self.context.work_dir)
         logs = self.context.output_dir / "logs"
-        for folder in (self.context.output_dir, logs, logs / "reports"):
+        for folder in (self.context.output_dir, logs, logs / "reports", logs / "locks"):
             remove_parts(folder)
 
     def _write_dataset_files(self) -> None:

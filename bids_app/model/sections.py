@@ -92,6 +92,7 @@ class StatisticsChoices(Params):
     """Statistics of the group's regional values."""
 
     model: str = param("", doc="Model of every region, e.g. 'chi ~ age + sex + group'; empty: descriptive tables only")
+    small_groups: bool = param(False, doc="Whether fewer than 10 participants may be modelled")
     confidence: float = param(0.95, low=0.5, high=0.9999, doc="Confidence of the intervals")
     fdr: float = param(0.05, low=1e-6, high=0.5, doc="False discovery rate over regions")
     outlier_z: float = param(3.5, low=1, high=100, doc="Robust z beyond which a region of a run is flagged")

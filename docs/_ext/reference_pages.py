@@ -23,6 +23,7 @@ _ERRORS = {
     "ParameterError": 2,
     "InputRefusedError": 3,
     "ToolMissingError": 4,
+    "OutputInUseError": 5,
     "QsmAppError": 1,
     "RunFailedError": 1,
 }
@@ -143,6 +144,7 @@ def messages_page() -> str:
         2: "The command line or the settings are wrong",
         3: "The input or the output folder cannot be used",
         4: "A tool is missing",
+        5: "Another command is writing the same output",
     }
     page = (
         "# Error messages\n\nEvery message says what happened, in which file, and what to do. "
