@@ -27,7 +27,7 @@ def name_of(pattern: str, default: str) -> str:
 def check_pattern(pattern: str) -> None:
     """Raise UsageError unless ``{subject}`` and ``{session}`` are all that stands in braces."""
     if re.search(r"[{}]", re.sub(r"\{(subject|session)\}", "", pattern)):
-        raise UsageError(f"pattern {pattern!r}: only {{subject}} and {{session}} may stand in braces")
+        raise UsageError(f"pattern {pattern!r}: only {{subject}} and {{session}} are allowed in braces")
 
 
 def find(

@@ -117,8 +117,8 @@ class CohortSearch:
         if bad and not self.rules.allow_missing:
             number = sum(entry.is_problem for entry in cohort.entries)
             text = (
-                f"{number} of {len(cohort.entries)} are not complete: run the level participant again, or go on "
-                "without them by --allow-missing"
+                f"{number} of {len(cohort.entries)} are not complete: run the level participant again, or continue "
+                "without them with --allow-missing"
             )
             refusals += [*bad, text]
         if mixed and not self.rules.allow_mixed:

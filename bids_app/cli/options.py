@@ -43,7 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("bids_dir", metavar="BIDS_DIR", type=place, help="the BIDS dataset")
     parser.add_argument("output_dir", metavar="OUTPUT_DIR", type=place, help="where the derivative dataset is written")
     parser.add_argument("levels", nargs="+", choices=LEVELS, metavar="LEVEL", help=f"what to run: {', '.join(LEVELS)}")
-    parser.add_argument("-v", "--verbose", action="count", default=0, help="say more (-vv: everything)")
+    parser.add_argument("-v", "--verbose", action="count", default=0, help="print more (-vv: everything)")
     parser.add_argument("--version", action="version", version=f"qsm-bids-app {__version__}")
     parser.add_argument(
         "--show-preset", action=_ShowPreset, metavar="NAME", help="print a preset as TOML and stop; 'list' names all"
@@ -59,7 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_conversion(parser.add_argument_group("conversion to BIDS (level convert): the scans, and their names"))
     _add_processing(parser.add_argument_group("how it is processed"))
     _add_regions(parser.add_argument_group("regions: segmentation of the T1w image, registration, tables"))
-    group = parser.add_argument_group("group: template, maps, tables and statistics of everybody")
+    group = parser.add_argument_group("group: template, maps, tables and statistics of the study")
     add_group(group)
     add_execution(parser.add_argument_group("how it is run"))
     add_cluster(parser.add_argument_group("clusters (see README, 'On a cluster')"))
@@ -87,8 +87,8 @@ def _add_selection(group: "argparse._ArgumentGroup") -> None:
         nargs="+",
         type=place,
         metavar="DIR",
-        help="derivative datasets: their brain masks (desc-brain_mask or _mask, on the grid of the gradient echo) win "
-        "over computed ones, and their segmentations are used (see --segmentation)",
+        help="derivative datasets: their brain masks (desc-brain_mask or _mask, on the grid of the gradient echo) "
+        "replace computed ones, and their segmentations are used (see --segmentation)",
     )
     add(
         "--mask-desc",
@@ -105,7 +105,7 @@ def _add_conversion(group: "argparse._ArgumentGroup") -> None:
         "--dicom-dir",
         type=place,
         metavar="DIR",
-        help="DICOM files in any tree, archives too; makes conversion into BIDS_DIR the first thing that happens",
+        help="DICOM files in any tree, archives too; they are converted into BIDS_DIR first",
     )
     sources.add_argument("--nifti-dir", type=place, metavar="DIR", help="the same for NIfTI and JSON files of dcm2niix")
     sources.add_argument(
@@ -136,11 +136,7 @@ def _add_conversion(group: "argparse._ArgumentGroup") -> None:
         help="TSV file that corrects single series: their name (acq-fine_MEGRE, T1w, skip) or part (mag, phase); "
         "--dry-run shows what becomes of each",
     )
-    add(
-        "--add",
-        action="store_true",
-        help="complete sessions that are in the dataset by series that came later; no file is replaced",
-    )
+    add("--add", action="store_true", help="add series that came later to sessions of the dataset; no file is replaced")
 
 
 def _add_processing(group: "argparse._ArgumentGroup") -> None:
@@ -152,7 +148,7 @@ def _add_processing(group: "argparse._ArgumentGroup") -> None:
         metavar="NAME|FILE",
         help="set of methods and parameters (default: default)",
     )
-    add("--config", type=place, metavar="FILE", help="TOML file whose values win over the preset's")
+    add("--config", type=place, metavar="FILE", help="TOML file with values that replace those of the preset")
     add(
         "--set",
         type=words,
@@ -191,13 +187,13 @@ def _add_regions(group: "argparse._ArgumentGroup") -> None:
         type=words,
         nargs="+",
         metavar="PATTERN",
-        help="further segmentations, of lesions for example; {subject} and {session} may stand in the pattern",
+        help="further segmentations, of lesions for example; the pattern may contain {subject} and {session}",
     )
-    add("--roi-erosion", type=count, metavar="N", help="voxels to erode every region by before its statistics")
+    add("--roi-erosion", type=count, metavar="N", help="erode every region by N voxels before its statistics")
     add(
         "--mask-from-anatomy",
         action="store_true",
-        help="let the segmentation's brain mask join the mask from phase quality",
+        help="keep only the part of the mask that lies in the segmentation's brain mask",
     )
 
 

@@ -95,7 +95,7 @@ COHORT_COLUMNS: Dictionary = _KEYS | {
 QC_COLUMNS: Dictionary = _KEYS | {
     "status": STATUS,
     **quality.columns(0),
-    "flags": {"Description": "Names of the numbers out of their usual range, semicolons between; nothing is removed"},
+    "flags": {"Description": "Metrics out of their expected range, separated by semicolons; nothing is removed"},
 }
 #: Every region and measure over all runs.
 DESCRIPTIVE_COLUMNS: Dictionary = (

@@ -25,7 +25,7 @@ from bids_app.engine.cache import (
 )
 from bids_app.engine.memory import PeakMemory
 from bids_app.engine.writer import write_product
-from bids_app.errors import QsmAppError
+from bids_app.errors import QsmAppError, missing_package
 from bids_app.model.context import Context
 from bids_app.model.records import Record
 from bids_app.model.settings import Settings
@@ -65,6 +65,8 @@ def sentence_of(error: BaseException) -> str:
         return str(error)
     if isinstance(error, MemoryError):
         return "memory ran out; use a machine with more, or fewer processes at once (--nprocs, --mem)"
+    if isinstance(error, ModuleNotFoundError):
+        return missing_package(error)
     return f"{type(error).__name__}: {error}"
 
 

@@ -12,6 +12,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from measured import measured
+from resource_table import resource_table
+
 PACKAGE = Path(__file__).parents[2] / "bids_app"
 _ESCAPE = str.maketrans({"|": r"\|", "<": "&lt;", ">": "&gt;", "*": r"\*", "_": r"\_"})
 #: Exceptions that end the command, with the exit code that each of them gives.
@@ -234,6 +237,7 @@ def method_page(method: Any) -> str:
         text += (
             "## Parameters\n\n" + table(("parameter", "default", "range or choices", "unit", "meaning"), rows) + "\n"
         )
+    text += measured(method.kind, method.name)
     if cited:
         text += "## References\n\n" + "".join(
             f"* {plain(w.plain)} [{w.doi}]({w.url})\n" if w.doi else f"* {plain(w.plain)}\n" for w in cited
@@ -267,6 +271,7 @@ PAGES = {
     "products": products_page,
     "presets_full": presets_page,
     "messages": messages_page,
+    "resource_table": resource_table,
 }
 
 

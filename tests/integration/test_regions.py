@@ -263,10 +263,10 @@ def test_fastsurfer_and_labels_that_are_there(study, tmp_path, capsys):
         (["--segmentation", "atlas"], 4, "--atlas DIR"),
         (["--fastsurfer-home", "nowhere"], 4, "was not found"),
         (["--segmentation", "fastsurfr"], 2, "did you mean 'fastsurfer'"),
-        (["--segmentation", "none", "atlas"], 2, "none cannot stand beside"),
+        (["--segmentation", "none", "atlas"], 2, "none cannot be combined"),
         (["--atlas", "./nowhere"], 2, "no folder"),
         (["--qsm-reference", "csf"], 2, "needs a segmentation"),
-        (["--mask-from-anatomy"], 2, "no brain mask can be had"),
+        (["--mask-from-anatomy"], 2, "there is no brain mask"),
         (["--extra-dseg", "*_desc-x_dseg.nii.gz", "*_label-x_dseg.nii.gz"], 2, "two segmentations"),
     ],
 )

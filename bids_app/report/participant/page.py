@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -169,6 +170,10 @@ def _view(run: Run) -> dict[str, Any]:
     }
 
 
+#: First line of a log: date and time (not in logs of earlier versions), version, and the words of the command.
+_FIRST_LINE = re.compile(r"(?:\d{4}-\d\d-\d\d \d\d:\d\d:\d\d )?qsm-bids-app [^ :]+: (.+)")
+
+
 def _command(output_dir: Path) -> str:
     """Return the last command that wrote a log in the output folder; empty where there is none."""
     for path in sorted((output_dir / "logs").glob("qsm-bids-app-*.log"), reverse=True):
@@ -177,8 +182,8 @@ def _command(output_dir: Path) -> str:
                 first = file.readline().strip()
         except OSError:
             continue
-        if first.startswith("qsm-bids-app "):
-            return f"qsm-bids-app {first.partition(': ')[2]}".strip()
+        if found := _FIRST_LINE.match(first):
+            return f"qsm-bids-app {found[1]}"
     return ""
 
 

@@ -32,7 +32,7 @@ _SEPARATION_FACTS = {
 
 
 def numbers_of(step: StepInput[GreRun]) -> StepResult:
-    """Measure, compare with the usual ranges, and tell what is outside."""
+    """Measure, compare with the expected ranges, and report what is outside."""
     run, bounds = step.record, dict(step.settings.qc.choice.to_mapping())
     found = json.loads(step.inputs["echo_quality"].read_text(encoding="utf-8"))
     found |= _measured(step)
@@ -43,7 +43,7 @@ def numbers_of(step: StepInput[GreRun]) -> StepResult:
     described = {name: number.describe(_plain(found.get(name)), bounds) for name, number in known.items()}
     flags = [name for name, number in described.items() if number["flag"]]
     content = {
-        "Description": "Numbers for quality control; usual: lowest and highest usual value, null where there is none",
+        "Description": "Metrics of quality control; usual: lowest and highest expected value, null where there is none",
         "run": run.basename,
         "flags": flags,
         "numbers": described,
