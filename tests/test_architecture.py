@@ -19,6 +19,7 @@ LAYERS = [
     {"steps"},
     {"engine", "report"},
     {"cli"},
+    {"tui"},
     {"__main__"},
 ]
 #: Packages and modules of the library from the bottom up: each imports its own package and those below it.
@@ -62,6 +63,7 @@ UNTYPED = {
     "model/json_values.py": "JSON and TOML files that others wrote",
     "qsm/kernels/cache.py": "dispatchers of numba",
     "report/pictures.py": "figures of matplotlib",
+    "tui/app.py": "screens of textual",
     "report/slices.py": "arrays of numpy with any type of number: maps, masks and labels are cut alike",
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))

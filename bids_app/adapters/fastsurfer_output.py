@@ -17,7 +17,7 @@ _SMALLEST_LABEL_COUNT = 10
 _VOLUMES_FAILED = r"volume is too small|QC[^\n]{0,60}fail|fail[^\n]{0,60}\bQC\b"
 #: What the shell or Python says where the interpreter is not FastSurfer's.
 NO_PYTHON = r"Cannot find the python interpreter|python[\d.]*: (?:command not found|No such file)|ModuleNotFoundError"
-#: What its networks' weights say that are neither here nor can be had.
+#: What its networks' weights say that are missing and cannot be fetched.
 _NO_WEIGHTS = r"No server reachable|checkpoint[^\n]*(?:not (?:found|exist)|No such file)"
 _NO_GPU = r"cuda (?:is )?not available|No CUDA GPUs|not compiled with CUDA"
 #: Lines that state the cause, the best first: what Python raised, what else speaks of a failure. The script's own last

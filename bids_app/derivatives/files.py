@@ -1,6 +1,5 @@
 """Reading images, and writing files whole or not at all."""
 
-import hashlib
 import json
 import math
 import os
@@ -17,6 +16,7 @@ import numpy.typing as npt
 
 from bids_app.derivatives import nifti
 from bids_app.derivatives.affines import affine_in_mm
+from bids_app.derivatives.digests import new_digest
 from bids_app.derivatives.scratch import part_path
 from bids_app.errors import QsmAppError
 
@@ -31,11 +31,6 @@ class Written:
     digest: str
     size: int  # bytes
     mtime_ns: int
-
-
-def new_digest() -> hashlib.blake2b:
-    """Return a new digest of the kind that records hold."""
-    return hashlib.blake2b(digest_size=16)
 
 
 class _DigestingFile:

@@ -134,7 +134,7 @@ def _fitted(data: EchoData, free: bool, limits: tuple[float, float], offset: Flo
 
 
 def _smooth(fit: FieldFit, grid: Grid, width: float) -> FloatArray:
-    """Return the intercept of a fit (rad), smoothed as a complex number: whole turns of it do not count."""
+    """Return the intercept of a fit (rad), smoothed as a complex number: multiples of 2 pi do not count."""
     known = fit.sd_hz > 0
     weight = np.zeros(known.shape, np.float32)
     if not known.any():

@@ -54,6 +54,11 @@ def like_of(run: GreRun) -> Path:
     return next(iter(echo_files(run).values()))
 
 
+def grid_image(run: GreRun, settings: object = None) -> dict[str, Path]:
+    """Return the image whose header :func:`grid_of` reads, for ``Step.headers``."""
+    return {"image": like_of(run)}
+
+
 def grid_of(run: GreRun, shape: tuple[int, ...]) -> Grid:
     """Return the sampling on which a run is computed, with the lengths of a head.
 

@@ -9,7 +9,7 @@ from bids_app.errors import QsmAppError
 from bids_app.model.records import GreRun
 from bids_app.model.settings import Settings
 from bids_app.model.step import Output, Step, StepInput, StepResult
-from bids_app.steps.participant.common import combined, echo_files, grid_of, like_of, memory, single_files
+from bids_app.steps.participant.common import combined, echo_files, grid_image, grid_of, like_of, memory, single_files
 from bids_app.steps.participant.load import load_echoes
 
 
@@ -86,6 +86,7 @@ PHASE = Step(
     corrected_phase,
     reads=("field",),
     sources=_sources,
+    headers=grid_image,
     needs=_needs,
     makes=_makes,
     # Phase as stored, scaled and corrected, and magnitude of all echoes, and a few maps.

@@ -9,7 +9,15 @@ from bids_app.model.records import GreRun
 from bids_app.model.settings import Settings
 from bids_app.model.step import Output, Step, StepInput, StepResult
 from bids_app.qsm.arrays import FloatArray
-from bids_app.steps.participant.common import combined, grid_of, has_magnitude, load_magnitude, magnitude_files, memory
+from bids_app.steps.participant.common import (
+    combined,
+    grid_image,
+    grid_of,
+    has_magnitude,
+    load_magnitude,
+    magnitude_files,
+    memory,
+)
 from bids_app.steps.participant.spin_echo import spin_echo_keys
 
 
@@ -97,7 +105,7 @@ def _needs(run: GreRun, settings: Settings) -> tuple[str, ...]:
 
 
 def r2prime_keys(run: GreRun, settings: Settings) -> tuple[str, ...]:
-    """Return the products of R2'; none where R2 or R2* cannot be had, or another dataset has R2'."""
+    """Return the products of R2'; none where R2 or R2* is missing, or another dataset has R2'."""
     r2 = run.given("r2") is not None or bool(spin_echo_keys(run, settings))
     r2star = run.given("r2star_given") is not None or (len(run.echoes) > 1 and has_magnitude(run))
     return ("r2prime", "r2prime_sd", "mask_r2prime") if r2 and r2star and run.given("r2prime") is None else ()
@@ -109,6 +117,7 @@ R2PRIME = Step(
     reversible,
     reads=("separation",),
     sources=_files,
+    headers=grid_image,
     needs=_needs,
     makes=r2prime_keys,
     memory=memory(16, 1),
