@@ -14,6 +14,7 @@ from bids_app.steps.participant.background import background_keys, local_field_o
 from bids_app.steps.participant.common import (
     combined,
     echo_phase,
+    grid_image,
     grid_of,
     magnitude_files,
     memory,
@@ -124,6 +125,7 @@ INVERSION = Step(
     susceptibility,
     reads=("field", "background", "inversion"),
     sources=_sources,
+    headers=grid_image,
     needs=_needs,
     makes=_makes,
     memory=memory(40, padding=lambda settings: padding_of(settings.inversion)),
