@@ -177,7 +177,8 @@ class Chain(Generic[R]):
         keys = dict.fromkeys((*step.makes(self.record, self.settings), *(before.paths if before is not None else ())))
         for key in (key for key in keys if key in PRODUCTS and self.makers.get(key, step).name == step.name):
             for file in files_of(key, self._path(key)):
-                file.unlink(missing_ok=True)
+                with suppress(OSError):  # a folder in its place, or a file that nobody may remove, is no result
+                    file.unlink(missing_ok=True)
 
     def _paths(self, step: Step[R]) -> dict[str, Path]:
         """Return the step's inputs by name, present or not."""
