@@ -100,6 +100,7 @@ class Chain(Generic[R]):
             saved, path = self.records[step.name], self._record_path(step)
             now = load_own_record(path)
             is_same = now is not None and (now.fingerprint, now.outputs) == (saved.fingerprint, saved.outputs)
+            is_anothers = now is not None and not is_same
             changed = difference(saved, self._outputs(step), self.hashes) if is_same else path
             if changed is not None:
                 self.result.ran.remove(step.name)
@@ -107,7 +108,7 @@ class Chain(Generic[R]):
                     f"{changed} does not hold what was written to it: another program has changed it, or the disk is "
                     "faulty; run the same command again"
                 )
-                self._fail(step, StepFailure(step.name, sentence))
+                self._fail(step, StepFailure(step.name, sentence, taken_over=is_anothers))
         return self.result
 
     def _fail(self, step: Step[R], failure: StepFailure) -> None:
@@ -188,7 +189,8 @@ class Chain(Generic[R]):
         keys = dict.fromkeys((*step.makes(self.record, self.settings), *(before.paths if before is not None else ())))
         for key in (key for key in keys if key in PRODUCTS and self.makers.get(key, step).name == step.name):
             for file in files_of(key, self._path(key)):
-                file.unlink(missing_ok=True)
+                with suppress(OSError):  # a folder is no result
+                    file.unlink(missing_ok=True)
 
     def _paths(self, step: Step[R]) -> dict[str, Path]:
         """Return the step's inputs by name, present or not."""
