@@ -89,6 +89,7 @@ class Chain(Generic[R]):
             saved, path = self.records[step.name], self._record_path(step)
             now = load_own_record(path)
             is_same = now is not None and (now.fingerprint, now.outputs) == (saved.fingerprint, saved.outputs)
+            is_anothers = now is not None and not is_same
             changed = difference(saved, self._outputs(step), self.hashes) if is_same else path
             if changed is not None:
                 self.result.ran.remove(step.name)
@@ -96,7 +97,7 @@ class Chain(Generic[R]):
                     f"{changed} does not hold what was written to it: another program has changed it, or the disk is "
                     "faulty; run the same command again"
                 )
-                self._fail(step, StepFailure(step.name, sentence))
+                self._fail(step, StepFailure(step.name, sentence, taken_over=is_anothers))
         return self.result
 
     def _fail(self, step: Step[R], failure: StepFailure) -> None:
