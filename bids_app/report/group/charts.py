@@ -38,7 +38,7 @@ def axis_name(measure: str, unit: str) -> str:
 
 
 def qc_panel(number_: QcNumber, runs: Sequence[Line], groups: Groups) -> Chart:
-    """Draw one quality-control number of all runs over its usual range."""
+    """Draw one quality-control metric of all runs over its expected range."""
     values = [(line, line.numbers.get(number_.name, math.nan)) for line in runs]
     values = [(line, value) for line, value in values if math.isfinite(value)]
     drawing = Drawing(_PANEL, 96)
@@ -65,12 +65,12 @@ def qc_panel(number_: QcNumber, runs: Sequence[Line], groups: Groups) -> Chart:
 def _range(number_: QcNumber) -> str:
     low, high = number_.low, number_.high
     if low is None and high is None:
-        return "No usual range is set."
+        return "No expected range is set."
     if low is None:
-        return f"Usual: up to {told(high or 0.0)}."
+        return f"Expected: up to {told(high or 0.0)}."
     if high is None:
-        return f"Usual: from {told(low)}."
-    return f"Usual: {told(low)} to {told(high)}."
+        return f"Expected: from {told(low)}."
+    return f"Expected: {told(low)} to {told(high)}."
 
 
 def _strip(

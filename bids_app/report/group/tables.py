@@ -52,7 +52,7 @@ class Line:
 
 @dataclass(frozen=True)
 class QcNumber:
-    """A column of quality-control numbers with its usual range (None: no bound)."""
+    """A column of quality-control numbers with its expected range (None: no bound)."""
 
     name: str
     unit: str

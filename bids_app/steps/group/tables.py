@@ -90,7 +90,7 @@ def quality_table(step: StepInput[Cohort]) -> StepResult:
         flags = ";".join(name for name, number in values.items() if number["flag"])
         rows.append(keys | {name: values.get(name, {}).get("value") for name in described} | {"flags": flags or None})
     flagged = sum(row["flags"] is not None for row in rows)
-    told = [f"{flagged} of {len(rows)} runs have numbers out of their usual range: see flags"] if flagged else []
+    told = [f"{flagged} of {len(rows)} runs have metrics out of their expected range: see flags"] if flagged else []
     return StepResult({"group_qc": Output(rows=rows, sidecar=described)}, {"flagged": flagged}, tuple(told))
 
 
