@@ -82,17 +82,8 @@ def _state_path(context: Context) -> Path:
     return context.output_dir / "logs" / "reports" / "group.json"
 
 
-<<<<<<< HEAD
 def _state(context: Context) -> JsonObject:
-    try:
-        state = json.loads(_state_path(context).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return state if isinstance(state, dict) else {}
-=======
-def _state(context: Context) -> dict[str, Any]:
     return read_json_object(_state_path(context))
->>>>>>> engine
 
 
 def _records(context: Context, payload: Payload, current: Current) -> tuple[list[Run], list[Run]]:
