@@ -23,7 +23,8 @@ from bids_app.qsm.solvers.split_gradient import SplitGradient
 #: SD of normally distributed values over the median of their magnitudes, and how many voxels tell it.
 _SD_OF_MEDIAN, _MEDIAN_OF = 1.4826, 200_000
 #: Share of the residual's power that voxels beyond the limit of outliers hold, from which on the linear estimate is
-#: made again without them, and how often at most. Living brains have 0.03, strong sources 0.01, gross errors 0.2 to 0.9.
+#: made again without them, and how often at most. Living brains have 0.03, strong sources 0.01, gross errors 0.2 and
+#: more.
 _GROSS, _RESTARTS = 0.15, 3
 
 
