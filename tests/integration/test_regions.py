@@ -153,7 +153,7 @@ def test_atlas_through_the_t1w(study, atlas, tmp_path, capsys):
     assert float(referenced[3]["chi_mean"]) == pytest.approx(0, abs=0.03)
     assert int(referenced[0]["voxels"]) < int(rows[0]["voxels"])
     assert referenced[0]["volume_mm3"] == rows[0]["volume_mm3"]
-    assert main([*command, "--qsm-reference", "hart"]) == 1
+    assert main([*command, "--qsm-reference", "hart"]) == 2
     assert "no region is called 'hart'" in capsys.readouterr().err
     # Everything again, elsewhere: the same bytes.
     again = tmp_path / "again"

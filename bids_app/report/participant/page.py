@@ -9,9 +9,10 @@ from typing import Any
 
 from bids_app import __version__
 from bids_app.derivatives.files import write_bytes, write_json
+from bids_app.derivatives.presence import read_json_object
 from bids_app.model.context import Context
 from bids_app.model.records import Subject
-from bids_app.model.results import Payload, StepFailure
+from bids_app.model.results import Payload, earlier_failures
 from bids_app.model.settings import Settings
 from bids_app.report.participant.collect import Run, collect
 
@@ -75,21 +76,17 @@ def _state_path(subject: Subject, context: Context) -> Path:
 
 def _state(subject: Subject, context: Context) -> dict[str, Any]:
     """Return what was kept with the last page; empty where there is none or it is damaged."""
-    try:
-        state = json.loads(_state_path(subject, context).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return state if isinstance(state, dict) else {}
+    return read_json_object(_state_path(subject, context))
 
 
 def _runs(subject: Subject, context: Context, payload: Payload) -> list[Run]:
     """Return the runs; failures of runs that this call has not processed are those of the call before."""
     results = payload.get("results", {})
     runs = collect(subject, context, results)
-    before = _state(subject, context).get("failures", {})
+    before = earlier_failures(_state(subject, context).get("failures"))
     for run in runs:
         if run.basename not in results and run.basename in before:
-            run.failures = [StepFailure(**failure) for failure in before[run.basename]]
+            run.failures = before[run.basename]
     return runs
 
 

@@ -9,16 +9,26 @@ import numpy as np
 
 from bids_app.derivatives import quality
 from bids_app.derivatives.files import read_image, read_mask
-from bids_app.derivatives.names import sidecar_path
 from bids_app.model.records import GreRun
 from bids_app.model.settings import Settings
-from bids_app.model.step import Output, Step, StepInput, StepResult
+from bids_app.model.step import SIDECAR, Output, Step, StepInput, StepResult
 from bids_app.qsm.grid import Grid, bounding_box
 from bids_app.qsm.units import ppm_per_hz
-from bids_app.steps.participant.common import field_strength, grid_of, memory, true_grid_of
+from bids_app.steps.participant.common import field_strength, grid_image, grid_of, memory, true_grid_of
+from bids_app.steps.participant.r2prime import R2PRIME
 from bids_app.steps.participant.registration import REGISTRATION
+from bids_app.steps.participant.separation import SEPARATION
 
 _TRANSFORMS = ("xfm_t1w_to_gre", "xfm_t1w_to_gre_warp")
+#: Metrics that the sidecars of these products hold, and their fields there.
+_SEPARATION_FACTS = {
+    "r2prime": {
+        "r2prime_negative_share": "NegativeShare",
+        "r2prime_gradient_share": "FieldGradientShare",
+        "r2prime_valid_fraction": "ValidFraction",
+    },
+    "separation_residual": {"separation_residual": "RelativeResidual"},
+}
 
 
 def numbers_of(step: StepInput[GreRun]) -> StepResult:
@@ -27,6 +37,7 @@ def numbers_of(step: StepInput[GreRun]) -> StepResult:
     found = json.loads(step.inputs["echo_quality"].read_text(encoding="utf-8"))
     found |= _measured(step)
     found["registration_similarity"] = _similarity(step)
+    found |= _separation(step)
     known = quality.numbers(len(run.echoes))
     bounds["volume_min"] *= found.pop("seen_part")  # a slab cannot hold a whole brain
     described = {name: number.describe(_plain(found.get(name)), bounds) for name, number in known.items()}
@@ -111,9 +122,19 @@ def _similarity(step: StepInput[GreRun]) -> float | None:
     """Return what the registration of the T1w image has measured."""
     for key in _TRANSFORMS:
         if key in step.inputs:
-            facts = json.loads(sidecar_path(step.inputs[key]).read_text(encoding="utf-8"))
+            facts = json.loads(step.inputs[SIDECAR + key].read_text(encoding="utf-8"))
             return float(facts["Similarity"]["mutual_information"])
     return None
+
+
+def _separation(step: StepInput[GreRun]) -> dict[str, Any]:
+    """Return what R2' and the source separation have measured, of the maps that are there."""
+    found: dict[str, Any] = {}
+    for key, facts in _SEPARATION_FACTS.items():
+        if key in step.inputs:
+            content = json.loads(step.inputs[SIDECAR + key].read_text(encoding="utf-8"))
+            found |= {name: content.get(fact) for name, fact in facts.items()}
+    return found
 
 
 def _plain(value: Any) -> Any:
@@ -135,7 +156,13 @@ def _needs(run: GreRun, settings: Settings) -> tuple[str, ...]:
     )
     if settings.background.choice.method != "none":
         keys += ("local_field",)
-    return keys + tuple(key for key in REGISTRATION.makes(run, settings) if key in _TRANSFORMS)
+    return keys + _described(run, settings)
+
+
+def _described(run: GreRun, settings: Settings) -> tuple[str, ...]:
+    """Return the products whose sidecars hold numbers of quality."""
+    made = (*REGISTRATION.makes(run, settings), *R2PRIME.makes(run, settings), *SEPARATION.makes(run, settings))
+    return tuple(key for key in made if key in _TRANSFORMS or key in _SEPARATION_FACTS)
 
 
 QUALITY = Step(
@@ -143,7 +170,9 @@ QUALITY = Step(
     "Quality control",
     numbers_of,
     reads=("qc",),
+    headers=grid_image,
     needs=_needs,
+    sidecars=_described,
     makes=lambda run, settings: ("qc",),
-    memory=memory(12),
+    memory=memory(20),
 )
