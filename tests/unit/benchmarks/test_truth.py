@@ -63,9 +63,9 @@ def test_constants_are_changed_for_a_while_and_come_back():
     before = spectra.HALF_STRUCTURED, spectra._MEAN_STRUCTURED
     with left_out.constants({"HALF_STRUCTURED": 0.1}):
         assert spectra.HALF_STRUCTURED == empirical_bayes.HALF_STRUCTURED == 0.1
-        assert spectra._MEAN_STRUCTURED < before[1]
-    assert (spectra.HALF_STRUCTURED, spectra._MEAN_STRUCTURED) == before
-    assert empirical_bayes.HALF_STRUCTURED == before[0]
+        assert before[1] > spectra._MEAN_STRUCTURED
+    assert before == (spectra.HALF_STRUCTURED, spectra._MEAN_STRUCTURED)
+    assert before[0] == empirical_bayes.HALF_STRUCTURED
 
 
 def test_a_scan_with_its_truth_is_read_from_a_dataset(tmp_path):
