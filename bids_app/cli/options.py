@@ -9,6 +9,8 @@ from bids_app.cli.types import file_or_name, folder_or_name, label, part, place,
 from bids_app.errors import UsageError
 
 LEVELS = ("convert", "participant", "group")
+#: What can be taken from other datasets (the names of ``dataset.derived.USES``, which a test compares).
+USES = ("mask", "total_field", "local_field", "chimap", "r2star", "r2", "r2prime", "fibre_angle")
 
 _EPILOG = """\
 examples:
@@ -90,8 +92,15 @@ def _add_selection(group: "argparse._ArgumentGroup") -> None:
         nargs="+",
         type=place,
         metavar="DIR",
-        help="derivative datasets: their masks (_mask, on the grid of the gradient echo) win over computed ones, "
-        "and their segmentations are used (see --segmentation)",
+        help="derivative datasets: their brain masks win over computed ones, their maps (fields, Chimap, R2starmap) "
+        "stand for the steps that make them, and their segmentations are used (see --segmentation)",
+    )
+    add(
+        "--derivatives-use",
+        nargs="+",
+        choices=USES,
+        metavar="WHAT",
+        help=f"take these alone from --derivatives: {', '.join(USES)} (default: all)",
     )
     add("--skip-bids-validation", action="store_true", help="do not run the BIDS validator on the input")
 
@@ -147,6 +156,12 @@ def _add_processing(group: "argparse._ArgumentGroup") -> None:
         action="append",
         metavar="SECTION.NAME=VALUE",
         help="change one parameter, e.g. inversion.method=tkd or inversion.rts.delta=0.2; may be repeated",
+    )
+    add(
+        "--brain-extraction",
+        metavar="NAME|COMMAND",
+        help="program that finds the brain in place of the surface model (bet in recipes): synthstrip, hd-bet, "
+        "fsl-bet, or a command line such as 'my-tool {image} {mask}'",
     )
     add("--mask", metavar="RECIPE", help="recipe of the mask, e.g. 'quality,otsu:1.3,fill:25,open:1'")
     add(

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bids_app.dataset.coils import with_coils
+from bids_app.dataset.field_maps import with_field_maps
 from bids_app.dataset.query import Filter, find_subjects
 from bids_app.model.records import Subject
 
@@ -24,5 +25,5 @@ def selected_subjects(
     InputRefusedError
         As :func:`bids_app.dataset.query.find_subjects`.
     """
-    subjects = find_subjects(bids_dir, participants, sessions, filters)
+    subjects = with_field_maps(find_subjects(bids_dir, participants, sessions, filters), bids_dir, sessions)
     return with_coils(subjects) if combine_coils else subjects

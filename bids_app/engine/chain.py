@@ -9,14 +9,14 @@ from typing import Generic, TypeVar, cast
 from bids_app.derivatives.files import remove_parts
 from bids_app.derivatives.products import PRODUCTS
 from bids_app.derivatives.records import load_record, record_path
-from bids_app.engine.cache import Hashes, fingerprint, is_intact, is_there, path_of, recorded_hash
-from bids_app.engine.execution import OnEvent, execute, sentence_of
+from bids_app.engine.cache import Hashes, files_of, fingerprint, is_intact, is_there, path_of, recorded_hash
+from bids_app.engine.execution import OnEvent, execute, remove_products, sentence_of
 from bids_app.errors import QsmAppError
 from bids_app.model.context import Context
 from bids_app.model.records import Anatomical, Record
 from bids_app.model.results import StepFailure
 from bids_app.model.settings import Settings
-from bids_app.model.step import Step
+from bids_app.model.step import Step, plan
 from bids_app.model.step_record import StepRecord
 
 R = TypeVar("R", bound=Record)
@@ -51,7 +51,11 @@ class Chain(Generic[R]):
         t1w_steps: Sequence[Step[Anatomical]] = (),
     ):
         self.record, self.settings, self.context, self.on_event = record, settings, context, on_event
-        self.steps = [step for step in steps if step.makes(record, settings)]
+        planned = plan(steps, record, settings)
+        self.steps = list(planned.steps)
+        absent = [step for step in steps if step not in self.steps]
+        # What earlier commands have made of them belongs to another plan.
+        self._obsolete = [s for s in absent if s.replaces or s in (*planned.replaced, *planned.left_out)]
         self.t1w_steps = t1w_steps
         self.hashes = Hashes(context.output_dir)
         self.records: dict[str, StepRecord] = {}
@@ -68,6 +72,7 @@ class Chain(Generic[R]):
     def run(self) -> ChainResult:
         """Run what must be run, in order."""
         self.sweep()
+        self._forget_obsolete()
         for step in self.steps:
             if step.name not in self._done:
                 self._advance(step)
@@ -78,6 +83,15 @@ class Chain(Generic[R]):
         paths = {self._record_path(step) for step in self.steps} | {self._path(key) for key in self.makers}
         for folder in {path.parent for path in paths}:
             remove_parts(folder)
+
+    def _forget_obsolete(self) -> None:
+        """Remove records and products of steps that imports replace now, and of imports that are no more."""
+        saved = [(path, load_record(path)) for path in map(self._record_path, self._obsolete) if path.is_file()]
+        made = {file for key in self.makers for file in files_of(key, self._path(key))} if saved else set()
+        for path, record in saved:
+            if record is not None:
+                remove_products(record, made, self.context)
+            path.unlink()
 
     def unfinished(self) -> list[Step[R]]:
         """Return the first step that must run and all after it (which may turn out to be unchanged); none: all done."""

@@ -3,7 +3,7 @@
 import math
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar, cast
@@ -89,7 +89,7 @@ def execute(
     made = {key: files_of(key, path) for key, path in outputs.items()}
     files = [file for each in made.values() for file in each]
     if before is not None:
-        _remove_stale(before, files, context)
+        remove_products(before, files, context)
     saved = StepRecord(
         step=step.name,
         basename=record.basename,
@@ -126,8 +126,8 @@ def _throttled(step: str, on_event: OnEvent) -> Callable[[int, int], None]:
     return progress
 
 
-def _remove_stale(before: StepRecord, made: Sequence[Path], context: Context) -> None:
-    """Remove products of other parameters that are made no longer.
+def remove_products(before: StepRecord, made: Collection[Path], context: Context) -> None:
+    """Remove the products of a record that are made no longer.
 
     What lies in another working folder stays: outputs that were copied name that of the original, which needs it.
     """

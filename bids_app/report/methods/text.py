@@ -40,6 +40,10 @@ _OTHER_SENTENCES: dict[str, str] = {
     "the magnitude at echo time zero together.",
     "atlas_to_magnitude": "There was no T1-weighted image: the atlas was registered to the gradient-echo magnitude.",
     "syn": "Non-linear registration used symmetric normalisation (SyN, ANTs) [avants2008].",
+    "synthstrip": "The brain was extracted by SynthStrip [hoopes2022].",
+    "hd_bet": "The brain was extracted by HD-BET [isensee2019].",
+    "fsl_bet": "The brain was extracted by BET of FSL [smith2002].",
+    "brain_program": "The brain was extracted by an external program.",
     "fastsurfer": "The T1-weighted image was segmented by FastSurfer [henschel2020].",
 }
 #: What marks the sentence of a method that no paper describes.
@@ -164,7 +168,7 @@ def _acquisition(run: Run) -> tuple[str, list[str]]:
 def _phase(run: Run) -> str:
     field = run.records.get("field")
     if field is None:
-        return ""
+        return _imported(run)
     phase = run.records.get("phase")
     notes = run.metric("phase", "phase")
     text = [_sentences([run.records["coils"]])] if "coils" in run.records else []
@@ -182,14 +186,41 @@ def _phase(run: Run) -> str:
     return " ".join(filter(None, text))
 
 
+#: What the maps of other datasets are called, by the step that imports them.
+_IMPORTS = {
+    "import-total-field": "total field",
+    "import-local-field": "local field",
+    "import-chimap": "susceptibility map",
+    "import-r2star": "R2* map",
+    "import-r2": "R2 map",
+    "import-r2prime": "R2' map",
+}
+
+
+def _imported(run: Run) -> str:
+    """Return which maps were those of another dataset, so that the steps before them were not run."""
+    names = [name for step, name in _IMPORTS.items() if step in run.records]
+    if not names:
+        return ""
+    listed = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+    several = len(names) > 1
+    return (
+        f"The {listed} {'were' if several else 'was'} made elsewhere and {'were' if several else 'was'} used as "
+        "given; how, this text cannot say."
+    )
+
+
 def mask_sentences(record: StepRecord | None) -> list[str]:
     """Return where the mask comes from, and where the field was processed."""
     choice = {} if record is None else record.section("mask")
     if record is None or not choice:
         return []
     given = record.metrics.get("mask_given", False)
+    source = record.metrics.get("mask_source")
     text = [
-        "The mask was that of another dataset."
+        f"The mask was that of another dataset ({source})."
+        if given and source
+        else "The mask was that of another dataset."
         if given
         else f"The mask was made from the data by the recipe “{choice['filled']}”."
     ]
@@ -207,6 +238,8 @@ def _maps(run: Run) -> str:
     mask, inversion, reference = (run.records.get(name) for name in ("mask", "inversion", "reference"))
     choice = {} if mask is None else mask.section("mask")
     text = mask_sentences(mask)
+    if "brain-extraction" in run.records:
+        text += [_sentences([run.records["brain-extraction"]]), "Its mask stands for “bet” in the recipe."]
     if inversion is not None:
         stages = (run.records.get(name) for name in ("background", "inversion", "null_space_trend"))
         text += [_sentences(record for record in stages if record is not None), _chosen(inversion)]
@@ -235,6 +268,7 @@ _TOLD = frozenset(
         "phase",
         "field",
         "mask",
+        "brain-extraction",
         "background",
         "inversion",
         "null_space_trend",

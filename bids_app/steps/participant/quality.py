@@ -15,6 +15,7 @@ from bids_app.model.settings import Settings
 from bids_app.model.step import Output, Step, StepInput, StepResult
 from bids_app.qsm.grid import Grid, bounding_box
 from bids_app.qsm.units import ppm_per_hz
+from bids_app.steps.participant.background import has_local_field
 from bids_app.steps.participant.common import field_strength, grid_of, memory, true_grid_of
 from bids_app.steps.participant.registration import REGISTRATION
 
@@ -24,7 +25,8 @@ _TRANSFORMS = ("xfm_t1w_to_gre", "xfm_t1w_to_gre_warp")
 def numbers_of(step: StepInput[GreRun]) -> StepResult:
     """Measure, compare with the usual ranges, and tell what is outside."""
     run, bounds = step.record, dict(step.settings.qc.choice.to_mapping())
-    found = json.loads(step.inputs["echo_quality"].read_text(encoding="utf-8"))
+    echoes = step.inputs.get("echo_quality")  # none where the run starts from a map of another dataset
+    found = json.loads(echoes.read_text(encoding="utf-8")) if echoes else {}
     found |= _measured(step)
     found["registration_similarity"] = _similarity(step)
     known = quality.numbers(len(run.echoes))
@@ -55,7 +57,8 @@ def _measured(step: StepInput[GreRun]) -> dict[str, Any]:
         parts = {name: pool.submit(read_image, step.inputs[name], box) for name in names if name in step.inputs}
         mask, valid = mask[box], valid[box]
         small = Grid(mask.shape, grid.voxel_size, grid.b0_dir)
-        found = _field(parts, mask, field_strength(step.record)) | _maps(parts, mask, valid, small)
+        found = _field(parts, mask, field_strength(step.record)) if "wraps" in parts else {}
+        found |= _maps(parts, mask, valid, small)
         return found | _shape(mask, true)
 
 
@@ -124,16 +127,10 @@ def _plain(value: Any) -> Any:
 
 
 def _needs(run: GreRun, settings: Settings) -> tuple[str, ...]:
-    keys: tuple[str, ...] = (
-        "echo_quality",
-        "wraps",
-        "field_sd",
-        "residual",
-        "mask_brain",
-        "mask_qsm",
-        "chi_unreferenced",
-    )
-    if settings.background.choice.method != "none":
+    keys: tuple[str, ...] = ("mask_brain", "mask_qsm", "chi_unreferenced")
+    if run.starts_from_phase:
+        keys += ("echo_quality", "wraps", "field_sd", "residual")
+    if has_local_field(run, settings):
         keys += ("local_field",)
     return keys + tuple(key for key in REGISTRATION.makes(run, settings) if key in _TRANSFORMS)
 
