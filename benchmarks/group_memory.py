@@ -17,7 +17,8 @@ from benchmarks.common import ROOT, machine, parser, write_table
 from bids_app.derivatives.files import write_image
 from bids_app.derivatives.files import write_table as write_rows
 from bids_app.group import warps
-from bids_app.model.cohort import Cohort, CompletenessEntry, GroupRun
+from bids_app.model.cohort import Cohort, CompletenessEntry
+from bids_app.model.group_run import GroupRun
 from bids_app.model.step import StepInput
 from bids_app.model.template import Iteration, NormalizedRun, Registration, Space, TemplateSubject, Voxelwise
 

@@ -1,6 +1,7 @@
 """Every error that a user may see; each class owns the exit code of the command.
 
-Exit codes: 0 all done, 1 a run failed, 2 usage, 3 input dataset refused, 4 a required tool is missing.
+Exit codes: 0 all done, 1 a run failed, 2 usage, 3 input dataset or output folder cannot be used, 4 a required
+tool is missing.
 """
 
 from collections.abc import Sequence
@@ -25,7 +26,7 @@ class UsageError(QsmAppError):
 
 
 class InputRefusedError(QsmAppError):
-    """The input dataset cannot be processed; carries every reason at once."""
+    """The input dataset cannot be processed, or nothing can be written; carries every reason at once."""
 
     exit_code = 3
 

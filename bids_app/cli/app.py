@@ -11,6 +11,7 @@ from bids_app.adapters import brain_extraction
 from bids_app.cli import segmentations
 from bids_app.cli.cohort import CohortSearch
 from bids_app.cli.config import Config
+from bids_app.cli.event_log import EventLog
 from bids_app.cli.session import Session
 from bids_app.dataset.checks import preflight, without_magnitudes_alone
 from bids_app.dataset.derived import USES, with_given
@@ -19,9 +20,11 @@ from bids_app.dataset.separation import problems_of, single_step
 from bids_app.dataset.subjects import selected_subjects
 from bids_app.dataset.validation import InputValidation
 from bids_app.engine.events import EventHandler
+from bids_app.engine.fit import GIGABYTE, refusals, warnings
 from bids_app.engine.graph import of_stage
 from bids_app.engine.job import Job, StepsJob
 from bids_app.engine.levels import REPORT_STAGE, group_jobs, participant_jobs
+from bids_app.engine.memory import available_memory
 from bids_app.engine.runner import Policy, run_jobs
 from bids_app.errors import InputRefusedError
 from bids_app.group.table_checks import check_tables
@@ -98,6 +101,7 @@ def _group_level(config: Config) -> int:
         raise InputRefusedError(problems)
     jobs = group_jobs(cohort, config.settings, config.context, GROUP_REPORT, config.reports_only, refusal)
     jobs = of_stage(jobs, config.stage, config.stage_part)
+    _check_memory(jobs, config)
     if config.dry_run:
         for entry in cohort.entries:
             print(f"{entry.run}: {entry.status}{': ' if entry.reason else ''}{entry.reason}")
@@ -147,6 +151,7 @@ def _participant_level(config: Config) -> int:
     if problems:
         raise InputRefusedError(problems)
     jobs = participant_jobs(subjects, settings, config.context, SUBJECT_REPORT, config.reports_only)
+    _check_memory(jobs, config)
     if config.dry_run:
         _print_plan(settings, subjects, jobs)
         if warning:
@@ -161,10 +166,21 @@ def _participant_level(config: Config) -> int:
             validation.stop()
 
 
+def _check_memory(jobs: Sequence[Job], config: Config) -> None:
+    """Refuse jobs that ``--mem`` cannot hold; without it warn of those that take more memory than is free."""
+    if config.cluster.engine is not None:  # the workers' nodes have memory of their own
+        return
+    if config.mem_gb is None:
+        for sentence in warnings(jobs, available_memory()):
+            print(f"qsm-bids-app: warning: {sentence}", file=sys.stderr)
+    elif problems := refusals(jobs, config.mem_gb * GIGABYTE):
+        raise InputRefusedError(problems)
+
+
 def _with_given(subject: Subject, config: Config) -> Subject:
     """Return a subject with what other datasets have for its runs; T1w images that bring masks to them are needed."""
     uses = config.derivatives_use or USES
-    runs = [with_given(run, config.derivatives, config.output_dir, uses) for run in subject.runs]
+    runs = [with_given(run, config.derivatives, config.output_dir, uses, config.mask_desc) for run in subject.runs]
     needed = {run.t1w for run in runs if run.t1w is not None and run.given_mask and run.given_mask.space == "t1w"}
     images = {image: replace(image, is_needed=image in needed) for image in subject.t1w}
     runs = [run if run.t1w is None else replace(run, t1w=images[run.t1w]) for run in runs]
@@ -196,6 +212,7 @@ def _session(config: Config, settings: Settings) -> Session:
         stop_on_first_crash=config.stop_on_first_crash,
         verbosity=config.verbosity,
         is_scratch=config.scratch,
+        events=EventLog(config.events),
     )
 
 

@@ -18,7 +18,7 @@ from bids_app.cli.cluster import Cluster, cluster_from
 from bids_app.cli.filters import read_filters
 from bids_app.errors import UsageError
 from bids_app.group.formulas import parse_formula
-from bids_app.model.aliases import PRESETS, with_new_names
+from bids_app.model.aliases import PRESETS, STAGES, with_new_names
 from bids_app.model.context import Context
 from bids_app.model.settings import Settings, build_settings, merge, parse_set, parse_toml, preset_text
 
@@ -35,6 +35,7 @@ class Scans:
     heuristic: str = "generic"
     subject_pattern: str | None = None
     session_pattern: str | None = None
+    series: Path | None = None  # table that corrects single series
     add: bool = False
 
     @property
@@ -67,6 +68,7 @@ class Config:
     #: Other derivative datasets whose masks win.
     derivatives: tuple[Path, ...] = ()
     derivatives_use: tuple[str, ...] = ()  # what is taken from them; empty: all
+    mask_desc: str = ""  # description of the masks that are used; empty: brain, or none
     validate_input: bool = True
     reports_only: bool = False
     allow_missing: bool = False  # the group goes on when somebody is missing
@@ -80,6 +82,7 @@ class Config:
     force: bool = False
     dry_run: bool = False
     verbosity: int = 0
+    events: Path | None = None  # file that gets every event as a line of JSON
     command: tuple[str, ...] = ()
     scans: Scans = Scans()
     cluster: Cluster = field(default_factory=Cluster)
@@ -196,6 +199,7 @@ def from_arguments(args: argparse.Namespace, command: tuple[str, ...] = (), pass
         nprocs=nprocs,
         derivatives=tuple(_dataset(path) for path in args.derivatives or ()),
         derivatives_use=tuple(args.derivatives_use or ()),
+        mask_desc=args.mask_desc or "",
         validate_input=not args.skip_bids_validation,
         omp_nthreads=threads,
         mem_gb=args.mem,
@@ -208,6 +212,7 @@ def from_arguments(args: argparse.Namespace, command: tuple[str, ...] = (), pass
         reports_only=args.reports_only,
         dry_run=args.dry_run,
         verbosity=args.verbose,
+        events=args.events,
         command=command,
         scans=scans,
         cluster=cluster_from(args, passed_on),
@@ -215,18 +220,9 @@ def from_arguments(args: argparse.Namespace, command: tuple[str, ...] = (), pass
     )
 
 
-#: Stages by the names that they had before.
-_OLD_STAGES = {
-    "members": "subjects",
-    "drawing": "manual-segmentation",
-    "drawn": "manual-regions",
-    "drawn-tables": "manual-tables",
-}
-
-
 def _stage(name: str) -> str:
     """Return the name of a stage; one of its old names is taken with a warning."""
-    new = _OLD_STAGES.get(name, name)
+    new = STAGES.get(name, name)
     if new != name:
         _warn(f"--stage {name} is called --stage {new} now; the old name goes with the next release")
     return new
@@ -265,6 +261,7 @@ def _scans(args: argparse.Namespace) -> Scans:
         heuristic=args.heuristic,
         subject_pattern=args.subject_pattern,
         session_pattern=args.session_pattern,
+        series=args.series,
         add=args.add,
     )
 

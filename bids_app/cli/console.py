@@ -2,13 +2,13 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, TextIO
 
 from bids_app.engine.events import Event
 from bids_app.engine.job import Job, ReportJob
-from bids_app.engine.remaining import Durations, Remaining, in_words
+from bids_app.engine.remaining_time import Durations, Remaining, in_words
 from bids_app.model.results import JobResult
 
 if TYPE_CHECKING:
@@ -16,6 +16,14 @@ if TYPE_CHECKING:
 
 #: Events that are printed, by verbosity; the log has them all but progress.
 _SHOWN = {0: {"started", "failed"}, 1: {"started", "failed", "finished", "skipped", "blocked"}}
+#: Kinds of events as the user reads them; the others are words already.
+_WORDS = {"job-started": "started", "job-finished": "ended", "skipped": "unchanged", "blocked": "not run"}
+
+
+def log_lines(log: TextIO, lines: Iterable[str]) -> None:
+    """Write lines to the log file, each with date and time."""
+    now = f"{datetime.now():%Y-%m-%d %H:%M:%S}"
+    log.writelines(f"{now} {line}\n" for line in lines)
 
 
 class Console:
@@ -40,15 +48,16 @@ class Console:
             self._bars.on_event(event)
         if event.kind == "progress":
             return
-        line = f"[{self._numbers[event.job]}/{len(self._numbers)}] {event.job}: {event.step} {event.kind}"
+        what = " ".join(filter(None, [event.step, _WORDS.get(event.kind, event.kind)]))
+        line = f"[{self._numbers[event.job]}/{len(self._numbers)}] {event.job}: {what}"
         if event.kind in self._shown and self._bars is None:
-            print(line, flush=True)
-        print(f"{datetime.now():%Y-%m-%d %H:%M:%S} {line}", file=self._log)
+            print(f"{datetime.now():%H:%M:%S} {line}", flush=True)
+        log_lines(self._log, [line])
 
     def say(self, text: str, error: bool = False) -> None:
-        """Print a line."""
+        """Print a text, and write its lines to the log with the time."""
         print(text, file=sys.stderr if error else sys.stdout, flush=True)
-        print(text, file=self._log)
+        log_lines(self._log, text.strip("\n").splitlines())
 
     def stop(self) -> None:
         """Take the live bars away."""

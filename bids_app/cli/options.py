@@ -1,19 +1,20 @@
 """The options of the command line. Imports nothing heavy, so that ``--help`` answers at once."""
 
 import argparse
-from typing import NoReturn
 
 from bids_app import __version__
 from bids_app.cli.execution_options import add_cluster, add_execution
-from bids_app.cli.types import file_or_name, folder_or_name, label, part, place, positive, seconds
-from bids_app.errors import UsageError
+from bids_app.cli.parser import Parser
+from bids_app.cli.types import count, desc, file_or_name, folder_or_name, label, part, place, positive, seconds, words
 
 LEVELS = ("convert", "participant", "group")
 #: What can be taken from other datasets (the names of ``dataset.derived.USES``, which a test compares).
 USES = ("mask", "total_field", "local_field", "chimap", "r2star", "r2", "r2prime", "fibre_angle")
 
+DESCRIPTION = "Quantitative susceptibility mapping of a BIDS dataset: susceptibility and R2*."
+
 _EPILOG = """\
-examples:
+more examples:
   qsm-bids-app demo                      (simulate a small study, map it, compare with the truth)
   qsm-bids-app /data /out participant
   qsm-bids-app /data /out convert participant group --dicom-dir /dicom
@@ -22,30 +23,24 @@ examples:
   qsm-bids-app /data /out participant --set inversion.rts.delta=0.2 --set background.vsharp.threshold=0.03
   qsm-bids-app /data /out participant --dry-run
 
-exit codes: 0 all done, 1 a run failed, 2 usage, 3 input dataset refused, 4 a required tool is missing,
-130 or 143 stopped from outside (Ctrl-C or SIGTERM)
+exit codes: 0 all done, 1 a run failed, 2 usage, 3 input dataset or output folder cannot be used,
+4 a required tool is missing, 130 or 143 stopped from outside (Ctrl-C or SIGTERM)
 """
-
-
-class _Parser(argparse.ArgumentParser):
-    """A parser whose mistakes come back as UsageError, so that one place decides what the user sees."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}\nsee {self.prog} --help")
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser; the Boutiques descriptor and the documentation are made from it too."""
-    parser = _Parser(
+    parser = Parser(
         prog="qsm-bids-app",
-        description="Quantitative susceptibility mapping of a BIDS dataset: susceptibility and R2*.",
+        usage="%(prog)s BIDS_DIR OUTPUT_DIR LEVEL [LEVEL ...] [options]\n       %(prog)s demo [FOLDER]",
+        description=f"{DESCRIPTION}\n\nexample: qsm-bids-app /data /out participant --participant-label 01 02",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("bids_dir", type=place, help="the BIDS dataset")
-    parser.add_argument("output_dir", type=place, help="where the derivative dataset is written")
-    parser.add_argument("levels", nargs="+", choices=LEVELS, metavar="level", help=f"what to run: {', '.join(LEVELS)}")
+    parser.add_argument("bids_dir", metavar="BIDS_DIR", type=place, help="the BIDS dataset")
+    parser.add_argument("output_dir", metavar="OUTPUT_DIR", type=place, help="where the derivative dataset is written")
+    parser.add_argument("levels", nargs="+", choices=LEVELS, metavar="LEVEL", help=f"what to run: {', '.join(LEVELS)}")
     parser.add_argument("-v", "--verbose", action="count", default=0, help="say more (-vv: everything)")
     parser.add_argument("--version", action="version", version=f"qsm-bids-app {__version__}")
     parser.add_argument(
@@ -102,6 +97,12 @@ def _add_selection(group: "argparse._ArgumentGroup") -> None:
         metavar="WHAT",
         help=f"take these alone from --derivatives: {', '.join(USES)} (default: all)",
     )
+    add(
+        "--mask-desc",
+        type=desc,
+        metavar="LABEL",
+        help="use the masks of --derivatives with this desc- label instead of desc-brain or none",
+    )
     add("--skip-bids-validation", action="store_true", help="do not run the BIDS validator on the input")
 
 
@@ -130,10 +131,18 @@ def _add_conversion(group: "argparse._ArgumentGroup") -> None:
     )
     add(
         "--subject-pattern",
+        type=words,
         metavar="REGEX",
         help="finds the subject in folder names and PatientID; groups may be called subject and session",
     )
-    add("--session-pattern", metavar="REGEX", help="finds the session in folder names and StudyDate")
+    add("--session-pattern", type=words, metavar="REGEX", help="finds the session in folder names and StudyDate")
+    add(
+        "--series",
+        type=place,
+        metavar="FILE",
+        help="TSV file that corrects single series: their name (acq-fine_MEGRE, T1w, skip) or part (mag, phase); "
+        "--dry-run shows what becomes of each",
+    )
     add(
         "--add",
         action="store_true",
@@ -153,6 +162,7 @@ def _add_processing(group: "argparse._ArgumentGroup") -> None:
     add("--config", type=place, metavar="FILE", help="TOML file whose values win over the preset's")
     add(
         "--set",
+        type=words,
         action="append",
         metavar="SECTION.NAME=VALUE",
         help="change one parameter, e.g. inversion.method=tkd or inversion.rts.delta=0.2; may be repeated",
@@ -163,9 +173,10 @@ def _add_processing(group: "argparse._ArgumentGroup") -> None:
         help="program that finds the brain in place of the surface model (bet in recipes): synthstrip, hd-bet, "
         "fsl-bet, or a command line such as 'my-tool {image} {mask}'",
     )
-    add("--mask", metavar="RECIPE", help="recipe of the mask, e.g. 'quality,otsu:1.3,fill:25,open:1'")
+    add("--mask", type=words, metavar="RECIPE", help="recipe of the mask, e.g. 'quality,otsu:1.3,fill:25,open:1'")
     add(
         "--qsm-reference",
+        type=words,
         metavar="REGION",
         help="where susceptibility is zero: mask (default), none, csf, or a region of the segmentation",
     )
@@ -175,6 +186,7 @@ def _add_regions(group: "argparse._ArgumentGroup") -> None:
     add = group.add_argument
     add(
         "--segmentation",
+        type=words,
         nargs="+",
         metavar="METHOD",
         help="fastsurfer, atlas, none, or a pattern of existing files such as '*_seg-mine_dseg.nii.gz'; several may "
@@ -189,11 +201,12 @@ def _add_regions(group: "argparse._ArgumentGroup") -> None:
     add("--fastsurfer-home", type=place, metavar="DIR", help="folder of run_fastsurfer.sh (or $FASTSURFER_HOME, PATH)")
     add(
         "--extra-dseg",
+        type=words,
         nargs="+",
         metavar="PATTERN",
         help="further segmentations, of lesions for example; {subject} and {session} may stand in the pattern",
     )
-    add("--roi-erosion", type=int, metavar="N", help="voxels to erode every region by before its statistics")
+    add("--roi-erosion", type=count, metavar="N", help="voxels to erode every region by before its statistics")
     add(
         "--mask-from-anatomy",
         action="store_true",
@@ -210,6 +223,7 @@ def _add_group(group: "argparse._ArgumentGroup") -> None:
     )
     add(
         "--model",
+        type=words,
         metavar="FORMULA",
         help="linear model of every region, e.g. 'chi ~ age + sex + group' with columns of participants.tsv and "
         "sessions.tsv (default: descriptive tables alone)",
@@ -239,6 +253,7 @@ def _add_group(group: "argparse._ArgumentGroup") -> None:
     )
     add(
         "--output-space",
+        type=words,
         metavar="NAME",
         help="template of TemplateFlow, e.g. MNI152NLin2009cAsym or MNI152NLin2009cAsym:res-2, that all maps are "
         "brought to besides, interpolated once",
@@ -249,6 +264,7 @@ def _add_stages(group: "argparse._ArgumentGroup") -> None:
     add = group.add_argument
     add(
         "--stage",
+        type=words,
         metavar="NAME",
         help="run the jobs of one stage alone and take those before as done; --dry-run lists the stages",
     )
@@ -274,9 +290,9 @@ def _add_template(group: "argparse._ArgumentGroup") -> None:
     add(
         "--template-iterations",
         nargs=2,
-        type=int,
+        type=count,
         metavar=("LINEAR", "SYN"),
-        help="rounds of the template with linear maps and with SyN (default: 2 3)",
+        help="iterations of the template with linear maps and with SyN (default: 2 3)",
     )
 
 

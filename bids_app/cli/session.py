@@ -6,26 +6,21 @@ import shlex
 import shutil
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
 
 from bids_app import __version__
-from bids_app.cli.console import Console
+from bids_app.cli.console import Console, log_lines
+from bids_app.cli.event_log import EventLog
 from bids_app.dataset.validation import InputValidation
-from bids_app.derivatives.files import (
-    open_log,
-    remove_parts,
-    remove_scratch,
-    to_json_bytes,
-    write_bytes,
-    write_if_changed,
-)
+from bids_app.derivatives.files import open_log, to_json_bytes, write_bytes, write_if_changed
 from bids_app.derivatives.records import load_records, records_root
-from bids_app.engine.events import EventHandler
+from bids_app.derivatives.scratch import remove_parts, remove_scratch
+from bids_app.engine.events import Event, EventHandler
 from bids_app.engine.job import Job, ReportJob, StepsJob
 from bids_app.engine.memory import available_memory
-from bids_app.engine.remaining import Durations, earlier_durations
+from bids_app.engine.remaining_time import Durations, earlier_durations
 from bids_app.engine.resources import MAX_RECORDS
 from bids_app.engine.runner import Policy
 from bids_app.model.context import Context
@@ -55,6 +50,7 @@ class Session:
     stop_on_first_crash: bool = False
     verbosity: int = 0
     is_scratch: bool = False  # the work directory is this process's own and goes with it
+    events: EventLog = field(default_factory=lambda: EventLog(None))
 
     def process(
         self, jobs: Sequence[Job], facts: Sequence[str], validation: InputValidation | None = None, warning: str = ""
@@ -68,11 +64,16 @@ class Session:
         # Elements of an array start in the same second, on several nodes: each has a log of its own.
         started = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{socket.gethostname()}-{os.getpid()}"
         with open_log(output_dir / "logs" / f"qsm-bids-app-{started}.log") as log:
-            log.write(f"qsm-bids-app {__version__}: {shlex.join(self.command)}\n")
-            log.writelines(f"{line}\n" for line in facts)
+            log_lines(log, [f"qsm-bids-app {__version__}: {shlex.join(self.command)}", *facts])
             console = Console(jobs, self.verbosity, log, self._earlier)
+            self.events.start(jobs, self._earlier)
+
+            def on_event(event: Event) -> None:
+                console.on_event(event)
+                self.events.on_event(event)
+
             try:
-                results = self.engine(jobs, policy, console.on_event)
+                results = self.engine(jobs, policy, on_event)
             finally:
                 console.stop()
                 if self.is_scratch:
@@ -89,6 +90,7 @@ class Session:
             # Where there was nothing to do the user does not wait for the validator.
             busy = any(result.ran or result.failures for result in results.values())
             notes = validation.findings(_VALIDATOR_PATIENCE_S) if validation is not None and busy else []
+            self.events.results(list(results.values()))
             console.close(list(results.values()), crashes, [*filter(None, [warning]), *notes])
             console.say(f"results are in {output_dir}")
         return 1 if crashes else 0

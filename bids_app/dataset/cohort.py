@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from bids_app.derivatives.records import load_record, record_files, records_root, split_name
-from bids_app.model.cohort import Cohort, CompletenessEntry, GroupRun
+from bids_app.model.cohort import Cohort, CompletenessEntry
+from bids_app.model.group_run import GroupRun
 from bids_app.model.naming import Entities, entities_in, run_entities
 from bids_app.model.records import spelled
 from bids_app.model.step_record import StepRecord

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from bids_app.dataset.derived import KINDS, on_grid, units_of
+from bids_app.dataset.derived import KINDS, units_of
+from bids_app.dataset.given_masks import on_grid
 from bids_app.dataset.images import look_at
 from bids_app.dataset.pairing import choose_t1w
 from bids_app.dataset.sidecars import Sidecars

@@ -52,7 +52,7 @@ _KEYS: Dictionary = {
     "run": {"Description": "Gradient-echo run: all entities of its images"},
 }
 _REGION: Dictionary = {name: REGION_COLUMNS[name] for name in ("index", "name", "hemisphere")}
-#: Only in tables of a segmentation drawn on the template (``--group-dseg``): each region is measured twice.
+#: Only in tables of a manual segmentation of the template (``--group-dseg``): each region is measured twice.
 SPACE: Dictionary = {
     "space": {
         "Description": "Where the region is measured",
@@ -134,14 +134,16 @@ MODEL_COLUMNS: Dictionary = (
 )
 #: One row for every average of the template.
 CONVERGENCE_COLUMNS: Dictionary = {
-    "round": {"Description": "Average; 0 is that of the centres of mass, n/a the one to compare with"},
+    "iteration": {"Description": "Average; 0 is that of the centres of mass, n/a the one to compare with"},
     "kind": {
         "Description": "Maps that it is made of: start, rigid, affine or syn; single: one affine registration of each "
-        "participant to the first average, without rounds and mean shape"
+        "participant to the first average, without iterations and mean shape"
     },
-    "members": {"Description": "Participants in it"},
+    "participants": {"Description": "Participants in it"},
     "sharpness": {"Description": "Gradient energy over energy of the average", "Units": "1/mm^2"},
-    "overlap": {"Description": "Dice overlap of the members' labels over all pairs and labels, weighted by volume"},
+    "overlap": {
+        "Description": "Dice overlap of the participants' labels over all pairs and labels, weighted by volume"
+    },
     "shape_update_mm": {"Description": "Mean displacement of the head by the inverse of the mean shape", "Units": "mm"},
     "sharpness_to_single": {"Description": "Sharpness over that of the single affine pass"},
     "overlap_to_single": {"Description": "Overlap minus that of the single affine pass"},

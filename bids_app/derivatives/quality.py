@@ -170,6 +170,35 @@ _TABLE = (
         if_low="The T1w image may be another person's or wrongly turned: look at the registration; choose another by "
         "--bids-filter-file. Very noisy images are low too",
     ),
+    Number(
+        "r2prime_negative_share",
+        "1",
+        "Part of the voxels where R2* is below R2, so that R2' is set to 0",
+        high="r2prime_negative_max",
+        if_high="Check that spin and gradient echoes match (registration), and that the echo times in the sidecars "
+        "are right",
+    ),
+    Number(
+        "r2prime_gradient_share",
+        "1",
+        "Part of the object mask where gradients of the field add more than a tenth to R2*; the addition is removed",
+    ),
+    Number(
+        "r2prime_valid_fraction",
+        "1",
+        "Part of the object mask where R2' is valid",
+        low="r2prime_valid_min",
+        if_low="The spin echoes do not cover the mask, or field gradients leave too little signal; the source "
+        "separation rests on susceptibility alone there",
+    ),
+    Number(
+        "separation_residual",
+        "1",
+        "Root mean square of what the source separation leaves of R2' (R2* where there is no R2'), relative to it",
+        high="separation_residual_max",
+        if_high="The relaxivity may not fit the data (separation.METHOD.relaxivity, or "
+        "separation.METHOD.calibrate=true), or R2 and R2* do not match",
+    ),
 )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bids_app.derivatives.files import write_json
 from bids_app.derivatives.names import record_folder
+from bids_app.model.aliases import STEPS
 from bids_app.model.records import Entities, Record
 from bids_app.model.step_record import StepRecord
 
@@ -30,9 +31,12 @@ def record_path(step: str, record: Record, output_dir: Path) -> Path:
 
 
 def split_name(path: Path) -> tuple[str, str]:
-    """Return basename and step of a record by its file name; two empty texts where it is no record's name."""
+    """Return basename and step of a record by its file name; two empty texts where it is no record's name.
+
+    Steps of earlier versions have their new names.
+    """
     basename, mark, step = path.name.removesuffix(".json").rpartition(_MARK)
-    return (basename, step) if mark and path.suffix == ".json" else ("", "")
+    return (basename, STEPS.get(step, step)) if mark and path.suffix == ".json" else ("", "")
 
 
 def record_files(folder: Path) -> Iterator[Path]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from bids_app import __version__
+from bids_app.derivatives.files import Written, new_digest
 from bids_app.derivatives.names import lookup_path, product_path, sidecar_path
 from bids_app.derivatives.products import PRODUCTS
 from bids_app.derivatives.records import load_record, record_path
@@ -81,6 +82,11 @@ class Hashes:
             path = Path(os.path.normpath(self.root / state.path))
             self._known.setdefault(path, (state.hash, state.size, state.mtime_ns))
 
+    def keep(self, path: Path, written: Written) -> FileState:
+        """Take over how a file was written, and return what a record keeps of it."""
+        self._known[path] = (written.digest, written.size, written.mtime_ns)
+        return FileState(os.path.relpath(path, self.root), written.digest, written.size, written.mtime_ns)
+
     def of(self, path: Path) -> str | None:
         """Return the hash of a file's bytes, None where there is no file."""
         try:
@@ -92,7 +98,7 @@ class Hashes:
         known = self._known.get(path)
         if known is None or known[1:] != (state.st_size, state.st_mtime_ns):
             with path.open("rb") as file:
-                digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+                digest = hashlib.file_digest(file, new_digest).hexdigest()
             known = self._known[path] = (digest, state.st_size, state.st_mtime_ns)
         return known[0]
 

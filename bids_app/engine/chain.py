@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar, cast
 
-from bids_app.derivatives.files import remove_parts
 from bids_app.derivatives.products import PRODUCTS
 from bids_app.derivatives.records import load_record, record_path
+from bids_app.derivatives.scratch import remove_parts
 from bids_app.engine.cache import Hashes, files_of, fingerprint, is_intact, is_there, path_of, recorded_hash
 from bids_app.engine.execution import OnEvent, execute, remove_products, sentence_of
 from bids_app.errors import QsmAppError

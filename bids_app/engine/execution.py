@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar, cast
 
-from bids_app.derivatives.files import scratch_folder
 from bids_app.derivatives.products import PRODUCTS
 from bids_app.derivatives.records import load_record, record_path, write_record
+from bids_app.derivatives.scratch import scratch_folder
 from bids_app.engine.cache import Hashes, code_version, files_of, fingerprint, parameters_of
 from bids_app.engine.memory import PeakMemory
 from bids_app.engine.writer import write_product
@@ -84,10 +84,12 @@ def execute(
         if set(done.outputs) != set(outputs):
             raise RuntimeError(f"step {step.name!r} promised {sorted(outputs)} and made {sorted(done.outputs)}")
         saved_at.unlink(missing_ok=True)  # until the new record is there, outputs may be half old and half new
-        for key, path in outputs.items():
-            write_product(key, path, done.outputs[key], inputs, parameters, context)
-    made = {key: files_of(key, path) for key, path in outputs.items()}
-    files = [file for each in made.values() for file in each]
+        written = {
+            key: write_product(key, path, done.outputs[key], inputs, parameters, context)
+            for key, path in outputs.items()
+        }
+    made = {key: [hashes.keep(file, state) for file, state in each.items()] for key, each in written.items()}
+    files = [file for each in written.values() for file in each]
     if before is not None:
         remove_products(before, files, context)
     saved = StepRecord(
@@ -97,9 +99,10 @@ def execute(
         fingerprint=fingerprint(step, record, settings, states),
         parameters=parameters,
         code_version=code_version(),
-        outputs={key: {file.name: hashes.state(file).hash for file in each} for key, each in made.items()},
+        inputs={name: digest for name, digest in states.items() if digest is not None},
+        outputs={key: {Path(state.path).name: state.hash for state in each} for key, each in made.items()},
         paths={key: os.path.relpath(path, context.output_dir) for key, path in outputs.items()},
-        files=tuple(hashes.state(path) for path in (*inputs.values(), *files)),
+        files=(*(hashes.state(path) for path in inputs.values()), *(state for each in made.values() for state in each)),
         metrics=dict(done.metrics),
         warnings=tuple(done.warnings),
         methods=tuple(done.methods),

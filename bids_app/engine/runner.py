@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from bids_app.derivatives.files import remove_scratch, scratch_path
+from bids_app.derivatives.scratch import remove_scratch, scratch_path
 from bids_app.engine import server
 from bids_app.engine.events import Event, EventHandler
 from bids_app.engine.job import Job

@@ -12,7 +12,7 @@ from bids_app.group.table_checks import MISSING, description, read_checked
 Row = dict[str, object]
 Columns = dict[str, dict[str, object]]
 
-#: Where a drawn segmentation is measured.
+#: Where a manual segmentation is measured.
 _SPACES = {"native": "on the run's own map", "template": "in the space of the template"}
 #: What the wide table has of every region, if the runs' tables have it.
 WIDE = (

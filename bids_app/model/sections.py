@@ -87,6 +87,11 @@ class QcChoices(Params):
     roughness_max: float = param(0.2, low=0, high=1e6, doc="Largest roughness of the object mask's boundary")
     valid_min: float = param(0.7, low=0, high=1, doc="Smallest part of the mask with a valid map")
     similarity_min: float = param(1.03, low=1, high=2, doc="Lowest mutual information of magnitude and T1w")
+    r2prime_negative_max: float = param(0.1, low=0, high=1, doc="Largest part of voxels with R2* below R2")
+    r2prime_valid_min: float = param(0.75, low=0, high=1, doc="Smallest part of the mask with a valid R2'")
+    separation_residual_max: float = param(
+        0.5, low=0, high=1e6, doc="Largest residual of the source separation, relative to R2'"
+    )
 
 
 @dataclass(frozen=True)

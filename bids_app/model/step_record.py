@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Self
 
+from bids_app.model.aliases import STEPS, product_key
+
 JsonObject = Mapping[str, object]
 
 
@@ -21,7 +23,9 @@ class FileState:
 class StepRecord:
     """The record of one step over one run (or image, or the group).
 
-    ``outputs`` holds the hashes of the files of every product by file name, ``paths`` the product's own file relative
+    ``inputs`` holds the digests of what the step has read, by the names that its declaration gives them (an input that
+    is a product has its key: its digest is one of the ``outputs`` of the step that made it). ``outputs`` holds the
+    digests of the bytes that were written, by product and file name. ``paths`` holds each product's own file relative
     to the output directory, ``files`` the state of all files that the step has read and written.
     """
 
@@ -32,6 +36,7 @@ class StepRecord:
     fingerprint: str = ""
     parameters: Mapping[str, JsonObject] = field(default_factory=dict)  # by section of the settings
     code_version: str = ""
+    inputs: Mapping[str, str] = field(default_factory=dict)
     outputs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     paths: Mapping[str, str] = field(default_factory=dict)
     files: tuple[FileState, ...] = ()
@@ -60,13 +65,17 @@ class StepRecord:
     def from_mapping(cls, content: object) -> Self | None:
         """Return the record that a JSON file holds; None where the content is anything else.
 
-        A field that is missing has its default; one of another type makes the whole record count as absent.
+        A field that is missing has its default; one of another type makes the whole record count as absent. Names of
+        steps and products that earlier versions used are replaced by today's.
         """
         if not isinstance(content, dict) or not {"step", "basename"} <= content.keys():
             return None
         values = {name: content[name] for name in cls.__dataclass_fields__ if name in content}
         if not all(_CHECKS[name](value) for name, value in values.items()):
             return None
+        values["step"] = STEPS.get(values["step"], values["step"])
+        for name in ("outputs", "paths"):
+            values[name] = {product_key(key): value for key, value in values.get(name, {}).items()}
         for name in ("warnings", "methods"):
             values[name] = tuple(values.get(name, ()))
         values["files"] = tuple(FileState(**{key: entry[key] for key in _STATE}) for entry in values.get("files", ()))
@@ -122,7 +131,7 @@ _CHECKS = {
     **dict.fromkeys(("step", "basename", "title", "status", "fingerprint", "code_version", "started"), _is_text),
     "parameters": _is_objects_by_name,
     "outputs": _is_hashes,
-    "paths": _is_text_by_name,
+    **dict.fromkeys(("inputs", "paths"), _is_text_by_name),
     "files": _is_states,
     "metrics": _is_object,
     "warnings": _is_texts,

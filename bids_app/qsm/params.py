@@ -9,15 +9,20 @@ One declaration serves validation, ``--set section.method.name=value``, presets,
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any, Self
+from typing import Self, TypeVar, cast
 
 from bids_app.errors import ParameterError
 
+V = TypeVar("V", bool, int, float, str, tuple[str, ...])
+#: A value of a parameter.
+Value = bool | int | float | str | tuple[str, ...]
+
 
 def param(
-    default: Any,
+    default: V,
     *,
     low: float | None = None,
     high: float | None = None,
@@ -25,7 +30,7 @@ def param(
     unit: str = "",
     separator: str = ",",
     doc: str,
-) -> Any:
+) -> V:
     """Declare one field of a Params class with its inclusive range or choices, unit and one-line meaning.
 
     A tuple of words as ``default`` declares a list; one text stands for its words with ``separator`` between them.
@@ -49,15 +54,15 @@ class Params:
             object.__setattr__(self, field.name, _checked(field, getattr(self, field.name)))
 
     @classmethod
-    def from_mapping(cls, values: dict[str, Any]) -> Self:
+    def from_mapping(cls, values: Mapping[str, object]) -> Self:
         """Make the parameters from a mapping (a preset's table); unknown names raise with the nearest valid one."""
         names = [field.name for field in dataclasses.fields(cls)]
         for key in values:
             if key not in names:
                 raise ParameterError(f"unknown parameter {key!r}: {nearest(key, names)}")
-        return cls(**values)
+        return cls(**cast("dict[str, Value]", dict(values)))
 
-    def to_mapping(self) -> dict[str, Any]:
+    def to_mapping(self) -> dict[str, Value]:
         """Return plain values by name, in declared order (for sidecars, records and presets)."""
         return dataclasses.asdict(self)
 
@@ -70,7 +75,7 @@ def _words(name: str, value: object, separator: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in words if word.strip())
 
 
-def _checked(field: "dataclasses.Field[Any]", value: Any) -> Any:
+def _checked(field: "dataclasses.Field[Value]", value: object) -> object:
     """Return ``value`` in the type of the field's default, or raise ParameterError."""
     name, default, meta = field.name, field.default, field.metadata
     if isinstance(default, tuple):

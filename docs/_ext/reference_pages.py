@@ -23,6 +23,11 @@ _ERRORS = {
     "QsmAppError": 1,
     "RunFailedError": 1,
 }
+#: Modules that check the input before anything runs: they yield sentences, or give them by these names.
+_CHECKS = ("dataset/", "group/table_checks.py", "engine/fit.py", "cli/app.py")
+_PROBLEMS = ("problem", "broken", "unknown")
+#: Texts of fewer characters are no messages.
+_SHORTEST = 12
 
 
 def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
@@ -133,7 +138,7 @@ def messages_page() -> str:
     titles = {
         1: "A run failed",
         2: "The command line or the settings are wrong",
-        3: "The input is refused",
+        3: "The input or the output folder cannot be used",
         4: "A tool is missing",
     }
     page = (
@@ -150,16 +155,30 @@ def messages_page() -> str:
 
 
 def messages_in(path: Path) -> Iterator[tuple[str, str]]:
-    """Give the class and the text of every error of the app that a module raises."""
+    """Give the class and the text of every error of the app that a module raises, and of every check of the input."""
+    checks = path.relative_to(PACKAGE).as_posix().startswith(_CHECKS)
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or node.func.id not in _ERRORS:
-            continue
-        for argument in node.args[:1]:
-            parts = argument.elts if isinstance(argument, ast.List) else [argument]
-            for part in parts:
+        found: list[tuple[str, ast.expr]] = []
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _ERRORS:
+            found = [(node.func.id, argument) for argument in node.args[:1]]
+        elif checks and (problem := _problem_of(node)) is not None:
+            found = [("InputRefusedError", problem)]
+        for error, argument in found:
+            for part in argument.elts if isinstance(argument, ast.List) else [argument]:
                 text = text_of(part)
-                if len(re.sub("…", "", text)) > 12:
-                    yield node.func.id, text
+                if len(re.sub("…", "", text)) > _SHORTEST:
+                    yield error, text
+
+
+def _problem_of(node: ast.AST) -> ast.expr | None:
+    """Return what a check of the input yields, passes on or sets as a problem's text; None for any other node."""
+    if isinstance(node, ast.Yield):
+        return node.value
+    if isinstance(node, ast.keyword) and node.arg in _PROBLEMS:
+        return node.value
+    if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") in _PROBLEMS:
+        return node.value
+    return None
 
 
 def text_of(node: ast.expr) -> str:

@@ -103,7 +103,7 @@ def test_a_group_killed_in_a_round_goes_on_and_repeats_no_registration(tmp_path,
     words += ["--set", "template.syn_fine=0", "--set", "group.single_pass=false"]
     assert main([str(bids), str(out), "participant", *words]) == 0
     records = out / "logs" / "records"
-    first = records / "sub-01" / "sub-01_round2_step-register.json"
+    first = records / "sub-01" / "sub-01_iteration2_step-register.json"
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "bids_app", str(bids), str(out), "group", *words],
@@ -114,24 +114,24 @@ def test_a_group_killed_in_a_round_goes_on_and_repeats_no_registration(tmp_path,
         deadline = time.monotonic() + 120
         while not first.exists() and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.01)
-        os.killpg(process.pid, signal.SIGKILL)  # one of the two deformations of the round is done
+        os.killpg(process.pid, signal.SIGKILL)  # one of the two deformations of the iteration is done
         process.wait()
     finished = {path.name.partition("_step-")[0] for path in records.rglob("*.json")}
-    assert "sub-01_round2" in finished
-    assert "sub-02_round2" not in finished
+    assert "sub-01_iteration2" in finished
+    assert "sub-02_iteration2" not in finished
     capfd.readouterr()
     assert main([str(bids), str(out), "group", *words]) == 0
     lines = [line for line in capfd.readouterr().out.splitlines() if " ran " in line and "ran nothing" not in line]
     again = {line.split()[0] for line in lines}
-    assert {"sub-02_round2", "tpl-study_round2", "sub-01_tostudy", "sub-02_tostudy", "tpl-study_maps"} <= again
+    assert {"sub-02_iteration2", "tpl-study_iteration2", "sub-01_tostudy", "sub-02_tostudy", "tpl-study_maps"} <= again
     assert not again & finished
     anat = out / "tpl-study" / "anat"
-    rounds = table(anat / "tpl-study_desc-convergence_stats.tsv")
-    assert [row["kind"] for row in rounds] == ["start", "rigid", "syn"]
+    iterations = table(anat / "tpl-study_desc-convergence_stats.tsv")
+    assert [row["kind"] for row in iterations] == ["start", "rigid", "syn"]
     assert (anat / "tpl-study_desc-mean_Chimap.nii.gz").is_file()
     assert (out / "sub-01/anat/sub-01_space-study_Chimap.nii.gz").is_file()
-    # The deformations of the rounds are working files, and nothing is made again when they are gone.
-    assert [p for p in out.rglob("*round2_xfm.nii.gz") if out / "work" not in p.parents] == []
+    # The deformations of the iterations are working files, and nothing is made again when they are gone.
+    assert [p for p in out.rglob("*iteration2_xfm.nii.gz") if out / "work" not in p.parents] == []
     shutil.rmtree(out / "work")
     assert main([str(bids), str(out), "group", *words]) == 0
     lines = [line for line in capfd.readouterr().out.splitlines() if " ran " in line and "ran nothing" not in line]

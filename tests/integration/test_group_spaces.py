@@ -123,10 +123,10 @@ def test_both_contrasts_and_all_sessions_make_one_template_and_come_to_another_s
         border[1:-1, 1:-1, 1:-1] = False
         assert data[border].max() < 0.05 * data.max()
     with (anat / "tpl-study_desc-convergence_stats.tsv").open(newline="") as file:
-        rounds = list(csv.DictReader(file, delimiter="\t"))
-    assert [row["kind"] for row in rounds] == ["start", "rigid", "syn", "single"]
-    assert [row["sharpness_to_single"] == "1" for row in rounds] == [False, False, False, True]
-    assert max(float(row["shape_update_mm"]) for row in rounds) < 3
+        iterations = list(csv.DictReader(file, delimiter="\t"))
+    assert [row["kind"] for row in iterations] == ["start", "rigid", "syn", "single"]
+    assert [row["sharpness_to_single"] == "1" for row in iterations] == [False, False, False, True]
+    assert max(float(row["shape_update_mm"]) for row in iterations) < 3
     # Sessions of a participant are brought together before anything else: both nuclei lie in one place then.
     for space in ("study", "Small"):
         first, second, other = places(out, space, SESSIONS)
@@ -143,8 +143,8 @@ def test_both_contrasts_and_all_sessions_make_one_template_and_come_to_another_s
     assert np.linalg.norm(centre(out / "tpl-Small/anat/tpl-Small_desc-mean_Chimap.nii.gz") - truth) < 3
     sidecar = json.loads((anat / "tpl-study_space-Small_desc-template_T1w.json").read_text())
     assert sidecar["SpatialReference"] == "tpl-Small"
-    members = {path.name for path in out.rglob("*desc-member*.nii.gz")}
-    assert {"sub-01_desc-member_T1w.nii.gz", "sub-01_part-mag_desc-member_T2starw.nii.gz"} <= members
+    members = {path.name for path in out.rglob("*desc-subject*.nii.gz")}
+    assert {"sub-01_desc-subject_T1w.nii.gz", "sub-01_part-mag_desc-subject_T2starw.nii.gz"} <= members
 
 
 def test_a_participant_that_comes_later_is_registered_alone_to_the_template_that_is_there(study, capfd):
@@ -156,7 +156,7 @@ def test_a_participant_that_comes_later_is_registered_alone_to_the_template_that
     words = ["group", *RUN, "--set", "template.magnitude_weight=0.5", "--template", str(out / "tpl-study")]
     assert main([str(bids), str(out), *words]) == 0, capfd.readouterr().err
     again = ran(capfd.readouterr().out)
-    assert {"sub-03_member", "sub-03_tostudy", "sub-03_ses-1_template", "tpl-study_maps"} <= again
+    assert {"sub-03_subject", "sub-03_tostudy", "sub-03_ses-1_template", "tpl-study_maps"} <= again
     assert not [name for name in again if name.startswith(("sub-01", "sub-02", "tpl-study_round"))]
     assert {path: path.stat().st_mtime_ns for path in before} == before
     *_, old, new = places(out, "study", SESSIONS | LATER)

@@ -83,6 +83,14 @@ def test_the_stage_on_loose_files_gives_the_same_maps_bit_for_bit(study, output,
     }
 
 
+def test_quality_control_measures_the_separation(output):
+    content = json.loads((output / "sub-01" / "anat" / "sub-01_qc.json").read_text())["numbers"]
+    assert 0 <= content["r2prime_negative_share"]["value"] < 0.3
+    assert 0 < content["r2prime_gradient_share"]["value"] < 1
+    assert 0.5 < content["r2prime_valid_fraction"]["value"] <= 1
+    assert 0 < content["separation_residual"]["value"] < 1
+
+
 def test_the_page_shows_and_cites_it(output):
     text = (output / "sub-01.html").read_text(encoding="utf-8")
     assert "Paramagnetic and diamagnetic susceptibility" in text

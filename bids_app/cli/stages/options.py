@@ -3,10 +3,9 @@
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
 
 from bids_app import __version__
-from bids_app.errors import UsageError
+from bids_app.cli.parser import Parser
 
 #: Name of each stage, the sentence of its help, and one example.
 STAGES = {
@@ -50,14 +49,6 @@ STAGES = {
     ),
     "score": ("Compare a susceptibility map with a reference.", "qsm score chi.nii.gz truth.nii.gz --mask mask.nii.gz"),
 }
-
-
-class Parser(argparse.ArgumentParser):
-    """A parser whose mistakes come back as UsageError."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raise what argparse would print."""
-        raise UsageError(f"{message}\nsee {self.prog} --help")
 
 
 def build_parser() -> Parser:

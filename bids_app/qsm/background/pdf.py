@@ -1,6 +1,5 @@
 """Background removal by projection onto dipole fields (PDF)."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
@@ -8,6 +7,7 @@ from bids_app.qsm.background.outside_sources import subtract_outside_sources
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.method import Background, Method
 from bids_app.qsm.params import Params, param
+from bids_app.qsm.signatures import Progress
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ def pdf(
     *,
     params: PdfParams = PdfParams(),
     weights: FloatArray | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[FloatArray, BoolArray]:
     """Remove the background field by projection onto dipole fields (PDF); the mask stays whole.
 

@@ -6,7 +6,8 @@ import numpy as np
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.method import Method, Relaxometry
-from bids_app.qsm.relaxometry.decay import Relaxation, RelaxationParams, fit_decay
+from bids_app.qsm.relaxometry.decay import RelaxationParams, fit_decay
+from bids_app.qsm.results import Relaxation
 
 
 def r2star_arlo(

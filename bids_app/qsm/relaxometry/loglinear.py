@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.method import Method, Relaxometry
-from bids_app.qsm.relaxometry.decay import Relaxation, RelaxationParams, fit_decay
+from bids_app.qsm.relaxometry.decay import RelaxationParams, fit_decay
+from bids_app.qsm.results import Relaxation
 
 
 def r2star_loglinear(

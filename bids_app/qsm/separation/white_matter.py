@@ -1,28 +1,33 @@
 """Separation that allows for the orientation of myelin: its R2' depends on the fibres' angle to the field."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
-from bids_app.qsm.inversion.problem import Progress, note
+from bids_app.qsm.inversion.problem import note
 from bids_app.qsm.method import Method, Separation
-from bids_app.qsm.operators.smoothing import mean_of_known
+from bids_app.qsm.operators.smoothing import gaussian, mean_of_known
 from bids_app.qsm.params import Params, param
+from bids_app.qsm.results import Sources
 from bids_app.qsm.separation.calibration import relaxivity_of
 from bids_app.qsm.separation.chi_separation import initial_chi, joint_input, solve_joint
-from bids_app.qsm.separation.sources import CYLINDERS_OVER_SPHERES, R2PRIME_PER_PPM, SeparationData, Sources, separated
+from bids_app.qsm.separation.sources import CYLINDERS_OVER_SPHERES, R2PRIME_PER_PPM, SeparationData, separated
+from bids_app.qsm.signatures import Info, Progress
 
 #: Smoothed susceptibility (ppm) between which a voxel counts more and more as white matter, without a segmentation.
 _WHITE_FROM, _WHITE_TO = 0.0, -0.012
 #: Fraction of white matter from which a voxel helps to estimate its orientation, and that of its core.
 _SOME, _CORE = 0.5, 0.9
-#: Fewest core voxels for an estimate of iron in white matter, and its value without one (ppm).
-_MIN_CORE, _IRON = 500, 0.01
-#: Largest diamagnetic R2' over that of spheres that the data may ask for, and smallest diamagnetic part (ppm) that has
-#: an orientation.
-_LARGEST_RATIO, _SMALLEST = 4.0, 0.005
+#: Fewest core voxels for an estimate of iron in white matter; what is known of it beforehand: mean and SD (ppm).
+_MIN_CORE, _IRON, _IRON_SD = 500, 0.015, 0.01
+#: Least share of core voxels around a voxel that takes over their orientation.
+_NEAR = 0.02
+#: Standard deviation of the natural logarithm of ``cylinders``, beside theory, and the largest deviation tried.
+_CYLINDER_LOG_SD, _CYLINDER_RANGE = 0.4, 1.2
+#: Largest diamagnetic R2' over that of spheres that the data may ask for, and the uncertainty (ppm) of the diamagnetic
+#: part that it is divided by.
+_LARGEST_RATIO, _DIAMAGNETIC_SD = 4.0, 0.005
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,11 @@ def white_matter_share(data: SeparationData, chi: FloatArray) -> FloatArray:
     """Return the fraction of white matter: the given map, or a guess from where the surroundings are diamagnetic."""
     if data.white_matter is not None:
         return np.clip(data.clean("white_matter"), 0, 1)
+    return _diamagnetic_share(data, chi)
+
+
+def _diamagnetic_share(data: SeparationData, chi: FloatArray) -> FloatArray:
+    """Return from 0 to 1 how diamagnetic the surroundings of each voxel are, as myelinated white matter is."""
     sigma = [2.0 / size for size in data.grid.voxel_size]
     smooth = mean_of_known(np.where(data.mask, chi, np.float32(0)), data.mask, sigma)
     share = np.clip((smooth - _WHITE_FROM) / (_WHITE_TO - _WHITE_FROM), 0, 1)
@@ -67,16 +77,60 @@ def white_matter_share(data: SeparationData, chi: FloatArray) -> FloatArray:
 def iron_of_white_matter(chi: FloatArray, total: FloatArray, core: BoolArray, cylinders: float) -> float:
     """Estimate the paramagnetic susceptibility of white matter (ppm) from the bounds that orientation sets.
 
-    With R2'/Dr = p + c n, chi = p - n and 0 <= c <= ``cylinders`` (fibres along the field, fibres across it), p lies
-    between (R2'/Dr + cylinders chi) / (1 + cylinders) and R2'/Dr in every voxel. Fibres across the field reach the
-    lower bound, fibres along it the upper: robust extremes of both over the core of white matter enclose p.
+    With R2'/Dr = p + c n, chi = p - n and 0 <= c <= C (fibres along the field, fibres across it), p lies between
+    (R2'/Dr + C chi) / (1 + C) and R2'/Dr in every voxel. Fibres across the field reach the lower bound, fibres along
+    it the upper: robust extremes of both over the core of white matter enclose p. C is known from theory with an
+    uncertainty, and so is p from the iron content of white matter: of the pairs that lie on the lower bound and below
+    the upper one, the most probable is taken.
     """
     if np.count_nonzero(core) < _MIN_CORE:
         return _IRON
     rate, field = total[core].astype(np.float64), chi[core].astype(np.float64)
-    lower = np.quantile((rate + cylinders * field) / (1 + cylinders), 0.95)
-    upper = np.quantile(rate, 0.05)
-    return max(min(float(lower), float(upper)), 0.0)
+    trials = cylinders * np.exp(np.linspace(-1, 1, 41) * _CYLINDER_RANGE)
+    lower = np.array([np.quantile((rate + c * field) / (1 + c), 0.95) for c in trials])
+    iron = np.clip(lower, 0.0, max(float(np.quantile(rate, 0.05)), 0.0))
+    cost = (np.log(trials / cylinders) / _CYLINDER_LOG_SD) ** 2 + ((iron - _IRON) / _IRON_SD) ** 2
+    # Below the upper bound alone is possible; beyond it the estimate is the bound, and the distance counts.
+    cost += (np.maximum(lower - iron, 0) / _IRON_SD) ** 2
+    return float(iron[np.argmin(cost)])
+
+
+def cylinders_by_angle(
+    maps: tuple[FloatArray, FloatArray, FloatArray], core: BoolArray, cylinders: float, samples: float
+) -> float:
+    """Estimate the R2' of fibres across the field over that of spheres, where a map of fibre angles is known.
+
+    Least squares of R2'/Dr = p + C (p s - s chi), s = sin^2 of the angle, over the core of white matter, for one p and
+    C. ``maps`` are R2'/Dr, s and s chi, smoothed alike; ``samples`` is the number of independent voxels. ``cylinders``
+    is the value of theory, whose uncertainty decides where the angles hardly differ.
+    """
+    if np.count_nonzero(core) < _MIN_CORE:
+        return cylinders
+    rate, sine2, product = (one[core].astype(np.float64) for one in maps)
+    trials = cylinders * np.exp(np.linspace(-1, 1, 81) * _CYLINDER_RANGE)
+    left = []
+    for c in trials:
+        weight, value = 1 + c * sine2, rate + c * product
+        iron = max(float(weight @ value) / float(weight @ weight), 0.0)
+        left.append(float(np.mean((value - iron * weight) ** 2)))
+    misfit = samples * (np.array(left) / max(min(left), 1e-12) - 1)
+    return float(trials[np.argmin(misfit + (np.log(trials / cylinders) / _CYLINDER_LOG_SD) ** 2)])
+
+
+def _across(
+    data: SeparationData, params: WhiteMatterParams, chi: FloatArray, smooth_total: FloatArray, core: BoolArray
+) -> FloatArray:
+    """Return the diamagnetic R2' over that of spheres by the map of fibre angles, not finite where there is none."""
+    angle = np.asarray(data.fibre_angle, np.float32)
+    has_angle = data.mask & np.isfinite(angle)
+    sine2 = np.sin(np.where(has_angle, angle, np.float32(0))) ** 2
+    sigma = [params.smoothing / size for size in data.grid.voxel_size]
+    known = core & has_angle
+    smooth = [mean_of_known(np.where(known, one, np.float32(0)), known, sigma) for one in (sine2, sine2 * chi)]
+    volume = (4 * np.pi) ** 1.5 * params.smoothing**3 / data.grid.voxel_volume
+    samples = np.count_nonzero(known) / max(volume, 1.0)
+    scale = cylinders_by_angle((smooth_total, smooth[0], smooth[1]), known, params.cylinders, samples)
+    return np.where(has_angle, np.float32(scale) * sine2, np.float32(np.nan))
 
 
 def _orientation(
@@ -87,20 +141,22 @@ def _orientation(
     ``maps``: susceptibility, R2' over the relaxivity (both ppm) and the fraction of white matter.
     """
     chi, total, share = maps
-    known = data.valid & (share > _SOME)
+    core = data.valid & (share > _CORE) & (_diamagnetic_share(data, chi) > _SOME)
+    # Partial volume with grey matter, which holds more iron, biases the mean of the surroundings.
+    known = core if np.count_nonzero(core) >= _MIN_CORE else data.valid & (share > _SOME)
     sigma = [params.smoothing / size for size in data.grid.voxel_size]
     smooth_chi = mean_of_known(np.where(known, chi, np.float32(0)), known, sigma)
     smooth_total = mean_of_known(np.where(known, total, np.float32(0)), known, sigma)
-    iron = fixed_iron
-    if iron == 0:
-        iron = iron_of_white_matter(smooth_chi, smooth_total, known & (share > _CORE), params.cylinders)
-    diamagnetic = np.maximum(np.float32(iron) - smooth_chi, np.float32(_SMALLEST))
-    ratio = np.clip((smooth_total - np.float32(iron)) / diamagnetic, 0, np.float32(_LARGEST_RATIO))
-    ratio = np.where(known, ratio, np.float32(1))
+    iron = fixed_iron or iron_of_white_matter(smooth_chi, smooth_total, core, params.cylinders)
+    # Where little is diamagnetic the ratio of both says nothing: it is drawn to that of spheres, 1.
+    sd = np.float32(_DIAMAGNETIC_SD)
+    diamagnetic = np.maximum(np.float32(iron) - smooth_chi, np.float32(0))
+    ratio = np.clip((smooth_total - np.float32(iron) + sd) / (diamagnetic + sd), 0, np.float32(_LARGEST_RATIO))
+    near = data.valid & (share > 0) & (gaussian(known.astype(np.float32), sigma) > _NEAR)
+    ratio = np.where(near, ratio, np.float32(1))
     if data.fibre_angle is not None:
-        there = data.mask & np.isfinite(data.fibre_angle)
-        across = np.float32(params.cylinders) * np.sin(np.where(there, data.fibre_angle, np.float32(0))) ** 2
-        ratio = np.where(there, across, ratio)
+        across = _across(data, params, chi, smooth_total, core)
+        ratio = np.where(np.isfinite(across), across, ratio)
     return (1 + share * (ratio - 1)).astype(np.float32), iron
 
 
@@ -109,7 +165,7 @@ def white_matter(
     *,
     params: WhiteMatterParams = WhiteMatterParams(),
     progress: Progress | None = None,
-    info: dict[str, Any] | None = None,
+    info: Info | None = None,
 ) -> Sources:
     """Separate by a joint fit in which the relaxivity of myelin depends on the orientation of the fibres.
 

@@ -200,7 +200,7 @@ def _boxes(region: Region, column: str, points: Sequence[tuple[str, str, float, 
     return Chart(f"{region.label}: {column}", "; ".join(spoken) + ".", drawing.done(words))
 
 
-def rounds(rows: Sequence[dict[str, str]]) -> Iterator[Chart]:
+def convergence(rows: Sequence[dict[str, str]]) -> Iterator[Chart]:
     """Draw how sharpness, overlap and shape went over the averages of the template."""
     for name, title, meaning in (
         ("sharpness", "Sharpness", "Gradient energy over energy of the average (1/mm²): it should rise and level off."),
@@ -211,7 +211,7 @@ def rounds(rows: Sequence[dict[str, str]]) -> Iterator[Chart]:
             "Mean displacement by the inverse of the mean shape (mm): it should fall.",
         ),
     ):
-        points = [(number(row["round"]), number(row.get(name)), row["kind"]) for row in rows]
+        points = [(number(row["iteration"]), number(row.get(name)), row["kind"]) for row in rows]
         single = [point for point in points if point[2] == "single" and name != "shape_update_mm"]
         points = [point for point in points if math.isfinite(point[0]) and math.isfinite(point[1])]
         if len(points) < 2:

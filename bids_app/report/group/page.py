@@ -73,14 +73,14 @@ def _state(context: Context) -> dict[str, Any]:
 
 
 def _records(context: Context, payload: Payload) -> tuple[list[Run], list[Run]]:
-    """Return the records of the tables (of a drawn segmentation too), and those of the spaces."""
+    """Return the records of the tables (of a manual segmentation too), and those of the spaces."""
     folder = records_root(context.output_dir)
     runs = load_runs(
-        [p for name in ("group", "group_drawn") for p in folder.glob(f"{name}_step-*.json")], context.output_dir
+        [p for name in ("group", "group_manual") for p in folder.glob(f"{name}_step-*.json")], context.output_dir
     )
     cohorts = [
         runs.get("group", Run("group", context.output_dir)),
-        *([runs["group_drawn"]] if "group_drawn" in runs else []),
+        *([runs["group_manual"]] if "group_manual" in runs else []),
     ]
     paths = [path for name in payload.get("spaces", ()) for path in sorted(record_files(folder / f"tpl-{name}"))]
     return cohorts, list(load_runs(paths, context.output_dir).values())
@@ -121,7 +121,7 @@ def _content(
     numbers = cohort_tables.qc_numbers(lines, settings.to_mapping().get("qc", {}))
     counts = {s: sum(line.status == s for line in lines) for s in dict.fromkeys(line.status for line in lines)}
     problems: list[str] = []
-    rounds = cohort_tables.table_of(template, "convergence")
+    iterations = cohort_tables.table_of(template, "convergence")
     found = [line.participant for line in lines if line.status == "found"]
     repeated = len(found) > len(set(found))
     told = GroupRecords(cohorts, template, _registrations(context, lines), counts, repeated)
@@ -134,8 +134,8 @@ def _content(
         "panels": [cohort_charts.qc_panel(number, lines) for number in numbers],
         "segmentations": [_segmentation(one) for run in cohorts for one in cohort_tables.segmentations(run)],
         "spaces": [_space(name, runs, problems) for name, runs in spaces_of(template).items()],
-        "rounds": rounds,
-        "round_charts": list(cohort_charts.rounds(rounds)),
+        "iterations": iterations,
+        "convergence_charts": list(cohort_charts.convergence(iterations)),
         "overlaps": _overlaps(template),
         "standard": _standard_space(template),
         "methods": group_methods_text(told),
@@ -151,8 +151,8 @@ def _space(name: str, runs: Sequence[Run], problems: list[str]) -> dict[str, Any
 
     return {
         "name": name,
-        "pictures": _drawn(cohort_maps.pictures, f"pictures of {name}", runs, problems),
-        "statistics": _drawn(cohort_maps.statistics, f"maps of voxel-wise statistics in {name}", runs, problems),
+        "pictures": _pictures_of(cohort_maps.pictures, f"pictures of {name}", runs, problems),
+        "statistics": _pictures_of(cohort_maps.statistics, f"maps of voxel-wise statistics in {name}", runs, problems),
         "models": cohort_tables.table_of(runs, "voxelwise"),
         "clusters": cohort_tables.table_of(runs, "voxelwise_clusters")[:_LINES],
     }
@@ -160,19 +160,23 @@ def _space(name: str, runs: Sequence[Run], problems: list[str]) -> dict[str, Any
 
 def _standard_space(template: Sequence[Run]) -> dict[str, dict[str, object]]:
     """Return how well the template was registered to an output space."""
-    found = {run.basename.rpartition("_to")[2]: run.records["onward"] for run in template if "onward" in run.records}
+    found = {
+        run.basename.rpartition("_to")[2]: run.records["standard_space"]
+        for run in template
+        if "standard_space" in run.records
+    }
     return {name: dict(record.metrics) for name, record in found.items()}
 
 
 #: Steps of one participant in the template that the methods text tells of.
-_TOLD = ("register", "member", "drawn")
+_PER_PARTICIPANT = ("register", "subject", "manual_regions")
 
 
 def _registrations(context: Context, lines: Sequence[Any]) -> list[Run]:
     """Return the records of one participant's registrations: all participants' are alike."""
     for label in dict.fromkeys(line.participant for line in lines):
         paths = sorted(record_files(records_root(context.output_dir) / label))
-        paths = [path for path in paths if split_name(path)[1] in _TOLD]
+        paths = [path for path in paths if split_name(path)[1] in _PER_PARTICIPANT]
         if paths:
             return list(load_runs(paths, context.output_dir).values())
     return []
@@ -192,7 +196,7 @@ def _segmentation(one: Any) -> dict[str, Any]:
     }
 
 
-def _drawn(
+def _pictures_of(
     draw: Callable[[Sequence[Run]], list[Any]], what: str, template: Sequence[Run], problems: list[str]
 ) -> list[Any]:
     try:

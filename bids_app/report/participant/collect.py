@@ -11,7 +11,7 @@ from bids_app.model.results import JobResult, StepFailure
 from bids_app.model.step_record import JsonObject, StepRecord
 
 #: Steps of the group level over one participant: their records lie beside the participant's and are no runs of it.
-GROUP_STEPS = ("member", "register", "space", "drawn")
+GROUP_STEPS = ("subject", "register", "space", "manual_regions")
 #: Order of the stages on the page; steps that are not named come after, by their start.
 _ORDER = (
     "t1w",

@@ -126,7 +126,7 @@ def _long(step: StepInput[Cohort]) -> dict[str, Path]:
 def _tables_of(cohort: Cohort, settings: Settings) -> dict[str, tuple[Record, str]]:
     if cohort.manual:
         name = cohort.manual[0].segmentation.name
-        return {f"{one.space.run.basename}@{name}": (one, f"regions_drawn@{name}") for one in cohort.manual}
+        return {f"{one.space.run.basename}@{name}": (one, f"regions_manual@{name}") for one in cohort.manual}
     return {
         f"{run.basename}@{seg}": (run, f"regions@{seg}")
         for run in cohort.runs
@@ -179,5 +179,5 @@ MODEL = Step(
     makes=lambda cohort, settings: _keys("group_model")(cohort, settings) if settings.statistics.choice.model else (),
 )
 COHORT_STEPS = (COMPLETENESS, QUALITY, JOIN, OUTLIERS, DESCRIPTION, MODEL)
-#: A segmentation drawn on the template has tables of its own, after the maps.
+#: A manual segmentation of the template has tables of its own, after the maps.
 MANUAL_TABLE_STEPS = (JOIN, OUTLIERS, DESCRIPTION, MODEL)

@@ -16,6 +16,7 @@ from bids_app.steps.participant.common import (
     field_strength,
     grid_of,
     memory,
+    padding_of,
     read_array,
     starts_after_background,
     total_field_ppm,
@@ -123,13 +124,17 @@ def has_local_field(run: GreRun, settings: Settings) -> bool:
     return settings.background.choice.method != "none"
 
 
+def _padding(settings: Settings) -> float:
+    """Return the padding of the sources outside: the grid is periodic, so the room behind is in front, too."""
+    return 2 * padding_of(settings.background)
+
+
 #: Arrays of one echo, and local field and mask of each echo where they are inverted one by one.
-_MEMORY, _EACH = memory(40), memory(40, 3)
+_MEMORY, _EACH = memory(40, padding=_padding), memory(40, 3, padding=_padding)
 
 
 def _memory(run: GreRun, settings: Settings) -> int:
-    each = settings is not None and settings.inversion.choice.per_echo
-    return _EACH(run, settings) if each else _MEMORY(run, settings)
+    return (_EACH if settings.inversion.choice.per_echo else _MEMORY)(run, settings)
 
 
 BACKGROUND = Step(

@@ -5,13 +5,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from bids_app.derivatives.files import read_grid, read_image
 from bids_app.errors import QsmAppError
 from bids_app.model.records import Anatomical, GreRun, Record
+from bids_app.model.settings import Section, Settings
 from bids_app.model.step import StepInput
 from bids_app.qsm.arrays import FloatArray
 from bids_app.qsm.grid import Grid
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 SMALLEST_HEAD, HEAD_LENGTH = 100.0, 200.0
 #: Growth of a head's volume by the padding of the inversion, which the numbers of volumes of the estimates include.
 _PADDED_HEAD = 1.4
-#: A process with all libraries loaded and kernels compiled.
-_PROCESS_BYTES = 300_000_000
+#: A process with all libraries loaded and kernels compiled, and what it keeps of earlier steps (measured at 3 mm).
+_PROCESS_BYTES = 400_000_000
 #: Products of the step that combines coils, echoes first: other steps take them in place of the images.
 COMBINED = ("coil_phase", "coil_magnitude")
 
@@ -103,23 +104,29 @@ def _finite(array: FloatArray, what: str, notes: list[str]) -> FloatArray:
 
 
 def memory(
-    volumes: float, volumes_per_echo: float = 0.0, programs: int = 0, padding: float = 0.0
-) -> Callable[[Record, object], int]:
+    volumes: float, volumes_per_echo: float = 0.0, programs: int = 0, padding: Callable[[Settings], float] | None = None
+) -> Callable[[Record, Settings], int]:
     """Return an estimate of a step's peak memory for ``Step.memory``, in float32 volumes of the record's grid.
 
     ``volumes`` count once, ``volumes_per_echo`` for each echo; what an empty process takes is added, and ``programs``,
     the bytes of what the step starts and whose grids are not the record's. A step that works on a grid with ``padding``
-    (mm) around the image counts the padded volume: a thin slab grows by a multiple of itself.
+    (mm, from the settings) around the image counts the padded volume: a thin slab grows by a multiple of itself.
     """
 
-    def estimate(record: Record, settings: object) -> int:
+    def estimate(record: Record, settings: Settings) -> int:
         path, echoes = (
             (like_of(record), len(record.echoes)) if isinstance(record, GreRun) else (cast(Anatomical, record).path, 1)
         )
-        volume = 4 * max(_voxels(path), _padded_voxels(path, padding) / _PADDED_HEAD if padding else 0)
+        around = padding(settings) if padding else 0.0
+        volume = 4 * max(_voxels(path), _padded_voxels(path, around) / _PADDED_HEAD if around else 0)
         return int(_PROCESS_BYTES + programs + volume * (volumes + echoes * volumes_per_echo))
 
     return estimate
+
+
+def padding_of(section: Section[Any]) -> float:
+    """Return the padding (mm) of a section's method, 0 where it has none."""
+    return float(getattr(section.methods.get(section.choice.method), "padding", 0.0))
 
 
 @lru_cache(maxsize=64)

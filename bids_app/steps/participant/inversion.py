@@ -23,6 +23,7 @@ from bids_app.steps.participant.common import (
     grid_of,
     magnitude_files,
     memory,
+    padding_of,
     read_array,
     starts_after_background,
     total_field_ppm,
@@ -56,7 +57,7 @@ def susceptibility(step: StepInput[GreRun]) -> StepResult:
     outputs["mask_qsm"] = Output(found.mask, like)
     if found.local_field is not None:
         outputs |= local_field_outputs(step, found.local_field, keys["local_field"])
-    metrics = {"qsm_voxels": int(np.count_nonzero(found.mask))}
+    metrics: dict[str, object] = {"qsm_voxels": int(np.count_nonzero(found.mask))}
     metrics |= {f"inversion_{name}": value for name, value in found.info.items()}
     if found.iterations is not None:
         metrics["inversion_iterations"] = found.iterations
@@ -134,5 +135,5 @@ INVERSION = Step(
     sources=_sources,
     needs=_needs,
     makes=_makes,
-    memory=memory(40, padding=20.0),
+    memory=memory(40, padding=lambda settings: padding_of(settings.inversion)),
 )

@@ -143,5 +143,5 @@ MASKS = Step(
     sources=_given_file,
     needs=_needs,
     makes=mask_keys,
-    memory=memory(10),
+    memory=memory(26),
 )

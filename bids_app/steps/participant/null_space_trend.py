@@ -60,5 +60,5 @@ NULL_SPACE_TREND = Step(
     reads=("field", "background", "inversion"),
     needs=_needs,
     makes=_makes,
-    memory=memory(20),
+    memory=memory(32),
 )

@@ -17,9 +17,20 @@ from bids_app.qsm.grid import Grid, bounding_box
 from bids_app.qsm.units import ppm_per_hz
 from bids_app.steps.participant.background import has_local_field
 from bids_app.steps.participant.common import field_strength, grid_of, memory, true_grid_of
+from bids_app.steps.participant.r2prime import R2PRIME
 from bids_app.steps.participant.registration import REGISTRATION
+from bids_app.steps.participant.separation import SEPARATION
 
 _TRANSFORMS = ("xfm_t1w_to_gre", "xfm_t1w_to_gre_warp")
+#: Metrics that the sidecars of these products hold, and their fields there.
+_SEPARATION_FACTS = {
+    "r2prime": {
+        "r2prime_negative_share": "NegativeShare",
+        "r2prime_gradient_share": "FieldGradientShare",
+        "r2prime_valid_fraction": "ValidFraction",
+    },
+    "separation_residual": {"separation_residual": "RelativeResidual"},
+}
 
 
 def numbers_of(step: StepInput[GreRun]) -> StepResult:
@@ -29,6 +40,7 @@ def numbers_of(step: StepInput[GreRun]) -> StepResult:
     found = json.loads(echoes.read_text(encoding="utf-8")) if echoes else {}
     found |= _measured(step)
     found["registration_similarity"] = _similarity(step)
+    found |= _separation(step)
     known = quality.numbers(len(run.echoes))
     bounds["volume_min"] *= found.pop("seen_part")  # a slab cannot hold a whole brain
     described = {name: number.describe(_plain(found.get(name)), bounds) for name, number in known.items()}
@@ -119,6 +131,16 @@ def _similarity(step: StepInput[GreRun]) -> float | None:
     return None
 
 
+def _separation(step: StepInput[GreRun]) -> dict[str, Any]:
+    """Return what R2' and the source separation have measured, of the maps that are there."""
+    found: dict[str, Any] = {}
+    for key, facts in _SEPARATION_FACTS.items():
+        if key in step.inputs:
+            content = json.loads(sidecar_path(step.inputs[key]).read_text(encoding="utf-8"))
+            found |= {name: content.get(fact) for name, fact in facts.items()}
+    return found
+
+
 def _plain(value: Any) -> Any:
     """Return a number as JSON knows it, with six digits: more are noise."""
     if value is None or isinstance(value, int):
@@ -132,7 +154,8 @@ def _needs(run: GreRun, settings: Settings) -> tuple[str, ...]:
         keys += ("echo_quality", "wraps", "field_sd", "residual")
     if has_local_field(run, settings):
         keys += ("local_field",)
-    return keys + tuple(key for key in REGISTRATION.makes(run, settings) if key in _TRANSFORMS)
+    made = (*REGISTRATION.makes(run, settings), *R2PRIME.makes(run, settings), *SEPARATION.makes(run, settings))
+    return keys + tuple(key for key in made if key in _TRANSFORMS or key in _SEPARATION_FACTS)
 
 
 QUALITY = Step(
@@ -142,5 +165,5 @@ QUALITY = Step(
     reads=("qc",),
     needs=_needs,
     makes=lambda run, settings: ("qc",),
-    memory=memory(12),
+    memory=memory(20),
 )

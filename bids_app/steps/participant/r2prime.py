@@ -13,8 +13,6 @@ from bids_app.steps.participant.common import combined, grid_of, has_magnitude, 
 from bids_app.steps.participant.spin_echo import has_r2
 
 _MADE = ("r2prime", "r2prime_sd", "mask_r2prime")
-#: Shares beyond which the user is warned: of voxels where R2* is below R2, and of those without R2'.
-_NEGATIVE, _LOST = 0.10, 0.25
 
 
 def reversible(step: StepInput[GreRun]) -> StepResult:
@@ -39,18 +37,19 @@ def reversible(step: StepInput[GreRun]) -> StepResult:
     shares = {
         "negative_share": found.negative_share,
         "gradient_share": float(np.count_nonzero(mask & (added > 0.1 * np.maximum(star, 1))) / inside),
-        "invalid_share": 1 - float(np.count_nonzero(found.valid) / inside),
+        "valid_fraction": float(np.count_nonzero(found.valid) / inside),
     }
+    shares = {name: round(value, 4) for name, value in shares.items()}
     facts: dict[str, object] = {"GradientCorrection": section.choice.gradient, "EchoTimes": list(run.echo_times)}
     facts |= {"NegativeShare": shares["negative_share"], "FieldGradientShare": shares["gradient_share"]}
+    facts |= {"ValidFraction": shares["valid_fraction"]}
     like = files["mask_brain"]
     outputs = {
         "r2prime": Output(found.r2prime, like, facts),
         "r2prime_sd": Output(found.sd, like, facts),
         "mask_r2prime": Output(found.valid, like),
     }
-    rounded = {name: round(value, 4) for name, value in shares.items()}
-    return StepResult(outputs, rounded, _warnings(shares), methods)
+    return StepResult(outputs, shares, (), methods)
 
 
 def _r2star(
@@ -84,21 +83,6 @@ def slice_axis(run: GreRun) -> int | None:
     if metadata.get("MRAcquisitionType") != "2D":
         return None
     return "ijk".index(str(metadata.get("SliceEncodingDirection", "k"))[:1] or "k")
-
-
-def _warnings(shares: dict[str, float]) -> tuple[str, ...]:
-    found = []
-    if shares["negative_share"] > _NEGATIVE:
-        found.append(
-            f"R2* is below R2 in {shares['negative_share']:.0%} of the voxels: check that spin and gradient echoes "
-            "match (registration), and that the echo times in the sidecars are right"
-        )
-    if shares["invalid_share"] > _LOST:
-        found.append(
-            f"R2' is not known in {shares['invalid_share']:.0%} of the mask: the spin echoes do not cover it, or field "
-            "gradients leave too little signal; the separation rests on susceptibility alone there"
-        )
-    return tuple(found)
 
 
 def _files(run: GreRun, settings: Settings) -> dict[str, Path]:

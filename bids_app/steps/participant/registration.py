@@ -115,7 +115,8 @@ def without_decay(step: StepInput[GreRun]) -> Path:
 def _object(step: StepInput[GreRun], sd: Any) -> Any:
     """Return the object by phase quality alone: the run's own mask may want the atlas that is to be brought here."""
     from bids_app.qsm.field.reliability import reliability_weights
-    from bids_app.qsm.mask.recipe import OBJECT_RECIPE, make_mask
+    from bids_app.qsm.mask.make import make_mask
+    from bids_app.qsm.mask.recipe import OBJECT_RECIPE
 
     known = sd > 0  # elsewhere there is no signal and no field
     quality, residual = (read_image(step.inputs[key])[0] for key in ("quality", "residual"))

@@ -23,8 +23,6 @@ from bids_app.steps.participant.spin_echo import has_r2
 _WHITE = (2, 41, 7, 46, 77, 85, 251, 252, 253, 254, 255)
 #: Edges of labels are blurred by this share of a voxel's width, as partial volume would.
 _BLUR = 0.6
-#: Relative residual of R2' beyond which the user is warned.
-_RESIDUAL = 0.5
 #: Sidecar texts that every map carries.
 SIGN = "Diamagnetic susceptibility is negative; the sum of both maps is the susceptibility"
 #: What a method finds about its relaxivity, by the sidecar's field.
@@ -48,29 +46,18 @@ def separate(step: StepInput[GreRun]) -> StepResult:
     facts |= {RELAXIVITY[key]: value for key, value in info.items() if key in RELAXIVITY}
     maps = {"chi_paramagnetic": found.paramagnetic, "chi_diamagnetic": found.diamagnetic}
     outputs = {key: Output(maps[key], like, facts) for key in SOURCES}
-    metrics, warnings = dict(info), tuple[str, ...]()
+    metrics = dict(info)
     if found.residual is not None:
-        outputs["separation_residual"] = Output(found.residual, like, facts)
         measured = data.r2prime if data.r2prime is not None else data.r2star
-        if measured is not None:
-            share = _relative(found.residual, measured, data.valid)
-            metrics["relative_residual"] = round(share, 4)
-            warnings = _warnings(share)
-    return StepResult(outputs, metrics, warnings, (method.key,))
+        share = None if measured is None else round(_relative(found.residual, measured, data.valid), 4)
+        metrics["relative_residual"] = share
+        outputs["separation_residual"] = Output(found.residual, like, facts | {"RelativeResidual": share})
+    return StepResult(outputs, metrics, (), (method.key,))
 
 
 def _relative(residual: FloatArray, measured: FloatArray, valid: np.ndarray) -> float:
     size = float(np.sqrt(np.mean(measured[valid].astype(np.float64) ** 2))) if valid.any() else 0.0
     return float(np.sqrt(np.mean(residual[valid].astype(np.float64) ** 2))) / size if size > 0 else 0.0
-
-
-def _warnings(share: float) -> tuple[str, ...]:
-    if share <= _RESIDUAL:
-        return ()
-    return (
-        f"the separation leaves {share:.0%} of R2' (root mean square): the relaxivity may not fit the data "
-        "(separation.METHOD.relaxivity, or separation.METHOD.calibrate=true), or R2 and R2* do not match",
-    )
 
 
 def _data(step: StepInput[GreRun]) -> SeparationData:

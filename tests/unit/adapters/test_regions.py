@@ -23,7 +23,8 @@ def test_statistics_are_those_of_the_voxels():
     chi[seg == 2] = 0  # zero is a value
     rows = regions.statistics(seg, TABLE, {"chi": chi, "r2star": r2star}, valid, 2.5)
     assert [row["index"] for row in rows] == [1, 2, 3]
-    measured = [name for name in REGION_COLUMNS if not name.startswith(("r2prime_", "chi_paramagnetic_", "chi_diamagnetic_"))]
+    others = ("r2prime_", "chi_paramagnetic_", "chi_diamagnetic_")
+    measured = [name for name in REGION_COLUMNS if not name.startswith(others)]
     assert list(rows[0]) == measured  # the table's order, less the maps that were not given
     values = chi[(seg == 1) & valid].astype(float)
     first = rows[0]

@@ -57,8 +57,10 @@ def test_an_fmriprep_mask_comes_through_the_t1w_image(run, other):
 
 def test_a_mask_on_the_grid_of_the_run_comes_first(run, other):
     image(other / "sub-01/anat/sub-01_desc-brain_mask.nii.gz", (8, 8, 8))
-    path = image(other / "sub-01/anat/sub-01_desc-manual_mask.nii.gz")
+    path = image(other / "sub-01/anat/sub-01_mask.nii.gz")
     assert with_given_mask(with_t1w(run), [other]).given_mask == GivenMask(path)
+    path = image(other / "sub-01/anat/sub-01_desc-manual_mask.nii.gz", (7, 7, 7))
+    assert with_given_mask(with_t1w(run), [other], "manual").given_mask == GivenMask(path, "t1w")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,10 @@ import json
 
 import pytest
 
+from bids_app import steps
+from bids_app.derivatives.products import PRODUCTS
 from bids_app.derivatives.records import load_record, load_records, record_files, split_name, write_record
+from bids_app.model import aliases
 from bids_app.model.step_record import FileState, StepRecord
 
 RECORD = StepRecord(
@@ -12,6 +15,7 @@ RECORD = StepRecord(
     "sub-01",
     title="SWI",
     fingerprint="abc",
+    inputs={"phase": "34"},
     parameters={"swi": {"method": "clearswi", "clearswi": {"sigma": 4.0}}},
     outputs={"swi": {"sub-01_swi.nii.gz": "12"}},
     paths={"swi": "sub-01/anat/sub-01_swi.nii.gz"},
@@ -47,6 +51,7 @@ def test_fields_that_an_earlier_version_did_not_write_have_their_defaults():
         ("parameters", {"swi": 1}),
         ("outputs", {"swi": {"a": None}}),
         ("outputs", {"swi": ["a"]}),
+        ("inputs", {"phase": None}),
         ("paths", {"swi": 1}),
         ("files", [{"path": "a", "hash": "b", "size": 1}]),
         ("files", [{"path": "a", "hash": "b", "size": -1, "mtime_ns": 0}]),
@@ -87,3 +92,26 @@ def test_records_of_a_folder(tmp_path):
         ("sub-01_ses-1", "swi"),
     }
     assert split_name(tmp_path / "other.json") == ("", "")
+
+
+def test_steps_and_products_of_earlier_versions_have_their_new_names(tmp_path):
+    old = {
+        "step": "drawn",
+        "basename": "sub-01_drawn",
+        "outputs": {"regions_drawn@mine": {"a.tsv": "1"}},
+        "paths": {"dseg_drawn_gre@mine": "a.nii.gz", "chimap": "b.nii.gz"},
+    }
+    record = StepRecord.from_mapping(old)
+    assert record.step == "manual_regions"
+    assert record.outputs == {"regions_manual@mine": {"a.tsv": "1"}}
+    assert record.paths == {"dseg_manual_gre@mine": "a.nii.gz", "chimap": "b.nii.gz"}
+    assert split_name(tmp_path / "sub-01_member_step-member.json") == ("sub-01_member", "subject")
+
+
+def test_every_old_name_of_a_step_or_product_leads_to_one_that_exists():
+    listings = [listing for name, listing in vars(steps).items() if name.endswith("_steps")]
+    names = {step.name for listing in listings for step in listing()}
+    assert set(aliases.STEPS.values()) <= names
+    assert not set(aliases.STEPS) & names
+    assert set(aliases.PRODUCTS.values()) <= set(PRODUCTS)
+    assert not set(aliases.PRODUCTS) & set(PRODUCTS)

@@ -3,13 +3,14 @@
 import json
 import shutil
 from dataclasses import replace
+from hashlib import blake2b
 
 import nibabel as nib
 import numpy as np
 import pytest
 
 from bids_app.derivatives.products import PRODUCTS, Product, product_from
-from bids_app.derivatives.records import record_path
+from bids_app.derivatives.records import load_record, record_path
 from bids_app.engine.cache import path_of
 from bids_app.engine.chain import Chain
 from bids_app.model.step import Output, Step, StepResult
@@ -142,8 +143,8 @@ def test_a_working_file_of_another_record_that_is_gone_is_made_again_only_for_a_
 def test_shared_working_files_lie_where_other_processes_see_them(run, context):
     elsewhere = replace(context, shared_dir=context.output_dir / "work")
     member = replace(run, entities=(("sub", "01"),))
-    assert context.work_dir in path_of("xfm_round@round2", member, context).parents
-    assert elsewhere.shared_dir in path_of("xfm_round@round2", member, elsewhere).parents
+    assert context.work_dir in path_of("xfm_iteration@iteration2", member, context).parents
+    assert elsewhere.shared_dir in path_of("xfm_iteration@iteration2", member, elsewhere).parents
     assert elsewhere.work_dir in path_of("quality", member, elsewhere).parents
 
 
@@ -294,3 +295,16 @@ def test_progress_is_passed_on_and_throttled(run, settings, context, ran):
     counts = [event[2:] for event in events if event[0] == "progress"]
     assert counts
     assert all(done <= total == 1000 for done, total in counts)
+
+
+def test_what_a_step_read_has_the_digest_of_what_another_wrote(steps, run, settings, context):
+    go(steps, run, settings, context)
+    made, used = (load_record(record_path(name, run, context.output_dir)) for name in ("second", "third"))
+    assert used.inputs["mask_brain"] == made.outputs["mask_brain"]["sub-01_desc-brain_mask.nii.gz"]
+    written = {**made.outputs["mask_brain"], **used.outputs["chimap"]}
+    folder = path_of("chimap", run, context).parent
+    assert written == {name: blake2b((folder / name).read_bytes(), digest_size=16).hexdigest() for name in written}
+    assert len(written) == 4
+    path = path_of("total_field", run, context)
+    working = load_record(record_path("first", run, context.output_dir)).outputs["total_field"]
+    assert working[path.name] == blake2b(path.read_bytes(), digest_size=16).hexdigest()

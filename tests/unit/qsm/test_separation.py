@@ -21,7 +21,12 @@ from bids_app.qsm.separation.sources import (
     SeparationData,
     at_field,
 )
-from bids_app.qsm.separation.white_matter import WhiteMatterParams, iron_of_white_matter, white_matter
+from bids_app.qsm.separation.white_matter import (
+    WhiteMatterParams,
+    cylinders_by_angle,
+    iron_of_white_matter,
+    white_matter,
+)
 from bids_app.qsm.units import GAMMA_MHZ_PER_T
 
 SHAPE, DR = (40, 40, 40), 137.0
@@ -131,7 +136,28 @@ def test_in_noise_the_joint_fit_is_better_than_the_closed_form():
     assert nrmse(joint.diamagnetic, -n) < 0.8 * nrmse(plain.diamagnetic, -n)
 
 
-def bundles(angles):
+@pytest.mark.parametrize("method", [chi_separation, white_matter])
+@pytest.mark.parametrize("noise", [(0.002, 1.0), (0.004, 2.0), (0.008, 4.0)])
+def test_bias_and_spread_of_the_joint_fits_over_noise(method, noise):
+    """Within the spheres, two scans with new noise differ by less than the bound of a voxel that is fitted alone."""
+    p, n = sphere_pair()
+    data, rng = measured(p, n), np.random.default_rng(8)
+    scans = []
+    for _ in range(2):
+        field = data.local_field + noise[0] * rng.standard_normal(SHAPE) * MASK
+        rate = np.maximum(data.r2prime + noise[1] * rng.standard_normal(SHAPE), 0)
+        sd = np.full(SHAPE, noise[1], np.float32)
+        given = {"local_field": field.astype(np.float32), "r2prime": rate.astype(np.float32), "r2prime_sd": sd}
+        scans.append(method(replace(data, chi=None, **given)))
+    # With the dipole kernel's root mean square (2 / sqrt 45) as the mean sensitivity of the field to susceptibility.
+    bound = 0.5 * np.hypot(noise[0] / np.sqrt(4 / 45), noise[1] / DR)
+    for ball_, name, true in ((ball(-8, 0, 0, 4), "paramagnetic", 0.15), (ball(8, 0, 0, 4), "diamagnetic", -0.10)):
+        first, second = (getattr(scan, name)[ball_] for scan in scans)
+        assert (first - second).std() / np.sqrt(2) < bound
+        assert (first + second).mean() / 2 == pytest.approx(true, rel=0.2)
+
+
+def bundles(angles, cylinders=CYLINDERS_OVER_SPHERES):
     """White matter of one fibre angle per slab along x, with an iron-rich ball in it."""
     sine2 = np.zeros(SHAPE, np.float32)
     angle = np.full(SHAPE, np.nan, np.float32)
@@ -144,14 +170,15 @@ def bundles(angles):
     iron = ball(0, 8, 0, 6)
     p, n = np.where(iron, 0.12 + 0.002 * X, p), np.where(iron, 0.01, n)
     white = (MASK & ~iron).astype(np.float32)
-    ratio = 1 + white * (CYLINDERS_OVER_SPHERES * sine2 - 1)
+    ratio = 1 + white * (cylinders * sine2 - 1)
     data = measured(p.astype(np.float32), n.astype(np.float32), ratio, white_matter=white)
     return data, p, n, np.where(white > 0, angle, np.nan).astype(np.float32)
 
 
+@pytest.mark.parametrize("cylinders", [CYLINDERS_OVER_SPHERES, 2.5])
 @pytest.mark.parametrize("angles", [(0, 30, 60, 90), (90, 45), (20, 80, 40)])
-def test_known_fibre_angles_remove_the_error_of_orientation(angles):
-    data, p, n, angle = bundles(angles)
+def test_known_fibre_angles_remove_the_error_of_orientation(angles, cylinders):
+    data, p, n, angle = bundles(angles, cylinders)
     params = WhiteMatterParams(calibrate=False, tolerance=3e-4, iterations=150)
     found = white_matter(replace(data, fibre_angle=angle), params=params)
     plain = closed_form(data)
@@ -179,7 +206,27 @@ def test_iron_of_white_matter_follows_from_the_bounds():
     chi, total = 0.015 - n, 0.015 + CYLINDERS_OVER_SPHERES * sine2 * n
     core = np.ones(5000, bool)
     assert iron_of_white_matter(chi, total, core, CYLINDERS_OVER_SPHERES) == pytest.approx(0.015, abs=0.002)
-    assert iron_of_white_matter(chi, total, np.zeros(5000, bool), CYLINDERS_OVER_SPHERES) == 0.01
+    assert iron_of_white_matter(chi, total, np.zeros(5000, bool), CYLINDERS_OVER_SPHERES) == 0.015
+
+
+@pytest.mark.parametrize("iron", [0.005, 0.015, 0.03])
+@pytest.mark.parametrize("cylinders", [0.8, 2.0, 3.0])
+def test_iron_of_white_matter_does_not_rest_on_one_relaxivity_of_myelin(iron, cylinders):
+    rng = np.random.default_rng(6)
+    n = 0.04 + 0.004 * rng.standard_normal(5000)
+    total = iron + cylinders * (1 - rng.random(5000) ** 2) * n
+    found = iron_of_white_matter(iron - n, total, np.ones(5000, bool), CYLINDERS_OVER_SPHERES)
+    assert found == pytest.approx(iron, abs=0.015)
+
+
+@pytest.mark.parametrize("cylinders", [0.7, 1.24, 2.9])
+def test_a_map_of_angles_gives_the_relaxivity_of_myelin(cylinders):
+    rng = np.random.default_rng(7)
+    sine2, n = 1 - rng.random(5000) ** 2, 0.04 + 0.004 * rng.standard_normal(5000)
+    chi, rate = 0.015 - n, 0.015 + cylinders * sine2 * n + 0.001 * rng.standard_normal(5000)
+    maps, core = (rate, sine2, sine2 * chi), np.ones(5000, bool)
+    assert cylinders_by_angle(maps, core, CYLINDERS_OVER_SPHERES, 500) == pytest.approx(cylinders, rel=0.05)
+    assert cylinders_by_angle(maps, core & False, CYLINDERS_OVER_SPHERES, 500) == CYLINDERS_OVER_SPHERES
 
 
 @pytest.mark.parametrize("relaxivity", [137.0, 320.0])

@@ -111,18 +111,18 @@ def write_template(out):
         "mean_r2star": 20 * mask,
     }
     tested = {"stat_t@group": t, "stat_fdr@group": np.where(np.abs(t) > 3, t, 0)}
-    rounds = [
+    iterations = [
         {
-            "round": n,
+            "iteration": n,
             "kind": kind,
-            "members": 12,
+            "participants": 12,
             "sharpness": 0.005 + 0.001 * n,
             "overlap": 0.5 + 0.05 * n,
             "shape_update_mm": 3.0 / (n + 1),
         }
         for n, kind in enumerate(("start", "rigid", "syn"))
     ]
-    rounds.append(rounds[1] | {"round": None, "kind": "single", "sharpness": 0.0055})
+    iterations.append(iterations[1] | {"iteration": None, "kind": "single", "sharpness": 0.0055})
     models = [
         {"contrast": "group", "volume": n, "term": f"group[{n}]", "response": "chi", "participants": 12, "df": 9}
         for n in range(2)
@@ -141,11 +141,11 @@ def write_template(out):
             "peak_z": 3,
         }
     ]
-    study = write_maps(out, "study", averages | {"template_magnitude": 100 * mask}, {"convergence": rounds})
+    study = write_maps(out, "study", averages | {"template_magnitude": 100 * mask}, {"convergence": iterations})
     record(out, "tpl-study_maps", "maps", study, {"participants": 12, "overlap_nuclei": 0.77})
-    record(out, "tpl-study_round2", "average", {}, {"members": 12}, parameters={"template": TEMPLATE})
+    record(out, "tpl-study_iteration2", "average", {}, {"participants": 12}, parameters={"template": TEMPLATE})
     similar = {"overlap_dice": 0.93, "mutual_information": 1.2, "mutual_information_shifted": 1.1}
-    record(out, "tpl-study_toMNI", "onward", {}, similar, warnings=("less exact",), methods=("affine", "syn"))
+    record(out, "tpl-study_toMNI", "standard_space", {}, similar, warnings=("less exact",), methods=("affine", "syn"))
     there = write_maps(out, "MNI", averages, {})
     record(out, "tpl-MNI_maps", "maps", there, {"participants": 12})
     found = write_maps(out, "MNI", tested, {"voxelwise": models, "voxelwise_clusters": clusters})
@@ -161,12 +161,12 @@ def write_template(out):
     )
     record(
         out,
-        "tpl-study_drawing",
-        "drawing",
-        {"dseg_drawn@mine": place(out, "dseg_drawn@mine", (("tpl", "study"),))},
+        "tpl-study_manual",
+        "manual_segmentation",
+        {"dseg_manual@mine": place(out, "dseg_manual@mine", (("tpl", "study"),))},
         {"labels": 3},
     )
-    record(out, "sub-01_drawn", "drawn", {}, parameters={"regions": {"erosion": 1}})
+    record(out, "sub-01_manual", "manual_regions", {}, parameters={"regions": {"erosion": 1}})
 
 
 @pytest.fixture(scope="module")
@@ -286,7 +286,7 @@ def test_the_text_says_what_ran(page):
         "11 of 12 gradient-echo runs",
         "1 failed",
         "built from 12 participants",
-        "1 round of rigid registration, 1 round of non-linear registration",
+        "1 iteration of rigid registration, 1 iteration of non-linear registration",
         "60/30/10 iterations",
         "registered to MNI of TemplateFlow (Ciric et al. 2022)",
         "overlap of the heads 0.93",
@@ -320,11 +320,11 @@ def test_the_text_says_nothing_of_what_did_not_run(page, tmp_path):
         metrics={"voxels": 9, "space": "study"},
         methods=("ols", "fdr", "permutation", "new"),
     )
-    member = Run("sub-01_member", tmp_path)
-    name = member.basename
-    member.records["member"] = StepRecord("member", name, methods=("n4",), metrics={"channels": ["magnitude"]})
-    member.records["register"] = StepRecord("register", name, parameters={"template": TEMPLATE}, methods=("syn",))
-    text = group_methods_text(GroupRecords([Run("group", tmp_path)], [run], [member], {}, repeated=True))
+    average = Run("sub-01_subject", tmp_path)
+    name = average.basename
+    average.records["subject"] = StepRecord("subject", name, methods=("n4",), metrics={"channels": ["magnitude"]})
+    average.records["register"] = StepRecord("register", name, parameters={"template": TEMPLATE}, methods=("syn",))
+    text = group_methods_text(GroupRecords([Run("group", tmp_path)], [run], [average], {}, repeated=True))
     said = " ".join(text.plain())
     for part in (
         "corrected for intensity inhomogeneity by N4",

@@ -250,7 +250,12 @@ def test_what_the_group_did_with_a_participant_is_no_run_of_it(tmp_path):
     assert report(subject_in(context), Settings(), context, results) == []
     before = (context.output_dir / "sub-01.html").read_text()
     folder = context.output_dir / "logs" / "records" / "sub-01"
-    for name, step in (("single", "register"), ("round1", "register"), ("member", "member"), ("drawn", "drawn")):
+    for name, step in (
+        ("single", "register"),
+        ("iteration1", "register"),
+        ("subject", "subject"),
+        ("manual", "manual_regions"),
+    ):
         content = {"basename": f"sub-01_{name}", "step": step, "methods": ["single"], "parameters": {}}
         write_json(folder / f"sub-01_{name}_step-{step}.json", content)
     assert report_done(subject_in(context), Settings(), context, results)

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bids_app.derivatives import quality
 from bids_app.derivatives.files import write_image
 from bids_app.model.records import Echo, GivenMap, GreRun
 from bids_app.model.settings import build_settings
@@ -96,13 +97,19 @@ def test_r2prime_is_that_of_the_sources(files, tmp_path):
     assert made.methods == ("field_gradient",)
     assert not made.warnings
     assert made.metrics["negative_share"] < 0.01
+    assert made.outputs["r2prime"].sidecar["ValidFraction"] > 0.9
 
 
-def test_r2_above_r2star_is_a_warning(files, tmp_path):
+def test_r2_above_r2star_is_measured_for_quality_control(files, tmp_path):
     high = tmp_path / "high.nii.gz"
     write_image(high, np.full(SHAPE, 60, np.float32), np.eye(4), "float32")
     made = done(R2PRIME, run_of(files, (("r2", high),)), chosen(), files | {"r2": high}, tmp_path)
-    assert any("R2* is below R2 in" in warning for warning in made.warnings)
+    sidecar = made.outputs["r2prime"].sidecar
+    assert sidecar["NegativeShare"] == made.metrics["negative_share"] > 0.9
+    metric = quality.numbers(4)["r2prime_negative_share"]
+    described = metric.describe(sidecar["NegativeShare"], build_settings({}).qc.choice.to_mapping())
+    assert described["flag"] == "high"
+    assert "the echo times in the sidecars" in described["advice"]
 
 
 def test_nothing_is_made_without_spin_echoes_or_maps(files):
@@ -145,14 +152,17 @@ def test_a_map_of_r2prime_from_elsewhere_is_used(files, tmp_path):
     np.testing.assert_allclose(made.outputs["chi_diamagnetic"].data, -n, atol=1e-4)
 
 
-def test_a_relaxivity_that_does_not_fit_is_a_warning(files, tmp_path):
+def test_a_relaxivity_that_does_not_fit_is_measured_for_quality_control(files, tmp_path):
     path = tmp_path / "large.nii.gz"
     write_image(path, np.where(sources()[2], 30, 0).astype(np.float32), np.eye(4), "float32")
     settings = build_settings(
         {"separation": {"method": "chi_separation", "chi_separation": {"relaxivity": 5000.0, "rate_error": 2.0}}}
     )
     made = done(SEPARATION, run_of(files, (("r2prime", path),)), settings, files | {"r2prime": path}, tmp_path)
-    assert any("the relaxivity may not fit" in warning for warning in made.warnings)
+    share = made.outputs["separation_residual"].sidecar["RelativeResidual"]
+    described = quality.numbers(4)["separation_residual"].describe(share, settings.qc.choice.to_mapping())
+    assert described["flag"] == "high"
+    assert "The relaxivity may not fit" in described["advice"]
 
 
 def test_tables_of_regions_have_the_sources(files):
