@@ -66,7 +66,7 @@ def regions_of(truth, grid):
     return dict(zip(REGIONS, named, strict=True))
 
 
-def phantom_rows(size):
+def phantom_rows(size, masks):
     """Yield a row of every mask of one simulated head."""
     done = clean_head((size,) * 3, (0.0, 0.0, 0.0))
     rng, truth = np.random.default_rng(0), done.truth
@@ -75,7 +75,7 @@ def phantom_rows(size):
     signal = done.signal + noise[0] + np.complex64(1j) * noise[1]
     phase, magnitude = np.angle(signal).astype(np.float32), np.abs(signal).astype(np.float32)
     grid, times = Grid.from_affine(truth.mask.shape, done.affine), Acquisition().echo_times
-    for name, (recipe, two_pass) in {**MASKS, "true brain": (None, False)}.items():
+    for name, (recipe, two_pass) in {**masks, "true brain": (None, False)}.items():
         options = qsm.preset("default")
         given = truth.mask if recipe is None else None
         if recipe is not None:
@@ -176,8 +176,9 @@ def main(argv=None):
         for page in pages:
             write_table(page, name, note, head, [row], keys)
 
+    masks = {name: mask for name, mask in MASKS.items() if not args.only or name in args.only}
     for size in (6.0,) if args.quick else (3.0, 2.0):
-        for row in phantom_rows(size):
+        for row in phantom_rows(size, masks):
             tell("masks", HEAD, row, 2)
     blocks, philips = data / "invivo-cosmos", data / "real-bids" / "sub-philipshead" / "anat"
     if args.quick or not blocks.is_dir():
