@@ -18,6 +18,7 @@ from bids_app.model.step_record import StepRecord
 from bids_app.qsm.method import PARAMETERS
 from bids_app.qsm.registry import BY_KEY, AnyMethod
 from bids_app.report.methods.acquisition import items
+from bids_app.report.methods.given import imported, mask_sentences
 from bids_app.report.methods.references import REFERENCES, Reference
 from bids_app.report.participant.collect import Run
 
@@ -153,6 +154,8 @@ def _acquisition(run: Run) -> tuple[str, list[str]]:
     source = run.source
     if source is None:
         return "", ["acquisition (the data were not part of this call)"]
+    if not source.echo_times:
+        return f"The data were field maps{f' at {source.field_strength:g} T' if source.field_strength else ''}.", []
     found = items(run)
     number = len(source.echo_times)
     text = f"Gradient-echo data with {number} echo{'es' if number != 1 else ''} were acquired"
@@ -168,7 +171,7 @@ def _acquisition(run: Run) -> tuple[str, list[str]]:
 def _phase(run: Run) -> str:
     field = run.records.get("field")
     if field is None:
-        return _imported(run)
+        return imported(run)
     phase = run.records.get("phase")
     notes = run.metric("phase", "phase")
     text = [_sentences([run.records["coils"]])] if "coils" in run.records else []
@@ -184,54 +187,6 @@ def _phase(run: Run) -> str:
     if run.path("magnitude") is not None:
         text.append("Magnitudes of the echoes were combined as the root of their sum of squares.")
     return " ".join(filter(None, text))
-
-
-#: What the maps of other datasets are called, by the step that imports them.
-_IMPORTS = {
-    "import-total-field": "total field",
-    "import-local-field": "local field",
-    "import-chimap": "susceptibility map",
-    "import-r2star": "R2* map",
-    "import-r2": "R2 map",
-    "import-r2prime": "R2' map",
-}
-
-
-def _imported(run: Run) -> str:
-    """Return which maps were those of another dataset, so that the steps before them were not run."""
-    names = [name for step, name in _IMPORTS.items() if step in run.records]
-    if not names:
-        return ""
-    listed = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
-    several = len(names) > 1
-    return (
-        f"The {listed} {'were' if several else 'was'} made elsewhere and {'were' if several else 'was'} used as "
-        "given; how, this text cannot say."
-    )
-
-
-def mask_sentences(record: StepRecord | None) -> list[str]:
-    """Return where the mask comes from, and where the field was processed."""
-    choice = {} if record is None else record.section("mask")
-    if record is None or not choice:
-        return []
-    given = record.metrics.get("mask_given", False)
-    source = record.metrics.get("mask_source")
-    text = [
-        f"The mask was that of another dataset ({source})."
-        if given and source
-        else "The mask was that of another dataset."
-        if given
-        else f"The mask was made from the data by the recipe “{choice['filled']}”."
-    ]
-    if choice.get("from_anatomy") and not given:
-        text.append("It was restricted to the brain mask of the segmentation.")
-    if "mask_processing" in record.paths:
-        text.append(
-            f"Up to {choice['margin']:g} mm around it the field was processed too, where the recipe "
-            f"“{choice['filled']}” finds the object, and the maps were cut to the mask."
-        )
-    return text
 
 
 def _maps(run: Run) -> str:

@@ -1,5 +1,6 @@
 """Maps and masks of other datasets in the place of steps: what runs, and what comes of it."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -196,6 +197,31 @@ def test_a_mask_on_another_grid_is_brought_to_the_run(space, tmp_path):
         write_image(path, np.ones((3, 3, 3), np.float32), affine, "float32")
         with pytest.raises(QsmAppError, match="no voxel of it lies in the run's field of view"):
             GIVEN_MASK.function(step)
+
+
+def test_an_external_program_stands_for_bet(maps, tmp_path):
+    """The recipe joins its mask; the record names it for the methods text."""
+    inside = maps[1] != 0
+    cut = inside.copy()
+    cut[:12] = False
+    program = tmp_path / "tool.sh"
+    program.write_text(f'cp "{image(tmp_path / "cut.nii.gz", cut)}" "$2"\n')
+    sections = {
+        "mask": {"filled": "bet & quality,threshold:0.3"},
+        "brain_extraction": {"program": f"sh {program} {{image}} {{mask}}"},
+    }
+    ran, found = made(run_of(maps, [given(tmp_path, "total_field", maps[1], "Hz")]), tmp_path, **sections)
+    assert "brain-extraction" in ran
+    mask = found["desc-brain_mask"] > 0
+    assert not (mask & ~cut).any() and mask.sum() > 0.9 * cut.sum()
+    record = json.loads(next((tmp_path / "out").rglob("*_step-brain-extraction.json")).read_text())
+    assert record["methods"] == ["brain_program"]
+    # A given mask is taken as it is: nothing is extracted.
+    path = image(tmp_path / "mask.nii.gz", inside)
+    run = replace(run_of(maps, [given(tmp_path, "total_field", maps[1], "Hz")]), given_mask=GivenMask(path))
+    assert "brain-extraction" not in [
+        step.name for step in plan(PARTICIPANT, run, build_settings(merge(QUICK, sections))).steps
+    ]
 
 
 def test_a_mask_in_t1w_space_needs_the_registration_and_no_segmentation(maps, tmp_path):
