@@ -13,13 +13,16 @@ from bids_app.model.naming import run_entities
 from bids_app.model.records import Echo, GivenMap, GreRun, Subject
 
 _SUFFIX = "_fieldmap"
+#: Fields of a sidecar that say that a field map was acquired to correct other images.
+_OF_OTHERS = ("IntendedFor", "B0FieldIdentifier")
 
 
 def with_field_maps(subjects: Sequence[Subject], bids_dir: Path, sessions: Sequence[str] = ()) -> tuple[Subject, ...]:
     """Return the subjects with the field maps of sessions that have no phase of a gradient echo.
 
     A field map on the grid of a gradient echo without phase is that run's total field; another one is a run of its
-    own, with the magnitude that BIDS keeps beside it.
+    own, with the magnitude that BIDS keeps beside it. One that is intended for other images (``IntendedFor``,
+    ``B0FieldIdentifier``: the distortion correction of functional images) is left alone.
     """
     sidecars = Sidecars(bids_dir)
     return tuple(_with_field_maps(subject, bids_dir, sidecars, sessions) for subject in subjects)
@@ -31,6 +34,8 @@ def _with_field_maps(subject: Subject, bids_dir: Path, sidecars: Sidecars, sessi
     for path in _field_maps(bids_dir / f"sub-{subject.label}", subject.label):
         session = dict(run_entities(path.name)).get("ses")
         if session in with_phase or (sessions and session not in sessions):
+            continue
+        if any(sidecars.of(path).get(field) for field in _OF_OTHERS):
             continue
         t1w, sentence = choose_t1w(own := _run(path, sidecars), subject.t1w)
         state = look_at(path, is_phase=False)

@@ -25,5 +25,7 @@ def selected_subjects(
     InputRefusedError
         As :func:`bids_app.dataset.query.find_subjects`.
     """
-    subjects = with_field_maps(find_subjects(bids_dir, participants, sessions, filters), bids_dir, sessions)
+    subjects = find_subjects(bids_dir, participants, sessions, filters)
+    if not filters.get("gre"):  # whoever selects gradient echoes wants no field map in the place of the others
+        subjects = with_field_maps(subjects, bids_dir, sessions)
     return with_coils(subjects) if combine_coils else subjects

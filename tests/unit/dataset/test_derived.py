@@ -165,6 +165,18 @@ def test_a_field_map_beside_a_phase_is_none(dataset):
     assert run.given_maps == ()
 
 
+@pytest.mark.parametrize("field", ["IntendedFor", "B0FieldIdentifier"])
+def test_a_field_map_of_functional_images_is_left_alone(field, dataset):
+    field_map(dataset, **{field: "func/sub-01_task-rest_bold.nii.gz"})
+    assert [run for subject in subjects_of(dataset) for run in subject.runs] == []
+
+
+def test_a_selection_of_gradient_echoes_takes_no_field_map(dataset):
+    field_map(dataset)
+    filters = {"gre": {"acquisition": "qsm"}}
+    assert [s.runs for s in selected_subjects(dataset.root, (), (), filters, False)] == [()]
+
+
 def test_a_field_map_on_the_grid_of_magnitudes_is_their_field(dataset):
     dataset.megre("sub-01", parts=("mag",))
     field_map(dataset)
