@@ -17,6 +17,8 @@ from bids_app.steps.participant.registration import xfm_key
 
 #: A mask that loses more than this share outside the run's field of view is reported.
 _MAX_LOST = 0.05
+#: A map with a value in more than this share of the field of view has not been masked.
+_FILLS = 0.9
 
 
 def has_given_mask(run: GreRun) -> bool:
@@ -41,7 +43,8 @@ def given_mask(step: StepInput[GreRun]) -> StepResult:
     """Bring the mask of another dataset to the run's grid, interpolated once."""
     run, like = step.record, step.inputs["magnitude"]
     if run.given_mask is None:
-        return StepResult({"mask_given": Output(extent_of(step), like)})
+        inside = extent_of(step)
+        return StepResult({"mask_given": Output(inside, like)}, {}, _unmasked(run, float(inside.mean())))
     path, space = step.inputs["given_mask"], run.given_mask.space
     if space == "gre":
         return StepResult({"mask_given": Output(read_mask(path), like)})
@@ -57,6 +60,16 @@ def given_mask(step: StepInput[GreRun]) -> StepResult:
     if lost > _MAX_LOST:
         warnings.append(f"{lost:.0%} of the mask {path.name} lies outside the run's field of view")
     return StepResult({"mask_given": Output(mask, like)}, {"lost": round(lost, 4)}, tuple(warnings))
+
+
+def _unmasked(run: GreRun, share: float) -> tuple[str, ...]:
+    """Return a warning where the map with which the run starts has a value nearly everywhere."""
+    if share < _FILLS:
+        return ()
+    return (
+        f"{last_given(run).path.name} has a value in {share:.0%} of the field of view, so that its mask is not known: "
+        "give a brain mask with it (--derivatives), or set it to 0 around the brain",
+    )
 
 
 def _brought(step: StepInput[GreRun], path: Path, like: Path) -> tuple[BoolArray, float]:

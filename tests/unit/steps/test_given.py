@@ -154,6 +154,15 @@ def test_what_was_made_before_goes_when_a_map_stands_for_it(maps, tmp_path):
     np.testing.assert_array_equal(third["Chimap"], first["Chimap"])
 
 
+def test_a_map_without_a_mask_is_reported(maps, tmp_path):
+    run = run_of(maps, [given(tmp_path, "chimap", maps[0] + 0.01, "ppm")])
+    step = StepInput(
+        run, build_settings({}), {"magnitude": maps[2] / "m1.nii.gz", **GIVEN_MASK.sources(run, None)}, tmp_path, 1
+    )
+    (warning,) = GIVEN_MASK.function(step).warnings
+    assert "has a value in 100% of the field of view" in warning
+
+
 def test_an_empty_map_fails_with_its_name(maps, tmp_path):
     run = run_of(maps, [given(tmp_path, "chimap", 0 * maps[0], "ppm")])
     settings = build_settings(QUICK)
