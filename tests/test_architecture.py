@@ -19,6 +19,7 @@ LAYERS = [
     {"steps"},
     {"engine", "report"},
     {"cli"},
+    {"tui"},
     {"__main__"},
 ]
 #: Packages and modules of the library from the bottom up: each imports its own package and those below it.

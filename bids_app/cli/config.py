@@ -16,6 +16,7 @@ from pathlib import Path
 from bids_app.adapters.brain_extraction import extractor_of
 from bids_app.cli.cluster import Cluster, cluster_from
 from bids_app.cli.filters import read_filters
+from bids_app.cli.group_options import GroupRules, group_rules
 from bids_app.errors import UsageError
 from bids_app.group.formulas import parse_formula
 from bids_app.model.aliases import PRESETS, STAGES, with_new_names
@@ -71,7 +72,7 @@ class Config:
     mask_desc: str = ""  # description of the masks that are used; empty: brain, or none
     validate_input: bool = True
     reports_only: bool = False
-    allow_missing: bool = False  # the group goes on when somebody is missing
+    group: GroupRules = field(default_factory=GroupRules)
     stage: str = ""  # the only stage of the group level that is run
     stage_part: tuple[int, int] = (1, 1)  # which part of it, of how many
     stage_patience: float = 0.0  # seconds in which what is missing may still come to light
@@ -158,7 +159,9 @@ def _anatomy_shortcuts(args: argparse.Namespace) -> dict[str, dict[str, object]]
 
 
 def _group_shortcuts(args: argparse.Namespace) -> dict[str, dict[str, object]]:
-    tree: dict[str, dict[str, object]] = {"statistics": {"model": args.model}} if args.model else {}
+    statistics: dict[str, object] = {"model": args.model} if args.model else {}
+    statistics |= {"small_groups": True} if args.small_groups else {}
+    tree: dict[str, dict[str, object]] = {"statistics": statistics} if statistics else {}
     voxelwise: dict[str, object] = {"run": True} if args.voxelwise else {}
     if args.permutations is not None:
         voxelwise["permutations"] = args.permutations
@@ -203,7 +206,7 @@ def from_arguments(args: argparse.Namespace, command: tuple[str, ...] = (), pass
         validate_input=not args.skip_bids_validation,
         omp_nthreads=threads,
         mem_gb=args.mem,
-        allow_missing=args.allow_missing,
+        group=group_rules(args, output_dir),
         stage=_stage(args.stage or ""),
         stage_part=args.stage_part or (1, 1),
         stage_patience=args.stage_patience,

@@ -15,6 +15,7 @@ from typing import Any
 from bids_app.dataset.content_checks import contents
 from bids_app.dataset.derived import given_units
 from bids_app.dataset.image_checks import anatomical, few_slices, field_maps, files_of, images, lead_of
+from bids_app.dataset.metadata_checks import metadata_values
 from bids_app.dataset.separation import spin_echo
 from bids_app.model.records import GreRun, Subject
 
@@ -175,6 +176,7 @@ RUN_CHECKS: tuple[Callable[[GreRun], Iterator[str]], ...] = (
     b0_direction,
     given_units,
     field_maps,
+    metadata_values,
     images,
     few_slices,
     contents,

@@ -1,6 +1,5 @@
 """Reading images, and writing files whole or not at all."""
 
-import hashlib
 import json
 import math
 import os
@@ -16,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_app.derivatives.affines import affine_in_mm
+from bids_app.derivatives.digests import new_digest
 from bids_app.derivatives.scratch import part_path
 from bids_app.errors import QsmAppError
 
@@ -30,11 +30,6 @@ class Written:
     digest: str
     size: int  # bytes
     mtime_ns: int
-
-
-def new_digest() -> hashlib.blake2b:
-    """Return a new digest of the kind that records hold."""
-    return hashlib.blake2b(digest_size=16)
 
 
 class _DigestingFile:

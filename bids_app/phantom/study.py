@@ -37,6 +37,7 @@ class Study:
     scan: Acquisition = field(default_factory=Acquisition)
     tilt: tuple[float, float, float] = (0.0, 0.0, 0.0)
     real_imag: bool = False
+    t1w: bool = True
     t1w_voxel_size: float = 1.0
     t1w_orientation: str = "RAS"
     t1w_oblique: tuple[float, float, float] = (0.0, 0.0, 0.0)
@@ -172,7 +173,8 @@ def _write_sidecars(folder: Folder, study: Study) -> None:
         angle = {"FlipAngle": 90, "RefocusingFlipAngle": study.sources.refocusing_angle}
         strength = {"MagneticFieldStrength": study.scan.field_strength, "Manufacturer": "Simulated"}
         folder.json("MESE.json", strength | angle | {"RepetitionTime": 3.0})
-    folder.json("T1w.json", {"MagneticFieldStrength": study.scan.field_strength, "Manufacturer": "Simulated"})
+    if study.t1w:
+        folder.json("T1w.json", {"MagneticFieldStrength": study.scan.field_strength, "Manufacturer": "Simulated"})
 
 
 def _write_person(folder: Folder, study: Study, person: subjects.Person) -> None:
@@ -196,6 +198,8 @@ def _write_person(folder: Folder, study: Study, person: subjects.Person) -> None
         _write_truth(folder, study, names, scan)
         if model is not None:
             _write_spin_echoes(folder, study, model, names, body, person.random(8, session))
+        if not study.t1w:
+            continue
         random = person.random(7, session)
         image, affine = structural(body, study.t1w_orientation, study.t1w_voxel_size, random, study.t1w_oblique)
         folder.image(_raw(names, "T1w"), image, affine, "int16")

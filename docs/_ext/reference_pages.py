@@ -12,6 +12,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from measured import measured
+from resource_table import resource_table
+
 PACKAGE = Path(__file__).parents[2] / "bids_app"
 _ESCAPE = str.maketrans({"|": r"\|", "<": "&lt;", ">": "&gt;", "*": r"\*", "_": r"\_"})
 #: Exceptions that end the command, with the exit code that each of them gives.
@@ -20,6 +23,7 @@ _ERRORS = {
     "ParameterError": 2,
     "InputRefusedError": 3,
     "ToolMissingError": 4,
+    "OutputInUseError": 5,
     "QsmAppError": 1,
     "RunFailedError": 1,
 }
@@ -140,6 +144,7 @@ def messages_page() -> str:
         2: "The command line or the settings are wrong",
         3: "The input or the output folder cannot be used",
         4: "A tool is missing",
+        5: "Another command is writing the same output",
     }
     page = (
         "# Error messages\n\nEvery message says what happened, in which file, and what to do. "
@@ -232,6 +237,7 @@ def method_page(method: Any) -> str:
         text += (
             "## Parameters\n\n" + table(("parameter", "default", "range or choices", "unit", "meaning"), rows) + "\n"
         )
+    text += measured(method.kind, method.name)
     if cited:
         text += "## References\n\n" + "".join(
             f"* {plain(w.plain)} [{w.doi}]({w.url})\n" if w.doi else f"* {plain(w.plain)}\n" for w in cited
@@ -265,6 +271,7 @@ PAGES = {
     "products": products_page,
     "presets_full": presets_page,
     "messages": messages_page,
+    "resource_table": resource_table,
 }
 
 

@@ -58,7 +58,7 @@ def plan_series(
                     None,
                     (
                         f"it would get the name that series {clash.facts.number} has already; "
-                        "give one of them a run number, in the heuristic or in --series"
+                        "give one of them another name, such as run-2_MEGRE, in the heuristic or in --series"
                     ),
                 )
         if plan is None:

@@ -156,10 +156,10 @@ BAYES: Inversion[BayesParams] = Method(
     params=BayesParams,
     sentence=(
         "Susceptibility was estimated by an empirical Bayes inversion with Gaussian and total-"
-        "variation priors, whose weights follow from the spectrum of the data, built on the "
-        "methods of [bilgic2014] and [milovic2021]; the given share of the amplitude that the "
-        "priors take was restored, and the fine detail improved by as many iterations of total "
-        "generalised variation as given [langkammer2015]{parameters}."
+        "variation priors, whose weights follow from the spectrum of the data; it builds on "
+        "published inversions [bilgic2014; milovic2021]. The share “amplitude” of the contrast "
+        "that the priors remove was restored, and fine detail was refined by “detail” "
+        "iterations of total generalised variation [langkammer2015]{parameters}."
     ),
     maturity="this software's own",
     uses=frozenset({"weights"}),

@@ -35,9 +35,9 @@ def mask_sentences(record: StepRecord | None) -> list[str]:
     given = record.metrics.get("mask_given", False)
     source = record.metrics.get("mask_source")
     text = [
-        f"The mask was that of another dataset ({source})."
+        f"The mask was taken from another dataset ({source})."
         if given and source
-        else "The mask was that of another dataset."
+        else "The mask was taken from another dataset."
         if given
         else f"The mask was made from the data by the recipe “{choice['filled']}”."
     ]
@@ -45,7 +45,7 @@ def mask_sentences(record: StepRecord | None) -> list[str]:
         text.append("It was restricted to the brain mask of the segmentation.")
     if "mask_processing" in record.paths:
         text.append(
-            f"Up to {choice['margin']:g} mm around it the field was processed too, where the recipe "
-            f"“{choice['filled']}” finds the object, and the maps were cut to the mask."
+            f"The field was also processed up to {choice['margin']:g} mm outside the mask, where the recipe "
+            f"“{choice['filled']}” finds the object; the maps were then restricted to the mask."
         )
     return text

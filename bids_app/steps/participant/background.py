@@ -14,6 +14,7 @@ from bids_app.qsm.units import ppm_to_hz
 from bids_app.steps.participant.common import (
     echo_phase,
     field_strength,
+    grid_image,
     grid_of,
     memory,
     padding_of,
@@ -142,6 +143,7 @@ BACKGROUND = Step(
     "Background removal",
     local_field,
     reads=("background",),
+    headers=grid_image,
     needs=_needs,
     makes=background_keys,
     memory=_memory,

@@ -53,6 +53,11 @@ def like_of(run: GreRun) -> Path:
     return next(iter((*echo_files(run).values(), *(given.path for given in run.given_maps))))
 
 
+def grid_image(run: GreRun, settings: object = None) -> dict[str, Path]:
+    """Return the image whose header :func:`grid_of` reads, for ``Step.headers``."""
+    return {"image": like_of(run)}
+
+
 def grid_of(run: GreRun, shape: tuple[int, ...]) -> Grid:
     """Return the sampling on which a run is computed, with the lengths of a head.
 
@@ -259,19 +264,29 @@ def load_echoes(step: StepInput[GreRun]) -> tuple[FloatArray | None, FloatArray,
 
 
 def _remove_slice_offsets(run: GreRun, magnitude: FloatArray | None, phase: FloatArray, notes: list[str]) -> None:
-    """Remove, in place, phase offsets of single slices, as 2D acquisitions have them; one echo does not show them."""
+    """Remove, in place, phase offsets of single slices, as 2D acquisitions have them.
+
+    Between echoes they cancel. In a single echo the offset of a slice cannot be separated from the mean field in it:
+    both are removed, but not where the sidecar says that the acquisition is 3D.
+    """
     from bids_app.qsm.phase.slice_offsets import has_own_offsets, remove_slice_offsets, slice_steps
 
-    if len(run.echoes) < 2:
+    kind = str(run.echoes[0].metadata.get("MRAcquisitionType", "")).upper()
+    single = len(run.echoes) == 1
+    if single and kind == "3D":
         return
-    is_2d = str(run.echoes[0].metadata.get("MRAcquisitionType", "")).upper() == "2D"
-    for axis in (2, 1, 0) if is_2d else (2,):
+    for axis in (2, 1, 0) if kind == "2D" else (2,):
         steps, weights = slice_steps(phase, magnitude, run.echo_times, axis)
-        if has_own_offsets(steps, weights, is_2d):
+        if has_own_offsets(steps, weights, kind == "2D", single):
             remove_slice_offsets(phase, steps, axis)
+            how = (
+                "with one echo the mean field of each slice cannot be separated from it and was removed with it, so "
+                "that the map lacks what differs from slice to slice alone; acquire two echoes or more, or 3D"
+                if single
+                else "the offsets are the same in all echoes and were removed"
+            )
             notes.append(
-                f"every slice has a phase offset of its own along axis {'ijk'[axis]}, as in 2D acquisitions; the "
-                "offsets are the same in all echoes and were removed"
+                f"every slice has a phase offset of its own along axis {'ijk'[axis]}, as in 2D acquisitions; {how}"
             )
             return
 

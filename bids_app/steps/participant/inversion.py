@@ -20,6 +20,7 @@ from bids_app.steps.participant.background import (
 from bids_app.steps.participant.common import (
     combined,
     echo_phase,
+    grid_image,
     grid_of,
     magnitude_files,
     memory,
@@ -133,6 +134,7 @@ INVERSION = Step(
     susceptibility,
     reads=("field", "background", "inversion"),
     sources=_sources,
+    headers=grid_image,
     needs=_needs,
     makes=_makes,
     memory=memory(40, padding=lambda settings: padding_of(settings.inversion)),

@@ -14,7 +14,7 @@ from bids_app.model.settings import Settings
 from bids_app.model.step import Output, Step, StepInput, StepResult
 from bids_app.qsm.options import MaskChoices
 from bids_app.steps.participant.brain_extraction import is_extracted
-from bids_app.steps.participant.common import grid_of, memory, read_array, starts_after_background
+from bids_app.steps.participant.common import grid_image, grid_of, memory, read_array, starts_after_background
 from bids_app.steps.participant.given_mask import has_given_mask, source_of
 
 
@@ -141,6 +141,7 @@ MASKS = Step(
     masks,
     reads=("mask", "brain_extraction"),
     sources=_given_file,
+    headers=grid_image,
     needs=_needs,
     makes=mask_keys,
     memory=memory(26),

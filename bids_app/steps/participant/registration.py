@@ -14,6 +14,7 @@ from bids_app.model.step import Output, Step, StepInput, StepResult
 from bids_app.steps.participant.anatomy import atlas_files, corrected, deform_atlas, judged
 from bids_app.steps.participant.common import (
     combined,
+    grid_image,
     grid_of,
     has_magnitude,
     like_of,
@@ -176,6 +177,7 @@ ATLAS_TO_GRE = Step(
     atlas_to_gre,
     reads=("registration",),
     sources=lambda run, settings: atlas_files(run, settings) | single_files(run) if run.t1w is None else {},
+    headers=grid_image,
     needs=lambda run, settings: ("magnitude", "quality", "field_sd", "residual", *combined(run)),
     makes=atlas_to_gre_keys,
     memory=memory(30, 2, programs=2_000_000_000),

@@ -14,7 +14,7 @@ from bids_app.qsm.registry import SEPARATION as METHODS
 from bids_app.qsm.separation.sources import SeparationData
 from bids_app.qsm.units import hz_to_ppm
 from bids_app.steps.participant.background import has_local_field
-from bids_app.steps.participant.common import combined, grid_of, load_magnitude, magnitude_files, memory
+from bids_app.steps.participant.common import combined, grid_image, grid_of, load_magnitude, magnitude_files, memory
 from bids_app.steps.participant.r2prime import r2prime_keys
 from bids_app.steps.participant.relaxometry import has_r2star
 from bids_app.steps.participant.spin_echo import has_r2
@@ -137,6 +137,7 @@ SEPARATION = Step(
     separate,
     reads=("separation",),
     sources=_files,
+    headers=grid_image,
     needs=_needs,
     makes=separation_keys,
     memory=memory(45, 2),
