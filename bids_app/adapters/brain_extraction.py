@@ -1,7 +1,7 @@
 """Brain extraction by programs of others: an image in, a mask out, by one template of a command line.
 
 A template has the words ``{image}`` (NIfTI, compressed) and ``{mask}`` (where the program writes its mask);
-``{threads}`` may stand in it too. Programs that name their mask themselves have ``{stem}``, an output name without
+it may contain ``{threads}`` too. Programs that name their mask themselves have ``{stem}``, an output name without
 extension, and the mask's name made of it.
 
 SynthStrip: Hoopes et al. 2022, 10.1016/j.neuroimage.2022.119474. HD-BET: Isensee et al. 2019, 10.1002/hbm.24750. BET:
@@ -88,8 +88,8 @@ def extractor_of(word: str) -> Extractor:
         shlex.split(word)
     except (KeyError, IndexError, ValueError) as error:
         raise UsageError(
-            f"--brain-extraction: the command line {word!r} cannot be used ({error}): only {{image}}, {{mask}} and "
-            "{threads} may stand in braces, and quotes must be closed"
+            f"--brain-extraction: the command line {word!r} cannot be used ({error}): write {{image}}, {{mask}} and "
+            "{threads} alone in braces, and close all quotes"
         ) from error
     return Extractor("", word, advice=_PATH)
 
