@@ -1,10 +1,9 @@
 """What other datasets (``--derivatives``) have for a gradient-echo run: a mask, and maps that stand for steps of it."""
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from bids_app.dataset.given_masks import belongs, homes, on_grid, with_given_mask
 from bids_app.dataset.images import look_at
@@ -93,13 +92,13 @@ def with_given_maps(run: GreRun, folders: Sequence[Path], products: Collection[s
     return replace(run, given_maps=tuple(found.values()), remarks=(*run.remarks, *remarks))
 
 
-def units_of(kind: MapKind, sidecar: dict[str, Any]) -> str:
+def units_of(kind: MapKind, sidecar: Mapping[str, object]) -> str:
     """Return the unit by a sidecar, as :class:`MapKind` spells it; one that is not understood stays as it is."""
     said = str(sidecar.get("Units", kind.default)).strip()
     return next((unit for unit in kind.units if unit.lower() == said.lower()), said)
 
 
-def _content(path: Path) -> dict[str, Any]:
+def _content(path: Path) -> Mapping[str, object]:
     """Return the sidecar of a map; empty where there is none, or it cannot be read (then its unit is missing)."""
     try:
         content = json.loads(sidecar_path(path).read_text(encoding="utf-8"))

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -12,10 +12,22 @@ from bids_app.errors import QsmAppError
 from bids_app.model.records import GreRun
 from bids_app.model.settings import Settings
 from bids_app.model.step import Output, Step, StepInput, StepResult
+from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.options import MaskChoices
 from bids_app.steps.participant.brain_extraction import is_extracted
 from bids_app.steps.participant.common import grid_image, grid_of, memory, read_array, starts_after_background
 from bids_app.steps.participant.given_mask import has_given_mask, source_of
+
+
+class RecipeMaps(TypedDict, total=False):
+    """The maps that the recipes of a run start from, ``[x, y, z]``."""
+
+    quality: FloatArray
+    magnitude: FloatArray
+    residual: FloatArray
+    given: BoolArray
+    anatomy: BoolArray
+    brain: BoolArray
 
 
 def masks(step: StepInput[GreRun]) -> StepResult:
@@ -58,10 +70,10 @@ def two_pass(run: GreRun, settings: Settings) -> bool:
     return _choice(run, settings).two_pass
 
 
-def _empty_slices(magnitude: Any) -> Iterator[str]:
+def _empty_slices(magnitude: FloatArray) -> Iterator[str]:
     """Find slices without any signal between others that have some: they cut the object in pieces."""
     for axis, name in enumerate("ijk"):
-        filled = magnitude.any(axis=tuple(a for a in range(3) if a != axis))
+        filled = np.asarray(magnitude.any(axis=tuple(a for a in range(3) if a != axis)))
         places = np.flatnonzero(filled)
         gaps = np.flatnonzero(~filled[places[0] : places[-1]]) + places[0] if places.size else places
         if gaps.size:
@@ -81,15 +93,25 @@ def _discarded(shares: Sequence[float]) -> Iterator[str]:
         )
 
 
-def _maps(step: StepInput[GreRun], choice: MaskChoices) -> dict[str, Any]:
+def _maps(step: StepInput[GreRun], choice: MaskChoices) -> RecipeMaps:
     """Return the maps that the recipes start from, and only those."""
     from bids_app.qsm.pipeline.masks import mask_sources
 
     wanted = mask_sources(choice)
-    names = wanted & {"quality", "magnitude"} | ({"residual"} if "reliability" in wanted else set())
-    maps = {name: read_array(step.inputs[name]) for name in names}
-    masks = {"given": "mask_given", "anatomy": "mask_anatomy", "brain": "mask_extracted"}
-    return maps | {name: read_mask(step.inputs[key]) for name, key in masks.items() if key in step.inputs}
+    maps = RecipeMaps()
+    if "quality" in wanted:
+        maps["quality"] = read_array(step.inputs["quality"])
+    if "magnitude" in wanted:
+        maps["magnitude"] = read_array(step.inputs["magnitude"])
+    if "reliability" in wanted:
+        maps["residual"] = read_array(step.inputs["residual"])
+    if "mask_given" in step.inputs:
+        maps["given"] = read_mask(step.inputs["mask_given"])
+    if "mask_anatomy" in step.inputs:
+        maps["anatomy"] = read_mask(step.inputs["mask_anatomy"])
+    if "mask_extracted" in step.inputs:
+        maps["brain"] = read_mask(step.inputs["mask_extracted"])
+    return maps
 
 
 def _advice(step: StepInput[GreRun], problem: str) -> str:

@@ -105,7 +105,7 @@ def _needs(run: GreRun, settings: Settings) -> tuple[str, ...]:
 
 
 def r2prime_keys(run: GreRun, settings: Settings) -> tuple[str, ...]:
-    """Return the products of R2'; none where R2 or R2* cannot be had, the map alone where another dataset has it."""
+    """Return the products of R2'; none where R2 or R2* is missing, the map alone where another dataset has it."""
     if run.given("r2prime"):
         return ("r2prime",)
     r2star = run.given("r2star") is not None or (len(run.echo_times) > 1 and has_magnitude(run))
