@@ -89,7 +89,7 @@ def remarks(run: GreRun) -> Iterator[str]:
     elif state.orientation.remark:
         yield f"{path.name}: {state.orientation.remark}"
     if run.t1w is not None:
-        yield from _apart(run.t1w.path, state)
+        yield from _far_from_t1w(run.t1w.path, state)
     yield from metadata_remarks(run)
     if len(run.echoes) == 1 and str(run.echoes[0].metadata.get("MRAcquisitionType", "")).upper() == "2D":
         yield (
@@ -109,7 +109,7 @@ def _b0_remark(b0_dir: tuple[float, float, float], state: ImageState) -> Iterato
         yield f"B0_dir of the sidecar is used; it is {angle:.0f} degrees off the direction by the affine"
 
 
-def _apart(t1w: Path, state: ImageState) -> Iterator[str]:
+def _far_from_t1w(t1w: Path, state: ImageState) -> Iterator[str]:
     """Compare the place of the run with that of the T1w image."""
     other = look_at(t1w, is_phase=False)
     if other.problem or state.problem:

@@ -90,7 +90,7 @@ def _add_options(name: str, stage: Parser) -> None:
     )
 
 
-#: Options by what they are called: the stages that have them, whether they need them, and what argparse is told.
+#: Options by what they are called: the stages that have them, whether they need them, and the arguments of argparse.
 _FIELDS = ("background", "invert", "swi")
 _OPTIONS: tuple[tuple[tuple[str, ...], tuple[str, ...], dict[str, object]], ...] = (
     (

@@ -195,7 +195,7 @@ class CheckScreen(StepScreen):
 
 
 def _becomes(outcome: SeriesOutcome, width: int) -> str:
-    """Return the names of a series' images, or why there are none, in so many characters."""
+    """Return the names of a series' images, or why there are none, in a limited number of characters."""
     names = [path.rpartition("/")[2].removesuffix(".nii.gz") for path in outcome.outputs]
     if not names:
         return outcome.reason if len(outcome.reason) <= width else f"{outcome.reason[: width - 1]}…"
