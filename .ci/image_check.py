@@ -125,7 +125,7 @@ def documented(engine: str, image: str, data: Path, out: Path) -> list[str]:
 
 
 def callers(builder: Builder, data: Path, scratch: Path) -> Iterator[Row]:
-    """Run the commands of the documentation as the caller, with a Python path of the host that breaks everything."""
+    """Run the documented commands as the caller, and with a Python path of the host that breaks everything."""
     poison = scratch / "poison"
     poison.mkdir()
     (poison / "argparse.py").write_text("raise SystemExit(99)\n")

@@ -3,6 +3,7 @@
 import argparse
 import ast
 import re
+import tokenize
 import tomllib
 from dataclasses import fields
 from pathlib import Path
@@ -37,6 +38,13 @@ BANNED = {
     r"goes on without|go on (when|without)": "continue",
     r"in so many|that many seconds": "a number and what it counts",
 }
+#: Private words in names of variables, functions, classes, modules, steps and products, between underscores.
+PRIVATE_NAMES = {
+    *("told", "tell", "tells", "rim", "dome", "domes", "oddity", "oddities", "mended", "onward", "drawn"),
+    *("sheet", "troubles", "usual", "ringing", "apart", "rounds", "LEAST", "MOST", "FEWEST", "DOUBT"),
+}
+#: Modules that hold the old names on purpose.
+OLD_NAMES = {"model/aliases.py"}
 #: Words in a sentence of the documentation at most, and in one of any other text that users read.
 _LONGEST, _LONGEST_ELSEWHERE = 25, 30
 
@@ -108,6 +116,51 @@ def of_the_code():
                 yield f"{path.relative_to(ROOT)}:{node.lineno}", text
 
 
+def of_the_docstrings():
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef) and (text := ast.get_docstring(node)):
+                yield f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 1)}", re.sub(r"``[^`]*``|`[^`]*`", "", text)
+
+
+def of_the_comments():
+    for path in sorted(PACKAGE.rglob("*.py")):
+        with path.open("rb") as file:
+            for token in tokenize.tokenize(file.readline):
+                if token.type == tokenize.COMMENT:
+                    yield f"{path.relative_to(ROOT)}:{token.start[0]}", re.sub(r"`[^`]*`", "", token.string)
+
+
+def names_in(tree):
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            yield node.id
+        elif isinstance(node, ast.arg):
+            yield node.arg
+        elif isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name
+
+
+def of_the_names():
+    """Names in the code, of its files, and of steps and products."""
+    from bids_app import steps
+    from bids_app.derivatives.products import PRODUCTS
+
+    for path in sorted(PACKAGE.rglob("*.py")):
+        if str(path.relative_to(PACKAGE)) not in OLD_NAMES:
+            yield f"file {path.relative_to(ROOT)}", path.stem
+            for name in names_in(ast.parse(path.read_text(encoding="utf-8"))):
+                yield str(path.relative_to(ROOT)), name
+    for name, listing in vars(steps).items():
+        if name.endswith("_steps"):
+            yield from (("step", step.name) for step in listing())
+    for key, product in PRODUCTS.items():
+        yield f"product {key}", key
+        yield from ((f"product {key}", label) for _, label in product.entities)
+
+
 def of_the_pages():
     folders = [(ROOT / "docs").glob("*.md"), (ROOT / "docs" / "methods").glob("*.md"), (ROOT / "examples").glob("*.py")]
     for path in [*(path for folder in folders for path in folder), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]:
@@ -117,7 +170,16 @@ def of_the_pages():
         yield str(path.relative_to(ROOT)), text
 
 
-SOURCES = [of_the_parser, of_the_settings, of_the_methods, of_the_tables, of_the_code, of_the_pages]
+SOURCES = [
+    of_the_parser,
+    of_the_settings,
+    of_the_methods,
+    of_the_tables,
+    of_the_code,
+    of_the_docstrings,
+    of_the_comments,
+    of_the_pages,
+]
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.__name__)
@@ -129,6 +191,21 @@ def test_no_private_word_is_in_what_users_read(source):
         if (match := re.search(rf"(?i)(?<![\w-])(?:{pattern})(?![\w-])", text))
     ]
     assert found == []
+
+
+def private_part(name):
+    return next((part for part in re.split(r"_+", name) if part in PRIVATE_NAMES), None)
+
+
+def test_no_private_word_is_in_a_name():
+    """APART-QSM is the name of a published method."""
+    found = {(place, name) for place, name in of_the_names() if private_part(name) and name.lower() != "apart"}
+    assert found == set()
+
+
+@pytest.mark.parametrize("name", ["told", "_FEWEST", "rim_sources", "regions_drawn"])
+def test_a_private_name_is_found(name):
+    assert private_part(name)
 
 
 def test_a_private_word_is_found():

@@ -16,7 +16,7 @@ def resolve(
     """Return the words of ``--segmentation`` and the atlas that will be used, and a warning (empty: none).
 
     ``auto`` is FastSurfer where it is installed, else the atlas that was named, else TemplateFlow's default where its
-    files are here, else nothing, which is told. A named atlas is used beside FastSurfer too.
+    files are here, else nothing, with a warning. A named atlas is used beside FastSurfer too.
 
     Raises
     ------

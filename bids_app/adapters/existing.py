@@ -68,7 +68,7 @@ def find(
 def _agreement(path: Path, wanted: Mapping[str, str], alternatives: Mapping[str, str]) -> int:
     """Return how many entities agree; -1 for a file of something else."""
     entities = entities_of(path)
-    if "sub" not in entities:  # a file whose folders alone tell whose it is
+    if "sub" not in entities:  # a file whose folders alone say whose it is
         entities |= _entities_of_folders(path.parts[:-1])
     if entities.get("sub") != wanted["sub"]:
         return -1

@@ -20,6 +20,7 @@ from bids_app.errors import UsageError
 from bids_app.group.formulas import parse_formula
 from bids_app.model.aliases import PRESETS, STAGES, with_new_names
 from bids_app.model.context import Context
+from bids_app.model.json_values import JsonObject
 from bids_app.model.settings import Settings, build_settings, merge, parse_set, parse_toml, preset_text
 
 DEFAULT_PRESET = "default"
@@ -108,7 +109,7 @@ def settings_from_arguments(args: argparse.Namespace) -> Settings:
             raise UsageError(f"--config: {args.config} cannot be read: {error}") from error
         origin = f"--config {args.config}"
         tree = merge(tree, _with_new_names(parse_toml(text, origin), origin))
-    shortcuts: dict[str, dict[str, object]] = {}
+    shortcuts: JsonObject = {}
     if args.qsm_reference is not None:
         shortcuts = merge(shortcuts, {"reference": {"region": args.qsm_reference}})
     if args.mask is not None:
@@ -124,7 +125,7 @@ def settings_from_arguments(args: argparse.Namespace) -> Settings:
     return settings
 
 
-def _with_new_names(tree: Mapping[str, object], origin: str) -> dict[str, object]:
+def _with_new_names(tree: JsonObject, origin: str) -> JsonObject:
     """Return settings with the new names of what has one, and warn of each."""
     renamed, notices = with_new_names(tree, origin)
     for notice in notices:

@@ -38,7 +38,9 @@ class Console:
     ):
         self._numbers = {job.name: number for number, job in enumerate(jobs, start=1)}
         reports = {job.name for job in jobs if isinstance(job, ReportJob)}
-        self._reports = reports if len(reports) < len(jobs) else set()  # beside runs, told of only where they fail
+        self._reports = (
+            reports if len(reports) < len(jobs) else set()
+        )  # next to runs they are listed only where they fail
         self._shown = _SHOWN[min(verbosity, 1)]
         self._log = log
         self._bars = _Bars(jobs, earlier()) if is_live(sys.stdout) else None
@@ -150,7 +152,7 @@ class _Bars:
             if event.job in self._tasks:
                 self._progress.remove_task(self._tasks.pop(event.job))
         elif event.job in self._tasks:
-            # Solvers that converge early end below their total; a finished step is told by the next one.
+            # Solvers that converge early end below their total; a finished step is seen from the next one.
             count = f" (iteration {event.done} of {event.total})" if event.kind == "progress" and event.total else ""
             text = f"{event.job}: {event.step}{count}"
             done = 100 * event.done // event.total if event.total else 0

@@ -14,6 +14,7 @@ from bids_app.errors import InputRefusedError, UsageError
 from bids_app.group.adequacy import model_problem
 from bids_app.group.table_checks import check_tables
 from bids_app.group.tables import Run, read_covariates
+from bids_app.group.voxelwise import terms_of
 from bids_app.model.cohort import Cohort
 from bids_app.model.context import Context
 from bids_app.model.settings import Settings
@@ -55,8 +56,21 @@ def check_cohort(cohort: Cohort, settings: Settings, output_dir: Path) -> None:
     covariates = read_covariates(cohort.participants, cohort.sessions, columns)
     runs = [Run(run.subject, run.session, run.basename) for run in cohort.runs]
     problem = model_problem(formula, runs, covariates, columns, settings.statistics.choice.small_groups)
-    if problem:
-        raise UsageError(f'--model "{formula}": {problem}')
+    lost = _without_map(cohort, settings)
+    if problem or lost:
+        raise UsageError(f'--model "{formula}": {problem or lost}')
+
+
+def _without_map(cohort: Cohort, settings: Settings) -> str:
+    """Return who has no map that the voxel-wise model explains; empty where everybody has, or nothing is made yet."""
+    made = any(run.made for run in cohort.runs)
+    if not (settings.voxelwise.choice.run and made):
+        return ""
+    response, _ = terms_of(settings.statistics.choice.model)
+    key = {"chi": "chimap"}.get(response, response)
+    having = {run.subject for run in cohort.runs if key in run.made}
+    names = sorted({f"sub-{run.subject}" for run in cohort.runs} - {f"sub-{subject}" for subject in having})
+    return f"--voxelwise needs a map of {response} of everybody; {', '.join(names[:10])} have none" if names else ""
 
 
 def _region_columns(cohort: Cohort, output_dir: Path) -> Sequence[str]:

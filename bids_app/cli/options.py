@@ -3,6 +3,7 @@
 import argparse
 
 from bids_app import __version__
+from bids_app.cli.actions import Explain, ShowPreset
 from bids_app.cli.execution_options import add_cluster, add_execution
 from bids_app.cli.group_options import add_group
 from bids_app.cli.parser import Parser
@@ -14,6 +15,7 @@ DESCRIPTION = "Quantitative susceptibility mapping of a BIDS dataset: susceptibi
 
 _EPILOG = """\
 more examples:
+  qsm-bids-app tui                       (guided use in the terminal: choose, run, watch, rate)
   qsm-bids-app demo                      (simulate a small study, map it, compare with the truth)
   qsm-bids-app /data /out participant
   qsm-bids-app /data /out convert participant group --dicom-dir /dicom
@@ -32,7 +34,8 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser; the Boutiques descriptor and the documentation are made from it too."""
     parser = Parser(
         prog="qsm-bids-app",
-        usage="%(prog)s BIDS_DIR OUTPUT_DIR LEVEL [LEVEL ...] [options]\n       %(prog)s demo [FOLDER]",
+        usage="%(prog)s BIDS_DIR OUTPUT_DIR LEVEL [LEVEL ...] [options]\n"
+        "       %(prog)s tui [FOLDER]\n       %(prog)s demo [FOLDER]",
         description=f"{DESCRIPTION}\n\nexample: qsm-bids-app /data /out participant --participant-label 01 02",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -44,11 +47,11 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("-v", "--verbose", action="count", default=0, help="print more (-vv: everything)")
     parser.add_argument("--version", action="version", version=f"qsm-bids-app {__version__}")
     parser.add_argument(
-        "--show-preset", action=_ShowPreset, metavar="NAME", help="print a preset as TOML and stop; 'list' names all"
+        "--show-preset", action=ShowPreset, metavar="NAME", help="print a preset as TOML and stop; 'list' names all"
     )
     parser.add_argument(
         "--explain",
-        action=_Explain,
+        action=Explain,
         metavar="NAME",
         help="explain a section, method or parameter (inversion, inversion.tv, background.lbv.corrections) and stop; "
         "'list' names the sections",
@@ -193,26 +196,3 @@ def _add_regions(group: "argparse._ArgumentGroup") -> None:
         action="store_true",
         help="keep only the part of the mask that lies in the segmentation's brain mask",
     )
-
-
-class _ShowPreset(argparse.Action):
-    """Print a preset and leave, before the positional arguments are asked for."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *values: object) -> None:
-        from bids_app.model.settings import preset_names, preset_text
-
-        name = values[1]
-        print(
-            "\n".join(preset_names()) if name == "list" else preset_text(str(name)), end="\n" if name == "list" else ""
-        )
-        parser.exit(0)
-
-
-class _Explain(argparse.Action):
-    """Explain a part of the settings and leave, before the positional arguments are asked for."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *values: object) -> None:
-        from bids_app.cli.explain import explain
-
-        print(explain(str(values[1])))
-        parser.exit(0)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 #: Longest time to wait for a shared disk: a day.
 _MAX_SECONDS = 86_400.0
+#: Fields of scanners, T; so many characters of a wrong value are shown.
+_MIN_T, _MAX_T, _SHOWN = 0.05, 25.0, 40
 #: A whole number: no sign, no more digits than any option takes.
 _WHOLE = re.compile(r"[0-9]{1,12}")
 #: A size of memory: a number, and a unit that may be left out.
@@ -18,7 +20,11 @@ _GIGABYTES = {
     **{f"{letter}IB": 1024**power / 1e9 for letter, power in (("M", 2), ("G", 3), ("T", 4))},
 }
 #: Memory that can be meant, GB: less holds no process, more is no machine.
-_LEAST_GB, _MOST_GB = 0.1, 1e5
+_MIN_GB, _MAX_GB = 0.1, 1e5
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def positive(text: str) -> int:
@@ -33,7 +39,7 @@ def count(text: str) -> int:
 
 def _whole(text: str, low: int, high: int) -> int:
     if not (_WHOLE.fullmatch(text) and low <= int(text) <= high):
-        raise argparse.ArgumentTypeError(f"must be a whole number from {low} to {high}, got {text!r}")
+        raise argparse.ArgumentTypeError(f"must be a whole number from {low} to {high}, got {_cut(text)!r}")
     return int(text)
 
 
@@ -48,7 +54,7 @@ def part(text: str) -> tuple[int, int]:
     """Read ``3/12``."""
     number, _, parts = text.partition("/")
     if not (_WHOLE.fullmatch(number) and _WHOLE.fullmatch(parts) and 1 <= int(number) <= int(parts)):
-        raise argparse.ArgumentTypeError(f"must be like 3/12, got {text!r}")
+        raise argparse.ArgumentTypeError(f"must be like 3/12, got {_cut(text)!r}")
     return int(number), int(parts)
 
 
@@ -56,10 +62,29 @@ def gigabytes(text: str) -> float:
     """Read a positive number of gigabytes; ``8``, ``8GB``, ``8 GiB``, ``8000M`` and ``0.5T`` are understood."""
     number = _SIZE.fullmatch(text)
     value = float(number["number"]) * _GIGABYTES[number["unit"].upper()] if number else math.nan
-    if not _LEAST_GB <= value <= _MOST_GB:
+    if not _MIN_GB <= value <= _MAX_GB:
         raise argparse.ArgumentTypeError(
-            f"must be a size from {_LEAST_GB:g} to {_MOST_GB:g} gigabytes, such as 8, 8GB or 8000MB, got {text!r}"
+            f"must be a size from {_MIN_GB:g} to {_MAX_GB:g} gigabytes, such as 8, 8GB or 8000MB, got {_cut(text)!r}"
         )
+    return value
+
+
+def number(text: str) -> float:
+    """Read a finite number."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"must be a number, got {_cut(text)!r}")
+    return value
+
+
+def tesla(text: str) -> float:
+    """Read the strength of a main field."""
+    value = number(text)
+    if not _MIN_T <= value <= _MAX_T:
+        raise argparse.ArgumentTypeError(f"must be a field from {_MIN_T:g} to {_MAX_T:g} tesla, got {_cut(text)!r}")
     return value
 
 
@@ -70,7 +95,7 @@ def seconds(text: str) -> float:
     except ValueError:
         value = math.nan
     if not (math.isfinite(value) and 0 <= value <= _MAX_SECONDS):
-        raise argparse.ArgumentTypeError(f"must be a number of seconds from 0 to {_MAX_SECONDS:g}, got {text!r}")
+        raise argparse.ArgumentTypeError(f"must be a number of seconds from 0 to {_MAX_SECONDS:g}, got {_cut(text)!r}")
     return value
 
 
@@ -88,7 +113,7 @@ def desc(text: str) -> str:
     """Read the label of a description, with or without ``desc-``."""
     name = text.removeprefix("desc-")
     if not (name.isascii() and name.isalnum()):
-        raise argparse.ArgumentTypeError(f"must be letters and digits, got {text!r}")
+        raise argparse.ArgumentTypeError(f"must be letters and digits, got {_cut(text)!r}")
     return name
 
 

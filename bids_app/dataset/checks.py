@@ -10,11 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 from bids_app.dataset.content_checks import contents
 from bids_app.dataset.image_checks import anatomical, few_slices, files_of, images, lead_of
+from bids_app.dataset.metadata_checks import metadata_values
 from bids_app.dataset.separation import spin_echo
+from bids_app.model.json_values import JsonValue
 from bids_app.model.records import GreRun, Subject
 
 #: An echo time above this many seconds is in ms by the look of it.
@@ -107,7 +108,7 @@ def echo_times(run: GreRun) -> Iterator[str]:
         yield f"{run.basename}: EchoTime does not rise with the echo number; correct the names or the JSON sidecars"
 
 
-def _same_time(one: Any, other: float) -> bool:
+def _same_time(one: JsonValue, other: float) -> bool:
     return _is_number(one) and abs(one - other) <= ECHO_TIME_TOLERANCE
 
 
@@ -133,11 +134,11 @@ def field_strength(run: GreRun) -> Iterator[str]:
         yield f"{name}: MagneticFieldStrength is {value!r} in its JSON sidecars; set it in tesla, for example 3"
     others = [echo.metadata.get("MagneticFieldStrength") for echo in run.echoes]
     if any(not _same_field(other, value) for other in others):
-        told = ", ".join(sorted({str(other) for other in others}))
-        yield f"{run.basename}: echoes have different MagneticFieldStrength ({told}); correct them"
+        values = ", ".join(sorted({str(other) for other in others}))
+        yield f"{run.basename}: echoes have different MagneticFieldStrength ({values}); correct them"
 
 
-def _same_field(one: Any, other: Any) -> bool:
+def _same_field(one: JsonValue, other: JsonValue) -> bool:
     if not _is_number(one) or not _is_number(other):
         return bool(one == other)
     return bool(abs(one - other) <= FIELD_TOLERANCE * abs(other))
@@ -145,7 +146,7 @@ def _same_field(one: Any, other: Any) -> bool:
 
 def b0_direction(run: GreRun) -> Iterator[str]:
     """``B0_dir`` of a sidecar is a direction."""
-    value: Any = run.b0_dir
+    value: JsonValue = run.b0_dir
     given = {json.dumps(echo.metadata.get("B0_dir")) for echo in run.echoes}
     if len(given) > 1:
         yield f"{run.basename}: echoes have different B0_dir ({', '.join(sorted(given))}) in their JSON sidecars"
@@ -168,6 +169,7 @@ RUN_CHECKS: tuple[Callable[[GreRun], Iterator[str]], ...] = (
     coils,
     field_strength,
     b0_direction,
+    metadata_values,
     images,
     few_slices,
     contents,

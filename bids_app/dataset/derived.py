@@ -4,7 +4,9 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from bids_app.dataset.images import look_at
 from bids_app.derivatives.affines import same_place
@@ -93,7 +95,7 @@ def _belongs(run: GreRun, path: Path) -> bool:
     )
 
 
-def _on_grid(run: GreRun, shape: tuple[int, ...], affine: Any) -> bool:
+def _on_grid(run: GreRun, shape: tuple[int, ...], affine: npt.NDArray[np.float64]) -> bool:
     echo = run.echoes[0]
     own = look_at(next(path for path in (echo.phase, echo.real, echo.magnitude) if path is not None), False, run.coils)
     return not own.problem and own.shape == shape and same_place(own.affine, affine, shape)

@@ -2,7 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
+
+
+class Measured(TypedDict):
+    """A number of a run as ``_qc.json`` has it."""
+
+    value: float | None
+    unit: str
+    expected: list[float | None]
+    flag: str | None
+    meaning: str
+    settings: list[str]
+    advice: str
 
 
 @dataclass(frozen=True)
@@ -21,8 +33,8 @@ class Number:
     if_low: str = ""
     if_high: str = ""
 
-    def describe(self, value: float | None, bounds: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what ``_qc.json`` says of a value (None: it cannot be had from this run's data)."""
+    def describe(self, value: float | None, bounds: Mapping[str, float]) -> Measured:
+        """Return what ``_qc.json`` says of a value (None: this run's data do not give it)."""
         low, high = (bounds[name] if name else None for name in (self.low, self.high))
         flag = None
         if value is not None and low is not None and value < low:
@@ -33,7 +45,7 @@ class Number:
         return {
             "value": value,
             "unit": self.unit,
-            "usual": [low, high],
+            "expected": [low, high],
             "flag": flag,
             "meaning": self.meaning,
             "settings": settings,
@@ -213,9 +225,9 @@ def numbers(echoes: int) -> dict[str, Number]:
     return {number.name: number for number in (*snr, *_TABLE)}
 
 
-def sentence(name: str, number: Mapping[str, Any]) -> str:
-    """Return what the user is told of a number (as ``Number.describe`` gives it) that is out of its bounds."""
-    low, high = number["usual"]
+def sentence(name: str, number: Measured) -> str:
+    """Return the warning about a number (as ``Number.describe`` gives it) that is out of its bounds."""
+    low, high = number["expected"]
     unit = "" if number["unit"] == "1" else f" {number['unit']}"
     bound = f"{low:g}{unit} or more" if number["flag"] == "low" else f"{high:g}{unit} or less"
     setting = number["settings"][0 if number["flag"] == "low" else -1]
@@ -223,7 +235,7 @@ def sentence(name: str, number: Mapping[str, Any]) -> str:
     return f"quality: {name} is {value}, expected is {bound} ({setting}): {number['meaning']}. {number['advice']}"
 
 
-def columns(echoes: int) -> dict[str, dict[str, Any]]:
+def columns(echoes: int) -> dict[str, dict[str, str]]:
     """Return the BIDS data dictionary of the columns of runs of at most so many echoes."""
     return {
         name: {"Description": number.meaning} | ({"Units": number.unit} if number.unit != "1" else {})

@@ -63,10 +63,12 @@ def load_own_record(path: Path) -> StepRecord | None:
     """Return a step's record as :func:`load_record`; one that names what is not its own counts as damaged.
 
     That is a record of another run or step than its file name says, or with products of others: what it names is shown,
-    compared and removed.
+    compared and removed. Metrics, warnings and methods that have another digest than the record's are damaged too.
     """
     record = load_record(path)
     if record is None or (record.basename, record.step) != split_name(path):
+        return None
+    if record.results not in ("", record.digest_of_results()):  # an earlier version did not write it
         return None
     are_own = (_is_own(key, relative, record.basename) for key, relative in record.paths.items())
     return record if all(are_own) else None

@@ -176,8 +176,7 @@ def is_consistent(saved: StepRecord, parameters: Mapping[str, object], paths: Ma
     """
     same_parameters = saved.parameters == json.loads(json.dumps(parameters, default=str))
     own = {key for key, path in paths.items() if saved.paths.get(key) == path or PRODUCTS[key].in_work_dir}
-    is_whole = saved.results in ("", saved.digest_of_results())  # an earlier version did not write it
-    return same_parameters and own == set(paths) == set(saved.paths) and is_whole
+    return same_parameters and own == set(paths) == set(saved.paths)
 
 
 def is_intact(saved: StepRecord, outputs: Mapping[str, Path], hashes: Hashes) -> bool:

@@ -3,9 +3,8 @@
 import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generic, TypeVar, cast
+from typing import Generic, TypeVar
 
 from bids_app.derivatives.products import PRODUCTS
 from bids_app.derivatives.records import is_damaged, load_own_record, record_path, remove_record
@@ -24,9 +23,10 @@ from bids_app.engine.cache import (
     recorded_hash,
     relative_paths,
 )
+from bids_app.engine.chain_result import ChainResult, makers_of
 from bids_app.engine.claims import working
 from bids_app.engine.execution import Check, OnEvent, execute, sentence_of
-from bids_app.errors import QsmAppError
+from bids_app.errors import OutputInUseError, QsmAppError
 from bids_app.model.context import Context
 from bids_app.model.records import Anatomical, Record
 from bids_app.model.results import StepFailure
@@ -36,17 +36,6 @@ from bids_app.model.step_record import StepRecord
 
 R = TypeVar("R", bound=Record)
 S = TypeVar("S", bound=Record)
-
-
-@dataclass
-class ChainResult:
-    """What became of each step, and what the user should know."""
-
-    ran: list[str] = field(default_factory=list)
-    skipped: list[str] = field(default_factory=list)
-    failures: list[StepFailure] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    peak_bytes: int = 0
 
 
 class Chain(Generic[R]):
@@ -100,6 +89,7 @@ class Chain(Generic[R]):
             saved, path = self.records[step.name], self._record_path(step)
             now = load_own_record(path)
             is_same = now is not None and (now.fingerprint, now.outputs) == (saved.fingerprint, saved.outputs)
+            is_anothers = now is not None and not is_same
             changed = difference(saved, self._outputs(step), self.hashes) if is_same else path
             if changed is not None:
                 self.result.ran.remove(step.name)
@@ -107,14 +97,15 @@ class Chain(Generic[R]):
                     f"{changed} does not hold what was written to it: another program has changed it, or the disk is "
                     "faulty; run the same command again"
                 )
-                self._fail(step, StepFailure(step.name, sentence))
+                self._fail(step, StepFailure(step.name, sentence, taken_over=is_anothers))
         return self.result
 
     def _fail(self, step: Step[R], failure: StepFailure) -> None:
         """Note a failure; without its record the step runs again in the next command."""
         self.result.failures.append(failure)
         self._broken.update(step.makes(self.record, self.settings))
-        self._discard(step)
+        if not failure.taken_over:
+            self._discard(step)
 
     def sweep(self) -> None:
         """Remove what killed processes have left half-written where this chain writes."""
@@ -187,7 +178,8 @@ class Chain(Generic[R]):
         keys = dict.fromkeys((*step.makes(self.record, self.settings), *(before.paths if before is not None else ())))
         for key in (key for key in keys if key in PRODUCTS and self.makers.get(key, step).name == step.name):
             for file in files_of(key, self._path(key)):
-                file.unlink(missing_ok=True)
+                with suppress(OSError):  # a folder in its place, or a file that nobody may remove, is no result
+                    file.unlink(missing_ok=True)
 
     def _paths(self, step: Step[R]) -> dict[str, Path]:
         """Return the step's inputs by name, present or not."""
@@ -207,10 +199,10 @@ class Chain(Generic[R]):
 
     def _recorded(self, step: Step[R], of: Record, key: str) -> str | None:
         """Return the hash that is recorded of another record's working file, None where it was never made."""
-        return recorded_hash(key, of, _makers(step), self.context) if PRODUCTS[key].in_work_dir else None
+        return recorded_hash(key, of, makers_of(step), self.context) if PRODUCTS[key].in_work_dir else None
 
     def _input_hashes(self, step: Step[R]) -> tuple[dict[str, str | None], list[str]]:
-        """Return the hashes of a step's inputs, and the keys of products that it needs and that cannot be had.
+        """Return the hashes of a step's inputs, and the keys of products that it needs and that are missing.
 
         A product in the work directory that is gone has the hash that the step which makes it has recorded.
         """
@@ -262,7 +254,7 @@ class Chain(Generic[R]):
         collected = step.collects(self.record, self.settings)
         for name in (name for name in collected if name in paths and not paths[name].is_file()):
             of, key = collected[name]
-            self._remake_of(_makers(step), of, [key])
+            self._remake_of(makers_of(step), of, [key])
         return not self._broken.intersection(needs)
 
     def _remake_of(self, steps: Sequence[Step[S]], of: S, keys: Sequence[str]) -> None:
@@ -296,7 +288,9 @@ class Chain(Generic[R]):
                 self.makers.keys() - step.makes(self.record, self.settings),
             )
         except Exception as error:  # one failing step does not stop the steps that do not need it
-            self._fail(step, StepFailure(step.name, sentence_of(error), traceback.format_exc()))
+            taken_over = isinstance(error, OutputInUseError)  # what lies there is the other command's
+            text = sentence_of(error)
+            self._fail(step, StepFailure(step.name, text, traceback.format_exc(), taken_over=taken_over))
             self.on_event("failed", step.name, 0, 0)
             return
         self.records[step.name] = saved
@@ -306,8 +300,3 @@ class Chain(Generic[R]):
         self.result.warnings += saved.warnings
         self.result.peak_bytes = max(self.result.peak_bytes, saved.peak_memory_bytes)
         self.on_event("finished", step.name, 0, 0)
-
-
-def _makers(step: Step[R]) -> tuple[Step[Record], ...]:
-    """Return the steps that make what a step collects: whose records it names are those that they run over."""
-    return cast("tuple[Step[Record], ...]", step.makers)

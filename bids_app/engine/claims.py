@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bids_app.engine.locks import Lock, holder_of, pulse, read_lock, remove_stale, this_process
-from bids_app.errors import OutputInUseError, QsmAppError
+from bids_app.errors import OutputInUseError
 from bids_app.model.context import Context
 
 _COMMAND, _PROCESS = ".command", ".process"
@@ -79,7 +79,7 @@ def claimed(context: Context, names: Mapping[str, bool], settings: str) -> Itera
 def working(context: Context, name: str, is_shared: bool = False) -> Iterator[Callable[[], None]]:
     """Hold a job's lock while it is done; a process that holds it is waited for.
 
-    The function that is given raises QsmAppError where the job is not this process's any more: it is called before
+    The function that is given raises OutputInUseError where the job is not this process's any more: it is called before
     anything is written.
     """
     holder = this_process(pulse=_pulse_of_parent)
@@ -92,7 +92,7 @@ def working(context: Context, name: str, is_shared: bool = False) -> Iterator[Ca
 
         def check() -> None:
             if not all(lock.is_held() for lock in locks) or not (is_shared or _is_claimed(context, name)):
-                raise QsmAppError(
+                raise OutputInUseError(
                     f"another command has taken over {name}, because this one showed no sign of life for a while; "
                     "nothing was written over its files. Run the same command again when it has ended"
                 )

@@ -38,6 +38,8 @@ _PULSE = ".pulse"
 #: So long after its last beat the pulse of another machine is removed; a process that lives makes it again.
 _ABANDONED_S = 86_400.0
 _TAKEOVER = ".takeover"
+#: So much of a command line is kept: thousands of participants may be listed in it.
+_COMMAND_LENGTH = 400
 #: No lock is larger.
 _MAX_BYTES = 65_536
 
@@ -79,7 +81,7 @@ def this_process(settings: str = "", pulse: str = "") -> Holder:
         host=socket.gethostname(),
         user=user,
         since=f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC",
-        command=shlex.join(sys.argv),
+        command=shlex.join(sys.argv)[:_COMMAND_LENGTH],
         pulse=pulse,
         settings=settings,
     )
@@ -168,8 +170,12 @@ def _write_new(path: Path, content: bytes) -> bool:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
+            try:
+                with os.fdopen(descriptor, "wb") as file:
+                    file.write(content)
+            except OSError:  # the disk is full
+                _remove(path)
+                raise
         except FileNotFoundError:  # the folder was empty, and another command has just removed it
             continue
         except FileExistsError:

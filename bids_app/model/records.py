@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
+from bids_app.model.json_values import JsonObject
 from bids_app.model.naming import Entities, entities_in
 
 __all__ = ["Anatomical", "Echo", "Entities", "GreRun", "Record", "Subject", "entities_in", "spelled"]
@@ -40,7 +41,7 @@ class Echo:
     phase: Path | None = None
     real: Path | None = None
     imag: Path | None = None
-    metadata: dict[str, Any] = field(default_factory=dict, compare=False, hash=False)  # of the phase (or real) image
+    metadata: JsonObject = field(default_factory=dict, compare=False, hash=False)  # of the phase (or real) image
     magnitude_echo_time: float | None = None  # by the magnitude's own sidecar
 
 
@@ -89,7 +90,7 @@ class GreRun:
     given_maps: tuple[tuple[str, Path], ...] = ()
     #: Receive coils in the images' fourth dimension, which are combined.
     coils: int = 1
-    #: Names of files that cannot be told apart by the entities that we know, in pairs.
+    #: Names of files that cannot be distinguished by the entities that we know, in pairs.
     clashes: tuple[tuple[str, str], ...] = ()
     #: What the user should know about the input, in sentences.
     remarks: tuple[str, ...] = ()

@@ -8,7 +8,6 @@ One declaration serves validation, ``--set section.method.name=value``, presets,
 """
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -19,6 +18,9 @@ from bids_app.errors import ParameterError
 V = TypeVar("V", bool, int, float, str, tuple[str, ...])
 #: A value of a parameter.
 Value = bool | int | float | str | tuple[str, ...]
+
+#: Numbers beyond this mean nothing, and so many characters of a wrong one are shown.
+_LARGEST, _SHOWN = 1e300, 40
 
 
 def param(
@@ -37,6 +39,12 @@ def param(
     """
     metadata = {"low": low, "high": high, "choices": choices, "unit": unit, "separator": separator, "doc": doc}
     return dataclasses.field(default=default, metadata=metadata)
+
+
+def _shown(value: object) -> str:
+    """Return a wrong value as it is shown, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def nearest(name: str, valid: list[str]) -> str:
@@ -71,7 +79,7 @@ def _words(name: str, value: object, separator: str) -> tuple[str, ...]:
     """Return a list of texts as a tuple; one text is split at the separator."""
     words = value.split(separator) if isinstance(value, str) else value
     if not isinstance(words, list | tuple) or not all(isinstance(word, str) for word in words):
-        raise ParameterError(f"{name} must be a list of texts, got {value!r}")
+        raise ParameterError(f"{name} must be a list of texts, got {_shown(value)}")
     return tuple(word.strip() for word in words if word.strip())
 
 
@@ -82,23 +90,52 @@ def _checked(field: "dataclasses.Field[Value]", value: object) -> object:
         return _words(name, value, meta.get("separator", ","))
     if isinstance(default, bool):
         if not isinstance(value, bool):
-            raise ParameterError(f"{name} must be true or false, got {value!r}")
+            raise ParameterError(f"{name} must be true or false, got {_shown(value)}")
         return value
     if isinstance(default, int | float):
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise ParameterError(f"{name} must be a finite number, got {value!r}")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= _LARGEST:
+            raise ParameterError(f"{name} must be a finite number, got {_shown(value)}")
         if isinstance(default, int):
             if value != int(value):
-                raise ParameterError(f"{name} must be a whole number, got {value!r}")
+                raise ParameterError(f"{name} must be a whole number, got {_shown(value)}")
             value = int(value)
         else:
             value = float(value)
         low, high = meta.get("low"), meta.get("high")
         if (low is not None and value < low) or (high is not None and value > high):
-            raise ParameterError(f"{name} must be between {low} and {high}, got {value}")
+            raise ParameterError(f"{name} must be between {low} and {high}, got {_shown(value)}")
         return value
     if isinstance(default, str):
         choices = list(meta.get("choices") or ())
         if not isinstance(value, str) or (choices and value not in choices):
-            raise ParameterError(f"{name} cannot be {value!r}: {nearest(str(value), choices)}")
+            raise ParameterError(f"{name} cannot be {_shown(value)}: {nearest(str(value), choices)}")
     return value
+
+
+@dataclass(frozen=True)
+class Described:
+    """What a parameter is: its value, the values that it takes, its unit and its meaning."""
+
+    name: str
+    value: Value
+    choices: tuple[str, ...]
+    low: float | None
+    high: float | None
+    unit: str
+    doc: str
+
+
+def described(params: Params) -> list[Described]:
+    """Return what every parameter of a class is, in declared order; for ``--explain`` and the reference pages."""
+    return [
+        Described(
+            field.name,
+            getattr(params, field.name),
+            tuple(field.metadata.get("choices") or ()),
+            field.metadata.get("low"),
+            field.metadata.get("high"),
+            str(field.metadata.get("unit") or ""),
+            str(field.metadata["doc"]),
+        )
+        for field in dataclasses.fields(params)
+    ]

@@ -170,6 +170,9 @@ def test_a_model_that_cannot_be_fitted_is_refused_before_anything_runs(study, ca
         assert group(bids, out, "--model", model, *more) == 2
         assert sentence in capfd.readouterr().err
     assert not list(out.glob("group_*"))
+    words = [str(bids), str(out), "group", "--voxelwise", "--model", "r2star ~ age"]
+    assert main(words) == 2
+    assert "--voxelwise needs a map of r2star of everybody; sub-01, sub-02" in capfd.readouterr().err
     # Before the participant level takes hours, and before it says that these images are empty.
     assert main([str(bids), str(out), "participant", "group", "--model", "chi ~ weight"]) == 2
     assert "no column 'weight'" in capfd.readouterr().err

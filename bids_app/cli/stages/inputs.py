@@ -1,7 +1,7 @@
 """What the stages of ``qsm`` take from the command line: methods, parameters, and images."""
 
 import argparse
-import tomllib
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -9,12 +9,15 @@ from typing import TypeVar
 from bids_app import qsm
 from bids_app.cli.stages.images import Image, load, load_echoes, stem_of
 from bids_app.errors import InputRefusedError, ParameterError, UsageError
+from bids_app.model.json_values import value_of
 from bids_app.qsm.arrays import FloatArray
 from bids_app.qsm.params import Params, nearest
 from bids_app.qsm.phase.scaling import to_radians
 from bids_app.qsm.registry import AnyMethod
 
 M = TypeVar("M")
+#: Size of the largest part of a direction, as the checks of sidecars have it.
+_MIN, _MAX = 1e-3, 1e3
 
 
 def b0_dir(args: argparse.Namespace) -> tuple[float, ...] | None:
@@ -22,9 +25,15 @@ def b0_dir(args: argparse.Namespace) -> tuple[float, ...] | None:
     if args.b0_dir == ["auto"]:
         return None
     try:
-        return tuple(float(part) for part in args.b0_dir)
-    except ValueError as error:
-        raise UsageError(f"--b0-dir must be auto or three numbers, got {' '.join(args.b0_dir)}") from error
+        numbers = tuple(float(part) for part in args.b0_dir)
+    except ValueError:
+        numbers = ()
+    if len(numbers) != 3 or not all(map(math.isfinite, numbers)) or not _MIN <= max(map(abs, numbers)) <= _MAX:
+        said = " ".join(args.b0_dir)[:40]
+        raise UsageError(
+            f"--b0-dir must be auto or three numbers (the largest between {_MIN:g} and {_MAX:g}), got {said}"
+        )
+    return numbers
 
 
 def method_of(registry: Mapping[str, M], name: str) -> M:
@@ -47,11 +56,7 @@ def parameters_of(method: AnyMethod, words: Sequence[str]) -> Params:
             raise UsageError(f"{method.label} has no parameter {word}: {nearest(name, names)}")
         if not rest:
             raise UsageError(f"{word} needs a value")
-        text = rest.pop(0)
-        try:
-            values[name] = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            values[name] = text
+        values[name] = value_of(rest.pop(0))
     try:
         return method.params.from_mapping(method.params().to_mapping() | values)
     except ParameterError as error:

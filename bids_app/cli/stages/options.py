@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bids_app import __version__
 from bids_app.cli.parser import Parser
+from bids_app.cli.types import number, positive, tesla
 
 #: Name of each stage, the sentence of its help, and one example.
 STAGES = {
@@ -79,7 +80,7 @@ def _add_options(name: str, stage: Parser) -> None:
         return
     _inputs(name, stage)
     stage.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="image to write (.nii.gz)")
-    stage.add_argument("--omp-nthreads", type=int, metavar="N", help="threads (default: processors)")
+    stage.add_argument("--omp-nthreads", type=positive, metavar="N", help="threads (default: processors)")
     stage.add_argument(
         "--b0-dir",
         nargs="+",
@@ -89,7 +90,7 @@ def _add_options(name: str, stage: Parser) -> None:
     )
 
 
-#: Options by what they are called: the stages that have them, whether they need them, and what argparse is told.
+#: Options by what they are called: the stages that have them, whether they need them, and the arguments of argparse.
 _FIELDS = ("background", "invert", "swi")
 _OPTIONS: tuple[tuple[tuple[str, ...], tuple[str, ...], dict[str, object]], ...] = (
     (
@@ -115,7 +116,7 @@ _OPTIONS: tuple[tuple[tuple[str, ...], tuple[str, ...], dict[str, object]], ...]
     (
         ("--te",),
         ("unwrap", "field", "r2star", "reconstruct", "mask"),
-        {"nargs": "+", "type": float, "metavar": "S", "help": "echo times in seconds"},
+        {"nargs": "+", "type": number, "metavar": "S", "help": "echo times in seconds"},
     ),
     (("--recipe",), ("mask",), {"help": "source and operations (default: the recipe of the preset default)"}),
     (
@@ -127,7 +128,7 @@ _OPTIONS: tuple[tuple[tuple[str, ...], tuple[str, ...], dict[str, object]], ...]
     (
         ("--b0",),
         ("background", "invert", "field", "reconstruct"),
-        {"type": float, "metavar": "T", "help": "main field in tesla"},
+        {"type": tesla, "metavar": "T", "help": "main field in tesla"},
     ),
     (("--units",), _FIELDS, {"choices": ("hz", "ppm"), "help": "unit of the field"}),
     (("--weights",), ("background", "invert"), {"type": Path, "help": "relative reliability of the field (about 1)"}),

@@ -5,13 +5,13 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from bids_app.convert.model import PARTS, Problem
 from bids_app.convert.name.patients import sanitise
 from bids_app.convert.scan.loose import Loose, series_stem, stem_of
 from bids_app.derivatives.presence import is_system_file
 from bids_app.errors import UsageError
+from bids_app.model.json_values import JsonObject, JsonValue
 
 _COLUMNS = {
     "path": "path",
@@ -58,7 +58,7 @@ def from_folder(folder: Path, own: Sequence[Path], problems: list[Problem]) -> l
     return found
 
 
-def _sidecar(path: Path) -> dict[str, Any] | None:
+def _sidecar(path: Path) -> JsonObject | None:
     """Return what the JSON file beside an image says; None when there is none."""
     beside = path.with_name(f"{stem_of(path.name)}.json")
     if not beside.is_file():
@@ -125,7 +125,7 @@ def _from_row(table: Path, row: Mapping[str, str]) -> Loose:
     if row.get("suffix"):
         values.setdefault("SeriesDescription", row["suffix"])
     study = f"{row['subject']}:{row.get('session', '')}"
-    # Rows of one subject and session are one acquisition, unless the table tells them apart.
+    # Rows of one subject and session are one acquisition, unless the table separates them.
     series = ":".join([study, *(row.get(x, "") for x in ("acq", "run", "suffix"))])
     if row.get("acq"):
         values["ProtocolName"] = row["acq"]
@@ -133,7 +133,7 @@ def _from_row(table: Path, row: Mapping[str, str]) -> Loose:
     return Loose(path, logical, series, values, _PARTS[part], study)
 
 
-def _numbers(name: str, text: str) -> Any:
+def _numbers(name: str, text: str) -> JsonValue:
     """Return a number, or a list of them."""
     try:
         numbers = [float(x) for x in re.split(r"[,;\s]+", text.strip("[] "))]

@@ -35,7 +35,7 @@ def pdf(
     """Remove the background field by projection onto dipole fields (PDF); the mask stays whole.
 
     Minimises ||w (f - D x)||^2 over sources x outside the mask, by conjugate gradients that start from coarser
-    grids, and subtracts their field. A constant field, which far sources make and the finite grid has no room for,
+    grids, and subtracts their field. A constant field, which far sources make and the finite grid cannot hold,
     is removed first.
 
     Parameters

@@ -3,11 +3,23 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from bids_app import __version__
 from bids_app.derivatives.escaping import no_html
 from bids_app.derivatives.files import write_bytes
 from bids_app.derivatives.presence import read_json_object
 from bids_app.report.methods.references import REFERENCES
 from bids_app.report.methods.text import Methods
+
+_AUTHORS = "The QSM BIDS App developers"
+#: This software as a line of a list of references, and as an entry of a bibliography.
+SOFTWARE = f"{_AUTHORS}. QSM BIDS App (qsm-bids-app), version {__version__}. Software."
+SOFTWARE_BIBTEX = f"""\
+@software{{qsmbidsapp,
+  author = {{{{{_AUTHORS}}}}},
+  title = {{{{QSM BIDS App}}}},
+  version = {{{__version__}}},
+}}
+"""
 
 
 def cite(logs: Path) -> None:
@@ -32,9 +44,10 @@ def write_citation(folder: Path, texts: Mapping[str, Methods]) -> None:
     for paragraphs, names in groups.items():
         lines += [f"## {_listed(names)}", "", *(f"{no_html(text)}\n" for text in Methods(paragraphs).plain())]
     keys = list(dict.fromkeys(key for methods in texts.values() for key in methods.keys if key in REFERENCES))
-    lines += ["# References", "", *(f"* {REFERENCES[key].text}" for key in keys)]
+    lines += ["# References", "", f"* {SOFTWARE}", *(f"* {REFERENCES[key].text}" for key in keys)]
     write_bytes(folder / "CITATION.md", ("\n".join(lines) + "\n").encode())
-    write_bytes(folder / "CITATION.bib", "\n".join(REFERENCES[key].bibtex for key in keys).encode())
+    entries = [SOFTWARE_BIBTEX, *(REFERENCES[key].bibtex for key in keys)]
+    write_bytes(folder / "CITATION.bib", "\n".join(entries).encode())
 
 
 def _listed(names: Sequence[str], most: int = 8) -> str:

@@ -2,7 +2,7 @@
 
 The order follows what the consensus on susceptibility mapping asks authors to report (Bilgic et al. 2024,
 10.1002/mrm.30006): acquisition, phase processing, masks, background, inversion, reference, analysis, software. What the
-data do not state is named, so that nobody thinks it was told.
+data do not state is named, so that nobody takes it for stated.
 """
 
 import platform
@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib import metadata
-from typing import Any
 
 from bids_app import __version__
+from bids_app.model.json_values import JsonObject, JsonValue
 from bids_app.model.step_record import StepRecord
 from bids_app.qsm.method import PARAMETERS
 from bids_app.qsm.registry import BY_KEY, AnyMethod
@@ -117,7 +117,7 @@ def _sentences(records: Iterable[StepRecord], only: Iterable[str] | None = None)
     return " ".join(said.values())
 
 
-def _said_of(key: str, parameters: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+def _said_of(key: str, parameters: Mapping[str, JsonObject]) -> dict[str, str]:
     """Return the sentence of what ran by its key, and those of the own stages that its parameters switch on."""
     method = BY_KEY.get(key)
     if method is None:
@@ -127,21 +127,21 @@ def _said_of(key: str, parameters: Mapping[str, Mapping[str, Any]]) -> dict[str,
     return sentences | {stage: SENTENCES[stage] for name, stage in method.stages.items() if values.get(name, 0) > 0}
 
 
-def _flat(parameters: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+def _flat(parameters: Mapping[str, Mapping[str, JsonValue]]) -> dict[str, JsonObject]:
     """Return the parameters of every method by its name."""
     return {
         name: values for section in parameters.values() for name, values in section.items() if isinstance(values, dict)
     }
 
 
-def _values(parameters: Mapping[str, Any]) -> str:
+def _values(parameters: JsonObject) -> str:
     if not parameters:
         return ""
-    told = ", ".join(f"{name.rstrip('_')} = {_number(value)}" for name, value in parameters.items())
-    return f" ({told})"
+    words = ", ".join(f"{name.rstrip('_')} = {_number(value)}" for name, value in parameters.items())
+    return f" ({words})"
 
 
-def _number(value: Any) -> str:
+def _number(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -256,8 +256,8 @@ _CHOSEN = {
 
 def _chosen(inversion: StepRecord) -> str:
     """Return what the inversion has found in the data by itself."""
-    told = [words.format(inversion.number(k)) for k, words in _CHOSEN.items() if inversion.number(k) is not None]
-    return f"Estimated from the data: {', '.join(told)}." if told else ""
+    choices = [words.format(inversion.number(k)) for k, words in _CHOSEN.items() if inversion.number(k) is not None]
+    return f"Estimated from the data: {', '.join(choices)}." if choices else ""
 
 
 def _analysis(run: Run, records: Sequence[StepRecord]) -> str:

@@ -1,11 +1,13 @@
 """The figures of a run, stage by stage, each from the products that are there."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 
+from bids_app.model.records import Echo
+from bids_app.qsm.units import ppm_to_hz
 from bids_app.report.participant import figures_separation
 from bids_app.report.participant.collect import Run
 from bids_app.report.participant.figures_anatomy import regions, registration, segmentations
@@ -16,6 +18,8 @@ from bids_app.report.slices import Array, positions, stored_box
 
 #: So many echoes are shown at most.
 _ECHOES = 6
+#: Share of the largest field that differences of two stored fields may have by rounding.
+_ROUNDING = 1e-5
 
 
 @dataclass
@@ -97,7 +101,7 @@ def echoes(maps: Maps) -> Iterator[Picture]:
         )
 
 
-def _parts(chosen: list[Any]) -> dict[str, list[Any]]:
+def _parts(chosen: Sequence[Echo]) -> dict[str, list[Path]]:
     kinds = ("magnitude", "phase") if chosen[0].phase is not None else ("real", "imag")
     return {kind: [getattr(e, kind) for e in chosen] for kind in kinds if all(getattr(e, kind) for e in chosen)}
 
@@ -176,6 +180,27 @@ def fields(maps: Maps) -> Iterator[Picture]:
         )
 
 
+def corrections(maps: Maps) -> Iterator[Picture]:
+    """What was removed from the total field before the background."""
+    before, after = maps.get("total_field"), maps.get("corrected_field")
+    strength = None if maps.run.source is None else maps.run.source.field_strength
+    if before is None or after is None or not strength:
+        return
+    removed = before - ppm_to_hz(after, strength)
+    largest = float(np.abs(removed[maps.mask]).max(initial=0))
+    if largest <= _ROUNDING * float(np.abs(before[maps.mask]).max(initial=0)):
+        return
+    layer = Layer(removed, symmetric(removed, maps.mask), "removed", "Hz", "PuOr_r", inside=maps.mask)
+    yield picture(
+        planes([layer], maps.frame),
+        "Corrections of the total field",
+        "What was removed from the total field before the background: alternation from voxel to voxel, and the smooth "
+        "phase of transmission and reception where there is one echo (methods of this software's own). It should not "
+        "follow the anatomy.",
+        "Three planes of what was removed from the total field in hertz, purple below zero and orange above.",
+    )
+
+
 def residuals(maps: Maps) -> Iterator[Picture]:
     """Residual of the field fit and standard error of the field."""
     layers = []
@@ -251,7 +276,7 @@ _STAGES: tuple[tuple[str, str, str, tuple[str, ...], tuple[_Figure, ...]], ...] 
         "Field",
         "The frequency offset, and the part of it that the tissue makes.",
         ("total_field", "local_field"),
-        (fields, residuals),
+        (fields, corrections, residuals),
     ),
     ("relaxometry", "Relaxation", "How fast the signal decays.", ("r2star", "t2star", "s0"), (relaxometry,)),
     (

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -11,8 +11,19 @@ from bids_app.errors import QsmAppError
 from bids_app.model.records import GreRun
 from bids_app.model.settings import Settings
 from bids_app.model.step import Output, Step, StepInput, StepResult
+from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.options import MaskChoices
 from bids_app.steps.participant.common import grid_image, grid_of, memory, read_array
+
+
+class RecipeMaps(TypedDict, total=False):
+    """The maps that the recipes of a run start from, ``[x, y, z]``."""
+
+    quality: FloatArray
+    magnitude: FloatArray
+    residual: FloatArray
+    given: BoolArray
+    anatomy: BoolArray
 
 
 def masks(step: StepInput[GreRun]) -> StepResult:
@@ -40,10 +51,10 @@ def masks(step: StepInput[GreRun]) -> StepResult:
     return StepResult(outputs, metrics, warnings)
 
 
-def _empty_slices(magnitude: Any) -> Iterator[str]:
+def _empty_slices(magnitude: FloatArray) -> Iterator[str]:
     """Find slices without any signal between others that have some: they cut the object in pieces."""
     for axis, name in enumerate("ijk"):
-        filled = magnitude.any(axis=tuple(a for a in range(3) if a != axis))
+        filled = np.asarray(magnitude.any(axis=tuple(a for a in range(3) if a != axis)))
         places = np.flatnonzero(filled)
         gaps = np.flatnonzero(~filled[places[0] : places[-1]]) + places[0] if places.size else places
         if gaps.size:
@@ -63,15 +74,23 @@ def _discarded(shares: Sequence[float]) -> Iterator[str]:
         )
 
 
-def _maps(step: StepInput[GreRun], choice: MaskChoices) -> dict[str, Any]:
+def _maps(step: StepInput[GreRun], choice: MaskChoices) -> RecipeMaps:
     """Return the maps that the recipes start from, and only those."""
     from bids_app.qsm.pipeline.masks import mask_sources
 
     wanted = mask_sources(choice)
-    names = wanted & {"quality", "magnitude"} | ({"residual"} if "reliability" in wanted else set())
-    maps = {name: read_array(step.inputs[name]) for name in names}
-    masks = {"given": "given_mask", "anatomy": "mask_anatomy"}
-    return maps | {name: read_mask(step.inputs[key]) for name, key in masks.items() if key in step.inputs}
+    maps = RecipeMaps()
+    if "quality" in wanted:
+        maps["quality"] = read_array(step.inputs["quality"])
+    if "magnitude" in wanted:
+        maps["magnitude"] = read_array(step.inputs["magnitude"])
+    if "reliability" in wanted:
+        maps["residual"] = read_array(step.inputs["residual"])
+    if "given_mask" in step.inputs:
+        maps["given"] = read_mask(step.inputs["given_mask"])
+    if "mask_anatomy" in step.inputs:
+        maps["anatomy"] = read_mask(step.inputs["mask_anatomy"])
+    return maps
 
 
 def _advice(step: StepInput[GreRun], problem: str) -> str:

@@ -105,7 +105,7 @@ def _needs(run: GreRun, settings: Settings) -> tuple[str, ...]:
 
 
 def r2prime_keys(run: GreRun, settings: Settings) -> tuple[str, ...]:
-    """Return the products of R2'; none where R2 or R2* cannot be had, or another dataset has R2'."""
+    """Return the products of R2'; none where R2 or R2* is missing, or another dataset has R2'."""
     r2 = run.given("r2") is not None or bool(spin_echo_keys(run, settings))
     r2star = run.given("r2star_given") is not None or (len(run.echoes) > 1 and has_magnitude(run))
     return ("r2prime", "r2prime_sd", "mask_r2prime") if r2 and r2star and run.given("r2prime") is None else ()

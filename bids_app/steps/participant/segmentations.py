@@ -1,4 +1,4 @@
-"""Which segmentations a run has: of the settings' words, those that can be had for this record."""
+"""Which segmentations a run has: of the settings' words, those that exist for this record."""
 
 import csv
 from dataclasses import dataclass

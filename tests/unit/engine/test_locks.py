@@ -1,5 +1,6 @@
 """Locks: one holder at a time, stale ones recognised by process or pulse, odd files in their place no obstacle."""
 
+import errno
 import json
 import multiprocessing
 import os
@@ -151,6 +152,25 @@ def test_a_pulse_that_somebody_removed_is_made_again(tmp_path):
         while not (tmp_path / name).exists() and time.monotonic() < end:
             time.sleep(0.01)
         assert holder_of((tmp_path / name).read_bytes()).pulse == name
+
+
+def test_a_full_disk_leaves_no_lock(tmp_path, monkeypatch):
+    def full(descriptor, mode):
+        os.close(descriptor)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(locks.os, "fdopen", full)
+    with pytest.raises(QsmAppError, match="sub-01 cannot be written: No space left"):
+        take(tmp_path / "locks" / "sub-01")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_command_line_of_any_length_fits_into_a_lock(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["qsm-bids-app", "--participant-label", *map(str, range(100_000))])
+    lock = Lock(tmp_path / "sub-01", this_process())
+    assert lock.acquire() is None
+    assert lock.is_held()
+    assert take(tmp_path / "sub-01").command.startswith("qsm-bids-app --participant-label 0 1 ")
 
 
 def _odd(path, kind):

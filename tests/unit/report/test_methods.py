@@ -276,6 +276,8 @@ def test_citation_files_have_each_text_once_and_what_it_cites(text, tmp_path):
     other = Methods(("Phase was unwrapped [schofield2003].",))
     write_citation(tmp_path, {"sub-01": text, "sub-02": text, "sub-03": other})
     markdown, bib = (tmp_path / "CITATION.md").read_text(), (tmp_path / "CITATION.bib").read_text()
+    assert bib.startswith("@software{qsmbidsapp,") and f"version = {{{bids_app.__version__}}}" in bib
+    assert f"QSM BIDS App (qsm-bids-app), version {bids_app.__version__}" in markdown
     assert "## sub-01, sub-02\n" in markdown
     assert "## sub-03\n" in markdown
     assert markdown.count("rapid two-step inversion (RTS)") == 1
