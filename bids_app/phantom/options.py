@@ -40,6 +40,13 @@ def _positive(text: str) -> float:
     return value
 
 
+def _not_negative(text: str) -> float:
+    value = float(text)
+    if not (math.isfinite(value) and value >= 0):
+        raise argparse.ArgumentTypeError(f"must be zero or a positive number, got {text}")
+    return value
+
+
 def build_parser() -> Parser:
     """Return the parser."""
     parser = Parser(
@@ -146,6 +153,13 @@ def _signal(group: "argparse._ArgumentGroup") -> None:
         "--in-vivo",
         action="store_true",
         help="tissue around the brain as in life: fat with its chemical shift, bone marrow, thin bones, muscle, orbits",
+    )
+    add(
+        "--texture",
+        type=_not_negative,
+        default=1.0,
+        metavar="F",
+        help="random variation of susceptibility and R2* within a tissue, relative to 10 ppb (default: 1)",
     )
     add(
         "--coil-shading",
