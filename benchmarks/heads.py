@@ -54,8 +54,8 @@ class Before:
 def simulated(*, person=0, seed=1, session=0, in_vivo=False, texture=1.0, shim_ppm=0.0, **scan):
     """Simulate a scan; another ``session`` is the same head in another position with other noise and shim.
 
-    ``texture`` scales the variation within a tissue. ``shim_ppm`` is the standard deviation of first- and second-order fields that are added; ``scan`` are parameters of
-    :class:`bids_app.phantom.acquisition.Acquisition`.
+    ``texture`` scales the variation within a tissue. ``shim_ppm`` is the standard deviation of first- and second-order
+    fields that are added; ``scan`` are parameters of :class:`bids_app.phantom.acquisition.Acquisition`.
     """
     acquisition = Acquisition(**scan)
     someone = subjects.people(person + 1, seed)[person]

@@ -87,6 +87,13 @@ def _study(group: "argparse._ArgumentGroup") -> None:
         help="added to putamen and pallidum of patients (default: 0.04)",
     )
     add("--null", action="store_true", help="neither age nor group has an effect")
+    add(
+        "--texture",
+        type=_not_negative,
+        default=1.0,
+        metavar="F",
+        help="random variation of susceptibility and R2* within a tissue, relative to 10 ppb (default: 1)",
+    )
 
 
 def _sampling(group: "argparse._ArgumentGroup") -> None:
@@ -153,13 +160,6 @@ def _signal(group: "argparse._ArgumentGroup") -> None:
         "--in-vivo",
         action="store_true",
         help="tissue around the brain as in life: fat with its chemical shift, bone marrow, thin bones, muscle, orbits",
-    )
-    add(
-        "--texture",
-        type=_not_negative,
-        default=1.0,
-        metavar="F",
-        help="random variation of susceptibility and R2* within a tissue, relative to 10 ppb (default: 1)",
     )
     add(
         "--coil-shading",
