@@ -25,7 +25,8 @@ from bids_app.engine.cache import (
 )
 from bids_app.engine.chain_result import ChainResult, makers_of
 from bids_app.engine.claims import working
-from bids_app.engine.execution import Check, OnEvent, execute, remove_products, sentence_of
+from bids_app.engine.execution import Check, OnEvent, execute, sentence_of
+from bids_app.engine.obsolete import forget, obsolete
 from bids_app.errors import OutputInUseError, QsmAppError
 from bids_app.model.context import Context
 from bids_app.model.records import Anatomical, Record
@@ -60,9 +61,7 @@ class Chain(Generic[R]):
         self.check = check
         planned = plan(steps, record, settings)
         self.steps = list(planned.steps)
-        absent = [step for step in steps if step not in self.steps]
-        # What earlier commands have made of them belongs to another plan.
-        self._obsolete = [s for s in absent if s.replaces or s in (*planned.replaced, *planned.left_out)]
+        self._obsolete = obsolete(steps, planned)
         self.t1w_steps = t1w_steps
         self.hashes = Hashes(context.output_dir)
         self.records: dict[str, StepRecord] = {}
@@ -82,7 +81,7 @@ class Chain(Generic[R]):
     def run(self) -> ChainResult:
         """Run what must be run, in order."""
         self.sweep()
-        self._forget_obsolete()
+        forget(self._obsolete, self.record, set(self.makers), self.context, self.check)
         for step in self.steps:
             if step.name not in self._done:
                 self._advance(step)
@@ -117,15 +116,6 @@ class Chain(Generic[R]):
         paths = {self._record_path(step) for step in self.steps} | {self._path(key) for key in self.makers}
         for folder in {path.parent for path in paths}:
             remove_parts(folder)
-
-    def _forget_obsolete(self) -> None:
-        """Remove records and products of steps that imports replace now, and of imports that are no more."""
-        for step in (step for step in self._obsolete if self._record_path(step).is_file()):
-            self.check()
-            saved = load_own_record(self._record_path(step))
-            if saved is not None:
-                remove_products(saved, self.record, set(self.makers), self.context)
-            remove_record(self._record_path(step))
 
     def unfinished(self) -> list[Step[R]]:
         """Return the first step that must run and all after it (which may turn out to be unchanged); none: all done."""
