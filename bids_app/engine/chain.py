@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from bids_app.derivatives.products import PRODUCTS
 from bids_app.derivatives.records import is_damaged, load_own_record, record_path, remove_record
-from bids_app.derivatives.scratch import remove_parts
+from bids_app.derivatives.scratch import remove_parts, remove_quietly
 from bids_app.engine.cache import (
     Hashes,
     difference,
@@ -180,10 +180,8 @@ class Chain(Generic[R]):
             remove_record(self._record_path(step))
         before = self.records.pop(step.name, None)
         keys = dict.fromkeys((*step.makes(self.record, self.settings), *(before.paths if before is not None else ())))
-        for key in (key for key in keys if key in PRODUCTS and self.makers.get(key, step).name == step.name):
-            for file in files_of(key, self._path(key)):
-                with suppress(OSError):  # a folder in its place, or a file that nobody may remove, is no result
-                    file.unlink(missing_ok=True)
+        own = [key for key in keys if key in PRODUCTS and self.makers.get(key, step).name == step.name]
+        remove_quietly(file for key in own for file in files_of(key, self._path(key)))
 
     def _paths(self, step: Step[R]) -> dict[str, Path]:
         """Return the step's inputs by name, present or not."""
