@@ -58,12 +58,9 @@ class Chain(Generic[R]):
         check: Check = lambda: None,
     ):
         self.record, self.settings, self.context, self.on_event = record, settings, context, on_event
-        self.check = check
+        self.check, self.t1w_steps, self.hashes = check, t1w_steps, Hashes(context.output_dir)
         planned = plan(steps, record, settings)
-        self.steps = list(planned.steps)
-        self._obsolete = obsolete(steps, planned)
-        self.t1w_steps = t1w_steps
-        self.hashes = Hashes(context.output_dir)
+        self.steps, self._obsolete = list(planned.steps), obsolete(steps, planned)
         self.records: dict[str, StepRecord] = {}
         self._damaged: set[str] = set()  # steps with records that are none
         for step in self.steps:
@@ -291,8 +288,7 @@ class Chain(Generic[R]):
             )
         except Exception as error:  # one failing step does not stop the steps that do not need it
             taken_over = isinstance(error, OutputInUseError)  # what lies there is the other command's
-            text = sentence_of(error)
-            self._fail(step, StepFailure(step.name, text, traceback.format_exc(), taken_over=taken_over))
+            self._fail(step, StepFailure(step.name, sentence_of(error), traceback.format_exc(), taken_over=taken_over))
             self.on_event("failed", step.name, 0, 0)
             return
         self.records[step.name] = saved
