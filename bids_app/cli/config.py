@@ -115,8 +115,7 @@ def settings_from_arguments(args: argparse.Namespace) -> Settings:
     if args.qsm_reference is not None:
         shortcuts = merge(shortcuts, {"reference": {"region": args.qsm_reference}})
     if args.brain_extraction is not None:
-        extractor_of(args.brain_extraction)
-        shortcuts = merge(shortcuts, {"brain_extraction": {"program": args.brain_extraction}})
+        shortcuts = merge(shortcuts, {"brain_extraction": {"program": extractor_of(args.brain_extraction).word}})
     if args.mask is not None:
         shortcuts = merge(shortcuts, {"mask": {"filled": args.mask}})
     shortcuts = merge(shortcuts, _anatomy_shortcuts(args))

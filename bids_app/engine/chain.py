@@ -25,7 +25,8 @@ from bids_app.engine.cache import (
 )
 from bids_app.engine.chain_result import ChainResult, makers_of
 from bids_app.engine.claims import working
-from bids_app.engine.execution import Check, OnEvent, execute, remove_products, sentence_of
+from bids_app.engine.execution import Check, OnEvent, execute, sentence_of
+from bids_app.engine.obsolete import forget, obsolete
 from bids_app.errors import OutputInUseError, QsmAppError
 from bids_app.model.context import Context
 from bids_app.model.records import Anatomical, Record
@@ -57,14 +58,9 @@ class Chain(Generic[R]):
         check: Check = lambda: None,
     ):
         self.record, self.settings, self.context, self.on_event = record, settings, context, on_event
-        self.check = check
+        self.check, self.t1w_steps, self.hashes = check, t1w_steps, Hashes(context.output_dir)
         planned = plan(steps, record, settings)
-        self.steps = list(planned.steps)
-        absent = [step for step in steps if step not in self.steps]
-        # What earlier commands have made of them belongs to another plan.
-        self._obsolete = [s for s in absent if s.replaces or s in (*planned.replaced, *planned.left_out)]
-        self.t1w_steps = t1w_steps
-        self.hashes = Hashes(context.output_dir)
+        self.steps, self._obsolete = list(planned.steps), obsolete(steps, planned)
         self.records: dict[str, StepRecord] = {}
         self._damaged: set[str] = set()  # steps with records that are none
         for step in self.steps:
@@ -82,7 +78,7 @@ class Chain(Generic[R]):
     def run(self) -> ChainResult:
         """Run what must be run, in order."""
         self.sweep()
-        self._forget_obsolete()
+        forget(self._obsolete, self.record, set(self.makers), self.context, self.check)
         for step in self.steps:
             if step.name not in self._done:
                 self._advance(step)
@@ -117,15 +113,6 @@ class Chain(Generic[R]):
         paths = {self._record_path(step) for step in self.steps} | {self._path(key) for key in self.makers}
         for folder in {path.parent for path in paths}:
             remove_parts(folder)
-
-    def _forget_obsolete(self) -> None:
-        """Remove records and products of steps that imports replace now, and of imports that are no more."""
-        for step in (step for step in self._obsolete if self._record_path(step).is_file()):
-            self.check()
-            saved = load_own_record(self._record_path(step))
-            if saved is not None:
-                remove_products(saved, self.record, set(self.makers), self.context)
-            remove_record(self._record_path(step))
 
     def unfinished(self) -> list[Step[R]]:
         """Return the first step that must run and all after it (which may turn out to be unchanged); none: all done."""
@@ -301,8 +288,7 @@ class Chain(Generic[R]):
             )
         except Exception as error:  # one failing step does not stop the steps that do not need it
             taken_over = isinstance(error, OutputInUseError)  # what lies there is the other command's
-            text = sentence_of(error)
-            self._fail(step, StepFailure(step.name, text, traceback.format_exc(), taken_over=taken_over))
+            self._fail(step, StepFailure(step.name, sentence_of(error), traceback.format_exc(), taken_over=taken_over))
             self.on_event("failed", step.name, 0, 0)
             return
         self.records[step.name] = saved
