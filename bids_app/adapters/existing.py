@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bids_app.adapters.atlas import entities_of, table_of
-from bids_app.adapters.labels import FASTSURFER, Region
+from bids_app.adapters.atlas import entities_of
+from bids_app.adapters.labels import FASTSURFER, Region, read_table
 from bids_app.errors import UsageError
 
 _EXTENSIONS = (".nii", ".nii.gz", ".mgz")
@@ -101,5 +101,5 @@ def regions_of(path: Path) -> dict[int, Region]:
             if t.name == f"{stem}.tsv" or entities_of(t).items() <= entities.items()
         ]
         if tables:
-            return table_of(max(tables, key=lambda table: len(entities_of(table))))
+            return read_table(max(tables, key=lambda table: len(entities_of(table))))
     return dict(FASTSURFER) if path.name.endswith(".mgz") else {}
