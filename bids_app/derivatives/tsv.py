@@ -1,13 +1,12 @@
 """Tables of tab-separated values that users write, read cell by cell: a problem names its line and its column."""
 
-import csv
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from bids_app.derivatives.presence import absence
-from bids_app.derivatives.text import decoded
+from bids_app.derivatives.text import cells_of, decoded, shown
 
 #: Texts that stand for a missing value.
 MISSING = ("", "n/a", "N/A", "NA", "nan", "NaN")
@@ -37,7 +36,7 @@ class Line:
         text = self.cells.get(column, "")
         if not _WHOLE.match(text):
             comma = "; decimal commas are not understood" if _DECIMAL_COMMA.match(text) else ""
-            raise TableError(f"line {self.number}, column {column}: {text!r} is no whole number{comma}")
+            raise TableError(f"line {self.number}, column {column}: {shown(text)} is no whole number{comma}")
         return int(text.partition(".")[0])
 
 
@@ -55,7 +54,7 @@ def read_tsv(path: Path, needed: Sequence[str]) -> list[Line]:
     text, note = decoded(path.read_bytes())
     if note:
         raise TableError("is not UTF-8; save it as UTF-8 (iconv -f latin1 -t utf-8)")
-    lines = list(csv.reader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE))
+    lines = cells_of(text)
     header = [name.strip() for name in lines[0]] if lines else []
     for name in needed:
         if name not in header:
@@ -63,7 +62,7 @@ def read_tsv(path: Path, needed: Sequence[str]) -> list[Line]:
             raise TableError(f"line 1: there is no column {name}{others}")
     for name in header:
         if header.count(name) > 1:
-            raise TableError(f"line 1: column {name!r} is there twice")
+            raise TableError(f"line 1: column {shown(name)} is there twice")
     found = []
     for number, cells in enumerate(lines[1:], start=2):
         if not any(cell.strip() for cell in cells):
