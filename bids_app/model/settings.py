@@ -25,6 +25,7 @@ from bids_app.model.sections import (
     TemplateChoices,
     VoxelwiseChoices,
 )
+from bids_app.model.toml_files import read_text
 from bids_app.qsm.mask.recipe import parse_recipe
 from bids_app.qsm.method import Method
 from bids_app.qsm.options import (
@@ -157,18 +158,7 @@ def preset_text(name: str) -> str:
         path = Path(name)
         if not path.is_file():
             raise UsageError(f"--preset: no preset or file {name!r}: {nearest(name, preset_names())}")
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--preset: {name} cannot be read: {error}") from error
-
-
-def parse_toml(text: str, origin: str) -> dict[str, Any]:
-    """Return the values of a TOML text; a mistake in it raises UsageError with ``origin``."""
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{origin} is not valid TOML: {error}") from error
+    return read_text(path, f"--preset: {name}")
 
 
 def parse_set(assignment: str) -> dict[str, Any]:
@@ -179,7 +169,7 @@ def parse_set(assignment: str) -> dict[str, Any]:
         raise UsageError(f"--set {assignment}: expected section.name=value or section.method.name=value")
     try:
         value: Any = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         value = text.strip()  # a bare word is a string
     section, *inner = keys
     for key in reversed(inner):

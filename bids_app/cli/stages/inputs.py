@@ -59,7 +59,7 @@ def parameters_of(method: AnyMethod, words: Sequence[str]) -> Params:
         text = rest.pop(0)
         try:
             values[name] = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
+        except (ValueError, RecursionError):
             values[name] = text
     try:
         return method.params.from_mapping(method.params().to_mapping() | values)
