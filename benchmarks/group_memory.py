@@ -97,7 +97,7 @@ def settings(name):
     sections = {
         "template": {"resolution": 2.0, "sharpening": 0.0},
         "voxelwise": voxelwise | {"fwe": 0.05},
-        "statistics": {"model": "chi ~ age + group"},
+        "statistics": {"model": "chi ~ age + group", "small_groups": True},
     }
     return SimpleNamespace(**{k: SimpleNamespace(choice=SimpleNamespace(**v)) for k, v in sections.items()})
 

@@ -13,12 +13,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bids_app.adapters.brain_extraction import extractor_of
 from bids_app.cli.cluster import Cluster, cluster_from
 from bids_app.cli.filters import read_filters
+from bids_app.cli.group_options import GroupRules, group_rules
 from bids_app.errors import UsageError
 from bids_app.group.formulas import parse_formula
 from bids_app.model.aliases import PRESETS, STAGES, with_new_names
 from bids_app.model.context import Context
+from bids_app.model.json_values import JsonObject
 from bids_app.model.settings import Settings, build_settings, merge, parse_set, preset_text
 from bids_app.model.toml_files import parse_toml, read_text
 
@@ -67,10 +70,11 @@ class Config:
     selection: Selection = Selection()
     #: Other derivative datasets whose masks win.
     derivatives: tuple[Path, ...] = ()
+    derivatives_use: tuple[str, ...] = ()  # what is taken from them; empty: all
     mask_desc: str = ""  # description of the masks that are used; empty: brain, or none
     validate_input: bool = True
     reports_only: bool = False
-    allow_missing: bool = False  # the group goes on when somebody is missing
+    group: GroupRules = field(default_factory=GroupRules)
     stage: str = ""  # the only stage of the group level that is run
     stage_part: tuple[int, int] = (1, 1)  # which part of it, of how many
     stage_patience: float = 0.0  # seconds in which what is missing may still come to light
@@ -105,9 +109,12 @@ def settings_from_arguments(args: argparse.Namespace) -> Settings:
         text = read_text(args.config, f"--config: {args.config}")
         origin = f"--config {args.config}"
         tree = merge(tree, _with_new_names(parse_toml(text, origin), origin))
-    shortcuts: dict[str, dict[str, object]] = {}
+    shortcuts: JsonObject = {}
     if args.qsm_reference is not None:
         shortcuts = merge(shortcuts, {"reference": {"region": args.qsm_reference}})
+    if args.brain_extraction is not None:
+        extractor_of(args.brain_extraction)
+        shortcuts = merge(shortcuts, {"brain_extraction": {"program": args.brain_extraction}})
     if args.mask is not None:
         shortcuts = merge(shortcuts, {"mask": {"filled": args.mask}})
     shortcuts = merge(shortcuts, _anatomy_shortcuts(args))
@@ -121,7 +128,7 @@ def settings_from_arguments(args: argparse.Namespace) -> Settings:
     return settings
 
 
-def _with_new_names(tree: Mapping[str, object], origin: str) -> dict[str, object]:
+def _with_new_names(tree: JsonObject, origin: str) -> JsonObject:
     """Return settings with the new names of what has one, and warn of each."""
     renamed, notices = with_new_names(tree, origin)
     for notice in notices:
@@ -151,7 +158,9 @@ def _anatomy_shortcuts(args: argparse.Namespace) -> dict[str, dict[str, object]]
 
 
 def _group_shortcuts(args: argparse.Namespace) -> dict[str, dict[str, object]]:
-    tree: dict[str, dict[str, object]] = {"statistics": {"model": args.model}} if args.model else {}
+    statistics: dict[str, object] = {"model": args.model} if args.model else {}
+    statistics |= {"small_groups": True} if args.small_groups else {}
+    tree: dict[str, dict[str, object]] = {"statistics": statistics} if statistics else {}
     voxelwise: dict[str, object] = {"run": True} if args.voxelwise else {}
     if args.permutations is not None:
         voxelwise["permutations"] = args.permutations
@@ -191,11 +200,12 @@ def from_arguments(args: argparse.Namespace, command: tuple[str, ...] = (), pass
         ),
         nprocs=nprocs,
         derivatives=tuple(_dataset(path) for path in args.derivatives or ()),
+        derivatives_use=tuple(args.derivatives_use or ()),
         mask_desc=args.mask_desc or "",
         validate_input=not args.skip_bids_validation,
         omp_nthreads=threads,
         mem_gb=args.mem,
-        allow_missing=args.allow_missing,
+        group=group_rules(args, output_dir),
         stage=_stage(args.stage or ""),
         stage_part=args.stage_part or (1, 1),
         stage_patience=args.stage_patience,

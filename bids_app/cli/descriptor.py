@@ -27,6 +27,7 @@ _ERRORS = {
     2: "The command line, a preset or a parameter is wrong",
     3: "The input dataset or the output folder cannot be used; every reason is listed and nothing was computed",
     4: "A required tool is missing",
+    5: "Another command is writing the same output; it says who, where and since when, and nothing was computed",
 }
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bids_app.cli.cluster import Cluster
 from bids_app.cli.config import Selection
-from bids_app.dataset.cohort import planned
+from bids_app.dataset.expected import planned
 from bids_app.dataset.subjects import selected_subjects
 from bids_app.derivatives.records import load_records, records_root
 from bids_app.engine.arrays import ArrayStage, Site, write_scripts

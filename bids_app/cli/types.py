@@ -10,7 +10,7 @@ from pathlib import Path
 #: Longest time to wait for a shared disk: a day.
 _MAX_SECONDS = 86_400.0
 #: Fields of scanners, T; so many characters of a wrong value are shown.
-_LEAST_T, _MOST_T, _SHOWN = 0.05, 25.0, 40
+_MIN_T, _MAX_T, _SHOWN = 0.05, 25.0, 40
 #: Bytes of the longest name of a file.
 _LONGEST_NAME = 255
 #: A whole number: no sign, no more digits than any option takes.
@@ -23,7 +23,7 @@ _GIGABYTES = {
     **{f"{letter}IB": 1024**power / 1e9 for letter, power in (("M", 2), ("G", 3), ("T", 4))},
 }
 #: Memory that can be meant, GB: less holds no process, more is no machine.
-_LEAST_GB, _MOST_GB = 0.1, 1e5
+_MIN_GB, _MAX_GB = 0.1, 1e5
 
 
 def _cut(text: str) -> str:
@@ -79,9 +79,9 @@ def gigabytes(text: str) -> float:
     """Read a positive number of gigabytes; ``8``, ``8GB``, ``8 GiB``, ``8000M`` and ``0.5T`` are understood."""
     number = _SIZE.fullmatch(text)
     value = float(number["number"]) * _GIGABYTES[number["unit"].upper()] if number else math.nan
-    if not _LEAST_GB <= value <= _MOST_GB:
+    if not _MIN_GB <= value <= _MAX_GB:
         raise argparse.ArgumentTypeError(
-            f"must be a size from {_LEAST_GB:g} to {_MOST_GB:g} gigabytes, such as 8, 8GB or 8000MB, got {_cut(text)!r}"
+            f"must be a size from {_MIN_GB:g} to {_MAX_GB:g} gigabytes, such as 8, 8GB or 8000MB, got {_cut(text)!r}"
         )
     return value
 
@@ -100,8 +100,8 @@ def number(text: str) -> float:
 def tesla(text: str) -> float:
     """Read the strength of a main field."""
     value = number(text)
-    if not _LEAST_T <= value <= _MOST_T:
-        raise argparse.ArgumentTypeError(f"must be a field from {_LEAST_T:g} to {_MOST_T:g} tesla, got {_cut(text)!r}")
+    if not _MIN_T <= value <= _MAX_T:
+        raise argparse.ArgumentTypeError(f"must be a field from {_MIN_T:g} to {_MAX_T:g} tesla, got {_cut(text)!r}")
     return value
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from bids_app.derivatives import quality
 
 #: BIDS data dictionary: what is said of each column (``Description``, ``Units``, ``Levels``).
-Dictionary = dict[str, dict[str, object]]
+Dictionary = dict[str, Mapping[str, object]]
 
 _STATISTICS = {
     "mean": "Mean of {}",
@@ -64,19 +64,38 @@ SPACE: Dictionary = {
 }
 #: One row for every region of a run and space.
 MANUAL_COLUMNS: Dictionary = SPACE | REGION_COLUMNS
-_MEASURE: dict[str, object] = {
+_MEASURE: Mapping[str, object] = {
     "Description": "Column of the table of regions: chi in ppm, r2star and r2prime in 1/s, volume in mm^3"
+}
+#: What the list of participants says of a run.
+STATUS: dict[str, object] = {
+    "Description": "Whether the run is in the group, and why not",
+    "Levels": {
+        "found": "complete",
+        "incomplete": "some products are missing",
+        "changed": "files differ from their records, or were made from earlier files",
+        "failed": "no map, a step failed",
+        "missing": "nothing was made",
+        "no data": "no gradient echo with phase in the dataset",
+        "excluded": "left out, because somebody rated it so",
+        "not in the dataset": "left out, because the dataset has no images of it any more",
+    },
 }
 #: Who is in the group.
 COHORT_COLUMNS: Dictionary = _KEYS | {
-    "status": {"Description": "found, incomplete, failed, missing, or no data"},
+    "status": STATUS,
     "reason": {"Description": "Why it is not found"},
+    "rating": {
+        "Description": "Rating by a person, from the report or --ratings; n/a: not rated",
+        "Levels": {"good": "good", "usable": "usable", "exclude": "left out of all tables, maps and models"},
+    },
+    "note": {"Description": "Note of the person who rated the run"},
 }
 #: One row for every run; one column for every echo's SNR first (``snr_echo1`` ...), as many as the runs have.
 QC_COLUMNS: Dictionary = _KEYS | {
-    "status": {"Description": "As in the list of participants: found, incomplete, failed, missing, or no data"},
+    "status": STATUS,
     **quality.columns(0),
-    "flags": {"Description": "Names of the numbers out of their usual range, semicolons between; nothing is removed"},
+    "flags": {"Description": "Metrics out of their expected range, separated by semicolons; nothing is removed"},
 }
 #: Every region and measure over all runs.
 DESCRIPTIVE_COLUMNS: Dictionary = (
@@ -89,6 +108,7 @@ DESCRIPTIVE_COLUMNS: Dictionary = (
         "participants": {"Description": "Participants that have a value"},
         "mean": {"Description": "Mean over runs, in the unit of the measure"},
         "std": {"Description": "Standard deviation over runs (sample)"},
+        "df": {"Description": "Degrees of freedom of the standard deviation: runs with a value, less 1"},
         "median": {"Description": "Median over runs"},
         "min": {"Description": "Smallest value"},
         "max": {"Description": "Largest value"},
@@ -194,6 +214,7 @@ CLUSTER_COLUMNS: Dictionary = (
     _VOXELWISE
     | {
         "correction": {"Description": "fdr or fwe: the thresholded map"},
+        "df": {"Description": "Degrees of freedom of t"},
         "cluster": {"Description": "Number of the cluster, the largest first"},
         "voxels": {"Description": "Its size in voxels"},
         "volume_mm3": {"Description": "Its size", "Units": "mm^3"},

@@ -10,7 +10,7 @@ from bids_app.derivatives.files import Written, place_file, read_grid, write_ima
 from bids_app.derivatives.names import lookup_path, sidecar_path
 from bids_app.derivatives.products import PRODUCTS, Product
 from bids_app.model.context import Context
-from bids_app.model.step import Output
+from bids_app.model.step import BESIDE, Output
 
 
 def write_product(
@@ -27,7 +27,8 @@ def write_product(
     written = _CONTENT[product.kind](product, path, output)
     if product.in_work_dir or product.kind == "json":
         return written
-    sources = [_uri(source, context) for source in inputs.values() if context.work_dir not in source.parents]
+    images = (path for name, path in inputs.items() if not name.startswith(BESIDE))
+    sources = [_uri(source, context) for source in images if context.work_dir not in source.parents]
     common = {"Sources": sources, "Parameters": dict(parameters)}
     if product.kind == "table":
         columns = list(output.rows[0]) if output.rows else []

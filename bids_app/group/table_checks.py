@@ -4,13 +4,14 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from bids_app.derivatives.presence import absence
 from bids_app.derivatives.text import cells_of, decoded
+from bids_app.model.json_values import JsonObject
 
 MISSING = ("", "n/a", "N/A", "NA", "nan", "NaN")
-Row = dict[str, Any]
+#: The cells of a line by the name of the column; None: empty.
+Row = dict[str, str | None]
 
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?$")
 #: Ages above 89 are written so, by BIDS and by the conversion.
@@ -56,10 +57,24 @@ def check_tables(participants: Path | None, sessions: Sequence[Path]) -> list[st
     return problems
 
 
-def description(path: Path, column: str) -> dict[str, Any] | None:
+def dictionaries(path: Path) -> tuple[Path, ...]:
+    """Return the dictionaries of a table that are there, the nearest first; those of sessions may share one."""
+    own = path.with_suffix(".json")
+    places = (own,) if path.name == "participants.tsv" else (own, path.parent.parent / "sessions.json")
+    return tuple(place for place in places if place.is_file())
+
+
+def listings(participants: Path | None, sessions: Sequence[Path]) -> dict[str, Path]:
+    """Return the tables of a dataset and their dictionaries by name, as the sources of a step that reads covariates."""
+    files = {"participants": participants} if participants is not None else {}
+    files |= {f"sessions@{path.name}": path for path in sessions}
+    beside = dict.fromkeys(path for table in files.values() for path in dictionaries(table))
+    return files | {f"dictionary@{path.name}": path for path in beside}
+
+
+def description(path: Path, column: str) -> JsonObject | None:
     """Return what the dictionary of a table says of a column."""
-    beside = (path.with_suffix(".json"), path.parent.parent / "sessions.json")
-    for sidecar in beside if path.name != "participants.tsv" else beside[:1]:
+    for sidecar in dictionaries(path):
         try:
             known = json.loads(sidecar.read_text(encoding="utf-8")).get(column)
         except (OSError, ValueError, AttributeError, RecursionError):
@@ -91,11 +106,11 @@ def _numbers(path: Path, rows: Sequence[tuple[int, Row]], header: Sequence[str],
         cells = [(number, row, value) for number, row in rows if (value := row[column]) is not None]
         if column == key or not cells:
             continue
-        told = description(path, column) or {}
-        declared = "Units" in told or str(told.get("DataType", told.get("Type", ""))).lower() in _NUMERIC_TYPES
+        meta = description(path, column) or {}
+        declared = "Units" in meta or str(meta.get("DataType", meta.get("Type", ""))).lower() in _NUMERIC_TYPES
         capped = [_CAPPED.match(value) for _, _, value in cells]
         numeric = sum(bool(_NUMBER.match(value)) for _, _, value in cells)
-        if not declared and ("Levels" in told or numeric + sum(map(bool, capped)) <= len(cells) / 2 or not numeric):
+        if not declared and ("Levels" in meta or numeric + sum(map(bool, capped)) <= len(cells) / 2 or not numeric):
             continue
         for (number, row, value), cap in zip(cells, capped, strict=True):
             if cap:

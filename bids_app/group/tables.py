@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bids_app.derivatives.columns import STATUS as _STATUS_TEXT
 from bids_app.group.table_checks import MISSING, description, read_checked
 
 Row = dict[str, object]
-Columns = dict[str, dict[str, object]]
+Columns = dict[str, Mapping[str, object]]
 
 #: Where a manual segmentation is measured.
 _SPACES = {"native": "on the run's own map", "template": "in the space of the template"}
@@ -31,18 +32,7 @@ KEYS: Columns = {
     "session_id": {"Description": "Session, as in sessions.tsv; n/a where there are none"},
     "run": {"Description": "Gradient-echo run: all entities of its images"},
 }
-STATUS: Columns = {
-    "status": {
-        "Description": "Whether the participant level has made what most runs have",
-        "Levels": {
-            "found": "complete",
-            "incomplete": "some products are missing",
-            "failed": "no map, a step failed",
-            "missing": "nothing was made",
-            "no data": "no gradient echo with phase in the dataset",
-        },
-    }
-}
+STATUS: Columns = {"status": _STATUS_TEXT}
 
 
 @dataclass(frozen=True)
@@ -91,7 +81,7 @@ def read_covariates(participants: Path | None, sessions: Sequence[Path], taken: 
     of_participant: dict[str, Row] = {}
     of_session: dict[tuple[str, str], Row] = {}
 
-    def renamed(row: Row, key: str, path: Path) -> Row:
+    def renamed(row: Mapping[str, object], key: str, path: Path) -> Row:
         values = {}
         for name, value in row.items():
             if name in (key, "None", ""):

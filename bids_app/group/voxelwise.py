@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from bids_app.errors import QsmAppError, UsageError
 from bids_app.group import statistics
@@ -29,6 +28,8 @@ Row = dict[str, object]
 RESPONSES = ("chi", "r2star", "chi_paramagnetic", "chi_diamagnetic")
 #: Values that one slab may hold: nilearn makes about ten float64 copies of it.
 _SLAB_VALUES = 1 << 21
+#: Residuals below this part of their median over voxels are none.
+_TINY = 1e-3
 
 
 def terms_of(formula: str) -> tuple[str, dict[str, str]]:
@@ -84,7 +85,9 @@ class Design:
         return [number for number, name in enumerate(plain) if name == term]
 
 
-def design(formula: str, covariates: Mapping[str, Mapping[str, object]]) -> Design:
+def design(
+    formula: str, covariates: Mapping[str, Mapping[str, object]], min_participants: int = 0, min_df: int = 1
+) -> Design:
     """Return the design of a formula; ``covariates`` are the columns of every participant.
 
     Raises
@@ -106,6 +109,9 @@ def design(formula: str, covariates: Mapping[str, Mapping[str, object]]) -> Desi
             raise QsmAppError(f"its {statistics.culprit(list(names), matrix)}")
         if len(matrix) <= rank:
             raise QsmAppError(f"{len(matrix)} participants are too few for {rank} coefficients")
+        if len(matrix) < (least := max(min_participants, rank + min_df)):
+            text = f"{len(matrix)} participants have all values, and {least} are needed for {rank} coefficients"
+            raise QsmAppError(text)
     except QsmAppError as error:
         raise QsmAppError(f'the model "{formula}" cannot be fitted to voxels: {error}') from error
     used = [str(label) for label in model.data.row_labels]
@@ -154,6 +160,7 @@ def fit(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
     slab_values: int = _SLAB_VALUES,
+    without: npt.NDArray[np.bool_] | None = None,
 ) -> dict[int, Maps]:
     """Fit the model to every voxel and return the maps of each tested column.
 
@@ -166,6 +173,8 @@ def fit(
         Columns of the design.
     permutations, seed : int
         Number of permutations for the family-wise error rate (0: none), and where they start.
+    without : ndarray of bool, [voxel]
+        Voxels without a statistic, see :func:`exact`.
     """
     from nilearn.glm import compute_contrast
     from nilearn.glm.first_level import run_glm
@@ -180,6 +189,7 @@ def fit(
     for part, slab in values.slabs(slab_values):
         y = slab.astype(np.float64)
         flat = np.ptp(y, axis=0) == 0  # the same value in everybody has no variance, and no statistic
+        flat = flat if without is None else flat | without[part]
         y[:, flat] = 0
         y[0, flat] = np.finfo(np.float64).tiny
         with warnings.catch_warnings():
@@ -202,6 +212,22 @@ def fit(
         if permutations:
             one.logpfwe = -np.log10(family_wise(one.t, one.largest)).astype(np.float32)
     return made
+
+
+def exact(values: Stored, model: Design, slab_values: int = _SLAB_VALUES) -> npt.NDArray[np.bool_]:
+    """Return the voxels whose residuals are next to nothing, of those that vary at all: any t could come of them.
+
+    Next to nothing is a part of 1e-3 of the median over voxels, or ``statistics.EXACT`` of the voxel's own spread.
+    """
+    spread, residual = np.zeros(values.voxels), np.zeros(values.voxels)
+    basis = np.linalg.qr(model.matrix)[0]
+    for part, slab in values.slabs(slab_values):
+        y = slab.astype(np.float64)
+        spread[part] = np.linalg.norm(y - y.mean(axis=0), axis=0)
+        residual[part] = np.linalg.norm(y - basis @ (basis.T @ y), axis=0)
+    varies = spread > 0
+    middle = float(np.median(residual[varies])) if varies.any() else 0.0
+    return varies & ((residual < _TINY * middle) | (residual < statistics.EXACT * spread))
 
 
 def _permuted(y: Float64, model: Design, column: int, permutations: int, seed: int) -> Float64:
@@ -253,40 +279,3 @@ def thresholds(one: Maps, df: int, fdr: float, fwe: float) -> tuple[float | None
 def cut_at(t: Float32, threshold: float | None) -> Float32:
     """Return t where it is as large as a threshold, else 0."""
     return np.zeros_like(t) if threshold is None else np.where(np.abs(t) >= threshold, t, 0).astype(np.float32)
-
-
-def peak(t: Float32, affine: Float64) -> Row:
-    """Return the largest t (by size) of an image and where it is, mm."""
-    where = np.unravel_index(int(np.argmax(np.abs(t))), t.shape)
-    x, y, z = (affine @ [*where, 1.0])[:3]
-    return {"peak_t": float(t[where]), "peak_x": float(x), "peak_y": float(y), "peak_z": float(z)}
-
-
-def _size(row: Row) -> tuple[float, float]:
-    """Order clusters by voxels, then by the height of their peak."""
-    voxels, top = row["voxels"], row["peak_t"]
-    assert isinstance(voxels, int) and isinstance(top, float)
-    return -voxels, -abs(top)
-
-
-def clusters(
-    t: Float32, affine: Float64, labels: npt.NDArray[np.generic] | None, names: Mapping[int, str]
-) -> list[Row]:
-    """Return a row for every cluster of voxels that are not 0, the largest first."""
-    volume = float(abs(np.linalg.det(affine[:3, :3])))
-    found: list[Row] = []
-    for sign in (1, -1):
-        numbered, _ = ndimage.label(sign * t > 0, np.ones((3, 3, 3), int))
-        for number, place in enumerate(ndimage.find_objects(numbered), start=1):
-            inside = numbered[place] == number
-            moved = affine.copy()
-            moved[:3, 3] = (affine @ [*(p.start for p in place), 1.0])[:3]
-            count = int(inside.sum())
-            row: Row = {"voxels": count, "volume_mm3": count * volume, "region": None, "region_fraction": None}
-            if labels is not None and (there := labels[place][inside]).any():
-                index, votes = np.unique(there[there > 0], return_counts=True)
-                row["region"] = names.get(int(index[votes.argmax()]), str(index[votes.argmax()]))
-                row["region_fraction"] = float(votes.max() / count)
-            found.append(row | peak(np.where(inside, t[place], 0), moved))
-    found.sort(key=_size)
-    return [{"cluster": number} | row for number, row in enumerate(found, start=1)]

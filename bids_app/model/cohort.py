@@ -8,6 +8,11 @@ from bids_app.model.group_run import GroupRun
 from bids_app.model.records import Entities
 from bids_app.model.template import ManualSegmentationRun
 
+#: Statuses of runs that should be there, and are not as they should be.
+PROBLEMS = ("incomplete", "changed", "failed", "missing")
+#: Runs that are left out on purpose.
+EXCLUDED, WITHDRAWN = "excluded", "not in the dataset"
+
 
 @dataclass(frozen=True)
 class CompletenessEntry:
@@ -16,13 +21,20 @@ class CompletenessEntry:
     subject: str
     session: str | None
     run: str  # basename; of the session where no run is known
-    status: str  # found, incomplete, failed, missing, no data
+    status: str  # found, no data, or one of PROBLEMS, EXCLUDED, WITHDRAWN
     reason: str = ""
+    rating: str = ""  # good, usable or exclude; empty: not rated
+    note: str = ""  # of the person who rated it
 
     @property
     def is_problem(self) -> bool:
         """Whether something that should be there is not."""
-        return self.status in ("incomplete", "failed", "missing")
+        return self.status in PROBLEMS
+
+    @property
+    def sentence(self) -> str:
+        """Return the entry as one line of text."""
+        return f"{self.run}: {self.status}" + (f": {self.reason}" if self.reason else "")
 
 
 @dataclass(frozen=True)
@@ -36,6 +48,8 @@ class Cohort:
     entities: Entities = ()
     #: Runs measured in a manual segmentation of the template (``ManualSegmentationRun``); the tables hold these alone.
     manual: tuple[ManualSegmentationRun, ...] = ()
+    #: What the user should know about all of them, in sentences.
+    remarks: tuple[str, ...] = ()
 
     @property
     def basename(self) -> str:
@@ -57,5 +71,6 @@ class Cohort:
         """Return what results depend on besides bytes of images and parameters."""
         return {
             "runs": [(run.basename, run.similarity) for run in self.runs],
-            "entries": [(entry.run, entry.status, entry.reason) for entry in self.entries],
+            "entries": [(entry.run, entry.status, entry.reason, entry.rating, entry.note) for entry in self.entries],
+            "remarks": self.remarks,
         }

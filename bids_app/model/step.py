@@ -18,6 +18,7 @@ from bids_app.model.settings import Settings
 
 R_co = TypeVar("R_co", covariant=True)
 R_contra = TypeVar("R_contra", contravariant=True)
+R = TypeVar("R", bound=Record)
 
 #: Called by long solvers as ``progress(done, total)``.
 Progress = Callable[[int, int], None]
@@ -25,6 +26,9 @@ Progress = Callable[[int, int], None]
 Rows = Sequence[Mapping[str, object]]
 #: What a step reads of other records: the record and the key of its product, by the name that the function uses.
 Products = Mapping[str, tuple[Record, str]]
+#: Beginnings of the names of inputs that the sidecars of products do not list: the look-up table and the sidecar of
+#: another product, and an image of which only the header is read.
+LOOKUP, SIDECAR, HEADER = BESIDE = ("lookup:", "sidecar:", "header:")
 
 
 @dataclass(frozen=True)
@@ -64,11 +68,12 @@ class StepResult:
 
 @dataclass(frozen=True)
 class StepInput(Generic[R_co]):
-    """What a step's function sees."""
+    """What a step's function sees: it opens the files of ``inputs`` and of ``work_dir``, and no others."""
 
     record: R_co  # what the step runs over
     settings: Settings  # only the sections named in Step.reads
-    inputs: Mapping[str, Path]  # files by the names that sources, needs, needs_t1w and collects gave them
+    #: Files by the names that sources, needs, needs_t1w and collects gave them, and what is read beside them (BESIDE).
+    inputs: Mapping[str, Path]
     work_dir: Path  # scratch of this step, removed afterwards
     threads: int
     progress: Progress | None = None
@@ -100,8 +105,13 @@ class Step(Generic[R_contra]):
     cannot run without them, and ``makes`` must be empty where ``record.t1w`` is None;
     ``collects(record, settings)`` names products of other records, ``{name: (record, key)}``: those that are there
     become inputs, those that are not (a run failed) are left out;
+    ``sidecars(record, settings)`` names those of its needed and collected products whose JSON sidecars it reads too
+    (an input ``sidecar:NAME``); the look-up table of a segmentation always comes with it (``lookup:NAME``);
+    ``headers(record, settings)`` names images of the dataset of which it reads the header alone (``header:NAME``);
     ``makers`` are the steps that make those of them that are working files: one that is gone is made again when needed;
-    ``reads`` names the sections of the settings that the function may look at: exactly these enter the fingerprint.
+    ``reads`` names the sections of the settings that the function may look at: exactly these enter the fingerprint;
+    ``replaces`` names steps of the same record that do not run where this one does: their products, or what follows
+    from them, are imported from another dataset.
 
     ``makes`` alone decides which products there are: a step for which it is empty is skipped, and the engine refuses
     a function that returns anything else than what ``makes`` names.
@@ -115,9 +125,12 @@ class Step(Generic[R_contra]):
     needs: Callable[[R_contra, Settings], tuple[str, ...]] = _no_keys
     needs_t1w: Callable[[R_contra, Settings], tuple[str, ...]] = _no_keys
     collects: Callable[[R_contra, Settings], Products] = _no_products
+    headers: Callable[[R_contra, Settings], Mapping[str, Path]] = _no_files
+    sidecars: Callable[[R_contra, Settings], tuple[str, ...]] = _no_keys
     # Never: steps over records of any class (Step is contravariant).
     makers: "tuple[Step[Never], ...]" = ()
     makes: Callable[[R_contra, Settings], tuple[str, ...]] = _no_keys
+    replaces: tuple[str, ...] = ()
     #: Estimated peak memory of the function in bytes, from the record alone (see ``steps.participant.common.memory``).
     memory: Callable[[R_contra, Settings], int] = _default_memory
 
@@ -125,3 +138,37 @@ class Step(Generic[R_contra]):
 #: The steps over records of one class, as the engine finds them: a function of a module can be sent to another process
 #: by its name, which steps with functions of their own cannot.
 StepList = Callable[[], Sequence[Step[R_contra]]]
+
+
+@dataclass(frozen=True)
+class Plan(Generic[R]):
+    """The steps that run over a record, in order, and those that do not because another dataset has their products.
+
+    ``replaced`` are the steps whose place an import takes, ``left_out`` those that cannot run then: nothing makes a
+    product that they need.
+    """
+
+    steps: tuple[Step[R], ...]
+    replaced: tuple[Step[R], ...] = ()
+    left_out: tuple[Step[R], ...] = ()
+
+
+def plan(steps: Sequence[Step[R]], record: R, settings: Settings) -> Plan[R]:
+    """Return which of the steps run over a record.
+
+    A step runs if it makes something, and no other one that runs replaces it. Where steps are replaced, those that
+    need one of their products which no import makes are left out.
+    """
+    makers = [step for step in steps if step.makes(record, settings)]
+    names = {name for step in makers for name in step.replaces}
+    if not names:
+        return Plan(tuple(makers))
+    there: set[str] = set()
+    active, left_out = [], []
+    for step in (step for step in makers if step.name not in names):
+        if there.issuperset(step.needs(record, settings)):
+            active.append(step)
+            there.update(step.makes(record, settings))
+        else:
+            left_out.append(step)
+    return Plan(tuple(active), tuple(step for step in makers if step.name in names), tuple(left_out))

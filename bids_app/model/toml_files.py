@@ -2,9 +2,9 @@
 
 import tomllib
 from pathlib import Path
-from typing import Any
 
 from bids_app.errors import UsageError
+from bids_app.model.json_values import JsonObject
 
 
 def read_text(path: Path, origin: str) -> str:
@@ -23,7 +23,7 @@ def read_text(path: Path, origin: str) -> str:
         raise UsageError(f"{origin} is not UTF-8; save it as UTF-8") from error
 
 
-def parse_toml(text: str, origin: str) -> dict[str, Any]:
+def parse_toml(text: str, origin: str) -> JsonObject:
     """Return the values of a TOML text; a mistake in it raises UsageError with ``origin``."""
     try:
         return tomllib.loads(text)

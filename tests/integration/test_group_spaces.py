@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from bids_app.cli.command import main
-from bids_app.derivatives.files import read_image, write_image, write_json, write_table
+from bids_app.derivatives.files import read_image, write_image, write_table
 from bids_app.group import warps
+from tests.helpers.group_study import write_step
 
 pytestmark = pytest.mark.slow
 SHAPE, AFFINE = (28, 30, 26), np.diag([4.0, 4, 4, 1])
@@ -65,18 +66,11 @@ def write_session(bids, out, sub, ses, shift, width):
     values = {"volume_mm3": 1.0, "region_voxels": 1, "voxels": 1, "valid_fraction": 1.0, "erosion_voxels": 0}
     made["regions@nuclei"] = anat / f"{names}_seg-nuclei_desc-chi_stats.tsv"
     write_table(made["regions@nuclei"], [ROW | values | {"chi_mean": 0.1}])
-    anatomical = ("xfm_t1w_to_gre", "t1w_preproc")
-    for step, keys in (("chi", [k for k in made if k not in anatomical]), ("registration", anatomical)):
-        record = {
-            "step": step,
-            "basename": names,
-            "paths": {k: made[k].relative_to(out).as_posix() for k in keys if k != "t1w_preproc"},
-            "files": [
-                {"path": made[k].relative_to(out).as_posix(), "hash": "", "size": made[k].stat().st_size, "mtime_ns": 0}
-                for k in keys
-            ],
-        }
-        write_json(out / "logs" / "records" / place / f"{names}_step-{step}.json", record)
+    t1w = {"t1w_preproc": made.pop("t1w_preproc")}
+    write_step(out, place, "t1w", f"{names}_T1w", t1w)
+    xfm = {"xfm_t1w_to_gre": made.pop("xfm_t1w_to_gre")}
+    write_step(out, place, "registration", names, xfm, t1w.values())
+    write_step(out, place, "chi", names, made)
 
 
 @pytest.fixture(scope="module")

@@ -157,8 +157,8 @@ def corrected(series: Series, part: str) -> tuple[Series, str]:
         raise UsageError(f"--series calls it {part}, but its header says that it holds {held}; leave the part out")
     before = _WORDS.get(next(iter(facts.parts)), "something else")
     files = {replace(volume, part=part): paths for volume, paths in series.files.items()}
-    remark = f"{_WORDS[part]} by --series" + (f" (its header says {before})" if facts.told else "")
-    facts = replace(facts, volumes=tuple(files), told=part != "mag")
+    remark = f"{_WORDS[part]} by --series" + (f" (its header says {before})" if facts.is_stated else "")
+    facts = replace(facts, volumes=tuple(files), is_stated=part != "mag")
     return Series(facts, series.instances, files), remark
 
 

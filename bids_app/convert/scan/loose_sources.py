@@ -6,7 +6,6 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from bids_app.convert.model import PARTS, Problem
 from bids_app.convert.name.patients import sanitise
@@ -14,6 +13,7 @@ from bids_app.convert.scan.loose import Loose, series_stem, stem_of
 from bids_app.derivatives.presence import absence, is_system_file
 from bids_app.derivatives.text import decoded
 from bids_app.errors import UsageError
+from bids_app.model.json_values import JsonObject, JsonValue
 
 _COLUMNS = {
     "path": "path",
@@ -60,7 +60,7 @@ def from_folder(folder: Path, own: Sequence[Path], problems: list[Problem]) -> l
     return found
 
 
-def _sidecar(path: Path) -> dict[str, Any] | None:
+def _sidecar(path: Path) -> JsonObject | None:
     """Return what the JSON file beside an image says; None when there is none."""
     beside = path.with_name(f"{stem_of(path.name)}.json")
     if not beside.is_file():
@@ -132,7 +132,7 @@ def _from_row(table: Path, row: Mapping[str, str]) -> Loose:
     if row.get("suffix"):
         values.setdefault("SeriesDescription", row["suffix"])
     study = f"{row['subject']}:{row.get('session', '')}"
-    # Rows of one subject and session are one acquisition, unless the table tells them apart.
+    # Rows of one subject and session are one acquisition, unless the table separates them.
     series = ":".join([study, *(row.get(x, "") for x in ("acq", "run", "suffix"))])
     if row.get("acq"):
         values["ProtocolName"] = row["acq"]
@@ -140,7 +140,7 @@ def _from_row(table: Path, row: Mapping[str, str]) -> Loose:
     return Loose(path, logical, series, values, _PARTS[part], study)
 
 
-def _numbers(name: str, text: str) -> Any:
+def _numbers(name: str, text: str) -> JsonValue:
     """Return a number, or a list of them."""
     if re.fullmatch(r"\s*\d+,\d+\s*", text):
         raise ValueError(

@@ -1,11 +1,10 @@
-"""Convert with dcm2niix alone, under the heuristic's names: the way for what heudiconv cannot tell apart."""
+"""Convert with dcm2niix alone, under the heuristic's names: for images that heudiconv cannot separate."""
 
 import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pydicom
 
@@ -14,6 +13,7 @@ from bids_app.convert.scan.frames import part_of
 from bids_app.convert.scan.multiframe import single_images
 from bids_app.convert.write.heudiconv import link_files
 from bids_app.convert.write.tools import find_dcm2niix, run
+from bids_app.model.json_values import JsonObject
 
 #: Echo times (ms) closer than this are one.
 _SAME_ECHO = 0.011
@@ -22,8 +22,8 @@ _SAME_ECHO = 0.011
 _PATH = re.compile(r"/\S*")
 
 
-def run_taken_apart(volumes: Sequence[VolumePlan], scratch: Path) -> tuple[Path, dict[str, str]]:
-    """Convert volumes of enhanced multi-frame files after taking the files apart; returns what run_dcm2niix does."""
+def run_split(volumes: Sequence[VolumePlan], scratch: Path) -> tuple[Path, dict[str, str]]:
+    """Convert volumes of enhanced multi-frame files after splitting the files; return what run_dcm2niix does."""
     single = []
     for index, volume in enumerate(volumes):
         folder = scratch / f"single-{index:04d}"
@@ -114,7 +114,7 @@ def sidecar(image: Path) -> Path:
 
 
 def _describe(image: Path) -> tuple[str, float | None]:
-    values: dict[str, Any] = json.loads(sidecar(image).read_text(encoding="utf-8"))
+    values: JsonObject = json.loads(sidecar(image).read_text(encoding="utf-8"))
     tokens = [str(t) for t in values.get("ImageType", [])][2:]
     ending = re.search(r"_(ph|real|imaginary|fieldmaphz)[a-z]?\.nii\.gz$", image.name)
     words = {"ph": "PHASE", "real": "REAL", "imaginary": "IMAGINARY", "fieldmaphz": "B0"}

@@ -3,7 +3,6 @@
 import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from bids_app.derivatives.files import write_bytes
 from bids_app.derivatives.text import decoded
@@ -19,7 +18,7 @@ def read_table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     return list(reader.fieldnames or []), rows
 
 
-def write_table(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+def write_table(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, object]]) -> None:
     """Write a TSV file at once; missing and empty values become n/a."""
     cells = [[" ".join(str(row.get(c, "")).split()) or "n/a" for c in columns] for row in rows]
     lines = ["\t".join(line) for line in [list(columns), *cells]]

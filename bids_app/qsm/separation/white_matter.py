@@ -51,7 +51,10 @@ class WhiteMatterParams(Params):
     passes: int = param(2, low=1, high=10, doc="Times that orientation and sources are estimated in turn")
     lambda_: float = param(0.0, low=0.0, high=1.0, unit="ppm mm", doc="Weight of total variation; 0: from the data")
     rate_error: float = param(
-        0.15, low=0.001, high=2.0, doc="Error of R2' beside its noise: share of its root mean square in the mask"
+        0.15,
+        low=0.001,
+        high=2.0,
+        doc="Error of R2' in addition to its noise: share of its root mean square in the mask",
     )
     edges: float = param(0.3, low=0.0, high=0.95, doc="Share of the magnitude's differences that count as edges")
     iterations: int = param(60, low=5, high=2000, doc="Most iterations of each pass")
@@ -255,8 +258,8 @@ WHITE_MATTER: Separation[WhiteMatterParams] = Method(
     function=white_matter,
     params=WhiteMatterParams,
     sentence=(
-        "Paramagnetic and diamagnetic susceptibility were estimated by a joint fit of local field and R2' [shin2021] "
-        "in which the relaxivity of myelin depends on the orientation of the fibres as that of cylinders "
+        "Paramagnetic and diamagnetic susceptibility were estimated by a joint fit of local field and R2' [shin2021]. "
+        "The relaxivity of myelin depends on the orientation of the fibres as that of cylinders "
         "[yablonskiy1994; wharton2012]{parameters}."
     ),
     maturity="this software's own",

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bids_app.derivatives.records import load_record, record_files, records_folder, split_name
+from bids_app.derivatives.records import load_own_record, record_files, records_folder, split_name
 from bids_app.model.context import Context
 from bids_app.model.records import Echo, GreRun, Subject
 from bids_app.model.results import JobResult, StepFailure
@@ -20,8 +20,12 @@ _ORDER = (
     "coils",
     "phase",
     "field",
+    "import-basis",
+    "import-total-field",
     "registration",
     "brain",
+    "given-mask",
+    "brain-extraction",
     "mask",
     "background",
     "inversion",
@@ -47,6 +51,8 @@ _PARTS = {
     "field": "input",
     "mask": "masks",
     "brain": "masks",
+    "given-mask": "masks",
+    "brain-extraction": "masks",
     "background": "chi",
     "inversion": "chi",
     "null_space_trend": "chi",
@@ -163,7 +169,7 @@ def load_runs(paths: Iterable[Path], output_dir: Path, runs: dict[str, Run] | No
     """Return runs by their names with the records of these files, added to ``runs`` where it is given."""
     known = {} if runs is None else runs
     for path in paths:
-        record = load_record(path)
+        record = load_own_record(path)
         if record is not None:
             known.setdefault(record.basename, Run(record.basename, output_dir)).records[record.step] = record
     return known

@@ -1,14 +1,17 @@
 """The figures of a run, stage by stage, each from the products that are there."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 
+from bids_app.model.records import Echo
+from bids_app.qsm.units import ppm_to_hz
 from bids_app.report.participant import figures_separation
 from bids_app.report.participant.collect import Run
 from bids_app.report.participant.figures_anatomy import regions, registration, segmentations
+from bids_app.report.participant.figures_magnitude import relaxometry, swi
 from bids_app.report.participant.figures_map import boundary_sources, histogram, susceptibility, trend, two_pass
 from bids_app.report.participant.volumes import Maps, first_volume, stored_image
 from bids_app.report.pictures import COLOURS, Contour, Layer, Picture, grid, picture, planes, symmetric, window_of
@@ -16,6 +19,8 @@ from bids_app.report.slices import Array, positions, stored_box
 
 #: So many echoes are shown at most.
 _ECHOES = 6
+#: Share of the largest field that differences of two stored fields may have by rounding.
+_ROUNDING = 1e-5
 
 
 @dataclass
@@ -97,7 +102,7 @@ def echoes(maps: Maps) -> Iterator[Picture]:
         )
 
 
-def _parts(chosen: list[Any]) -> dict[str, list[Any]]:
+def _parts(chosen: Sequence[Echo]) -> dict[str, list[Path]]:
     kinds = ("magnitude", "phase") if chosen[0].phase is not None else ("real", "imag")
     return {kind: [getattr(e, kind) for e in chosen] for kind in kinds if all(getattr(e, kind) for e in chosen)}
 
@@ -176,6 +181,27 @@ def fields(maps: Maps) -> Iterator[Picture]:
         )
 
 
+def corrections(maps: Maps) -> Iterator[Picture]:
+    """What was removed from the total field before the background."""
+    before, after = maps.get("total_field"), maps.get("corrected_field")
+    strength = None if maps.run.source is None else maps.run.source.field_strength
+    if before is None or after is None or not strength:
+        return
+    removed = before - ppm_to_hz(after, strength)
+    largest = float(np.abs(removed[maps.mask]).max(initial=0))
+    if largest <= _ROUNDING * float(np.abs(before[maps.mask]).max(initial=0)):
+        return
+    layer = Layer(removed, symmetric(removed, maps.mask), "removed", "Hz", "PuOr_r", inside=maps.mask)
+    yield picture(
+        planes([layer], maps.frame),
+        "Corrections of the total field",
+        "What was removed from the total field before the background: alternation from voxel to voxel, and the smooth "
+        "phase of transmission and reception where there is one echo (methods of this software's own). It should not "
+        "follow the anatomy.",
+        "Three planes of what was removed from the total field in hertz, purple below zero and orange above.",
+    )
+
+
 def residuals(maps: Maps) -> Iterator[Picture]:
     """Residual of the field fit and standard error of the field."""
     layers = []
@@ -191,40 +217,6 @@ def residuals(maps: Maps) -> Iterator[Picture]:
             "Dark is good. Where it is bright inside the brain, the phase of the echoes does not follow a line: flow, "
             "motion, unwrapping errors, or a phase offset that remains.",
             f"Three planes of the {' and of the '.join(layer.name for layer in layers)} of the field fit.",
-        )
-
-
-def relaxometry(maps: Maps) -> Iterator[Picture]:
-    """R2* and T2*."""
-    layers = []
-    for key, name, unit, top in (("r2star", "R2*", "1/s", 80.0), ("t2star", "T2*", "ms", 100.0)):
-        data = maps.get(key)
-        if data is not None:
-            values = 1000 * data if unit == "ms" else data
-            layers.append(Layer(values, (0.0, top), name, unit, "inferno", inside=maps.mask))
-    if layers:
-        yield picture(
-            planes(layers, maps.frame),
-            "R2* and T2*",
-            "At 3 T white matter has an R2* of about 20 /s and iron-rich nuclei of 30 to 60 /s. Bright areas above the "
-            "sinuses and ear canals are signal loss by the field's slope, not iron.",
-            f"Three planes of {' and '.join(layer.name for layer in layers)}.",
-        )
-
-
-def swi(maps: Maps) -> Iterator[Picture]:
-    """Susceptibility-weighted image and its minimum-intensity projection."""
-    layers = []
-    for key, name in (("swi", "SWI"), ("minip", "minimum-intensity projection")):
-        data = maps.get(key)
-        if data is not None:
-            layers.append(Layer(data, window_of(data, maps.mask), name, "a.u.", inside=maps.mask))
-    if layers:
-        yield picture(
-            grid([[(layer, "axial", at) for at in positions(maps.frame, "axial", 3)] for layer in layers], maps.frame),
-            "Susceptibility-weighted image",
-            "Veins should be dark and continuous in the projection.",
-            f"Three axial slices of the {' and of the '.join(layer.name for layer in layers)}.",
         )
 
 
@@ -251,7 +243,7 @@ _STAGES: tuple[tuple[str, str, str, tuple[str, ...], tuple[_Figure, ...]], ...] 
         "Field",
         "The frequency offset, and the part of it that the tissue makes.",
         ("total_field", "local_field"),
-        (fields, residuals),
+        (fields, corrections, residuals),
     ),
     ("relaxometry", "Relaxation", "How fast the signal decays.", ("r2star", "t2star", "s0"), (relaxometry,)),
     (

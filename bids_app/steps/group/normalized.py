@@ -9,13 +9,12 @@ import numpy.typing as npt
 
 from bids_app.adapters.labels import Region, from_rows, lookup_rows
 from bids_app.derivatives.files import read_grid, read_image
-from bids_app.derivatives.names import lookup_path, sidecar_path
 from bids_app.errors import QsmAppError
 from bids_app.group import tables, template, warps
 from bids_app.group.values import Values, in_mask
 from bids_app.model.records import Record
 from bids_app.model.settings import Settings
-from bids_app.model.step import Output, Step, StepInput, StepResult
+from bids_app.model.step import LOOKUP, SIDECAR, Output, Step, StepInput, StepResult
 from bids_app.model.template import CHANNELS, NormalizedRun, Space
 from bids_app.steps.group.template import image_key, map_key
 from bids_app.steps.group.template_subject import label_of
@@ -120,7 +119,8 @@ def _fused(
         maps = _chain(step, f"{run.basename}@")
         counts.add(warps.resample(np.rint(labels).astype(np.int32), affine, shape, grid, maps, order=0))
         regions |= from_rows(
-            {k: str(v or "n/a") for k, v in row.items()} for row in tables.read_rows(lookup_path(path))
+            {k: str(v or "n/a") for k, v in row.items()}
+            for row in tables.read_rows(step.inputs[f"{LOOKUP}{key}@{run.basename}"])
         )
     rows = lookup_rows(region for _, region in sorted(regions.items()))
     return counts.majority(), rows, counts.overlap()
@@ -135,8 +135,8 @@ def convergence(step: StepInput[Space]) -> StepResult:
     record = step.record
     rows: list[dict[str, object]] = []
     for one in record.iterations:
-        path = step.inputs.get(f"iteration@{one.label}")
-        facts = json.loads(sidecar_path(path).read_text()).get("Convergence", {}) if path else {}
+        path = step.inputs.get(f"{SIDECAR}iteration@{one.label}")
+        facts = json.loads(path.read_text(encoding="utf-8")).get("Convergence", {}) if path else {}
         names = ("iteration", "kind", "participants", "sharpness", "overlap", "shape_update_mm")
         number = None if one.kind == "single" else one.number
         rows.append({"iteration": number, "kind": one.kind} | {name: facts.get(name) for name in names[2:]})
@@ -237,6 +237,7 @@ AVERAGE_MAP_STEPS = (
         "Convergence of the template",
         convergence,
         collects=_iteration_images,
+        sidecars=lambda record, settings: tuple(_iteration_images(record, settings)),
         makes=lambda record, settings: ("convergence",) if record.iterations else (),
     ),
 )

@@ -8,7 +8,10 @@ from pathlib import Path
 from bids_app.derivatives import quality
 from bids_app.derivatives.columns import MANUAL_COLUMNS, REGION_COLUMNS
 from bids_app.group import statistics, tables
-from bids_app.model.cohort import Cohort
+from bids_app.group.adequacy import MIN_DF, caution, min_participants
+from bids_app.group.outliers import outliers
+from bids_app.group.table_checks import listings
+from bids_app.model.cohort import EXCLUDED, WITHDRAWN, Cohort, CompletenessEntry
 from bids_app.model.records import Record
 from bids_app.model.settings import Settings
 from bids_app.model.step import Output, Step, StepInput, StepResult
@@ -23,12 +26,19 @@ def completeness(step: StepInput[Cohort]) -> StepResult:
             "run": s.run,
             "status": s.status,
             "reason": s.reason or None,
+            "rating": s.rating or None,
+            "note": s.note or None,
         }
         for s in step.record.entries
     ]
     counts = dict(Counter(entry.status for entry in step.record.entries))
-    told = tuple(f"{s.run}: {s.status}: {s.reason}" for s in step.record.entries if s.is_problem)
-    return StepResult({"cohort": Output(rows=rows)}, counts, told)
+    listed = tuple(s.sentence for s in step.record.entries if s.is_problem or s.status in (EXCLUDED, WITHDRAWN))
+    return StepResult({"cohort": Output(rows=rows)}, counts, (*listed, *step.record.remarks))
+
+
+def _taken(cohort: Cohort) -> list[CompletenessEntry]:
+    """Return the entries that have a row in the tables: nobody who was left out on purpose."""
+    return [entry for entry in cohort.entries if entry.status not in (EXCLUDED, WITHDRAWN)]
 
 
 def join(step: StepInput[Cohort]) -> StepResult:
@@ -36,15 +46,14 @@ def join(step: StepInput[Cohort]) -> StepResult:
     cohort = step.record
     session_files = [path for name, path in step.inputs.items() if name.startswith("sessions@")]
     covariates = tables.read_covariates(step.inputs.get("participants"), session_files, tuple(MANUAL_COLUMNS))
-    statuses = {s.run: s.status for s in cohort.entries}
     outputs: dict[str, Output] = {}
     warnings: list[str] = []
     for seg in cohort.segmentations:
         runs, without = [], []
-        for entry in cohort.entries:
+        for entry in _taken(cohort):
             path = step.inputs.get(f"{entry.run}@{seg}")
             rows = tuple(tables.read_rows(path)) if path else ()
-            runs.append(tables.Run(entry.subject, entry.session, entry.run, statuses[entry.run], rows))
+            runs.append(tables.Run(entry.subject, entry.session, entry.run, entry.status, rows))
             if not rows:
                 without.append(entry.run)
         if without:
@@ -54,19 +63,20 @@ def join(step: StepInput[Cohort]) -> StepResult:
         wide, columns = tables.wide_table(runs, covariates)
         text = step.work_dir / f"{seg}.csv"
         text.write_text(tables.csv_text(wide), encoding="utf-8")
-        # Both tables have one name but for the extension, and so one dictionary: it describes the columns of both.
-        joined = tables.KEYS | covariates.columns | (MANUAL_COLUMNS if cohort.manual else REGION_COLUMNS)
-        outputs[f"group_long@{seg}"] = Output(rows=long, sidecar=joined)
-        outputs[f"group_wide@{seg}"] = Output(file=text, sidecar=joined | tables.STATUS | columns)
+        known = tables.KEYS | covariates.columns | (MANUAL_COLUMNS if cohort.manual else REGION_COLUMNS)
+        outputs[f"group_long@{seg}"] = Output(rows=long, sidecar={name: known[name] for name in long[0]})
+        described = tables.KEYS | tables.STATUS | covariates.columns | columns
+        outputs[f"group_wide@{seg}"] = Output(file=text, sidecar=described)
         warnings += _unknown(runs, covariates)
-    return StepResult(outputs, {"runs": len(cohort.entries)}, tuple(dict.fromkeys(warnings)))
+    return StepResult(outputs, {"runs": len(_taken(cohort))}, tuple(dict.fromkeys(warnings)))
 
 
 def _unknown(runs: list[tables.Run], covariates: tables.Covariates) -> list[str]:
     if not covariates.columns:
         return []
     lost = sorted({f"sub-{run.subject}" for run in runs if run.subject not in covariates.of_participant})
-    return [f"participants.tsv has no line for {', '.join(lost[:10])}"] if lost else []
+    text = "they stay in the tables without covariates; complete the table, or rate who has withdrawn 'exclude'"
+    return [f"participants.tsv has no line for {', '.join(lost[:10])}: {text}"] if lost else []
 
 
 def quality_table(step: StepInput[Cohort]) -> StepResult:
@@ -75,25 +85,27 @@ def quality_table(step: StepInput[Cohort]) -> StepResult:
     echoes = max(sum(name.startswith(quality.SNR) for name in values) for values in found.values())
     described = quality.columns(echoes)
     rows = []
-    for s in step.record.entries:
+    for s in _taken(step.record):
         keys = tables.Run(s.subject, s.session, s.run).keys | {"status": s.status}
         values = found.get(s.run, {})
         flags = ";".join(name for name, number in values.items() if number["flag"])
         rows.append(keys | {name: values.get(name, {}).get("value") for name in described} | {"flags": flags or None})
     flagged = sum(row["flags"] is not None for row in rows)
-    told = [f"{flagged} of {len(rows)} runs have numbers out of their usual range: see flags"] if flagged else []
-    return StepResult({"group_qc": Output(rows=rows, sidecar=described)}, {"flagged": flagged}, tuple(told))
+    sentences = (
+        [f"{flagged} of {len(rows)} runs have metrics out of their expected range: see flags"] if flagged else []
+    )
+    return StepResult({"group_qc": Output(rows=rows, sidecar=described)}, {"flagged": flagged}, tuple(sentences))
 
 
 def find_outliers(step: StepInput[Cohort]) -> StepResult:
     """Flag runs whose regional values are far from the cohort's; nothing is removed."""
     outputs, warnings, metrics = {}, [], {}
     for seg, path in _long(step).items():
-        rows, told = statistics.outliers(statistics.read_long(path), step.settings.statistics.choice.outlier_z)
+        rows, sentences = outliers(statistics.read_long(path), step.settings.statistics.choice.outlier_z)
         for row in rows:
             row["registration_similarity"] = step.record.quality_of(str(row["run"]))
         outputs[f"group_outliers@{seg}"] = Output(rows=rows)
-        warnings += told
+        warnings += sentences
         metrics[seg] = {"flagged": len({row["run"] for row in rows if row["flagged"]})}
     return StepResult(outputs, metrics, tuple(warnings))
 
@@ -110,10 +122,14 @@ def model(step: StepInput[Cohort]) -> StepResult:
     outputs, warnings, metrics = {}, [], {}
     for seg, path in _long(step).items():
         data = statistics.read_long(path)
-        rows, told = statistics.fit(data, choice.model, choice.confidence, choice.fdr)
+        least = min_participants(choice.small_groups)
+        rows, sentences = statistics.fit(data, choice.model, choice.confidence, choice.fdr, least, MIN_DF)
+        fitted = [row for row in rows if row["estimate"] is not None]
+        fewest = min(fitted, key=lambda row: float(str(row["participants"])))
+        sentences += filter(None, [caution(int(str(fewest["participants"])), float(str(fewest["df"])))])
         facts = {"Model": choice.model, "FalseDiscoveryRate": choice.fdr, "Confidence": choice.confidence}
         outputs[f"group_model@{seg}"] = Output(rows=rows, sidecar=facts)
-        warnings += [f"segmentation {seg}: {text}" for text in told]
+        warnings += [f"segmentation {seg}: {text}" for text in sentences]
         metrics[seg] = {"significant": sum(bool(row["significant"]) for row in rows)}
     methods = {str(row["method"]) for output in outputs.values() for row in output.rows or () if row["method"]}
     return StepResult(outputs, metrics, tuple(warnings), (*sorted(methods), "fdr"))
@@ -140,8 +156,7 @@ def _qc_of(cohort: Cohort, settings: Settings) -> dict[str, tuple[Record, str]]:
 
 
 def _listings(cohort: Cohort, settings: Settings) -> dict[str, Path]:
-    files = {"participants": cohort.participants} if cohort.participants else {}
-    return files | {f"sessions@{path.name}": path for path in cohort.sessions}
+    return listings(cohort.participants, cohort.sessions)
 
 
 def _keys(*names: str) -> Callable[[Cohort, Settings], tuple[str, ...]]:

@@ -14,10 +14,12 @@ from bids_app.qsm.units import ppm_to_hz
 from bids_app.steps.participant.common import (
     echo_phase,
     field_strength,
+    grid_image,
     grid_of,
     memory,
     padding_of,
     read_array,
+    starts_after_background,
     total_field_ppm,
 )
 from bids_app.steps.participant.mask import pass_masks
@@ -48,7 +50,7 @@ def local_field(step: StepInput[GreRun]) -> StepResult:
         grid_of(run, total.shape),
         sd=read_array(step.inputs["field_sd"]),
         residual=read_array(step.inputs["residual"]),
-        single_echo=len(run.echoes) == 1,
+        single_echo=run.starts_from_phase and len(run.echoes) == 1,
         echoes=echo_phase(step, total) if "phase" in step.inputs else None,
         options=section.choice,
         parameters=section.methods,
@@ -77,14 +79,15 @@ def _metrics(found: "LocalField", choice: BackgroundChoices) -> dict[str, object
 
 
 def _keeps_total_field(settings: Settings) -> bool:
-    """Return whether the inversion needs the total field: to invert it, or for the boundary sources."""
+    """Return whether the corrected total field is kept: for the inversion, or to show what was removed from it."""
     choice = settings.background.choice
-    return bool(choice.method == "none" or choice.boundary_sources != "keep")
+    corrected = choice.alternation != "keep" or choice.transmit_receive_phase != "keep"
+    return bool(choice.method == "none" or choice.boundary_sources != "keep" or corrected)
 
 
 def local_field_outputs(step: StepInput[GreRun], field_ppm: FloatArray, key: str = "local_field") -> dict[str, Output]:
     """Return the local field as a field map with its magnitude, or as a working file for the trend's step."""
-    run, like = step.record, step.inputs["total_field"]
+    run, like = step.record, step.inputs["magnitude"]
     if key != "local_field":
         return {key: Output(field_ppm, like)}
     facts = {"MagneticFieldStrength": run.field_strength}
@@ -96,17 +99,31 @@ def local_field_outputs(step: StepInput[GreRun], field_ppm: FloatArray, key: str
 
 def _needs(run: GreRun, settings: Settings) -> tuple[str, ...]:
     keys = ("total_field", "field_sd", "residual", *pass_masks(run, settings))
-    each = settings.inversion.choice.per_echo and settings.background.choice.method != "none"
+    each = inverts_each_echo(run, settings) and settings.background.choice.method != "none"
     return (*keys, "phase") if each else keys
+
+
+def inverts_each_echo(run: GreRun, settings: Settings) -> bool:
+    """Return whether each echo is inverted by itself: the settings say so, and the run starts from their phase."""
+    return settings.inversion.choice.per_echo and run.starts_from_phase
 
 
 def background_keys(run: GreRun, settings: Settings) -> tuple[str, ...]:
     """Return the products of background removal that the inversion needs."""
     choice = settings.background.choice
+    if starts_after_background(run):
+        return ("pass_mask", "pass_field")
     keys: tuple[str, ...] = ("pass_mask",) if choice.method == "none" else ("pass_mask", "pass_field")
     if _keeps_total_field(settings):
         keys += ("corrected_field",)
     return keys if choice.boundary_sources == "keep" else (*keys, "pass_domain", "mask_boundary_sources")
+
+
+def has_local_field(run: GreRun, settings: Settings) -> bool:
+    """Return whether the run has a local field: its own, or that of another dataset."""
+    if run.given("chimap"):
+        return run.given("local_field") is not None
+    return settings.background.choice.method != "none"
 
 
 def _padding(settings: Settings) -> float:
@@ -127,6 +144,7 @@ BACKGROUND = Step(
     "Background removal",
     local_field,
     reads=("background",),
+    headers=grid_image,
     needs=_needs,
     makes=background_keys,
     memory=_memory,

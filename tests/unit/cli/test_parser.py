@@ -63,10 +63,10 @@ def test_memory_refuses_what_is_no_size(text):
         gigabytes(text)
 
 
-def test_help_begins_with_usage_in_two_lines_and_an_example():
+def test_help_begins_with_usage_in_three_lines_and_an_example():
     lines = build_parser().format_help().splitlines()
     assert lines[0] == "usage: qsm-bids-app BIDS_DIR OUTPUT_DIR LEVEL [LEVEL ...] [options]"
-    assert lines[1].strip().startswith("qsm-bids-app demo")
+    assert [line.split()[:2] for line in lines[1:3]] == [["qsm-bids-app", "tui"], ["qsm-bids-app", "demo"]]
     assert any(line.startswith("example: qsm-bids-app ") for line in lines[:8])
 
 

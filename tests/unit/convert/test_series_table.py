@@ -65,7 +65,7 @@ def test_two_series_of_one_name_are_refused_with_what_to_do(planned, folder, tab
         dicom.mprage(folder / str(number), number=number)
     after = planned(series_table=table(("series", "name"), ("*", "T1w")))
     assert [o.status for o in after.values()].count(FAILED) == 1
-    assert any("give one of them a run number" in o.reason for o in after.values())
+    assert any("give one of them another name" in o.reason for o in after.values())
 
 
 def test_a_series_of_several_parts_is_not_renamed_by_one_word(planned, folder, table):

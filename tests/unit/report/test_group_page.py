@@ -1,6 +1,5 @@
 """The page of the group: who is in it, where everybody lies, what the models find, and how it is used."""
 
-import json
 import re
 from types import SimpleNamespace
 
@@ -12,13 +11,14 @@ from bids_app.derivatives.files import write_image, write_json, write_table
 from bids_app.derivatives.names import product_path
 from bids_app.derivatives.products import PRODUCTS
 from bids_app.model.step_record import StepRecord
+from bids_app.report.group import everybody
 from bids_app.report.group.page import _segmentation as shown_of
 from bids_app.report.group.page import report, report_done
 from bids_app.report.group.tables import Segmentation
 from bids_app.report.methods.group import GroupRecords, group_methods_text
 from bids_app.report.participant.collect import Run
 from tests.helpers.browser import SCROLLING, Browser
-from tests.helpers.group_study import write_table_study
+from tests.helpers.group_study import write_step, write_table_study
 from tests.unit.report.test_subject_page import Page
 
 SHAPE = (16, 20, 14)
@@ -179,10 +179,8 @@ def study(tmp_path_factory):
         cells = lines[1].split("\t")
         cells[column] = "0.9"
         path.write_text("\n".join([lines[0], "\t".join(cells), *lines[2:]]) + "\n")
-        (rec,) = out.rglob("sub-05_step-regions-given.json")
-        content = json.loads(rec.read_text())
-        content["files"][0]["size"] = path.stat().st_size
-        rec.write_text(json.dumps(content))
+        chi = path.with_name("sub-05_Chimap.nii.gz")
+        write_step(out, "sub-05", "regions-given", "sub-05", {"regions@nuclei": path}, [chi])
     (out / "sub-03/anat/sub-03_Chimap.nii.gz").unlink()
     (out / "sub-01.html").write_text("<!doctype html><title>x</title>")
     assert group(bids, out, "--allow-missing") == 0
@@ -226,7 +224,7 @@ def test_the_missing_the_flagged_and_the_outlying_are_told(page):
     assert "<td>field_drift</td>" in row[4]
     assert "caudate R (chi_mean, z" in row[5]
     assert [n for n in row if 'class="marked"' in row[n]] == [3, 4, 5]
-    assert "3 runs have numbers for quality control out of their usual range" in page
+    assert "3 runs have metrics of quality control out of their expected range" in page
     assert "3 &lt;b&gt;runs&lt;/b&gt; are flagged" in page
 
 
@@ -234,7 +232,7 @@ def test_dots_are_marked_where_the_tables_say_so(page):
     panel = re.search(r"<h3>field_drift</h3>.*?</svg>", page, re.S)[0]
     marked = re.findall(r'class="dot marked" data-run="(sub-\d+)"', panel)
     assert sorted(marked) == ["sub-04", "sub-08", "sub-12"]
-    assert 'class="usual"' in panel
+    assert 'class="expected"' in panel
     assert "<title>sub-04: 1.7 Hz</title>" in panel
     strips = re.search(r"<h3>Regions of nuclei</h3>.*?</svg>", page, re.S)[0]
     assert re.findall(r'dot marked" data-run="(sub-\d+)"[^>]*><title>(.*?)</title>', strips) == [
@@ -249,6 +247,32 @@ def test_effects_and_covariates_are_drawn(page):
     assert "<h4>putamen L: group</h4>" in page
     assert "patient median" in page
     assert page.count('class="fit"') >= 14
+    assert "<h4>group: patient against control: nuclei</h4>" in page
+    assert "effect (ppm per year)" in page and ">mean susceptibility (ppm)<" in page and ">age (year)<" in page
+    groups = dict(re.findall(r'data-run="(sub-\d+)" data-group="(\d)"', page))
+    assert len(groups) == 11 and set(groups.values()) == {"0", "1"}
+    assert re.search(r'data-group="1"[^>]*><title>group: patient</title>', page)  # the legend
+    effects = re.search(r'aria-label="Effects of nuclei".*?</table>', page, re.S)[0]
+    assert ">df<" in effects and '<td class="words">ppm per year</td>' in effects
+
+
+def test_tables_are_linked_with_what_r_must_know(page):
+    for name in ("group_cohort.tsv", "group_seg-nuclei_desc-wide_stats.csv", "group_seg-nuclei_desc-model_stats.tsv"):
+        assert f'<a href="{name}">' in page
+    assert 'read.csv("group_seg-nuclei_desc-wide_stats.csv", na.strings = "n/a")' in page.replace("&#34;", '"')
+
+
+def test_everybodys_map_is_shown_and_who_has_none_is_named(tmp_path):
+    for n in range(66):
+        path = everybody.map_of(f"sub-{n:02d}", tmp_path)
+        path.parent.mkdir(parents=True)
+        write_image(path, np.ones((6, 7, 5), np.float32), AFFINE, "float32")
+    path.write_bytes(b"cut")
+    first, second = everybody.pictures([f"sub-{n:02d}" for n in range(67)], tmp_path)
+    assert (first.title, second.title) == ("Susceptibility maps, 1 to 64 of 65", "Susceptibility maps, 65 to 65 of 65")
+    assert "No map that can be read: sub-65, sub-66." in first.caption
+    assert second.height < first.height
+    assert everybody.pictures([], tmp_path) == []
 
 
 def test_the_template_and_voxelwise_maps_are_shown(page):

@@ -186,7 +186,7 @@ def voxels(tmp_path):
 
 def run_fit(voxels, formula="chi ~ age + sex", **changed):
     record, inputs, choices, folder = voxels
-    own = settings(voxelwise=choices | changed, statistics={"model": formula})
+    own = settings(voxelwise=choices | changed, statistics={"model": formula, "small_groups": False})
     return fit(StepInput(record, own, inputs, folder, 1))
 
 
