@@ -162,7 +162,8 @@ def of_the_names():
 
 
 def of_the_pages():
-    for path in [*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "methods").glob("*.md"), ROOT / "README.md"]:
+    folders = [(ROOT / "docs").glob("*.md"), (ROOT / "docs" / "methods").glob("*.md"), (ROOT / "examples").glob("*.py")]
+    for path in [*(path for folder in folders for path in folder), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]:
         yield str(path.relative_to(ROOT)), path.read_text(encoding="utf-8")
     for path in (PACKAGE / "report" / "templates").glob("*.j2"):
         text = re.sub(r"{%.*?%}|{{.*?}}|<[^>]*>", " ", path.read_text(encoding="utf-8"), flags=re.DOTALL)

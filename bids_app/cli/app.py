@@ -111,11 +111,15 @@ def _group_level(config: Config) -> int:
         for job in jobs:
             print(f"{job.name} (stage {job.stage}): {', '.join(job.step_names)}")
         return 0
-    facts = [entry.sentence for entry in cohort.entries]
-    if config.stage in ("", FIRST_STAGE) and not config.reports_only:
+
+    def remove_earlier() -> list[str]:
+        if config.reports_only or config.stage not in ("", FIRST_STAGE):
+            return []
         removed = remove_earlier_tables(every, config.output_dir)
-        facts += [f"{path.name}: removed, an earlier command made it and this one does not" for path in removed]
-    return _session(config, config.settings).process(jobs, facts)
+        return [f"{path.name}: removed, an earlier command made it and this one does not" for path in removed]
+
+    facts = [entry.sentence for entry in cohort.entries]
+    return _session(config, config.settings).process(jobs, facts, prepare=remove_earlier)
 
 
 def _cohort(search: CohortSearch, patience: float) -> tuple[Cohort, str]:

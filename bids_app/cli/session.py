@@ -58,9 +58,16 @@ class Session:
     events: EventLog = field(default_factory=lambda: EventLog(None))
 
     def process(
-        self, jobs: Sequence[Job], facts: Sequence[str], validation: InputValidation | None = None, warning: str = ""
+        self,
+        jobs: Sequence[Job],
+        facts: Sequence[str],
+        validation: InputValidation | None = None,
+        warning: str = "",
+        prepare: Callable[[], Sequence[str]] = tuple,
     ) -> int:
         """Run the jobs and return the exit code; ``facts`` are lines for the log.
+
+        ``prepare`` is called when the jobs are this command's alone, and returns more lines.
 
         Raises
         ------
@@ -69,7 +76,7 @@ class Session:
         """
         with claimed(self.context, {job.name: job.is_shared for job in jobs}, self._digest()) as context:
             own = [replace(job, context=replace(job.context, claim=context.claim)) for job in jobs]
-            return self._process(own, facts, validation, warning)
+            return self._process(own, [*facts, *prepare()], validation, warning)
 
     def _digest(self) -> str:
         """Return a digest of what results depend on besides the data."""

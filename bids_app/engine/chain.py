@@ -23,7 +23,7 @@ from bids_app.engine.cache import (
     recorded_hash,
     relative_paths,
 )
-from bids_app.engine.chain_result import ChainResult, makers_of
+from bids_app.engine.chain_result import ChainResult, makers_of, t1w_of
 from bids_app.engine.claims import working
 from bids_app.engine.execution import Check, OnEvent, execute, sentence_of
 from bids_app.errors import OutputInUseError, QsmAppError
@@ -89,6 +89,7 @@ class Chain(Generic[R]):
             saved, path = self.records[step.name], self._record_path(step)
             now = load_own_record(path)
             is_same = now is not None and (now.fingerprint, now.outputs) == (saved.fingerprint, saved.outputs)
+            is_anothers = now is not None and not is_same
             changed = difference(saved, self._outputs(step), self.hashes) if is_same else path
             if changed is not None:
                 self.result.ran.remove(step.name)
@@ -96,7 +97,7 @@ class Chain(Generic[R]):
                     f"{changed} does not hold what was written to it: another program has changed it, or the disk is "
                     "faulty; run the same command again"
                 )
-                self._fail(step, StepFailure(step.name, sentence))
+                self._fail(step, StepFailure(step.name, sentence, taken_over=is_anothers))
         return self.result
 
     def _fail(self, step: Step[R], failure: StepFailure) -> None:
@@ -137,11 +138,6 @@ class Chain(Generic[R]):
     def _outputs(self, step: Step[R]) -> dict[str, Path]:
         return {key: self._path(key) for key in step.makes(self.record, self.settings)}
 
-    def _t1w(self) -> Anatomical | None:
-        """Return the anatomical image that goes with the record, where it has one."""
-        image = getattr(self.record, "t1w", None)
-        return image if isinstance(image, Anatomical) else None
-
     def _advance(self, step: Step[R]) -> None:
         hashes, missing = self._input_hashes(step)
         if missing:
@@ -160,7 +156,7 @@ class Chain(Generic[R]):
         makers = dict.fromkeys(self.makers[key].name for key in missing if key in self.makers)
         others = [key for key in missing if key not in self.makers]
         wanted = [f"what step {name} makes" for name in makers]
-        t1w = self._t1w()
+        t1w = t1w_of(self.record)
         if others and t1w is not None:
             wanted.append(f"{', '.join(others)} of {t1w.basename}")
         elif others:
@@ -177,11 +173,12 @@ class Chain(Generic[R]):
         keys = dict.fromkeys((*step.makes(self.record, self.settings), *(before.paths if before is not None else ())))
         for key in (key for key in keys if key in PRODUCTS and self.makers.get(key, step).name == step.name):
             for file in files_of(key, self._path(key)):
-                file.unlink(missing_ok=True)
+                with suppress(OSError):  # a folder in its place, or a file that nobody may remove, is no result
+                    file.unlink(missing_ok=True)
 
     def _paths(self, step: Step[R]) -> dict[str, Path]:
         """Return the step's inputs by name, present or not."""
-        record, settings, t1w = self.record, self.settings, self._t1w()
+        record, settings, t1w = self.record, self.settings, t1w_of(self.record)
         products: dict[str, tuple[Record, str]] = {key: (record, key) for key in step.needs(record, settings)}
         if t1w is not None:
             products |= {key: (t1w, key) for key in step.needs_t1w(record, settings)}
@@ -216,7 +213,7 @@ class Chain(Generic[R]):
                 maker = self.records.get(self.makers[key].name)
                 states = {} if maker is None else maker.outputs.get(key, {})
                 hashes[key] = states.get(self._path(key).name)
-        t1w = self._t1w()
+        t1w = t1w_of(self.record)
         for key in step.needs_t1w(self.record, self.settings):
             recorded = None if t1w is None else recorded_hash(key, t1w, self.t1w_steps, self.context)
             if recorded is None:
@@ -245,7 +242,7 @@ class Chain(Generic[R]):
                 if maker.name in self.result.skipped:
                     self.result.skipped.remove(maker.name)
                 self._execute(maker)
-        paths, t1w = self._paths(step), self._t1w()
+        paths, t1w = self._paths(step), t1w_of(self.record)
         lost = [key for key in step.needs_t1w(self.record, self.settings) if key in paths and not paths[key].is_file()]
         if lost and t1w is not None:
             self._remake_of(self.t1w_steps, t1w, lost)

@@ -24,11 +24,12 @@ SOURCES = ("quality", "magnitude", "given", "reliability", "bet")
 #: Masks of the two-pass method (Stewart 2022, 10.1002/mrm.29048). The object's is eroded before the largest part is
 #: taken, which cuts the scalp off where vessels or nerves join it to the brain, and grown back. Holes are filled after
 #: that: the skull is a hole in the head. Voxels at the boundary whose field is uncertain (near air) go, since the
-#: background removal does not weigh the field there; inside, holes stay filled.
+#: background removal does not weigh the field there; inside, holes stay filled. Closing keeps the wall of a strong
+#: source that runs to the boundary: without it the field says nothing of what lies behind.
 RELIABLE_RECIPE = "quality,otsu:1.3,fill:25,open:1,largest"
 OBJECT_RECIPE = (
     "quality,otsu:1.3,fill:20,close:1,erode:2,largest,dilate:2,close:3,holes"
-    " & reliability,threshold:0.4,open:1 => largest,holes"
+    " & reliability,threshold:0.4,open:1,close:1 => largest,holes"
 )
 #: The brain: of the object what lies inside the brain's surface. Phase quality alone keeps orbits, muscle and scalp
 #: where echoes are short, voxels are large and signal is strong, so that bone is no gap in it.

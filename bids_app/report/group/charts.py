@@ -38,7 +38,7 @@ def axis_name(measure: str, unit: str) -> str:
 
 
 def qc_panel(number_: QcNumber, runs: Sequence[Line], groups: Groups) -> Chart:
-    """Draw one quality-control number of all runs over its expected range."""
+    """Draw one quality-control metric of all runs over its expected range."""
     values = [(line, line.numbers.get(number_.name, math.nan)) for line in runs]
     values = [(line, value) for line, value in values if math.isfinite(value)]
     drawing = Drawing(_PANEL, 96)

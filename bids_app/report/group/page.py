@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bids_app.derivatives.files import write_bytes, write_json
+from bids_app.derivatives.presence import read_json_object
 from bids_app.derivatives.records import record_files, records_root, split_name
 from bids_app.model.cohort import Cohort
 from bids_app.model.context import Context
 from bids_app.model.json_values import JsonObject
-from bids_app.model.results import Payload, StepFailure
+from bids_app.model.results import Payload, StepFailure, earlier_failures
 from bids_app.model.settings import Settings
 from bids_app.report.group.current import Current, earlier_products, write_earlier
 from bids_app.report.group.everybody import map_of
@@ -82,11 +83,7 @@ def _state_path(context: Context) -> Path:
 
 
 def _state(context: Context) -> JsonObject:
-    try:
-        state = json.loads(_state_path(context).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return state if isinstance(state, dict) else {}
+    return read_json_object(_state_path(context))
 
 
 def _records(context: Context, payload: Payload, current: Current) -> tuple[list[Run], list[Run]]:
@@ -113,7 +110,7 @@ def _outdated(cohort: Cohort | None, lines: Sequence[Line]) -> list[str]:
 def _failures(context: Context, payload: Payload) -> dict[str, list[StepFailure]]:
     """Return failures by job; those of the call before where a job has no part in this one."""
     results = payload.get("results", {})
-    before = {name: [StepFailure(**f) for f in found] for name, found in _state(context).get("failures", {}).items()}
+    before = earlier_failures(_state(context).get("failures"))
     now = {name: list(result.failures) for name, result in results.items()}
     expected = payload.get("expected")
     known = {name: found for name, found in before.items() if expected is None or name in expected}

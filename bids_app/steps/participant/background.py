@@ -78,9 +78,10 @@ def _metrics(found: "LocalField", choice: BackgroundChoices) -> dict[str, object
 
 
 def _keeps_total_field(settings: Settings) -> bool:
-    """Return whether the inversion needs the total field: to invert it, or for the boundary sources."""
+    """Return whether the corrected total field is kept: for the inversion, or to show what was removed from it."""
     choice = settings.background.choice
-    return bool(choice.method == "none" or choice.boundary_sources != "keep")
+    corrected = choice.alternation != "keep" or choice.transmit_receive_phase != "keep"
+    return bool(choice.method == "none" or choice.boundary_sources != "keep" or corrected)
 
 
 def local_field_outputs(step: StepInput[GreRun], field_ppm: FloatArray, key: str = "local_field") -> dict[str, Output]:

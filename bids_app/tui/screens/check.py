@@ -30,8 +30,8 @@ _HELP = """\
 The table shows what is in your data. ✓ is used, – is left out, ✗ cannot be used. Move through the rows: the \
 text below says why, and what you can do.
 
-Scans: a series that was judged wrongly can be corrected. Press C on its row and say what it is. The \
-corrections are kept in a table beside the results, and the command uses it (--series).
+Scans: a series that was judged wrongly can be corrected. Press C on its row and say what it is. The corrections \
+are kept in a table beside the results, and the command uses it (--series).
 
 BIDS datasets: these are the checks that the command does before it starts. It refuses to start while there is a \
 problem, so correct the files, then press Ctrl+R to check again."""
@@ -71,7 +71,7 @@ class CheckScreen(StepScreen):
         if chosen != self._checked:
             self._checked = chosen
             self.action_again()
-        self.query_one(DataTable).focus()
+        self.set_focus(self.query_one(DataTable))
 
     def action_again(self) -> None:
         """Check again."""

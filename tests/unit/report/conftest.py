@@ -58,6 +58,7 @@ def volumes():
         "mask_qsm": mask,
         "quality": np.where(mask, 0.9, 0.1),
         "total_field": 30 * x,
+        "corrected_field": (30 * x - 0.5 * z) * mask / np.float32(3 * 42.577478),
         "local_field": 3 * noise * mask,
         "residual": np.abs(noise) * 0.1,
         "field_sd": np.abs(noise),
@@ -176,7 +177,14 @@ def write_subject(out: Path):
     inversion_parameters = {
         "inversion": {"method": "rts", "per_echo": False, "rts": {"delta": 0.15, "mu": 1e5, "rho": 10.0}}
     }
-    record(out, "background", ["mask_boundary_sources"], 3, methods=("vsharp",), parameters=background_parameters)
+    record(
+        out,
+        "background",
+        ["mask_boundary_sources", "corrected_field"],
+        3,
+        methods=("vsharp",),
+        parameters=background_parameters,
+    )
     record(out, "inversion", ["mask_qsm"], 3, methods=("rts",), parameters=inversion_parameters)
     record(out, "null_space_trend", ["trend", "local_field"], 3)
     record(out, "reference", ["chimap", "chimap_singlepass"], 4)

@@ -224,7 +224,7 @@ def test_the_missing_the_flagged_and_the_outlying_are_told(page):
     assert "<td>field_drift</td>" in row[4]
     assert "caudate R (chi_mean, z" in row[5]
     assert [n for n in row if 'class="marked"' in row[n]] == [3, 4, 5]
-    assert "3 runs have numbers for quality control out of their expected range" in page
+    assert "3 runs have metrics of quality control out of their expected range" in page
     assert "3 &lt;b&gt;runs&lt;/b&gt; are flagged" in page
 
 

@@ -72,6 +72,7 @@ def test_every_stage_has_its_figures(page):
         "Masks and phase quality",
         "Filled mask, slice by slice",
         "Total and local field",
+        "Corrections of the total field",
         "Field fit",
         "R2* and T2*",
         "Susceptibility-weighted image",

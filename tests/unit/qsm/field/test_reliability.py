@@ -32,17 +32,35 @@ def test_a_large_residual_lowers_the_weight_and_no_fit_has_none():
     np.testing.assert_allclose(weights[3:], 1)
 
 
-def test_what_is_far_off_the_model_at_the_rim_has_no_weight_but_noise_and_small_misfits_do_and_gaps_inside():
+def test_what_is_far_off_the_model_at_the_boundary_has_no_weight_but_noise_small_misfits_and_gaps_inside_do():
     sd, residual, mask = np.ones(SHAPE, np.float32), np.full(SHAPE, 0.02, np.float32), np.ones(SHAPE, bool)
-    residual[0] = 0.2  # ten times the expected one, and large
+    sd[0], residual[0] = 2, 0.4  # ten times the expected one, large, and dephased
     residual[1] = 0.14  # seven times, but small
     sd[2], residual[2] = 10, 0.6  # large, and three times what so much noise makes
-    residual[6, 5, 4] = 0.2  # as in the first plane, but with object around it
+    sd[6, 5, 4], residual[6, 5, 4] = 2, 0.4  # as in the first plane, but with object around it
+    residual[11] = 0.4  # as in the first plane, with all its signal: beside a strong source
     weights = reliability_weights(sd, mask, residual)
     assert not weights[0].any()
-    np.testing.assert_allclose(weights[6, 5, 4], 0.3, rtol=1e-5)
+    np.testing.assert_allclose(weights[6, 5, 4], 0.5 * 3 / 10, rtol=1e-5)
+    np.testing.assert_allclose(weights[11], 3 / 20, rtol=1e-5)
     np.testing.assert_allclose(weights[1], 3 / 7, rtol=1e-5)
     np.testing.assert_allclose(weights[2], 0.1, rtol=1e-5)
+
+
+def test_air_sets_no_median_even_where_it_is_most_of_the_volume():
+    sd, residual, mask = np.full(SHAPE, 300, np.float32), np.full(SHAPE, 1.0, np.float32), np.ones(SHAPE, bool)
+    sd[:3], residual[:3] = 1, 0.02  # a quarter is object
+    weights = reliability_weights(sd, mask, residual)
+    np.testing.assert_allclose(weights[:3], 1, rtol=1e-5)
+    assert weights[3:].max() < 0.01
+
+
+def test_misfits_without_noise_are_harmless_while_they_are_small():
+    sd, residual, mask = np.ones(SHAPE, np.float32), np.full(SHAPE, 0.001, np.float32), np.ones(SHAPE, bool)
+    residual[3], residual[4] = 0.049, 0.1
+    weights = reliability_weights(sd, mask, residual)
+    np.testing.assert_allclose(weights[3], 1, rtol=1e-5)
+    np.testing.assert_allclose(weights[4], 0.5, rtol=1e-5)
 
 
 def test_the_rim_ends_where_weights_begin_and_gaps_inside_stay():

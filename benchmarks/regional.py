@@ -1,0 +1,79 @@
+"""Regional means in ppb against the truth: ``python -m benchmarks.regional``.
+
+The whole default chain on simulated heads, and on data of another simulator (``--bids DATASET SUBJECT``, see
+:mod:`benchmarks.simulator_head`). Regions are the true labels; both maps are relative to their mean in the mask of the
+output and the true mask together. Columns: mean of the truth and of the map over sides and heads (ppb), their
+difference in ppb and in percent, and the slope over all regions of the data.
+
+Wanted: large nuclei within 8 %, the dentate nucleus within 10 %, and nuclei below 30 ppb within 5 ppb.
+"""
+
+import sys
+from collections import defaultdict
+
+import numpy as np
+
+from benchmarks import heads
+from benchmarks.common import machine, parser
+from benchmarks.repeatability import side_free
+from benchmarks.tables import table, write_table
+from bids_app import qsm
+
+HEAD = ("data", "region", "true ppb", "found ppb", "error ppb", "error %", "within the aim")
+LARGE = ("caudate", "putamen", "pallidum")
+SMALL_PPB = 30.0
+#: Largest errors: of large nuclei and of the others in percent, and of regions below 30 ppb in ppb.
+AIM_LARGE, AIM_OTHER, AIM_SMALL = 8.0, 10.0, 5.0
+
+
+def is_within(region, true, found):
+    """Whether a mean is as near to the truth as wanted (ppb)."""
+    if abs(true) < SMALL_PPB:
+        return abs(found - true) <= AIM_SMALL
+    return abs(found - true) <= (AIM_LARGE if region in LARGE else AIM_OTHER) / 100 * abs(true)
+
+
+def rows_of(name, scans):
+    """Yield a row for every region of the scans of one kind, and one with the slope over all."""
+    pairs = defaultdict(list)
+    for scan in scans:
+        chi, valid, _ = heads.invert(heads.before(scan), qsm.BackgroundChoices())
+        for region, (found, true) in heads.regional(chi, valid, scan).items():
+            pairs[side_free(region)].append((1000 * found, 1000 * true))
+    for region, values in pairs.items():
+        found, true = np.mean(values, axis=0)
+        error = found - true
+        yield (
+            name,
+            region,
+            f"{true:.0f}",
+            f"{found:.0f}",
+            f"{error:+.1f}",
+            f"{100 * error / abs(true):+.1f}",
+            "yes" if is_within(region, true, found) else "no",
+        )
+    found, true = np.array([v for values in pairs.values() for v in values]).T
+    yield name, "slope", "", f"{np.polyfit(true, found, 1)[0]:.3f}", "", "", ""
+
+
+def main(argv=None):
+    options = parser(__doc__)
+    options.add_argument("--persons", type=int, default=2, help="simulated heads of each kind")
+    options.add_argument("--voxel-size", type=float, default=2.0, help="of simulated heads, mm")
+    options.add_argument("--bids", nargs=2, action="append", default=[], metavar=("DATASET", "SUBJECT"), help="a scan")
+    args = options.parse_args(argv)
+    size = (4.0,) * 3 if args.quick else (args.voxel_size,) * 3
+    kinds = {"phantom": {}, "phantom, in vivo": {"in_vivo": True, "coil_shading": 0.5, "snr": 40.0}}
+    rows = []
+    for name, choices in kinds.items():
+        rows += rows_of(name, (heads.simulated(person=p, voxel_size=size, **choices) for p in range(args.persons)))
+        print(f"{name}: done", file=sys.stderr, flush=True)
+    for folder, subject in args.bids:
+        rows += rows_of(f"{folder.rstrip('/').rpartition('/')[2]}", [heads.read_scan(folder, subject)])
+    print(table(HEAD, rows))
+    if args.readme is not None:
+        write_table(args.readme, "regional", machine(), HEAD, rows, 2)
+
+
+if __name__ == "__main__":
+    main()
