@@ -23,7 +23,7 @@ from bids_app.engine.cache import (
     recorded_hash,
     relative_paths,
 )
-from bids_app.engine.chain_result import ChainResult, makers_of
+from bids_app.engine.chain_result import ChainResult, makers_of, t1w_of
 from bids_app.engine.claims import working
 from bids_app.engine.execution import Check, OnEvent, execute, sentence_of
 from bids_app.engine.obsolete import forget, obsolete
@@ -139,11 +139,6 @@ class Chain(Generic[R]):
     def _outputs(self, step: Step[R]) -> dict[str, Path]:
         return {key: self._path(key) for key in step.makes(self.record, self.settings)}
 
-    def _t1w(self) -> Anatomical | None:
-        """Return the anatomical image that goes with the record, where it has one."""
-        image = getattr(self.record, "t1w", None)
-        return image if isinstance(image, Anatomical) else None
-
     def _advance(self, step: Step[R]) -> None:
         hashes, missing = self._input_hashes(step)
         if missing:
@@ -162,7 +157,7 @@ class Chain(Generic[R]):
         makers = dict.fromkeys(self.makers[key].name for key in missing if key in self.makers)
         others = [key for key in missing if key not in self.makers]
         wanted = [f"what step {name} makes" for name in makers]
-        t1w = self._t1w()
+        t1w = t1w_of(self.record)
         if others and t1w is not None:
             wanted.append(f"{', '.join(others)} of {t1w.basename}")
         elif others:
@@ -182,7 +177,7 @@ class Chain(Generic[R]):
 
     def _paths(self, step: Step[R]) -> dict[str, Path]:
         """Return the step's inputs by name, present or not."""
-        record, settings, t1w = self.record, self.settings, self._t1w()
+        record, settings, t1w = self.record, self.settings, t1w_of(self.record)
         products: dict[str, tuple[Record, str]] = {key: (record, key) for key in step.needs(record, settings)}
         if t1w is not None:
             products |= {key: (t1w, key) for key in step.needs_t1w(record, settings)}
@@ -217,7 +212,7 @@ class Chain(Generic[R]):
                 maker = self.records.get(self.makers[key].name)
                 states = {} if maker is None else maker.outputs.get(key, {})
                 hashes[key] = states.get(self._path(key).name)
-        t1w = self._t1w()
+        t1w = t1w_of(self.record)
         for key in step.needs_t1w(self.record, self.settings):
             recorded = None if t1w is None else recorded_hash(key, t1w, self.t1w_steps, self.context)
             if recorded is None:
@@ -246,7 +241,7 @@ class Chain(Generic[R]):
                 if maker.name in self.result.skipped:
                     self.result.skipped.remove(maker.name)
                 self._execute(maker)
-        paths, t1w = self._paths(step), self._t1w()
+        paths, t1w = self._paths(step), t1w_of(self.record)
         lost = [key for key in step.needs_t1w(self.record, self.settings) if key in paths and not paths[key].is_file()]
         if lost and t1w is not None:
             self._remake_of(self.t1w_steps, t1w, lost)
