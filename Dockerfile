@@ -28,7 +28,7 @@ RUN /tmp/install-image.sh system && rm /tmp/install-image.sh
 
 FROM base AS app
 COPY . /src
-RUN /src/.ci/install-image.sh build && /src/.ci/install-image.sh app /src /opt/qsm && /src/.ci/install-image.sh kernels /opt/qsm
+RUN /src/.ci/install-image.sh build && /src/.ci/install-image.sh app /src /opt/qsm && /src/.ci/install-image.sh isolate /opt/qsm && /src/.ci/install-image.sh kernels /opt/qsm
 
 FROM app AS templateflow-1
 ENV TEMPLATEFLOW_HOME=/opt/templateflow

@@ -4,7 +4,7 @@ BIN    := $(VENV)/bin
 PYTHON ?= $(firstword $(foreach p,python3.12 python3.11 python3.13 python3,$(shell $(p) -c 'import sys; assert (3,11) <= sys.version_info < (3,14); import venv, ensurepip' 2>/dev/null && command -v $(p))))
 STAMP  := $(VENV)/.installed-$(shell cat requirements.lock requirements-dev.lock pyproject.toml | cksum | cut -d' ' -f1)
 
-.PHONY: docs bench-setup bench-speed bench-accuracy bench-orientations bench-ringing bench-separation bench-presets bench-scaling bench-chain bench-anatomy bench-scheduler help setup demo test unit lint lock clean warm boutiques image-check
+.PHONY: docs coverage bench-setup bench-speed bench-accuracy bench-orientations bench-alternation bench-separation bench-presets bench-scaling bench-chain bench-anatomy bench-scheduler help setup demo test unit lint lock clean warm boutiques image-check
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -40,8 +40,8 @@ bench-accuracy: warm  ## error of every method on the phantom; writes benchmarks
 bench-orientations: warm  ## inversions against COSMOS in fields that no isotropic map makes; writes benchmarks/README.md
 	$(BIN)/python -m benchmarks.orientations
 
-bench-ringing: warm  ## fields that ring at the highest frequency of the grid, kept and taken off; writes benchmarks/README.md
-	$(BIN)/python -m benchmarks.ringing
+bench-alternation: warm  ## fields with Nyquist-frequency alternation, kept and removed; writes benchmarks/README.md
+	$(BIN)/python -m benchmarks.alternation
 
 bench-separation: warm  ## source separation where white matter follows other laws than assumed; writes benchmarks/README.md
 	$(BIN)/python -m benchmarks.separation
@@ -69,6 +69,12 @@ test: warm  ## lint, types and all tests that this machine allows
 unit: setup  ## fast tests only
 	$(BIN)/python -m pytest tests/unit tests/test_architecture.py -m "not slow"
 
+coverage: warm  ## lines and branches that the fast tests reach
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -m pytest tests/unit tests/test_architecture.py -m "not slow"
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report
+
 lint: setup  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -83,8 +89,9 @@ lint: setup  ## ruff and mypy
 docs: warm  ## build the documentation into docs/_build/html, offline; a warning or a failing tutorial is an error
 	$(BIN)/python -m sphinx -b html -W --keep-going -q docs docs/_build/html
 
-boutiques: setup  ## write boutiques.json from the argument parser
+boutiques: setup  ## write boutiques.json and boutiques-bids.json from the argument parser
 	$(BIN)/python -m bids_app.cli.descriptor > boutiques.json.part && mv boutiques.json.part boutiques.json
+	$(BIN)/python -m bids_app.cli.descriptor --bids > boutiques.json.part && mv boutiques.json.part boutiques-bids.json
 
 image-check: setup  ## build the container image, run and lint it, print a table (BASE_IMAGE=..., CA_BUNDLE=...)
 	$(BIN)/python .ci/image_check.py

@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -68,14 +69,9 @@ class Builder:
         if self.engine == "docker":
             return call(["docker", "run", *strict, self.tag, *arguments])
         if shutil.which("podman"):
-            command = ["podman", "run", "--cgroups=disabled", *strict, self.tag, *arguments]
-            environment = {**os.environ, "CONTAINERS_CONF": str(self.limited)}
-            done = call(command, env=environment)
-            if "cgroup" in done.stderr and done.returncode > 100 and os.geteuid() == 0:
-                # A machine with both kinds of control groups: give podman a name space with the new kind alone.
-                mount = 'mount -t tmpfs none /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup; exec "$@"'
-                done = call(["unshare", "-m", "bash", "-c", mount, "run", *command], env=environment)
-            return done
+            # By itself podman gives a read-only container a /tmp that can be written, as Docker does not.
+            command = ["podman", "run", "--cgroups=disabled", "--read-only-tmpfs=false", *strict, self.tag, *arguments]
+            return self.podman(command)
         container = call(["buildah", "from", self.tag]).stdout.strip()
         try:
             command = ["buildah", "run", "--isolation", "chroot", f"--user={USER}:{USER}"]
@@ -83,6 +79,74 @@ class Builder:
             return call([*command, container, "--", "/opt/qsm/bin/qsm-bids-app", *arguments])
         finally:
             call(["buildah", "rm", container])
+
+    def podman(self, command: Sequence[str]) -> "subprocess.CompletedProcess[str]":
+        """Run podman, if need be with control groups of the new kind alone."""
+        environment = {**os.environ, "CONTAINERS_CONF": str(self.limited)}
+        done = call(command, env=environment)
+        if "cgroup" in done.stderr and done.returncode > 100 and os.geteuid() == 0:
+            # A machine with both kinds of control groups: give podman a name space with the new kind alone.
+            mount = 'mount -t tmpfs none /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup; exec "$@"'
+            done = call(["unshare", "-m", "bash", "-c", mount, "run", *command], env=environment)
+        return done
+
+    def lines(self) -> Iterator[tuple[str, str]]:
+        """Give name and image of each engine that is here, as the table of the documentation names it."""
+        if shutil.which("docker") and not call(["docker", "info"]).returncode:
+            is_rootless = "rootless" in call(["docker", "info", "-f", "{{.SecurityOptions}}"]).stdout
+            yield ("Docker, rootless" if is_rootless else "Docker"), self.tag
+        if shutil.which("podman"):
+            yield "podman", self.tag
+        if shutil.which("apptainer") and self.engine is not None:
+            archive, image = self.scratch / "image.tar", self.scratch / "image.sif"
+            save = ["docker", "save", "-o"] if self.engine == "docker" else ["buildah", "push", self.tag]
+            target = [str(archive), self.tag] if self.engine == "docker" else [f"docker-archive:{archive}"]
+            if not call([*save, *target]).returncode:
+                call(["apptainer", "build", str(image), f"docker-archive:{archive}"])
+            yield "Apptainer", str(image)
+
+
+def documented(engine: str, image: str, data: Path, out: Path) -> list[str]:
+    """Return the command that ``docs/containers.md`` gives for an engine, with the folders of this check."""
+    for line in (ROOT / "docs" / "containers.md").read_text().splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if cells[0] == engine:
+            break
+    else:
+        raise LookupError(f"docs/containers.md has no command for {engine}")
+    text = cells[1].strip("`").replace("$(id -u)", str(os.getuid())).replace("$(id -g)", str(os.getgid()))
+    places = {"/data": str(data), "/out": str(out)}
+    words = []
+    for word in shlex.split(text):
+        source, colon, rest = word.partition(":")
+        named = "qsm-bids-app" in word and "/" not in word
+        words.append(image if named else f"{places[source]}{colon}{rest}" if colon and source in places else word)
+    return words
+
+
+def callers(builder: Builder, data: Path, scratch: Path) -> Iterator[Row]:
+    """Run the documented commands as the caller, and with a Python path of the host that breaks everything."""
+    poison = scratch / "poison"
+    poison.mkdir()
+    (poison / "argparse.py").write_text("raise SystemExit(99)\n")
+    seen = set()
+    for engine, image in builder.lines():
+        seen.add(engine.partition(",")[0])
+        out = scratch / f"out-{len(seen)}"
+        out.mkdir()
+        command = documented(engine, image, data, out)
+        done = builder.podman(command) if engine == "podman" else call(command)
+        owners = {path.stat().st_uid for path in out.rglob("*")}
+        good = not done.returncode and owners == {os.getuid()}
+        yield f"{engine}: documented command", verdict(good), f"exit code {done.returncode}, owners {sorted(owners)}"
+        words = [word for word in command[: command.index(image)] if word != "--cleanenv"]
+        host = [] if engine == "Apptainer" else ["-e", f"PYTHONPATH={poison}", "-v", f"{poison}:{poison}:ro"]
+        bound = ["-B", f"{poison}:{poison}:ro"] if engine == "Apptainer" else []
+        environment = {**os.environ, "PYTHONPATH": str(poison), "CONTAINERS_CONF": str(builder.limited)}
+        done = call([*words, *host, *bound, image, "--version"], env=environment)
+        yield f"{engine}: PYTHONPATH of the host", verdict(not done.returncode), done.stderr.strip()[-200:]
+    for engine in sorted({"Docker", "podman", "Apptainer"} - seen):
+        yield f"{engine}: documented command", "not checked", f"no {engine} here"
 
 
 def lint() -> Iterator[Row]:
@@ -132,6 +196,7 @@ def runs(builder: Builder, scratch: Path) -> Iterator[Row]:
     start = time.perf_counter()
     done = builder.run(mounts, ["/data", "/out", "participant", "-w", "/out/work"])
     yield "second run recomputes nothing", verdict(done.returncode == 0), f"{time.perf_counter() - start:.0f} s"
+    yield from callers(builder, data, scratch)
 
 
 def check(options: argparse.Namespace, scratch: Path) -> Iterator[Row]:

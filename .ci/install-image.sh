@@ -3,6 +3,7 @@
 #   system          what the running image needs from Debian
 #   build           what only the build needs
 #   app SRC PREFIX  the app with its locked dependencies in a virtual environment, without what nobody runs
+#   isolate PREFIX  start the commands without the caller's Python variables, which Apptainer lets in
 #   kernels PREFIX  compile the numerical kernels into the package, for new processors and for any x86-64
 #   check PREFIX    fail the build now, not the user's run later
 set -euo pipefail
@@ -37,6 +38,20 @@ app() {
     find "$prefix" -type d \( -name tests -o -name testing_data \) -path '*/numba/tests' -prune -exec rm -rf {} +
     "$prefix/bin/python" -m pip uninstall --yes --quiet pip setuptools wheel 2>/dev/null || true
     rm -rf /tmp/wheel /tmp/wheel-env /tmp/wheel.lock /root/.cache
+}
+
+isolate() {
+    local prefix=$1 name
+    mkdir -p "$prefix/libexec"
+    for name in qsm-bids-app qsm; do
+        mv "$prefix/bin/$name" "$prefix/libexec/$name"
+        cat >"$prefix/bin/$name" <<WRAPPER
+#!/bin/sh
+unset PYTHONPATH PYTHONHOME PYTHONSTARTUP
+PYTHONNOUSERSITE=1 exec "$prefix/bin/python" "$prefix/libexec/$name" "\$@"
+WRAPPER
+        chmod 755 "$prefix/bin/$name"
+    done
 }
 
 kernels() {

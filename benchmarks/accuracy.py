@@ -20,14 +20,15 @@ from benchmarks.common import map_scores, parser, publish
 from bids_app import qsm
 from bids_app.phantom import simulate, subjects
 from bids_app.phantom.acquisition import Acquisition
-from bids_app.phantom.study import nucleus_labels
+from bids_app.phantom.atlas import nucleus_labels
 from bids_app.phantom.template import load_head
-from bids_app.qsm.background.boundary_sources import add_boundary_sources, exclude_boundary_sources, initial_estimate
+from bids_app.qsm.background.boundary_sources import exclude_boundary_sources
 from bids_app.qsm.field.linear import fit_linear
 from bids_app.qsm.field.reliability import reliability_weights
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.inversion.null_space_trend import appearance, null_space_trend
 from bids_app.qsm.phase.offsets import mcpc3ds
+from bids_app.qsm.pipeline.boundary_sources import add_boundary_sources, initial_estimate
 from bids_app.qsm.units import hz_to_ppm
 
 SNR = (20, 40, 80, 160)

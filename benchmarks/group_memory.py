@@ -17,7 +17,8 @@ from benchmarks.common import ROOT, machine, parser, write_table
 from bids_app.derivatives.files import write_image
 from bids_app.derivatives.files import write_table as write_rows
 from bids_app.group import warps
-from bids_app.model.cohort import Cohort, CompletenessEntry, GroupRun
+from bids_app.model.cohort import Cohort, CompletenessEntry
+from bids_app.model.group_run import GroupRun
 from bids_app.model.step import StepInput
 from bids_app.model.template import Iteration, NormalizedRun, Registration, Space, TemplateSubject, Voxelwise
 
@@ -96,7 +97,7 @@ def settings(name):
     sections = {
         "template": {"resolution": 2.0, "sharpening": 0.0},
         "voxelwise": voxelwise | {"fwe": 0.05},
-        "statistics": {"model": "chi ~ age + group"},
+        "statistics": {"model": "chi ~ age + group", "small_groups": True},
     }
     return SimpleNamespace(**{k: SimpleNamespace(choice=SimpleNamespace(**v)) for k, v in sections.items()})
 

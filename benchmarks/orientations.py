@@ -22,7 +22,7 @@ from benchmarks.accuracy import clean_head
 from benchmarks.common import machine, map_scores, parser, publish
 from bids_app import qsm
 from bids_app.phantom import metrics
-from bids_app.phantom.study import nucleus_labels
+from bids_app.phantom.atlas import nucleus_labels
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.inversion.spectra import frequencies
 from bids_app.qsm.operators.dipole import dipole_kernel

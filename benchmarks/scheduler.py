@@ -27,8 +27,8 @@ import numpy as np
 from benchmarks.common import ROOT, circumstances, machine, parser
 from benchmarks.tables import table, write_table
 from bids_app.cli.config import from_arguments
+from bids_app.cli.job_options import options_for_jobs
 from bids_app.cli.options import build_parser
-from bids_app.cli.passed_on import passed_on
 from bids_app.dataset.query import find_subjects
 from bids_app.engine import server
 from bids_app.engine.events import Event
@@ -87,7 +87,7 @@ def noop_steps():
 
 def config_of(study, out, *words):
     args = build_parser().parse_args([str(study), str(out), "participant", *OPTIONS, *words])
-    return from_arguments(args, (), passed_on(args))
+    return from_arguments(args, (), options_for_jobs(args))
 
 
 def noop_jobs(study, out):

@@ -3,12 +3,13 @@
 import numpy as np
 
 from bids_app import qsm
-from bids_app.qsm.background.boundary_sources import initial_estimate
 from bids_app.qsm.field.alternation import remove_alternation
 from bids_app.qsm.inversion.null_space_trend import appearance, null_space_trend
-from bids_app.qsm.mask.recipe import FILLED_RECIPE, make_mask
+from bids_app.qsm.mask.make import make_mask
+from bids_app.qsm.mask.recipe import FILLED_RECIPE
 from bids_app.qsm.mask.thresholds import even_brightness
 from bids_app.qsm.phase.coils import combine_one_by_one
+from bids_app.qsm.pipeline.boundary_sources import initial_estimate
 from bids_app.qsm.units import ppm_per_hz
 from bids_app.qsm.unwrap.romeo import romeo, romeo_quality
 

@@ -1,4 +1,4 @@
-"""Sharpness and overlap of a template after each round, against one affine pass: ``python -m benchmarks.template``.
+"""Sharpness and overlap of a template after each iteration, against one affine pass: ``python -m benchmarks.template``.
 
 Simulated heads go through ``participant`` with their true labels, then through ``group``; the table is the one that
 ``group`` leaves beside the template (``desc-convergence_stats.tsv``).
@@ -22,7 +22,7 @@ HEAD = (
 )
 
 
-def rounds(folder, size, count, iterations, more=()):
+def convergence(folder, size, count, iterations, more=()):
     """Simulate, build the template, and return the rows of its convergence table."""
     study, out = folder / "bids", folder / "out"
     people = ("--subjects", count, "--voxel-size", f"{size:g}", "--t1w-voxel-size", 2)
@@ -39,7 +39,7 @@ def rounds(folder, size, count, iterations, more=()):
 
 def line(count, size, row):
     """Return a row of the benchmark's table."""
-    name = "single affine pass" if row["kind"] == "single" else f"round {row['round']}, {row['kind']}"
+    name = "single affine pass" if row["kind"] == "single" else f"iteration {row['iteration']}, {row['kind']}"
     return (
         count,
         f"{size:g} mm",
@@ -56,11 +56,11 @@ def main(argv=None):
     options = parser(__doc__)
     options.add_argument("--voxel-size", type=float, default=4.0, help="mm, of maps and template")
     options.add_argument("--subjects", type=int, default=4)
-    options.add_argument("--rounds", type=int, nargs=2, default=[2, 2], metavar=("LINEAR", "SYN"))
+    options.add_argument("--iterations", type=int, nargs=2, default=[2, 2], metavar=("LINEAR", "SYN"))
     options.add_argument("--folder", type=Path, help="where the study is kept (default: a temporary folder)")
     args, more = options.parse_known_args(argv)
     with tempfile.TemporaryDirectory() as scratch:
-        rows = rounds(args.folder or Path(scratch), args.voxel_size, args.subjects, args.rounds, more)
+        rows = convergence(args.folder or Path(scratch), args.voxel_size, args.subjects, args.iterations, more)
     lines = [line(args.subjects, args.voxel_size, row) for row in rows]
     write_table(args.readme, "template", machine(), HEAD, lines, 3)
 

@@ -1,8 +1,20 @@
-"""``python -m bids_app`` is the same as ``qsm-bids-app``."""
+"""The entry point: ``python -m bids_app`` is the same as ``qsm-bids-app``."""
 
 import sys
+from collections.abc import Sequence
 
-from bids_app.cli.command import main
+from bids_app.cli.command import main as command
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command, or the terminal app (``tui``), and return the exit code."""
+    arguments = tuple(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] != ("tui",):
+        return command(arguments)
+    from bids_app.tui import main as tui
+
+    return tui(arguments[1:])
+
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -19,13 +19,15 @@ LAYERS = [
     {"steps"},
     {"engine", "report"},
     {"cli"},
+    {"tui"},
     {"__main__"},
 ]
 #: Packages and modules of the library from the bottom up: each imports its own package and those below it.
 LIBRARY_LAYERS = [
     {"arrays"},
-    {"params", "process", "threads", "units"},
+    {"params", "process", "results", "threads", "units"},
     {"grid"},
+    {"signatures"},
     {"method"},
     {"kernels"},
     {"operators"},
@@ -52,6 +54,9 @@ OWNERS = {
     },
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
+#: Lines of a module, of a function's body (without signature and docstring), and of a compiled kernel's: numba inlines
+#: what a loop over voxels calls only where it is told to, and the loop reads best in one piece.
+MAX_MODULE, MAX_BODY, MAX_KERNEL = 300, 50, 60
 
 
 def imports(path):
@@ -136,11 +141,11 @@ def test_imports_inside_the_library_point_downward(path):
 
 @pytest.mark.parametrize("family", ["background", "inversion"])
 def test_no_method_imports_another(family):
-    """What methods share stands in modules without a method; boundary sources are a stage made of three methods."""
+    """What methods share stands in modules without a method; the pipeline composes methods."""
     methods = {p.stem: p for p in LIBRARY if p.parent.name in {"background", "inversion"} and methods_of(p)}
     assert len(methods) > 10
     for name, path in methods.items():
-        if path.parent.name == family and name != "boundary_sources":
+        if path.parent.name == family:
             used = {module.split(".")[3] for module, _ in library_imports(path) if len(module.split(".")) > 3}
             assert not used & (set(methods) - {name}), path
 
@@ -155,6 +160,33 @@ def test_numerics_import_numpy_scipy_numba_alone():
     allowed = {"numpy", "scipy", "numba", "bids_app"} | set(sys.stdlib_module_names)
     for path in (PACKAGE / "qsm").rglob("*.py"):
         assert {top for top, *_ in imports(path)} <= allowed, path
+
+
+def is_kernel(function):
+    names = {
+        part.id for decorator in function.decorator_list for part in ast.walk(decorator) if isinstance(part, ast.Name)
+    }
+    return bool(names & {"jit", "njit"})
+
+
+def long_functions(tree):
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            body = node.body[1:] if ast.get_docstring(node) is not None else node.body
+            lines = body[-1].end_lineno - body[0].lineno + 1 if body else 0
+            if lines > (MAX_KERNEL if is_kernel(node) else MAX_BODY):
+                yield f"{node.name}: {lines} lines"
+
+
+def test_functions_fit_a_screen():
+    found = [f"{path}: {one}" for path in MODULES for one in long_functions(ast.parse(path.read_text()))]
+    assert found == []
+
+
+def test_a_long_function_is_found():
+    lines = "\n".join(["    x = 1"] * (MAX_BODY + 1))
+    assert list(long_functions(ast.parse(f"def f(x):\n{lines}\n"))) == [f"f: {MAX_BODY + 1} lines"]
+    assert list(long_functions(ast.parse(f"@jit(parallel=True)\ndef f(x):\n{lines}\n"))) == []
 
 
 def test_help_imports_nothing_heavy():

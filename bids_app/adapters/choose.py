@@ -34,7 +34,7 @@ def resolve(
             )
     if "none" in asked:
         if len(asked) > 1:
-            raise UsageError("--segmentation: none cannot stand beside others")
+            raise UsageError("--segmentation: none cannot be combined with others")
         return ("none",), "", ""
     place = Path(home) if home else None
     warning = ""
@@ -46,8 +46,8 @@ def resolve(
         chosen = atlas_spec or atlas.default()
         if chosen is None:
             raise ToolMissingError(
-                "--segmentation atlas: no atlas is here: name a folder by --atlas DIR, or let TEMPLATEFLOW_HOME hold "
-                f"tpl-{atlas.DEFAULT_TEMPLATE} with labels, or use --segmentation fastsurfer or none"
+                "--segmentation atlas: no atlas was found: name a folder with --atlas DIR, or let TEMPLATEFLOW_HOME "
+                f"hold tpl-{atlas.DEFAULT_TEMPLATE} with labels, or use --segmentation fastsurfer or none"
             )
         atlas_spec = chosen
         atlas.find(atlas_spec)
@@ -75,7 +75,7 @@ def _automatic(
         (),
         "",
         (
-            "neither FastSurfer nor an atlas is here: maps are made without regions "
+            "neither FastSurfer nor an atlas was found: maps are made without regions "
             "(--atlas DIR or --fastsurfer-home DIR gives them, --segmentation none silences this)"
         ),
     )

@@ -4,8 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bids_app.adapters.atlas import entities_of, table_of
-from bids_app.adapters.labels import FASTSURFER, Region
+from bids_app.adapters.atlas import entities_of
 from bids_app.errors import UsageError
 
 _EXTENSIONS = (".nii", ".nii.gz", ".mgz")
@@ -28,7 +27,7 @@ def name_of(pattern: str, default: str) -> str:
 def check_pattern(pattern: str) -> None:
     """Raise UsageError unless ``{subject}`` and ``{session}`` are all that stands in braces."""
     if re.search(r"[{}]", re.sub(r"\{(subject|session)\}", "", pattern)):
-        raise UsageError(f"pattern {pattern!r}: only {{subject}} and {{session}} may stand in braces")
+        raise UsageError(f"pattern {pattern!r}: only {{subject}} and {{session}} are allowed in braces")
 
 
 def find(
@@ -90,8 +89,8 @@ def _entities_of_folders(folders: Sequence[str]) -> dict[str, str]:
     return {key: value for key, _, value in (folder.partition("-") for folder in inner) if key in ("sub", "ses")}
 
 
-def regions_of(path: Path) -> dict[int, Region]:
-    """Return the names of labels: from the table beside the image or above it, FreeSurfer's for ``.mgz``."""
+def table_for(path: Path) -> Path | None:
+    """Return the table that names an image's labels: beside it, or above it; None where there is none."""
     stem = path.name.split(".", 1)[0]
     entities = entities_of(path)
     for folder in (path.parent, *path.parents[:4]):
@@ -101,5 +100,5 @@ def regions_of(path: Path) -> dict[int, Region]:
             if t.name == f"{stem}.tsv" or entities_of(t).items() <= entities.items()
         ]
         if tables:
-            return table_of(max(tables, key=lambda table: len(entities_of(table))))
-    return dict(FASTSURFER) if path.name.endswith(".mgz") else {}
+            return max(tables, key=lambda table: len(entities_of(table)))
+    return None

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from bids_app.adapters.fastsurfer_made import (
+from bids_app.adapters.fastsurfer_output import (
     NO_PYTHON,
     WRONG_PYTHON,
     Segmentation,

@@ -10,6 +10,8 @@ from pathlib import Path
 from bids_app.cli import segmentations
 from bids_app.cli.cohort import CohortSearch
 from bids_app.cli.config import Config
+from bids_app.cli.early import check_cohort, check_plans
+from bids_app.cli.event_log import EventLog
 from bids_app.cli.session import Session
 from bids_app.dataset.checks import preflight, without_magnitudes_alone
 from bids_app.dataset.derived import with_given_maps, with_given_mask
@@ -17,13 +19,15 @@ from bids_app.dataset.image_checks import remarks
 from bids_app.dataset.separation import problems_of
 from bids_app.dataset.subjects import selected_subjects
 from bids_app.dataset.validation import InputValidation
+from bids_app.engine.earlier import remove_earlier_tables
 from bids_app.engine.events import EventHandler
+from bids_app.engine.fit import GIGABYTE, refusals, warnings
 from bids_app.engine.graph import of_stage
 from bids_app.engine.job import Job, StepsJob
-from bids_app.engine.levels import REPORT_STAGE, group_jobs, participant_jobs
+from bids_app.engine.levels import FIRST_STAGE, REPORT_STAGE, group_jobs, participant_jobs
+from bids_app.engine.memory import available_memory
 from bids_app.engine.runner import Policy, run_jobs
 from bids_app.errors import InputRefusedError
-from bids_app.group.table_checks import check_tables
 from bids_app.model.cohort import Cohort
 from bids_app.model.records import GreRun, Subject
 from bids_app.model.results import JobResult, Report
@@ -64,6 +68,8 @@ def ensure_temporary_folder(work_dir: Path) -> None:
 
 def run_levels(config: Config) -> int:
     """Do the levels after the conversion, one after the other, and return the exit code."""
+    if "participant" in config.levels and "group" in config.levels and not config.reports_only:
+        check_plans(config.selection, config.settings, config.context)
     code = _participant_level(config) if "participant" in config.levels else 0
     if "group" not in config.levels or (code and config.stop_on_first_crash):
         return code
@@ -86,23 +92,30 @@ def _group_level(config: Config) -> int:
         config.output_dir,
         config.selection,
         config.stage,
-        allow_missing=config.allow_missing or config.reports_only,
+        replace(config.group, allow_missing=True, allow_mixed=True) if config.reports_only else config.group,
+        with_images=config.settings.group.choice.template != "none",
         keeps=not config.dry_run,
+        threads=config.nprocs * config.omp_nthreads,
     )
     cohort, refusal = _cohort(search, config.stage_patience)
-    problems = check_tables(cohort.participants, cohort.sessions)
-    if problems:
-        raise InputRefusedError(problems)
+    if config.stage in ("", FIRST_STAGE) and not config.reports_only:
+        check_cohort(cohort, config.settings, config.output_dir)
     jobs = group_jobs(cohort, config.settings, config.context, GROUP_REPORT, config.reports_only, refusal)
-    jobs = of_stage(jobs, config.stage, config.stage_part)
+    every, jobs = jobs, of_stage(jobs, config.stage, config.stage_part)
+    _check_memory(jobs, config)
     if config.dry_run:
         for entry in cohort.entries:
-            print(f"{entry.run}: {entry.status}{': ' if entry.reason else ''}{entry.reason}")
+            print(entry.sentence)
+        for remark in cohort.remarks:
+            print(f"warning: {remark}")
         for job in jobs:
             print(f"{job.name} (stage {job.stage}): {', '.join(job.step_names)}")
         return 0
-    session = _session(config, config.settings)
-    return session.process(jobs, [f"{entry.run}: {entry.status}: {entry.reason}" for entry in cohort.entries])
+    facts = [entry.sentence for entry in cohort.entries]
+    if config.stage in ("", FIRST_STAGE) and not config.reports_only:
+        removed = remove_earlier_tables(every, config.output_dir)
+        facts += [f"{path.name}: removed, an earlier command made it and this one does not" for path in removed]
+    return _session(config, config.settings).process(jobs, facts)
 
 
 def _cohort(search: CohortSearch, patience: float) -> tuple[Cohort, str]:
@@ -136,10 +149,12 @@ def _participant_level(config: Config) -> int:
     subjects = tuple(
         replace(subject, runs=tuple(_completed(run, config, settings) for run in subject.runs)) for subject in subjects
     )
+    segmentations.check_reference(subjects, settings)
     problems = problems_of(subjects, settings)
     if problems:
         raise InputRefusedError(problems)
     jobs = participant_jobs(subjects, settings, config.context, SUBJECT_REPORT, config.reports_only)
+    _check_memory(jobs, config)
     if config.dry_run:
         _print_plan(settings, subjects, jobs)
         if warning:
@@ -154,11 +169,22 @@ def _participant_level(config: Config) -> int:
             validation.stop()
 
 
+def _check_memory(jobs: Sequence[Job], config: Config) -> None:
+    """Refuse jobs that ``--mem`` cannot hold; without it warn of those that take more memory than is free."""
+    if config.cluster.engine is not None:  # the workers' nodes have memory of their own
+        return
+    if config.mem_gb is None:
+        for sentence in warnings(jobs, available_memory()):
+            print(f"qsm-bids-app: warning: {sentence}", file=sys.stderr)
+    elif problems := refusals(jobs, config.mem_gb * GIGABYTE):
+        raise InputRefusedError(problems)
+
+
 def _completed(run: GreRun, config: Config, settings: Settings) -> GreRun:
     """Return a run with what other datasets have for it and what the user should know."""
     # What this command made itself is no input of it.
     others = [folder for folder in config.derivatives if folder.resolve() != config.output_dir.resolve()]
-    run = with_given_maps(with_given_mask(run, config.derivatives), others)
+    run = with_given_maps(with_given_mask(run, config.derivatives, config.mask_desc), others)
     return replace(run, remarks=(*run.remarks, *remarks(run), *segmentations.remarks(run, settings)))
 
 
@@ -174,6 +200,7 @@ def _session(config: Config, settings: Settings) -> Session:
         stop_on_first_crash=config.stop_on_first_crash,
         verbosity=config.verbosity,
         is_scratch=config.scratch,
+        events=EventLog(config.events),
     )
 
 

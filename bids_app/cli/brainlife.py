@@ -1,11 +1,12 @@
 """``python -m bids_app.cli.brainlife config.json``: what brainlife.io starts (see ``app/main``).
 
 Makes the command line from ``config.json``, where need be with a BIDS dataset put together from loose files, runs it,
-and leaves ``output/`` and ``product.json`` with a plot of the regional values.
+and leaves ``output/`` and ``product.json`` with the warnings and a plot of the regional values.
 """
 
 import csv
 import json
+import math
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,10 +15,11 @@ from typing import Any
 
 from bids_app import __version__
 from bids_app.cli.command import main as run_command
+from bids_app.derivatives.records import load_records, records_root
 from bids_app.errors import InputRefusedError, QsmAppError, UsageError
 
 #: Keys of config.json that go to the command line as they are.
-_PASSED = ("preset", "segmentation", "qsm_reference", "omp_nthreads", "nprocs", "mem", "mask")
+_PASSED = ("preset", "segmentation", "atlas", "qsm_reference", "omp_nthreads", "nprocs", "mem", "mask")
 _SUBJECT = "brainlife"
 
 
@@ -79,7 +81,7 @@ def _link(source: Path, target: Path) -> None:
 def _echo_metadata(config: Mapping[str, Any], phases: Sequence[Path]) -> list[dict[str, Any]]:
     """Return the sidecar fields of each echo: from the files beside the images, brainlife's meta, and the config."""
     inputs = [entry for entry in config.get("_inputs", []) if entry.get("id") == "phase"]
-    times = config.get("echo_times") or []
+    times = _numbers("echo_times", config["echo_times"]) if config.get("echo_times") else []
     if times and len(times) != len(phases):
         raise UsageError(f"config.json names {len(phases)} phase images and {len(times)} echo_times")
     echoes_fields = []
@@ -93,9 +95,29 @@ def _echo_metadata(config: Mapping[str, Any], phases: Sequence[Path]) -> list[di
         if times:
             fields["EchoTime"] = times[number]
         if "field_strength" in config:
-            fields["MagneticFieldStrength"] = config["field_strength"]
+            (fields["MagneticFieldStrength"],) = _numbers("field_strength", config["field_strength"], 1)
         echoes_fields.append(fields)
     return echoes_fields
+
+
+def _numbers(key: str, value: object, count: int = 0) -> list[float]:
+    """Return the numbers of a list, or of a text such as ``0.004, 0.008``; exactly ``count`` of them where given.
+
+    Raises
+    ------
+    UsageError
+        If there is anything else.
+    """
+    words = value.strip(" []").replace(",", " ").split() if isinstance(value, str) else value
+    listed: list[object] = list(words) if isinstance(words, list) else [words]
+    try:
+        numbers = [float(word) for word in listed if isinstance(word, str | int | float) and not isinstance(word, bool)]
+    except ValueError:
+        numbers = []
+    numbers = numbers if len(numbers) == len(listed) else []
+    if not numbers or (count and len(numbers) != count) or not all(map(math.isfinite, numbers)):
+        raise UsageError(f"config.json: {key} is {value!r}; give {'one number' if count == 1 else 'numbers'}")
+    return numbers
 
 
 def command_line(config: Mapping[str, Any], bids: Path, output: Path) -> list[str]:
@@ -136,6 +158,10 @@ def region_plots(output: Path) -> list[dict[str, Any]]:
 def product(output: Path, code: int, message: str) -> dict[str, Any]:
     """Return the content of ``product.json``."""
     notes = [{"type": "error" if code else "success", "msg": message}]
+    records = load_records(records_root(output)) if output.is_dir() else ()
+    notes += [
+        {"type": "warning", "msg": f"{record.basename}: {text}"} for record in records for text in record.warnings
+    ]
     return {
         "brainlife": [*notes, *region_plots(output)],
         "meta": {"qsm_bids_app_version": __version__, "exit_code": code},
@@ -153,6 +179,8 @@ def main(arguments: Sequence[str]) -> int:
             config = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise UsageError(f"{arguments[0]} cannot be read as JSON: {error}") from error
+        if not isinstance(config, dict):
+            raise UsageError(f"{arguments[0]} holds no JSON object of names and values")
         shutil.rmtree("bids_input", ignore_errors=True)
         bids = Path(config["bids"]) if config.get("bids") else dataset_from_files(config, Path("bids_input"))
         code = run_command(command_line(config, bids, output))

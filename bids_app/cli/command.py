@@ -8,9 +8,10 @@ import threading
 from collections.abc import Sequence
 from typing import NoReturn
 
+from bids_app.cli.job_options import options_for_jobs
 from bids_app.cli.options import build_parser
-from bids_app.cli.passed_on import passed_on
-from bids_app.errors import QsmAppError
+from bids_app.cli.parser import complete
+from bids_app.errors import QsmAppError, ToolMissingError, missing_package
 
 
 class _TerminatedError(BaseException):
@@ -19,6 +20,12 @@ class _TerminatedError(BaseException):
 
 def _terminate(*_: object) -> NoReturn:
     raise _TerminatedError
+
+
+def _presets() -> Sequence[str]:
+    from bids_app.model.settings import preset_names
+
+    return preset_names()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,7 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             from bids_app.cli.demo import demo
 
             return demo(arguments[1:], main)
-        args = build_parser().parse_args(arguments)
+        parser = build_parser()
+        complete(parser, {"preset": _presets, "show_preset": _presets})
+        args = parser.parse_args(arguments)
         if not (args.dry_run or args.write_jobs or args.cluster or "convert" in args.levels):  # jobs are to come soon
             from bids_app.engine.server import start_early
 
@@ -39,10 +48,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         from bids_app.cli.app import run
         from bids_app.cli.config import from_arguments
 
-        return run(from_arguments(args, arguments, passed_on(args)))
+        return run(from_arguments(args, arguments, options_for_jobs(args)))
     except QsmAppError as error:
         print(f"qsm-bids-app: {error}", file=sys.stderr)
         return error.exit_code
+    except ModuleNotFoundError as error:
+        print(f"qsm-bids-app: {missing_package(error)}", file=sys.stderr)
+        return ToolMissingError.exit_code
     except BrokenPipeError:  # who read the output has gone, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1

@@ -15,9 +15,10 @@ from pathlib import Path
 
 from bids_app.cli.cluster import Cluster, cluster_from
 from bids_app.cli.filters import read_filters
+from bids_app.cli.group_options import GroupRules, group_rules
 from bids_app.errors import UsageError
 from bids_app.group.formulas import parse_formula
-from bids_app.model.aliases import PRESETS, with_new_names
+from bids_app.model.aliases import PRESETS, STAGES, with_new_names
 from bids_app.model.context import Context
 from bids_app.model.settings import Settings, build_settings, merge, parse_set, parse_toml, preset_text
 
@@ -34,6 +35,7 @@ class Scans:
     heuristic: str = "generic"
     subject_pattern: str | None = None
     session_pattern: str | None = None
+    series: Path | None = None  # table that corrects single series
     add: bool = False
 
     @property
@@ -65,9 +67,10 @@ class Config:
     selection: Selection = Selection()
     #: Other derivative datasets whose masks win.
     derivatives: tuple[Path, ...] = ()
+    mask_desc: str = ""  # description of the masks that are used; empty: brain, or none
     validate_input: bool = True
     reports_only: bool = False
-    allow_missing: bool = False  # the group goes on when somebody is missing
+    group: GroupRules = field(default_factory=GroupRules)
     stage: str = ""  # the only stage of the group level that is run
     stage_part: tuple[int, int] = (1, 1)  # which part of it, of how many
     stage_patience: float = 0.0  # seconds in which what is missing may still come to light
@@ -78,6 +81,7 @@ class Config:
     force: bool = False
     dry_run: bool = False
     verbosity: int = 0
+    events: Path | None = None  # file that gets every event as a line of JSON
     command: tuple[str, ...] = ()
     scans: Scans = Scans()
     cluster: Cluster = field(default_factory=Cluster)
@@ -150,7 +154,9 @@ def _anatomy_shortcuts(args: argparse.Namespace) -> dict[str, dict[str, object]]
 
 
 def _group_shortcuts(args: argparse.Namespace) -> dict[str, dict[str, object]]:
-    tree: dict[str, dict[str, object]] = {"statistics": {"model": args.model}} if args.model else {}
+    statistics: dict[str, object] = {"model": args.model} if args.model else {}
+    statistics |= {"small_groups": True} if args.small_groups else {}
+    tree: dict[str, dict[str, object]] = {"statistics": statistics} if statistics else {}
     voxelwise: dict[str, object] = {"run": True} if args.voxelwise else {}
     if args.permutations is not None:
         voxelwise["permutations"] = args.permutations
@@ -190,10 +196,11 @@ def from_arguments(args: argparse.Namespace, command: tuple[str, ...] = (), pass
         ),
         nprocs=nprocs,
         derivatives=tuple(_dataset(path) for path in args.derivatives or ()),
+        mask_desc=args.mask_desc or "",
         validate_input=not args.skip_bids_validation,
         omp_nthreads=threads,
         mem_gb=args.mem,
-        allow_missing=args.allow_missing,
+        group=group_rules(args, output_dir),
         stage=_stage(args.stage or ""),
         stage_part=args.stage_part or (1, 1),
         stage_patience=args.stage_patience,
@@ -202,6 +209,7 @@ def from_arguments(args: argparse.Namespace, command: tuple[str, ...] = (), pass
         reports_only=args.reports_only,
         dry_run=args.dry_run,
         verbosity=args.verbose,
+        events=args.events,
         command=command,
         scans=scans,
         cluster=cluster_from(args, passed_on),
@@ -209,18 +217,9 @@ def from_arguments(args: argparse.Namespace, command: tuple[str, ...] = (), pass
     )
 
 
-#: Stages by the names that they had before.
-_OLD_STAGES = {
-    "members": "subjects",
-    "drawing": "manual-segmentation",
-    "drawn": "manual-regions",
-    "drawn-tables": "manual-tables",
-}
-
-
 def _stage(name: str) -> str:
     """Return the name of a stage; one of its old names is taken with a warning."""
-    new = _OLD_STAGES.get(name, name)
+    new = STAGES.get(name, name)
     if new != name:
         _warn(f"--stage {name} is called --stage {new} now; the old name goes with the next release")
     return new
@@ -259,6 +258,7 @@ def _scans(args: argparse.Namespace) -> Scans:
         heuristic=args.heuristic,
         subject_pattern=args.subject_pattern,
         session_pattern=args.session_pattern,
+        series=args.series,
         add=args.add,
     )
 

@@ -2,13 +2,14 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, TextIO
 
+from bids_app.cli.compilation import FIRST_RUN, CompilationWatch
 from bids_app.engine.events import Event
 from bids_app.engine.job import Job, ReportJob
-from bids_app.engine.remaining import Durations, Remaining, in_words
+from bids_app.engine.remaining_time import Durations, Remaining, in_words
 from bids_app.model.results import JobResult
 
 if TYPE_CHECKING:
@@ -16,6 +17,14 @@ if TYPE_CHECKING:
 
 #: Events that are printed, by verbosity; the log has them all but progress.
 _SHOWN = {0: {"started", "failed"}, 1: {"started", "failed", "finished", "skipped", "blocked"}}
+#: Kinds of events as the user reads them; the others are words already.
+_WORDS = {"job-started": "started", "job-finished": "ended", "skipped": "unchanged", "blocked": "not run"}
+
+
+def log_lines(log: TextIO, lines: Iterable[str]) -> None:
+    """Write lines to the log file, each with date and time."""
+    now = f"{datetime.now():%Y-%m-%d %H:%M:%S}"
+    log.writelines(f"{now} {line}\n" for line in lines)
 
 
 class Console:
@@ -33,6 +42,8 @@ class Console:
         self._shown = _SHOWN[min(verbosity, 1)]
         self._log = log
         self._bars = _Bars(jobs, earlier()) if is_live(sys.stdout) else None
+        self._said_first_run = False
+        self._watch: CompilationWatch | None = CompilationWatch(self.on_compiled)
 
     def on_event(self, event: Event) -> None:
         """Show an event."""
@@ -40,18 +51,32 @@ class Console:
             self._bars.on_event(event)
         if event.kind == "progress":
             return
-        line = f"[{self._numbers[event.job]}/{len(self._numbers)}] {event.job}: {event.step} {event.kind}"
+        what = " ".join(filter(None, [event.step, _WORDS.get(event.kind, event.kind)]))
+        line = f"[{self._numbers[event.job]}/{len(self._numbers)}] {event.job}: {what}"
         if event.kind in self._shown and self._bars is None:
-            print(line, flush=True)
-        print(f"{datetime.now():%Y-%m-%d %H:%M:%S} {line}", file=self._log)
+            print(f"{datetime.now():%H:%M:%S} {line}", flush=True)
+        log_lines(self._log, [line])
+
+    def on_compiled(self, count: int) -> None:
+        """Show that kernels are compiled, ``count`` of them so far."""
+        if self._bars is not None:
+            self._bars.on_compiled(count)
+        elif not self._said_first_run:
+            print(f"{datetime.now():%H:%M:%S} {FIRST_RUN}", flush=True)
+        if not self._said_first_run:
+            log_lines(self._log, [FIRST_RUN])
+        self._said_first_run = True
 
     def say(self, text: str, error: bool = False) -> None:
-        """Print a line."""
+        """Print a text, and write its lines to the log with the time."""
         print(text, file=sys.stderr if error else sys.stdout, flush=True)
-        print(text, file=self._log)
+        log_lines(self._log, text.strip("\n").splitlines())
 
     def stop(self) -> None:
         """Take the live bars away."""
+        if self._watch is not None:
+            self._watch.stop()
+            self._watch = None
         if self._bars is not None:
             self._bars.stop()
             self._bars = None
@@ -112,6 +137,7 @@ class _Bars:
         self._progress = Progress(*columns, transient=True)
         self._all = self._progress.add_task("all", total=len(jobs), left=in_words(self._remaining.seconds()))
         self._tasks: dict[str, TaskID] = {}
+        self._compiling: TaskID | None = None
         self._progress.start()
 
     def on_event(self, event: Event) -> None:
@@ -130,6 +156,13 @@ class _Bars:
             done = 100 * event.done // event.total if event.total else 0
             self._progress.update(self._tasks[event.job], description=text, completed=done)
         self._progress.update(self._all, left=in_words(self._remaining.seconds()))
+
+    def on_compiled(self, count: int) -> None:
+        """Show how many kernels have been compiled; nobody knows how many a run needs."""
+        text = f"first run: compiling numerical kernels ({count} so far, once)"
+        if self._compiling is None:
+            self._compiling = self._progress.add_task(text, total=None, left="")
+        self._progress.update(self._compiling, description=text, completed=count)
 
     def stop(self) -> None:
         """Take the bars away."""

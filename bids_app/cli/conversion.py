@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from bids_app.cli.config import Config
+from bids_app.cli.event_log import EventLog
 from bids_app.convert import ConversionReport, ConvertRequest, conversion_page, convert
 from bids_app.convert.model import PLANNED
 from bids_app.convert.name.patients import sanitise
@@ -34,11 +35,18 @@ def convert_first(config: Config) -> tuple[int, Config]:
         heuristic=scans.heuristic,
         subject_pattern=scans.subject_pattern,
         session_pattern=scans.session_pattern,
+        series_table=scans.series,
         add=scans.add,
         dry_run=config.dry_run,
         nprocs=config.nprocs * config.omp_nthreads,
     )
-    report = convert(request, lambda text: print(f"convert: {text}", flush=True))
+    events = EventLog(config.events)
+
+    def say(text: str) -> None:
+        print(f"convert: {text}", flush=True)
+        events.message(text)
+
+    report = convert(request, say)
     _tell(report, config)
     if not report.usable and not report.failures:
         where = f"; {report.page} gives the reason for each" if report.page else ""

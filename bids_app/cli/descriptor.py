@@ -1,7 +1,8 @@
-"""``python -m bids_app.cli.descriptor``: the Boutiques descriptor, made from the argument parser, so that they never
-drift.
+"""``python -m bids_app.cli.descriptor [--bids]``: the Boutiques descriptors, made from the argument parser.
 
-``make boutiques`` writes ``boutiques.json`` with it; a test compares the file with what is made here.
+``make boutiques`` writes ``boutiques.json`` and, with ``--bids``, ``boutiques-bids.json``: the form that Boutiques
+wants of a BIDS App (``bosh validate --bids``), whose only output is the folder. A test compares the files with what is
+made here, so that they never drift.
 """
 
 import argparse
@@ -10,11 +11,13 @@ import json
 import sys
 
 from bids_app import __version__
-from bids_app.cli.options import build_parser
+from bids_app.cli.options import DESCRIPTION, build_parser
 from bids_app.cli.types import place
 
 #: Paths that the command makes: they need not exist beforehand, so for Boutiques they are strings and not files.
 _MADE = {"output_dir", "work_dir"}
+#: Value keys that Boutiques gives a meaning of its own, where they are not the destination.
+_KEYS = {"levels": "[ANALYSIS_LEVEL]"}
 #: Options that print something and stop; a pipeline system has no use for them.
 _LEFT_OUT = {"help", "version", "show_preset", "explain"}
 
@@ -22,8 +25,9 @@ _IMAGE = "qsm-bids-app"
 _ERRORS = {
     1: "One or more runs failed; the others are done",
     2: "The command line, a preset or a parameter is wrong",
-    3: "The input dataset was refused; every reason is listed and nothing was written",
+    3: "The input dataset or the output folder cannot be used; every reason is listed and nothing was computed",
     4: "A required tool is missing",
+    5: "Another command is writing the same output; it says who, where and since when, and nothing was computed",
 }
 
 
@@ -52,17 +56,19 @@ def _input(action: argparse.Action) -> dict[str, object]:
         "name": key.replace("_", " "),
         "description": (action.help or "").replace("%%", "%"),
         "type": _type(action),
-        "value-key": f"[{key.upper()}]",
+        "value-key": _KEYS.get(key, f"[{key.upper()}]"),
         "optional": bool(action.option_strings),
     }
     flag = max(action.option_strings, key=len) if action.option_strings else None
     if flag is not None:
         entry["command-line-flag"] = flag
+    if flag is not None and action.nargs is None:
+        entry["command-line-flag-separator"] = "="  # a value may begin with a hyphen: --job-option=--qos=long
     if action.choices is not None:
         entry["value-choices"] = list(action.choices)
     if isinstance(action, argparse._AppendAction):
-        # The flag is repeated before every value: "--set a=1 --set b=2".
-        entry |= {"list": True, "list-separator": f" {flag} "}
+        # The flag is repeated before every value: "--set=a=1 --set=b=2".
+        entry |= {"list": True, "list-separator": f" {flag}="}
     elif action.nargs in ("+", "*"):
         entry["list"] = True
     elif isinstance(action.nargs, int) and action.nargs > 1:
@@ -77,9 +83,15 @@ def _outputs() -> list[dict[str, object]]:
     described = {
         "dataset": ("", "the derivative dataset: maps, tables, reports and logs", True),
         "dataset_description": ("/dataset_description.json", "what made the dataset", True),
-        "chimaps": ("/sub-*/**/anat/*_Chimap.nii.gz", "susceptibility maps in ppm", True),
-        "r2star": ("/sub-*/**/anat/*_R2starmap.nii.gz", "R2* maps in 1/s", True),
-        "region_tables": ("/sub-*/**/anat/*_stats.tsv", "regional values of every run", True),
+        **{
+            f"{name}{key}": (f"/sub-*{folder}/anat/*_{end}", f"{text}, of participants {which} sessions", True)
+            for name, end, text in (
+                ("chimaps", "Chimap.nii.gz", "susceptibility maps in ppm"),
+                ("r2star", "R2starmap.nii.gz", "R2* maps in 1/s"),
+                ("region_tables", "stats.tsv", "regional values of every run"),
+            )
+            for key, folder, which in (("", "", "without"), ("_sessions", "/ses-*", "with"))
+        },
         "group_tables": ("/group_*", "tables and report of the whole study", True),
         "reports": ("/sub-*.html", "a report for every participant", True),
         "logs": ("/logs", "records of every step, logs and crash files", True),
@@ -109,18 +121,20 @@ def _tests() -> list[dict[str, object]]:
     ]
 
 
+def _inputs() -> list[dict[str, object]]:
+    """Return all inputs, positional arguments first: options that take several values would swallow them."""
+    actions = [action for action in build_parser()._actions if action.dest not in _LEFT_OUT]
+    return [_input(action) for action in sorted(actions, key=lambda action: bool(action.option_strings))]
+
+
 def descriptor() -> dict[str, object]:
     """Return the descriptor as a mapping that follows Boutiques' schema 0.5."""
-    parser = build_parser()
-    actions = [action for action in parser._actions if action.dest not in _LEFT_OUT]
-    # Positional arguments first: options that take several values would swallow them.
-    actions.sort(key=lambda action: bool(action.option_strings))
-    inputs = [_input(action) for action in actions]
+    inputs = _inputs()
     return {
         "name": "qsm-bids-app",
         "tool-version": __version__,
         "schema-version": "0.5",
-        "description": parser.description,
+        "description": DESCRIPTION,
         "author": "The QSM BIDS App developers",
         "command-line": " ".join(["qsm-bids-app", *(str(entry["value-key"]) for entry in inputs)]),
         "container-image": {"type": "docker", "image": f"{_IMAGE}:{__version__}", "entrypoint": True},
@@ -133,10 +147,38 @@ def descriptor() -> dict[str, object]:
     }
 
 
-def text() -> str:
-    """Return the descriptor as it stands in ``boutiques.json``."""
-    return json.dumps(descriptor(), indent=2, ensure_ascii=False) + "\n"
+def bids_descriptor() -> dict[str, object]:
+    """Return the descriptor in the form of a BIDS App: the output folder is named or chosen, and the only output."""
+    inputs = _inputs()
+    levels = next(entry for entry in inputs if entry["id"] == "levels")
+    levels["value-choices"] = ["participant", "group"]
+    out = next(entry for entry in inputs if entry["id"] == "output_dir")
+    out["optional"] = True
+    chosen = out | {"id": "output_dir_chosen", "name": "output dir chosen", "type": "File"}
+    chosen["description"] = "the same, a folder that is there already"
+    first = ("[BIDS_DIR]", "[OUTPUT_DIR]", "[ANALYSIS_LEVEL]", "[PARTICIPANT_LABEL]", "[SESSION_LABEL]")
+    others = [str(entry["value-key"]) for entry in inputs if entry["value-key"] not in first]
+    group = {
+        "id": "output_folder",
+        "name": "output folder",
+        "members": ["output_dir", "output_dir_chosen"],
+        "mutually-exclusive": True,
+        "one-is-required": True,
+    }
+    return descriptor() | {
+        "command-line": " ".join(["mkdir -p [OUTPUT_DIR]; qsm-bids-app", *first, *others]),
+        # A shell runs the line, not the image's own entry point.
+        "container-image": {"type": "docker", "image": f"{_IMAGE}:{__version__}", "entrypoint": False},
+        "inputs": [*inputs, chosen],
+        "groups": [group],
+        "output-files": [one for one in _outputs() if one["id"] == "dataset"],
+    }
+
+
+def text(bids: bool = False) -> str:
+    """Return the descriptor as it stands in ``boutiques.json`` or, for ``bids``, in ``boutiques-bids.json``."""
+    return json.dumps(bids_descriptor() if bids else descriptor(), indent=2, ensure_ascii=False) + "\n"
 
 
 if __name__ == "__main__":
-    sys.stdout.write(text())
+    sys.stdout.write(text(bids=sys.argv[1:] == ["--bids"]))

@@ -2,7 +2,7 @@
 
 import argparse
 
-from bids_app.cli.types import gigabytes, place, positive
+from bids_app.cli.types import gigabytes, place, positive, words
 
 #: Schedulers that dask-jobqueue knows.
 ENGINES = ("slurm", "pbs", "sge", "lsf", "htcondor")
@@ -17,11 +17,13 @@ def add_execution(group: "argparse._ArgumentGroup") -> None:
     add(
         "--mem",
         type=gigabytes,
-        metavar="GB",
-        help="memory that all processes together may take by estimate (default: what is free)",
+        metavar="SIZE",
+        help="memory that all processes together may take by estimate, in GB or with a unit: 8, 8GB, 8000MB (default: "
+        "what is free); a run that needs more is refused before anything starts",
     )
-    add("--reports-only", action="store_true", help="write the reports again from what is there, process nothing")
-    add("--dry-run", action="store_true", help="print the plan and the effective parameters, change nothing")
+    add("--reports-only", action="store_true", help="write the reports again from what is there, and process nothing")
+    add("--dry-run", action="store_true", help="print the plan and the effective parameters, and change nothing")
+    add("--events", type=place, metavar="FILE", help="append events as lines of JSON to FILE, for programs that watch")
     add("--stop-on-first-crash", action="store_true", help="stop everything when one run fails")
     add("--force", action="store_true", help="run every step again, whatever the records say")
 
@@ -31,6 +33,7 @@ def add_cluster(group: "argparse._ArgumentGroup") -> None:
     add = group.add_argument
     add(
         "--write-jobs",
+        type=words,
         nargs=2,
         metavar=("SCHEDULER", "DIR"),
         help="write array scripts for slurm or pbs into DIR and stop; DIR/submit.sh sends them",
@@ -39,18 +42,26 @@ def add_cluster(group: "argparse._ArgumentGroup") -> None:
         "--cluster",
         choices=ENGINES,
         metavar="NAME",
-        help=f"send every run to a cluster as it goes, through Dask: {', '.join(ENGINES)}",
+        help=f"send every run to a cluster as it goes, through Dask: {', '.join(ENGINES)}; sge, lsf and htcondor are "
+        "untested: they were never run on a real scheduler",
     )
     add("--cluster-config", type=place, metavar="FILE", help="TOML file of keywords for dask-jobqueue's cluster class")
-    add("--account", metavar="NAME", help="account that jobs are charged to")
-    add("--queue", "--partition", metavar="NAME", help="queue (PBS) or partition (Slurm) of the jobs")
-    add("--job-option", action="append", metavar="TEXT", help="line for the scheduler: --job-option=--qos=long")
-    add("--module", action="append", metavar="NAME", help="environment module that jobs load")
-    add("--container-command", metavar="TEXT", help="jobs' command, e.g. 'apptainer run qsm.sif'")
+    add("--account", type=words, metavar="NAME", help="account that jobs are charged to")
+    add("--queue", "--partition", type=words, metavar="NAME", help="queue (PBS) or partition (Slurm) of the jobs")
+    add(
+        "--job-option",
+        type=words,
+        action="append",
+        metavar="TEXT",
+        help="line for the scheduler: --job-option=--qos=long",
+    )
+    add("--module", type=words, action="append", metavar="NAME", help="environment module that jobs load")
+    add("--container-command", type=words, metavar="TEXT", help="jobs' command, e.g. 'apptainer run qsm.sif'")
     add("--array-limit", type=positive, default=1000, metavar="N", help="largest array of the site (default: 1000)")
     add("--array-at-once", type=positive, metavar="N", help="jobs at once (default: the scheduler's limit)")
     add(
         "--scratch",
+        type=words,
         metavar="DIR",
         help="fast disk of the node for working files, e.g. '$TMPDIR' (expanded where the job runs); emptied after",
     )

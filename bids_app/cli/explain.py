@@ -12,13 +12,15 @@ from bids_app.qsm.registry import CORRECTIONS, AnyMethod
 from bids_app.report.methods.references import REFERENCES
 from bids_app.report.methods.text import Methods
 
-_WIDTH = 100
+#: A paragraph: its text, and what stands before its first line.
+Paragraph = tuple[str, str]
+_GAP: Paragraph = "", ""
 
 
-def explain(name: str) -> str:
+def explain(name: str, width: int = 100) -> str:
     """Return the explanation of ``section``, ``section.parameter``, ``section.method`` or ``section.method.parameter``.
 
-    ``list`` names the sections.
+    ``list`` names the sections. Lines have ``width`` characters at most.
 
     Raises
     ------
@@ -31,18 +33,19 @@ def explain(name: str) -> str:
     sections = Settings().sections
     if section not in sections:
         raise UsageError(f"--explain: no section {section!r}: {nearest(section, section_names())}")
-    return "\n".join(_section(section, sections[section]) if not rest else _inside(section, sections[section], rest))
+    paragraphs = _inside(section, sections[section], rest) if rest else _section(section, sections[section])
+    return "\n".join(line for text, first in paragraphs for line in _wrapped(text, first, width))
 
 
-def _inside(name: str, section: Section[Params], rest: Sequence[str]) -> Iterator[str]:
-    """Yield the lines about a choice or a method of a section."""
+def _inside(name: str, section: Section[Params], rest: Sequence[str]) -> Iterator[Paragraph]:
+    """Yield the paragraphs about a choice or a method of a section."""
     methods = {method.name: method for method in methods_of(name)}
     choices = [one.name for one in dataclasses.fields(section.choice)]
     first, *parameter = rest
     if first in choices and not parameter:
         yield from _parameters(name, section.choice, only=first)
         if first in CORRECTIONS:
-            yield from ["", *_about(CORRECTIONS[first])]
+            yield from [_GAP, *_about(CORRECTIONS[first])]
         return
     if first not in methods or len(parameter) > 1:
         word = ".".join(rest)
@@ -52,31 +55,32 @@ def _inside(name: str, section: Section[Params], rest: Sequence[str]) -> Iterato
         hint = nearest(parameter[0], [one.name for one in dataclasses.fields(params)])
         raise UsageError(f"--explain: {name}.{first} has no parameter {parameter[0]!r}: {hint}")
     if not parameter:
-        yield from [f"{method.label}: {method.summary}", "", *_about(method), ""]
+        yield from [(f"{method.label}: {method.summary}", ""), _GAP, *_about(method), _GAP]
     yield from _parameters(f"{name}.{first}", params, only="".join(parameter))
 
 
-def _section(name: str, section: Section[Params]) -> Iterator[str]:
-    yield from [f"{name}: {_first_line(section.choice)}", "", *_parameters(name, section.choice)]
+def _section(name: str, section: Section[Params]) -> Iterator[Paragraph]:
+    yield from [(f"{name}: {_first_line(section.choice)}", ""), _GAP, *_parameters(name, section.choice)]
     methods = list(methods_of(name))
     if methods:
-        yield from ["", "methods (parameters: --explain " + f"{name}.METHOD):"]
+        yield from [_GAP, (f"methods (parameters: --explain {name}.METHOD):", "")]
         for method in methods:
             mark = f" [{method.maturity}]" if method.is_own else ""
-            yield from _wrapped(f"{method.label}: {method.summary}{mark}", f"  {method.name:<11} ")
+            yield f"{method.label}: {method.summary}{mark}", f"  {method.name:<11} "
 
 
-def _about(method: AnyMethod) -> Iterator[str]:
+def _about(method: AnyMethod) -> Iterator[Paragraph]:
     """Yield the sentence of the methods text, where the method comes from, and its papers."""
-    yield from _wrapped(*Methods((method.sentence.replace(PARAMETERS, ""),)).plain())
-    yield f"maturity: {method.maturity}"
+    (sentence,) = Methods((method.sentence.replace(PARAMETERS, ""),)).plain()
+    yield sentence, ""
+    yield f"maturity: {method.maturity}", ""
     for name, stage in method.stages.items():
-        yield from _wrapped(f"{name} above 0 adds a stage that is this software's own: {CORRECTIONS[stage].label}.")
+        yield f"{name} above 0 adds a stage that is this software's own: {CORRECTIONS[stage].label}.", ""
     for key in method.citations:
-        yield from _wrapped(REFERENCES[key].text, "reference: ")
+        yield REFERENCES[key].text, "reference: "
 
 
-def _parameters(prefix: str, params: Params, only: str = "") -> Iterator[str]:
+def _parameters(prefix: str, params: Params, only: str = "") -> Iterator[Paragraph]:
     """Yield name, default, range and meaning of the parameters of a class, or of one of them."""
     for one in dataclasses.fields(params):
         if only and one.name != only:
@@ -89,13 +93,14 @@ def _parameters(prefix: str, params: Params, only: str = "") -> Iterator[str]:
             limits = f"; one of {', '.join(meta['choices'])}"
         elif meta.get("low") is not None or meta.get("high") is not None:
             limits = f"; {meta['low']:g} to {meta['high']:g}{unit}"
-        yield from _wrapped(f"{prefix}.{one.name} = {value}{unit}{limits}")
-        yield from _wrapped(f"{meta['doc']}.", "    ")
+        yield f"{prefix}.{one.name} = {value}{unit}{limits}", ""
+        yield f"{meta['doc']}.", "    "
 
 
-def _wrapped(text: str, first: str = "") -> list[str]:
+def _wrapped(text: str, first: str, width: int) -> list[str]:
     rest = " " * len(first)
-    return textwrap.wrap(text, _WIDTH, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False)
+    lines = textwrap.wrap(text, width, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False)
+    return lines or [""]
 
 
 def _first_line(params: Params) -> str:

@@ -1,17 +1,20 @@
 """The options of the command line. Imports nothing heavy, so that ``--help`` answers at once."""
 
 import argparse
-from typing import NoReturn
 
 from bids_app import __version__
 from bids_app.cli.execution_options import add_cluster, add_execution
-from bids_app.cli.types import file_or_name, folder_or_name, label, part, place, positive, seconds
-from bids_app.errors import UsageError
+from bids_app.cli.group_options import add_group
+from bids_app.cli.parser import Parser
+from bids_app.cli.types import count, desc, file_or_name, folder_or_name, label, place, words
 
 LEVELS = ("convert", "participant", "group")
 
+DESCRIPTION = "Quantitative susceptibility mapping of a BIDS dataset: susceptibility and R2*."
+
 _EPILOG = """\
-examples:
+more examples:
+  qsm-bids-app tui                       (guided use in the terminal: choose, run, watch, rate)
   qsm-bids-app demo                      (simulate a small study, map it, compare with the truth)
   qsm-bids-app /data /out participant
   qsm-bids-app /data /out convert participant group --dicom-dir /dicom
@@ -20,31 +23,27 @@ examples:
   qsm-bids-app /data /out participant --set inversion.rts.delta=0.2 --set background.vsharp.threshold=0.03
   qsm-bids-app /data /out participant --dry-run
 
-exit codes: 0 all done, 1 a run failed, 2 usage, 3 input dataset refused, 4 a required tool is missing,
+exit codes: 0 all done, 1 a run failed, 2 usage, 3 input dataset or output folder cannot be used,
+4 a required tool is missing, 5 another command is writing the same output,
 130 or 143 stopped from outside (Ctrl-C or SIGTERM)
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser whose mistakes come back as UsageError, so that one place decides what the user sees."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}\nsee {self.prog} --help")
-
-
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser; the Boutiques descriptor and the documentation are made from it too."""
-    parser = _Parser(
+    parser = Parser(
         prog="qsm-bids-app",
-        description="Quantitative susceptibility mapping of a BIDS dataset: susceptibility and R2*.",
+        usage="%(prog)s BIDS_DIR OUTPUT_DIR LEVEL [LEVEL ...] [options]\n"
+        "       %(prog)s tui [FOLDER]\n       %(prog)s demo [FOLDER]",
+        description=f"{DESCRIPTION}\n\nexample: qsm-bids-app /data /out participant --participant-label 01 02",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("bids_dir", type=place, help="the BIDS dataset")
-    parser.add_argument("output_dir", type=place, help="where the derivative dataset is written")
-    parser.add_argument("levels", nargs="+", choices=LEVELS, metavar="level", help=f"what to run: {', '.join(LEVELS)}")
-    parser.add_argument("-v", "--verbose", action="count", default=0, help="say more (-vv: everything)")
+    parser.add_argument("bids_dir", metavar="BIDS_DIR", type=place, help="the BIDS dataset")
+    parser.add_argument("output_dir", metavar="OUTPUT_DIR", type=place, help="where the derivative dataset is written")
+    parser.add_argument("levels", nargs="+", choices=LEVELS, metavar="LEVEL", help=f"what to run: {', '.join(LEVELS)}")
+    parser.add_argument("-v", "--verbose", action="count", default=0, help="print more (-vv: everything)")
     parser.add_argument("--version", action="version", version=f"qsm-bids-app {__version__}")
     parser.add_argument(
         "--show-preset", action=_ShowPreset, metavar="NAME", help="print a preset as TOML and stop; 'list' names all"
@@ -60,10 +59,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_conversion(parser.add_argument_group("conversion to BIDS (level convert): the scans, and their names"))
     _add_processing(parser.add_argument_group("how it is processed"))
     _add_regions(parser.add_argument_group("regions: segmentation of the T1w image, registration, tables"))
-    group = parser.add_argument_group("group: template, maps, tables and statistics of everybody")
-    _add_group(group)
-    _add_stages(group)
-    _add_template(group)
+    group = parser.add_argument_group("group: template, maps, tables and statistics of the study")
+    add_group(group)
     add_execution(parser.add_argument_group("how it is run"))
     add_cluster(parser.add_argument_group("clusters (see README, 'On a cluster')"))
     return parser
@@ -90,8 +87,14 @@ def _add_selection(group: "argparse._ArgumentGroup") -> None:
         nargs="+",
         type=place,
         metavar="DIR",
-        help="derivative datasets: their masks (_mask, on the grid of the gradient echo) win over computed ones, "
-        "and their segmentations are used (see --segmentation)",
+        help="derivative datasets: their brain masks (desc-brain_mask or _mask, on the grid of the gradient echo) "
+        "replace computed ones, and their segmentations are used (see --segmentation)",
+    )
+    add(
+        "--mask-desc",
+        type=desc,
+        metavar="LABEL",
+        help="use the masks of --derivatives with this desc- label instead of desc-brain or none",
     )
     add("--skip-bids-validation", action="store_true", help="do not run the BIDS validator on the input")
 
@@ -102,7 +105,7 @@ def _add_conversion(group: "argparse._ArgumentGroup") -> None:
         "--dicom-dir",
         type=place,
         metavar="DIR",
-        help="DICOM files in any tree, archives too; makes conversion into BIDS_DIR the first thing that happens",
+        help="DICOM files in any tree, archives too; they are converted into BIDS_DIR first",
     )
     sources.add_argument("--nifti-dir", type=place, metavar="DIR", help="the same for NIfTI and JSON files of dcm2niix")
     sources.add_argument(
@@ -121,15 +124,19 @@ def _add_conversion(group: "argparse._ArgumentGroup") -> None:
     )
     add(
         "--subject-pattern",
+        type=words,
         metavar="REGEX",
         help="finds the subject in folder names and PatientID; groups may be called subject and session",
     )
-    add("--session-pattern", metavar="REGEX", help="finds the session in folder names and StudyDate")
+    add("--session-pattern", type=words, metavar="REGEX", help="finds the session in folder names and StudyDate")
     add(
-        "--add",
-        action="store_true",
-        help="complete sessions that are in the dataset by series that came later; no file is replaced",
+        "--series",
+        type=place,
+        metavar="FILE",
+        help="TSV file that corrects single series: their name (acq-fine_MEGRE, T1w, skip) or part (mag, phase); "
+        "--dry-run shows what becomes of each",
     )
+    add("--add", action="store_true", help="add series that came later to sessions of the dataset; no file is replaced")
 
 
 def _add_processing(group: "argparse._ArgumentGroup") -> None:
@@ -141,16 +148,18 @@ def _add_processing(group: "argparse._ArgumentGroup") -> None:
         metavar="NAME|FILE",
         help="set of methods and parameters (default: default)",
     )
-    add("--config", type=place, metavar="FILE", help="TOML file whose values win over the preset's")
+    add("--config", type=place, metavar="FILE", help="TOML file with values that replace those of the preset")
     add(
         "--set",
+        type=words,
         action="append",
         metavar="SECTION.NAME=VALUE",
         help="change one parameter, e.g. inversion.method=tkd or inversion.rts.delta=0.2; may be repeated",
     )
-    add("--mask", metavar="RECIPE", help="recipe of the mask, e.g. 'quality,otsu:1.3,fill:25,open:1'")
+    add("--mask", type=words, metavar="RECIPE", help="recipe of the mask, e.g. 'quality,otsu:1.3,fill:25,open:1'")
     add(
         "--qsm-reference",
+        type=words,
         metavar="REGION",
         help="where susceptibility is zero: mask (default), none, csf, or a region of the segmentation",
     )
@@ -160,6 +169,7 @@ def _add_regions(group: "argparse._ArgumentGroup") -> None:
     add = group.add_argument
     add(
         "--segmentation",
+        type=words,
         nargs="+",
         metavar="METHOD",
         help="fastsurfer, atlas, none, or a pattern of existing files such as '*_seg-mine_dseg.nii.gz'; several may "
@@ -174,94 +184,16 @@ def _add_regions(group: "argparse._ArgumentGroup") -> None:
     add("--fastsurfer-home", type=place, metavar="DIR", help="folder of run_fastsurfer.sh (or $FASTSURFER_HOME, PATH)")
     add(
         "--extra-dseg",
+        type=words,
         nargs="+",
         metavar="PATTERN",
-        help="further segmentations, of lesions for example; {subject} and {session} may stand in the pattern",
+        help="further segmentations, of lesions for example; the pattern may contain {subject} and {session}",
     )
-    add("--roi-erosion", type=int, metavar="N", help="voxels to erode every region by before its statistics")
+    add("--roi-erosion", type=count, metavar="N", help="erode every region by N voxels before its statistics")
     add(
         "--mask-from-anatomy",
         action="store_true",
-        help="let the segmentation's brain mask join the mask from phase quality",
-    )
-
-
-def _add_group(group: "argparse._ArgumentGroup") -> None:
-    add = group.add_argument
-    add(
-        "--allow-missing",
-        action="store_true",
-        help="go on when participants are missing, failed or incomplete; they are listed (default: refuse)",
-    )
-    add(
-        "--model",
-        metavar="FORMULA",
-        help="linear model of every region, e.g. 'chi ~ age + sex + group' with columns of participants.tsv and "
-        "sessions.tsv (default: descriptive tables alone)",
-    )
-    add(
-        "--voxelwise",
-        action="store_true",
-        help="fit --model (of chi or r2star) to every voxel too: maps of effect, t, z, p, thresholded by FDR and FWE",
-    )
-    add(
-        "--permutations",
-        type=positive,
-        metavar="N",
-        help="family-wise error rate of --voxelwise from N permutations (default: Bonferroni's)",
-    )
-    add(
-        "--group-dseg",
-        type=place,
-        metavar="FILE",
-        help="manual segmentation of the template: measured in every run's own map and in the template's space",
-    )
-    add(
-        "--group-labels",
-        type=place,
-        metavar="FILE",
-        help="names of its labels: TSV (index, name) or ITK-SNAP's label description (default: the .tsv beside it)",
-    )
-    add(
-        "--output-space",
-        metavar="NAME",
-        help="template of TemplateFlow, e.g. MNI152NLin2009cAsym or MNI152NLin2009cAsym:res-2, that all maps are "
-        "brought to besides, interpolated once",
-    )
-
-
-def _add_stages(group: "argparse._ArgumentGroup") -> None:
-    add = group.add_argument
-    add(
-        "--stage",
-        metavar="NAME",
-        help="run the jobs of one stage alone and take those before as done; --dry-run lists the stages",
-    )
-    add("--stage-part", type=part, metavar="I/N", help="of the stage, run the I-th of N parts (an array on a cluster)")
-    add(
-        "--stage-patience",
-        type=seconds,
-        default=0.0,
-        metavar="S",
-        help="look again for so many seconds for what other nodes have written and a shared disk does not show yet",
-    )
-
-
-def _add_template(group: "argparse._ArgumentGroup") -> None:
-    add = group.add_argument
-    add(
-        "--template",
-        type=folder_or_name,
-        metavar="WHAT",
-        help="build (default): the study's own; none: tables alone; or a template's folder or TemplateFlow name, to "
-        "which everybody who is not there yet is registered",
-    )
-    add(
-        "--template-iterations",
-        nargs=2,
-        type=int,
-        metavar=("LINEAR", "SYN"),
-        help="rounds of the template with linear maps and with SyN (default: 2 3)",
+        help="keep only the part of the mask that lies in the segmentation's brain mask",
     )
 
 

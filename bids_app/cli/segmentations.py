@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from bids_app.adapters import atlas, choose, existing
-from bids_app.errors import UsageError
-from bids_app.model.records import GreRun
+from bids_app.adapters import atlas, choose, existing, labels
+from bids_app.errors import InputRefusedError, UsageError
+from bids_app.model.records import GreRun, Subject
 from bids_app.model.settings import Section, Settings
+from bids_app.steps.participant.reference import PLAIN
+from bids_app.steps.participant.segmentations import segmentations
 
 
 def decided(settings: Settings, bids_dir: Path) -> tuple[Settings, str]:
@@ -44,7 +46,7 @@ def _check(settings: Settings, which: Sequence[str], spec: str) -> None:
         return
     if not spec or atlas.find(spec).brain_mask is None:
         raise UsageError(
-            "--mask-from-anatomy: no brain mask can be had: it comes from FastSurfer, or from an atlas whose "
+            "--mask-from-anatomy: there is no brain mask: it comes from FastSurfer, or from an atlas whose "
             "folder holds a *_desc-brain_mask.nii.gz"
         )
 
@@ -52,5 +54,39 @@ def _check(settings: Settings, which: Sequence[str], spec: str) -> None:
 def remarks(run: GreRun, settings: Settings) -> tuple[str, ...]:
     """Return what the user should know about a run's regions before it starts."""
     if run.t1w is None and "fastsurfer" in settings.segmentation.choice.which:
-        return (f"{run.t1w_choice}: FastSurfer has nothing to segment, the run goes on without its regions",)
+        return (f"{run.t1w_choice}: FastSurfer has nothing to segment; the run continues without its regions",)
     return ()
+
+
+def check_reference(subjects: Sequence[Subject], settings: Settings) -> None:
+    """Refuse a reference region that no segmentation of a run has, before anything runs.
+
+    Raises
+    ------
+    UsageError
+        If no run has it.
+    InputRefusedError
+        If some runs have it not.
+    """
+    name = settings.reference.choice.region
+    if name in PLAIN:
+        return
+    runs = [run for subject in subjects for run in subject.runs]
+    problems = {run.basename: text for run in runs if (text := _without_region(run, name, settings))}
+    if runs and len(problems) == len(runs):
+        raise UsageError(f"--qsm-reference {name}: {next(iter(problems.values()))}")
+    if problems:
+        raise InputRefusedError([f"{run}: --qsm-reference {name}: {text}" for run, text in problems.items()])
+
+
+def _without_region(run: GreRun, name: str, settings: Settings) -> str:
+    """Return why a run has no such region; empty if one of its segmentations lists it."""
+    problem = "there is no segmentation of it to take the region from"
+    for segmentation in segmentations(run, settings):
+        try:
+            labels.find(segmentation.regions(), name)
+        except UsageError as error:
+            problem = str(error)
+        else:
+            return ""
+    return problem

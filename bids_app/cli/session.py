@@ -1,31 +1,30 @@
 """One level's jobs from start to end: folders, log, console, crash files, and the files of the whole dataset."""
 
 import hashlib
+import json
 import os
 import shlex
 import shutil
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
+from pathlib import Path
 
 from bids_app import __version__
-from bids_app.cli.console import Console
+from bids_app.cli.console import Console, log_lines
+from bids_app.cli.event_log import EventLog
 from bids_app.dataset.validation import InputValidation
-from bids_app.derivatives.files import (
-    open_log,
-    remove_parts,
-    remove_scratch,
-    to_json_bytes,
-    write_bytes,
-    write_if_changed,
-)
+from bids_app.derivatives.files import open_log, to_json_bytes, write_bytes, write_if_changed
 from bids_app.derivatives.records import load_records, records_root
-from bids_app.engine.events import EventHandler
+from bids_app.derivatives.scratch import remove_parts, remove_scratch
+from bids_app.engine.cache import code_version
+from bids_app.engine.claims import claimed
+from bids_app.engine.events import Event, EventHandler
 from bids_app.engine.job import Job, ReportJob, StepsJob
 from bids_app.engine.memory import available_memory
-from bids_app.engine.remaining import Durations, earlier_durations
+from bids_app.engine.remaining_time import Durations, earlier_durations
 from bids_app.engine.resources import MAX_RECORDS
 from bids_app.engine.runner import Policy
 from bids_app.model.context import Context
@@ -34,7 +33,8 @@ from bids_app.model.results import JobResult
 from bids_app.model.settings import Settings, to_toml
 
 _BIDSIGNORE = (
-    "*.html\nsub-*/figures\n*_xfm.*\n*_stats.*\n*_statmap.*\n*_qc.json\ngroup_*\nconversion_report.*\nwork\nwork/**\n"
+    "*.html\nsub-*/figures\n*_xfm.*\n*_stats.*\n*_statmap.*\n*_qc.json\ngroup_*\nratings.tsv\nconversion_report.*\n"
+    "work\nwork/**\n"
 )
 #: Share of the available memory that jobs may take by their estimates.
 _MEMORY_SHARE = 0.9
@@ -55,11 +55,30 @@ class Session:
     stop_on_first_crash: bool = False
     verbosity: int = 0
     is_scratch: bool = False  # the work directory is this process's own and goes with it
+    events: EventLog = field(default_factory=lambda: EventLog(None))
 
     def process(
         self, jobs: Sequence[Job], facts: Sequence[str], validation: InputValidation | None = None, warning: str = ""
     ) -> int:
-        """Run the jobs and return the exit code; ``facts`` are lines for the log."""
+        """Run the jobs and return the exit code; ``facts`` are lines for the log.
+
+        Raises
+        ------
+        OutputInUseError
+            If another command works on one of the jobs.
+        """
+        with claimed(self.context, {job.name: job.is_shared for job in jobs}, self._digest()) as context:
+            own = [replace(job, context=replace(job.context, claim=context.claim)) for job in jobs]
+            return self._process(own, facts, validation, warning)
+
+    def _digest(self) -> str:
+        """Return a digest of what results depend on besides the data."""
+        text = json.dumps([str(self.context.bids_dir), code_version(), self.settings.to_mapping()], default=str)
+        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+    def _process(
+        self, jobs: Sequence[Job], facts: Sequence[str], validation: InputValidation | None, warning: str
+    ) -> int:
         output_dir = self.context.output_dir
         self._clear()
         self._write_dataset_files()
@@ -68,11 +87,16 @@ class Session:
         # Elements of an array start in the same second, on several nodes: each has a log of its own.
         started = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{socket.gethostname()}-{os.getpid()}"
         with open_log(output_dir / "logs" / f"qsm-bids-app-{started}.log") as log:
-            log.write(f"qsm-bids-app {__version__}: {shlex.join(self.command)}\n")
-            log.writelines(f"{line}\n" for line in facts)
+            log_lines(log, [f"qsm-bids-app {__version__}: {shlex.join(self.command)}", *facts])
             console = Console(jobs, self.verbosity, log, self._earlier)
+            self.events.start(jobs, self._earlier)
+
+            def on_event(event: Event) -> None:
+                console.on_event(event)
+                self.events.on_event(event)
+
             try:
-                results = self.engine(jobs, policy, console.on_event)
+                results = self.engine(jobs, policy, on_event)
             finally:
                 console.stop()
                 if self.is_scratch:
@@ -89,8 +113,10 @@ class Session:
             # Where there was nothing to do the user does not wait for the validator.
             busy = any(result.ran or result.failures for result in results.values())
             notes = validation.findings(_VALIDATOR_PATIENCE_S) if validation is not None and busy else []
+            self.events.results(list(results.values()))
             console.close(list(results.values()), crashes, [*filter(None, [warning]), *notes])
             console.say(f"results are in {output_dir}")
+            console.say(_reports(output_dir, jobs))
         return 1 if crashes else 0
 
     def _earlier(self) -> dict[str, Durations]:
@@ -100,7 +126,7 @@ class Session:
         """Remove what killed runs have left, but for the folders of the jobs: each job clears its own."""
         remove_scratch(self.context.work_dir)
         logs = self.context.output_dir / "logs"
-        for folder in (self.context.output_dir, logs, logs / "reports"):
+        for folder in (self.context.output_dir, logs, logs / "reports", logs / "locks"):
             remove_parts(folder)
 
     def _write_dataset_files(self) -> None:
@@ -119,7 +145,11 @@ class Session:
         settings = to_toml(self.settings, [f"qsm-bids-app {__version__}: effective parameters, for --config"])
         digest = hashlib.blake2b(settings.encode(), digest_size=4).hexdigest()  # the same parameters, the same file
         write_if_changed(output_dir / "logs" / f"config-{digest}.toml", settings.encode())
-        readme = "Quantitative susceptibility maps by qsm-bids-app. Values are in ppm; sidecars name every parameter.\n"
+        readme = (
+            "Quantitative susceptibility maps by qsm-bids-app.\n\n"
+            "*_Chimap is susceptibility in ppm, *_R2starmap is R2* in 1/s, *_T2starmap is T2* in s, and *_fieldmap is "
+            "a field in Hz.\nThe JSON file beside each image names its unit, its sources and every parameter.\n"
+        )
         write_if_changed(output_dir / "README.md", readme.encode())
 
     def _write_crash(self, job: Job, result: JobResult) -> str:
@@ -137,6 +167,15 @@ class Session:
             text += f"\nlast output of the process:\n{result.output}\n"
         write_bytes(path, text.encode())
         return str(path)
+
+
+def _reports(output_dir: Path, jobs: Sequence[Job]) -> str:
+    """Return the closing line: where the reports of these jobs are."""
+    names = [f"sub-{job.subject}.html" if job.subject else "group.html" for job in jobs if isinstance(job, ReportJob)]
+    pages = [output_dir / name for name in dict.fromkeys(names) if (output_dir / name).is_file()]
+    if not pages:
+        return "no report was written"
+    return f"report{'s' if pages[1:] else ''}: {pages[0]}{f' and {len(pages) - 1} more' if pages[1:] else ''}"
 
 
 def command_of(command: Sequence[str], subject: str, session: str | None) -> str:

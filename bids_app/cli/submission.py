@@ -1,6 +1,7 @@
 """From the stages of a command to array scripts (``--write-jobs``)."""
 
 import os
+import re
 import shlex
 import sys
 from collections.abc import Collection, Sequence
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from bids_app.cli.cluster import Cluster
 from bids_app.cli.config import Selection
-from bids_app.dataset.cohort import planned
+from bids_app.dataset.expected import planned
 from bids_app.dataset.subjects import selected_subjects
 from bids_app.derivatives.records import load_records, records_root
 from bids_app.engine.arrays import ArrayStage, Site, write_scripts
@@ -32,6 +33,12 @@ def own_command() -> tuple[str, ...]:
     """Return how this very installation is called."""
     script = Path(sys.executable).with_name("qsm-bids-app")  # another one may come first on PATH
     return (str(script),) if script.is_file() else (sys.executable, "-m", "bids_app")
+
+
+def _with_variables(word: str) -> str:
+    """Return a word for a shell that expands its variables, ``$NAME`` and ``${NAME}``, and nothing else in it."""
+    parts = re.split(r"(\$\w+|\$\{\w+\})", word)
+    return "".join(f'"{part}"' if number % 2 else shlex.quote(part) for number, part in enumerate(parts) if part)
 
 
 def _in_container() -> bool:
@@ -138,7 +145,7 @@ class Submission:
         words = []
         previous = ""
         for word in self.cluster.passed_on:
-            words.append(f'"{word}"' if previous == "--scratch" else shlex.quote(word))
+            words.append(_with_variables(word) if previous == "--scratch" else shlex.quote(word))
             previous = word
         return " ".join(words)
 

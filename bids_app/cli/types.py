@@ -2,42 +2,100 @@
 
 import argparse
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 #: Longest time to wait for a shared disk: a day.
 _MAX_SECONDS = 86_400.0
+#: Fields of scanners, T; so many characters of a wrong value are shown.
+_LEAST_T, _MOST_T, _SHOWN = 0.05, 25.0, 40
+#: A whole number: no sign, no more digits than any option takes.
+_WHOLE = re.compile(r"[0-9]{1,12}")
+#: A size of memory: a number, and a unit that may be left out.
+_SIZE = re.compile(r"\s*(?P<number>\d{1,9}(?:\.\d*)?|\.\d+)\s*(?P<unit>|[MGT]|[MGT]B|[MGT]iB)\s*", re.IGNORECASE)
+_GIGABYTES = {
+    "": 1.0,
+    **{f"{letter}{end}": scale for letter, scale in (("M", 1e-3), ("G", 1.0), ("T", 1e3)) for end in ("", "B")},
+    **{f"{letter}IB": 1024**power / 1e9 for letter, power in (("M", 2), ("G", 3), ("T", 4))},
+}
+#: Memory that can be meant, GB: less holds no process, more is no machine.
+_LEAST_GB, _MOST_GB = 0.1, 1e5
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def positive(text: str) -> int:
     """Read a whole number of 1 or more."""
-    value = int(text)
-    if not 1 <= value <= 1_000_000:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1 to 1000000, got {text}")
-    return value
+    return _whole(text, 1, 1_000_000)
+
+
+def count(text: str) -> int:
+    """Read a whole number of 0 or more."""
+    return _whole(text, 0, 1_000_000)
+
+
+def _whole(text: str, low: int, high: int) -> int:
+    if not (_WHOLE.fullmatch(text) and low <= int(text) <= high):
+        raise argparse.ArgumentTypeError(f"must be a whole number from {low} to {high}, got {_cut(text)!r}")
+    return int(text)
+
+
+def words(text: str) -> str:
+    """Read a text that is not empty: a variable that is not set in a script gives an empty one."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("is empty; give a value or leave the option out")
+    return text
 
 
 def part(text: str) -> tuple[int, int]:
     """Read ``3/12``."""
-    number, _, count = text.partition("/")
-    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
-        raise argparse.ArgumentTypeError(f"must be like 3/12, got {text}")
-    return int(number), int(count)
+    number, _, parts = text.partition("/")
+    if not (_WHOLE.fullmatch(number) and _WHOLE.fullmatch(parts) and 1 <= int(number) <= int(parts)):
+        raise argparse.ArgumentTypeError(f"must be like 3/12, got {_cut(text)!r}")
+    return int(number), int(parts)
 
 
 def gigabytes(text: str) -> float:
-    """Read a positive number of gigabytes."""
-    value = float(text)
-    if not 0 < value < 1e6:
-        raise argparse.ArgumentTypeError(f"must be a positive number of gigabytes, got {text}")
+    """Read a positive number of gigabytes; ``8``, ``8GB``, ``8 GiB``, ``8000M`` and ``0.5T`` are understood."""
+    number = _SIZE.fullmatch(text)
+    value = float(number["number"]) * _GIGABYTES[number["unit"].upper()] if number else math.nan
+    if not _LEAST_GB <= value <= _MOST_GB:
+        raise argparse.ArgumentTypeError(
+            f"must be a size from {_LEAST_GB:g} to {_MOST_GB:g} gigabytes, such as 8, 8GB or 8000MB, got {_cut(text)!r}"
+        )
+    return value
+
+
+def number(text: str) -> float:
+    """Read a finite number."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"must be a number, got {_cut(text)!r}")
+    return value
+
+
+def tesla(text: str) -> float:
+    """Read the strength of a main field."""
+    value = number(text)
+    if not _LEAST_T <= value <= _MOST_T:
+        raise argparse.ArgumentTypeError(f"must be a field from {_LEAST_T:g} to {_MOST_T:g} tesla, got {_cut(text)!r}")
     return value
 
 
 def seconds(text: str) -> float:
     """Read a time that ends."""
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
     if not (math.isfinite(value) and 0 <= value <= _MAX_SECONDS):
-        raise argparse.ArgumentTypeError(f"must be a number of seconds from 0 to {_MAX_SECONDS:g}, got {text}")
+        raise argparse.ArgumentTypeError(f"must be a number of seconds from 0 to {_MAX_SECONDS:g}, got {_cut(text)!r}")
     return value
 
 
@@ -51,6 +109,14 @@ def label(text: str) -> str:
     return text
 
 
+def desc(text: str) -> str:
+    """Read the label of a description, with or without ``desc-``."""
+    name = text.removeprefix("desc-")
+    if not (name.isascii() and name.isalnum()):
+        raise argparse.ArgumentTypeError(f"must be letters and digits, got {_cut(text)!r}")
+    return name
+
+
 def place(text: str) -> Path:
     """Read a path, absolute from here on: jobs start in other folders."""
     if not text:
@@ -62,7 +128,7 @@ def place_or_name(is_place: Callable[[Path], bool]) -> Callable[[str], str]:
     """Return a type that makes a path absolute where there is one, and leaves a name as it is."""
 
     def read(text: str) -> str:
-        return str(Path(text).absolute()) if text and is_place(Path(text)) else text
+        return str(Path(text).absolute()) if is_place(Path(words(text))) else text
 
     return read
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bids_app.convert.model import ConversionReport, ConvertRequest, OnEvent, Problem, Result, SeriesOutcome
-from bids_app.derivatives.files import remove_parts, remove_scratch, scratch_folder
+from bids_app.derivatives.scratch import remove_parts, remove_scratch, scratch_folder
 from bids_app.errors import UsageError
 
 __all__ = ["ConversionReport", "ConvertRequest", "Problem", "SeriesOutcome", "conversion_page", "convert"]

@@ -1,7 +1,8 @@
 """Conversion of a folder of DICOM files: scan, name, plan; then session by session."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from bids_app.convert.classify.grouping import decide
@@ -9,8 +10,9 @@ from bids_app.convert.classify.series import Series, group_series
 from bids_app.convert.model import ConvertRequest, OnEvent, Problem, Result
 from bids_app.convert.name.heuristic import Heuristic, assign, load_heuristic
 from bids_app.convert.name.patients import Study, place_studies
-from bids_app.convert.name.plan import SeriesPlan, plan_series
+from bids_app.convert.name.plan import SeriesPlan, name_start, plan_series
 from bids_app.convert.name.privacy import Redactor, birth_dates, words_of_patients
+from bids_app.convert.name.series_table import SKIP, full_names, read_series_table
 from bids_app.convert.scan.files import Scan, scan
 from bids_app.convert.write import session
 from bids_app.convert.write.dataset_files import known_studies
@@ -25,7 +27,7 @@ def convert_dicom(request: ConvertRequest, scratch: Path, on_event: OnEvent) -> 
     Raises UsageError (heuristic, patterns, labels), InputRefusedError (no DICOM files) and ToolMissingError.
     """
     assert request.dicom_dir is not None
-    heuristic = load_heuristic(request.heuristic)
+    heuristic, table = load_heuristic(request.heuristic), read_series_table(request.series_table)
     check_tools(dcm2niix=not request.dry_run)
     found = scan(request.dicom_dir, scratch / "unpacked", request.nprocs, request.own)
     redact = Redactor(words_of_patients(found.instances), birth_dates(found.instances))
@@ -46,8 +48,9 @@ def convert_dicom(request: ConvertRequest, scratch: Path, on_event: OnEvent) -> 
     def make(plans: Sequence[SeriesPlan], job: Job, folder: Path) -> tuple[Path, session.Made]:
         return session.make_images(plans, heuristic, job.subject, job.session, folder, redact)
 
-    intake = Intake(request, found.logical, redact, broken, lambda job: plan_job(job, heuristic), make)
+    intake = Intake(request, found.logical, redact, broken, partial(plan_job, heuristic), make, table)
     outcomes = run_jobs(intake, jobs, scratch, on_event)
+    notes += table.unused(outcomes)
     check_account(series, jobs, outcomes, problems, notes)
     return outcomes, problems, notes
 
@@ -72,12 +75,18 @@ def _study(uid: str, members: Sequence[Series], found: Scan, redact: Redactor) -
     )
 
 
-def plan_job(job: Job, heuristic: Heuristic) -> Planned:
-    """Ask the heuristic for the names of a session's series; the content of the headers gives the reasons."""
-    names = assign(heuristic, job.series, job.subject, job.session)
+def plan_job(heuristic: Heuristic, job: Job, wishes: Mapping[str, str]) -> Planned:
+    """Ask the heuristic for the names of a session's series; the content of the headers gives the reasons.
+
+    ``wishes`` holds names of the series table by UID; the heuristic does not see these series.
+    """
+    left = [s for s in job.series if s.facts.uid not in wishes]
+    names = assign(heuristic, left, job.subject, job.session)
+    named = {uid: name for uid, name in wishes.items() if name != SKIP}
+    names |= full_names(named, {s.facts.uid: s for s in job.series}, name_start(job.subject, job.session))
     plans, refused = plan_series(job.series, names, job.subject, job.session)
-    reasons = {}
-    for uid, decision in decide([s.facts for s in job.series]).items():
+    reasons = {uid: "named by --series" if uid in named else "left out by --series" for uid in wishes}
+    for uid, decision in decide([s.facts for s in left]).items():
         if uid in names:
             # A heuristic of the user's own may take what the content alone would leave out.
             reasons[uid] = decision.reason if decision.suffix else ""

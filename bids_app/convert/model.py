@@ -49,6 +49,7 @@ class ConvertRequest:
     heuristic: str = "generic"
     subject_pattern: str | None = None
     session_pattern: str | None = None
+    series_table: Path | None = None  # corrections of single series
     add: bool = False  # complete sessions that are in the dataset
     dry_run: bool = False
     nprocs: int = 1

@@ -5,6 +5,7 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -15,6 +16,7 @@ from bids_app.convert.name.heuristic import load_heuristic
 from bids_app.convert.name.patients import Place, Study, compile_pattern, match, place_named, place_studies
 from bids_app.convert.name.plan import SeriesPlan
 from bids_app.convert.name.privacy import Redactor, birth_dates, words_of_patients
+from bids_app.convert.name.series_table import read_series_table
 from bids_app.convert.scan.header import Instance
 from bids_app.convert.scan.loose import Loose, describe, split_volumes
 from bids_app.convert.scan.loose_sources import from_folder, from_table
@@ -34,7 +36,7 @@ def convert_nifti(request: ConvertRequest, scratch: Path, on_event: OnEvent) -> 
 
     Raises UsageError (table, heuristic, patterns, labels) and InputRefusedError (no image that can be used).
     """
-    heuristic = load_heuristic(request.heuristic)
+    heuristic, table = load_heuristic(request.heuristic), read_series_table(request.series_table)
     check_tools(dcm2niix=False)
     problems: list[Problem] = []
     named: dict[str, tuple[str, str | None]] = {}
@@ -63,8 +65,9 @@ def convert_nifti(request: ConvertRequest, scratch: Path, on_event: OnEvent) -> 
 
     logical = {path: source.logical for path, source in sources.items()}
     folders = frozenset(PurePosixPath(p.path).parent for p in problems)
-    intake = Intake(request, logical, redact, folders, lambda job: plan_job(job, heuristic), make)
-    outcomes, notes = run_jobs(intake, jobs, scratch, on_event), [redact(n) for n in notes]
+    intake = Intake(request, logical, redact, folders, partial(plan_job, heuristic), make, table)
+    outcomes = run_jobs(intake, jobs, scratch, on_event)
+    notes = [*(redact(n) for n in notes), *table.unused(outcomes)]
     check_account(series, jobs, outcomes, problems, notes)
     return outcomes, problems, notes
 

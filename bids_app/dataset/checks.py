@@ -14,6 +14,7 @@ from typing import Any
 
 from bids_app.dataset.content_checks import contents
 from bids_app.dataset.image_checks import anatomical, few_slices, files_of, images, lead_of
+from bids_app.dataset.metadata_checks import metadata_values
 from bids_app.dataset.separation import spin_echo
 from bids_app.model.records import GreRun, Subject
 
@@ -168,6 +169,7 @@ RUN_CHECKS: tuple[Callable[[GreRun], Iterator[str]], ...] = (
     coils,
     field_strength,
     b0_direction,
+    metadata_values,
     images,
     few_slices,
     contents,

@@ -1,76 +1,169 @@
 """Who is in the group: what ``participant`` has made, compared with the participants of the dataset.
 
-Found by the engine's records and their files' sizes, so that thousands of participants take seconds; a file whose size
-or time is not that of its record is hashed by the steps that read it.
+Nothing counts by its name and size alone: a product must have the bytes that its record describes, and must be made
+from the files that are recorded now (see ``dataset.integrity``).
 """
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from bids_app.dataset.expected import Home, homes
+from bids_app.dataset.integrity import TABLE_READS, Products, RunRecords, Verifier
+from bids_app.derivatives.ratings import EXCLUDE, Rating
 from bids_app.derivatives.records import load_record, record_files, records_root, split_name
-from bids_app.model.cohort import Cohort, CompletenessEntry, GroupRun
-from bids_app.model.naming import Entities, entities_in, run_entities
-from bids_app.model.records import spelled
+from bids_app.model.cohort import EXCLUDED, WITHDRAWN, Cohort, CompletenessEntry
+from bids_app.model.group_run import GroupRun
+from bids_app.model.naming import Entities, entities_in
 from bids_app.model.step_record import StepRecord
 
-_PHASE = re.compile(r"_part-(?:phase|real)(?:_[a-z]+-[A-Za-z0-9+]+)*_(?:MEGRE|T2starw|T1w)\.nii(?:\.gz)?$")
 #: Products that everyone should have if most have them.
 _EXPECTED = ("chimap", "regions@")
+#: Suffixes of anatomical images, whose records serve the runs.
+_ANATOMICAL = ("T1w", "T2w", "UNIT1", "FLAIR")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Whose results are wanted, and how closely they are looked at."""
+
+    participants: tuple[str, ...] = ()  # empty: all
+    sessions: tuple[str, ...] = ()
+    by_run: bool = True  # False: compared by participant and session alone (images were selected by a filter)
+    reads: tuple[str, ...] = TABLE_READS  # products whose bytes are compared with their records
+    ratings: Mapping[str, Rating] = field(default_factory=dict)  # by run
+    with_withdrawn: bool = False  # whether those stay who are not in the dataset
+
+    def holds(self, subject: str, session: str | None) -> bool:
+        """Return whether a participant's session is wanted."""
+        return (not self.participants or subject in self.participants) and (
+            not self.sessions or session in self.sessions
+        )
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A run with what is wrong about its products."""
+
+    run: GroupRun
+    products: Products
+    records: RunRecords
 
 
 def survey(
-    bids_dir: Path,
-    output_dir: Path,
-    participants: Sequence[str] = (),
-    sessions: Sequence[str] = (),
-    by_run: bool = True,
-) -> Cohort:
-    """Return what is there of whom.
-
-    ``by_run`` False compares by participant and session alone (images were selected by a filter).
-    """
-    expected = _expected(bids_dir, participants, sessions)
-    made = {
-        run.basename: run
-        for run in _made(output_dir)
-        if (not participants or run.subject in participants) and (not sessions or run.session in sessions)
-    }
-    found = {name: run for name, run in made.items() if "chimap" in run.made}
-    entries = []
-    common = _common(made.values())
-    for subject, session, names in expected:
-        here = [run for run in found.values() if (run.subject, run.session) == (subject, session)]
-        wanted = names if by_run else ([] if here else names[:1])
-        home = f"sub-{subject}" + (f"_ses-{session}" if session else "")
-        if not names and not here:
-            entries.append(
-                CompletenessEntry(subject, session, home, "no data", "no gradient echo with phase in the dataset")
-            )
-        lost = [name for name in wanted if name not in found]
-        entries += [_lost(output_dir, subject, session, name, name in made) for name in lost]
-    for name, run in found.items():
-        lacks = [key for key in common if key not in run.made]
-        status, reason = ("incomplete", f"has no {', '.join(lacks)}") if lacks else ("found", "")
-        if lacks:
-            reason += _last_words(output_dir, name)
-        entries.append(CompletenessEntry(run.subject, run.session, name, status, reason))
-    entries.sort(key=lambda entry: entry.run)
+    bids_dir: Path, output_dir: Path, wanted: Wanted | None = None, verifier: Verifier | None = None, threads: int = 1
+) -> tuple[Cohort, dict[str, tuple[StepRecord, ...]]]:
+    """Return what is there of whom, and the records of the runs that are in the cohort."""
+    wanted = wanted or Wanted()
+    found = homes(bids_dir, wanted.participants, wanted.sessions)
+    made = {one.run.basename: one for one in _made(output_dir, wanted, verifier or Verifier(), threads)}
+    common = _common([one.run for one in made.values()])
+    entries = {name: _judged(one, common, output_dir) for name, one in made.items()}
+    for home in found:
+        entries |= {entry.run: entry for entry in _missing(home, made, output_dir, wanted)}
+    if not wanted.with_withdrawn:
+        entries |= {name: _withdrawn(made[name].run) for name in made if not _is_in(made[name].run, found, wanted)}
+    entries = {name: _rated(entry, wanted.ratings.get(name)) for name, entry in entries.items()}
+    runs = tuple(made[name].run for name in sorted(made) if _stays(entries[name], made[name]))
     table = bids_dir / "participants.tsv"
-    return Cohort(
-        tuple(found[name] for name in sorted(found)),
-        tuple(entries),
+    unknown = sorted(run for run in wanted.ratings.keys() - entries.keys() if wanted.holds(*_whose(run)))
+    cohort = Cohort(
+        runs,
+        tuple(entries[name] for name in sorted(entries)),
         table if table.is_file() else None,
         tuple(sorted(bids_dir.glob("sub-*/sub-*_sessions.tsv"))),
+        remarks=(
+            *(f"{run} is rated, but there is no such run" for run in unknown[:10]),
+            *_left((made[run.basename] for run in runs), common),
+        ),
     )
+    return cohort, {run.basename: made[run.basename].records.current for run in runs}
 
 
-def planned(bids_dir: Path, participants: Sequence[str] = (), sessions: Sequence[str] = ()) -> Cohort:
-    """Return whom the group will hold when the level ``participant`` has made everything, by names of files alone."""
-    names = [name for _, _, runs in _expected(bids_dir, participants, sessions) for name in runs]
-    return Cohort(tuple(GroupRun(entities_in(name), ()) for name in sorted(names)))
+def _stays(entry: CompletenessEntry, one: _Made) -> bool:
+    return entry.status not in (EXCLUDED, WITHDRAWN) and "chimap" in one.run.made
+
+
+def _whose(run: str) -> tuple[str, str | None]:
+    entities = dict(entities_in(run))
+    return entities.get("sub", ""), entities.get("ses")
+
+
+def _judged(one: _Made, common: Sequence[str], output_dir: Path) -> CompletenessEntry:
+    """Return the entry of a run that has records."""
+    run, name = one.run, one.run.basename
+    causes: dict[str, list[str]] = {}
+    for key, (file, cause) in one.products.stale.items():
+        if not _is_left(key, common):
+            causes.setdefault(cause, []).append(file)
+    wrong = [*one.products.changed.values(), *(f"{', '.join(files)}: {cause}" for cause, files in causes.items())]
+    lacks = [key for key in common if key not in run.made]
+    has_map = "chimap" in {*run.made, *one.products.changed, *one.products.stale}
+    if not has_map:
+        status, reason = "failed", "no susceptibility map that is like its record" + _last_words(output_dir, name)
+    elif wrong:
+        status, reason = "changed", "; ".join(wrong)
+    elif lacks:
+        status, reason = "incomplete", f"has no {', '.join(lacks)}{_last_words(output_dir, name)}"
+    else:
+        status, reason = "found", ""
+    return CompletenessEntry(run.subject, run.session, name, status, reason)
+
+
+def _is_left(key: str, common: Sequence[str]) -> bool:
+    """Return whether a stale product may be left from an earlier command with other options: most do not have it."""
+    return "@" in key and key not in common
+
+
+def _left(made: Iterable[_Made], common: Sequence[str]) -> list[str]:
+    """Return what is said of stale products that nobody needs."""
+    names: dict[str, list[str]] = {}
+    for one in made:
+        for key in (key for key in one.products.stale if key.startswith(_EXPECTED) and _is_left(key, common)):
+            names.setdefault(key.partition("@")[2], []).append(one.run.basename)
+    return [
+        f"segmentation {name}: the tables of {len(runs)} runs were made from earlier maps and are not used: "
+        f"{', '.join(runs[:10])}"
+        for name, runs in names.items()
+    ]
+
+
+def _missing(home: Home, made: Mapping[str, _Made], output_dir: Path, wanted: Wanted) -> list[CompletenessEntry]:
+    """Return entries for what the dataset has and nothing was made of."""
+    own = [one.run for one in made.values() if (one.run.subject, one.run.session) == (home.subject, home.session)]
+    if not home.runs and not any("chimap" in run.made for run in own):
+        reason = "no gradient echo with phase in the dataset"
+        return [CompletenessEntry(home.subject, home.session, home.name, "no data", reason)]
+    names = home.runs if wanted.by_run else (() if own else home.runs[:1])
+    entries = []
+    for name in (name for name in names if name not in made):
+        words = _last_words(output_dir, name)
+        status = "failed" if words else "missing"
+        reason = f"no susceptibility map{words}" if words else "the participant level has made nothing of it"
+        entries.append(CompletenessEntry(home.subject, home.session, name, status, reason))
+    return entries
+
+
+def _is_in(run: GroupRun, found: Sequence[Home], wanted: Wanted) -> bool:
+    """Return whether the dataset has images of a run."""
+    own = [home for home in found if (home.subject, home.session) == (run.subject, run.session)]
+    return any(run.basename in home.images or (not wanted.by_run and home.images) for home in own)
+
+
+def _withdrawn(run: GroupRun) -> CompletenessEntry:
+    reason = "results are here, but the dataset has no images of it"
+    return CompletenessEntry(run.subject, run.session, run.basename, WITHDRAWN, reason)
+
+
+def _rated(entry: CompletenessEntry, rating: Rating | None) -> CompletenessEntry:
+    if rating is None:
+        return entry
+    entry = replace(entry, rating=rating.rating, note=rating.note)
+    if rating.rating != EXCLUDE or entry.status == WITHDRAWN:
+        return entry
+    reason = "; ".join(filter(None, (f"rated {EXCLUDE}", rating.note)))
+    return replace(entry, status=EXCLUDED, reason=reason)
 
 
 def to_json(cohort: Cohort) -> dict[str, Any]:
@@ -93,6 +186,7 @@ def from_json(content: Mapping[str, Any]) -> Cohort:
         tuple(CompletenessEntry(**entry) for entry in content["entries"]),
         Path(table) if table else None,
         tuple(Path(path) for path in content["sessions"]),
+        remarks=tuple(content["remarks"]),
     )
 
 
@@ -101,51 +195,52 @@ def _pairs(content: Iterable[Sequence[str]]) -> Entities:
 
 
 def problems(cohort: Cohort, limit: int = 20) -> list[str]:
-    """Return one sentence for every participant that is missing, failed or incomplete, and a last one on what to do."""
+    """Return one sentence for every run that is missing, failed, changed or incomplete."""
     bad = [entry for entry in cohort.entries if entry.is_problem]
-    lines = [f"{s.run}: {s.status}: {s.reason}" for s in bad[:limit]]
+    lines = [entry.sentence for entry in bad[:limit]]
     if len(bad) > limit:
         lines.append(f"and {len(bad) - limit} more")
     return lines
 
 
-def _expected(
-    bids_dir: Path, participants: Sequence[str], sessions: Sequence[str]
-) -> list[tuple[str, str | None, list[str]]]:
-    """Return subject, session and the basenames of its gradient-echo runs, by the names of files alone."""
-    listed = []
-    for home in sorted(bids_dir.glob("sub-*")):
-        subject = home.name.removeprefix("sub-")
-        if not home.is_dir() or (participants and subject not in participants):
-            continue
-        inner = sorted(path for path in home.glob("ses-*") if path.is_dir())
-        for place in inner or [home]:
-            session = place.name.removeprefix("ses-") if inner else None
-            if sessions and session not in sessions:
-                continue
-            images = (path.name for path in place.glob(f"anat/{home.name}_*.nii*"))
-            names = {spelled(run_entities(name)) for name in images if _PHASE.search(name)}
-            listed.append((subject, session, sorted(names)))
-    return listed
-
-
-def _made(output_dir: Path) -> Iterable[GroupRun]:
-    """Yield every run that has records, with the products that are as large as their records say."""
+def _made(output_dir: Path, wanted: Wanted, verifier: Verifier, threads: int) -> list[_Made]:
+    """Return every wanted run that has records, with its products."""
     runs: dict[str, list[StepRecord]] = {}
     for path in record_files(records_root(output_dir)):
         basename, _ = split_name(path)
-        # An anatomical image ends with its suffix, and iterations of the template have records too.
-        if basename.startswith("sub-") and len(entities_in(basename)) == len(basename.split("_")):
-            own = runs.setdefault(basename, [])
+        if _is_of_participant(basename) and wanted.holds(*_whose(basename)):
             record = load_record(path)
-            if record is not None:
-                own.append(record)
-    for basename, records in sorted(runs.items()):
-        made = sorted({key for record in records for key in _intact(record, output_dir)})
-        registration = next((record for record in records if record.step == "registration"), None)
-        t1w = None if registration is None else _t1w_of(registration)
-        similarity = None if registration is None else registration.number("mutual_information")
-        yield GroupRun(entities_in(basename), tuple(made), t1w, similarity)
+            # A record that was renamed says nothing of the participant that it is named after.
+            runs.setdefault(basename, []).extend([record] if record is not None and record.basename == basename else [])
+    images: dict[str, list[StepRecord]] = {}
+    for basename in [basename for basename in runs if basename.endswith(_ANATOMICAL)]:
+        images.setdefault(_whose(basename)[0], []).extend(runs.pop(basename))
+    every = [
+        RunRecords(name, tuple(records), tuple(_used(records, images.get(_whose(name)[0], ()))))
+        for name, records in sorted(runs.items())
+    ]
+    verifier.read_ahead((one for own in every for one in own.files_read(output_dir, wanted.reads)), threads)
+    return [_made_of(one, output_dir, wanted, verifier) for one in every]
+
+
+def _is_of_participant(basename: str) -> bool:
+    """Return whether records of this name are a run's or an image's; the group has records of participants too."""
+    parts = basename.removesuffix(f"_{basename.rpartition('_')[2]}") if basename.endswith(_ANATOMICAL) else basename
+    return basename.startswith("sub-") and len(entities_in(parts)) == len(parts.split("_"))
+
+
+def _used(records: Sequence[StepRecord], images: Sequence[StepRecord]) -> list[StepRecord]:
+    """Return the records of the anatomical image that a run was registered with."""
+    t1w = next((_t1w_of(record) for record in records if record.step == "registration"), None)
+    return [record for record in images if t1w is not None and entities_in(record.basename) == t1w]
+
+
+def _made_of(one: RunRecords, output_dir: Path, wanted: Wanted, verifier: Verifier) -> _Made:
+    products = one.products(output_dir, wanted.reads, verifier)
+    registration = next((record for record in one.records if record.step == "registration"), None)
+    t1w = None if registration is None else _t1w_of(registration)
+    similarity = None if registration is None else registration.number("mutual_information")
+    return _Made(GroupRun(entities_in(one.basename), products.made, t1w, similarity), products, one)
 
 
 def _t1w_of(registration: StepRecord) -> Entities | None:
@@ -155,34 +250,10 @@ def _t1w_of(registration: StepRecord) -> Entities | None:
     return None
 
 
-def _intact(record: StepRecord, output_dir: Path) -> list[str]:
-    """Return the keys of products that are there and as large as the record says (working files may be gone)."""
-    sizes = {state.path: state.size for state in record.files}
-    kept = []
-    for key, relative in record.paths.items():
-        try:
-            size = (output_dir / relative).stat().st_size
-        except OSError:
-            continue
-        if size == sizes.get(relative):
-            kept.append(key)
-    return kept
-
-
-def _common(runs: Iterable[GroupRun]) -> list[str]:
+def _common(runs: Sequence[GroupRun]) -> list[str]:
     """Return the products that more than half of all runs have, of those that a table of the group needs."""
-    all_runs = list(runs)
-    keys = sorted({key for run in all_runs for key in run.made if key.startswith(_EXPECTED)})
-    return [key for key in keys if 2 * sum(key in run.made for run in all_runs) > len(all_runs)]
-
-
-def _lost(output_dir: Path, subject: str, session: str | None, name: str, begun: bool) -> CompletenessEntry:
-    words = _last_words(output_dir, name)
-    if begun or words:
-        return CompletenessEntry(
-            subject, session, name, "failed", "no susceptibility map that is like its record" + words
-        )
-    return CompletenessEntry(subject, session, name, "missing", "the participant level has made nothing of it")
+    keys = sorted({key for run in runs for key in run.made if key.startswith(_EXPECTED)})
+    return [key for key in keys if 2 * sum(key in run.made for run in runs) > len(runs)]
 
 
 def _last_words(output_dir: Path, basename: str) -> str:

@@ -1,7 +1,7 @@
 """What other datasets (``--derivatives``) have for a gradient-echo run: a mask and maps of relaxation in its space."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,21 +10,29 @@ from bids_app.dataset.images import look_at
 from bids_app.derivatives.affines import same_place
 from bids_app.model.records import GreRun
 
-#: ``desc`` labels in order of preference; masks of other descriptions come after them, in alphabetical order.
+#: ``desc`` labels of brain masks in order of preference. A mask of another description may be one of lesions: it is
+#: used only where its label is asked for.
 _PREFERRED = ("brain", "")
+_IS_MASK = re.compile(r"_mask\.nii(\.gz)?$")
+#: So many masks that were nearly used are named.
+_NAMED = 3
 #: Masks of our own that are no masks of the object.
 _OTHERS = ("reliable", "qsm")
 
 
-def with_given_mask(run: GreRun, folders: Sequence[Path]) -> GreRun:
+def with_given_mask(run: GreRun, folders: Sequence[Path], desc: str = "") -> GreRun:
     """Return the run with the mask that the first of the datasets has for it, and a remark about it.
 
     A mask belongs to a run when its subject and session are the run's, no other entity of the run (``acq``, ``rec``,
-    ``run`` ...) contradicts, and it lies on the run's grid. Masks of tissues (``label``) are left alone.
+    ``run`` ...) contradicts, and it lies on the run's grid. Its ``desc`` is ``brain``, or it has none; or it is the one
+    that is asked for. Masks of tissues (``label``) are left alone. Where no mask is used, the remarks name those that
+    nearly were.
     """
-    elsewhere = []
+    wanted = (desc,) if desc else _PREFERRED
+    elsewhere, near = [], []
     for folder in folders:
-        for path in _candidates(run, folder):
+        near += list(_nearly(run, folder, wanted))
+        for path in _candidates(run, folder, wanted):
             state = look_at(path, is_phase=False)
             if state.problem:
                 elsewhere.append(state.problem)
@@ -33,13 +41,42 @@ def with_given_mask(run: GreRun, folders: Sequence[Path]) -> GreRun:
             else:
                 text = f"mask {path.name} of {folder} is used instead of a computed one"
                 return replace(run, given_mask=path, remarks=(*run.remarks, text))
-    return replace(run, remarks=(*run.remarks, *elsewhere))
+    return replace(run, remarks=(*run.remarks, *elsewhere, *near[:_NAMED]))
 
 
-def _candidates(run: GreRun, folder: Path) -> list[Path]:
+def _candidates(run: GreRun, folder: Path, wanted: Sequence[str]) -> list[Path]:
+    named = (path for path in _masks(run, folder) if _IS_MASK.search(path.name) and _desc(path) in wanted)
+    found = (path for path in named if _belongs(run, path))
+    return sorted(found, key=lambda path: (wanted.index(_desc(path)), path.name))
+
+
+def _masks(run: GreRun, folder: Path) -> list[Path]:
     home = folder / f"sub-{run.subject}" / (f"ses-{run.session}" if run.session else ".")
-    found = [path for pattern in ("*/*_mask.nii", "*/*_mask.nii.gz") for path in home.glob(pattern)]
-    return sorted((path for path in found if _belongs(run, path)), key=_order)
+    return sorted(path for pattern in ("*/*mask.nii", "*/*mask.nii.gz") for path in home.glob(pattern))
+
+
+def _desc(path: Path) -> str:
+    return _spelled(path).get("desc", "")
+
+
+def _nearly(run: GreRun, folder: Path, wanted: Sequence[str]) -> Iterator[str]:
+    """Yield a sentence for each mask of the participant that is not used, with the reason."""
+    for path in _masks(run, folder):
+        entities, own = _spelled(path), dict(run.entities)
+        differs = [f"{key}-{entities[key]}" for key in own if key in entities and entities[key] != own[key]]
+        if "label" in entities or _desc(path) in _OTHERS:
+            continue
+        if not _IS_MASK.search(path.name):
+            why = "its name does not end with _mask"
+        elif differs:
+            why = f"its {' and '.join(differs)} is not that of {run.basename}"
+        elif _desc(path) not in wanted:
+            why = f"it has desc-{_desc(path)}; --mask-desc {_desc(path)} uses it" if _desc(path) else "it has no desc-"
+        elif not _belongs(run, path):
+            why = "it has an entity that the run has not"
+        else:
+            continue
+        yield f"{path.name} of --derivatives is not used as the brain mask: {why}"
 
 
 def _spelled(path: Path) -> dict[str, str]:
@@ -54,11 +91,6 @@ def _belongs(run: GreRun, path: Path) -> bool:
     return entities.get("sub") == run.subject and all(
         entities[key] == own.get(key) for key in shared if key in entities
     )
-
-
-def _order(path: Path) -> tuple[int, str]:
-    desc = _spelled(path).get("desc", "")
-    return (_PREFERRED.index(desc) if desc in _PREFERRED else len(_PREFERRED), path.name)
 
 
 def _on_grid(run: GreRun, shape: tuple[int, ...], affine: Any) -> bool:

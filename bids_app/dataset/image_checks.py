@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from bids_app.dataset.images import ImageState, look_at
+from bids_app.dataset.metadata_checks import metadata_remarks
 from bids_app.dataset.orientation import NO_FORMS
 from bids_app.derivatives.affines import same_place
 from bids_app.model.records import Echo, GreRun
@@ -89,6 +90,12 @@ def remarks(run: GreRun) -> Iterator[str]:
         yield f"{path.name}: {state.orientation.remark}"
     if run.t1w is not None:
         yield from _apart(run.t1w.path, state)
+    yield from metadata_remarks(run)
+    if len(run.echoes) == 1 and str(run.echoes[0].metadata.get("MRAcquisitionType", "")).upper() == "2D":
+        yield (
+            "one echo of a 2D acquisition: where slices have phase offsets of their own, these are removed together "
+            "with the mean field of each slice, and the map is less accurate; two echoes or a 3D acquisition avoid this"
+        )
 
 
 def _b0_remark(b0_dir: tuple[float, float, float], state: ImageState) -> Iterator[str]:

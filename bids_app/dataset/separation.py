@@ -1,5 +1,6 @@
 """Checks of what source separation needs: multi-echo spin echoes, and the maps of the method that was chosen."""
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
@@ -27,8 +28,10 @@ def spin_echo(run: GreRun) -> Iterator[str]:
         if path is None:
             yield f"{run.basename}: echo {echo.number} of the spin echoes (MESE) has no magnitude image; add it"
             continue
-        if not isinstance(time, int | float) or isinstance(time, bool) or not time > 0:
+        if time is None:
             yield f"{path.name}: no EchoTime (in seconds) in its JSON sidecar or those above it; add it"
+        elif not isinstance(time, int | float) or isinstance(time, bool) or not (math.isfinite(time) and time > 0):
+            yield f"{path.name}: EchoTime is {time!r} in its JSON sidecars; set one positive number, in seconds"
         elif time > _LONGEST_ECHO_TIME:
             yield f"{path.name}: EchoTime {time} looks like milliseconds; BIDS wants seconds ({time / 1000})"
         state = look_at(path, is_phase=False)
@@ -38,7 +41,7 @@ def spin_echo(run: GreRun) -> Iterator[str]:
             first = (path.name, state)
         elif state.shape != first[1].shape or not np.allclose(state.affine, first[1].affine, atol=1e-3):
             yield f"{path.name}: lies on another grid than {first[0]}; all spin echoes share one grid"
-    if max(Counter(times).values()) > 1:
+    if max(Counter(map(repr, times)).values()) > 1:
         yield f"{run.basename}: two spin echoes (MESE) have the same EchoTime; correct their JSON sidecars"
     if first is not None:
         yield from _field_of_view(run, *first)

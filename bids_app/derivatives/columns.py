@@ -52,7 +52,7 @@ _KEYS: Dictionary = {
     "run": {"Description": "Gradient-echo run: all entities of its images"},
 }
 _REGION: Dictionary = {name: REGION_COLUMNS[name] for name in ("index", "name", "hemisphere")}
-#: Only in tables of a segmentation drawn on the template (``--group-dseg``): each region is measured twice.
+#: Only in tables of a manual segmentation of the template (``--group-dseg``): each region is measured twice.
 SPACE: Dictionary = {
     "space": {
         "Description": "Where the region is measured",
@@ -67,16 +67,35 @@ MANUAL_COLUMNS: Dictionary = SPACE | REGION_COLUMNS
 _MEASURE: dict[str, object] = {
     "Description": "Column of the table of regions: chi in ppm, r2star and r2prime in 1/s, volume in mm^3"
 }
+#: What the list of participants says of a run.
+STATUS: dict[str, object] = {
+    "Description": "Whether the run is in the group, and why not",
+    "Levels": {
+        "found": "complete",
+        "incomplete": "some products are missing",
+        "changed": "files differ from their records, or were made from earlier files",
+        "failed": "no map, a step failed",
+        "missing": "nothing was made",
+        "no data": "no gradient echo with phase in the dataset",
+        "excluded": "left out, because somebody rated it so",
+        "not in the dataset": "left out, because the dataset has no images of it any more",
+    },
+}
 #: Who is in the group.
 COHORT_COLUMNS: Dictionary = _KEYS | {
-    "status": {"Description": "found, incomplete, failed, missing, or no data"},
+    "status": STATUS,
     "reason": {"Description": "Why it is not found"},
+    "rating": {
+        "Description": "Rating by a person, from the report or --ratings; n/a: not rated",
+        "Levels": {"good": "good", "usable": "usable", "exclude": "left out of all tables, maps and models"},
+    },
+    "note": {"Description": "Note of the person who rated the run"},
 }
 #: One row for every run; one column for every echo's SNR first (``snr_echo1`` ...), as many as the runs have.
 QC_COLUMNS: Dictionary = _KEYS | {
-    "status": {"Description": "As in the list of participants: found, incomplete, failed, missing, or no data"},
+    "status": STATUS,
     **quality.columns(0),
-    "flags": {"Description": "Names of the numbers out of their usual range, semicolons between; nothing is removed"},
+    "flags": {"Description": "Metrics out of their expected range, separated by semicolons; nothing is removed"},
 }
 #: Every region and measure over all runs.
 DESCRIPTIVE_COLUMNS: Dictionary = (
@@ -89,6 +108,7 @@ DESCRIPTIVE_COLUMNS: Dictionary = (
         "participants": {"Description": "Participants that have a value"},
         "mean": {"Description": "Mean over runs, in the unit of the measure"},
         "std": {"Description": "Standard deviation over runs (sample)"},
+        "df": {"Description": "Degrees of freedom of the standard deviation: runs with a value, less 1"},
         "median": {"Description": "Median over runs"},
         "min": {"Description": "Smallest value"},
         "max": {"Description": "Largest value"},
@@ -134,14 +154,16 @@ MODEL_COLUMNS: Dictionary = (
 )
 #: One row for every average of the template.
 CONVERGENCE_COLUMNS: Dictionary = {
-    "round": {"Description": "Average; 0 is that of the centres of mass, n/a the one to compare with"},
+    "iteration": {"Description": "Average; 0 is that of the centres of mass, n/a the one to compare with"},
     "kind": {
         "Description": "Maps that it is made of: start, rigid, affine or syn; single: one affine registration of each "
-        "participant to the first average, without rounds and mean shape"
+        "participant to the first average, without iterations and mean shape"
     },
-    "members": {"Description": "Participants in it"},
+    "participants": {"Description": "Participants in it"},
     "sharpness": {"Description": "Gradient energy over energy of the average", "Units": "1/mm^2"},
-    "overlap": {"Description": "Dice overlap of the members' labels over all pairs and labels, weighted by volume"},
+    "overlap": {
+        "Description": "Dice overlap of the participants' labels over all pairs and labels, weighted by volume"
+    },
     "shape_update_mm": {"Description": "Mean displacement of the head by the inverse of the mean shape", "Units": "mm"},
     "sharpness_to_single": {"Description": "Sharpness over that of the single affine pass"},
     "overlap_to_single": {"Description": "Overlap minus that of the single affine pass"},
@@ -192,6 +214,7 @@ CLUSTER_COLUMNS: Dictionary = (
     _VOXELWISE
     | {
         "correction": {"Description": "fdr or fwe: the thresholded map"},
+        "df": {"Description": "Degrees of freedom of t"},
         "cluster": {"Description": "Number of the cluster, the largest first"},
         "voxels": {"Description": "Its size in voxels"},
         "volume_mm3": {"Description": "Its size", "Units": "mm^3"},

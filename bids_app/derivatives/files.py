@@ -3,29 +3,50 @@
 import json
 import math
 import os
-import secrets
 import shutil
-import socket
-import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
 import numpy as np
 import numpy.typing as npt
-import psutil
 
 from bids_app.derivatives.affines import affine_in_mm
+from bids_app.derivatives.digests import new_digest
+from bids_app.derivatives.scratch import part_path
 from bids_app.errors import QsmAppError
 
-_PART = ".part"
-_FIELD = "~"  # between the parts of a temporary name; no host or BIDS name has it
-#: A part file of another machine is left over when it has not grown for this long.
-_ABANDONED_S = 86_400.0
 #: The largest label that float32 tells from its neighbours: programs for images compute with that.
 _MAX_LABEL = 1 << 24
+
+
+@dataclass(frozen=True)
+class Written:
+    """A file as it was written: the digest of the bytes that went into it, its size and its modification time."""
+
+    digest: str
+    size: int  # bytes
+    mtime_ns: int
+
+
+class _DigestingFile:
+    """A file that digests what is written to it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._digest = file, new_digest()
+
+    def write(self, content: bytes | memoryview) -> int:
+        """Write bytes."""
+        self._digest.update(content)
+        return self._file.write(content)
+
+    @property
+    def digest(self) -> str:
+        """The digest of everything that has been written."""
+        return self._digest.hexdigest()
 
 
 def read_image(path: Path, box: tuple[slice, ...] = ()) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
@@ -144,23 +165,26 @@ def read_grid(path: Path) -> tuple[tuple[int, ...], npt.NDArray[np.float64]]:
     return tuple(image.shape), affine_in_mm(image)
 
 
-def _place(path: Path, fill: Callable[[BinaryIO], object]) -> None:
+def _place(path: Path, fill: Callable[[Any], object]) -> Written:
     """Fill a file beside its place, flush it to the disk and move it there: whole or not at all."""
-    temporary = path.with_name(_FIELD.join((f".{path.name}", *_mark())) + _PART)
+    temporary = part_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
-            fill(file)
+            content = _DigestingFile(file)
+            fill(content)
             file.flush()
             os.fsync(file.fileno())
+        state = temporary.stat()  # after it is closed: some shared disks set the time then
         temporary.replace(path)
     except OSError as error:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise QsmAppError(f"{path} cannot be written: {error.strerror or error}") from error
+    return Written(content.digest, state.st_size, state.st_mtime_ns)
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: Path, content: bytes) -> Written:
     """Write a file, atomically.
 
     Raises
@@ -168,7 +192,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     QsmAppError
         If the folder cannot be written or the disk is full; nothing is left behind.
     """
-    _place(path, lambda file: file.write(content))
+    return _place(path, lambda file: file.write(content))
 
 
 def write_if_changed(path: Path, content: bytes) -> None:
@@ -199,88 +223,15 @@ def open_log(path: Path) -> TextIO:
         raise QsmAppError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
-def place_file(source: Path, path: Path) -> None:
+def place_file(source: Path, path: Path) -> Written:
     """Bring a finished file to its place, atomically, also from another file system."""
     with source.open("rb") as content:
-        _place(path, lambda file: shutil.copyfileobj(content, file, 1 << 20))
+        return _place(path, lambda file: shutil.copyfileobj(content, file, 1 << 20))
 
 
-def remove_parts(folder: Path) -> None:
-    """Remove what killed processes left half-written in a folder."""
-    if folder.is_dir():
-        for part in folder.glob(f".*{_PART}"):
-            fields = part.name.removesuffix(_PART).split(_FIELD)
-            if len(fields) == 4 and is_abandoned(part, fields[1], fields[2]):
-                part.unlink(missing_ok=True)
-
-
-def scratch_path(work_dir: Path, name: str) -> Path:
-    """Return a new name for a temporary file or folder, that ``remove_scratch`` knows when this process has ended."""
-    return work_dir / _FIELD.join((f".{name}", *_mark(), "scratch"))
-
-
-@contextmanager
-def scratch_folder(work_dir: Path, name: str) -> Iterator[Path]:
-    """Give a new folder for temporary files, and remove it afterwards."""
-    folder = scratch_path(work_dir, name)
-    folder.mkdir(parents=True)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def remove_scratch(work_dir: Path) -> None:
-    """Remove the scratch files and folders of killed processes."""
-    if work_dir.is_dir():
-        for path in work_dir.glob(f".*{_FIELD}scratch"):
-            fields = path.name.split(_FIELD)
-            if len(fields) == 5 and is_abandoned(path, fields[1], fields[2]):
-                if path.is_dir():
-                    shutil.rmtree(path, ignore_errors=True)
-                else:
-                    path.unlink(missing_ok=True)
-
-
-def _mark() -> tuple[str, str, str]:
-    # Machine, process and random number: unique among all nodes that write to one file system.
-    return this_machine(), str(os.getpid()), secrets.token_hex(4)
-
-
-def this_machine() -> str:
-    """Return what names the processes that this one can see: the host, and the container where it hides the others'.
-
-    Containers of one host may have its name and still number their processes each for itself: what another one writes
-    at this moment would look as if nobody lived who writes it.
-    """
-    try:
-        return f"{socket.gethostname()}+{Path('/proc/self/ns/pid').stat().st_ino}"
-    except OSError:  # another system than Linux
-        return socket.gethostname()
-
-
-def is_abandoned(path: Path, host: str, pid: str) -> bool:
-    """Return whether a temporary file or folder was left by a process that lives no longer."""
-    if host == this_machine() and pid.isdigit():
-        return not _is_alive(int(pid))
-    try:
-        return time.time() - path.stat().st_mtime > _ABANDONED_S
-    except OSError:
-        return False
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-    except psutil.AccessDenied:
-        return True
-
-
-def write_json(path: Path, content: Any) -> None:
+def write_json(path: Path, content: Any) -> Written:
     """Write JSON with sorted structure as given, atomically."""
-    write_bytes(path, to_json_bytes(content))
+    return write_bytes(path, to_json_bytes(content))
 
 
 def to_json_bytes(content: Any) -> bytes:
@@ -288,7 +239,7 @@ def to_json_bytes(content: Any) -> bytes:
     return (json.dumps(content, indent=2) + "\n").encode()
 
 
-def write_table(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
+def write_table(path: Path, rows: Sequence[Mapping[str, object]]) -> Written:
     """Write rows of plain values, all with the same keys in the same order, as a BIDS TSV, atomically.
 
     Raises
@@ -302,7 +253,7 @@ def write_table(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
     if any(list(row) != columns for row in rows):
         raise ValueError(f"{path.name}: rows have different columns")
     lines = ["\t".join(columns), *("\t".join(_cell(value) for value in row.values()) for row in rows)]
-    write_bytes(path, ("\n".join(lines) + "\n").encode())
+    return write_bytes(path, ("\n".join(lines) + "\n").encode())
 
 
 def _cell(value: Any) -> str:
@@ -315,12 +266,11 @@ def _cell(value: Any) -> str:
     return " ".join(str(value).split()) or "n/a"
 
 
-def write_image(path: Path, data: npt.NDArray[np.generic], affine: npt.NDArray[np.generic], dtype: str) -> None:
+def write_image(path: Path, data: npt.NDArray[np.generic], affine: npt.NDArray[np.generic], dtype: str) -> Written:
     """Write a NIfTI-1 image (``.nii.gz``, same bytes for the same data) or an ``.npy`` array, atomically."""
     if path.suffix == ".npy":
         array = np.ascontiguousarray(data, dtype=dtype)
-        _place(path, lambda file: np.save(file, array))  # straight to the disk: phase of all echoes is large
-        return
+        return _place(path, lambda file: np.save(file, array))  # in pieces to the disk: phase of all echoes is large
     import nibabel
     from isal import igzip
 
@@ -328,4 +278,4 @@ def write_image(path: Path, data: npt.NDArray[np.generic], affine: npt.NDArray[n
     image.header.set_xyzt_units("mm", "sec")
     image.set_sform(affine, code=1)
     image.set_qform(affine, code=1)
-    write_bytes(path, igzip.compress(image.to_bytes(), compresslevel=1, mtime=0))
+    return write_bytes(path, igzip.compress(image.to_bytes(), compresslevel=1, mtime=0))

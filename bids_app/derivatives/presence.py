@@ -1,5 +1,6 @@
 """Whether a file's content is here: DataLad and Git LFS leave links and pointers, and disks leave stranger things."""
 
+import json
 import os
 import re
 import stat
@@ -8,6 +9,8 @@ from pathlib import Path
 _POINTERS = (b"/annex/", b"version https://git-lfs")
 #: No pointer is longer.
 _POINTER_BYTES = 512
+#: No JSON file of ours is larger.
+_MAX_JSON_BYTES = 1 << 28
 #: Files that operating systems and editors leave in folders of data.
 _SYSTEM = re.compile(
     r"\.|__MACOSX$|Thumbs\.db$|desktop\.ini$|\$RECYCLE\.BIN$|System Volume Information$|~\$", re.IGNORECASE
@@ -52,3 +55,31 @@ def absence(path: Path) -> str:
     elif not os.access(path, os.R_OK):
         return "cannot be read; change its rights"
     return ""
+
+
+def read_regular_file(path: Path, max_bytes: int) -> bytes:
+    """Return the content of a regular file.
+
+    Raises
+    ------
+    OSError
+        If there is none, it is larger, or it is anything else: a pipe is not waited for.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        state = os.fstat(descriptor)
+        if not stat.S_ISREG(state.st_mode) or state.st_size > max_bytes:
+            raise OSError(f"{path} is no regular file of at most {max_bytes} bytes")
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(descriptor)
+
+
+def read_json_object(path: Path) -> dict[str, object]:
+    """Return what a JSON file of ours holds; empty where there is none, it is damaged, or it holds anything else."""
+    try:
+        content = json.loads(read_regular_file(path, _MAX_JSON_BYTES).decode())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}

@@ -10,13 +10,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from bids_app.derivatives.files import remove_parts, write_bytes
+from bids_app.derivatives.files import write_bytes
+from bids_app.derivatives.scratch import remove_parts
 from bids_app.engine.elements import Element
 from bids_app.engine.resources import Resources
 from bids_app.errors import UsageError
 
 SCHEDULERS = ("slurm", "pbs")
 
+#: Paths that need no quotes in a scheduler's directives.
+_PLAIN = re.compile(r"[\w./+@:,=-]+")
 #: Characters of a job's name that PBS shows.
 _PBS_NAME = 15
 
@@ -54,8 +57,11 @@ def write_scripts(folder: Path, site: Site, elements: Sequence[Element], stages:
     UsageError
         If a label or the folder holds characters that a script cannot take safely.
     """
-    if re.search(r"[\s%]", str(folder)):  # schedulers know no quotes in their lines, and replace words with %
-        raise UsageError(f"--write-jobs: {folder}: choose a folder without spaces and % in its path")
+    if re.search(r"[%\n\r]", str(folder)):  # schedulers replace words with %
+        raise UsageError(f"--write-jobs: {str(folder)!r}: choose a folder without % and line breaks in its path")
+    odd = [label for element in elements for label in element if label and re.search(r"\s", label)]
+    if odd:
+        raise UsageError(f"--write-jobs: the label {odd[0]!r} has a space; rename the folder of this participant")
     for word in (site.account, site.queue, *site.options):
         if word and re.search(r"[\n\r]", word):
             raise UsageError(f"--write-jobs: {word!r} has more than one line")
@@ -90,15 +96,24 @@ def _chunks(count: int, limit: int) -> list[tuple[int, int]]:
     return [(start, min(limit, count - start)) for start in range(0, count, limit)]
 
 
+def _logs(folder: Path) -> str:
+    """Return the folder of the logs as directives name it.
+
+    Schedulers differ in how they read quotes there. Where the path would need them, it is relative to the folder of
+    submission, which ``submit.sh`` changes to.
+    """
+    return f"{folder}/logs" if _PLAIN.fullmatch(str(folder)) else "logs"
+
+
 def _header(site: Site, folder: Path, name: str, count: int, resources: Resources) -> list[str]:
-    r, throttle = resources, f"%{site.at_once}" if site.at_once else ""
+    r, throttle, logs = resources, f"%{site.at_once}" if site.at_once else "", _logs(folder)
     if site.scheduler == "slurm":
         lines = [
             f"--job-name=qsm-{name}",
             f"--cpus-per-task={r.cpus}",
             f"--mem={r.memory_gb}G",
             f"--time={r.walltime}",
-            f"--output={folder}/logs/{name}-%A_%a.out" if count else f"--output={folder}/logs/{name}-%j.out",
+            f"--output={logs}/{name}-%A_%a.out" if count else f"--output={logs}/{name}-%j.out",
         ]
         lines += [f"--array=1-{count}{throttle}"] if count else []
         lines += [f"--account={site.account}"] if site.account else []
@@ -110,7 +125,7 @@ def _header(site: Site, folder: Path, name: str, count: int, resources: Resource
             f"-l select=1:ncpus={r.cpus}:mem={r.memory_gb}gb",
             f"-l walltime={r.walltime}",
             "-j oe",
-            f"-o {folder}/logs/",
+            f"-o {logs}/",
         ]
         # PBS has no array of one element: the script then runs as a plain job.
         lines += [f"-J 1-{count}{throttle}"] if count > 1 else []
@@ -155,7 +170,8 @@ def _submit(folder: Path, site: Site, submission: Sequence[tuple[str, Sequence[P
     for an array with failed elements. The group level itself checks who is complete.
     """
     slurm = site.scheduler == "slurm"
-    lines = ["#!/bin/bash", "# Sends all jobs, chained; run it on a login node.", "set -euo pipefail", "after=()"]
+    lines = ["#!/bin/bash", "# Sends all jobs, chained; run it on a login node.", "set -euo pipefail"]
+    lines += [f"cd {shlex.quote(str(folder))}", "after=()"]
     for name, chunks in submission:
         lines.append("ids=()")
         for path in chunks:

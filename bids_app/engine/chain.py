@@ -2,24 +2,40 @@
 
 import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar, cast
 
-from bids_app.derivatives.files import remove_parts
 from bids_app.derivatives.products import PRODUCTS
-from bids_app.derivatives.records import load_record, record_path
-from bids_app.engine.cache import Hashes, fingerprint, is_intact, is_there, path_of, recorded_hash
-from bids_app.engine.execution import OnEvent, execute, sentence_of
-from bids_app.errors import QsmAppError
+from bids_app.derivatives.records import is_damaged, load_own_record, record_path, remove_record
+from bids_app.derivatives.scratch import remove_parts
+from bids_app.engine.cache import (
+    Hashes,
+    difference,
+    files_beside,
+    files_of,
+    fingerprint,
+    is_consistent,
+    is_intact,
+    is_there,
+    parameters_of,
+    path_of,
+    recorded_hash,
+    relative_paths,
+)
+from bids_app.engine.claims import working
+from bids_app.engine.execution import Check, OnEvent, execute, sentence_of
+from bids_app.errors import OutputInUseError, QsmAppError
 from bids_app.model.context import Context
 from bids_app.model.records import Anatomical, Record
 from bids_app.model.results import StepFailure
 from bids_app.model.settings import Settings
-from bids_app.model.step import Step
+from bids_app.model.step import HEADER, Step
 from bids_app.model.step_record import StepRecord
 
 R = TypeVar("R", bound=Record)
+S = TypeVar("S", bound=Record)
 
 
 @dataclass
@@ -49,17 +65,22 @@ class Chain(Generic[R]):
         context: Context,
         on_event: OnEvent = lambda kind, step, done, total: None,
         t1w_steps: Sequence[Step[Anatomical]] = (),
+        check: Check = lambda: None,
     ):
         self.record, self.settings, self.context, self.on_event = record, settings, context, on_event
+        self.check = check
         self.steps = [step for step in steps if step.makes(record, settings)]
         self.t1w_steps = t1w_steps
         self.hashes = Hashes(context.output_dir)
         self.records: dict[str, StepRecord] = {}
+        self._damaged: set[str] = set()  # steps with records that are none
         for step in self.steps:
-            saved = load_record(self._record_path(step))
+            saved = load_own_record(self._record_path(step))
             if saved is not None:
                 self.records[step.name] = saved
                 self.hashes.learn(saved)
+            elif is_damaged(self._record_path(step)):
+                self._damaged.add(step.name)
         self.makers = {key: step for step in self.steps for key in step.makes(record, settings)}
         self.result = ChainResult()
         self._broken: set[str] = set()  # products that a failed or blocked step should have made
@@ -72,6 +93,29 @@ class Chain(Generic[R]):
             if step.name not in self._done:
                 self._advance(step)
         return self.result
+
+    def verify(self) -> ChainResult:
+        """Compare what has been written with its records, byte by byte: a step whose files differ has failed."""
+        for step in [step for step in self.steps if step.name in self.result.ran]:
+            saved, path = self.records[step.name], self._record_path(step)
+            now = load_own_record(path)
+            is_same = now is not None and (now.fingerprint, now.outputs) == (saved.fingerprint, saved.outputs)
+            changed = difference(saved, self._outputs(step), self.hashes) if is_same else path
+            if changed is not None:
+                self.result.ran.remove(step.name)
+                sentence = (
+                    f"{changed} does not hold what was written to it: another program has changed it, or the disk is "
+                    "faulty; run the same command again"
+                )
+                self._fail(step, StepFailure(step.name, sentence))
+        return self.result
+
+    def _fail(self, step: Step[R], failure: StepFailure) -> None:
+        """Note a failure; without its record the step runs again in the next command."""
+        self.result.failures.append(failure)
+        self._broken.update(step.makes(self.record, self.settings))
+        if not failure.taken_over:
+            self._discard(step)
 
     def sweep(self) -> None:
         """Remove what killed processes have left half-written where this chain writes."""
@@ -133,21 +177,34 @@ class Chain(Generic[R]):
         elif others:
             wanted.append(", ".join(others))
         sentence = f"not run, because it needs {' and '.join(wanted)}"
-        self.result.failures.append(StepFailure(step.name, sentence, blocked=True))
-        self._broken.update(step.makes(self.record, self.settings))
-        self._record_path(step).unlink(missing_ok=True)
+        self._fail(step, StepFailure(step.name, sentence, blocked=True))
         self.on_event("blocked", step.name, 0, 0)
+
+    def _discard(self, step: Step[R]) -> None:
+        """Remove a step's record and what an earlier run of it has made: nothing that failed looks like a result."""
+        with suppress(QsmAppError):  # what is in the place of the record counts as none
+            remove_record(self._record_path(step))
+        before = self.records.pop(step.name, None)
+        keys = dict.fromkeys((*step.makes(self.record, self.settings), *(before.paths if before is not None else ())))
+        for key in (key for key in keys if key in PRODUCTS and self.makers.get(key, step).name == step.name):
+            for file in files_of(key, self._path(key)):
+                file.unlink(missing_ok=True)
 
     def _paths(self, step: Step[R]) -> dict[str, Path]:
         """Return the step's inputs by name, present or not."""
         record, settings, t1w = self.record, self.settings, self._t1w()
-        paths = dict(step.sources(record, settings))
-        paths |= {key: self._path(key) for key in step.needs(record, settings)}
+        products: dict[str, tuple[Record, str]] = {key: (record, key) for key in step.needs(record, settings)}
         if t1w is not None:
-            paths |= {key: path_of(key, t1w, self.context) for key in step.needs_t1w(record, settings)}
+            products |= {key: (t1w, key) for key in step.needs_t1w(record, settings)}
+        paths = {name: path_of(key, of, self.context) for name, (of, key) in products.items()}
         collected = step.collects(record, settings)
         known = {name: path_of(key, of, self.context) for name, (of, key) in collected.items()}
-        return paths | {n: path for n, path in known.items() if is_there(path) or self._recorded(step, *collected[n])}
+        paths |= {n: path for n, path in known.items() if is_there(path) or self._recorded(step, *collected[n])}
+        keys = {name: key for name, (_, key) in (products | dict(collected)).items()}
+        found = {name: (keys[name], path) for name, path in paths.items()}
+        beside = files_beside(found, step.sidecars(record, settings))
+        headers = {HEADER + name: path for name, path in step.headers(record, settings).items()}
+        return {**step.sources(record, settings), **paths, **beside, **headers}
 
     def _recorded(self, step: Step[R], of: Record, key: str) -> str | None:
         """Return the hash that is recorded of another record's working file, None where it was never made."""
@@ -158,7 +215,7 @@ class Chain(Generic[R]):
 
         A product in the work directory that is gone has the hash that the step which makes it has recorded.
         """
-        hashes = {name: self.hashes.of(path) for name, path in self._paths(step).items()}
+        hashes = {name: self.hashes.of_input(name, path) for name, path in self._paths(step).items()}
         missing = []
         collected = step.collects(self.record, self.settings)
         for name in (name for name in collected if name in hashes and hashes[name] is None):
@@ -184,7 +241,11 @@ class Chain(Generic[R]):
             return False
         if saved.fingerprint != fingerprint(step, self.record, self.settings, hashes):
             return False
-        return is_intact(saved, self._outputs(step), self.hashes)
+        outputs = self._outputs(step)
+        if not is_consistent(saved, parameters_of(step, self.settings), relative_paths(outputs, self.context)):
+            self._damaged.add(step.name)
+            return False
+        return is_intact(saved, outputs, self.hashes)
 
     def _fetch(self, step: Step[R]) -> bool:
         """Make products in the work directory that the step needs and that are gone; return whether all are there."""
@@ -198,12 +259,17 @@ class Chain(Generic[R]):
         paths, t1w = self._paths(step), self._t1w()
         lost = [key for key in step.needs_t1w(self.record, self.settings) if key in paths and not paths[key].is_file()]
         if lost and t1w is not None:
-            Chain(self.t1w_steps, t1w, self.settings, self.context)._remake(lost)
+            self._remake_of(self.t1w_steps, t1w, lost)
         collected = step.collects(self.record, self.settings)
         for name in (name for name in collected if name in paths and not paths[name].is_file()):
             of, key = collected[name]
-            Chain(_makers(step), of, self.settings, self.context)._remake([key])
+            self._remake_of(_makers(step), of, [key])
         return not self._broken.intersection(needs)
+
+    def _remake_of(self, steps: Sequence[Step[S]], of: S, keys: Sequence[str]) -> None:
+        """Make another record's working files again; only one process does so at a time."""
+        with working(self.context, of.basename, is_shared=True) as check:
+            Chain(steps, of, self.settings, self.context, check=check)._remake(keys)
 
     def _remake(self, keys: Sequence[str]) -> None:
         for key in keys:
@@ -215,7 +281,6 @@ class Chain(Generic[R]):
     def _execute(self, step: Step[R]) -> None:
         self._done.add(step.name)
         self.on_event("started", step.name, 0, 0)
-        saved_at = self._record_path(step)
         try:
             if not self._fetch(step):
                 raise QsmAppError("an earlier step that it needs failed")
@@ -228,15 +293,19 @@ class Chain(Generic[R]):
                 self._outputs(step),
                 self.hashes,
                 self.on_event,
+                self.check,
+                self.makers.keys() - step.makes(self.record, self.settings),
             )
         except Exception as error:  # one failing step does not stop the steps that do not need it
-            self.result.failures.append(StepFailure(step.name, sentence_of(error), traceback.format_exc()))
-            self._broken.update(step.makes(self.record, self.settings))
-            saved_at.unlink(missing_ok=True)
+            taken_over = isinstance(error, OutputInUseError)  # what lies there is the other command's
+            text = sentence_of(error)
+            self._fail(step, StepFailure(step.name, text, traceback.format_exc(), taken_over=taken_over))
             self.on_event("failed", step.name, 0, 0)
             return
         self.records[step.name] = saved
         self.result.ran.append(step.name)
+        if step.name in self._damaged:
+            self.result.warnings.append(f"{self._record_path(step)} was damaged: the step {step.name} was run again")
         self.result.warnings += saved.warnings
         self.result.peak_bytes = max(self.result.peak_bytes, saved.peak_memory_bytes)
         self.on_event("finished", step.name, 0, 0)

@@ -1,20 +1,31 @@
 """Runs one step: calls its function, writes what it returned, and then its record."""
 
 import math
-import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar, cast
 
-from bids_app.derivatives.files import scratch_folder
+from bids_app.derivatives.files import Written
 from bids_app.derivatives.products import PRODUCTS
-from bids_app.derivatives.records import load_record, record_path, write_record
-from bids_app.engine.cache import Hashes, code_version, files_of, fingerprint, parameters_of
+from bids_app.derivatives.records import load_own_record, record_path, remove_record, write_record
+from bids_app.derivatives.scratch import scratch_folder
+from bids_app.engine.cache import (
+    Hashes,
+    code_digest,
+    code_version,
+    files_of,
+    fingerprint,
+    parameters_of,
+    path_of,
+    relative_paths,
+)
 from bids_app.engine.memory import PeakMemory
 from bids_app.engine.writer import write_product
-from bids_app.errors import QsmAppError
+from bids_app.errors import QsmAppError, missing_package
 from bids_app.model.context import Context
 from bids_app.model.records import Record
 from bids_app.model.settings import Settings
@@ -26,6 +37,9 @@ R = TypeVar("R", bound=Record)
 #: ``on_event(kind, step, done, total)``; kinds are skipped, started, progress (with a solver's count), finished, failed
 #: and blocked.
 OnEvent = Callable[[str, str, int, int], None]
+
+#: Raises QsmAppError where this process may not write any more.
+Check = Callable[[], None]
 
 #: Progress of a solver is passed on this often at most.
 _PROGRESS_INTERVAL_S = 0.2
@@ -51,6 +65,8 @@ def sentence_of(error: BaseException) -> str:
         return str(error)
     if isinstance(error, MemoryError):
         return "memory ran out; use a machine with more, or fewer processes at once (--nprocs, --mem)"
+    if isinstance(error, ModuleNotFoundError):
+        return missing_package(error)
     return f"{type(error).__name__}: {error}"
 
 
@@ -63,8 +79,13 @@ def execute(
     outputs: Mapping[str, Path],
     hashes: Hashes,
     on_event: OnEvent,
+    check: Check,
+    kept: Collection[str],
 ) -> StepRecord:
     """Run a step on its inputs, write its outputs and its record, and return the record.
+
+    ``check`` is called before anything is written. Products of the earlier record that are not made any more are
+    removed, but for those that other steps make (``kept``).
 
     Raises
     ------
@@ -72,9 +93,10 @@ def execute(
         If the function returns other products than the step declares (a mistake in the step).
     """
     saved_at = record_path(step.name, record, context.output_dir)
-    started, clock, before = datetime.now(UTC), time.perf_counter(), load_record(saved_at)
+    started, clock, before = datetime.now(UTC), time.perf_counter(), load_own_record(saved_at)
     # Hashed before the step reads them: what changes meanwhile makes the step run again.
-    states = {name: hashes.of(path) for name, path in inputs.items()}
+    states = {name: hashes.of_input(name, path) for name, path in inputs.items()}
+    read = tuple(hashes.state(path) for path in inputs.values())
     parameters = parameters_of(step, settings)
     with PeakMemory() as peak, scratch_folder(context.work_dir, f"{record.basename}_{step.name}") as scratch:
         # To the step the slice looks like the settings, of which it lacks most sections.
@@ -83,13 +105,14 @@ def execute(
         done = step.function(StepInput(record, view, inputs, scratch, context.threads, progress))
         if set(done.outputs) != set(outputs):
             raise RuntimeError(f"step {step.name!r} promised {sorted(outputs)} and made {sorted(done.outputs)}")
-        saved_at.unlink(missing_ok=True)  # until the new record is there, outputs may be half old and half new
+        check()
+        remove_record(saved_at)  # until the new record is there, outputs may be half old and half new
+        written: dict[Path, Written] = {}  # two tables may share a sidecar: the last one stays
         for key, path in outputs.items():
-            write_product(key, path, done.outputs[key], inputs, parameters, context)
-    made = {key: files_of(key, path) for key, path in outputs.items()}
-    files = [file for each in made.values() for file in each]
+            written |= write_product(key, path, done.outputs[key], inputs, parameters, context)
+    made = {file: hashes.keep(file, state) for file, state in written.items()}
     if before is not None:
-        _remove_stale(before, files, context)
+        _remove_stale(before, record, {*outputs, *kept}, context)
     saved = StepRecord(
         step=step.name,
         basename=record.basename,
@@ -97,9 +120,11 @@ def execute(
         fingerprint=fingerprint(step, record, settings, states),
         parameters=parameters,
         code_version=code_version(),
-        outputs={key: {file.name: hashes.state(file).hash for file in each} for key, each in made.items()},
-        paths={key: os.path.relpath(path, context.output_dir) for key, path in outputs.items()},
-        files=tuple(hashes.state(path) for path in (*inputs.values(), *files)),
+        code=code_digest(step, record, settings),
+        inputs={name: digest for name, digest in states.items() if digest is not None},
+        outputs={key: {file.name: made[file].hash for file in files_of(key, path)} for key, path in outputs.items()},
+        paths=relative_paths(outputs, context),
+        files=(*read, *made.values()),
         metrics=dict(done.metrics),
         warnings=tuple(done.warnings),
         methods=tuple(done.methods),
@@ -108,6 +133,7 @@ def execute(
         peak_memory_bytes=peak.bytes,
         threads=context.threads,
     )
+    saved = replace(saved, results=saved.digest_of_results())
     write_record(saved_at, saved)
     return saved
 
@@ -126,15 +152,13 @@ def _throttled(step: str, on_event: OnEvent) -> Callable[[int, int], None]:
     return progress
 
 
-def _remove_stale(before: StepRecord, made: Sequence[Path], context: Context) -> None:
+def _remove_stale(before: StepRecord, record: Record, kept: Collection[str], context: Context) -> None:
     """Remove products of other parameters that are made no longer.
 
-    What lies in another working folder stays: outputs that were copied name that of the original, which needs it.
+    The earlier record says which products these are, and never where they lie: a file of another record, or in the
+    working folder of outputs that these were copied from, stays.
     """
-    own = [root.resolve() for root in (context.output_dir, context.work_dir)]
-    for key, relative in before.paths.items():
-        path = Path(os.path.normpath(context.output_dir / relative))
-        if key in PRODUCTS and any(path.parent.resolve().is_relative_to(root) for root in own):
-            for file in files_of(key, path):
-                if file not in made:
-                    file.unlink(missing_ok=True)
+    for key in (key for key in before.paths if key in PRODUCTS and key not in kept):
+        for file in files_of(key, path_of(key, record, context)):
+            with suppress(IsADirectoryError, PermissionError):  # no product of ours
+                file.unlink(missing_ok=True)

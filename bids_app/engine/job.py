@@ -5,7 +5,8 @@ from dataclasses import dataclass, field, replace
 from typing import Generic, Self, TypeVar
 
 from bids_app.engine.chain import Chain
-from bids_app.engine.execution import OnEvent
+from bids_app.engine.claims import working
+from bids_app.engine.execution import Check, OnEvent
 from bids_app.model.context import Context
 from bids_app.model.records import Anatomical, Record
 from bids_app.model.results import JobResult, Payload, Report
@@ -46,6 +47,11 @@ class Job:
         """Return the job as it is sent when those before it have ended with ``results``."""
         return self
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether several elements of an array may have this very job."""
+        return False
+
     def unchanged(self) -> JobResult | None:
         """Return the result where there is nothing to do, else None."""
         return None
@@ -77,9 +83,14 @@ class StepsJob(Job, Generic[R]):
         """The steps that apply, by name."""
         return tuple(step.name for step in self.steps() if step.makes(self.record, self.settings))
 
-    def chain(self, on_event: OnEvent = lambda kind, step, done, total: None) -> Chain[R]:
-        """Return the job's chain of steps."""
-        return Chain(self.steps(), self.record, self.settings, self.context, on_event, self.t1w_steps())
+    @property
+    def is_shared(self) -> bool:
+        """Sessions of a participant may use one anatomical image."""
+        return isinstance(self.record, Anatomical)
+
+    def chain(self, on_event: OnEvent = lambda kind, step, done, total: None, check: Check = lambda: None) -> Chain[R]:
+        """Return the job's chain of steps; ``check`` is called before anything is written."""
+        return Chain(self.steps(), self.record, self.settings, self.context, on_event, self.t1w_steps(), check)
 
     def unchanged(self) -> JobResult | None:
         """Return the result where no step must run, else None."""
@@ -90,8 +101,11 @@ class StepsJob(Job, Generic[R]):
         return JobResult(self.name, self.subject, skipped=done.skipped, warnings=done.warnings)
 
     def do(self, on_event: OnEvent) -> JobResult:
-        """Run the steps that must run."""
-        done = self.chain(on_event).run()
+        """Run the steps that must run, and compare what they have written with their records."""
+        with working(self.context, self.name, self.is_shared) as check:
+            chain = self.chain(on_event, check)
+            chain.run()
+            done = chain.verify()
         return JobResult(
             self.name, self.subject, done.ran, done.skipped, done.warnings, done.failures, peak_bytes=done.peak_bytes
         )
@@ -114,6 +128,11 @@ class ReportJob(Job, Generic[S]):
         """A report counts as one step."""
         return ("report",)
 
+    @property
+    def is_shared(self) -> bool:
+        """Sessions of a participant have one page."""
+        return bool(self.subject)
+
     def with_results(self, results: Mapping[str, JobResult]) -> Self:
         """Return the job with the results of those that it comes after."""
         ended = {name: results[name] for name in self.after if name in results}
@@ -128,5 +147,6 @@ class ReportJob(Job, Generic[S]):
 
     def do(self, on_event: OnEvent) -> JobResult:
         """Write the page."""
-        warnings = self.report.write(self.record, self.settings, self.context, self.payload)
+        with working(self.context, self.name, self.is_shared):
+            warnings = self.report.write(self.record, self.settings, self.context, self.payload)
         return JobResult(self.name, self.subject, ran=["report"], warnings=warnings)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from bids_app import steps
+from bids_app.engine.earlier import steps_by_job
 from bids_app.engine.graph import AnyStage, jobs_of, stage
 from bids_app.engine.job import Job, ReportJob
 from bids_app.engine.template import template_stages
@@ -81,7 +82,9 @@ def group_jobs(
     spaces = [record.template for one in stages for record in one.records if isinstance(record, Space)]
     # Without a refusal, that of an earlier page does not stand any more.
     participants = JobResult("participants", "", failures=[StepFailure("completeness", refusal)] if refusal else [])
-    payload = Payload(spaces=tuple(dict.fromkeys(spaces)), results={participants.job: participants})
+    payload = Payload(
+        spaces=tuple(dict.fromkeys(spaces)), results={participants.job: participants}, expected=steps_by_job(jobs)
+    )
     last = ReportJob(
         name="group_report",
         settings=settings,

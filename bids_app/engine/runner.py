@@ -15,8 +15,9 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from bids_app.derivatives.files import remove_scratch, scratch_path
+from bids_app.derivatives.scratch import remove_scratch, scratch_path
 from bids_app.engine import server
+from bids_app.engine.claims import pulse_of_jobs, remove_stale_locks
 from bids_app.engine.events import Event, EventHandler
 from bids_app.engine.job import Job
 from bids_app.engine.memory import killed_for_memory
@@ -55,6 +56,11 @@ def run_jobs(jobs: Sequence[Job], policy: Policy, on_event: EventHandler) -> dic
 
     On KeyboardInterrupt every worker is ended at once, and the exception goes on.
     """
+    with pulse_of_jobs([job.context for job in jobs]) as pulse:
+        return _run(jobs, policy, on_event, pulse)
+
+
+def _run(jobs: Sequence[Job], policy: Policy, on_event: EventHandler, pulse: str) -> dict[str, JobResult]:
     results: dict[str, JobResult] = {}
     order, running = Order(jobs), list[_Running]()
 
@@ -75,7 +81,7 @@ def run_jobs(jobs: Sequence[Job], policy: Policy, on_event: EventHandler) -> dic
                     end(done)
                 else:
                     on_event(Event("job-started", job.name))
-                    running.append(_start(job, policy))
+                    running.append(_start(job, policy, pulse))
             for ended in _collect(running, on_event):
                 running.remove(ended)
                 end(_result(ended))
@@ -96,11 +102,11 @@ def _that_fit(order: Order, running: Sequence[_Running], policy: Policy) -> Iter
             free = policy.memory - sum(other.job.memory for other in running)
 
 
-def _start(job: Job, policy: Policy) -> _Running:
+def _start(job: Job, policy: Policy, pulse: str) -> _Running:
     context = server.context()
     receiver, sender = context.Pipe(duplex=False)
     printed = None if policy.verbose else scratch_path(job.context.work_dir, job.name)
-    process = context.Process(target=work, args=(job, sender, printed), name=job.name)
+    process = context.Process(target=work, args=(job, sender, printed, pulse), name=job.name)
     process.start()
     sender.close()
     return _Running(job, process, receiver, time.monotonic(), killed_for_memory(), printed)
@@ -173,4 +179,5 @@ def _sweep(ended: _Running, killed: bool) -> None:
         ended.printed.unlink(missing_ok=True)
     if killed:
         remove_scratch(ended.job.context.work_dir)
+        remove_stale_locks(ended.job.context)
         ended.job.sweep()

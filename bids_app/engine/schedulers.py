@@ -31,7 +31,7 @@ _ANSWER_S = 60
 OWN_KEYS = ("minimum_jobs", "maximum_jobs", "minutes")
 #: Further words of a worker's command line, whatever the file says: its page of numbers is for its own node, and a
 #: closed worker gives its processors back.
-WORKER_WORDS = ("--dashboard-address", "127.0.0.1:0", "--preload", "bids_app.engine.worker_end")
+WORKER_WORDS = ("--dashboard-address", "127.0.0.1:0", "--preload", "bids_app.engine.worker_watchdog")
 #: Keywords of dask-jobqueue that the engine sets itself or that cannot be said in a file.
 _NOT_FOR_FILES = {
     "self",

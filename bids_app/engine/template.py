@@ -8,8 +8,9 @@ from bids_app.dataset.template import space_files, template_files
 from bids_app.engine.graph import AnyStage, stage
 from bids_app.engine.manual_segmentation import manual_segmentation_of
 from bids_app.errors import UsageError
-from bids_app.model.cohort import Cohort, GroupRun
+from bids_app.model.cohort import Cohort
 from bids_app.model.context import Context
+from bids_app.model.group_run import GroupRun
 from bids_app.model.settings import Settings
 from bids_app.model.template import (
     Iteration,

@@ -11,6 +11,7 @@ from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
+from bids_app.engine.claims import follow_pulse
 from bids_app.engine.events import Event
 from bids_app.engine.execution import sentence_of
 from bids_app.engine.job import Job
@@ -27,10 +28,11 @@ _THREAD_VARIABLES = (
 )
 
 
-def work(job: Job, connection: Connection, printed: Path | None) -> None:
+def work(job: Job, connection: Connection, printed: Path | None, name_of_pulse: str) -> None:
     """Do a job, send its events and at last its result; the entry point of a worker process.
 
-    What is printed meanwhile goes to the file ``printed``, and where that is None where the command prints.
+    The pulse is that of the process that started this one. What is printed meanwhile goes to the file ``printed``, and
+    where that is None where the command prints.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -40,6 +42,7 @@ def work(job: Job, connection: Connection, printed: Path | None) -> None:
     if printed is not None:
         _capture_output(printed)
     limit_threads(job.context.threads)
+    follow_pulse(name_of_pulse)
     lock = threading.Lock()
 
     def send(kind: str, step: str, done: int, total: int) -> None:

@@ -31,6 +31,8 @@ RESPONSES = {
     "volume": "volume_mm3",
 }
 REGION = ("index", "name", "hemisphere")
+#: Residuals below this part of the values' spread come from rounding.
+EXACT = 1e-4
 MEASURES = (
     "chi_mean",
     "chi_median",
@@ -98,6 +100,7 @@ def describe(data: "pd.DataFrame") -> list[Row]:
                     "participants": int(rows.loc[rows[measure].notna(), "participant_id"].nunique()),
                     "mean": float(values.mean()) if some else None,
                     "std": float(values.std(ddof=1)) if many else None,
+                    "df": int(values.size) - 1 if some else None,
                     "median": float(np.median(values)) if some else None,
                     "min": float(values.min()) if some else None,
                     "max": float(values.max()) if some else None,
@@ -107,7 +110,12 @@ def describe(data: "pd.DataFrame") -> list[Row]:
 
 
 def fit(
-    data: "pd.DataFrame", formula: str, confidence: float = 0.95, level: float = 0.05
+    data: "pd.DataFrame",
+    formula: str,
+    confidence: float = 0.95,
+    level: float = 0.05,
+    min_participants: int = 0,
+    min_df: int = 1,
 ) -> tuple[list[Row], list[str]]:
     """Fit one model for every region and return a row for every region and term, and warnings.
 
@@ -119,6 +127,8 @@ def fit(
         ``chi ~ age + sex + group``; the response may be ``chi``, ``r2star``, ``volume`` or any column of values.
     confidence, level : float
         Confidence of the intervals; false discovery rate at which ``significant`` is set.
+    min_participants, min_df : int
+        A region with fewer participants or degrees of freedom has no model.
 
     Raises
     ------
@@ -130,7 +140,7 @@ def fit(
     dropped: set[str] = set()
     for region, part in regions_of(data):
         try:
-            found, left_out = _fit_region(part, formula, confidence)
+            found, left_out = _fit_region(part, formula, confidence, min_participants, min_df)
             dropped |= left_out
         except QsmAppError as error:
             found = [dict.fromkeys(_MODEL_COLUMNS) | {"note": str(error)}]
@@ -153,7 +163,9 @@ def _words(region: Any) -> str:
     return str(region["name"]) if side in (None, "n/a") else f"{region['name']} {side}"
 
 
-def _fit_region(part: "pd.DataFrame", formula: str, confidence: float) -> tuple[list[Row], set[str]]:
+def _fit_region(
+    part: "pd.DataFrame", formula: str, confidence: float, min_participants: int, min_df: int
+) -> tuple[list[Row], set[str]]:
     from scipy import stats
 
     model = design_of(part, formula)
@@ -165,10 +177,7 @@ def _fit_region(part: "pd.DataFrame", formula: str, confidence: float) -> tuple[
     rank = int(np.linalg.matrix_rank(x))
     if rank < x.shape[1]:
         raise QsmAppError(f"its {culprit(names, x)}")
-    if count <= rank:
-        raise QsmAppError(f"{count} participants are too few for {rank} coefficients")
-    if np.ptp(y) == 0:
-        raise QsmAppError("all values are the same")
+    _refuse(y, x, count, max(min_participants, rank + min_df))
     repeated = count < len(people)
     if repeated:
         beta, error, spread = _mixed(y, x, people)
@@ -201,6 +210,25 @@ def _fit_region(part: "pd.DataFrame", formula: str, confidence: float) -> tuple[
             }
         )
     return rows, left_out
+
+
+def _refuse(y: npt.NDArray[np.float64], x: npt.NDArray[np.float64], count: int, least: int) -> None:
+    """Refuse what has fewer than ``least`` participants, or no residuals to compare with."""
+    rank = x.shape[1]
+    if count <= rank:
+        raise QsmAppError(f"{count} participants are too few for {rank} coefficients")
+    if count < least:
+        raise QsmAppError(f"{count} participants have all values, and {least} are needed for {rank} coefficients")
+    if np.ptp(y) == 0:
+        raise QsmAppError("all values are the same")
+    if _is_exact(y, x):
+        raise QsmAppError("the model fits all values exactly, and there is no residual to compare with")
+
+
+def _is_exact(y: npt.NDArray[np.float64], x: npt.NDArray[np.float64]) -> bool:
+    """Return whether almost nothing is left of the values when the model is removed: t would be without bounds."""
+    rest = y - x @ np.linalg.lstsq(x, y, rcond=None)[0]
+    return bool(np.linalg.norm(rest) < EXACT * np.linalg.norm(y - y.mean()))
 
 
 def design_of(part: "pd.DataFrame", formula: str) -> Any:

@@ -57,10 +57,24 @@ def check_tables(participants: Path | None, sessions: Sequence[Path]) -> list[st
     return problems
 
 
+def dictionaries(path: Path) -> tuple[Path, ...]:
+    """Return the dictionaries of a table that are there, the nearest first; those of sessions may share one."""
+    own = path.with_suffix(".json")
+    places = (own,) if path.name == "participants.tsv" else (own, path.parent.parent / "sessions.json")
+    return tuple(place for place in places if place.is_file())
+
+
+def listings(participants: Path | None, sessions: Sequence[Path]) -> dict[str, Path]:
+    """Return the tables of a dataset and their dictionaries by name, as the sources of a step that reads covariates."""
+    files = {"participants": participants} if participants is not None else {}
+    files |= {f"sessions@{path.name}": path for path in sessions}
+    beside = dict.fromkeys(path for table in files.values() for path in dictionaries(table))
+    return files | {f"dictionary@{path.name}": path for path in beside}
+
+
 def description(path: Path, column: str) -> dict[str, Any] | None:
     """Return what the dictionary of a table says of a column."""
-    beside = (path.with_suffix(".json"), path.parent.parent / "sessions.json")
-    for sidecar in beside if path.name != "participants.tsv" else beside[:1]:
+    for sidecar in dictionaries(path):
         try:
             known = json.loads(sidecar.read_text(encoding="utf-8")).get(column)
         except (OSError, ValueError, AttributeError, RecursionError):

@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bids_app.derivatives.columns import STATUS as _STATUS_TEXT
 from bids_app.group.table_checks import MISSING, description, read_checked
 
 Row = dict[str, object]
 Columns = dict[str, dict[str, object]]
 
-#: Where a drawn segmentation is measured.
+#: Where a manual segmentation is measured.
 _SPACES = {"native": "on the run's own map", "template": "in the space of the template"}
 #: What the wide table has of every region, if the runs' tables have it.
 WIDE = (
@@ -31,18 +32,7 @@ KEYS: Columns = {
     "session_id": {"Description": "Session, as in sessions.tsv; n/a where there are none"},
     "run": {"Description": "Gradient-echo run: all entities of its images"},
 }
-STATUS: Columns = {
-    "status": {
-        "Description": "Whether the participant level has made what most runs have",
-        "Levels": {
-            "found": "complete",
-            "incomplete": "some products are missing",
-            "failed": "no map, a step failed",
-            "missing": "nothing was made",
-            "no data": "no gradient echo with phase in the dataset",
-        },
-    }
-}
+STATUS: Columns = {"status": _STATUS_TEXT}
 
 
 @dataclass(frozen=True)

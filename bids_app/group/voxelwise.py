@@ -29,6 +29,8 @@ Row = dict[str, object]
 RESPONSES = ("chi", "r2star", "chi_paramagnetic", "chi_diamagnetic")
 #: Values that one slab may hold: nilearn makes about ten float64 copies of it.
 _SLAB_VALUES = 1 << 21
+#: Residuals below this part of their median over voxels are none.
+_TINY = 1e-3
 
 
 def terms_of(formula: str) -> tuple[str, dict[str, str]]:
@@ -84,7 +86,9 @@ class Design:
         return [number for number, name in enumerate(plain) if name == term]
 
 
-def design(formula: str, covariates: Mapping[str, Mapping[str, object]]) -> Design:
+def design(
+    formula: str, covariates: Mapping[str, Mapping[str, object]], min_participants: int = 0, min_df: int = 1
+) -> Design:
     """Return the design of a formula; ``covariates`` are the columns of every participant.
 
     Raises
@@ -106,6 +110,9 @@ def design(formula: str, covariates: Mapping[str, Mapping[str, object]]) -> Desi
             raise QsmAppError(f"its {statistics.culprit(list(names), matrix)}")
         if len(matrix) <= rank:
             raise QsmAppError(f"{len(matrix)} participants are too few for {rank} coefficients")
+        if len(matrix) < (least := max(min_participants, rank + min_df)):
+            text = f"{len(matrix)} participants have all values, and {least} are needed for {rank} coefficients"
+            raise QsmAppError(text)
     except QsmAppError as error:
         raise QsmAppError(f'the model "{formula}" cannot be fitted to voxels: {error}') from error
     used = [str(label) for label in model.data.row_labels]
@@ -154,6 +161,7 @@ def fit(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
     slab_values: int = _SLAB_VALUES,
+    without: npt.NDArray[np.bool_] | None = None,
 ) -> dict[int, Maps]:
     """Fit the model to every voxel and return the maps of each tested column.
 
@@ -166,6 +174,8 @@ def fit(
         Columns of the design.
     permutations, seed : int
         Number of permutations for the family-wise error rate (0: none), and where they start.
+    without : ndarray of bool, [voxel]
+        Voxels without a statistic, see :func:`exact`.
     """
     from nilearn.glm import compute_contrast
     from nilearn.glm.first_level import run_glm
@@ -180,6 +190,7 @@ def fit(
     for part, slab in values.slabs(slab_values):
         y = slab.astype(np.float64)
         flat = np.ptp(y, axis=0) == 0  # the same value in everybody has no variance, and no statistic
+        flat = flat if without is None else flat | without[part]
         y[:, flat] = 0
         y[0, flat] = np.finfo(np.float64).tiny
         with warnings.catch_warnings():
@@ -202,6 +213,22 @@ def fit(
         if permutations:
             one.logpfwe = -np.log10(family_wise(one.t, one.largest)).astype(np.float32)
     return made
+
+
+def exact(values: Stored, model: Design, slab_values: int = _SLAB_VALUES) -> npt.NDArray[np.bool_]:
+    """Return the voxels whose residuals are next to nothing, of those that vary at all: any t could come of them.
+
+    Next to nothing is a part of 1e-3 of the median over voxels, or ``statistics.EXACT`` of the voxel's own spread.
+    """
+    spread, residual = np.zeros(values.voxels), np.zeros(values.voxels)
+    basis = np.linalg.qr(model.matrix)[0]
+    for part, slab in values.slabs(slab_values):
+        y = slab.astype(np.float64)
+        spread[part] = np.linalg.norm(y - y.mean(axis=0), axis=0)
+        residual[part] = np.linalg.norm(y - basis @ (basis.T @ y), axis=0)
+    varies = spread > 0
+    middle = float(np.median(residual[varies])) if varies.any() else 0.0
+    return varies & ((residual < _TINY * middle) | (residual < statistics.EXACT * spread))
 
 
 def _permuted(y: Float64, model: Design, column: int, permutations: int, seed: int) -> Float64:

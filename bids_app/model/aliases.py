@@ -26,11 +26,43 @@ RENAMED: Mapping[str, Renamed] = {
 }
 #: Settings that are needed no longer: they are left out, with the reason.
 REMOVED: Mapping[str, str] = {"field.keep_phase": "inversion.per_echo finds the phase of every echo in any case"}
+#: Stages by the names that they had before (``--stage``).
+STAGES: Mapping[str, str] = {
+    "members": "subjects",
+    "drawing": "manual-segmentation",
+    "drawn": "manual-regions",
+    "drawn-tables": "manual-tables",
+}
+#: Steps by the names that they had before: records of earlier versions are read under the new ones.
+STEPS: Mapping[str, str] = {
+    "member": "subject",
+    "drawing": "manual_segmentation",
+    "drawn": "manual_regions",
+    "onward": "standard_space",
+}
+#: Products by the names that they had before, for the same records.
+PRODUCTS: Mapping[str, str] = {
+    "member_t1w": "subject_t1w",
+    "member_magnitude": "subject_magnitude",
+    "xfm_run_to_member": "xfm_run_to_subject",
+    "xfm_round": "xfm_iteration",
+    "round_t1w": "iteration_t1w",
+    "round_magnitude": "iteration_magnitude",
+    "dseg_drawn": "dseg_manual",
+    "dseg_drawn_gre": "dseg_manual_gre",
+    "regions_drawn": "regions_manual",
+}
 #: What a preset of an old name is called now, and what else has to be said of a preset.
 PRESETS: Mapping[str, str] = {
     "consensus": "preset consensus holds what the consensus paper recommends, with published methods alone; what it "
     "held before this release is the preset default now"
 }
+
+
+def product_key(key: str) -> str:
+    """Return the key of a product with its new name; a label behind ``@`` stays."""
+    name, at, label = key.partition("@")
+    return f"{PRODUCTS.get(name, name)}{at}{label}"
 
 
 def with_new_names(tree: Mapping[str, Any], origin: str) -> tuple[dict[str, Any], tuple[str, ...]]:

@@ -1,50 +1,17 @@
-"""Records of the group: the runs that the level ``participant`` has made, and who is missing."""
+"""The records of the group as a whole: its runs, and who is missing."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from bids_app.model.records import Entities, spelled
+from bids_app.model.group_run import GroupRun
+from bids_app.model.records import Entities
+from bids_app.model.template import ManualSegmentationRun
 
-if TYPE_CHECKING:
-    from bids_app.model.template import ManualSegmentationRun
-
-
-@dataclass(frozen=True)
-class GroupRun:
-    """A gradient-echo run as the group sees it: whose it is, and which products are there."""
-
-    entities: Entities
-    made: tuple[str, ...]  # keys of products
-    #: Entities of the T1w image that the run was registered with.
-    t1w: Entities | None = None
-    #: Similarity of magnitude and T1w image after registration (mutual information).
-    similarity: float | None = None
-
-    @property
-    def subject(self) -> str:
-        """The participant's label."""
-        return dict(self.entities)["sub"]
-
-    @property
-    def session(self) -> str | None:
-        """The session's label."""
-        return dict(self.entities).get("ses")
-
-    @property
-    def basename(self) -> str:
-        """``sub-01_ses-1_acq-x_run-1``."""
-        return spelled(self.entities)
-
-    @property
-    def t1w_transform(self) -> str:
-        """The key of the transform from the T1w image to the run: linear, or a deformation; empty if there is none."""
-        return next((key for key in ("xfm_t1w_to_gre", "xfm_t1w_to_gre_warp") if key in self.made), "")
-
-    def facts(self) -> Mapping[str, object]:
-        """Return what results depend on besides bytes of images and parameters."""
-        return {"entities": self.entities}
+#: Statuses of runs that should be there, and are not as they should be.
+PROBLEMS = ("incomplete", "changed", "failed", "missing")
+#: Runs that are left out on purpose.
+EXCLUDED, WITHDRAWN = "excluded", "not in the dataset"
 
 
 @dataclass(frozen=True)
@@ -54,13 +21,20 @@ class CompletenessEntry:
     subject: str
     session: str | None
     run: str  # basename; of the session where no run is known
-    status: str  # found, incomplete, failed, missing, no data
+    status: str  # found, no data, or one of PROBLEMS, EXCLUDED, WITHDRAWN
     reason: str = ""
+    rating: str = ""  # good, usable or exclude; empty: not rated
+    note: str = ""  # of the person who rated it
 
     @property
     def is_problem(self) -> bool:
         """Whether something that should be there is not."""
-        return self.status in ("incomplete", "failed", "missing")
+        return self.status in PROBLEMS
+
+    @property
+    def sentence(self) -> str:
+        """Return the entry as one line of text."""
+        return f"{self.run}: {self.status}" + (f": {self.reason}" if self.reason else "")
 
 
 @dataclass(frozen=True)
@@ -73,12 +47,14 @@ class Cohort:
     sessions: tuple[Path, ...] = ()  # sub-*_sessions.tsv
     entities: Entities = ()
     #: Runs measured in a manual segmentation of the template (``ManualSegmentationRun``); the tables hold these alone.
-    manual: "tuple[ManualSegmentationRun, ...]" = ()
+    manual: tuple[ManualSegmentationRun, ...] = ()
+    #: What the user should know about all of them, in sentences.
+    remarks: tuple[str, ...] = ()
 
     @property
     def basename(self) -> str:
         """Return ``group``; another one for the tables of a manual segmentation."""
-        return "group_drawn" if self.manual else "group"
+        return "group_manual" if self.manual else "group"
 
     @property
     def segmentations(self) -> tuple[str, ...]:
@@ -95,5 +71,6 @@ class Cohort:
         """Return what results depend on besides bytes of images and parameters."""
         return {
             "runs": [(run.basename, run.similarity) for run in self.runs],
-            "entries": [(entry.run, entry.status, entry.reason) for entry in self.entries],
+            "entries": [(entry.run, entry.status, entry.reason, entry.rating, entry.note) for entry in self.entries],
+            "remarks": self.remarks,
         }

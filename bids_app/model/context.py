@@ -15,3 +15,5 @@ class Context:
     force: bool = False
     #: Where working files lie that other processes read, if the work directory is this process's own.
     shared_dir: Path | None = None
+    #: What the command has claimed its jobs by (``engine.claims``); empty: nothing is claimed.
+    claim: str = ""

@@ -18,6 +18,23 @@ class StepFailure:
     sentence: str
     traceback: str = ""
     blocked: bool = False  # not run, because an earlier step failed
+    taken_over: bool = False  # another command writes this run now
+
+
+def earlier_failures(content: object) -> dict[str, list[StepFailure]]:
+    """Return failures by run as a file keeps them; none where it holds anything else."""
+    found: dict[str, list[StepFailure]] = {}
+    for name, listed in content.items() if isinstance(content, dict) else ():
+        failures = [StepFailure(**entry) for entry in listed if _is_failure(entry)] if isinstance(listed, list) else []
+        found |= {name: failures} if failures else {}
+    return found
+
+
+def _is_failure(entry: object) -> bool:
+    kinds = {"step": str, "sentence": str, "traceback": str, "blocked": bool, "taken_over": bool}
+    if not isinstance(entry, dict) or not {"step", "sentence"} <= entry.keys() <= kinds.keys():
+        return False
+    return all(isinstance(value, kinds[key]) for key, value in entry.items())
 
 
 @dataclass
@@ -49,6 +66,7 @@ class Payload(TypedDict, total=False):
     """What a report is told besides the record that it is about."""
 
     results: Mapping[str, JobResult]  # how the jobs before it ended, by name
+    expected: Mapping[str, tuple[str, ...]]  # the steps of the command's jobs, by the names of the jobs
     spaces: tuple[str, ...]  # names of the templates' folders, the study's own first
 
 

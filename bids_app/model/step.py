@@ -25,6 +25,9 @@ Progress = Callable[[int, int], None]
 Rows = Sequence[Mapping[str, object]]
 #: What a step reads of other records: the record and the key of its product, by the name that the function uses.
 Products = Mapping[str, tuple[Record, str]]
+#: Beginnings of the names of inputs that the sidecars of products do not list: the look-up table and the sidecar of
+#: another product, and an image of which only the header is read.
+LOOKUP, SIDECAR, HEADER = BESIDE = ("lookup:", "sidecar:", "header:")
 
 
 @dataclass(frozen=True)
@@ -64,11 +67,12 @@ class StepResult:
 
 @dataclass(frozen=True)
 class StepInput(Generic[R_co]):
-    """What a step's function sees."""
+    """What a step's function sees: it opens the files of ``inputs`` and of ``work_dir``, and no others."""
 
     record: R_co  # what the step runs over
     settings: Settings  # only the sections named in Step.reads
-    inputs: Mapping[str, Path]  # files by the names that sources, needs, needs_t1w and collects gave them
+    #: Files by the names that sources, needs, needs_t1w and collects gave them, and what is read beside them (BESIDE).
+    inputs: Mapping[str, Path]
     work_dir: Path  # scratch of this step, removed afterwards
     threads: int
     progress: Progress | None = None
@@ -100,6 +104,9 @@ class Step(Generic[R_contra]):
     cannot run without them, and ``makes`` must be empty where ``record.t1w`` is None;
     ``collects(record, settings)`` names products of other records, ``{name: (record, key)}``: those that are there
     become inputs, those that are not (a run failed) are left out;
+    ``sidecars(record, settings)`` names those of its needed and collected products whose JSON sidecars it reads too
+    (an input ``sidecar:NAME``); the look-up table of a segmentation always comes with it (``lookup:NAME``);
+    ``headers(record, settings)`` names images of the dataset of which it reads the header alone (``header:NAME``);
     ``makers`` are the steps that make those of them that are working files: one that is gone is made again when needed;
     ``reads`` names the sections of the settings that the function may look at: exactly these enter the fingerprint.
 
@@ -115,6 +122,8 @@ class Step(Generic[R_contra]):
     needs: Callable[[R_contra, Settings], tuple[str, ...]] = _no_keys
     needs_t1w: Callable[[R_contra, Settings], tuple[str, ...]] = _no_keys
     collects: Callable[[R_contra, Settings], Products] = _no_products
+    headers: Callable[[R_contra, Settings], Mapping[str, Path]] = _no_files
+    sidecars: Callable[[R_contra, Settings], tuple[str, ...]] = _no_keys
     # Never: steps over records of any class (Step is contravariant).
     makers: "tuple[Step[Never], ...]" = ()
     makes: Callable[[R_contra, Settings], tuple[str, ...]] = _no_keys

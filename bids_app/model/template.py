@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from bids_app.model.cohort import GroupRun
+from bids_app.model.group_run import GroupRun
 from bids_app.model.records import Entities
 
 #: Images that a template is made of.
@@ -37,8 +37,8 @@ class TemplateSubject:
 
     @property
     def basename(self) -> str:
-        """``sub-01_member``."""
-        return f"sub-{self.label}_member"
+        """``sub-01_subject``."""
+        return f"sub-{self.label}_subject"
 
     @property
     def has_t1w(self) -> bool:
@@ -74,8 +74,8 @@ class Iteration(_OfTemplate):
 
     @property
     def label(self) -> str:
-        """``round2``, or ``single``."""
-        return self.kind if self.kind == "single" else f"round{self.number}"
+        """``iteration2``, or ``single``."""
+        return self.kind if self.kind == "single" else f"iteration{self.number}"
 
     @property
     def basename(self) -> str:
@@ -84,7 +84,7 @@ class Iteration(_OfTemplate):
 
     def facts(self) -> Mapping[str, object]:
         """Return what results depend on besides bytes of images and parameters."""
-        return {"kind": self.kind, "members": [subject.basename for subject in self.subjects]}
+        return {"kind": self.kind, "participants": [subject.basename for subject in self.subjects]}
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Registration:
     subject: TemplateSubject
     target: Iteration | None  # None: the images are files
     kind: str  # rigid, affine, single, syn or final
-    label: str  # round2, single, tostudy
+    label: str  # iteration2, single, tostudy
     #: The last iteration with linear maps before this one: its map is where this registration starts.
     start: Iteration | None = None
     #: Images of a finished template (``--template``): T1w and magnitude, where they are there.
@@ -208,7 +208,7 @@ class Voxelwise:
 
 @dataclass(frozen=True)
 class ManualSegmentation(_OfTemplate):
-    """A segmentation that was drawn on the template."""
+    """A manual segmentation of the template."""
 
     name: str  # as in ``seg-<name>``
     image: Path
@@ -219,8 +219,8 @@ class ManualSegmentation(_OfTemplate):
 
     @property
     def basename(self) -> str:
-        """``tpl-study_drawing``."""
-        return f"tpl-{self.template}_drawing"
+        """``tpl-study_manual``."""
+        return f"tpl-{self.template}_manual"
 
     def facts(self) -> Mapping[str, object]:
         """Return what results depend on besides bytes of images and parameters."""
@@ -241,8 +241,8 @@ class ManualSegmentationRun:
 
     @property
     def basename(self) -> str:
-        """``sub-01_ses-1_drawn``."""
-        return f"{self.space.run.basename}_drawn"
+        """``sub-01_ses-1_manual``."""
+        return f"{self.space.run.basename}_manual"
 
     def facts(self) -> Mapping[str, object]:
         """Return what results depend on besides bytes of images and parameters."""

@@ -4,17 +4,18 @@ import sys
 from collections.abc import Sequence
 
 from bids_app.errors import QsmAppError
-from bids_app.phantom.options import build_parser, study_from
+from bids_app.phantom.options import build_parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     try:
         args = build_parser().parse_args(argv)
-        study = study_from(args)
+        from bids_app.phantom.from_options import study_from
         from bids_app.phantom.study import write_study
         from bids_app.qsm.process import prepare_process
 
+        study = study_from(args)
         prepare_process()
         if args.omp_nthreads:
             from bids_app.qsm import set_threads

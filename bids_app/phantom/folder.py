@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bids_app.derivatives.files import remove_parts, write_bytes, write_image, write_json
+from bids_app.derivatives.files import write_bytes, write_image, write_json
+from bids_app.derivatives.scratch import remove_parts
 from bids_app.errors import UsageError
 
 #: Where the truth is, below the dataset.

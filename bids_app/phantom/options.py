@@ -3,7 +3,7 @@
 import argparse
 import math
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from bids_app.errors import UsageError
 
@@ -51,7 +51,9 @@ def build_parser() -> Parser:
     )
     parser.add_argument("out", type=Path, metavar="OUT", help="folder of the dataset: new, or made by this command")
     _study(parser.add_argument_group("study"))
-    _scan(parser.add_argument_group("gradient-echo scan"))
+    scan = parser.add_argument_group("gradient-echo scan")
+    _sampling(scan)
+    _signal(scan)
     _sources(parser.add_argument_group("paramagnetic and diamagnetic sources"))
     _structural(parser.add_argument_group("T1-weighted image"))
     parser.add_argument("--omp-nthreads", type=_count, metavar="N", help="threads (default: processors)")
@@ -80,7 +82,7 @@ def _study(group: "argparse._ArgumentGroup") -> None:
     add("--null", action="store_true", help="neither age nor group has an effect")
 
 
-def _scan(group: "argparse._ArgumentGroup") -> None:
+def _sampling(group: "argparse._ArgumentGroup") -> None:
     add = group.add_argument
     add(
         "--voxel-size",
@@ -121,6 +123,10 @@ def _scan(group: "argparse._ArgumentGroup") -> None:
         metavar="S",
         help="seconds; a single one makes a T2starw (default: 0.004 0.012 0.020 0.028)",
     )
+
+
+def _signal(group: "argparse._ArgumentGroup") -> None:
+    add = group.add_argument
     add("--field-strength", type=_positive, default=3.0, metavar="T", help="tesla (default: 3)")
     add(
         "--snr",
@@ -199,6 +205,7 @@ def _sources(group: "argparse._ArgumentGroup") -> None:
 
 
 def _structural(group: "argparse._ArgumentGroup") -> None:
+    group.add_argument("--no-t1w", action="store_true", help="simulate no T1-weighted image")
     group.add_argument("--t1w-voxel-size", type=_positive, default=1.0, metavar="MM", help="edge length (default: 1)")
     group.add_argument("--t1w-orientation", default="RAS", metavar="NAME", help="as --orientation (default: RAS)")
     group.add_argument(
@@ -209,88 +216,3 @@ def _structural(group: "argparse._ArgumentGroup") -> None:
         metavar="DEG",
         help="turn its slab about the scanner's x, or x y z axes (degrees)",
     )
-
-
-def study_from(args: argparse.Namespace) -> Any:
-    """Return the :class:`bids_app.phantom.study.Study` of the options.
-
-    Raises
-    ------
-    UsageError
-        If a value makes no sense.
-    """
-    from bids_app.phantom.acquisition import Acquisition, axis_codes
-    from bids_app.phantom.study import Study
-
-    try:
-        for orientation in (args.orientation, args.t1w_orientation):
-            axis_codes(orientation)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
-    times = tuple(args.echo_times)
-    if list(times) != sorted(set(times)):
-        raise UsageError(f"--echo-times must rise, got {' '.join(f'{t:g}' for t in times)}")
-    if max(times) > 0.5:
-        raise UsageError(f"--echo-times are in seconds; {max(times):g} s looks like milliseconds")
-    voxel_size = _three("--voxel-size", args.voxel_size, args.voxel_size * 3)
-    if not all(0.2 <= v <= 10 for v in (*voxel_size, args.t1w_voxel_size)):
-        raise UsageError("voxel sizes must lie between 0.2 and 10 mm")
-    if args.oversampling > 6:
-        raise UsageError(f"--oversampling must be 6 or less, got {args.oversampling}")
-    scan = Acquisition(
-        voxel_size=voxel_size,
-        matrix=tuple(args.matrix) if args.matrix else None,
-        orientation=args.orientation,
-        oblique=_three("--oblique", args.oblique, [*args.oblique, 0, 0]),
-        echo_times=times,
-        field_strength=args.field_strength,
-        snr=args.snr,
-        phase_offset=args.phase_offset,
-        bipolar=args.bipolar,
-        oversampling=args.oversampling,
-        coil_shading=args.coil_shading,
-        bandwidth=args.bandwidth,
-    )
-    return Study(
-        subjects=args.subjects,
-        sessions=args.sessions,
-        seed=args.seed,
-        scan=scan,
-        tilt=_three("--tilt", args.tilt, [*args.tilt, 0, 0]),
-        real_imag=args.real_imag,
-        t1w_voxel_size=args.t1w_voxel_size,
-        t1w_orientation=args.t1w_orientation,
-        t1w_oblique=_three("--t1w-oblique", args.t1w_oblique, [*args.t1w_oblique, 0, 0]),
-        age_effect=0.0 if args.null else args.age_effect,
-        group_effect=0.0 if args.null else args.group_effect,
-        in_vivo=args.in_vivo,
-        sources=_source_model(args),
-    )
-
-
-def _source_model(args: argparse.Namespace) -> Any:
-    """Return the :class:`bids_app.phantom.sources.SourceModel` of the options, None without ``--sources``."""
-    if not args.sources:
-        return None
-    from bids_app.phantom.sources import SourceModel
-    from bids_app.qsm.relaxometry.epg import is_cpmg
-
-    if not is_cpmg(args.spin_echo_times):
-        raise UsageError("--spin-echo-times must be the multiples 1, 2, 3 ... of the first")
-    if not -0.2 <= args.anisotropy <= 0.2:
-        raise UsageError(f"--anisotropy must lie between -0.2 and 0.2 ppm, got {args.anisotropy:g}")
-    if not 60 <= args.refocusing_angle <= 180:
-        raise UsageError(f"--refocusing-angle must lie between 60 and 180 degrees, got {args.refocusing_angle:g}")
-    return SourceModel(
-        relaxivity=args.relaxivity,
-        anisotropy=args.anisotropy,
-        echo_times=tuple(args.spin_echo_times),
-        refocusing_angle=args.refocusing_angle,
-    )
-
-
-def _three(option: str, given: list[float], alone: list[float]) -> tuple[float, float, float]:
-    values = alone if len(given) == 1 else given
-    if len(values) != 3 or not all(math.isfinite(v) for v in values):
-        raise UsageError(f"{option} takes one number or three, got {len(given)}")
-    return values[0], values[1], values[2]

@@ -87,12 +87,9 @@ def simulate(body: Body, scan: Acquisition, random: np.random.Generator, model: 
     factor = scan.oversampling
     box = tuple(slice(b * factor, (b + n) * factor) for b, n in zip(before, shape, strict=True))
 
-    chi = np.empty(fine.shape, np.float32)
-    for rows, properties in _slabs(body, fine, fine_affine, 0, fine.shape[0]):
-        chi[rows] = properties[..., sampling.CHI] - np.float32(AIR_PPM)
+    chi = _susceptibility(body, fine, fine_affine)
     far, far_chi = _far_chi(body, fine, fine_affine)
-    field = forward.free_field(chi, fine, far, far_chi)
-    field = np.ascontiguousarray(field[box])
+    field = np.ascontiguousarray(forward.free_field(chi, fine, far, far_chi)[box])
     _take_shim(field, factor, mask, affine)
 
     signal = np.empty((len(scan.echo_times), *shape), np.complex64)
@@ -101,6 +98,7 @@ def simulate(body: Body, scan: Acquisition, random: np.random.Generator, model: 
     sources = SourceTruth.empty(shape) if model is not None else None
     true_chi = forward.block_mean(chi[box], (factor,) * 3) + np.float32(AIR_PPM)
     chi[:] = 0
+    timing = scan.echo_times, scan.field_strength, factor
     for rows, properties in _slabs(body, fine, fine_affine, box[0].start, box[0].stop):
         first = (rows.start - box[0].start) // factor
         here = slice(first, first + (rows.stop - rows.start) // factor)
@@ -112,26 +110,19 @@ def simulate(body: Body, scan: Acquisition, random: np.random.Generator, model: 
             rate = sources.fill(here, part, model, scan.field_strength, factor)
         fat = np.ascontiguousarray(part[..., sampling.FAT_SHARE] * m0)
         water = m0 - fat
-        signal[:, here] = forward.gradient_echo(water, rate, local, scan.echo_times, scan.field_strength, factor)
+        signal[:, here] = forward.gradient_echo(water, rate, local, *timing)
         if fat.any():
-            signal_of_fat[:, here] = forward.gradient_echo(
-                fat, rate, local, scan.echo_times, scan.field_strength, factor
-            )
+            signal_of_fat[:, here] = forward.gradient_echo(fat, rate, local, *timing)
         density[here], r2star[here] = (forward.block_mean(m, (factor,) * 3) for m in (m0, rate))
-
     if body.has_fat:
-        main_peak = max(FAT_PEAKS, key=lambda peak: peak[1])[0]
-        shift = main_peak / ppm_per_hz(scan.field_strength) / scan.bandwidth
-        add_fat(signal, signal_of_fat, scan.echo_times, scan.field_strength, shift)
+        add_fat(signal, signal_of_fat, scan.echo_times, scan.field_strength, _fat_shift(scan))
         del signal_of_fat
     total = forward.block_mean(field, (factor,) * 3)
     del field
-    alone = forward.FarGrid.around(fine, [(0, 0)] * 3)  # the brain lies inside the box
-    local_field = forward.free_field(chi, fine, alone, np.zeros(alone.grid.shape, np.float32))
     truth = Truth(
         chi=true_chi * mask,
         total_field=total,
-        local_field=forward.block_mean(local_field[box], (factor,) * 3),
+        local_field=forward.block_mean(_field_of_brain(chi, fine)[box], (factor,) * 3),
         r2star=r2star * mask,
         density=density,
         mask=mask,
@@ -139,8 +130,27 @@ def simulate(body: Body, scan: Acquisition, random: np.random.Generator, model: 
         tissue=tissue,
         sources=sources.within(mask) if sources is not None else None,
     )
-    level = float(np.abs(signal[0])[mask].mean())
-    return Scan(receive(signal, scan, random, level), affine, truth)
+    return Scan(receive(signal, scan, random, float(np.abs(signal[0])[mask].mean())), affine, truth)
+
+
+def _susceptibility(body: Body, fine: Grid, affine: npt.NDArray[np.float64]) -> FloatArray:
+    """Return the susceptibility of the fine grid in ppm relative to air."""
+    chi = np.empty(fine.shape, np.float32)
+    for rows, properties in _slabs(body, fine, affine, 0, fine.shape[0]):
+        chi[rows] = properties[..., sampling.CHI] - np.float32(AIR_PPM)
+    return chi
+
+
+def _field_of_brain(chi: FloatArray, fine: Grid) -> FloatArray:
+    """Return the field (ppm) of the brain's susceptibility alone; the brain lies inside the box."""
+    alone = forward.FarGrid.around(fine, [(0, 0)] * 3)
+    return forward.free_field(chi, fine, alone, np.zeros(alone.grid.shape, np.float32))
+
+
+def _fat_shift(scan: Acquisition) -> float:
+    """Return how many voxels the main peak of fat is displaced along the readout."""
+    main_peak = max(FAT_PEAKS, key=lambda peak: peak[1])[0]
+    return main_peak / ppm_per_hz(scan.field_strength) / scan.bandwidth
 
 
 def _labels(

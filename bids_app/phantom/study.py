@@ -15,16 +15,14 @@ from bids_app.derivatives.names import product_path, spell
 from bids_app.derivatives.products import PRODUCTS
 from bids_app.phantom import sampling, subjects
 from bids_app.phantom.acquisition import Acquisition
+from bids_app.phantom.atlas import nucleus_labels, write_labels, write_template
 from bids_app.phantom.folder import TRUTH, Folder
-from bids_app.phantom.shapes import NUCLEI
 from bids_app.phantom.simulate import Body, Scan, make_body, simulate, spin_echo_scan, structural
 from bids_app.phantom.sources import SourceModel
-from bids_app.phantom.template import Head, load_head
+from bids_app.phantom.template import load_head
 from bids_app.qsm.units import ppm_to_hz
 
 BIDS_VERSION = "1.10.0"
-ATLAS = TRUTH / "tpl-phantom" / "anat"
-_ATLAS_GRID = "1 mm grid of the MNI152 template of nilearn"
 #: Signal 1 in stored magnitude units.
 _MAGNITUDE_SCALE = 2500
 
@@ -39,6 +37,7 @@ class Study:
     scan: Acquisition = field(default_factory=Acquisition)
     tilt: tuple[float, float, float] = (0.0, 0.0, 0.0)
     real_imag: bool = False
+    t1w: bool = True
     t1w_voxel_size: float = 1.0
     t1w_orientation: str = "RAS"
     t1w_oblique: tuple[float, float, float] = (0.0, 0.0, 0.0)
@@ -66,7 +65,7 @@ def write_study(study: Study, root: Path, tell: Callable[[str], None] = print) -
         folder.make("dataset", whole, lambda f: _write_top(f, study, persons))
     folder.forget_others(units)
     if not folder.is_done("template", code):
-        folder.make("template", code, lambda f: _write_template(f, load_head()))
+        folder.make("template", code, lambda f: write_template(f, load_head()))
     for person in persons:
         unit = f"sub-{person.label}"
         # The number of subjects changes nothing for each of them.
@@ -125,6 +124,24 @@ def _write_top(folder: Folder, study: Study, persons: tuple[subjects.Person, ...
         },
     )
     folder.text("README", _README)
+    _write_participants(folder, persons)
+    _write_sidecars(folder, study)
+    folder.json(
+        TRUTH / "dataset_description.json",
+        {
+            "Name": "Truth of the simulated study",
+            "BIDSVersion": BIDS_VERSION,
+            "DatasetType": "derivative",
+            "GeneratedBy": [{"Name": "QSM BIDS App phantom", "Version": __version__, "Parameters": asdict(study)}],
+        },
+    )
+    folder.text(TRUTH / "README", _TRUTH_README)
+    folder.text(TRUTH / ".bidsignore", "logs/\n")
+    write_labels(folder, TRUTH / "seg-nuclei_dseg.tsv", nucleus_labels())
+    write_labels(folder, TRUTH / "seg-tissue_dseg.tsv", sampling.TISSUE_LABELS)
+
+
+def _write_participants(folder: Folder, persons: tuple[subjects.Person, ...]) -> None:
     lines = ["participant_id\tage\tsex\tgroup"]
     lines += [f"sub-{p.label}\t{p.age:g}\t{p.sex}\t{p.group}" for p in persons]
     folder.text("participants.tsv", "\n".join(lines) + "\n")
@@ -136,8 +153,12 @@ def _write_top(folder: Folder, study: Study, persons: tuple[subjects.Person, ...
             "group": {"Description": "Group", "Levels": {"control": "control", "patient": "planted iron effect"}},
         },
     )
+
+
+def _write_sidecars(folder: Folder, study: Study) -> None:
+    """Write the metadata that all images of a suffix share."""
     times = study.scan.echo_times
-    common: dict[str, Any] = {
+    common: dict[str, object] = {
         "MagneticFieldStrength": study.scan.field_strength,
         "Manufacturer": "Simulated",
         "RepetitionTime": round(max(times) + 0.010, 6),
@@ -152,58 +173,8 @@ def _write_top(folder: Folder, study: Study, persons: tuple[subjects.Person, ...
         angle = {"FlipAngle": 90, "RefocusingFlipAngle": study.sources.refocusing_angle}
         strength = {"MagneticFieldStrength": study.scan.field_strength, "Manufacturer": "Simulated"}
         folder.json("MESE.json", strength | angle | {"RepetitionTime": 3.0})
-    folder.json("T1w.json", {"MagneticFieldStrength": study.scan.field_strength, "Manufacturer": "Simulated"})
-    folder.json(
-        TRUTH / "dataset_description.json",
-        {
-            "Name": "Truth of the simulated study",
-            "BIDSVersion": BIDS_VERSION,
-            "DatasetType": "derivative",
-            "GeneratedBy": [{"Name": "QSM BIDS App phantom", "Version": __version__, "Parameters": asdict(study)}],
-        },
-    )
-    folder.text(TRUTH / "README", _TRUTH_README)
-    folder.text(TRUTH / ".bidsignore", "logs/\n")
-    _write_table(folder, TRUTH / "seg-nuclei_dseg.tsv", nucleus_labels())
-    _write_table(folder, TRUTH / "seg-tissue_dseg.tsv", sampling.TISSUE_LABELS)
-
-
-def nucleus_labels() -> dict[int, str]:
-    """Return the labels of the nuclei: right is odd, left is even."""
-    return {
-        2 * n + 1 + s: f"{side} {name}" for n, name in enumerate(NUCLEI) for s, side in enumerate(("right", "left"))
-    }
-
-
-def _write_table(folder: Folder, path: Path, labels: dict[int, str]) -> None:
-    folder.text(path, "index\tname\n" + "".join(f"{index}\t{name}\n" for index, name in labels.items()))
-
-
-def _write_template(folder: Folder, head: Head) -> None:
-    """Write the undeformed head as a small atlas, on the template's own 1 mm grid."""
-    average = subjects.Person("template", 10_000, 0, 45.0, "F", "control")
-    tissue = subjects.tissue_table(average, age=45.0, field_strength=3.0)
-    body = Body(head, tissue, *subjects.no_warp(), np.eye(4))
-    affine = np.eye(4)
-    affine[:3, 3] = -98, -134, -92
-    properties = body.sample(affine, (197, 233, 209), 1.0)
-    names = {"tpl": "phantom", "res": "1"}
-    folder.image(
-        ATLAS / spell(names, "T1w", ".nii.gz"),
-        properties[..., sampling.T1W],
-        affine,
-        "int16",
-        {"SkullStripped": False, "Resolution": _ATLAS_GRID},
-    )
-    kinds = {"nuclei": (sampling.NUCLEUS, nucleus_labels()), "tissue": (sampling.TISSUE, sampling.TISSUE_LABELS)}
-    for kind, (channel, labels) in kinds.items():
-        own = {**names, "seg": kind}
-        image = ATLAS / spell(own, "dseg", ".nii.gz")
-        folder.image(image, properties[..., channel], affine, "uint8", {"Manual": False, "Resolution": _ATLAS_GRID})
-        _write_table(folder, ATLAS / spell(own, "dseg", ".tsv"), labels)
-    brain = ATLAS / spell({**names, "desc": "brain"}, "mask", ".nii.gz")
-    inside = properties[..., sampling.BRAIN] >= 0.5
-    folder.image(brain, inside, affine, "uint8", {"Type": "Brain", "Resolution": _ATLAS_GRID})
+    if study.t1w:
+        folder.json("T1w.json", {"MagneticFieldStrength": study.scan.field_strength, "Manufacturer": "Simulated"})
 
 
 def _write_person(folder: Folder, study: Study, person: subjects.Person) -> None:
@@ -227,6 +198,8 @@ def _write_person(folder: Folder, study: Study, person: subjects.Person) -> None
         _write_truth(folder, study, names, scan)
         if model is not None:
             _write_spin_echoes(folder, study, model, names, body, person.random(8, session))
+        if not study.t1w:
+            continue
         random = person.random(7, session)
         image, affine = structural(body, study.t1w_orientation, study.t1w_voxel_size, random, study.t1w_oblique)
         folder.image(_raw(names, "T1w"), image, affine, "int16")

@@ -32,7 +32,7 @@ True
 from bids_app.qsm import background, field, inversion, phase, relaxometry, separation, swi, unwrap
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.inversion.combine import reference
-from bids_app.qsm.mask.recipe import make_mask
+from bids_app.qsm.mask.make import make_mask
 from bids_app.qsm.method import Method
 from bids_app.qsm.options import (
     BackgroundChoices,
@@ -87,7 +87,8 @@ from bids_app.qsm.registry import (
     SWI,
     UNWRAP,
 )
-from bids_app.qsm.separation.sources import SeparationData, Sources
+from bids_app.qsm.results import Sources
+from bids_app.qsm.separation.sources import SeparationData
 from bids_app.qsm.threads import set_threads, threads
 
 DEFAULT_INVERSION = InversionChoices().method

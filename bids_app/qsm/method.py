@@ -6,22 +6,23 @@ parameter reference of ``--explain``, the warm-up and the rows of the benchmarks
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar, get_args
+from typing import Generic, Literal, TypeVar, get_args
 
-from bids_app.qsm.arrays import BoolArray, FloatArray
-from bids_app.qsm.grid import Grid
 from bids_app.qsm.params import Params
-
-if TYPE_CHECKING:  # results of the families; the families import this module
-    from bids_app.qsm.field.fit import FieldFit
-    from bids_app.qsm.phase.offsets import OffsetResult
-    from bids_app.qsm.relaxometry.decay import Relaxation
-    from bids_app.qsm.relaxometry.field_gradient import CorrectedDecay
-    from bids_app.qsm.relaxometry.spin_echo import SpinEchoFit
-    from bids_app.qsm.separation.sources import SeparationData, Sources
-    from bids_app.qsm.swi.clearswi import Swi
+from bids_app.qsm.signatures import (
+    BackgroundFunction,
+    FieldFitFunction,
+    GradientFunction,
+    InversionFunction,
+    OffsetFunction,
+    RelaxometryFunction,
+    SeparationFunction,
+    SpinEchoFunction,
+    SwiFunction,
+    UnwrapFunction,
+)
 
 #: What methods are for, in the order of the pipeline. A correction has no parameters: it is kept or switched off.
 Kind = Literal[
@@ -42,12 +43,8 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 Maturity = Literal["published", "this software's own"]
 #: Optional data that a method makes use of.
 Use = Literal["weights", "magnitude"]
-#: Called by long solvers as ``progress(done, total)``.
-Progress = Callable[[int, int], None]
-
 P = TypeVar("P", bound=Params)
 P_co = TypeVar("P_co", bound=Params, covariant=True)
-P_contra = TypeVar("P_contra", bound=Params, contravariant=True)
 F_co = TypeVar("F_co", bound=Callable[..., object], covariant=True)
 _CITATION = re.compile(r"\[([a-z0-9]+(?:; [a-z0-9]+)*)\]")
 #: Placeholder in a sentence for the parameters that the method ran with.
@@ -132,180 +129,6 @@ class Method(Generic[F_co, P_co]):
     def summary(self) -> str:
         """Return the first line of the function's docstring."""
         return (self.function.__doc__ or self.label).strip().splitlines()[0]
-
-
-class OffsetFunction(Protocol[P_contra]):
-    """Removes the phase at echo time zero: phase and magnitude ``[echo, x, y, z]``, echo times in s."""
-
-    def __call__(
-        self,
-        phase: FloatArray,
-        magnitude: FloatArray | None,
-        echo_times: Sequence[float],
-        mask: BoolArray | None,
-        grid: Grid,
-        /,
-        *,
-        params: P_contra = ...,
-    ) -> "OffsetResult":
-        """Remove the phase at echo time zero."""
-        ...
-
-
-class UnwrapFunction(Protocol[P_contra]):
-    """Unwraps phase in rad, ``[x, y, z]`` or ``[echo, x, y, z]``; the result has the same shape."""
-
-    def __call__(
-        self,
-        phase: FloatArray,
-        mask: BoolArray | None = ...,
-        grid: Grid | None = ...,
-        /,
-        *,
-        magnitude: FloatArray | None = ...,
-        echo_times: Sequence[float] | None = ...,
-        params: P_contra = ...,
-        progress: Progress | None = ...,
-    ) -> FloatArray:
-        """Unwrap the phase."""
-        ...
-
-
-class FieldFitFunction(Protocol[P_contra]):
-    """Fits the total field to unwrapped phase ``[echo, x, y, z]`` in rad; see ``field.fit.FieldFit``."""
-
-    def __call__(
-        self,
-        unwrapped: FloatArray,
-        magnitude: FloatArray | None,
-        echo_times: Sequence[float],
-        mask: BoolArray,
-        /,
-        *,
-        grid: Grid | None = ...,
-        params: P_contra = ...,
-    ) -> "FieldFit":
-        """Fit the field over the echoes."""
-        ...
-
-
-class BackgroundFunction(Protocol[P_contra]):
-    """Removes the background from a total field in ppm; returns the local field and the mask where it is valid."""
-
-    def __call__(
-        self,
-        total_field_ppm: FloatArray,
-        mask: BoolArray,
-        grid: Grid,
-        /,
-        *,
-        params: P_contra = ...,
-        weights: FloatArray | None = ...,
-        progress: Progress | None = ...,
-    ) -> tuple[FloatArray, BoolArray]:
-        """Remove the background field."""
-        ...
-
-
-class InversionFunction(Protocol[P_contra]):
-    """Inverts a field in ppm to susceptibility in ppm; ``info`` receives what the method chose and did."""
-
-    def __call__(
-        self,
-        field_ppm: FloatArray,
-        mask: BoolArray,
-        grid: Grid,
-        /,
-        *,
-        params: P_contra = ...,
-        weights: FloatArray | None = ...,
-        magnitude: FloatArray | None = ...,
-        progress: Progress | None = ...,
-        info: dict[str, object] | None = ...,
-    ) -> FloatArray:
-        """Invert the field."""
-        ...
-
-
-class RelaxometryFunction(Protocol[P_contra]):
-    """Fits R2* to the magnitude ``[echo, x, y, z]``; see ``relaxometry.decay.Relaxation``."""
-
-    def __call__(
-        self,
-        magnitude: FloatArray,
-        echo_times: Sequence[float],
-        mask: BoolArray,
-        /,
-        *,
-        params: P_contra = ...,
-        noise: float = ...,
-    ) -> "Relaxation":
-        """Fit the decay."""
-        ...
-
-
-class SwiFunction(Protocol[P_contra]):
-    """Makes susceptibility-weighted images from a field in Hz and a magnitude."""
-
-    def __call__(
-        self, field_hz: FloatArray, magnitude: FloatArray, mask: BoolArray, grid: Grid, /, *, params: P_contra = ...
-    ) -> "Swi":
-        """Make the images."""
-        ...
-
-
-class SpinEchoFunction(Protocol[P_contra]):
-    """Fits R2 to the magnitude of spin echoes ``[echo, x, y, z]``; see ``relaxometry.spin_echo.SpinEchoFit``."""
-
-    def __call__(
-        self,
-        magnitude: FloatArray,
-        echo_times: Sequence[float],
-        mask: BoolArray,
-        grid: Grid,
-        /,
-        *,
-        params: P_contra = ...,
-        noise: float = ...,
-    ) -> "SpinEchoFit":
-        """Fit R2."""
-        ...
-
-
-class GradientFunction(Protocol[P_contra]):
-    """Fits R2* without the decay of field gradients; see ``relaxometry.field_gradient.CorrectedDecay``."""
-
-    def __call__(
-        self,
-        magnitude: FloatArray,
-        echo_times: Sequence[float],
-        field_hz: FloatArray,
-        mask: BoolArray,
-        grid: Grid,
-        /,
-        *,
-        params: P_contra = ...,
-        noise: float = ...,
-        slice_axis: int | None = ...,
-    ) -> "CorrectedDecay":
-        """Fit R2*."""
-        ...
-
-
-class SeparationFunction(Protocol[P_contra]):
-    """Separates susceptibility into its sources; ``info`` receives what the method chose and did."""
-
-    def __call__(
-        self,
-        data: "SeparationData",
-        /,
-        *,
-        params: P_contra = ...,
-        progress: Progress | None = ...,
-        info: dict[str, object] | None = ...,
-    ) -> "Sources":
-        """Separate the sources."""
-        ...
 
 
 Offsets = Method[OffsetFunction[P], P]

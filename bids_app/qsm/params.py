@@ -8,16 +8,23 @@ One declaration serves validation, ``--set section.method.name=value``, presets,
 """
 
 import dataclasses
-import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any, Self
+from typing import Self, TypeVar, cast
 
 from bids_app.errors import ParameterError
 
+V = TypeVar("V", bool, int, float, str, tuple[str, ...])
+#: A value of a parameter.
+Value = bool | int | float | str | tuple[str, ...]
+
+#: Numbers beyond this mean nothing, and so many characters of a wrong one are shown.
+_LARGEST, _SHOWN = 1e300, 40
+
 
 def param(
-    default: Any,
+    default: V,
     *,
     low: float | None = None,
     high: float | None = None,
@@ -25,13 +32,19 @@ def param(
     unit: str = "",
     separator: str = ",",
     doc: str,
-) -> Any:
+) -> V:
     """Declare one field of a Params class with its inclusive range or choices, unit and one-line meaning.
 
     A tuple of words as ``default`` declares a list; one text stands for its words with ``separator`` between them.
     """
     metadata = {"low": low, "high": high, "choices": choices, "unit": unit, "separator": separator, "doc": doc}
     return dataclasses.field(default=default, metadata=metadata)
+
+
+def _shown(value: object) -> str:
+    """Return a wrong value as it is shown, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def nearest(name: str, valid: list[str]) -> str:
@@ -49,15 +62,15 @@ class Params:
             object.__setattr__(self, field.name, _checked(field, getattr(self, field.name)))
 
     @classmethod
-    def from_mapping(cls, values: dict[str, Any]) -> Self:
+    def from_mapping(cls, values: Mapping[str, object]) -> Self:
         """Make the parameters from a mapping (a preset's table); unknown names raise with the nearest valid one."""
         names = [field.name for field in dataclasses.fields(cls)]
         for key in values:
             if key not in names:
                 raise ParameterError(f"unknown parameter {key!r}: {nearest(key, names)}")
-        return cls(**values)
+        return cls(**cast("dict[str, Value]", dict(values)))
 
-    def to_mapping(self) -> dict[str, Any]:
+    def to_mapping(self) -> dict[str, Value]:
         """Return plain values by name, in declared order (for sidecars, records and presets)."""
         return dataclasses.asdict(self)
 
@@ -66,34 +79,34 @@ def _words(name: str, value: object, separator: str) -> tuple[str, ...]:
     """Return a list of texts as a tuple; one text is split at the separator."""
     words = value.split(separator) if isinstance(value, str) else value
     if not isinstance(words, list | tuple) or not all(isinstance(word, str) for word in words):
-        raise ParameterError(f"{name} must be a list of texts, got {value!r}")
+        raise ParameterError(f"{name} must be a list of texts, got {_shown(value)}")
     return tuple(word.strip() for word in words if word.strip())
 
 
-def _checked(field: "dataclasses.Field[Any]", value: Any) -> Any:
+def _checked(field: "dataclasses.Field[Value]", value: object) -> object:
     """Return ``value`` in the type of the field's default, or raise ParameterError."""
     name, default, meta = field.name, field.default, field.metadata
     if isinstance(default, tuple):
         return _words(name, value, meta.get("separator", ","))
     if isinstance(default, bool):
         if not isinstance(value, bool):
-            raise ParameterError(f"{name} must be true or false, got {value!r}")
+            raise ParameterError(f"{name} must be true or false, got {_shown(value)}")
         return value
     if isinstance(default, int | float):
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise ParameterError(f"{name} must be a finite number, got {value!r}")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= _LARGEST:
+            raise ParameterError(f"{name} must be a finite number, got {_shown(value)}")
         if isinstance(default, int):
             if value != int(value):
-                raise ParameterError(f"{name} must be a whole number, got {value!r}")
+                raise ParameterError(f"{name} must be a whole number, got {_shown(value)}")
             value = int(value)
         else:
             value = float(value)
         low, high = meta.get("low"), meta.get("high")
         if (low is not None and value < low) or (high is not None and value > high):
-            raise ParameterError(f"{name} must be between {low} and {high}, got {value}")
+            raise ParameterError(f"{name} must be between {low} and {high}, got {_shown(value)}")
         return value
     if isinstance(default, str):
         choices = list(meta.get("choices") or ())
         if not isinstance(value, str) or (choices and value not in choices):
-            raise ParameterError(f"{name} cannot be {value!r}: {nearest(str(value), choices)}")
+            raise ParameterError(f"{name} cannot be {_shown(value)}: {nearest(str(value), choices)}")
     return value

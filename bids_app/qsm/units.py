@@ -1,11 +1,8 @@
 """Every unit conversion of the project."""
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
-from bids_app.qsm.arrays import FloatArray
+from bids_app.qsm.arrays import FloatArray, NumericArray
 
 #: Proton gyromagnetic ratio over 2 pi, MHz/T (CODATA 2018).
 GAMMA_MHZ_PER_T = 42.577478518
@@ -41,7 +38,7 @@ def ppm_per_hz(field_strength: float) -> float:
     return 1.0 / (GAMMA_MHZ_PER_T * field_strength)
 
 
-def hz_to_ppm(field_hz: npt.NDArray[Any], field_strength: float) -> FloatArray:
+def hz_to_ppm(field_hz: NumericArray, field_strength: float) -> FloatArray:
     """Convert a field from Hz to ppm of B0.
 
     Parameters
@@ -64,7 +61,7 @@ def hz_to_ppm(field_hz: npt.NDArray[Any], field_strength: float) -> FloatArray:
     return np.multiply(field_hz, np.float32(ppm_per_hz(field_strength)), dtype=np.float32)
 
 
-def ppm_to_hz(field_ppm: npt.NDArray[Any], field_strength: float) -> FloatArray:
+def ppm_to_hz(field_ppm: NumericArray, field_strength: float) -> FloatArray:
     """Convert a field from ppm to Hz.
 
     Parameters

@@ -8,16 +8,18 @@ import numpy as np
 from bids_app import qsm
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.field.alternation import remove_alternation
-from bids_app.qsm.field.fit import FieldFit
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.mask.head import extract_brain
-from bids_app.qsm.mask.recipe import FILLED_RECIPE, make_mask, signal_support
+from bids_app.qsm.mask.make import make_mask
+from bids_app.qsm.mask.recipe import FILLED_RECIPE
+from bids_app.qsm.mask.support import signal_support
 from bids_app.qsm.phase.checks import slices_alternate
 from bids_app.qsm.phase.coils import combine_coils
 from bids_app.qsm.phase.scaling import to_radians
 from bids_app.qsm.process import prepare_process
 from bids_app.qsm.quality.echoes import field_drift, ghost_fraction, residual_wraps, snr
 from bids_app.qsm.quality.maps import boundary_ratio, field_quality, streak_ratio
+from bids_app.qsm.results import FieldFit
 from bids_app.qsm.unwrap.romeo import romeo_quality
 
 

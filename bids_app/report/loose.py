@@ -53,6 +53,7 @@ def _pictures(found: Reconstruction, affine: npt.NDArray[np.float64]) -> list[Pi
     brain, valid = boxed(found.masks.brain) > 0, boxed(found.mask) > 0
     magnitude = boxed(found.field.magnitude)
     chi = Layer(boxed(found.chi), CHI_WINDOW, "susceptibility", "ppm", inside=brain)
+    outlines = [Contour(brain, COLOURS[0], "mask"), Contour(valid, COLOURS[2], "valid map")]
     made = [
         picture(
             planes([chi], shown),
@@ -62,18 +63,7 @@ def _pictures(found: Reconstruction, affine: npt.NDArray[np.float64]) -> list[Pi
         ),
         _all_slices(chi, shown),
         picture(
-            planes(
-                [
-                    Layer(
-                        magnitude,
-                        window_of(magnitude),
-                        "magnitude",
-                        "a.u.",
-                        contours=[Contour(brain, COLOURS[0], "mask"), Contour(valid, COLOURS[2], "valid map")],
-                    )
-                ],
-                shown,
-            ),
+            planes([Layer(magnitude, window_of(magnitude), "magnitude", "a.u.", contours=outlines)], shown),
             "Mask",
             "Orange: mask of the object. Green: where the map is valid.",
             "Three planes of the magnitude with the outlines of the masks.",

@@ -77,15 +77,21 @@ class Drawing:
         text = '<text x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>'
         self.parts.append(Markup(text).format(x, y, anchor, words))
 
-    def dot(self, x: float, y: float, run: str, words: str, marked: bool = False, kind: str = "") -> None:
-        """Draw one run's value: a round dot, a diamond where it is marked; ``words`` are told under the mouse."""
+    def dot(
+        self, x: float, y: float, run: str, words: str, marked: bool = False, kind: str = "", group: str = ""
+    ) -> None:
+        """Draw one run's value: a round dot, a diamond where it is marked; ``words`` show under the mouse.
+
+        ``group`` is the number of the group whose colour the dot has.
+        """
         if marked:
             shape = Markup('d="M{:.1f} {:.1f}l5 5-5 5-5-5z"').format(x, y - 5)
         else:
             shape = Markup('d="M{:.1f} {:.1f}a3 3 0 1 0 6 0a3 3 0 1 0-6 0"').format(x - 3, y)
         name = "dot marked" if marked else "dot"
-        text = '<path class="{}" data-run="{}" {}><title>{}</title></path>'
-        self.parts.append(Markup(text).format(f"{name} {kind}".strip(), run, shape, words))
+        colour = Markup(' data-group="{}"').format(group) if group else Markup("")
+        text = '<path class="{}" data-run="{}"{} {}><title>{}</title></path>'
+        self.parts.append(Markup(text).format(f"{name} {kind}".strip(), run, colour, shape, words))
 
     def across(self, axis: Axis, y: float, unit: str = "", grid: float | None = None) -> None:
         """Draw a horizontal axis at ``y`` with ticks, and lines up to ``grid``."""

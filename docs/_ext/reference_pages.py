@@ -12,6 +12,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from measured import measured
+from resource_table import resource_table
+
 PACKAGE = Path(__file__).parents[2] / "bids_app"
 _ESCAPE = str.maketrans({"|": r"\|", "<": "&lt;", ">": "&gt;", "*": r"\*", "_": r"\_"})
 #: Exceptions that end the command, with the exit code that each of them gives.
@@ -20,9 +23,15 @@ _ERRORS = {
     "ParameterError": 2,
     "InputRefusedError": 3,
     "ToolMissingError": 4,
+    "OutputInUseError": 5,
     "QsmAppError": 1,
     "RunFailedError": 1,
 }
+#: Modules that check the input before anything runs: they yield sentences, or give them by these names.
+_CHECKS = ("dataset/", "group/table_checks.py", "engine/fit.py", "cli/app.py")
+_PROBLEMS = ("problem", "broken", "unknown")
+#: Texts of fewer characters are no messages.
+_SHORTEST = 12
 
 
 def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
@@ -133,8 +142,9 @@ def messages_page() -> str:
     titles = {
         1: "A run failed",
         2: "The command line or the settings are wrong",
-        3: "The input is refused",
+        3: "The input or the output folder cannot be used",
         4: "A tool is missing",
+        5: "Another command is writing the same output",
     }
     page = (
         "# Error messages\n\nEvery message says what happened, in which file, and what to do. "
@@ -150,16 +160,30 @@ def messages_page() -> str:
 
 
 def messages_in(path: Path) -> Iterator[tuple[str, str]]:
-    """Give the class and the text of every error of the app that a module raises."""
+    """Give the class and the text of every error of the app that a module raises, and of every check of the input."""
+    checks = path.relative_to(PACKAGE).as_posix().startswith(_CHECKS)
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or node.func.id not in _ERRORS:
-            continue
-        for argument in node.args[:1]:
-            parts = argument.elts if isinstance(argument, ast.List) else [argument]
-            for part in parts:
+        found: list[tuple[str, ast.expr]] = []
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _ERRORS:
+            found = [(node.func.id, argument) for argument in node.args[:1]]
+        elif checks and (problem := _problem_of(node)) is not None:
+            found = [("InputRefusedError", problem)]
+        for error, argument in found:
+            for part in argument.elts if isinstance(argument, ast.List) else [argument]:
                 text = text_of(part)
-                if len(re.sub("…", "", text)) > 12:
-                    yield node.func.id, text
+                if len(re.sub("…", "", text)) > _SHORTEST:
+                    yield error, text
+
+
+def _problem_of(node: ast.AST) -> ast.expr | None:
+    """Return what a check of the input yields, passes on or sets as a problem's text; None for any other node."""
+    if isinstance(node, ast.Yield):
+        return node.value
+    if isinstance(node, ast.keyword) and node.arg in _PROBLEMS:
+        return node.value
+    if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") in _PROBLEMS:
+        return node.value
+    return None
 
 
 def text_of(node: ast.expr) -> str:
@@ -213,6 +237,7 @@ def method_page(method: Any) -> str:
         text += (
             "## Parameters\n\n" + table(("parameter", "default", "range or choices", "unit", "meaning"), rows) + "\n"
         )
+    text += measured(method.kind, method.name)
     if cited:
         text += "## References\n\n" + "".join(
             f"* {plain(w.plain)} [{w.doi}]({w.url})\n" if w.doi else f"* {plain(w.plain)}\n" for w in cited
@@ -246,6 +271,7 @@ PAGES = {
     "products": products_page,
     "presets_full": presets_page,
     "messages": messages_page,
+    "resource_table": resource_table,
 }
 
 

@@ -7,6 +7,7 @@ import json
 
 import numpy as np
 
+from bids_app.derivatives.digests import digest_of_file
 from bids_app.derivatives.files import write_json, write_table
 from bids_app.phantom import sampling, subjects
 from bids_app.phantom.shapes import NUCLEI
@@ -67,9 +68,33 @@ def write_run(out, names, place, rows):
     anat.mkdir(parents=True, exist_ok=True)
     products["chi"][1].write_bytes(b"map")
     write_table(products["regions-given"][1], rows)
+    inputs = []
     for step, (key, path) in products.items():
-        relative = path.relative_to(out).as_posix()
-        state = path.stat()
-        entry = {"path": relative, "hash": "", "size": state.st_size, "mtime_ns": 0}
-        content = {"step": step, "basename": names, "paths": {key: relative}, "files": [entry]}
-        write_json(out / "logs" / "records" / place / f"{names}_step-{step}.json", content)
+        write_step(out, place, step, names, {key: path}, inputs)
+        inputs = [path]
+
+
+def write_step(out, place, step, names, products, inputs=(), **more):
+    """Write the record of a step with the digests of the files that it read and made, as the engine does."""
+    content = {
+        "step": step,
+        "basename": names,
+        "outputs": {key: {path.name: digest_of_file(path)} for key, path in products.items()},
+        "paths": {key: path.relative_to(out).as_posix() for key, path in products.items()},
+        "files": [state_of(path, out) for path in (*inputs, *products.values())],
+        "code_version": "0.2.0+1",
+        "code": "1",
+        **more,
+    }
+    write_json(out / "logs" / "records" / place / f"{names}_step-{step}.json", content)
+
+
+def state_of(path, out):
+    """Return the state of a file as records hold it."""
+    state = path.stat()
+    return {
+        "path": path.relative_to(out).as_posix(),
+        "hash": digest_of_file(path),
+        "size": state.st_size,
+        "mtime_ns": state.st_mtime_ns,
+    }

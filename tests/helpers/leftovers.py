@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from bids_app.derivatives.files import this_machine
+from bids_app.derivatives.scratch import this_machine
 
 _DEAD = 2**22 + 1  # above the highest number that Linux gives a process
 

@@ -11,6 +11,7 @@ import pytest
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.operators.dipole import forward_field
 from bids_app.qsm.units import ppm_to_hz
+from tests.helpers.opened_files import take_undeclared
 
 SHAPE = (50, 56, 44)
 TIMES = (0.004, 0.009, 0.014, 0.019)
@@ -61,6 +62,13 @@ def write_study(root: Path, subjects=("01", "02")):
                 sidecar = {"EchoTime": time} | ({"Units": "arbitrary"} if part == "phase" else {})
                 (folder / f"{name}.json").write_text(json.dumps(sidecar))
     return root
+
+
+@pytest.fixture(autouse=True)
+def steps_open_what_they_declare():
+    """Fail a test in which a step has opened a file that it had not declared: a change of that would not rerun it."""
+    yield
+    assert take_undeclared() == []
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from benchmarks import scheduler
         ("speed", ["--only", "tkd", "vsharp", "romeo", "tgv"], "| numpy/scipy | vsharp | 40x40x36 |"),
         ("accuracy", ["--only", "tkd"], "| 4 mm | axial | 160 | lbv | tkd |"),
         ("orientations", ["--only", "bayes", "tkd"], "| weak | bayes |"),
-        ("ringing", [], "| axial | lbv | bayes |"),
+        ("alternation", [], "| axial | lbv | bayes |"),
         ("separation", ["--only", "closed_form", "white_matter"], "| 1 | 3 | white_matter, angles |"),
         ("speed", ["--only", "mcpc3ds", "pdf"], "| numpy/scipy | pdf | 40x40x36 |"),
         ("scaling", ["--only", "tkd", "--parts", "voxels"], "| inversion | tkd |"),

@@ -32,13 +32,27 @@ def invocation(study, tmp_path):
 
 def test_simulate_spells_the_command(invocation):
     path = invocation(
-        participant_label=["01", "02"], set=["inversion.method=tkd", "mask.two_pass=false"], omp_nthreads=2
+        participant_label=["01", "02"],
+        set=["inversion.method=tkd", "mask.two_pass=false"],
+        omp_nthreads=2,
+        job_option=["--qos=long", "--mail-type=END"],
     )
     done = bosh("exec", "simulate", "-i", path, ROOT / "boutiques.json")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "--participant-label 01 02" in done.stdout
-    assert "--set inversion.method=tkd --set mask.two_pass=false" in done.stdout
-    assert "--omp-nthreads 2" in done.stdout
+    assert "--set=inversion.method=tkd --set=mask.two_pass=false" in done.stdout
+    assert "--omp-nthreads=2" in done.stdout
+    assert "--job-option=--qos=long --job-option=--mail-type=END" in done.stdout
+
+
+def test_the_form_of_a_bids_app_makes_the_folder(study, tmp_path):
+    path, out = tmp_path / "invocation.json", tmp_path / "out"
+    path.write_text(
+        json.dumps({"bids_dir": str(study), "output_dir": str(out), "levels": ["participant"], "dry_run": True})
+    )
+    done = bosh("exec", "launch", "--no-container", ROOT / "boutiques-bids.json", path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert out.is_dir()
 
 
 @pytest.mark.parametrize(("more", "code"), [({"dry_run": True}, 0), ({"set": ["inversion.tkd.threshold=9"]}, 2)])

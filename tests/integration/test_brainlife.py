@@ -18,7 +18,7 @@ def task(folder, config):
     (folder / "config.json").write_text(json.dumps(config))
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     environment["PYTHONPATH"] = str(ROOT)
-    command = ["bash", str(ROOT / "app" / "main")]
+    command = [str(ROOT / "main")]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     return done, json.loads((folder / "product.json").read_text())
 
@@ -32,11 +32,16 @@ def files_of(study):
 
 
 def test_loose_files_become_maps(study, tmp_path):
-    config = files_of(study) | {"field_strength": 3, "preset": "fast", "echo_times": [0.004, 0.009, 0.014, 0.019]}
+    times = "0.004, 0.009, 0.014, 0.019"  # as forms give it
+    config = files_of(study) | {"field_strength": "3", "preset": "fast", "echo_times": times, "segmentation": "none"}
+    # A metric that is out of its range gives a warning.
+    config["set"] = {"qc.volume_min": 99000.0, "qc.volume_max": 99001.0}
     done, product = task(tmp_path, config)
     assert done.returncode == 0, done.stdout + done.stderr
     assert product["meta"]["exit_code"] == 0
     assert list((tmp_path / "output").rglob("*_Chimap.nii.gz"))
+    warned = [note["msg"] for note in product["brainlife"] if note["type"] == "warning"]
+    assert any(text.startswith("sub-brainlife: ") and "qc.volume_min" in text for text in warned), warned
 
 
 def test_echo_times_come_from_brainlife_or_from_beside_the_image(study, tmp_path):
@@ -56,6 +61,37 @@ def test_a_task_without_phase_ends_with_the_usage_code_and_says_so(tmp_path):
     assert product["brainlife"][0]["type"] == "error"
 
 
+@pytest.mark.parametrize("text", ["0.004 x", "[nan, 1]", {"a": 1}, True, [None], [[1]]])
+def test_echo_times_are_numbers(study, tmp_path, text):
+    with pytest.raises(UsageError, match=r"config.json: echo_times is .*; give numbers"):
+        dataset_from_files(files_of(study) | {"echo_times": text}, tmp_path)
+
+
+@pytest.mark.parametrize("value", ["", "three", [3, 3], None])
+def test_the_field_strength_is_one_number(study, tmp_path, value):
+    with pytest.raises(UsageError, match="give one number"):
+        dataset_from_files(files_of(study) | {"field_strength": value}, tmp_path)
+
+
+def test_the_interpreter_is_that_of_the_installation(tmp_path):
+    """Another Python comes first on PATH: it has no bids_app."""
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "python3").write_text("#!/bin/sh\nexit 77\n")
+    (other / "python3").chmod(0o755)
+    (tmp_path / "config.json").write_text("[]")
+    path = os.pathsep.join([str(other), str(Path(sys.executable).parent), os.environ["PATH"]])
+    done = subprocess.run(
+        [str(ROOT / "main")],
+        cwd=tmp_path,
+        env=os.environ | {"PATH": path, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2 and "holds no JSON object" in done.stderr
+
+
 def test_bad_configs_are_refused(study, tmp_path):
     files = files_of(study)
     with pytest.raises(InputRefusedError, match="does not exist"):
@@ -67,10 +103,10 @@ def test_bad_configs_are_refused(study, tmp_path):
 
 
 def test_config_becomes_options():
-    config = {"preset": "fast", "participant_label": "01", "set": {"inversion.method": "tkd"}, "mask": ""}
+    config = {"preset": "fast", "participant_label": "01", "set": {"inversion.method": "tkd"}, "mask": "", "atlas": "a"}
     words = command_line(config, Path("b"), Path("o"))
     assert words[:5] == ["b", "o", "participant", "--participant-label", "01"]
-    assert words[5:] == ["--preset", "fast", "--set", 'inversion.method="tkd"']
+    assert words[5:] == ["--preset", "fast", "--atlas", "a", "--set", 'inversion.method="tkd"']
 
 
 def test_regional_values_become_a_plot(tmp_path):

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -268,7 +269,7 @@ def test_a_later_stage_goes_on_with_what_the_tables_have_found_and_only_with_tha
     capfd.readouterr()
     assert main([*words, "--stage", "subjects", "--stage-part", "2/3"]) == 0
     lines = [line for line in capfd.readouterr().out.splitlines() if "(stage subjects)" in line]
-    assert [line.split()[0] for line in lines] == ["sub-02_member"]
+    assert [line.split()[0] for line in lines] == ["sub-02_subject"]
     (out / "sub-03/anat/sub-03_Chimap.nii.gz").unlink()
     assert main([*words[:-1], "--stage", "tables"]) == 3
     assert main([*words, "--stage", "subjects"]) == 3, "the check of before must not count"
@@ -309,7 +310,7 @@ def test_resources_are_no_less_than_the_estimate(tmp_path):
     records = [
         StepRecord("chi", "sub-1_ses-a_run-1", duration_s=1000, peak_memory_bytes=10**9),
         StepRecord("chi", "sub-1_ses-a_run-2", duration_s=2000, peak_memory_bytes=10**9),
-        StepRecord("template_member", "sub-1_member", duration_s=9e9, peak_memory_bytes=9 * 10**10),
+        StepRecord("template_subject", "sub-1_subject", duration_s=9e9, peak_memory_bytes=9 * 10**10),
     ]
     default = Resources(1, 8, 120, "default")
     asked = measured(records, {"chi"}, default, estimate=0)
@@ -323,7 +324,7 @@ def test_resources_are_no_less_than_the_estimate(tmp_path):
     ("words", "code", "text"),
     [
         (("--write-jobs", "slrum", "jobs"), 2, "slurm"),
-        (("--write-jobs", "slurm", "a b"), 2, "without spaces"),
+        (("--write-jobs", "slurm", "a%b"), 2, "without %"),
         (("--write-jobs", "slurm", "jobs", "--participant-label", "99"), 3, "'99' is not in"),
         (("--cluster-config", "x.toml"), 2, "needs --cluster"),
         (("--cluster", "slurm", "--write-jobs", "slurm", "jobs"), 2, "one of them"),
@@ -333,7 +334,7 @@ def test_resources_are_no_less_than_the_estimate(tmp_path):
     ],
 )
 def test_mistakes_are_told_in_one_sentence(study, tmp_path, words, code, text):
-    words = [str(tmp_path / word) if word in ("jobs", "a b") else word for word in words]
+    words = [str(tmp_path / word) if word in ("jobs", "a%b") else word for word in words]
     done = run(study, tmp_path / "out", "participant", *words)
     assert done.returncode == code, done.stderr
     assert text in done.stderr
@@ -387,6 +388,27 @@ def test_array_with_a_failing_participant_then_mended_and_sent_again(study, tmp_
     drain(slurm)
     assert (out / "sub-01" / "anat" / "sub-01_Chimap.nii.gz").stat().st_mtime_ns == before
     assert maps(out) == maps_of_one_machine
+
+
+@slurm_test
+def test_folders_with_spaces_and_quotes_reach_the_jobs_as_they_are(tmp_path, slurm):
+    odd = tmp_path / "my lab (R&D) 'a' \"b\" $HOME"
+    study, out, jobs, seen = odd / "bids", odd / "out", odd / "jobs", tmp_path / "seen"
+    (study / "sub-01" / "anat").mkdir(parents=True)
+    (study / "dataset_description.json").write_text('{"Name": "x", "BIDSVersion": "1.10.0"}')
+    app = odd / "my app"
+    app.write_text(f"#!/bin/bash\nprintf '%s\\n' \"$@\" > {seen}\necho the app ran\n")
+    app.chmod(0o755)
+    command_words = ["--container-command", shlex.quote(str(app)), "--atlas", odd]
+    written = run(study, out, "participant", "--write-jobs", "slurm", jobs, *FAST, *command_words)
+    assert written.returncode == 0, written.stderr
+    sent = subprocess.run(["bash", jobs / "submit.sh"], env=slurm, capture_output=True, text=True, check=False)
+    assert sent.returncode == 0, sent.stderr
+    drain(slurm, 60)
+    words = seen.read_text().splitlines()
+    assert words[:3] == [str(study), str(out), "participant"]
+    assert str(odd) in words and words[-2:] == ["--participant-label", "01"]
+    assert [path.read_text() for path in (jobs / "logs").iterdir()] == ["the app ran\n"]
 
 
 @slurm_test

@@ -327,7 +327,8 @@ def test_what_a_killed_run_has_left_is_mended(run, tmp_path):
     dicom.siemens_gre(tmp_path / "dicom", patient("A"))
     assert run() == 0
     notes = tmp_path / "bids" / "sourcedata" / "conversion"
-    code = "import sys; from bids_app.derivatives.files import *; scratch_path(Path(sys.argv[1]), 'staging').mkdir()"
+    imports = "import sys; from pathlib import Path; from bids_app.derivatives.scratch import scratch_path"
+    code = f"{imports}; scratch_path(Path(sys.argv[1]), 'staging').mkdir()"
     subprocess.run([sys.executable, "-c", code, str(notes)], env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True)
     assert len(list(notes.iterdir())) == 2
     table = tmp_path / "bids" / "participants.tsv"

@@ -2,12 +2,14 @@
 
 import errno
 import fcntl
+import getpass
 import os
 import random
 import re
 import resource
 import select
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -248,17 +250,25 @@ def test_control_c_on_the_terminal_stops_at_once_and_says_how_to_go_on(study, tm
     shown = terminal.read_until(timeout=10)
     assert terminal.process.wait(10) == 130
     assert "Run the same command again" in shown
-    assert "Traceback" not in shown
+    assert "Traceback" not in shown and "resource_tracker" not in shown
     wait_for(lambda: not [w for w in workers if w.is_running() and w.status() != psutil.STATUS_ZOMBIE], 10)
 
 
 @pytest.mark.slow
-def test_two_commands_on_one_dataset(study, reference, tmp_path):
+def test_a_second_command_on_the_same_output_is_refused_and_changes_nothing(study, reference, tmp_path):
     out = tmp_path / "out"
-    both = [start(study, out, "--nprocs", "1") for _ in range(2)]
-    for process in both:
-        _, stderr = process.communicate()
-        assert process.returncode == 0, stderr
+    first = start(study, out, "--nprocs", "1")
+    wait_for(lambda: list(out.glob("logs/locks/sub-02.command")))
+    second = start(study, out, "--set", "inversion.method=tkd", "--participant-label", "02")
+    stdout, stderr = second.communicate()
+    assert second.returncode == 5, stdout + stderr
+    assert (
+        f"another command is writing sub-02: {getpass.getuser()} on {socket.gethostname()}, process {first.pid}"
+        in stderr
+    )
+    assert first.poll() is None
+    _, stderr = first.communicate()
+    assert first.returncode == 0, stderr
     assert_same(reference, out)
 
 

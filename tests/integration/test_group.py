@@ -12,7 +12,8 @@ import time
 import pytest
 
 from bids_app.cli.command import main
-from tests.helpers.group_study import write_table_study
+from bids_app.derivatives.ratings import Rating, ratings_path, write_rating
+from tests.helpers.group_study import write_step, write_table_study
 
 
 def group(bids, out, *more):
@@ -32,13 +33,15 @@ def study(tmp_path):
 def test_tables_and_model_in_one_command(study, capfd):
     bids, out = study
     assert group(bids, out, "--model", "chi ~ age + sex + group") == 0
-    wide = table(out / "group_seg-nuclei_desc-chi_stats.csv")
+    wide = table(out / "group_seg-nuclei_desc-wide_stats.csv")
     assert [row["participant_id"] for row in wide] == [f"sub-{n:02d}" for n in range(1, 13)]
     assert wide[0]["age"] == "36.2"
     long = table(out / "group_seg-nuclei_desc-chi_stats.tsv")
     assert len(long) == 12 * 14
     dictionary = json.loads((out / "group_seg-nuclei_desc-chi_stats.json").read_text())
-    assert {*long[0], *wide[0]} <= dictionary.keys()
+    assert long[0].keys() <= dictionary.keys()
+    assert "status" not in dictionary  # each table has its own dictionary
+    assert wide[0].keys() <= json.loads((out / "group_seg-nuclei_desc-wide_stats.json").read_text()).keys()
     assert dictionary["age"] == {"Description": "Age", "Units": "year"}
     model = table(out / "group_seg-nuclei_desc-model_stats.tsv")
     effect = [row for row in model if row["term"] == "group[T.patient]"]
@@ -70,7 +73,7 @@ def test_the_missing_are_refused_or_listed(study, capfd):
     assert "sub-03: failed" in capfd.readouterr().err
     assert not list(out.glob("group_*"))
     assert group(bids, out, "--allow-missing") == 0
-    rows = {row["participant_id"]: row for row in table(out / "group_seg-nuclei_desc-chi_stats.csv")}
+    rows = {row["participant_id"]: row for row in table(out / "group_seg-nuclei_desc-wide_stats.csv")}
     assert rows["sub-03"]["status"] == "failed"
     assert rows["sub-03"]["chi_mean_left_putamen"] == "n/a"
     assert len(rows) == 12
@@ -78,17 +81,116 @@ def test_the_missing_are_refused_or_listed(study, capfd):
     assert "sub-03" in capfd.readouterr().err
 
 
+def test_who_was_made_in_another_way_is_refused_or_named(study, capfd):
+    bids, out = study
+    path = out / "logs/records/sub-03/sub-03_step-chi.json"
+    record = json.loads(path.read_text()) | {"parameters": {"inversion": {"method": "tkd"}}, "code": "2"}
+    path.write_text(json.dumps(record))
+    others = out.glob("logs/records/sub-*/*step-chi.json")
+    for other in others:
+        if other != path:
+            content = json.loads(other.read_text()) | {"parameters": {"inversion": {"method": "rts"}}}
+            other.write_text(json.dumps(content))
+    for more in ((), ("--dry-run",)):
+        assert group(bids, out, *more) == 3
+        assert 'sub-03: inversion.method is "tkd", and "rts" in 11 of 12 runs' in capfd.readouterr().err
+    assert not list(out.glob("group_*"))
+    assert group(bids, out, "--allow-mixed") == 0
+    assert 'inversion.method is "tkd"' in capfd.readouterr().err
+
+
+def test_tables_of_an_earlier_model_and_of_a_failed_step_do_not_stay(study, capfd):
+    bids, out = study
+    model = "group_seg-nuclei_desc-model_stats.tsv"
+    assert group(bids, out, "--model", "chi ~ age") == 0
+    page = out / "group.html"
+    assert (out / model).is_file() and "chi ~ age" in page.read_text()
+    path = out / "logs/records/tpl-study/tpl-study_maps_step-maps.json"  # of an earlier command with a template
+    image = out / "tpl-study/anat/tpl-study_desc-mean_Chimap.nii.gz"
+    image.parent.mkdir(parents=True)
+    image.write_bytes(b"map")
+    write_step(out, "tpl-study", "maps", "tpl-study_maps", {"mean_chimap": image}, started="2026-01-01")
+    assert group(bids, out) == 0
+    assert not [*out.glob(model.replace(".tsv", ".*")), *out.glob("logs/records/group_step-model.json")]
+    assert "No model was asked for" in page.read_text()
+    assert f"{model}: removed" in "".join(p.read_text() for p in out.glob("logs/*.log"))
+    assert path.is_file() and image.is_file()
+    (row,) = table(out / "group_earlier.tsv")
+    assert (row["file"], row["step"]) == (str(image.relative_to(out)), "maps")
+    assert "group_earlier.tsv" in page.read_text()
+    path.unlink()
+    (out / "group.html").unlink()
+    assert group(bids, out) == 0
+    assert not list(out.glob("group_earlier.*"))
+
+
+def test_ratings_and_withdrawal_leave_people_out_of_every_table(study, capfd):
+    bids, out = study
+    write_rating(ratings_path(out), Rating("sub-02", "exclude", "motion"))
+    shutil.rmtree(bids / "sub-05")
+    assert group(bids, out) == 0
+    for name in ("group_seg-nuclei_desc-wide_stats.csv", "group_seg-nuclei_desc-chi_stats.tsv"):
+        assert {row["participant_id"] for row in table(out / name)}.isdisjoint({"sub-02", "sub-05"})
+    rows = {row["run"]: row for row in table(out / "group_cohort.tsv")}
+    assert (rows["sub-02"]["status"], rows["sub-02"]["rating"], rows["sub-02"]["note"]) == (
+        "excluded",
+        "exclude",
+        "motion",
+    )
+    assert rows["sub-05"]["status"] == "not in the dataset"
+    assert "sub-05: not in the dataset" in capfd.readouterr().err
+    assert group(bids, out, "--include-withdrawn", "--ratings", str(out / "nothing.tsv")) == 2
+    assert "--ratings: there is no" in capfd.readouterr().err
+    (out / "ratings.tsv").write_text("run\trating\nsub-02\tbad\n")
+    assert group(bids, out) == 3
+    assert "line 2: a rating must be one of good, usable, exclude" in capfd.readouterr().err
+    (out / "ratings.tsv").unlink()
+    assert group(bids, out, "--include-withdrawn") == 0
+    assert len(table(out / "group_seg-nuclei_desc-wide_stats.csv")) == 12
+
+
 def test_without_any_map_the_level_says_what_to_do(study, tmp_path, capfd):
     assert group(study[0], tmp_path / "empty") == 3
     assert "run the level participant first" in capfd.readouterr().err
 
 
-def test_a_model_that_cannot_be_fitted_leaves_the_tables(study, capfd):
+@pytest.mark.parametrize(
+    ("model", "sentence"),
+    [
+        ("chi ~ weight", "no column 'weight' in participants.tsv or sessions.tsv; the columns are age, sex, group"),
+        ("chi_other ~ age", "no value 'chi_other' to explain; there are chi, r2star, volume"),
+        ("r2prime ~ age", "no value 'r2prime' to explain"),
+        ("chi ~ C(participant_id)", "leave 0 degrees of freedom for 12 coefficients"),
+        ("chi ~ age + I(2 * age)", "follows from the others"),
+    ],
+)
+def test_a_model_that_cannot_be_fitted_is_refused_before_anything_runs(study, capfd, model, sentence):
     bids, out = study
-    assert group(bids, out, "--model", "chi ~ weight") == 1
-    assert "'weight' is not defined; the columns are age, sex, group" in capfd.readouterr().err
-    assert (out / "group_seg-nuclei_desc-descriptive_stats.tsv").is_file()
-    assert not (out / "group_seg-nuclei_desc-model_stats.tsv").exists()
+    for more in (("--dry-run",), ()):
+        assert group(bids, out, "--model", model, *more) == 2
+        assert sentence in capfd.readouterr().err
+    assert not list(out.glob("group_*"))
+    words = [str(bids), str(out), "group", "--voxelwise", "--model", "r2star ~ age"]
+    assert main(words) == 2
+    assert "--voxelwise needs a map of r2star of everybody; sub-01, sub-02" in capfd.readouterr().err
+    # Before the participant level takes hours, and before it says that these images are empty.
+    assert main([str(bids), str(out), "participant", "group", "--model", "chi ~ weight"]) == 2
+    assert "no column 'weight'" in capfd.readouterr().err
+    assert main([str(bids), str(out), "participant", "group", "--group-dseg", str(out / "no.nii.gz")]) == 2
+    assert "--group-dseg: there is no file" in capfd.readouterr().err
+
+
+def test_few_participants_are_described_and_modelled_only_when_asked_for(tmp_path, capfd):
+    bids, out = write_table_study(tmp_path, count=6)
+    assert group(bids, out, "--model", "chi ~ age") == 2
+    assert "6 participants are too few for a model: 10 are needed, or say --small-groups" in capfd.readouterr().err
+    assert group(bids, out) == 0
+    assert table(out / "group_seg-nuclei_desc-descriptive_stats.tsv")[0]["df"] == "5"
+    capfd.readouterr()
+    assert group(bids, out, "--model", "chi ~ age", "--small-groups") == 0
+    assert "6 participants and 4 degrees of freedom" in capfd.readouterr().err
+    assert group(bids, out, "--model", "chi ~ age + sex + group", "--small-groups") == 2
+    assert "6 participants leave 2 degrees of freedom for 4 coefficients" in capfd.readouterr().err
 
 
 @pytest.mark.slow
@@ -103,7 +205,7 @@ def test_a_group_killed_in_a_round_goes_on_and_repeats_no_registration(tmp_path,
     words += ["--set", "template.syn_fine=0", "--set", "group.single_pass=false"]
     assert main([str(bids), str(out), "participant", *words]) == 0
     records = out / "logs" / "records"
-    first = records / "sub-01" / "sub-01_round2_step-register.json"
+    first = records / "sub-01" / "sub-01_iteration2_step-register.json"
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "bids_app", str(bids), str(out), "group", *words],
@@ -114,24 +216,24 @@ def test_a_group_killed_in_a_round_goes_on_and_repeats_no_registration(tmp_path,
         deadline = time.monotonic() + 120
         while not first.exists() and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.01)
-        os.killpg(process.pid, signal.SIGKILL)  # one of the two deformations of the round is done
+        os.killpg(process.pid, signal.SIGKILL)  # one of the two deformations of the iteration is done
         process.wait()
     finished = {path.name.partition("_step-")[0] for path in records.rglob("*.json")}
-    assert "sub-01_round2" in finished
-    assert "sub-02_round2" not in finished
+    assert "sub-01_iteration2" in finished
+    assert "sub-02_iteration2" not in finished
     capfd.readouterr()
     assert main([str(bids), str(out), "group", *words]) == 0
     lines = [line for line in capfd.readouterr().out.splitlines() if " ran " in line and "ran nothing" not in line]
     again = {line.split()[0] for line in lines}
-    assert {"sub-02_round2", "tpl-study_round2", "sub-01_tostudy", "sub-02_tostudy", "tpl-study_maps"} <= again
+    assert {"sub-02_iteration2", "tpl-study_iteration2", "sub-01_tostudy", "sub-02_tostudy", "tpl-study_maps"} <= again
     assert not again & finished
     anat = out / "tpl-study" / "anat"
-    rounds = table(anat / "tpl-study_desc-convergence_stats.tsv")
-    assert [row["kind"] for row in rounds] == ["start", "rigid", "syn"]
+    iterations = table(anat / "tpl-study_desc-convergence_stats.tsv")
+    assert [row["kind"] for row in iterations] == ["start", "rigid", "syn"]
     assert (anat / "tpl-study_desc-mean_Chimap.nii.gz").is_file()
     assert (out / "sub-01/anat/sub-01_space-study_Chimap.nii.gz").is_file()
-    # The deformations of the rounds are working files, and nothing is made again when they are gone.
-    assert [p for p in out.rglob("*round2_xfm.nii.gz") if out / "work" not in p.parents] == []
+    # The deformations of the iterations are working files, and nothing is made again when they are gone.
+    assert [p for p in out.rglob("*iteration2_xfm.nii.gz") if out / "work" not in p.parents] == []
     shutil.rmtree(out / "work")
     assert main([str(bids), str(out), "group", *words]) == 0
     lines = [line for line in capfd.readouterr().out.splitlines() if " ran " in line and "ran nothing" not in line]

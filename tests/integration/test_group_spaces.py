@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from bids_app.cli.command import main
-from bids_app.derivatives.files import read_image, write_image, write_json, write_table
+from bids_app.derivatives.files import read_image, write_image, write_table
 from bids_app.group import warps
+from tests.helpers.group_study import write_step
 
 pytestmark = pytest.mark.slow
 SHAPE, AFFINE = (28, 30, 26), np.diag([4.0, 4, 4, 1])
@@ -65,18 +66,11 @@ def write_session(bids, out, sub, ses, shift, width):
     values = {"volume_mm3": 1.0, "region_voxels": 1, "voxels": 1, "valid_fraction": 1.0, "erosion_voxels": 0}
     made["regions@nuclei"] = anat / f"{names}_seg-nuclei_desc-chi_stats.tsv"
     write_table(made["regions@nuclei"], [ROW | values | {"chi_mean": 0.1}])
-    anatomical = ("xfm_t1w_to_gre", "t1w_preproc")
-    for step, keys in (("chi", [k for k in made if k not in anatomical]), ("registration", anatomical)):
-        record = {
-            "step": step,
-            "basename": names,
-            "paths": {k: made[k].relative_to(out).as_posix() for k in keys if k != "t1w_preproc"},
-            "files": [
-                {"path": made[k].relative_to(out).as_posix(), "hash": "", "size": made[k].stat().st_size, "mtime_ns": 0}
-                for k in keys
-            ],
-        }
-        write_json(out / "logs" / "records" / place / f"{names}_step-{step}.json", record)
+    t1w = {"t1w_preproc": made.pop("t1w_preproc")}
+    write_step(out, place, "t1w", f"{names}_T1w", t1w)
+    xfm = {"xfm_t1w_to_gre": made.pop("xfm_t1w_to_gre")}
+    write_step(out, place, "registration", names, xfm, t1w.values())
+    write_step(out, place, "chi", names, made)
 
 
 @pytest.fixture(scope="module")
@@ -123,10 +117,10 @@ def test_both_contrasts_and_all_sessions_make_one_template_and_come_to_another_s
         border[1:-1, 1:-1, 1:-1] = False
         assert data[border].max() < 0.05 * data.max()
     with (anat / "tpl-study_desc-convergence_stats.tsv").open(newline="") as file:
-        rounds = list(csv.DictReader(file, delimiter="\t"))
-    assert [row["kind"] for row in rounds] == ["start", "rigid", "syn", "single"]
-    assert [row["sharpness_to_single"] == "1" for row in rounds] == [False, False, False, True]
-    assert max(float(row["shape_update_mm"]) for row in rounds) < 3
+        iterations = list(csv.DictReader(file, delimiter="\t"))
+    assert [row["kind"] for row in iterations] == ["start", "rigid", "syn", "single"]
+    assert [row["sharpness_to_single"] == "1" for row in iterations] == [False, False, False, True]
+    assert max(float(row["shape_update_mm"]) for row in iterations) < 3
     # Sessions of a participant are brought together before anything else: both nuclei lie in one place then.
     for space in ("study", "Small"):
         first, second, other = places(out, space, SESSIONS)
@@ -143,8 +137,8 @@ def test_both_contrasts_and_all_sessions_make_one_template_and_come_to_another_s
     assert np.linalg.norm(centre(out / "tpl-Small/anat/tpl-Small_desc-mean_Chimap.nii.gz") - truth) < 3
     sidecar = json.loads((anat / "tpl-study_space-Small_desc-template_T1w.json").read_text())
     assert sidecar["SpatialReference"] == "tpl-Small"
-    members = {path.name for path in out.rglob("*desc-member*.nii.gz")}
-    assert {"sub-01_desc-member_T1w.nii.gz", "sub-01_part-mag_desc-member_T2starw.nii.gz"} <= members
+    members = {path.name for path in out.rglob("*desc-subject*.nii.gz")}
+    assert {"sub-01_desc-subject_T1w.nii.gz", "sub-01_part-mag_desc-subject_T2starw.nii.gz"} <= members
 
 
 def test_a_participant_that_comes_later_is_registered_alone_to_the_template_that_is_there(study, capfd):
@@ -156,7 +150,7 @@ def test_a_participant_that_comes_later_is_registered_alone_to_the_template_that
     words = ["group", *RUN, "--set", "template.magnitude_weight=0.5", "--template", str(out / "tpl-study")]
     assert main([str(bids), str(out), *words]) == 0, capfd.readouterr().err
     again = ran(capfd.readouterr().out)
-    assert {"sub-03_member", "sub-03_tostudy", "sub-03_ses-1_template", "tpl-study_maps"} <= again
+    assert {"sub-03_subject", "sub-03_tostudy", "sub-03_ses-1_template", "tpl-study_maps"} <= again
     assert not [name for name in again if name.startswith(("sub-01", "sub-02", "tpl-study_round"))]
     assert {path: path.stat().st_mtime_ns for path in before} == before
     *_, old, new = places(out, "study", SESSIONS | LATER)

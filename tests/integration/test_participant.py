@@ -46,6 +46,19 @@ def done(same_study, tmp_path_factory):
     return out
 
 
+def test_no_step_takes_more_memory_than_its_job_was_expected_to(same_study, done):
+    from bids_app.dataset.subjects import selected_subjects
+    from bids_app.engine.levels import participant_jobs
+    from bids_app.model.context import Context
+    from bids_app.model.settings import Settings
+
+    subjects = selected_subjects(same_study, ("01",), (), {}, combine_coils=False)
+    (job,) = participant_jobs(subjects, Settings(), Context(same_study, done, done / "work", 1))
+    records = [json.loads(path.read_text()) for path in (done / "logs" / "records").rglob("*.json")]
+    measured = {one["step"]: one["peak_memory_bytes"] for one in records if one["basename"] == job.name}
+    assert "inversion" in measured and max(measured.values()) < job.memory, measured
+
+
 def test_maps_are_near_the_truth_and_valid_bids(study, tmp_path):
     from tests.integration.conftest import truth
 

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -46,6 +47,13 @@ def wait_for(condition, seconds=400):
     while not condition():
         assert time.monotonic() < end, "it did not happen"
         time.sleep(0.1)
+
+
+def write_app(path, seen):
+    """Write a program that keeps its words, one a line."""
+    path.write_text(f"#!/bin/bash\nprintf '%s\\n' \"$@\" > {seen}\necho the app ran\n")
+    path.chmod(0o755)
+    return path
 
 
 def all_ended(server):
@@ -160,6 +168,24 @@ def test_an_array_with_a_failing_participant_then_mended_and_the_group(study, se
     assert [job["exit"] for job in pbs.jobs(server)[3:]] == [0, 0, 0]
     assert (out / "sub-01" / "anat" / "sub-01_Chimap.nii.gz").stat().st_mtime_ns == first
     assert "sub-02" in (out / "group_cohort.tsv").read_text()
+
+
+def test_folders_with_spaces_and_quotes_reach_the_jobs_as_they_are(server, tmp_path, monkeypatch, capsys):
+    odd = tmp_path / "my lab (R&D) 'a' \"b\" $HOME"
+    study, out, jobs = odd / "bids", odd / "out", odd / "jobs"
+    (study / "sub-01" / "anat").mkdir(parents=True)
+    (study / "dataset_description.json").write_text('{"Name": "x", "BIDSVersion": "1.10.0"}')
+    app = write_app(odd / "my app", tmp_path / "seen")
+    words = [str(study), str(out), "participant", "--write-jobs", "pbs", str(jobs), *FAST]
+    assert main([*words, "--container-command", shlex.quote(str(app)), "--atlas", str(odd)]) == 0
+    monkeypatch.chdir(tmp_path)
+    sent = subprocess.run(["bash", jobs / "submit.sh"], capture_output=True, text=True, check=False)
+    assert sent.returncode == 0, sent.stderr
+    wait_for(lambda: all_ended(server), 60)
+    seen = (tmp_path / "seen").read_text().splitlines()
+    assert seen[:3] == [str(study), str(out), "participant"]
+    assert str(odd) in seen and seen[-2:] == ["--participant-label", "01"]
+    assert [path.read_text() for path in (jobs / "logs").iterdir()] == ["the app ran\n"]
 
 
 # The live engine ---------------------------------------------------------------------------------------------------

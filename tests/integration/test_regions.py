@@ -153,7 +153,7 @@ def test_atlas_through_the_t1w(study, atlas, tmp_path, capsys):
     assert float(referenced[3]["chi_mean"]) == pytest.approx(0, abs=0.03)
     assert int(referenced[0]["voxels"]) < int(rows[0]["voxels"])
     assert referenced[0]["volume_mm3"] == rows[0]["volume_mm3"]
-    assert main([*command, "--qsm-reference", "hart"]) == 1
+    assert main([*command, "--qsm-reference", "hart"]) == 2
     assert "no region is called 'hart'" in capsys.readouterr().err
     # Everything again, elsewhere: the same bytes.
     again = tmp_path / "again"
@@ -263,10 +263,10 @@ def test_fastsurfer_and_labels_that_are_there(study, tmp_path, capsys):
         (["--segmentation", "atlas"], 4, "--atlas DIR"),
         (["--fastsurfer-home", "nowhere"], 4, "was not found"),
         (["--segmentation", "fastsurfr"], 2, "did you mean 'fastsurfer'"),
-        (["--segmentation", "none", "atlas"], 2, "none cannot stand beside"),
+        (["--segmentation", "none", "atlas"], 2, "none cannot be combined"),
         (["--atlas", "./nowhere"], 2, "no folder"),
         (["--qsm-reference", "csf"], 2, "needs a segmentation"),
-        (["--mask-from-anatomy"], 2, "no brain mask can be had"),
+        (["--mask-from-anatomy"], 2, "there is no brain mask"),
         (["--extra-dseg", "*_desc-x_dseg.nii.gz", "*_label-x_dseg.nii.gz"], 2, "two segmentations"),
     ],
 )

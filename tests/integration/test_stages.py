@@ -112,7 +112,7 @@ def test_companion_maps(scan, tmp_path):
         (["invert", "{local}", "--mask", "{nothing}"], 3, "0 everywhere"),
         (["invert", "{local}", "--mask", "{mask}", "--weights", "{small}"], 3, "does not lie on the grid of local"),
         (["invert", "nowhere.nii.gz", "--mask", "{mask}"], 3, "there is no such file"),
-        (["invert", "{local}", "--mask", "{mask}", "--b0-dir", "0", "0", "0"], 2, "direction of B0"),
+        (["invert", "{local}", "--mask", "{mask}", "--b0-dir", "0", "0", "0"], 2, "--b0-dir must be"),
         (["r2star", "{magnitude}", "--mask", "{mask}", "--te", "4", "8", "12"], 2, "give seconds: 0.012"),
         (["r2star", "{magnitude}", "--mask", "{mask}", "--te", "0.004", "0.008"], 2, "3 echoes need 3 echo times"),
         (["r2star", "{magnitude}", "--mask", "{mask}", "--te", "0.012", "0.008", "0.016"], 2, "ascending"),

@@ -1,8 +1,11 @@
 """The recipes of the images hold to their grammars and agree with each other and with the lock files."""
 
+import importlib.util
+import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -59,6 +62,18 @@ def test_every_file_that_names_the_version_names_the_same():
     for name, pattern in found.items():
         match = re.search(pattern, (ROOT / name).read_text(encoding="utf-8"), re.M)
         assert match and match[1].rstrip("}") == __version__, name
+
+
+def test_the_conda_recipe_needs_what_the_package_needs():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    names = {"matplotlib": "matplotlib-base", "isal": "python-isal"}
+    wanted = dict(line.split(">=") for line in project["dependencies"])
+    recipe = (ROOT / "conda.recipe" / "meta.yaml").read_text(encoding="utf-8")
+    run = recipe.partition("  run:\n")[2].partition("test:\n")[0]
+    found = dict(re.findall(r"^    - (?!python )(\S+) >=(\S+)$", run, re.M))
+    del wanted["bids-validator-deno"]  # not on conda-forge; the command says that it is missing
+    assert {names.get(name, name): bound for name, bound in wanted.items()} == found
+    assert dict(re.findall(r"^    - (\S+) = (\S+)$", recipe, re.M)) == project["scripts"]
 
 
 def stages(text):
@@ -129,3 +144,58 @@ def test_lock_files_name_versions_and_no_address():
     for name in ("requirements.lock", "requirements-dev.lock"):
         lines = [line for line in (ROOT / name).read_text().splitlines() if line and not line.startswith("#")]
         assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+", line) for line in lines)
+
+
+def test_commands_of_the_image_start_without_the_callers_python_variables(tmp_path):
+    """Apptainer lets the variables of the host in, whatever the image's own environment says."""
+    (tmp_path / "bin").mkdir()
+    for name in ("qsm-bids-app", "qsm"):
+        (tmp_path / "bin" / name).write_text(
+            "import os, sys; print(os.environ.get('PYTHONNOUSERSITE'), sys.argv[1:])\n"
+        )
+    (tmp_path / "bin" / "python").symlink_to(sys.executable)
+    subprocess.run(["bash", ROOT / ".ci" / "install-image.sh", "isolate", tmp_path], check=True)
+    poison = tmp_path / "poison"
+    poison.mkdir()
+    (poison / "sitecustomize.py").write_text("raise SystemExit(99)\n")
+    for name in ("qsm-bids-app", "qsm"):
+        done = subprocess.run(
+            [tmp_path / "bin" / name, "a b", "$c"],
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(poison), "PYTHONHOME": "/nowhere"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stdout) == (0, "1 ['a b', '$c']\n"), done.stderr
+
+
+@pytest.fixture
+def image_check():
+    spec = importlib.util.spec_from_file_location("image_check", ROOT / ".ci" / "image_check.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("engine", ["Docker", "Docker, rootless", "podman", "Apptainer"])
+def test_the_commands_of_the_documentation_are_those_that_the_check_runs(image_check, tmp_path, engine):
+    data, out = tmp_path / "my data", tmp_path / "my out"
+    words = image_check.documented(engine, "localhost/image:check", data, out)
+    assert words[:2] == [engine.partition(",")[0].lower(), "run"]
+    image = words.index("localhost/image:check")
+    assert words[image + 1 :] == ["/data", "/out", "participant"]
+    assert f"{data}:/data:ro" in words[:image] and f"{out}:/out" in words[:image]
+    assert not any("$" in word for word in words)
+
+
+def test_the_check_gives_a_read_only_podman_no_folder_to_write(image_check, tmp_path, monkeypatch):
+    monkeypatch.setattr(image_check.shutil, "which", lambda name: name if name == "podman" else None)
+    called = []
+
+    def call(command, **more):
+        called.append(command)
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(image_check, "call", call)
+    image_check.Builder("tag", tmp_path).run([], ["--version"])
+    assert "--read-only" in called[-1] and "--read-only-tmpfs=false" in called[-1]

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 
+from bids_app.cli.parser import complete
 from bids_app.cli.stages.options import build_parser
 from bids_app.errors import QsmAppError
 
@@ -11,6 +12,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one stage and return the exit code: 0 done, 1 failed, 2 usage, 3 input refused."""
     try:
         parser = build_parser()
+        complete(parser)
         args, further = parser.parse_known_args(sys.argv[1:] if argv is None else list(argv))
         from bids_app.cli.stages.stages import run
 

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,8 @@ from bids_app.qsm.grid import Grid
 from bids_app.qsm.units import hz_to_ppm, ppm_per_hz
 
 #: Echo times above this are in milliseconds.
-_LONGEST_ECHO_S = 1.0
+_SHORTEST_ECHO_S, _LONGEST_ECHO_S = 1e-5, 1.0
+_LEAST_T, _MOST_T = 0.05, 25.0
 #: The largest field (ppm) that a local or total field of a head can have; more is a field in another unit.
 _LARGEST_PPM = 50.0
 _EXTENSIONS = (".nii.gz", ".nii")
@@ -147,11 +149,14 @@ def echo_times(given: Sequence[float] | None, image: Image) -> tuple[float, ...]
     count = image.data.shape[0]
     if found is None:
         raise UsageError(f"--te: give the {count} echo times in seconds (no sidecar beside {image.path.name} has them)")
+    if not all(isinstance(time, int | float) and not isinstance(time, bool) and math.isfinite(time) for time in found):
+        raise UsageError(f"--te: EchoTime in the sidecar of {image.path.name} is no number; correct it, or give --te")
     times = tuple(float(time) for time in found)
     if len(times) != count:
         raise UsageError(f"--te: {count} echoes need {count} echo times, got {len(times)}")
-    if any(later <= earlier for earlier, later in itertools.pairwise(times)) or times[0] <= 0:
-        raise UsageError(f"--te: echo times must be above 0 and ascending, got {' '.join(map(str, times))}")
+    if any(later <= earlier for earlier, later in itertools.pairwise(times)) or times[0] < _SHORTEST_ECHO_S:
+        said = " ".join(map(str, times))
+        raise UsageError(f"--te: echo times must be above {_SHORTEST_ECHO_S:g} s and ascending, got {said}")
     if times[-1] > _LONGEST_ECHO_S:
         raise UsageError(f"--te: {times[-1]} s is too long for an echo time; give seconds: {times[-1] / 1000}")
     return times
@@ -167,8 +172,12 @@ def field_strength(given: float | None, image: Image) -> float:
     """
     stated = image.sidecar.get("MagneticFieldStrength")
     found = given if given is not None else stated
-    if not isinstance(found, int | float) or not 0 < found < 30:
+    if found is None:
         raise UsageError(f"--b0: give the main field in tesla (no sidecar beside {image.path.name} has it)")
+    if isinstance(found, bool) or not isinstance(found, int | float) or not _LEAST_T <= found <= _MOST_T:
+        raise UsageError(
+            f"--b0: MagneticFieldStrength in the sidecar of {image.path.name} is {found!r}; give it in tesla"
+        )
     return float(found)
 
 

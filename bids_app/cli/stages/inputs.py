@@ -1,6 +1,7 @@
 """What the stages of ``qsm`` take from the command line: methods, parameters, and images."""
 
 import argparse
+import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,8 @@ from bids_app.qsm.phase.scaling import to_radians
 from bids_app.qsm.registry import AnyMethod
 
 M = TypeVar("M")
+#: Size of the largest part of a direction, as the checks of sidecars have it.
+_LEAST, _MOST = 1e-3, 1e3
 
 
 def b0_dir(args: argparse.Namespace) -> tuple[float, ...] | None:
@@ -22,9 +25,15 @@ def b0_dir(args: argparse.Namespace) -> tuple[float, ...] | None:
     if args.b0_dir == ["auto"]:
         return None
     try:
-        return tuple(float(part) for part in args.b0_dir)
-    except ValueError as error:
-        raise UsageError(f"--b0-dir must be auto or three numbers, got {' '.join(args.b0_dir)}") from error
+        numbers = tuple(float(part) for part in args.b0_dir)
+    except ValueError:
+        numbers = ()
+    if len(numbers) != 3 or not all(map(math.isfinite, numbers)) or not _LEAST <= max(map(abs, numbers)) <= _MOST:
+        said = " ".join(args.b0_dir)[:40]
+        raise UsageError(
+            f"--b0-dir must be auto or three numbers (the largest between {_LEAST:g} and {_MOST:g}), got {said}"
+        )
+    return numbers
 
 
 def method_of(registry: Mapping[str, M], name: str) -> M:

@@ -3,10 +3,10 @@
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
 
 from bids_app import __version__
-from bids_app.errors import UsageError
+from bids_app.cli.parser import Parser
+from bids_app.cli.types import number, positive, tesla
 
 #: Name of each stage, the sentence of its help, and one example.
 STAGES = {
@@ -48,14 +48,6 @@ STAGES = {
 }
 
 
-class Parser(argparse.ArgumentParser):
-    """A parser whose mistakes come back as UsageError."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raise what argparse would print."""
-        raise UsageError(f"{message}\nsee {self.prog} --help")
-
-
 def build_parser() -> Parser:
     """Return the parser of ``qsm`` with one subcommand for each stage."""
     parser = Parser(
@@ -88,7 +80,7 @@ def _add_options(name: str, stage: Parser) -> None:
         return
     _inputs(name, stage)
     stage.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="image to write (.nii.gz)")
-    stage.add_argument("--omp-nthreads", type=int, metavar="N", help="threads (default: processors)")
+    stage.add_argument("--omp-nthreads", type=positive, metavar="N", help="threads (default: processors)")
     stage.add_argument(
         "--b0-dir",
         nargs="+",
@@ -124,7 +116,7 @@ _OPTIONS: tuple[tuple[tuple[str, ...], tuple[str, ...], dict[str, object]], ...]
     (
         ("--te",),
         ("unwrap", "field", "r2star", "reconstruct", "mask"),
-        {"nargs": "+", "type": float, "metavar": "S", "help": "echo times in seconds"},
+        {"nargs": "+", "type": number, "metavar": "S", "help": "echo times in seconds"},
     ),
     (("--recipe",), ("mask",), {"help": "source and operations (default: the recipe of the preset default)"}),
     (
@@ -136,7 +128,7 @@ _OPTIONS: tuple[tuple[tuple[str, ...], tuple[str, ...], dict[str, object]], ...]
     (
         ("--b0",),
         ("background", "invert", "field", "reconstruct"),
-        {"type": float, "metavar": "T", "help": "main field in tesla"},
+        {"type": tesla, "metavar": "T", "help": "main field in tesla"},
     ),
     (("--units",), _FIELDS, {"choices": ("hz", "ppm"), "help": "unit of the field"}),
     (("--weights",), ("background", "invert"), {"type": Path, "help": "relative reliability of the field (about 1)"}),

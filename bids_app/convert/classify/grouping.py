@@ -2,18 +2,22 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from bids_app.convert.classify import content
+from bids_app.convert.classify.acquisitions import (
+    SAME_ACQUISITION_S,
+    Acquisition,
+    acquisitions_of,
+    by_echoes,
+    seconds_between,
+    slot_of,
+)
 from bids_app.convert.classify.labels import protocol_labels
-from bids_app.convert.classify.series import SeriesFacts, Volume
+from bids_app.convert.classify.series import SeriesFacts
 
-#: Magnitude and phase of one acquisition start within this time (s); repetitions are further apart.
-_SAME_ACQUISITION = 10.0
 #: Tokens of ImageType that name the part, not the reconstruction.
 _PART_TOKENS = {"M", "P", "R", "I", "MAGNITUDE", "PHASE", "REAL", "IMAGINARY", "M_FFE", "PHASE MAP", "R_FFE", "I_FFE"}
-
-Slot = tuple[str, float | None, int]
 
 
 @dataclass(frozen=True)
@@ -24,30 +28,6 @@ class Decision:
     suffix: str = ""  # MEGRE, T2starw, T1w; empty when skipped
     entities: tuple[tuple[str, str], ...] = ()  # of acq, run, echo, part those that hold for the whole series
     reason: str = ""
-
-
-@dataclass
-class _Acquisition:
-    members: list[SeriesFacts] = field(default_factory=list)
-
-    @property
-    def slots(self) -> set[Slot]:
-        return {_slot(v) for m in self.members for v in m.volumes}
-
-    @property
-    def parts(self) -> set[str]:
-        return {v.part for m in self.members for v in m.volumes}
-
-    def echoes(self, *parts: str) -> set[float | None]:
-        return {v.echo_time for m in self.members for v in m.volumes if v.part in parts}
-
-    @property
-    def seconds(self) -> float | None:
-        return min((m.seconds for m in self.members if m.seconds is not None), default=None)
-
-
-def _slot(v: Volume) -> Slot:
-    return v.part, None if v.echo_time is None else round(v.echo_time, 2), v.repetition
 
 
 def decide(series: Sequence[SeriesFacts], *, field_maps: bool = False) -> dict[str, Decision]:
@@ -152,10 +132,10 @@ def _is_other_reconstruction(a: SeriesFacts, b: SeriesFacts) -> bool:
         return False
     if a.geometry[:3] != b.geometry[:3]:
         return False
-    same_content = {_slot(v) for v in a.volumes} == {_slot(v) for v in b.volumes}
+    same_content = {slot_of(v) for v in a.volumes} == {slot_of(v) for v in b.volumes}
     if a.seconds is None or b.seconds is None:
         return same_content
-    return same_content and abs(a.seconds - b.seconds) <= _SAME_ACQUISITION
+    return same_content and abs(a.seconds - b.seconds) <= SAME_ACQUISITION_S
 
 
 def _decide_gre(series: list[SeriesFacts], decisions: dict[str, Decision], field_maps: bool) -> None:
@@ -164,11 +144,11 @@ def _decide_gre(series: list[SeriesFacts], decisions: dict[str, Decision], field
     groups: dict[tuple[object, ...], list[SeriesFacts]] = {}
     for s in series:
         groups.setdefault((s.geometry, _round(s.tr), s.flip, s.epi), []).append(s)
-    found: dict[str, list[list[_Acquisition]]] = {}  # suffix -> protocols -> repeated acquisitions
+    found: dict[str, list[list[Acquisition]]] = {}  # suffix -> protocols -> repeated acquisitions
     for members in groups.values():
-        kept = [a for a in _acquisitions(members) if not _skip_acquisition(a, decisions, field_maps)]
+        kept = [a for a in acquisitions_of(members) if not _skip_acquisition(a, decisions, field_maps)]
         kept = [a for a in kept if not _skip_with_counterpart(a, incomplete, decisions)]
-        for protocol in _by_echoes(kept):
+        for protocol in by_echoes(kept):
             suffix = "MEGRE" if len(protocol[0].echoes("mag", "phase", "real", "imag")) > 1 else "T2starw"
             found.setdefault(suffix, []).append(protocol)
     for suffix, protocols in found.items():
@@ -179,63 +159,13 @@ def _round(value: float | None) -> float | None:
     return None if value is None else round(value, 1)
 
 
-def _acquisitions(series: list[SeriesFacts]) -> list[_Acquisition]:
-    """Put together magnitude and phase (and echoes) that were acquired at once.
-
-    A series joins the acquisition that lacks what it holds and is nearest in time; without times the order decides. A
-    phase that was stored long after any magnitude joins the nearest one with the same echoes that has none.
-    """
-    found: list[_Acquisition] = []
-    late: list[SeriesFacts] = []
-    for s in series:
-        slots = {_slot(v) for v in s.volumes}
-        free = [a for a in found if not a.slots & slots and _related(a, s)]
-        near = [a for a in free if _distance(a, s) <= _SAME_ACQUISITION]
-        if near:
-            min(near, key=lambda a: _distance(a, s)).members.append(s)
-        elif free and s.parts.isdisjoint({"mag"}):
-            late.append(s)
-        else:
-            found.append(_Acquisition([s]))
-    for s in late:
-        slots = {_slot(v) for v in s.volumes}
-        free = [
-            a
-            for a in found
-            if not a.slots & slots
-            and not a.parts & s.parts
-            and a.echoes(*a.parts) == set(s.echo_times)
-            and a.members[0].study_uid == s.study_uid
-        ]
-        if free:
-            min(free, key=lambda a: _distance(a, s)).members.append(s)
-        else:
-            found.append(_Acquisition([s]))
-    return found
-
-
-def _related(a: _Acquisition, s: SeriesFacts) -> bool:
-    first = a.members[0]
-    if first.study_uid != s.study_uid:  # equal dates and times mean nothing: programs that remove identities set them
-        return False
-    same_protocol = not (first.protocol and s.protocol) or first.protocol == s.protocol
-    return same_protocol and max(v.repetition for v in s.volumes) == max(v.repetition for v in first.volumes)
-
-
-def _distance(a: _Acquisition, s: SeriesFacts) -> float:
-    """Seconds between the starts; series without times count as acquired together."""
-    if a.seconds is None or s.seconds is None:
-        return 0.0
-    return abs(a.seconds - s.seconds)
-
-
-def _skip_acquisition(a: _Acquisition, decisions: dict[str, Decision], field_maps: bool) -> bool:
+def _skip_acquisition(a: Acquisition, decisions: dict[str, Decision], field_maps: bool) -> bool:
     """Skip field maps and acquisitions that lack something; tell whether it was skipped."""
     magnitude, phase = a.echoes("mag"), a.echoes("phase")
     reason = ""
     if len(magnitude) == 2 and len(phase) == 1 and phase <= magnitude:
         reason = "phase-difference field map: two magnitudes, one difference of their phases"
-    elif not field_maps and len(magnitude | phase) <= 2 and any(content.field_map_by_name(m) for m in a.members):
+    elif not field_maps and len(magnitude | phase) <= 2 and any(content.field_map_by_name(m) for m in a.series):
         reason = "field map, by its sequence or protocol name; another heuristic can take it as a gradient echo"
     elif phase and magnitude and phase != magnitude:
         reason = f"incomplete: magnitude has {len(magnitude)} echoes, phase {len(phase)}"
@@ -244,46 +174,37 @@ def _skip_acquisition(a: _Acquisition, decisions: dict[str, Decision], field_map
     elif a.parts == {"mag"}:
         reason = "gradient echo without phase images: QSM needs them"
     if reason:
-        _skip(decisions, a.members, reason)
+        _skip(decisions, a.series, reason)
     return bool(reason)
 
 
-def _skip_with_counterpart(a: _Acquisition, incomplete: Sequence[SeriesFacts], decisions: dict[str, Decision]) -> bool:
+def _skip_with_counterpart(a: Acquisition, incomplete: Sequence[SeriesFacts], decisions: dict[str, Decision]) -> bool:
     """Skip an acquisition when the other part of it is incomplete: half of it would be in the way of the whole."""
-    mine = a.members[0]
+    mine = a.series[0]
     for other in incomplete:
         same_grid = all(mine.geometry[i] == other.geometry[i] for i in (0, 1, 3, 4))
         if same_grid and a.parts.isdisjoint(other.parts) and _same_time_and_protocol(a, other):
-            _skip(decisions, a.members, f"incomplete: series {other.number} that belongs to it lacks images")
+            _skip(decisions, a.series, f"incomplete: series {other.number} that belongs to it lacks images")
             return True
     return False
 
 
-def _same_time_and_protocol(a: _Acquisition, s: SeriesFacts) -> bool:
-    first = a.members[0]
+def _same_time_and_protocol(a: Acquisition, s: SeriesFacts) -> bool:
+    first = a.series[0]
     same = first.protocol == s.protocol and first.study_uid == s.study_uid
-    return same and _distance(a, s) <= _SAME_ACQUISITION
+    return same and seconds_between(a, s) <= SAME_ACQUISITION_S
 
 
-def _by_echoes(acquisitions: list[_Acquisition]) -> list[list[_Acquisition]]:
-    """Separate acquisitions with different echo times: they are different protocols, not repeated runs."""
-    groups: dict[tuple[object, ...], list[_Acquisition]] = {}
-    for a in acquisitions:
-        echoes = tuple(sorted(round(e or 0.0, 1) for e in a.echoes("mag", "phase", "real", "imag")))
-        groups.setdefault(echoes, []).append(a)
-    return list(groups.values())
-
-
-def _name_gre(suffix: str, protocols: list[list[_Acquisition]], decisions: dict[str, Decision]) -> None:
-    firsts = [acquisitions[0].members[0] for acquisitions in protocols]
+def _name_gre(suffix: str, protocols: list[list[Acquisition]], decisions: dict[str, Decision]) -> None:
+    firsts = [acquisitions[0].series[0] for acquisitions in protocols]
     labels = protocol_labels([first.protocol or first.description for first in firsts])
     for label, acquisitions in zip(labels, protocols, strict=True):
-        runs = sum(_repetitions(a) for a in acquisitions)
+        runs = sum(a.repetitions for a in acquisitions)
         number = 0
         for a in acquisitions:
             number += 1
             echoes = sorted(a.echoes("mag", "phase", "real", "imag"), key=lambda e: e or 0.0)
-            for m in a.members:
+            for m in a.series:
                 entities: tuple[tuple[str, str], ...] = (("acq", label),) if label else ()
                 # A series with several repetitions gets its run numbers when its volumes are named.
                 entities += (("run", str(number)),) if runs > 1 else ()
@@ -292,12 +213,8 @@ def _name_gre(suffix: str, protocols: list[list[_Acquisition]], decisions: dict[
                 if len(m.parts) == 1:
                     entities += (("part", next(iter(m.parts))),)
                 decisions[m.uid] = Decision(m, suffix, entities, _note(a))
-            number += _repetitions(a) - 1
+            number += a.repetitions - 1
 
 
-def _repetitions(a: _Acquisition) -> int:
-    return max(v.repetition for m in a.members for v in m.volumes)
-
-
-def _note(a: _Acquisition) -> str:
+def _note(a: Acquisition) -> str:
     return "no magnitude images came with it" if a.parts == {"phase"} else ""

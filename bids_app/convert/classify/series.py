@@ -177,30 +177,31 @@ def volumes_of(instances: Sequence[Instance]) -> dict[Volume, tuple[Path, ...]]:
             groups[key].append((frame.repetition, frame.positions, instance.path))
     found: dict[Volume, tuple[Path, ...]] = {}
     for key in sorted(groups, key=lambda k: (k[0], k[1] or 0.0)):
-        for number, members in enumerate(_split_repetitions(groups[key]), start=1):
-            positions = Counter(z for _, zs, _ in members for z in zs)
+        for number, frames in enumerate(_split_repetitions(groups[key]), start=1):
+            positions = Counter(z for _, zs, _ in frames for z in zs)
             volume = Volume(
                 key[0], key[1], number, len(positions), sum(positions.values()), _has_gap(sorted(positions))
             )
-            found[volume] = tuple(sorted({path for *_, path in members}))
+            found[volume] = tuple(sorted({path for *_, path in frames}))
     return found
 
 
-_TemplateSubject = tuple[int, tuple[float, ...], Path]
+#: Repetition, slice positions and file of an image.
+_Frame = tuple[int, tuple[float, ...], Path]
 
 
-def _split_repetitions(members: list[_TemplateSubject]) -> list[list[_TemplateSubject]]:
+def _split_repetitions(frames: list[_Frame]) -> list[list[_Frame]]:
     """Split by repetition number, but only where that leaves one image per position and the same positions in each."""
-    positions = Counter(z for _, zs, _ in members for z in zs)
+    positions = Counter(z for _, zs, _ in frames for z in zs)
     if max(positions.values()) == 1:
-        return [members]
-    by_number: dict[int, list[_TemplateSubject]] = defaultdict(list)
-    for member in members:
-        by_number[member[0]].append(member)
+        return [frames]
+    by_number: dict[int, list[_Frame]] = defaultdict(list)
+    for frame in frames:
+        by_number[frame[0]].append(frame)
     parts = [by_number[number] for number in sorted(by_number)]
     if all(max(Counter(z for _, zs, _ in part for z in zs).values()) == 1 for part in parts):
         return parts
-    return [members]
+    return [frames]
 
 
 def _has_gap(positions: list[float]) -> bool:

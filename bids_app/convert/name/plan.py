@@ -57,8 +57,8 @@ def plan_series(
                 plan, reason = (
                     None,
                     (
-                        f"the heuristic gives it the name that series {clash.facts.number} has already; "
-                        "use a run number in the heuristic"
+                        f"it would get the name that series {clash.facts.number} has already; "
+                        "give one of them another name, such as run-2_MEGRE, in the heuristic or in --series"
                     ),
                 )
         if plan is None:
@@ -69,15 +69,20 @@ def plan_series(
     return plans, refused
 
 
+def name_start(subject: str, session: str | None) -> str:
+    """Return how the paths of a session's anatomical images start: ``sub-1/anat/sub-1_``."""
+    entities = [f"sub-{subject}", *([f"ses-{session}"] if session else [])]
+    return "/".join([*entities, "anat", "_".join([*entities, ""])])
+
+
 def _plan_one(
     item: Series, templates: Sequence[str], subject: str, session: str | None
 ) -> tuple[SeriesPlan | None, str]:
-    prefix = f"sub-{subject}/" + (f"ses-{session}/" if session else "")
-    name_start = f"sub-{subject}_" + (f"ses-{session}_" if session else "")
+    prefix, _, start = name_start(subject, session).rpartition("anat/")
     volumes: list[VolumePlan] = []
     for template in templates:
         name = template.rpartition("/")[2]
-        if not template.startswith(prefix) or not name.startswith(name_start) or not _NAME.fullmatch(name):
+        if not template.startswith(prefix) or not name.startswith(start) or not _NAME.fullmatch(name):
             return None, f"the heuristic's name {template!r} is not a BIDS name of this subject and session"
         keep_repetitions = name.rpartition("_")[2] in GRE_SUFFIXES
         for volume, files in (item.files if keep_repetitions else _time_series(item.files)).items():

@@ -22,7 +22,8 @@ from bids_app.convert.model import (
 from bids_app.convert.name.patients import Place, sanitise
 from bids_app.convert.name.plan import SeriesPlan
 from bids_app.convert.name.privacy import Redactor, short_hash
-from bids_app.convert.write import dataset_files, late, session
+from bids_app.convert.name.series_table import SKIP, SeriesTable, corrected
+from bids_app.convert.write import dataset_files, late_series, session
 from bids_app.convert.write.dcm2niix import sidecar
 from bids_app.errors import QsmAppError, UsageError
 
@@ -54,8 +55,9 @@ class Intake:
     logical: Mapping[Path, PurePosixPath]
     redact: Redactor
     broken_folders: frozenset[PurePosixPath]
-    plan: Callable[[Job], Planned]
+    plan: Callable[[Job, Mapping[str, str]], Planned]
     make: Callable[[Sequence[SeriesPlan], Job, Path], tuple[Path, session.Made]]
+    table: SeriesTable
 
 
 def make_jobs(series: Sequence[Series], places: Mapping[str, Place], request: ConvertRequest) -> list[Job]:
@@ -147,13 +149,15 @@ def run_job(intake: Intake, job: Job, scratch: Path) -> list[SeriesOutcome]:
     conflict = None if existing else session.layout_conflict(request.bids_dir, job.subject, job.session)
     if conflict:
         return [o.with_status(FAILED, conflict) for o in base.values()]
-    found = intake.plan(job)
+    job, wishes, remarks, wrong = _with_table(intake.table, job, base)
+    found = intake.plan(job, wishes)
+    refused = {**found.refused, **wrong}
     planned = {p.series.facts.uid: p for p in found.plans}
     for item in job.series:
         uid, outcome = item.facts.uid, base[item.facts.uid]
-        reason = found.reasons.get(uid, "")
-        if uid in found.refused:
-            base[uid] = outcome.with_status(FAILED, found.refused[uid])
+        reason = "; ".join(filter(None, (remarks.get(uid, ""), found.reasons.get(uid, ""))))
+        if uid in refused:
+            base[uid] = outcome.with_status(FAILED, refused[uid])
         elif uid not in planned:
             base[uid] = _not_planned(intake, item, outcome, reason)
         else:
@@ -161,12 +165,30 @@ def run_job(intake: Intake, job: Job, scratch: Path) -> list[SeriesOutcome]:
             base[uid] = outcome.with_status(PLANNED, reason, planned[uid].way, outputs)
     plans = list(found.plans)
     if existing:
-        base, plans = late.compare(base, plans, request.bids_dir, job.subject, job.session, request.add)
+        base, plans = late_series.compare(base, plans, request.bids_dir, job.subject, job.session, request.add)
         if not request.dry_run:
             dataset_files.add_participants(request.bids_dir)
     if plans and not request.dry_run:
-        _convert(intake, job, plans, base, scratch, late.place_additions if existing else session.place)
+        _convert(intake, job, plans, base, scratch, late_series.place_additions if existing else session.place)
     return list(base.values())
+
+
+def _with_table(
+    table: SeriesTable, job: Job, base: Mapping[str, SeriesOutcome]
+) -> tuple[Job, dict[str, str], dict[str, str], dict[str, str]]:
+    """Return a job as the series table sees it; names, remarks and mistakes of the table by series UID."""
+    series, wishes, remarks, wrong = [], {}, {}, {}
+    for item in job.series:
+        uid = item.facts.uid
+        name, part = table.of(base[uid])
+        try:
+            item, remarks[uid] = corrected(item, part)
+        except UsageError as error:
+            name, wrong[uid] = SKIP, str(error)
+        series.append(item)
+        if name:
+            wishes[uid] = name
+    return replace(job, series=tuple(series)), wishes, remarks, wrong
 
 
 def _not_planned(intake: Intake, item: Series, outcome: SeriesOutcome, reason: str) -> SeriesOutcome:
@@ -221,7 +243,7 @@ def _take_notes(intake: Intake, job: Job, base: dict[str, SeriesOutcome]) -> Non
     notes = dataset_files.noted_series(request.bids_dir, job.subject, job.session)
     for uid, place in job.places:
         mine = [base[s.facts.uid] for s in job.series if s.facts.study_uid == uid]
-        rows = list(late.noted_rows(notes, mine))
+        rows = list(late_series.noted_rows(notes, mine))
         original = intake.redact(place.original)
         dataset_files.write_note(request.bids_dir, place, short_hash(uid), person, original, rows)
 

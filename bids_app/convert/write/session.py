@@ -15,7 +15,8 @@ from bids_app.convert.write import sidecars
 from bids_app.convert.write.dcm2niix import run_dcm2niix, run_taken_apart, sidecar
 from bids_app.convert.write.heudiconv import run_heudiconv
 from bids_app.convert.write.tables import write_table
-from bids_app.derivatives.files import scratch_folder, write_json
+from bids_app.derivatives.files import write_json
+from bids_app.derivatives.scratch import scratch_folder
 
 
 class PlacementError(RuntimeError):

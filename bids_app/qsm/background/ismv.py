@@ -1,6 +1,5 @@
 """Background removal by iterated spherical mean values (iSMV)."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +9,7 @@ from bids_app.qsm.background.smv import sphere_problem
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.method import Background, Method
 from bids_app.qsm.params import Params, param
+from bids_app.qsm.signatures import Progress
 from bids_app.qsm.solvers.cg import solve_symmetric
 
 
@@ -29,7 +29,7 @@ def ismv(
     *,
     params: IsmvParams = IsmvParams(),
     weights: FloatArray | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[FloatArray, BoolArray]:
     """Remove the background field by iterated spherical mean values (iSMV).
 

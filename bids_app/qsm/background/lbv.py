@@ -1,9 +1,7 @@
 """Background removal by the Laplace equation with boundary values (LBV)."""
 
 import itertools
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -13,6 +11,7 @@ from bids_app.qsm.inversion.empirical_bayes import BayesParams, expected_field
 from bids_app.qsm.mask.boundary import remove_unreliable_boundary
 from bids_app.qsm.method import Background, Correction, Method
 from bids_app.qsm.params import Params, param
+from bids_app.qsm.signatures import Progress
 from bids_app.qsm.solvers.laplace import BoundaryValues
 
 
@@ -50,7 +49,7 @@ def lbv(
     *,
     params: LbvParams = LbvParams(),
     weights: FloatArray | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[FloatArray, BoolArray]:
     """Remove the background field by the Laplacian boundary value method (LBV), its boundary values corrected.
 
@@ -130,7 +129,7 @@ def lbv(
     return split.crop.put(local, grid.shape), split.crop.put(valid, grid.shape)
 
 
-def _counted(progress: Callable[[int, int], None] | None, params: LbvParams) -> Any:
+def _counted(progress: Progress | None, params: LbvParams) -> Progress | None:
     """Return a callback that goes on counting from one correction to the next."""
     if progress is None:
         return None
@@ -159,8 +158,8 @@ LBV_CORRECTIONS: Correction = Method(
     function=lbv,
     params=Params,
     sentence=(
-        "The field of the sources inside the mask was removed from the boundary values of LBV, "
-        "as many times as corrections are given."
+        "The field of the sources inside the mask was estimated and removed from the boundary "
+        "values of LBV, in as many passes as “corrections” states."
     ),
     maturity="this software's own",
 )

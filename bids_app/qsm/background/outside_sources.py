@@ -1,13 +1,12 @@
 """What PDF and TFI share: the field of sources outside the mask, fitted and subtracted."""
 
-from collections.abc import Callable
-
 import numpy as np
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.mask.boundary import remove_unreliable_boundary
 from bids_app.qsm.operators.crop import clean
+from bids_app.qsm.signatures import Progress
 from bids_app.qsm.solvers.dipole_sources import SourceProblem, fit_sources, outside_field, source_crop
 
 
@@ -18,7 +17,7 @@ def subtract_outside_sources(
     limits: tuple[int, float, float],
     weights: FloatArray | None,
     priors: tuple[float, float, float],
-    progress: Callable[[int, int], None] | None,
+    progress: Progress | None,
 ) -> tuple[FloatArray, BoolArray]:
     """Return the total field less that of outside sources, and the mask where it is valid.
 

@@ -1,6 +1,5 @@
 """Background removal by projection onto dipole fields (PDF)."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
@@ -8,6 +7,7 @@ from bids_app.qsm.background.outside_sources import subtract_outside_sources
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.method import Background, Method
 from bids_app.qsm.params import Params, param
+from bids_app.qsm.signatures import Progress
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,9 @@ class PdfParams(Params):
         20, low=1, high=2000, doc="Maximum number of conjugate-gradient iterations on the finest grid"
     )
     tolerance: float = param(0.01, low=0.0, high=1.0, doc="Gradient, relative to that without sources, that ends them")
-    padding: float = param(20.0, low=0.0, high=300.0, unit="mm", doc="Room around the object for outside sources")
+    padding: float = param(
+        20.0, low=0.0, high=300.0, unit="mm", doc="Empty space around the object for outside sources"
+    )
 
 
 def pdf(
@@ -28,7 +30,7 @@ def pdf(
     *,
     params: PdfParams = PdfParams(),
     weights: FloatArray | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[FloatArray, BoolArray]:
     """Remove the background field by projection onto dipole fields (PDF); the mask stays whole.
 

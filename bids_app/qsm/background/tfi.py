@@ -1,6 +1,5 @@
 """Background removal by total field inversion (TFI), with priors on both sides of the mask's boundary."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
@@ -8,6 +7,7 @@ from bids_app.qsm.background.outside_sources import subtract_outside_sources
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.method import Background, Method
 from bids_app.qsm.params import Params, param
+from bids_app.qsm.signatures import Progress
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,9 @@ class TfiParams(Params):
         15, low=1, high=2000, doc="Maximum number of conjugate-gradient iterations on the finest grid"
     )
     tolerance: float = param(0.005, low=0.0, high=1.0, doc="Gradient, relative to that without sources, that ends them")
-    padding: float = param(20.0, low=0.0, high=300.0, unit="mm", doc="Room around the object for outside sources")
+    padding: float = param(
+        20.0, low=0.0, high=300.0, unit="mm", doc="Empty space around the object for outside sources"
+    )
     inner_sd: float = param(0.05, low=1e-4, high=1.0, unit="ppm", doc="Spread of susceptibility expected inside")
     outer_sd: float = param(2.0, low=1e-2, high=100.0, unit="ppm", doc="Spread of susceptibility expected outside")
     noise: float = param(0.003, low=1e-6, high=0.1, unit="ppm", doc="Standard error of the field in a typical voxel")
@@ -31,7 +33,7 @@ def tfi(
     *,
     params: TfiParams = TfiParams(),
     weights: FloatArray | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[FloatArray, BoolArray]:
     """Remove the background field by total field inversion (TFI); the mask stays whole.
 

@@ -1,6 +1,5 @@
 """V-SHARP: background removal by spherical mean values of varying radius."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +15,7 @@ from bids_app.qsm.operators.crop import Crop
 from bids_app.qsm.operators.fft import irfftn, rfftn
 from bids_app.qsm.operators.sphere import less_mean, sphere_kernel, sphere_weights
 from bids_app.qsm.params import Params, param
+from bids_app.qsm.signatures import Progress
 
 #: Sums over spheres are done voxel by voxel where they take fewer terms than this times the volume; a transform takes
 #: as long as that.
@@ -44,7 +44,7 @@ def vsharp(
     *,
     params: VsharpParams = VsharpParams(),
     weights: FloatArray | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[FloatArray, BoolArray]:
     """Remove the background field by V-SHARP.
 
@@ -108,7 +108,7 @@ def vsharp(
 
 
 def _high_pass(
-    field: FloatArray, inside: BoolArray, grid: Grid, params: VsharpParams, progress: Callable[[int, int], None] | None
+    field: FloatArray, inside: BoolArray, grid: Grid, params: VsharpParams, progress: Progress | None
 ) -> tuple[FloatArray, BoolArray, float]:
     """Field less its mean over the largest sphere that fits, where one fits, and the largest radius in use (mm)."""
     radii = np.arange(params.radius_max, params.radius_min - 1e-6, -params.radius_step)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
-from bids_app.qsm.field.fit import FieldFit
+from bids_app.qsm.results import FieldFit
 
 #: Median residual from which the line is doubted, rad: noise of bright tissue leaves a third of it, while a turn
 #: miscounted between echoes whose times have no simple ratio leaves 0.36 and more.

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numba import prange
@@ -11,6 +10,7 @@ from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.kernels import jit
 from bids_app.qsm.operators.smoothing import gaussian_phase
+from bids_app.qsm.results import FieldFit
 
 INTERCEPT = ("auto", "smooth", "free", "zero")
 INTERCEPT_DOC = "Phase at echo time zero: smooth, free in every voxel, zero (auto: smooth from 3 echoes on)"
@@ -18,18 +18,6 @@ SMOOTHING_DOC = "Gaussian smoothing of the intercept"
 #: Voxels whose residual is this many times the median's do not tell the intercept, and none counts for more than this
 #: many medians.
 _TOLERATED, _MOST_WEIGHT = 3.0, 4.0
-
-
-@dataclass(frozen=True)
-class FieldFit:
-    """Field (Hz), its standard error (Hz), intercept (rad) and weighted root-mean-square residual (rad)."""
-
-    field_hz: FloatArray
-    sd_hz: FloatArray
-    intercept_rad: FloatArray
-    residual_rad: FloatArray
-    #: Most iterations that any voxel took; 1 for the line fit.
-    iterations: int = 1
 
 
 @jit(parallel=True)
@@ -159,7 +147,7 @@ def _smooth(fit: FieldFit, grid: Grid, width: float) -> FloatArray:
     return gaussian_phase(fit.intercept_rad, weight, known, sigma) * known
 
 
-def _flat(echoes: FloatArray) -> Any:
+def _flat(echoes: FloatArray) -> FloatArray:
     return np.ascontiguousarray(echoes, np.float32).reshape(echoes.shape[0], -1)
 
 

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
-from bids_app.qsm.field.fit import INTERCEPT, INTERCEPT_DOC, SMOOTHING_DOC, EchoData, FieldFit, fit_echoes
+from bids_app.qsm.field.fit import INTERCEPT, INTERCEPT_DOC, SMOOTHING_DOC, EchoData, fit_echoes
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.method import FieldFitter, Method
 from bids_app.qsm.params import Params, param
+from bids_app.qsm.results import FieldFit
 
 
 @dataclass(frozen=True)
@@ -91,8 +92,8 @@ LINEAR: FieldFitter[LinearFitParams] = Method(
     function=fit_linear,
     params=LinearFitParams,
     sentence=(
-        "The total field was fitted to the echoes by a linear fit weighted by squared magnitude "
-        "and echo time [robinson2017]{parameters}."
+        "The total field was estimated by a linear fit to the unwrapped phase of the echoes, "
+        "weighted by squared magnitude and echo time [robinson2017]{parameters}."
     ),
     uses=frozenset({"magnitude"}),
     key="fit_linear",

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
-from bids_app.qsm.field.fit import INTERCEPT, INTERCEPT_DOC, SMOOTHING_DOC, EchoData, FieldFit, fit_echoes
+from bids_app.qsm.field.fit import INTERCEPT, INTERCEPT_DOC, SMOOTHING_DOC, EchoData, fit_echoes
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.method import FieldFitter, Method
 from bids_app.qsm.params import Params, param
+from bids_app.qsm.results import FieldFit
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ NONLINEAR: FieldFitter[NonlinearFitParams] = Method(
     function=fit_nonlinear,
     params=NonlinearFitParams,
     sentence=(
-        "The total field was fitted to the complex signal of the echoes by a non-linear fit [liu2013]{parameters}."
+        "The total field was estimated by a non-linear fit to the complex signal of the echoes [liu2013]{parameters}."
     ),
     uses=frozenset({"magnitude"}),
     key="fit_nonlinear",

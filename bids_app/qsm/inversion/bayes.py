@@ -1,14 +1,15 @@
 """Empirical-Bayes inversion: error and signal spectra are measured in the data, nothing is tuned by hand."""
 
-from typing import Any
+import numpy as np
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.inversion.empirical_bayes import BayesParams, Estimate
 from bids_app.qsm.inversion.fine_detail import with_fine_detail
-from bids_app.qsm.inversion.problem import Progress, counted, note, prepare
+from bids_app.qsm.inversion.problem import counted, note, prepare
 from bids_app.qsm.kernels.spectrum import change_of
 from bids_app.qsm.method import Inversion, Method
+from bids_app.qsm.signatures import Info, Progress
 from bids_app.qsm.solvers.split_gradient import SplitGradient
 
 
@@ -21,7 +22,7 @@ def bayes(
     weights: FloatArray | None = None,
     magnitude: FloatArray | None = None,
     progress: Progress | None = None,
-    info: dict[str, Any] | None = None,
+    info: Info | None = None,
 ) -> FloatArray:
     """Estimate the most probable susceptibility under priors and errors whose spectra come from the data.
 
@@ -113,7 +114,7 @@ def bayes(
     problem = prepare(local_field_ppm, mask, grid, params.padding, weights)
     if not problem.field.any():
         return problem.finish(problem.field)
-    inside = problem.crop.take(mask, bool)
+    inside = problem.crop.take(mask, np.bool_)
     estimate = Estimate(problem.grid, problem.field, problem.weight, inside)
     split, total, done = SplitGradient(problem.grid), params.rounds * params.iterations, [0]
     report = counted(progress, info)
@@ -155,10 +156,10 @@ BAYES: Inversion[BayesParams] = Method(
     params=BayesParams,
     sentence=(
         "Susceptibility was estimated by an empirical Bayes inversion with Gaussian and total-"
-        "variation priors, whose weights follow from the spectrum of the data, built on the "
-        "methods of [bilgic2014] and [milovic2021]; the given share of the amplitude that the "
-        "priors take was restored, and the fine detail improved by as many iterations of total "
-        "generalised variation as given [langkammer2015]{parameters}."
+        "variation priors, whose weights follow from the spectrum of the data; it builds on "
+        "published inversions [bilgic2014; milovic2021]. The share “amplitude” of the contrast "
+        "that the priors remove was restored, and fine detail was refined by “detail” "
+        "iterations of total generalised variation [langkammer2015]{parameters}."
     ),
     maturity="this software's own",
     uses=frozenset({"weights"}),

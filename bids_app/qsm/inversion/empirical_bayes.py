@@ -200,7 +200,7 @@ def expected_field(
     problem = prepare(local_field_ppm, mask, grid, params.padding, weights)
     if not problem.field.any():
         return np.zeros(grid.shape, np.float32)
-    inside = problem.crop.take(mask, bool)
+    inside = problem.crop.take(mask, np.bool_)
     estimate = Estimate(problem.grid, problem.field, problem.weight, inside)
     estimate.start()
     estimate.fill(1.0, params.outliers)

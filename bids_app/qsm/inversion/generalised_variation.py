@@ -4,7 +4,6 @@ What :func:`bids_app.qsm.inversion.tgv.tgv` and :mod:`bids_app.qsm.inversion.fin
 data is explained by ``(Laplacian / 3 - (b0 . grad)^2) chi``, up to a misfit ``psi`` of the field.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,11 +15,11 @@ from bids_app.qsm.kernels.spans import Spans
 from bids_app.qsm.operators.crop import Crop, clean
 from bids_app.qsm.operators.laplacian import difference_weights, noise_gain
 from bids_app.qsm.params import Params, param
+from bids_app.qsm.signatures import Progress
 from bids_app.qsm.solvers.domain import MARGIN, Domain
 from bids_app.qsm.solvers.multigrid import coarse_to_fine
 from bids_app.qsm.solvers.primal_dual import Problem, State, coarsen, refine, solve
 
-Progress = Callable[[int, int], None]
 #: Longest over shortest voxel edge from which a voxel's Laplacian needs all 18 neighbours: with fewer it leaves, at
 #: the object's rim, more of the background than the tissue's own field. With other voxels the rim is worth more.
 LONG = 1.7
@@ -45,7 +44,7 @@ def field_problem(
 ) -> Problem:
     """Return the fine problem: the data's Laplacian times ``scale``, and the misfit's weights with mean one."""
     size = crop.grid.voxel_size
-    domain = Domain.of(np.asarray(crop.take(mask, bool), bool), crop.grid, max(size) > LONG * min(size))
+    domain = Domain.of(np.asarray(crop.take(mask, np.bool_), bool), crop.grid, max(size) > LONG * min(size))
     values: FloatArray = np.ascontiguousarray(crop.take(clean(data, mask)), np.float32).ravel()
     strides = np.uint64(crop.grid.shape[1] * crop.grid.shape[2]), np.uint64(crop.grid.shape[2])
     laplacian: FloatArray = np.zeros(values.size, np.float32)

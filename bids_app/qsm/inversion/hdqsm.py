@@ -1,14 +1,12 @@
 """Dipole inversion by total variation with a hybrid data term (HD-QSM)."""
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.inversion.problem import (
-    Progress,
     counted,
     note,
     prepare,
@@ -19,6 +17,7 @@ from bids_app.qsm.inversion.problem import (
 )
 from bids_app.qsm.method import Inversion, Method
 from bids_app.qsm.params import Params, param
+from bids_app.qsm.signatures import Info, Progress
 from bids_app.qsm.solvers.admm import Problem, minimise
 
 
@@ -43,7 +42,7 @@ def hdqsm(
     weights: FloatArray | None = None,
     magnitude: FloatArray | None = None,
     progress: Progress | None = None,
-    info: dict[str, Any] | None = None,
+    info: Info | None = None,
 ) -> FloatArray:
     """Estimate susceptibility by total variation with a hybrid data term, L1 first and then L2 (HD-QSM).
 

@@ -1,18 +1,18 @@
 """iLSQR: least squares, then the streaks inside the magic-angle cone estimated and taken off."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import Grid
-from bids_app.qsm.inversion.problem import Prepared, Progress, note, prepare
+from bids_app.qsm.inversion.problem import Prepared, note, prepare
 from bids_app.qsm.method import Inversion, Method
 from bids_app.qsm.operators.dipole import DipoleConvolution
 from bids_app.qsm.operators.fft import irfftn, rfftn
 from bids_app.qsm.operators.gradient import gradient, gradient_adjoint
 from bids_app.qsm.params import Params, param
+from bids_app.qsm.signatures import Info, Progress
 from bids_app.qsm.solvers.cg import solve_least_squares
 
 
@@ -57,7 +57,7 @@ def ilsqr(
     weights: FloatArray | None = None,
     magnitude: FloatArray | None = None,
     progress: Progress | None = None,
-    info: dict[str, Any] | None = None,
+    info: Info | None = None,
 ) -> FloatArray:
     """Estimate susceptibility by iLSQR, least squares, from which the streaks are removed.
 

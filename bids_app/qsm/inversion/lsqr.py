@@ -1,16 +1,16 @@
 """Dipole inversion by LSQR: least squares, regularised by stopping early."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import Grid
-from bids_app.qsm.inversion.problem import Progress, counted, prepare
+from bids_app.qsm.inversion.problem import counted, prepare
 from bids_app.qsm.method import Inversion, Method
 from bids_app.qsm.operators.dipole import DipoleConvolution
 from bids_app.qsm.params import Params, param
+from bids_app.qsm.signatures import Info, Progress
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def lsqr(
     weights: FloatArray | None = None,
     magnitude: FloatArray | None = None,
     progress: Progress | None = None,
-    info: dict[str, Any] | None = None,
+    info: Info | None = None,
 ) -> FloatArray:
     """Estimate susceptibility by least squares with LSQR, stopped before noise and streaks grow.
 

@@ -1,7 +1,6 @@
 """Morphology-enabled dipole inversion (MEDI)."""
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +9,6 @@ from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.inversion.problem import (
     Prepared,
-    Progress,
     counted,
     note,
     prepare,
@@ -20,6 +18,7 @@ from bids_app.qsm.inversion.problem import (
 )
 from bids_app.qsm.method import Inversion, Method
 from bids_app.qsm.params import Params, param
+from bids_app.qsm.signatures import Info, Progress
 from bids_app.qsm.solvers.admm import Problem, minimise
 
 
@@ -70,7 +69,7 @@ def medi(
     weights: FloatArray | None = None,
     magnitude: FloatArray | None = None,
     progress: Progress | None = None,
-    info: dict[str, Any] | None = None,
+    info: Info | None = None,
 ) -> FloatArray:
     """Estimate susceptibility by morphology-enabled dipole inversion (MEDI).
 

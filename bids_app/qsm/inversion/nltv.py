@@ -1,13 +1,13 @@
 """Dipole inversion by non-linear total variation (FANSI), with weak harmonics on request."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import Grid
-from bids_app.qsm.inversion.problem import Progress, counted, prepare, total_variation_weight
+from bids_app.qsm.inversion.problem import counted, prepare, total_variation_weight
 from bids_app.qsm.method import Inversion, Method
 from bids_app.qsm.params import Params, param
+from bids_app.qsm.signatures import Info, Progress
 from bids_app.qsm.solvers.admm import Problem, minimise
 
 
@@ -34,7 +34,7 @@ def nltv(
     weights: FloatArray | None = None,
     magnitude: FloatArray | None = None,
     progress: Progress | None = None,
-    info: dict[str, Any] | None = None,
+    info: Info | None = None,
 ) -> FloatArray:
     """Estimate susceptibility by non-linear total variation (FANSI), on request with weak harmonics (WH-QSM).
 

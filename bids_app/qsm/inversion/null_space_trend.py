@@ -261,9 +261,9 @@ NULL_SPACE_TREND: Correction = Method(
     function=null_space_trend,
     params=Params,
     sentence=(
-        "Smooth trends of the map that the field does not determine (polynomials whose field "
-        "has no Laplacian inside the mask) were estimated from voxels of similar magnitude by a "
-        "robust fit, shrunk towards zero by its cluster-robust errors [liang1986], and removed."
+        "Smooth trends of the map that the field does not determine (polynomials whose field is "
+        "harmonic) were estimated by a robust fit to voxels of similar magnitude. They were shrunk "
+        "towards zero by their cluster-robust errors [liang1986] and removed."
     ),
     maturity="this software's own",
     uses=frozenset({"magnitude"}),

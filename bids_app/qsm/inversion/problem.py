@@ -1,8 +1,6 @@
 """What every weighted inversion does first: crop, clean and scale the data, choose the weight if none is given."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -13,10 +11,10 @@ from bids_app.qsm.operators.crop import Crop
 from bids_app.qsm.operators.dipole import DipoleConvolution, dipole_kernel
 from bids_app.qsm.operators.fft import rfftn
 from bids_app.qsm.operators.gradient import laplacian_spectrum
+from bids_app.qsm.signatures import Info, Progress
 
 #: Weights above this many times the typical reliability add nothing but numerical trouble.
 LARGEST_WEIGHT = 3.0
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -75,7 +73,7 @@ def spectra_of(problem: Prepared) -> Spectra:
     return estimate_spectra(rfftn(problem.field), kernel, laplacian, problem.grid, max(voxels, 1))
 
 
-def total_variation_weight(problem: Prepared, chosen: float, info: dict[str, Any] | None) -> float:
+def total_variation_weight(problem: Prepared, chosen: float, info: Info | None) -> float:
     """Weight of total variation in the scaled problem: ``chosen`` (ppm mm), or by the data where that is 0."""
     if chosen > 0:
         weight = chosen / problem.scale
@@ -109,13 +107,13 @@ def without_outliers(weight: FloatArray, residual: FloatArray, limit: float, min
     return weight / np.maximum(weighted * np.float32(1 / (limit * deviation)), 1) ** 2
 
 
-def note(info: dict[str, Any] | None, **facts: float | int | str) -> None:
+def note(info: Info | None, **facts: float | int | str) -> None:
     """Add facts about the solution (weights that were chosen, iterations) to ``info`` if the caller wants them."""
     if info is not None:
         info.update({name: v if isinstance(v, str | int) else float(v) for name, v in facts.items()})
 
 
-def counted(progress: Progress | None, info: dict[str, Any] | None) -> Progress:
+def counted(progress: Progress | None, info: Info | None) -> Progress:
     """Return a progress callback that also notes the iterations done."""
 
     def count(done: int, total: int) -> None:

@@ -1,8 +1,6 @@
 """Rapid two-step dipole inversion (RTS)."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -17,6 +15,7 @@ from bids_app.qsm.operators.dipole import dipole_kernel
 from bids_app.qsm.operators.fft import irfftn, power, rfftn
 from bids_app.qsm.operators.gradient import laplacian_spectrum
 from bids_app.qsm.params import Params, param
+from bids_app.qsm.signatures import Info, Progress
 from bids_app.qsm.solvers.cg import conjugate_gradients
 from bids_app.qsm.solvers.split_gradient import SplitGradient
 
@@ -94,8 +93,8 @@ def rts(
     params: RtsParams = RtsParams(),
     weights: FloatArray | None = None,
     magnitude: FloatArray | None = None,
-    progress: Callable[[int, int], None] | None = None,
-    info: dict[str, Any] | None = None,
+    progress: Progress | None = None,
+    info: Info | None = None,
 ) -> FloatArray:
     """Estimate susceptibility by rapid two-step inversion (RTS).
 

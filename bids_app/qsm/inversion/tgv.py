@@ -9,9 +9,6 @@ TGV follow the noise of the field and the voxel size; with ``noise = 1`` (and 1 
 in ppm.
 """
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
@@ -26,6 +23,7 @@ from bids_app.qsm.inversion.generalised_variation import (
 from bids_app.qsm.mask.boundary import remove_unreliable_boundary
 from bids_app.qsm.method import Inversion, Method
 from bids_app.qsm.operators.crop import Crop
+from bids_app.qsm.signatures import Info, Progress
 from bids_app.qsm.solvers.domain import MARGIN
 from bids_app.qsm.units import ppm_per_hz
 
@@ -54,10 +52,10 @@ def tgv(
     params: TgvParams = TgvParams(),
     weights: FloatArray | None = None,
     magnitude: FloatArray | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
     echo_time: float | None = None,
     field_strength: float | None = None,
-    info: dict[str, Any] | None = None,
+    info: Info | None = None,
 ) -> FloatArray:
     """Estimate susceptibility in one step from a total field, or from the wrapped phase of one echo.
 
@@ -123,7 +121,7 @@ def tgv(
     crop = Crop.with_margin(mask, grid, MARGIN)
     problem = field_problem(field_ppm_or_phase, mask, weights, crop, scale, period)
     noise = params.noise or noise_of(problem)
-    facts: dict[str, Any] = {"iterations": 0, "iterations_finest": 0, "noise_ppm": noise, "levels": 0}
+    facts: Info = {"iterations": 0, "iterations_finest": 0, "noise_ppm": noise, "levels": 0}
     chi = np.zeros(grid.shape, np.float32)
     if noise > 0:  # else the field is harmonic to the last digit: nothing inside makes it
         problem.laplacian[:] *= np.float32(1 / noise)

@@ -1,20 +1,23 @@
 """Tikhonov-regularised inversion in closed form."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+import numpy.typing as npt
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import Grid
-from bids_app.qsm.inversion.problem import Progress, note, prepare
+from bids_app.qsm.inversion.problem import note, prepare
 from bids_app.qsm.inversion.spectra import estimate_spectra, least_risk
 from bids_app.qsm.method import Inversion, Method
 from bids_app.qsm.operators.dipole import dipole_kernel
 from bids_app.qsm.operators.fft import irfftn, rfftn
 from bids_app.qsm.operators.gradient import laplacian_spectrum
 from bids_app.qsm.params import Params, param
+from bids_app.qsm.signatures import Info, Progress
+
+F = TypeVar("F", np.float32, np.float64)
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ def tikhonov(
     weights: FloatArray | None = None,
     magnitude: FloatArray | None = None,
     progress: Progress | None = None,
-    info: dict[str, Any] | None = None,
+    info: Info | None = None,
 ) -> FloatArray:
     """Estimate susceptibility by Tikhonov regularisation in closed form.
 
@@ -89,8 +92,8 @@ def tikhonov(
     problem = prepare(local_field_ppm, mask, grid, params.padding)
     kernel, laplacian = dipole_kernel(problem.grid), laplacian_spectrum(problem.grid)
 
-    def inverse(weight: float, kernel: NDArray[Any], laplacian: NDArray[Any]) -> NDArray[Any]:
-        below = kernel**2 + weight * (laplacian if params.prior == "gradient" else 1)
+    def inverse(weight: float, kernel: npt.NDArray[F], laplacian: npt.NDArray[F]) -> npt.NDArray[F]:
+        below: npt.NDArray[F] = kernel**2 + weight * (laplacian if params.prior == "gradient" else 1)
         return np.divide(kernel, below, out=np.zeros_like(below), where=below > 0)
 
     spectrum = rfftn(problem.field)
@@ -111,5 +114,5 @@ TIKHONOV: Inversion[TikhonovParams] = Method(
     label="Tikhonov",
     function=tikhonov,
     params=TikhonovParams,
-    sentence=("Susceptibility was estimated by inversion with a Tikhonov regularisation [bilgic2014l2]{parameters}."),
+    sentence=("Susceptibility was estimated by inversion with Tikhonov regularisation [bilgic2014l2]{parameters}."),
 )

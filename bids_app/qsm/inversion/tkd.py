@@ -1,8 +1,6 @@
 """Thresholded k-space division."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -14,6 +12,7 @@ from bids_app.qsm.operators.crop import Crop
 from bids_app.qsm.operators.dipole import dipole_kernel
 from bids_app.qsm.operators.fft import irfftn, rfftn
 from bids_app.qsm.params import Params, param
+from bids_app.qsm.signatures import Info, Progress
 
 
 @dataclass(frozen=True)
@@ -33,8 +32,8 @@ def tkd(
     params: TkdParams = TkdParams(),
     weights: FloatArray | None = None,
     magnitude: FloatArray | None = None,
-    progress: Callable[[int, int], None] | None = None,
-    info: dict[str, Any] | None = None,
+    progress: Progress | None = None,
+    info: Info | None = None,
 ) -> FloatArray:
     """Estimate susceptibility by thresholded k-space division (TKD).
 

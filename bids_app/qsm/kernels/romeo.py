@@ -7,8 +7,6 @@ along x, y and z in the three low bytes, and :data:`DONE` once the voxel is unwr
 One plane of zeros lies before the first voxel and one after the last, so that a look aside never leaves the array.
 """
 
-from typing import Any
-
 import numpy as np
 from numba import prange
 
@@ -28,7 +26,7 @@ _EIGHT, _AXIS, _MIDDLE, _ZERO = np.uint64(8), np.uint64(3), np.float32(256), np.
 
 
 @jit(inline="always")
-def _wrapped(x: Any) -> Any:
+def _wrapped(x):
     return x - TWO_PI * ((x * _TURNS + _ROUND) - _ROUND)
 
 

@@ -5,15 +5,16 @@ empty, and the empty part is fetched all the same.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from bids_app.qsm.arrays import BoolArray, FloatArray
+from bids_app.qsm.arrays import BoolArray, FloatArray, Scalar
 from bids_app.qsm.kernels.spans import IndexArray, Spans
 
+#: Start, stop, pieces (or limits of planes), longest row, and the offsets to the rows beside each.
+RowArguments = tuple[IndexArray, IndexArray, IndexArray, int, IndexArray]
 #: Neighbouring rows in the kernels' order (-x, +x, -y, +y, -x-y, +x+y, +x-y, -x+y), as steps along x and y.
 _BESIDE = ((-1, 0), (1, 0), (0, -1), (0, 1), (-1, -1), (1, 1), (1, -1), (-1, 1))
 
@@ -35,12 +36,12 @@ class RowSpans:
         return self.spans.voxels
 
     @property
-    def argument(self) -> tuple[Any, ...]:
+    def argument(self) -> RowArguments:
         """The spans as kernels take them: start, stop, pieces, longest row, offsets (row, 8) that may wrap around."""
         return *self.spans.argument, self.beside
 
     @property
-    def by_plane(self) -> tuple[Any, ...]:
+    def by_plane(self) -> RowArguments:
         """The same with the limits of the planes in place of those of the pieces."""
         start, stop, _, longest = self.spans.argument
         return start, stop, self.planes, longest, self.beside
@@ -79,7 +80,7 @@ class Layout:
         """Length of a field."""
         return int(np.count_nonzero(self.stored))
 
-    def take(self, volume: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def take(self, volume: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
         """Return a volume's values as a field."""
         return volume[self.stored]
 

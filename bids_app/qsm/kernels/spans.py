@@ -1,7 +1,6 @@
 """Row spans of a region: what kernels walk along that work where the mask is and nowhere else."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +11,8 @@ from bids_app.qsm.arrays import BoolArray
 PIECES = 64
 
 IndexArray = npt.NDArray[np.uint64]
+#: Start, stop, pieces and the length of the longest row.
+SpanArguments = tuple[IndexArray, IndexArray, IndexArray, int]
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Spans:
         return int((self.stop - self.start).sum())
 
     @property
-    def argument(self) -> tuple[Any, Any, Any, int]:
+    def argument(self) -> SpanArguments:
         """The spans as kernels take them, with the length of the longest row."""
         longest = int((self.stop - self.start).max()) if self.start.size else 0
         return self.start, self.stop, self.pieces, longest

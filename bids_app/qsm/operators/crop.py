@@ -1,13 +1,13 @@
 """Cropping of a problem to its mask, with margins or with padding so that convolutions do not wrap onto the object."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import overload
 
 import numpy as np
 import numpy.typing as npt
 import scipy.fft
 
-from bids_app.qsm.arrays import BoolArray, FloatArray
+from bids_app.qsm.arrays import BoolArray, FloatArray, NumericArray, Scalar
 from bids_app.qsm.grid import Grid, bounding_box
 
 Slices = tuple[slice, slice, slice]
@@ -66,13 +66,17 @@ class Crop:
         nx, ny, nz = (part.stop - part.start + 2 * margin for part in box)
         return cls(box, _at(box, margin), Grid((nx, ny, nz), grid.voxel_size, grid.b0_dir))
 
-    def take(self, array: npt.NDArray[Any], dtype: Any = np.float32) -> npt.NDArray[Any]:
+    @overload
+    def take(self, array: NumericArray) -> FloatArray: ...
+    @overload
+    def take(self, array: NumericArray, dtype: type[Scalar]) -> npt.NDArray[Scalar]: ...
+    def take(self, array: NumericArray, dtype: type[np.generic] = np.float32) -> NumericArray:
         """Return the array on the working grid, zero outside the box."""
         out = np.zeros(self.grid.shape, dtype)
         out[self.inner] = array[self.box]
         return out
 
-    def take_clean(self, array: npt.NDArray[Any], mask: BoolArray) -> FloatArray:
+    def take_clean(self, array: NumericArray, mask: BoolArray) -> FloatArray:
         """Return the array on the working grid as float32, zero outside the mask and where it is not finite.
 
         As :func:`clean` and :meth:`take`, but the voxels outside the box are never looked at.
@@ -82,7 +86,7 @@ class Crop:
         np.copyto(out[self.inner], part, where=mask[self.box] & np.isfinite(part), casting="same_kind")
         return out
 
-    def put(self, array: npt.NDArray[Any], shape: tuple[int, int, int]) -> npt.NDArray[Any]:
+    def put(self, array: npt.NDArray[Scalar], shape: tuple[int, int, int]) -> npt.NDArray[Scalar]:
         """Return a full-size array with the working grid's values in the box, zero elsewhere."""
         out = np.zeros(shape, array.dtype)
         out[self.box] = array[self.inner]
@@ -102,7 +106,7 @@ def _at(box: Slices, margin: int) -> Slices:
     return x, y, z
 
 
-def clean(array: npt.NDArray[Any], mask: BoolArray) -> FloatArray:
+def clean(array: NumericArray, mask: BoolArray) -> FloatArray:
     """Set an array to zero outside the mask and where the value is not finite.
 
     Parameters

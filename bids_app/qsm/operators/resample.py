@@ -1,11 +1,9 @@
 """From a fine grid to one of twice the voxel size, and back."""
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
-from bids_app.qsm.arrays import FloatArray
+from bids_app.qsm.arrays import FloatArray, Scalar
 
 Factors = tuple[int, ...]
 
@@ -33,7 +31,7 @@ def block_sums(array: FloatArray, factors: Factors = (2, 2, 2)) -> FloatArray:
     return np.ascontiguousarray(array)
 
 
-def repeat_blocks(array: npt.NDArray[Any], factors: Factors, shape: tuple[int, int, int]) -> npt.NDArray[Any]:
+def repeat_blocks(array: npt.NDArray[Scalar], factors: Factors, shape: tuple[int, int, int]) -> npt.NDArray[Scalar]:
     """Return a coarse array on the fine grid, every value repeated over its block; the adjoint of :func:`block_sums`.
 
     Parameters

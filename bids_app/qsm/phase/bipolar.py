@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from numba import prange
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
@@ -12,8 +12,9 @@ from bids_app.qsm.grid import Grid
 from bids_app.qsm.kernels import jit
 from bids_app.qsm.method import Method, Offsets
 from bids_app.qsm.params import param
-from bids_app.qsm.phase.offsets import OffsetParams, OffsetResult, between_echoes, check_echoes, mcpc3ds
+from bids_app.qsm.phase.offsets import OffsetParams, between_echoes, check_echoes, mcpc3ds
 from bids_app.qsm.phase.scaling import wrap
+from bids_app.qsm.results import OffsetResult
 
 #: Edge of the blocks over which the signal is averaged before the plane is fitted, in voxels.
 _BLOCK = 4
@@ -72,7 +73,7 @@ def _block_sums(first, second, third, factors, strength, mask, out):  # type: ig
                 out[a, b, c] = complex(real, imag)
 
 
-def _ramp(signal: Any, axis: int) -> float:
+def _ramp(signal: npt.NDArray[np.complexfloating], axis: int) -> float:
     """Phase from one block to the next along an axis, from the correlation of neighbours."""
     part = np.moveaxis(signal, axis, 0)
     return float(np.angle(np.vdot(part[:-1], part[1:]))) if part.shape[0] > 1 else 0.0

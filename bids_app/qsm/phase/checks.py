@@ -1,12 +1,9 @@
 """What can be odd about a phase image: slices with alternating sign, noise instead of phase."""
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 from numba import prange
 
-from bids_app.qsm.arrays import FloatArray
+from bids_app.qsm.arrays import FloatArray, NumericArray
 from bids_app.qsm.kernels import jit
 
 #: Share of 2 x 2 loops around which pure noise makes a turn.
@@ -51,7 +48,7 @@ def mean_steps(phase: FloatArray, magnitude: FloatArray | None) -> tuple[float, 
     return x, y, z
 
 
-def has_no_wraps(stored: npt.NDArray[Any]) -> bool:
+def has_no_wraps(stored: NumericArray) -> bool:
     """Return whether phase of any scale, echoes first, is smooth as only unwrapped phase is.
 
     Wraps and noise in air make neighbours differ by large parts of the range; integers are codes of a scanner and
@@ -95,7 +92,7 @@ def undo_alternation(phase: FloatArray) -> FloatArray:
     return wrap(phase + half_turns)
 
 
-def residue_share(phase: FloatArray, where: npt.NDArray[Any] | None = None) -> float:
+def residue_share(phase: FloatArray, where: NumericArray | None = None) -> float:
     """Share of the 2 x 2 loops in slices around which the phase makes a turn: 0 when smooth, 1/3 for noise.
 
     ``where`` (bool, like ``phase``) restricts it to loops whose first voxel is in it. Up to 40 slices are looked at.

@@ -14,6 +14,7 @@ from bids_app.qsm.operators.smoothing import gaussian_phase
 from bids_app.qsm.params import Params, param
 from bids_app.qsm.phase.parabola import parabola
 from bids_app.qsm.phase.scaling import wrap
+from bids_app.qsm.results import OffsetResult
 from bids_app.qsm.unwrap.romeo import romeo
 
 
@@ -22,14 +23,6 @@ class OffsetParams(Params):
     """Parameters of MCPC-3D-S."""
 
     sigma: float = param(7.0, low=0.0, high=50.0, unit="mm", doc="Gaussian smoothing of the complex offset")
-
-
-@dataclass(frozen=True)
-class OffsetResult:
-    """Corrected phase of every echo (rad, wrapped, echoes first) and the offset (rad, wrapped)."""
-
-    phase: FloatArray
-    offset: FloatArray
 
 
 @jit(parallel=True)

@@ -1,13 +1,11 @@
 """Stored phase values to radians."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from numba import prange
 
-from bids_app.qsm.arrays import FloatArray
+from bids_app.qsm.arrays import FloatArray, NumericArray
 from bids_app.qsm.kernels import jit
 
 TWO_PI = 2 * np.pi
@@ -49,21 +47,21 @@ class ScaledPhase:
 
 
 @jit(parallel=True)
-def _scale_and_wrap(values: Any, zero: Any, factor: Any, out: Any) -> None:
+def _scale_and_wrap(values, zero, factor, out):  # type: ignore[no-untyped-def]
     for v in prange(values.size):
         phase = (values[v] - zero) * factor
         phase -= TWO_PI * ((phase / TWO_PI + _ROUND) - _ROUND)
         out[v] = phase if phase > -np.pi else phase + TWO_PI
 
 
-def _wrapped(values: npt.NDArray[Any], zero: float = 0.0, factor: float = 1.0) -> FloatArray:
+def _wrapped(values: NumericArray, zero: float = 0.0, factor: float = 1.0) -> FloatArray:
     flat = np.ascontiguousarray(values).reshape(-1)
     out = np.empty(flat.size, np.float32)
     _scale_and_wrap(flat, float(zero), float(factor), out)
     return out.reshape(np.shape(values))
 
 
-def wrap(phase: npt.NDArray[Any]) -> FloatArray:
+def wrap(phase: NumericArray) -> FloatArray:
     """Wrap radians to (-pi, pi]."""
     return _wrapped(phase)
 
@@ -90,7 +88,7 @@ class PhaseScale:
     factor: float
     note: str
 
-    def radians(self, values: npt.NDArray[Any]) -> FloatArray:
+    def radians(self, values: NumericArray) -> FloatArray:
         """Return phase in radians, wrapped to (-pi, pi]; what is not finite stays so."""
         return _wrapped(values, self.zero, self.factor)
 
@@ -120,7 +118,7 @@ def phase_scale(
     return PhaseScale((low + high) / 2, TWO_PI / span, note)
 
 
-def to_radians(stored: npt.NDArray[Any], *, units: str | None = None, manufacturer: str = "") -> ScaledPhase:
+def to_radians(stored: NumericArray, *, units: str | None = None, manufacturer: str = "") -> ScaledPhase:
     """Scale stored phase to radians by its range; all echoes of a run are given together and share one scale.
 
     Scanners store phase as integers (0..4095, -4096..4094, milliradians), which are recognised, or as floats of any

@@ -18,6 +18,8 @@ Array = npt.NDArray[np.float64]
 _ROUGH = 0.7
 #: The same where the header says that the acquisition is 2D.
 _ROUGH_2D = 0.9
+#: The same with a single echo, whose steps hold those of the field too: a volume stays above, also at long echo times.
+_ROUGH_SINGLE = 0.6
 #: Steps beyond this angle (rad) at nearly all slices are an alternating sign, which is no offset of its own.
 _ALTERNATING, _NEARLY_ALL = 2.6, 0.8
 #: Voxels that the steps are estimated from: every so many along the axes within the slice.
@@ -73,10 +75,11 @@ def slice_steps(
     return np.where(np.abs(sums) > 0, np.angle(sums), 0.0), np.abs(sums)
 
 
-def has_own_offsets(steps: Array, weights: Array | None = None, is_2d: bool = False) -> bool:
+def has_own_offsets(steps: Array, weights: Array | None = None, is_2d: bool = False, single_echo: bool = False) -> bool:
     """Return whether steps from slice to slice are those of slices with offsets of their own.
 
-    A volume has nearly the same step everywhere; an alternating sign, half a turn everywhere, is another matter.
+    A volume has nearly the same step everywhere; an alternating sign, half a turn everywhere, is another matter. With a
+    single echo the steps are those of the field too, so that they must differ more.
 
     Examples
     --------
@@ -91,7 +94,8 @@ def has_own_offsets(steps: Array, weights: Array | None = None, is_2d: bool = Fa
     if weights is not None and not weights.any():
         return False
     resultant = abs(np.average(np.exp(1j * steps), weights=weights))
-    return bool(resultant < (_ROUGH_2D if is_2d else _ROUGH))
+    rough = _ROUGH_SINGLE if single_echo else _ROUGH_2D if is_2d else _ROUGH
+    return bool(resultant < rough)
 
 
 def remove_slice_offsets(phase: FloatArray, steps: Array, axis: int = 2) -> None:

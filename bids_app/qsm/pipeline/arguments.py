@@ -1,19 +1,17 @@
 """What the functions of the pipeline share: checks of their arguments, methods' parameters, and counted iterations."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
-from bids_app.qsm.arrays import FloatArray
+from bids_app.qsm.arrays import FloatArray, NumericArray
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.params import Params, nearest
+from bids_app.qsm.signatures import Progress
 
 P = TypeVar("P", bound=Params)
 M = TypeVar("M")
-#: Called by long solvers as ``progress(done, total)``.
-Progress = Callable[[int, int], None]
 #: Parameters of methods by the method's name; a method that is not in it has its defaults.
 Parameters = Mapping[str, Params]
 
@@ -79,7 +77,7 @@ def _echoes_first(name: str, data: FloatArray, echo_times: Sequence[float], grid
     return echoes
 
 
-def check_volume(name: str, data: npt.NDArray[np.generic], grid: Grid) -> None:
+def check_volume(name: str, data: NumericArray, grid: Grid) -> None:
     """Raise ValueError unless an image has the shape of the grid."""
     if np.shape(data) != grid.shape:
         raise ValueError(f"{name} has shape {np.shape(data)}, the grid {grid.shape}")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
-from bids_app.qsm.background.boundary_sources import exclude_boundary_sources, initial_estimate
+from bids_app.qsm.background.boundary_sources import exclude_boundary_sources
 from bids_app.qsm.field.alternation import Alternation, remove_alternation
 from bids_app.qsm.field.reliability import reliability_weights
 from bids_app.qsm.field.transceive import TransceivePhase, remove_transceive_phase
@@ -14,9 +14,11 @@ from bids_app.qsm.grid import Grid
 from bids_app.qsm.mask.boundary import remove_unreliable_boundary
 from bids_app.qsm.options import BackgroundChoices
 from bids_app.qsm.params import Params
-from bids_app.qsm.pipeline.arguments import Iterations, Parameters, Progress, check_volume, parameters_of, registered
+from bids_app.qsm.pipeline.arguments import Iterations, Parameters, check_volume, parameters_of, registered
+from bids_app.qsm.pipeline.boundary_sources import initial_estimate
 from bids_app.qsm.pipeline.echoes import EchoPhase
 from bids_app.qsm.registry import BACKGROUND
+from bids_app.qsm.signatures import Progress
 
 #: Alternation above this ratio gives a warning: k-space that ends at the voxel size alone makes up to twice the noise.
 _STRONG = 3.0

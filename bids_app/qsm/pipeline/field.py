@@ -8,7 +8,6 @@ import numpy.typing as npt
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.field.consistency import uniform_residual
-from bids_app.qsm.field.fit import FieldFit
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.options import FieldChoices
 from bids_app.qsm.params import Params
@@ -16,6 +15,7 @@ from bids_app.qsm.pipeline.arguments import Parameters, check_echoes, check_volu
 from bids_app.qsm.pipeline.phase import correct_phase
 from bids_app.qsm.quality.echoes import field_drift, residual_wraps
 from bids_app.qsm.registry import FIELD_FITS, UNWRAP
+from bids_app.qsm.results import FieldFit
 from bids_app.qsm.units import hz_to_ppm
 from bids_app.qsm.unwrap.romeo import RomeoParams, romeo_and_quality, romeo_quality
 

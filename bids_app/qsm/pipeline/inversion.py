@@ -2,20 +2,21 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
-from bids_app.qsm.background.boundary_sources import add_boundary_sources, field_with_boundary_sources
+from bids_app.qsm.background.boundary_sources import field_with_boundary_sources
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.inversion.combine import two_pass
 from bids_app.qsm.options import InversionChoices
 from bids_app.qsm.params import Params
-from bids_app.qsm.pipeline.arguments import Iterations, Parameters, Progress, parameters_of, registered
+from bids_app.qsm.pipeline.arguments import Iterations, Parameters, parameters_of, registered
 from bids_app.qsm.pipeline.background import LocalField, Pass
+from bids_app.qsm.pipeline.boundary_sources import add_boundary_sources
 from bids_app.qsm.pipeline.echoes import EchoPhase
 from bids_app.qsm.registry import INVERSIONS, SINGLE_STEP
+from bids_app.qsm.signatures import Info, Progress
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Susceptibility:
     local_field: FloatArray | None
     single_chi: FloatArray
     single_mask: BoolArray
-    info: Mapping[str, Any] = field(default_factory=dict)
+    info: Mapping[str, object] = field(default_factory=dict)
     iterations: int | None = None
     methods: tuple[str, ...] = ()
 
@@ -165,7 +166,7 @@ class _Inversion:
         self._method = registered("inversion", options.method, INVERSIONS)
         self._params = parameters_of(options.method, self._method.params(), parameters)
         self.iterations = Iterations(progress, hasattr(self._params, "iterations"))
-        self.info: dict[str, Any] = {}
+        self.info: Info = {}
 
     def run(self, one: Pass) -> tuple[FloatArray | None, BoolArray, FloatArray]:
         """Return local field (None where the inversion takes the total one), valid mask and map of one pass."""

@@ -9,7 +9,8 @@ from bids_app.qsm.field.reliability import reliability_weights
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.mask.erosion import dilate_by_sphere
 from bids_app.qsm.mask.head import Brain
-from bids_app.qsm.mask.recipe import find_brain, make_mask, parse_recipe
+from bids_app.qsm.mask.make import find_brain, make_mask
+from bids_app.qsm.mask.recipe import parse_recipe
 from bids_app.qsm.options import MaskChoices
 
 #: What the user reads where the recipe looks for a brain and finds none.
@@ -132,11 +133,9 @@ def make_masks(
     (True, 1)
     """
     known = sd > 0
-    wanted = mask_sources(options)
-    reliability = reliability_weights(sd, known, residual) if "reliability" in wanted else None
+    reliability = reliability_weights(sd, known, residual) if "reliability" in mask_sources(options) else None
     has_given = given is not None
     kept, wider = is_given(options, has_given), is_processed_wider(options, has_given)
-
     discarded: list[float] = []
 
     def made(recipe: str, brain: Brain | None = None, lost: list[float] | None = None) -> BoolArray:

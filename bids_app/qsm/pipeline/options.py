@@ -5,7 +5,6 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 from bids_app.errors import ParameterError
 from bids_app.qsm.options import (
@@ -54,7 +53,7 @@ class Options:
     parameters: Mapping[str, Params] = dataclasses.field(default_factory=dict)
 
     @classmethod
-    def from_mapping(cls, tree: Mapping[str, Mapping[str, Any]]) -> "Options":
+    def from_mapping(cls, tree: Mapping[str, Mapping[str, object]]) -> "Options":
         """Return the options of a nested mapping, as presets and configuration files hold it.
 
         Raises
@@ -63,7 +62,7 @@ class Options:
             For an unknown stage, choice or parameter (with the nearest valid name), or a value out of range.
         """
         stages = {name: type(choices) for name, choices in vars(cls()).items() if isinstance(choices, Params)}
-        choices: dict[str, Any] = {}
+        choices: dict[str, Params] = {}
         parameters: dict[str, Params] = {}
         for name, values in tree.items():
             if name not in stages:
@@ -71,9 +70,12 @@ class Options:
             methods = {one: method for kind in SECTION_KINDS.get(name, ()) for one, method in METHODS[kind].items()}
             own = {key: value for key, value in values.items() if key not in methods}
             choices[name] = stages[name].from_mapping(own)
-            given = {key: value for key, value in values.items() if key in methods}
-            parameters |= {key: methods[key].params.from_mapping(dict(value)) for key, value in given.items()}
-        return cls(**choices, parameters=parameters)
+            for key in methods.keys() & values.keys():
+                given = values[key]
+                if not isinstance(given, Mapping):
+                    raise ParameterError(f"{name}.{key} must be a table of parameters, got {given!r}")
+                parameters[key] = methods[key].params.from_mapping(given)
+        return cls(**(vars(cls(parameters=parameters)) | choices))
 
 
 def presets() -> tuple[str, ...]:

@@ -8,7 +8,7 @@ import numpy as np
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.mask.morphology import opened
-from bids_app.qsm.mask.recipe import signal_support
+from bids_app.qsm.mask.support import signal_support
 from bids_app.qsm.options import FieldChoices
 from bids_app.qsm.params import Params
 from bids_app.qsm.phase.bipolar import BipolarParams, bipolar, even_echo_phase, is_bipolar

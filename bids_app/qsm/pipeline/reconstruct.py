@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.inversion.combine import reference
-from bids_app.qsm.pipeline.arguments import Progress, check_echoes
+from bids_app.qsm.pipeline.arguments import check_echoes
 from bids_app.qsm.pipeline.background import LocalField, local_field
 from bids_app.qsm.pipeline.echoes import EchoPhase
 from bids_app.qsm.pipeline.field import Field, fit_total_field
@@ -16,6 +16,7 @@ from bids_app.qsm.pipeline.null_space_trend import Detrended, remove_null_space_
 from bids_app.qsm.pipeline.options import Options
 from bids_app.qsm.pipeline.options import preset as preset_options
 from bids_app.qsm.pipeline.phase import CorrectedPhase, correct_phase
+from bids_app.qsm.signatures import Progress
 
 #: Reference regions that need no segmentation.
 _PLAIN = ("mask", "none")
@@ -149,10 +150,7 @@ def reconstruct(
         options=options.mask,
     )
     measured = field.ppm(field_strength)
-    each = None
-    if options.inversion.per_echo:
-        counted = options.field.unwrap == "romeo"
-        each = EchoPhase(corrected.phase, tuple(echo_times), field_strength, measured, strength, counted)
+    each = _each_echo(corrected, strength, echo_times, field_strength, measured, options)
     local = local_field(
         measured,
         masks.passes,
@@ -176,6 +174,21 @@ def reconstruct(
         progress=progress,
     )
     return _finished(corrected, field, masks, local, inverted, options, grid, region, magnitude is not None)
+
+
+def _each_echo(
+    corrected: CorrectedPhase,
+    magnitude: FloatArray | None,
+    echo_times: Sequence[float],
+    field_strength: float,
+    total: FloatArray,
+    options: Options,
+) -> EchoPhase | None:
+    """Return the phase of every echo where the options invert each by itself."""
+    if not options.inversion.per_echo:
+        return None
+    counted = options.field.unwrap == "romeo"
+    return EchoPhase(corrected.phase, tuple(echo_times), field_strength, total, magnitude, counted)
 
 
 def _check_reference(options: Options, region: BoolArray | None) -> None:

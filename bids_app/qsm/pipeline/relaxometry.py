@@ -9,7 +9,8 @@ from bids_app.qsm.params import Params
 from bids_app.qsm.pipeline.arguments import parameters_of, registered
 from bids_app.qsm.registry import RELAXOMETRY
 from bids_app.qsm.relaxometry.arlo import arlo_applies
-from bids_app.qsm.relaxometry.decay import Relaxation, noise_level
+from bids_app.qsm.relaxometry.decay import noise_level
+from bids_app.qsm.results import Relaxation
 
 
 @dataclass(frozen=True)

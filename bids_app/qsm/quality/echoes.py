@@ -5,7 +5,6 @@ with each function; data of a scanner may lie beside them and be good.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -198,7 +197,7 @@ def _jumps(phase, mask, counts):  # type: ignore[no-untyped-def]
                             break
 
 
-def residual_wraps(unwrapped: FloatArray, mask: BoolArray) -> npt.NDArray[Any]:
+def residual_wraps(unwrapped: FloatArray, mask: BoolArray) -> npt.NDArray[np.uint8]:
     """Number of neighbours (next along x, y and z) from which a voxel's unwrapped phase differs by half a turn or more.
 
     In smooth unwrapped phase there is none. Wraps that are left draw lines of them; noise without signal and fields

@@ -6,7 +6,8 @@ import numpy as np
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.method import Method, Relaxometry
-from bids_app.qsm.relaxometry.decay import Relaxation, RelaxationParams, fit_decay
+from bids_app.qsm.relaxometry.decay import RelaxationParams, fit_decay
+from bids_app.qsm.results import Relaxation
 
 
 def r2star_arlo(
@@ -95,7 +96,7 @@ ARLO: Relaxometry[RelaxationParams] = Method(
     params=RelaxationParams,
     sentence=(
         "R2* and T2* were estimated by auto-regression on linear operations (ARLO) [pei2015], "
-        "with the noise floor of the magnitude [gudbjartsson1995]{parameters}."
+        "which accounts for the noise floor of the magnitude [gudbjartsson1995]{parameters}."
     ),
     min_echoes=3,
 )

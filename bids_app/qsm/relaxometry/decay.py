@@ -9,6 +9,7 @@ from numba import prange
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.kernels import jit
 from bids_app.qsm.params import Params, param
+from bids_app.qsm.results import Relaxation
 
 
 @dataclass(frozen=True)
@@ -19,15 +20,6 @@ class RelaxationParams(Params):
     floor: float = param(
         3.0, low=0.0, high=20.0, doc="Echoes below this multiple of the noise, and those after them, are left out"
     )
-
-
-@dataclass(frozen=True)
-class Relaxation:
-    """R2* (1/s), T2* (s; 0 where R2* is 0) and S0 (units of the magnitude)."""
-
-    r2star: FloatArray
-    t2star: FloatArray
-    s0: FloatArray
 
 
 @jit(inline="always")

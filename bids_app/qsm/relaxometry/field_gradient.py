@@ -11,6 +11,7 @@ from bids_app.qsm.grid import Grid
 from bids_app.qsm.method import GradientCorrection, Method
 from bids_app.qsm.params import Params, param
 from bids_app.qsm.relaxometry.spin_echo import checked_echoes, unpack
+from bids_app.qsm.results import CorrectedDecay
 
 
 @dataclass(frozen=True)
@@ -25,21 +26,6 @@ class GradientParams(Params):
     floor: float = param(
         3.0, low=0.0, high=20.0, doc="Echoes below this multiple of the noise, and those after them, are left out"
     )
-
-
-@dataclass(frozen=True)
-class CorrectedDecay:
-    """R2* without macroscopic field gradients, ``[x, y, z]``, 0 outside the mask.
-
-    ``r2star``, its standard deviation ``r2star_sd`` and what the gradient had added (``gradient_rate``: the
-    uncorrected less the corrected R2*) in 1/s; ``valid`` is false where fewer than three echoes (two of a train of two)
-    keep enough signal for the correction.
-    """
-
-    r2star: FloatArray
-    r2star_sd: FloatArray
-    gradient_rate: FloatArray
-    valid: BoolArray
 
 
 @njit(cache=True, nogil=True, inline="always")

@@ -10,26 +10,7 @@ from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.method import Method, SpinEcho
 from bids_app.qsm.params import Params, param
-
-
-@dataclass(frozen=True)
-class SpinEchoFit:
-    """R2 of multi-echo spin echoes, ``[x, y, z]``, 0 outside the mask.
-
-    ``r2`` and its standard deviation ``r2_sd`` in 1/s, ``s0`` and ``residual`` (root mean square over the echoes) in
-    units of the magnitude, ``angle`` in degrees (180 where it is not fitted).
-    """
-
-    r2: FloatArray
-    r2_sd: FloatArray
-    s0: FloatArray
-    angle: FloatArray
-    residual: FloatArray
-
-    @property
-    def t2(self) -> FloatArray:
-        """T2 in s; 0 where R2 is 0."""
-        return np.divide(np.float32(1), self.r2, out=np.zeros_like(self.r2), where=self.r2 > 0)
+from bids_app.qsm.results import SpinEchoFit
 
 
 @dataclass(frozen=True)
@@ -174,7 +155,7 @@ SPIN_ECHO_LINE: SpinEcho[SpinEchoParams] = Method(
     function=r2_loglinear,
     params=SpinEchoParams,
     sentence=(
-        "R2 was estimated from multi-echo spin echoes by a weighted fit of the logarithm of the magnitude "
+        "R2 was estimated from multi-echo spin echoes by a weighted linear fit to the logarithm of the magnitude "
         "[mcphee2018]{parameters}."
     ),
     min_echoes=2,

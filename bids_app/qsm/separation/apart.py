@@ -1,17 +1,18 @@
 """Separation with a decay kernel that differs from voxel to voxel (APART-QSM)."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from bids_app.qsm.arrays import FloatArray
-from bids_app.qsm.inversion.problem import Progress, note
+from bids_app.qsm.inversion.problem import note
 from bids_app.qsm.method import Method, Separation
 from bids_app.qsm.operators.smoothing import mean_of_known
 from bids_app.qsm.params import Params, param
+from bids_app.qsm.results import Sources
 from bids_app.qsm.separation.calibration import relaxivity_of
-from bids_app.qsm.separation.sources import R2PRIME_PER_PPM, SeparationData, Sources, separated
+from bids_app.qsm.separation.sources import R2PRIME_PER_PPM, SeparationData, separated
+from bids_app.qsm.signatures import Info, Progress
 
 #: Error of R2' as a share of itself, against which the spread of the kernel is weighed.
 _MODEL_ERROR = 0.1
@@ -36,7 +37,7 @@ def apart(
     *,
     params: ApartParams = ApartParams(),
     progress: Progress | None = None,
-    info: dict[str, Any] | None = None,
+    info: Info | None = None,
 ) -> Sources:
     """Separate by estimating, in turn, the decay kernel a(r) of R2' and both sources.
 
@@ -100,8 +101,8 @@ APART: Separation[ApartParams] = Method(
     function=apart,
     params=ApartParams,
     sentence=(
-        "Paramagnetic and diamagnetic susceptibility were estimated in turn with a decay kernel that differs from "
-        "place to place (APART-QSM) [li2023]{parameters}."
+        "Paramagnetic and diamagnetic susceptibility were estimated in turn with a decay kernel that varies over "
+        "space (APART-QSM) [li2023]{parameters}."
     ),
     needs=("chi", "r2prime"),
 )

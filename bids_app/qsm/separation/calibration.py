@@ -1,7 +1,6 @@
 """The relaxometric constant of paramagnetic sources, estimated from the data in iron-rich tissue."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +11,7 @@ from bids_app.qsm.grid import Grid
 from bids_app.qsm.inversion.problem import note
 from bids_app.qsm.operators.smoothing import mean_of_known
 from bids_app.qsm.separation.sources import SeparationData, at_field
+from bids_app.qsm.signatures import Info
 
 #: Smoothing before the line is fitted, mm; distance from the mask's edge, mm; fewest independent samples.
 _SMOOTHING_MM, _EDGE_MM, _MIN_SAMPLES = 1.5, 4.0, 30
@@ -107,12 +107,7 @@ def _huber_line(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64], samples:
 
 
 def relaxivity_of(
-    data: SeparationData,
-    chi: FloatArray,
-    rate: FloatArray,
-    constant: float,
-    calibrate: bool,
-    info: dict[str, Any] | None,
+    data: SeparationData, chi: FloatArray, rate: FloatArray, constant: float, calibrate: bool, info: Info | None
 ) -> float:
     """Return R2' per ppm (Hz/ppm) at the data's field: estimated where asked for and possible, else the constant.
 

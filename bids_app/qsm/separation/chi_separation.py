@@ -1,19 +1,21 @@
 """Separation by a joint fit of local field and R2' with an edge prior (chi-separation)."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.inversion.bayes import bayes
 from bids_app.qsm.inversion.medi import edge_bits
-from bids_app.qsm.inversion.problem import Prepared, Progress, note, prepare, spectra_of
+from bids_app.qsm.inversion.problem import Prepared, note, prepare, spectra_of
 from bids_app.qsm.inversion.spectra import tv_weight
 from bids_app.qsm.method import Method, Separation
 from bids_app.qsm.params import Params, param
+from bids_app.qsm.results import Sources
 from bids_app.qsm.separation.calibration import relaxivity_of
-from bids_app.qsm.separation.sources import R2PRIME_PER_PPM, SeparationData, Sources, separated
+from bids_app.qsm.separation.sources import R2PRIME_PER_PPM, SeparationData, separated
+from bids_app.qsm.signatures import Info, Progress
 from bids_app.qsm.solvers.two_sources import TwoSourceProblem, minimise_two_sources
 
 #: The weight of total variation grows with the noise of R2' over that of the field (both in ppm) times this: the rule
@@ -31,12 +33,43 @@ class ChiSeparationParams(Params):
     calibrate: bool = param(False, doc="Estimate the relaxivity from iron-rich voxels instead")
     lambda_: float = param(0.0, low=0.0, high=1.0, unit="ppm mm", doc="Weight of total variation; 0: from the data")
     rate_error: float = param(
-        0.15, low=0.001, high=2.0, doc="Error of R2' beside its noise: share of its root mean square in the mask"
+        0.15,
+        low=0.001,
+        high=2.0,
+        doc="Error of R2' in addition to its noise: share of its root mean square in the mask",
     )
     edges: float = param(0.3, low=0.0, high=0.95, doc="Share of the magnitude's differences that count as edges")
     iterations: int = param(60, low=5, high=2000, doc="Most iterations")
     tolerance: float = param(1e-3, low=0.0, high=1.0, doc="Relative change that ends them")
     padding: float = param(20.0, low=0.0, high=200.0, unit="mm", doc="Empty space around the object")
+
+
+class JointParams(Protocol):
+    """The parameters that every joint fit has."""
+
+    @property
+    def lambda_(self) -> float:
+        """Weight of total variation in ppm mm; 0: from the data."""
+
+    @property
+    def rate_error(self) -> float:
+        """Error of R2' beside its noise, as a share of its root mean square."""
+
+    @property
+    def edges(self) -> float:
+        """Share of the magnitude's differences that count as edges."""
+
+    @property
+    def iterations(self) -> int:
+        """Most iterations."""
+
+    @property
+    def tolerance(self) -> float:
+        """Relative change that ends them."""
+
+    @property
+    def padding(self) -> float:
+        """Empty space around the object in mm."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +91,7 @@ def initial_chi(data: SeparationData) -> FloatArray:
 
 
 def joint_input(
-    data: SeparationData, total_ppm: FloatArray, relaxivity: float, params: Any, info: dict[str, Any] | None
+    data: SeparationData, total_ppm: FloatArray, relaxivity: float, params: JointParams, info: Info | None
 ) -> JointInput:
     """Return both data terms, each weighted by the inverse of its error variance (relative to the field's).
 
@@ -69,9 +102,9 @@ def joint_input(
     spectra = spectra_of(prepared)
     regularisation = params.lambda_ / prepared.scale if params.lambda_ > 0 else tv_weight(spectra)
     crop, scale = prepared.crop, np.float32(1 / prepared.scale)
-    inside = crop.take(data.mask, bool)
+    inside = crop.take(data.mask, np.bool_)
     rate = crop.take(total_ppm) * scale
-    valid = crop.take(data.valid, bool)
+    valid = crop.take(data.valid, np.bool_)
     rms = float(np.sqrt(np.mean(rate[valid].astype(np.float64) ** 2))) if valid.any() else 1.0
     variance = np.full(rate.shape, (params.rate_error * rms) ** 2, np.float32)
     noise = max(spectra.noise_sd, 1e-3)
@@ -90,7 +123,7 @@ def chi_separation(
     *,
     params: ChiSeparationParams = ChiSeparationParams(),
     progress: Progress | None = None,
-    info: dict[str, Any] | None = None,
+    info: Info | None = None,
 ) -> Sources:
     """Separate by a joint fit: field = D * (chi+ + chi-), R2' = Dr (chi+ + abs(chi-)), with total variation of both.
 
@@ -142,7 +175,7 @@ def solve_joint(
     start: tuple[FloatArray, FloatArray],
     ratio: FloatArray,
     prior_weight: FloatArray,
-    params: Any,
+    params: JointParams,
     progress: Progress | None,
     prior: FloatArray | None = None,
 ) -> tuple[FloatArray, FloatArray]:
@@ -180,7 +213,7 @@ CHI_SEPARATION: Separation[ChiSeparationParams] = Method(
     params=ChiSeparationParams,
     sentence=(
         "Paramagnetic and diamagnetic susceptibility were estimated by a joint fit of local field and R2' with total "
-        "variation of both, spared at edges of the magnitude (chi-separation) [shin2021; liu2012]{parameters}."
+        "variation of both, relaxed at edges of the magnitude (chi-separation) [shin2021; liu2012]{parameters}."
     ),
     needs=("local_field", "r2prime"),
 )

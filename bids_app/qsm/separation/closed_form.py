@@ -1,15 +1,15 @@
 """Separation in closed form: two equations, two unknowns in every voxel."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from bids_app.qsm.inversion.problem import Progress
 from bids_app.qsm.method import Method, Separation
 from bids_app.qsm.params import Params, param
+from bids_app.qsm.results import Sources
 from bids_app.qsm.separation.calibration import relaxivity_of
-from bids_app.qsm.separation.sources import R2PRIME_PER_PPM, SeparationData, Sources, separated
+from bids_app.qsm.separation.sources import R2PRIME_PER_PPM, SeparationData, separated
+from bids_app.qsm.signatures import Info, Progress
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ def closed_form(
     *,
     params: ClosedFormParams = ClosedFormParams(),
     progress: Progress | None = None,
-    info: dict[str, Any] | None = None,
+    info: Info | None = None,
 ) -> Sources:
     """Separate susceptibility and R2' voxel by voxel: chi+ = (R2'/Dr + chi)/2, chi- = (chi - R2'/Dr)/2.
 

@@ -1,15 +1,16 @@
 """Separation by three pools in the complex multi-echo signal of each voxel (DECOMPOSE-QSM)."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numba import njit, prange
 
-from bids_app.qsm.inversion.problem import Progress, note
+from bids_app.qsm.inversion.problem import note
 from bids_app.qsm.method import Method, Separation
 from bids_app.qsm.params import Params, param
-from bids_app.qsm.separation.sources import SPHERES_PER_PPM_T, SeparationData, Sources
+from bids_app.qsm.results import Sources
+from bids_app.qsm.separation.sources import SPHERES_PER_PPM_T, SeparationData
+from bids_app.qsm.signatures import Info, Progress
 from bids_app.qsm.units import GAMMA_MHZ_PER_T
 
 #: Coarse-to-fine passes over the pools' susceptibilities, and trial values of each in one pass.
@@ -111,7 +112,7 @@ def decompose(
     *,
     params: DecomposeParams = DecomposeParams(),
     progress: Progress | None = None,
-    info: dict[str, Any] | None = None,
+    info: Info | None = None,
 ) -> Sources:
     """Separate by fitting three pools to each voxel's complex signal: paramagnetic, diamagnetic and neutral.
 

@@ -1,14 +1,15 @@
 """Separation from gradient echoes alone: R2* stands for R2'."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from bids_app.qsm.inversion.problem import Progress, note
+from bids_app.qsm.inversion.problem import note
 from bids_app.qsm.method import Method, Separation
 from bids_app.qsm.params import Params, param
-from bids_app.qsm.separation.sources import R2STAR_PER_PPM, SeparationData, Sources, at_field, separated
+from bids_app.qsm.results import Sources
+from bids_app.qsm.separation.sources import R2STAR_PER_PPM, SeparationData, at_field, separated
+from bids_app.qsm.signatures import Info, Progress
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ def r2star_qsm(
     *,
     params: R2starQsmParams = R2starQsmParams(),
     progress: Progress | None = None,
-    info: dict[str, Any] | None = None,
+    info: Info | None = None,
 ) -> Sources:
     """Separate susceptibility and R2* voxel by voxel: R2* = r (chi+ + abs(chi-)), chi = chi+ + chi-.
 

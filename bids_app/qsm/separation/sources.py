@@ -117,21 +117,6 @@ class SeparationData:
         return inside & np.isfinite(self.r2prime) if self.r2prime is not None else inside
 
 
-@dataclass(frozen=True)
-class Sources:
-    """The two susceptibilities in ppm, ``[x, y, z]``, zero outside the mask.
-
-    ``paramagnetic`` is 0 or more, ``diamagnetic`` 0 or less; their sum is the susceptibility. ``residual`` is what the
-    model leaves of R2' (or R2*, for the methods that fit it) in 1/s, measured less modelled; None where nothing is
-    fitted. ``orientation`` is the diamagnetic R2' of a voxel over that of spheres (white-matter method), else None.
-    """
-
-    paramagnetic: FloatArray
-    diamagnetic: FloatArray
-    residual: FloatArray | None = None
-    orientation: FloatArray | None = None
-
-
 def at_field(constant: float, field_strength: float) -> float:
     """Return a relaxometric constant (Hz/ppm), stated at 3 T, at another field strength (T): both are proportional.
 

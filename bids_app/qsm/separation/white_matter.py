@@ -1,18 +1,19 @@
 """Separation that allows for the orientation of myelin: its R2' depends on the fibres' angle to the field."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
-from bids_app.qsm.inversion.problem import Progress, note
+from bids_app.qsm.inversion.problem import note
 from bids_app.qsm.method import Method, Separation
 from bids_app.qsm.operators.smoothing import gaussian, mean_of_known
 from bids_app.qsm.params import Params, param
+from bids_app.qsm.results import Sources
 from bids_app.qsm.separation.calibration import relaxivity_of
 from bids_app.qsm.separation.chi_separation import initial_chi, joint_input, solve_joint
-from bids_app.qsm.separation.sources import CYLINDERS_OVER_SPHERES, R2PRIME_PER_PPM, SeparationData, Sources, separated
+from bids_app.qsm.separation.sources import CYLINDERS_OVER_SPHERES, R2PRIME_PER_PPM, SeparationData, separated
+from bids_app.qsm.signatures import Info, Progress
 
 #: Smoothed susceptibility (ppm) between which a voxel counts more and more as white matter, without a segmentation.
 _WHITE_FROM, _WHITE_TO = 0.0, -0.012
@@ -52,7 +53,10 @@ class WhiteMatterParams(Params):
     passes: int = param(2, low=1, high=10, doc="Times that orientation and sources are estimated in turn")
     lambda_: float = param(0.0, low=0.0, high=1.0, unit="ppm mm", doc="Weight of total variation; 0: from the data")
     rate_error: float = param(
-        0.15, low=0.001, high=2.0, doc="Error of R2' beside its noise: share of its root mean square in the mask"
+        0.15,
+        low=0.001,
+        high=2.0,
+        doc="Error of R2' in addition to its noise: share of its root mean square in the mask",
     )
     edges: float = param(0.3, low=0.0, high=0.95, doc="Share of the magnitude's differences that count as edges")
     iterations: int = param(60, low=5, high=2000, doc="Most iterations of each pass")
@@ -176,7 +180,7 @@ def white_matter(
     *,
     params: WhiteMatterParams = WhiteMatterParams(),
     progress: Progress | None = None,
-    info: dict[str, Any] | None = None,
+    info: Info | None = None,
 ) -> Sources:
     """Separate by a joint fit in which the relaxivity of myelin depends on the orientation of the fibres.
 
@@ -267,8 +271,8 @@ WHITE_MATTER: Separation[WhiteMatterParams] = Method(
     function=white_matter,
     params=WhiteMatterParams,
     sentence=(
-        "Paramagnetic and diamagnetic susceptibility were estimated by a joint fit of local field and R2' [shin2021] "
-        "in which the relaxivity of myelin depends on the orientation of the fibres as that of cylinders "
+        "Paramagnetic and diamagnetic susceptibility were estimated by a joint fit of local field and R2' [shin2021]. "
+        "The relaxivity of myelin depends on the orientation of the fibres as that of cylinders "
         "[yablonskiy1994; wharton2012]{parameters}."
     ),
     maturity="this software's own",

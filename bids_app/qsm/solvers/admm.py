@@ -1,6 +1,5 @@
 """Total-variation inversion with a spatially weighted data term: one ADMM serves every method of that family."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +12,7 @@ from bids_app.qsm.kernels.spectrum import change_of
 from bids_app.qsm.operators.dipole import DipoleConvolution
 from bids_app.qsm.operators.fft import irfftn, rfftn
 from bids_app.qsm.operators.gradient import laplacian_spectrum
+from bids_app.qsm.signatures import Progress
 from bids_app.qsm.solvers.split_gradient import SplitGradient
 
 _LINEAR, _NONLINEAR, _ABSOLUTE = 0, 1, 2
@@ -76,7 +76,7 @@ def minimise(
     iterations: int,
     tolerance: float,
     start: FloatArray | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> FloatArray:
     """Susceptibility that minimises ``problem``, on its working grid.
 

@@ -11,9 +11,9 @@ from typing import Protocol
 import numpy as np
 
 from bids_app.qsm.arrays import FloatArray
+from bids_app.qsm.signatures import Progress
 
 Operator = Callable[[FloatArray], FloatArray]
-Progress = Callable[[int, int], None]
 
 
 class System(Protocol):

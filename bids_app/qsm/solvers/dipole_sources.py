@@ -5,7 +5,6 @@ Susceptibility x = P y with a prior standard deviation P per voxel; minimised is
 sources converge there at an eighth of the cost.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +15,7 @@ from bids_app.qsm.kernels import sources as kernels
 from bids_app.qsm.operators.crop import Crop
 from bids_app.qsm.operators.dipole import DipoleConvolution
 from bids_app.qsm.operators.resample import block_sums, repeat_blocks
+from bids_app.qsm.signatures import Progress
 from bids_app.qsm.solvers.cg import conjugate_gradients
 from bids_app.qsm.solvers.multigrid import coarse_to_fine
 
@@ -138,7 +138,7 @@ class _SourceSystem:
 
 
 def fit_sources(
-    problem: SourceProblem, iterations: int, tolerance: float, progress: Callable[[int, int], None] | None = None
+    problem: SourceProblem, iterations: int, tolerance: float, progress: Progress | None = None
 ) -> FloatArray:
     """Find the sources whose field fits best, prior taken into account.
 

@@ -1,13 +1,12 @@
 """Where the TGV solver works: rows of the voxels that matter, as flat index spans of a small box around the mask."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from scipy import ndimage
 
 from bids_app.qsm.arrays import BoolArray
 from bids_app.qsm.grid import Grid
-from bids_app.qsm.kernels.rows import Layout, RowSpans
+from bids_app.qsm.kernels.rows import Layout, RowArguments, RowSpans
 from bids_app.qsm.operators.laplacian import NEIGHBOURS
 
 #: Empty voxels around the mask in the box: one for the dilation, one for the stencils that reach out of it.
@@ -51,6 +50,6 @@ class Domain:
         return cls(grid, mask, dilated, data, strict, layout, *spans)
 
     @property
-    def regions(self) -> tuple[tuple[Any, ...], ...]:
+    def regions(self) -> tuple[RowArguments, ...]:
         """The row spans of dilated mask, mask and data, plane by plane, as the kernels take them."""
         return tuple(spans.by_plane for spans in (self.in_dilated, self.in_mask, self.in_data))

@@ -3,7 +3,6 @@
 The operator is that of :mod:`bids_app.qsm.operators.laplacian`.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numba
@@ -17,11 +16,11 @@ from bids_app.qsm.kernels.rows import Layout
 from bids_app.qsm.operators.crop import Crop
 from bids_app.qsm.operators.laplacian import NEIGHBOURS, point_weights
 from bids_app.qsm.operators.resample import block_sums, interpolate_blocks
+from bids_app.qsm.signatures import Progress
 from bids_app.qsm.solvers.cg import conjugate_gradients
 from bids_app.qsm.solvers.multigrid import coarse_to_fine
 from bids_app.qsm.threads import threads
 
-Progress = Callable[[int, int], None]
 #: Voxels up to which one thread does the work.
 SMALL = 40_000
 #: A grid with fewer samples than this along an axis is not made coarser.

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numba
 import numpy as np
@@ -119,7 +118,7 @@ def factors(grid: Grid) -> tuple[int, int, int]:
     return tuple(2 if size < limit else 1 for size in grid.voxel_size)  # type: ignore[return-value]
 
 
-def _blocks(array: FloatArray, factor: tuple[int, int, int]) -> npt.NDArray[Any]:
+def _blocks(array: FloatArray, factor: tuple[int, int, int]) -> FloatArray:
     """Return the array in blocks, ``[x, fx, y, fy, z, fz]``, padded by zero to whole blocks."""
     short = [(-n) % f for n, f in zip(array.shape, factor, strict=True)]
     padded = np.pad(array, [(0, s) for s in short])

@@ -1,7 +1,6 @@
 """Stencils and step sizes of the TGV solver."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -94,7 +93,7 @@ def _block_sums(stencils: Stencils) -> npt.NDArray[np.float64]:
     return np.array([[wave, laplace, 0], [difference, 0, 1], [0, 0, 2 * difference]], np.float64)
 
 
-def symbol(stencils: Stencils, angles: npt.NDArray[np.float64]) -> npt.NDArray[Any]:
+def symbol(stencils: Stencils, angles: npt.NDArray[np.float64]) -> npt.NDArray[np.complex128]:
     """Fourier symbol of the whole operator, ``[frequency, 10 dual, 5 primal]``, at ``angles`` (rad per voxel).
 
     Rows are eta, p (3), q (xx, yy, zz, xy, xz, yz; the mixed ones times sqrt 2, since they count twice in the norm),

@@ -1,6 +1,5 @@
 """Joint fit of a local field and of a relaxation map by two non-negative sources: one ADMM for every such method."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numba
@@ -13,6 +12,7 @@ from bids_app.qsm.kernels.spectrum import change_of
 from bids_app.qsm.operators.dipole import dipole_kernel
 from bids_app.qsm.operators.fft import irfftn, rfftn
 from bids_app.qsm.operators.gradient import laplacian_spectrum
+from bids_app.qsm.signatures import Progress
 from bids_app.qsm.solvers.split_gradient import SplitGradient
 
 
@@ -118,7 +118,7 @@ def minimise_two_sources(
     *,
     iterations: int,
     tolerance: float,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[FloatArray, FloatArray]:
     """Return the magnitudes p, n that minimise the problem (alternating direction method of multipliers).
 

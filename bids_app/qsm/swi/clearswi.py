@@ -13,6 +13,7 @@ from bids_app.qsm.mask.thresholds import even_brightness
 from bids_app.qsm.method import Method, SwiMethod
 from bids_app.qsm.operators.smoothing import mean_of_known
 from bids_app.qsm.params import Params, param
+from bids_app.qsm.results import Swi
 
 #: Percentile of the positive high-pass field that veins reach and little else does.
 _STRONG = 97
@@ -28,14 +29,6 @@ class SwiParams(Params):
     power: int = param(4, low=1, high=16, doc="How often the phase mask is multiplied")
     even: float = param(20.0, low=0.0, high=200.0, unit="mm", doc="Width of the local mean of the magnitude (0: raw)")
     thickness: float = param(7.0, low=0.1, high=200.0, unit="mm", doc="Slab of the minimum-intensity projection")
-
-
-@dataclass(frozen=True)
-class Swi:
-    """Susceptibility-weighted image, and its sliding minimum over slabs (0 outside the mask)."""
-
-    swi: FloatArray
-    minip: FloatArray
 
 
 @jit(parallel=True)

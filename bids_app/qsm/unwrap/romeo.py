@@ -2,16 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from bids_app.qsm.arrays import BoolArray, FloatArray
+from bids_app.qsm.arrays import BoolArray, FloatArray, NumericArray
 from bids_app.qsm.grid import Grid, bounding_box
 from bids_app.qsm.kernels import romeo as kernels
 from bids_app.qsm.method import Method, Unwrap
 from bids_app.qsm.params import Params, param
+from bids_app.qsm.signatures import Progress
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class _Problem:
         return out
 
 
-def _take(volume: npt.NDArray[Any], box: tuple[slice, slice, slice], mask: npt.NDArray[np.uint8]) -> FloatArray:
+def _take(volume: NumericArray, box: tuple[slice, slice, slice], mask: npt.NDArray[np.uint8]) -> FloatArray:
     out = np.empty(mask.shape, np.float32)
     kernels.take(volume, tuple(s.start for s in box), out, mask)
     return out
@@ -109,10 +109,7 @@ def _signal_scale(magnitude: FloatArray, inside: npt.NDArray[np.uint8]) -> np.fl
 
 
 def _unwrap(
-    problem: _Problem,
-    echo_times: Sequence[float] | None,
-    support: npt.NDArray[np.uint8],
-    progress: Callable[[int, int], None] | None,
+    problem: _Problem, echo_times: Sequence[float] | None, support: npt.NDArray[np.uint8], progress: Progress | None
 ) -> FloatArray:
     """Unwrap the problem's own copy of the phase, the template in space and the other echoes in time."""
     data, template = problem.phase, problem.template
@@ -150,7 +147,7 @@ def romeo(
     magnitude: FloatArray | None = None,
     echo_times: Sequence[float] | None = None,
     params: RomeoParams = RomeoParams(),
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> FloatArray:
     """Unwrap phase along the most reliable paths.
 

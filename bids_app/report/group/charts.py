@@ -7,7 +7,8 @@ from itertools import pairwise
 import numpy as np
 
 from bids_app.report.charts import number
-from bids_app.report.group.tables import Line, QcNumber, Region, Segmentation, label_of, unit_of
+from bids_app.report.group.tables import Line, QcNumber, Region, Segmentation, label_of
+from bids_app.report.group.terms import Groups, unit_of_term, words_of
 from bids_app.report.svg import CHARACTER, Axis, Chart, Drawing, axis_of, told
 
 #: Panels are this wide; the page puts as many beside each other as there is room for.
@@ -18,7 +19,25 @@ MANY = 250
 REGIONS = 40
 
 
-def qc_panel(number_: QcNumber, runs: Sequence[Line]) -> Chart:
+#: What measures are called on axes.
+_NAMES = {
+    "chi_mean": "mean susceptibility",
+    "chi_median": "median susceptibility",
+    "r2star_mean": "mean R2*",
+    "r2prime_mean": "mean R2'",
+    "chi_paramagnetic_mean": "mean paramagnetic susceptibility",
+    "chi_diamagnetic_mean": "mean diamagnetic susceptibility",
+    "volume_mm3": "volume",
+}
+
+
+def axis_name(measure: str, unit: str) -> str:
+    """Return what stands on an axis: ``mean susceptibility (ppm)``."""
+    name = _NAMES.get(measure, measure)
+    return f"{name} ({unit})" if unit else name
+
+
+def qc_panel(number_: QcNumber, runs: Sequence[Line], groups: Groups) -> Chart:
     """Draw one quality-control number of all runs over its usual range."""
     values = [(line, line.numbers.get(number_.name, math.nan)) for line in runs]
     values = [(line, value) for line, value in values if math.isfinite(value)]
@@ -29,8 +48,9 @@ def qc_panel(number_: QcNumber, runs: Sequence[Line]) -> Chart:
     if number_.low is not None or number_.high is not None:
         drawing.box(axis(low), 6, axis(high), 58, "usual")
     dots = [(v, line.run, f"{line.run}: {told(v)} {number_.unit}", number_.name in line.flags) for line, v in values]
-    _strip(drawing, axis, 32, 22, dots)
+    _strip(drawing, axis, 32, 22, dots, groups)
     drawing.across(axis, 60, number_.unit)
+    groups.legend(drawing, 6, 91)
     flagged = [line.run for line, _ in values if number_.name in line.flags]
     usual = _range(number_)
     middle = float(np.median([value for _, value in values]))
@@ -53,7 +73,9 @@ def _range(number_: QcNumber) -> str:
     return f"Usual: {told(low)} to {told(high)}."
 
 
-def _strip(drawing: Drawing, axis: Axis, y: float, height: float, dots: Sequence[tuple[float, str, str, bool]]) -> None:
+def _strip(
+    drawing: Drawing, axis: Axis, y: float, height: float, dots: Sequence[tuple[float, str, str, bool]], groups: Groups
+) -> None:
     """Draw a box (quartiles, median) and a dot for every run, beside each other where they would hide each other."""
     values = np.array([dot[0] for dot in dots])
     if len(dots) >= 5:
@@ -71,7 +93,9 @@ def _strip(drawing: Drawing, axis: Axis, y: float, height: float, dots: Sequence
         lane = taken.get(place, 0)
         taken[place] = lane + 1
         offset = (lane + 1) // 2 * (5 if lane % 2 else -5)
-        drawing.dot(axis(value), y + max(-height / 2, min(height / 2, offset)), run, words, marked)
+        drawing.dot(
+            axis(value), y + max(-height / 2, min(height / 2, offset)), run, words, marked, group=groups.number(run)
+        )
 
 
 def region_strips(segmentation: Segmentation, measure: str = "chi_mean") -> Chart | None:
@@ -84,18 +108,22 @@ def region_strips(segmentation: Segmentation, measure: str = "chi_mean") -> Char
     height = 26 * len(regions)
     drawing = Drawing(width, height + 48)
     axis = axis_of([value.value for region in regions for value in region.values], left, width - 12)
-    drawing.across(axis, height + 8, f"{measure} ({unit_of(measure)})", 4)
+    drawing.across(axis, height + 8, axis_name(measure, segmentation.unit(measure)), 4)
+    segmentation.groups.legend(drawing, 8, height + 39)
     for place, region in enumerate(regions):
         y = 17.0 + 26 * place
         drawing.text(left - 8, y + 4, region.label[:40], "end")
         dots = [(v.value, v.run, f"{v.run}: {region.label} {told(v.value)}", v.marked) for v in region.values]
-        _strip(drawing, axis, y, 14, dots)
+        _strip(drawing, axis, y, 14, dots, segmentation.groups)
     marked = [f"{v.run} {region.label}" for region in regions for v in region.values if v.marked]
     spoken = f"Values of {len(regions)} regions of all runs; outliers: {', '.join(marked[:8]) or 'none'}."
     left_out = len(segmentation.regions) - len(regions)
     more = f" {left_out} smaller regions are in the tables only." if left_out else ""
-    caption = f"Every dot is a run, the box goes from the first to the third quartile. Diamonds: the region that makes \
+    by = f", coloured by {segmentation.groups.column}" if segmentation.groups.column else ""
+    caption = (
+        f"Every dot is a run{by}, the box goes from the first to the third quartile. Diamonds: the region that makes \
 the run an outlier.{more}"
+    )
     return Chart(f"Regions of {segmentation.name}", caption, drawing.done(spoken))
 
 
@@ -108,8 +136,9 @@ def _largest(segmentation: Segmentation) -> list[Region]:
     return [region for region in segmentation.regions if region in chosen]
 
 
-def effects(segmentation: Segmentation) -> Iterator[Chart]:
+def effects(segmentation: Segmentation, response: str) -> Iterator[Chart]:
     """Draw the estimates of every term over regions with their confidence intervals."""
+    levels, unit = segmentation.levels, segmentation.unit(response)
     terms = dict.fromkeys(
         row["term"] for row in segmentation.model if number(row["estimate"]) == number(row["estimate"])
     )
@@ -122,7 +151,8 @@ def effects(segmentation: Segmentation) -> Iterator[Chart]:
         drawing = Drawing(width, height + 48)
         ends = [number(row[name]) for row in rows for name in ("ci_low", "ci_high")]
         axis = axis_of([*(end for end in ends if math.isfinite(end)), 0.0], left, width - 12)
-        drawing.across(axis, height + 8, "estimate", 4)
+        name = words_of(term, levels)
+        drawing.across(axis, height + 8, f"effect ({unit_of_term(term, unit, segmentation.units)})", 4)
         drawing.line(axis(0), 4, axis(0), height + 8, "zero")
         for place, row in enumerate(rows):
             y = 15.0 + 22 * place
@@ -132,12 +162,12 @@ def effects(segmentation: Segmentation) -> Iterator[Chart]:
             words = f"{label_of(row)}: {told(number(row['estimate']))}, FDR {told(number(row['p_fdr']))}"
             drawing.dot(axis(number(row["estimate"])), y, "", words, bool(kind), "estimate")
         found = [label_of(row) for row in rows if row["significant"] == "true"]
-        spoken = f"Estimates of {term} with intervals for {len(rows)} regions; found: {', '.join(found) or 'none'}."
+        spoken = f"Estimates of {name} with intervals for {len(rows)} regions; found: {', '.join(found) or 'none'}."
         caption = (
             f"Estimate and {100 * segmentation.confidence:g} % confidence interval. Diamonds: below a false discovery "
             f"rate of {segmentation.fdr:g}."
         )
-        yield Chart(f"{term}: {segmentation.name}", caption, drawing.done(spoken))
+        yield Chart(f"{name}: {segmentation.name}", caption, drawing.done(spoken))
 
 
 def relations(segmentation: Segmentation, response: str) -> Iterator[Chart]:
@@ -158,49 +188,72 @@ def relations(segmentation: Segmentation, response: str) -> Iterator[Chart]:
                     (number(r["estimate"]) for r in rows if r["term"] == column and label_of(r) == region.label),
                     math.nan,
                 )
-                yield _scatter(region, column, points, slope, response)
+                yield _scatter(region, column, points, slope, response, segmentation)
             else:
-                yield _boxes(region, column, points, response)
+                yield _boxes(region, column, points, response, segmentation)
 
 
 def _scatter(
-    region: Region, column: str, points: Sequence[tuple[str, str, float, bool]], slope: float, response: str
+    region: Region,
+    column: str,
+    points: Sequence[tuple[str, str, float, bool]],
+    slope: float,
+    response: str,
+    segmentation: Segmentation,
 ) -> Chart:
+    unit, groups = segmentation.unit(response), segmentation.groups
+    per = unit_of_term(column, unit, segmentation.units)
     drawing = Drawing(_PANEL, 210)
     xs, ys = [number(p[1]) for p in points], [p[2] for p in points]
     across, up = axis_of(xs, 52, _PANEL - 10), axis_of(ys, 168, 22)
-    drawing.up(up, 52, _PANEL - 10, unit_of(response))
-    drawing.across(across, 170, column)
+    drawing.up(up, 52, _PANEL - 10, axis_name(response, unit))
+    drawing.across(across, 170, axis_name(column, segmentation.units.get(column, "")))
+    groups.legend(drawing, 52, 201)
     if math.isfinite(slope):
         middle_x, middle_y = float(np.mean(xs)), float(np.mean(ys))
         ends = [(x, middle_y + slope * (x - middle_x)) for x in (min(xs), max(xs))]
         drawing.line(across(ends[0][0]), up(ends[0][1]), across(ends[1][0]), up(ends[1][1]), "fit")
     for run, x, y, marked in points:
-        drawing.dot(across(number(x)), up(y), run, f"{run}: {column} {x}, {told(y)} {unit_of(response)}", marked)
-    spoken = f"{region.label} against {column}: slope {told(slope)} {unit_of(response)} for each unit of {column}."
-    caption = f"The line has the model's slope, {told(slope)}."
+        drawing.dot(
+            across(number(x)), up(y), run, f"{run}: {column} {x}, {told(y)} {unit}", marked, group=groups.number(run)
+        )
+    spoken = f"{region.label} against {column}: slope {told(slope)} {per}."
+    caption = f"The line has the model's slope, {told(slope)} {per}."
     return Chart(f"{region.label}: {column}", caption, drawing.done(spoken))
 
 
-def _boxes(region: Region, column: str, points: Sequence[tuple[str, str, float, bool]], response: str) -> Chart:
+def _boxes(
+    region: Region,
+    column: str,
+    points: Sequence[tuple[str, str, float, bool]],
+    response: str,
+    segmentation: Segmentation,
+) -> Chart:
     levels = sorted({p[1] for p in points})
     drawing = Drawing(_PANEL, 54 + 34.0 * len(levels))
     left = min(16 + CHARACTER * max(len(level) for level in levels), 120.0)
     axis = axis_of([p[2] for p in points], left, _PANEL - 12)
     bottom = 10 + 34.0 * len(levels)
-    drawing.across(axis, bottom, unit_of(response), 4)
+    drawing.across(axis, bottom, axis_name(response, segmentation.unit(response)), 4)
     spoken = []
     for place, level in enumerate(levels):
         inside = [p for p in points if p[1] == level]
         y = 24.0 + 34 * place
         drawing.text(left - 6, y + 4, level[:18], "end")
-        _strip(drawing, axis, y, 20, [(p[2], p[0], f"{p[0]}: {told(p[2])}, {level}", p[3]) for p in inside])
+        _strip(
+            drawing,
+            axis,
+            y,
+            20,
+            [(p[2], p[0], f"{p[0]}: {told(p[2])}, {level}", p[3]) for p in inside],
+            segmentation.groups,
+        )
         spoken.append(f"{level} median {told(float(np.median([p[2] for p in inside])))} ({len(inside)} runs)")
     words = f"{region.label} by {column}: {'; '.join(spoken)}."
     return Chart(f"{region.label}: {column}", "; ".join(spoken) + ".", drawing.done(words))
 
 
-def rounds(rows: Sequence[dict[str, str]]) -> Iterator[Chart]:
+def convergence(rows: Sequence[dict[str, str]]) -> Iterator[Chart]:
     """Draw how sharpness, overlap and shape went over the averages of the template."""
     for name, title, meaning in (
         ("sharpness", "Sharpness", "Gradient energy over energy of the average (1/mm²): it should rise and level off."),
@@ -211,7 +264,7 @@ def rounds(rows: Sequence[dict[str, str]]) -> Iterator[Chart]:
             "Mean displacement by the inverse of the mean shape (mm): it should fall.",
         ),
     ):
-        points = [(number(row["round"]), number(row.get(name)), row["kind"]) for row in rows]
+        points = [(number(row["iteration"]), number(row.get(name)), row["kind"]) for row in rows]
         single = [point for point in points if point[2] == "single" and name != "shape_update_mm"]
         points = [point for point in points if math.isfinite(point[0]) and math.isfinite(point[1])]
         if len(points) < 2:

@@ -7,6 +7,7 @@ import numpy as np
 
 from bids_app.derivatives.files import read_image
 from bids_app.report.group import tables as cohort_tables
+from bids_app.report.group.terms import Levels, words_of
 from bids_app.report.participant.collect import Run
 from bids_app.report.participant.figures_anatomy import outlines_of
 from bids_app.report.pictures import CHI_WINDOW, COLOURS, Contour, Layer, Picture, picture, planes, symmetric, window_of
@@ -137,8 +138,11 @@ def _labels(space: _Space) -> list[Picture]:
     return found
 
 
-def statistics(runs: Sequence[Run]) -> list[Picture]:
-    """Return pictures of the maps of voxel-wise statistics that are there: t, outlined where it is significant."""
+def statistics(runs: Sequence[Run], levels: Levels) -> list[Picture]:
+    """Return pictures of the maps of voxel-wise statistics that are there: t, outlined where it is significant.
+
+    ``levels`` are the values of the columns of words, which name the terms.
+    """
     rows = cohort_tables.table_of(runs, "voxelwise")
     if not rows:
         return []
@@ -163,12 +167,13 @@ def statistics(runs: Sequence[Run]) -> list[Picture]:
         layers = [Layer(space.inside(t), symmetric(t, space.mask), "t", "", "PuOr_r", outlines)]
         if background is not None:
             layers.append(Layer(space.inside(background), CHI_WINDOW, "mean χ", "ppm", contours=outlines))
-        told = f"{row['term']} on {row['response']}"
+        told = f"{words_of(row['term'], levels)} on {row['response']}"
         found.append(
             picture(
                 planes(layers, shown),
                 told,
-                f"t of {row['participants']} participants at its largest value, purple below zero, orange above. "
+                f"t of {row['participants']} participants ({row['df']} degrees of freedom) at its largest value, "
+                "purple below zero, orange above. "
                 f"Significant: {'; '.join(words) or 'not tested'}.",
                 f"Three planes of the map of t of {told}. Significant: {'; '.join(words) or 'not tested'}.",
             )

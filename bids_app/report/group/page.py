@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,10 @@ from bids_app.model.cohort import Cohort
 from bids_app.model.context import Context
 from bids_app.model.results import Payload, StepFailure
 from bids_app.model.settings import Settings
+from bids_app.report.group.current import Current, earlier_products, write_earlier
+from bids_app.report.group.everybody import map_of
+from bids_app.report.group.tables import Line
+from bids_app.report.group.terms import Groups, Levels, unit_of_term, words_of
 from bids_app.report.participant.collect import Run, load_runs, spaces_of
 from bids_app.report.participant.page import code_digest
 
@@ -25,23 +30,28 @@ def report(cohort: Cohort, settings: Settings, context: Context, payload: Payloa
     Parameters
     ----------
     cohort
-        Unused: the page shows what lies in the output directory.
+        Who is there now; None where that is not known.
     settings
         Effective parameters.
     context
         Where the call happens (``output_dir``).
     payload
-        ``spaces``: names of the templates' folders, the study's own first; ``results``: how the jobs ended, by name.
+        ``spaces``: names of the templates' folders, the study's own first; ``results``: how the jobs ended, by name;
+        ``expected``: the steps of the command's jobs. What they did not make or confirm is listed, and not shown.
     """
     from bids_app.report.html import render
 
-    cohorts, template = _records(context, payload)
+    current = Current.of(payload, settings.to_mapping())
+    cohorts, template = _records(context, payload, current)
     failures = _failures(context, payload)
-    content, problems = _content(cohorts, template, settings, context)
+    content, problems = _content(cohorts, template, settings, context, current)
+    problems += _outdated(cohort, content["lines"])
+    content["earlier"] = earlier_products(current, context.output_dir)
+    write_earlier(content["earlier"], context.output_dir)
     page = render("group.html.j2", content | {"failures": failures, "parameters": _parameters(settings)})
     write_bytes(context.output_dir / "group.html", page.encode())
     state = {
-        "digest": _digest((*cohorts, *template), failures, settings, context),
+        "digest": _digest((*cohorts, *template), failures, cohort, settings, context),
         "size": len(page.encode()),
         "failures": {name: [vars(failure) for failure in found] for name, found in failures.items()},
         "methods": {"group": content["methods"].paragraphs},
@@ -55,8 +65,8 @@ def report_done(cohort: Cohort, settings: Settings, context: Context, payload: P
     state, page = _state(context), context.output_dir / "group.html"
     if not page.is_file() or page.stat().st_size != state.get("size"):
         return False
-    cohorts, template = _records(context, payload)
-    now = _digest((*cohorts, *template), _failures(context, payload), settings, context)
+    cohorts, template = _records(context, payload, Current.of(payload, settings.to_mapping()))
+    now = _digest((*cohorts, *template), _failures(context, payload), cohort, settings, context)
     return bool(state.get("digest") == now)
 
 
@@ -72,18 +82,25 @@ def _state(context: Context) -> dict[str, Any]:
     return state if isinstance(state, dict) else {}
 
 
-def _records(context: Context, payload: Payload) -> tuple[list[Run], list[Run]]:
-    """Return the records of the tables (of a drawn segmentation too), and those of the spaces."""
+def _records(context: Context, payload: Payload, current: Current) -> tuple[list[Run], list[Run]]:
+    """Return the command's records of the tables (of a manual segmentation too), and those of the spaces."""
     folder = records_root(context.output_dir)
-    runs = load_runs(
-        [p for name in ("group", "group_drawn") for p in folder.glob(f"{name}_step-*.json")], context.output_dir
-    )
-    cohorts = [
-        runs.get("group", Run("group", context.output_dir)),
-        *([runs["group_drawn"]] if "group_drawn" in runs else []),
-    ]
+    runs = load_runs(sorted(folder.glob("group*.json")), context.output_dir)
+    cohorts = current.chosen(runs[name] for name in sorted(runs))
+    if not any(run.basename == "group" for run in cohorts):
+        cohorts.insert(0, Run("group", context.output_dir))
     paths = [path for name in payload.get("spaces", ()) for path in sorted(record_files(folder / f"tpl-{name}"))]
-    return cohorts, list(load_runs(paths, context.output_dir).values())
+    return cohorts, current.chosen(load_runs(paths, context.output_dir).values())
+
+
+def _outdated(cohort: Cohort | None, lines: Sequence[Line]) -> list[str]:
+    """Return a sentence where the list of participants is not that of today."""
+    listed = {line.run: line.status for line in lines}
+    now = {} if cohort is None else {entry.run: entry.status for entry in cohort.entries}
+    changed = sorted(run for run in listed.keys() | now.keys() if listed.get(run) != now.get(run))
+    if not now or not listed or not changed:
+        return []
+    return [f"The tables were made before {', '.join(changed[:10])} changed; run the level group again."]
 
 
 def _failures(context: Context, payload: Payload) -> dict[str, list[StepFailure]]:
@@ -91,16 +108,24 @@ def _failures(context: Context, payload: Payload) -> dict[str, list[StepFailure]
     results = payload.get("results", {})
     before = {name: [StepFailure(**f) for f in found] for name, found in _state(context).get("failures", {}).items()}
     now = {name: list(result.failures) for name, result in results.items()}
-    return {name: found for name, found in (before | now).items() if found}
+    expected = payload.get("expected")
+    known = {name: found for name, found in before.items() if expected is None or name in expected}
+    return {name: found for name, found in (known | now).items() if found}
 
 
 def _digest(
-    runs: Sequence[Run], failures: Mapping[str, Sequence[StepFailure]], settings: Settings, context: Context
+    runs: Sequence[Run],
+    failures: Mapping[str, Sequence[StepFailure]],
+    cohort: Cohort | None,
+    settings: Settings,
+    context: Context,
 ) -> str:
     records = [(run.basename, n, r.fingerprint, r.started) for run in runs for n, r in run.records.items()]
     told = [(name, f.step, f.sentence) for name, found in failures.items() for f in found]
     pages = sorted(path.name for path in context.output_dir.glob("sub-*.html"))
-    text = json.dumps([records, told, pages, settings.to_mapping(), code_digest()], default=str, sort_keys=True)
+    maps = [map_of(run.basename, context.output_dir) for run in (cohort.runs if cohort is not None else ())]
+    shown = [(path.name, path.stat().st_mtime_ns) for path in maps if path.is_file()]
+    text = json.dumps([records, told, pages, shown, settings.to_mapping(), code_digest()], default=str, sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
@@ -110,10 +135,11 @@ def _parameters(settings: Settings) -> dict[str, Any]:
 
 
 def _content(
-    cohorts: Sequence[Run], template: Sequence[Run], settings: Settings, context: Context
+    cohorts: Sequence[Run], template: Sequence[Run], settings: Settings, context: Context, current: Current
 ) -> tuple[dict[str, Any], list[str]]:
     """Return what the template of the page shows, and what could not be drawn."""
     from bids_app.report.group import charts as cohort_charts
+    from bids_app.report.group import everybody
     from bids_app.report.group import tables as cohort_tables
     from bids_app.report.methods.group import GroupRecords, group_methods_text
 
@@ -121,21 +147,29 @@ def _content(
     numbers = cohort_tables.qc_numbers(lines, settings.to_mapping().get("qc", {}))
     counts = {s: sum(line.status == s for line in lines) for s in dict.fromkeys(line.status for line in lines)}
     problems: list[str] = []
-    rounds = cohort_tables.table_of(template, "convergence")
+    iterations = cohort_tables.table_of(template, "convergence")
     found = [line.participant for line in lines if line.status == "found"]
     repeated = len(found) > len(set(found))
-    told = GroupRecords(cohorts, template, _registrations(context, lines), counts, repeated)
+    told = GroupRecords(cohorts, template, _registrations(context, lines, current), counts, repeated)
     records = [record for run in (*cohorts, *template) for record in run.records.values()]
+    segmentations = [one for run in cohorts for one in cohort_tables.segmentations(run)]
+    groups = next((one.groups for one in segmentations if one.groups.levels), Groups())
+    levels = {name: values for one in segmentations for name, values in one.levels.items()}
+    with_map = [line.run for line in lines if line.status in ("found", "incomplete")]
     content = {
         "lines": lines,
+        "words": partial(words_of, levels=levels),
+        "is_rated": any(line.rating or line.note for line in lines),
+        "tables": _files(cohorts),
+        "everybody": everybody.pictures(with_map, context.output_dir),
         "numbers": numbers,
         "counts": counts,
         "warnings": list(dict.fromkeys(text for record in records for text in record.warnings))[:_LINES],
-        "panels": [cohort_charts.qc_panel(number, lines) for number in numbers],
-        "segmentations": [_segmentation(one) for run in cohorts for one in cohort_tables.segmentations(run)],
-        "spaces": [_space(name, runs, problems) for name, runs in spaces_of(template).items()],
-        "rounds": rounds,
-        "round_charts": list(cohort_charts.rounds(rounds)),
+        "panels": [cohort_charts.qc_panel(number, lines, groups) for number in numbers],
+        "segmentations": [_segmentation(one) for one in segmentations],
+        "spaces": [_space(name, runs, levels, problems) for name, runs in spaces_of(template).items()],
+        "iterations": iterations,
+        "convergence_charts": list(cohort_charts.convergence(iterations)),
         "overlaps": _overlaps(template),
         "standard": _standard_space(template),
         "methods": group_methods_text(told),
@@ -144,15 +178,23 @@ def _content(
     return content, problems
 
 
-def _space(name: str, runs: Sequence[Run], problems: list[str]) -> dict[str, Any]:
+def _files(cohorts: Sequence[Run]) -> list[tuple[str, str]]:
+    """Return the tables of all participants: what they hold, and their names."""
+    known = {"cohort": "who is in the group", "group_qc": "quality control of all runs"}
+    return [(words, path.name) for key, words in known.items() for run in cohorts if (path := run.path(key))]
+
+
+def _space(name: str, runs: Sequence[Run], levels: Levels, problems: list[str]) -> dict[str, Any]:
     """Return what is shown of a template's space, or of an output space."""
     from bids_app.report.group import maps as cohort_maps
     from bids_app.report.group import tables as cohort_tables
 
     return {
         "name": name,
-        "pictures": _drawn(cohort_maps.pictures, f"pictures of {name}", runs, problems),
-        "statistics": _drawn(cohort_maps.statistics, f"maps of voxel-wise statistics in {name}", runs, problems),
+        "pictures": _pictures_of(cohort_maps.pictures, f"pictures of {name}", runs, problems),
+        "statistics": _pictures_of(
+            partial(cohort_maps.statistics, levels=levels), f"maps of voxel-wise statistics in {name}", runs, problems
+        ),
         "models": cohort_tables.table_of(runs, "voxelwise"),
         "clusters": cohort_tables.table_of(runs, "voxelwise_clusters")[:_LINES],
     }
@@ -160,21 +202,26 @@ def _space(name: str, runs: Sequence[Run], problems: list[str]) -> dict[str, Any
 
 def _standard_space(template: Sequence[Run]) -> dict[str, dict[str, object]]:
     """Return how well the template was registered to an output space."""
-    found = {run.basename.rpartition("_to")[2]: run.records["onward"] for run in template if "onward" in run.records}
+    found = {
+        run.basename.rpartition("_to")[2]: run.records["standard_space"]
+        for run in template
+        if "standard_space" in run.records
+    }
     return {name: dict(record.metrics) for name, record in found.items()}
 
 
 #: Steps of one participant in the template that the methods text tells of.
-_TOLD = ("register", "member", "drawn")
+_PER_PARTICIPANT = ("register", "subject", "manual_regions")
 
 
-def _registrations(context: Context, lines: Sequence[Any]) -> list[Run]:
+def _registrations(context: Context, lines: Sequence[Line], current: Current) -> list[Run]:
     """Return the records of one participant's registrations: all participants' are alike."""
     for label in dict.fromkeys(line.participant for line in lines):
         paths = sorted(record_files(records_root(context.output_dir) / label))
-        paths = [path for path in paths if split_name(path)[1] in _TOLD]
-        if paths:
-            return list(load_runs(paths, context.output_dir).values())
+        paths = [path for path in paths if split_name(path)[1] in _PER_PARTICIPANT]
+        runs = current.chosen(load_runs(paths, context.output_dir).values())
+        if runs:
+            return runs
     return []
 
 
@@ -186,13 +233,15 @@ def _segmentation(one: Any) -> dict[str, Any]:
     return {
         "table": one,
         "strips": cohort_charts.region_strips(one),
-        "effects": list(cohort_charts.effects(one)),
+        "effects": list(cohort_charts.effects(one, response)),
+        "words": {row["term"]: words_of(row["term"], one.levels) for row in one.model},
+        "units": {row["term"]: unit_of_term(row["term"], one.unit(response), one.units) for row in one.model},
         "relations": list(cohort_charts.relations(one, response)),
         "found": sum(row["significant"] == "true" and row["term"] != "Intercept" for row in one.model),
     }
 
 
-def _drawn(
+def _pictures_of(
     draw: Callable[[Sequence[Run]], list[Any]], what: str, template: Sequence[Run], problems: list[str]
 ) -> list[Any]:
     try:

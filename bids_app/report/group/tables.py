@@ -10,7 +10,9 @@ from typing import Any
 from bids_app.derivatives import quality
 from bids_app.derivatives.names import sidecar_path
 from bids_app.derivatives.products import PRODUCTS
+from bids_app.model.cohort import PROBLEMS
 from bids_app.report.charts import number, read_table
+from bids_app.report.group.terms import Groups, groups_of, levels_of
 from bids_app.report.participant.collect import Run
 
 _MISSING = ("", "n/a")
@@ -36,6 +38,8 @@ class Line:
     status: str
     reason: str
     page: str = ""  # address of its page, where there is one
+    rating: str = ""
+    note: str = ""
     numbers: dict[str, float] = field(default_factory=dict)
     flags: list[str] = field(default_factory=list)
     outliers: list[str] = field(default_factory=list)  # in words
@@ -43,7 +47,7 @@ class Line:
     @property
     def is_marked(self) -> bool:
         """Whether anything about it is unusual."""
-        return bool(self.flags or self.outliers or self.status not in ("found", "no data"))
+        return bool(self.flags or self.outliers or self.status in PROBLEMS)
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,28 @@ class Segmentation:
     formula: str
     fdr: float
     confidence: float
+    groups: Groups = field(default_factory=Groups)
+    units: Mapping[str, str] = field(default_factory=dict)  # of the columns of participants and sessions
+    files: tuple[tuple[str, str], ...] = ()  # what a table holds, and its name
+
+    @property
+    def levels(self) -> dict[str, list[str]]:
+        """Return the values of every column of words."""
+        return levels_of(self.rows)
+
+    def unit(self, response: str) -> str:
+        """Return the unit of a column of values."""
+        return self.units.get(response) or unit_of(response)
+
+
+#: The tables of a segmentation, and what they hold.
+_FILES = {
+    "group_wide": "one row for each run",
+    "group_long": "one row for each run and region",
+    "group_descriptive": "every region over all runs",
+    "group_outliers": "distance of every run from the others",
+    "group_model": "model of every region",
+}
 
 
 def lines(cohorts: Sequence[Run], output_dir: Path) -> list[Line]:
@@ -107,6 +133,8 @@ def lines(cohorts: Sequence[Run], output_dir: Path) -> list[Line]:
             row["status"],
             reason,
             page if (output_dir / page).is_file() else "",
+            rating=_known(row, "rating"),
+            note=_known(row, "note"),
         )
     for row in _rows(group, "group_qc"):
         line = found.get(row["run"])
@@ -123,6 +151,11 @@ def lines(cohorts: Sequence[Run], output_dir: Path) -> list[Line]:
                 words += f"; {more} more)" if more > 0 else ")"
                 found[row["run"]].outliers.append(words)
     return list(found.values())
+
+
+def _known(row: Mapping[str, str], name: str) -> str:
+    value = row.get(name, "")
+    return "" if value in _MISSING else value
 
 
 def qc_numbers(runs: Sequence[Line], bounds: Mapping[str, Any]) -> list[QcNumber]:
@@ -159,6 +192,7 @@ def segmentations(group: Run, measure: str = "chi_mean") -> list[Segmentation]:
                 marked = (row["run"], f"{row['name']} {row['hemisphere']}", row.get("space", "")) in outlying
                 region.values.append(Value(row["run"], value, marked, row))
         facts = _facts(group, f"group_model@{name}")
+        formula = str(facts.get("Model", ""))
         found.append(
             Segmentation(
                 name,
@@ -166,11 +200,23 @@ def segmentations(group: Run, measure: str = "chi_mean") -> list[Segmentation]:
                 rows,
                 _rows(group, f"group_descriptive@{name}"),
                 _rows(group, f"group_model@{name}"),
-                str(facts.get("Model", "")),
+                formula,
                 float(facts.get("FalseDiscoveryRate", 0.05)),
                 float(facts.get("Confidence", 0.95)),
+                groups_of(rows, formula),
+                _units(_facts(group, key)),
+                tuple((words, path.name) for kind, words in _FILES.items() if (path := group.path(f"{kind}@{name}"))),
             )
         )
+    return found
+
+
+def _units(dictionary: Mapping[str, object]) -> dict[str, str]:
+    """Return the units that a table's dictionary gives its columns."""
+    found = {}
+    for name, about in dictionary.items():
+        if isinstance(about, Mapping) and isinstance(about.get("Units"), str):
+            found[name] = str(about["Units"])
     return found
 
 

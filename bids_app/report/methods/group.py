@@ -26,7 +26,7 @@ VOXELWISE_METHODS = ("ols", "fdr", "permutation")
 class GroupRecords:
     """What ran at the group level.
 
-    ``cohorts`` are the records of the tables: of the participants' own segmentations, then of a drawn one;
+    ``cohorts`` are the records of the tables: of the participants' own segmentations, then of a manual one;
     ``template`` those of every average, space and model in a space; ``registrations`` those of one participant's images
     and registrations (all participants' are alike); ``counts`` the number of runs by their state.
     """
@@ -49,8 +49,8 @@ class GroupRecords:
 
     def has_channel(self, name: str) -> bool:
         """Return whether an image of this contrast was prepared of every participant."""
-        member = self.of("member")
-        channels = None if member is None else member.metrics.get("channels")
+        subject = self.of("subject")
+        channels = None if subject is None else subject.metrics.get("channels")
         return isinstance(channels, list | tuple) and name in channels
 
 
@@ -60,7 +60,7 @@ def group_methods_text(records: GroupRecords) -> Methods:
         _who(records.counts),
         _template(records),
         _maps(records),
-        _drawn(records),
+        _manual_segmentation(records),
         _regions(records),
         _voxelwise(records),
         _software(records),
@@ -97,14 +97,14 @@ def _template(records: GroupRecords) -> str:
 def _images(records: GroupRecords) -> str:
     """Return what was done to a participant's images before they were registered."""
     text = []
-    if "n4" in records.methods_of("member"):
+    if "n4" in records.methods_of("subject"):
         text.append(
             "The combined magnitude was corrected for intensity inhomogeneity by N4 [tustison2010] and scaled to a "
             "median of 1 in the head."
         )
     if records.has_channel("t1w"):
         text.append("The T1-weighted images, corrected in the same way, were brought to the magnitude of their runs.")
-    if records.repeated and records.of("member") is not None:
+    if records.repeated and records.of("subject") is not None:
         text.append("Several runs of a participant were aligned rigidly at their mean position and averaged.")
     return " ".join(text)
 
@@ -112,10 +112,10 @@ def _images(records: GroupRecords) -> str:
 def _built(records: GroupRecords, averages: Sequence[StepRecord]) -> str:
     if not averages:
         return "Participants were registered to the given template rigidly, affinely and by SyN (ANTs) [avants2008]."
-    members = max(int(record.number("members") or 0) for record in averages)
+    participants = max(int(record.number("participants") or 0) for record in averages)
     kinds = [row["kind"] for row in table_of(records.template, "convergence")]
     said = [
-        f"{kinds.count(kind)} {'round' if kinds.count(kind) == 1 else 'rounds'} of {name}"
+        f"{kinds.count(kind)} {'iteration' if kinds.count(kind) == 1 else 'iterations'} of {name}"
         for kind, name in (
             ("rigid", "rigid registration"),
             ("affine", "affine registration"),
@@ -124,7 +124,7 @@ def _built(records: GroupRecords, averages: Sequence[StepRecord]) -> str:
         if kind in kinds
     ]
     return (
-        f"An unbiased template was built from {members} participants, from the centres of mass in "
+        f"An unbiased template was built from {participants} participants, from the centres of mass in "
         f"{', '.join(said)}; each average was brought to the mean shape of the group by the inverse of the mean map "
         "[guimond2000; avants2010]."
     )
@@ -150,16 +150,16 @@ def _settings(choice: JsonObject, averages: Sequence[StepRecord], both: bool) ->
 def _maps(records: GroupRecords) -> str:
     text = []
     for name, runs in spaces_of(records.template).items():
-        onward = next(
+        registered = next(
             (
-                run.records["onward"]
+                run.records["standard_space"]
                 for run in records.template
-                if run.basename.endswith(f"_to{name}") and "onward" in run.records
+                if run.basename.endswith(f"_to{name}") and "standard_space" in run.records
             ),
             None,
         )
-        if onward is not None:
-            overlap = onward.number("overlap_dice")
+        if registered is not None:
+            overlap = registered.number("overlap_dice")
             judged = f" (overlap of the heads {overlap:.2f}, Dice)" if overlap is not None else ""
             text.append(
                 f"The template was registered to {name} of TemplateFlow [ciric2022] rigidly, affinely and by SyN "
@@ -170,7 +170,7 @@ def _maps(records: GroupRecords) -> str:
             continue
         people = maps.metrics.get("participants")
         text.append(
-            f"Maps were brought to the space of {'the template' if onward is None else name} by one linear "
+            f"Maps were brought to the space of {'the template' if registered is None else name} by one linear "
             f"interpolation through all transforms composed, and averaged over {people} participants where half of "
             "them at least have a valid value."
         )
@@ -180,16 +180,16 @@ def _maps(records: GroupRecords) -> str:
     return " ".join(text)
 
 
-def _drawn(records: GroupRecords) -> str:
-    """Return what was done with a segmentation that was drawn on the template."""
-    drawing, drawn = records.of("drawing"), records.of("drawn")
-    if drawing is None or drawn is None:
+def _manual_segmentation(records: GroupRecords) -> str:
+    """Return what was done with a manual segmentation of the template."""
+    segmentation, measured = records.of("manual_segmentation"), records.of("manual_regions")
+    if segmentation is None or measured is None:
         return ""
-    name = next(iter(drawing.paths), "").partition("@")[2]
-    erosion = drawn.section("regions").get("erosion", 0)
+    name = next(iter(segmentation.paths), "").partition("@")[2]
+    erosion = measured.section("regions").get("erosion", 0)
     eroded = f" after erosion by {erosion} voxels" if erosion else ""
     return (
-        f"A manual segmentation of the template ({name}, {drawing.metrics.get('labels')} regions) was "
+        f"A manual segmentation of the template ({name}, {segmentation.metrics.get('labels')} regions) was "
         "brought to the grid of every run through the inverse transforms, in one interpolation for labels; its regions "
         f"were measured in every run's own map and in the space of the template{eroded}."
     )
@@ -258,7 +258,7 @@ def _software(records: GroupRecords) -> str:
     used = [
         *(["statsmodels"] if records.of("model") else []),
         *(["nilearn"] if records.of("voxelwise") else []),
-        *(["antspyx"] if records.of("register") or records.of("onward") else []),
+        *(["antspyx"] if records.of("register") or records.of("standard_space") else []),
     ]
     with_others = f" with {libraries(*used)}" if used else ""
     return (

@@ -23,12 +23,12 @@ from bids_app.report.participant.collect import Run
 
 #: Sentences about what other tools and the chain itself did, by the key that a step records. ``[key]`` cites.
 _OTHER_SENTENCES: dict[str, str] = {
-    "coils_echoes": "Images of single receive coils were added without the coils' own phases, which were estimated "
-    "from the first two echoes and smoothed [eckstein2018].",
-    "coils_reference": "Images of single receive coils were added without the coils' own phases, which were estimated "
-    "against a virtual reference coil and smoothed [parker2014].",
-    "per_echo": "Each echo was inverted separately; the maps were averaged with the square of magnitude times echo "
-    "time as weight.",
+    "coils_echoes": "Images of single receive coils were combined after removal of the coils' own phases, which were "
+    "estimated from the first two echoes and smoothed [eckstein2018].",
+    "coils_reference": "Images of single receive coils were combined after removal of the coils' own phases, which "
+    "were estimated against a virtual reference coil and smoothed [parker2014].",
+    "per_echo": "Each echo was inverted separately; the maps were averaged, weighted by the square of magnitude times "
+    "echo time.",
     "n4": "Intensity inhomogeneity was corrected by N4 [tustison2010].",
     "rigid": "The T1-weighted image was registered to the magnitude by a rigid transform with mutual information "
     "(ANTs) [avants2011].",
@@ -36,9 +36,10 @@ _OTHER_SENTENCES: dict[str, str] = {
     "information (ANTs) [avants2011]; R2 was interpolated once.",
     "affine": "The T1-weighted image was registered to the magnitude by an affine transform with mutual information "
     "(ANTs) [avants2011].",
-    "atlas_to_all": "There was no T1-weighted image: the atlas was registered to the magnitude of all echoes and to "
-    "the magnitude at echo time zero together.",
-    "atlas_to_magnitude": "There was no T1-weighted image: the atlas was registered to the gradient-echo magnitude.",
+    "atlas_to_all": "No T1-weighted image was available: the atlas was registered to the magnitude of all echoes and "
+    "to the magnitude at echo time zero together.",
+    "atlas_to_magnitude": "No T1-weighted image was available: the atlas was registered to the gradient-echo "
+    "magnitude.",
     "syn": "Non-linear registration used symmetric normalisation (SyN, ANTs) [avants2008].",
     "fastsurfer": "The T1-weighted image was segmented by FastSurfer [henschel2020].",
 }
@@ -168,7 +169,7 @@ def _phase(run: Run) -> str:
     phase = run.records.get("phase")
     notes = run.metric("phase", "phase")
     text = [_sentences([run.records["coils"]])] if "coils" in run.records else []
-    text += [f"Before processing: {'; '.join(map(str, notes))}."] if isinstance(notes, list) and notes else []
+    text += [f"Phase input: {'; '.join(map(str, notes))}."] if isinstance(notes, list) and notes else []
     if phase is None or not {"mcpc3ds", "bipolar"} & set(phase.methods):
         text.append("No phase offset was removed.")
     text.append(_sentences([] if phase is None else [phase]))
@@ -178,7 +179,7 @@ def _phase(run: Run) -> str:
     else:
         text.append(_sentences([field]))
     if run.path("magnitude") is not None:
-        text.append("Magnitudes of the echoes were combined as the root of their sum of squares.")
+        text.append("The magnitudes of the echoes were combined as the root of the sum of their squares.")
     return " ".join(filter(None, text))
 
 
@@ -189,7 +190,7 @@ def mask_sentences(record: StepRecord | None) -> list[str]:
         return []
     given = record.metrics.get("mask_given", False)
     text = [
-        "The mask was that of another dataset."
+        "The mask was taken from another dataset."
         if given
         else f"The mask was made from the data by the recipe “{choice['filled']}”."
     ]
@@ -197,8 +198,8 @@ def mask_sentences(record: StepRecord | None) -> list[str]:
         text.append("It was restricted to the brain mask of the segmentation.")
     if "mask_processing" in record.paths:
         text.append(
-            f"Up to {choice['margin']:g} mm around it the field was processed too, where the recipe "
-            f"“{choice['filled']}” finds the object, and the maps were cut to the mask."
+            f"The field was also processed up to {choice['margin']:g} mm outside the mask, where the recipe "
+            f"“{choice['filled']}” finds the object; the maps were then restricted to the mask."
         )
     return text
 
@@ -212,7 +213,7 @@ def _maps(run: Run) -> str:
         text += [_sentences(record for record in stages if record is not None), _chosen(inversion)]
         if choice.get("two_pass"):
             text.append(
-                "Inversion was done twice, in this mask and in one of reliable voxels alone (recipe "
+                "The inversion was computed twice, in this mask and in a mask of reliable voxels only (recipe "
                 f"“{choice['reliable']}”), and the maps were combined to suppress artefacts of strong sources "
                 "[stewart2022]."
             )
@@ -256,7 +257,7 @@ _CHOSEN = {
 def _chosen(inversion: StepRecord) -> str:
     """Return what the inversion has found in the data by itself."""
     told = [words.format(inversion.number(k)) for k, words in _CHOSEN.items() if inversion.number(k) is not None]
-    return f"The data gave: {', '.join(told)}." if told else ""
+    return f"Estimated from the data: {', '.join(told)}." if told else ""
 
 
 def _analysis(run: Run, records: Sequence[StepRecord]) -> str:
@@ -267,7 +268,7 @@ def _analysis(run: Run, records: Sequence[StepRecord]) -> str:
         shrunk = f" after erosion by {erosion} voxels" if erosion else ""
         several = "s" if len(names) > 1 else ""
         text.append(
-            f"Values of regions were taken over the valid mask from the segmentation{several} "
+            f"Regional values were calculated inside the valid mask for the segmentation{several} "
             f"{', '.join(names)}{shrunk}."
         )
     return " ".join(filter(None, text))
@@ -281,9 +282,9 @@ def _software(records: Sequence[StepRecord]) -> str:
     found = [record.metrics.get("version") for record in records if "fastsurfer" in record.methods]
     others += "".join(f", FastSurfer {version}" for version in dict.fromkeys(found) if version)
     return (
-        f"Processing was done by qsm-bids-app {named}, a BIDS App [gorgolewski2017] on data in BIDS "
-        f"[gorgolewski2016], with Python {platform.python_version()}, {others}. This text reports what the consensus "
-        "on quantitative susceptibility mapping asks for [bilgic2024]."
+        f"The data were processed with qsm-bids-app {named}, a BIDS App [gorgolewski2017] for data in the Brain "
+        f"Imaging Data Structure (BIDS) [gorgolewski2016], with Python {platform.python_version()}, {others}. This "
+        "text follows the reporting list of the consensus on quantitative susceptibility mapping [bilgic2024]."
     )
 
 

@@ -4,14 +4,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bids_app.derivatives.records import load_record, record_files, records_folder, split_name
+from bids_app.derivatives.records import load_own_record, record_files, records_folder, split_name
 from bids_app.model.context import Context
 from bids_app.model.records import Echo, GreRun, Subject
 from bids_app.model.results import JobResult, StepFailure
 from bids_app.model.step_record import JsonObject, StepRecord
 
 #: Steps of the group level over one participant: their records lie beside the participant's and are no runs of it.
-GROUP_STEPS = ("member", "register", "space", "drawn")
+GROUP_STEPS = ("subject", "register", "space", "manual_regions")
 #: Order of the stages on the page; steps that are not named come after, by their start.
 _ORDER = (
     "t1w",
@@ -163,7 +163,7 @@ def load_runs(paths: Iterable[Path], output_dir: Path, runs: dict[str, Run] | No
     """Return runs by their names with the records of these files, added to ``runs`` where it is given."""
     known = {} if runs is None else runs
     for path in paths:
-        record = load_record(path)
+        record = load_own_record(path)
         if record is not None:
             known.setdefault(record.basename, Run(record.basename, output_dir)).records[record.step] = record
     return known

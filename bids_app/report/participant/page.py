@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -9,9 +10,10 @@ from typing import Any
 
 from bids_app import __version__
 from bids_app.derivatives.files import write_bytes, write_json
+from bids_app.derivatives.presence import read_json_object
 from bids_app.model.context import Context
 from bids_app.model.records import Subject
-from bids_app.model.results import Payload, StepFailure
+from bids_app.model.results import Payload, earlier_failures
 from bids_app.model.settings import Settings
 from bids_app.report.participant.collect import Run, collect
 
@@ -75,21 +77,17 @@ def _state_path(subject: Subject, context: Context) -> Path:
 
 def _state(subject: Subject, context: Context) -> dict[str, Any]:
     """Return what was kept with the last page; empty where there is none or it is damaged."""
-    try:
-        state = json.loads(_state_path(subject, context).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return state if isinstance(state, dict) else {}
+    return read_json_object(_state_path(subject, context))
 
 
 def _runs(subject: Subject, context: Context, payload: Payload) -> list[Run]:
     """Return the runs; failures of runs that this call has not processed are those of the call before."""
     results = payload.get("results", {})
     runs = collect(subject, context, results)
-    before = _state(subject, context).get("failures", {})
+    before = earlier_failures(_state(subject, context).get("failures"))
     for run in runs:
         if run.basename not in results and run.basename in before:
-            run.failures = [StepFailure(**failure) for failure in before[run.basename]]
+            run.failures = before[run.basename]
     return runs
 
 
@@ -172,6 +170,10 @@ def _view(run: Run) -> dict[str, Any]:
     }
 
 
+#: First line of a log: date and time (not in logs of earlier versions), version, and the words of the command.
+_FIRST_LINE = re.compile(r"(?:\d{4}-\d\d-\d\d \d\d:\d\d:\d\d )?qsm-bids-app [^ :]+: (.+)")
+
+
 def _command(output_dir: Path) -> str:
     """Return the last command that wrote a log in the output folder; empty where there is none."""
     for path in sorted((output_dir / "logs").glob("qsm-bids-app-*.log"), reverse=True):
@@ -180,8 +182,8 @@ def _command(output_dir: Path) -> str:
                 first = file.readline().strip()
         except OSError:
             continue
-        if first.startswith("qsm-bids-app "):
-            return f"qsm-bids-app {first.partition(': ')[2]}".strip()
+        if found := _FIRST_LINE.match(first):
+            return f"qsm-bids-app {found[1]}"
     return ""
 
 

@@ -1,4 +1,4 @@
-"""Steps of a segmentation that was drawn on the template: taken over, brought to every run, measured in both spaces."""
+"""Steps of a manual segmentation of the template: taken over, brought to every run, measured in both spaces."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from bids_app.steps.participant.segmentations import regions_in
 
 
 def take_over(step: StepInput[ManualSegmentation]) -> StepResult:
-    """Check that the drawing lies on the template's grid and put it beside the template, with its table."""
+    """Check that the segmentation lies on the template's grid and put it beside the template, with its table."""
     record = step.record
     labels, affine = read_label_image(step.inputs["image"])
     grid = step.inputs.get("grid")
@@ -35,7 +35,7 @@ def take_over(step: StepInput[ManualSegmentation]) -> StepResult:
     table = read_labels(step.inputs["table"]) if "table" in step.inputs else {}
     found = named(table, sorted({*table, *(int(v) for v in np.unique(labels) if v)}))
     rows = lookup_rows(found.values())
-    outputs = {f"dseg_drawn@{record.name}": Output(labels, affine=own, rows=rows)}
+    outputs = {f"dseg_manual@{record.name}": Output(labels, affine=own, rows=rows)}
     return StepResult(outputs, {"labels": len(rows)})
 
 
@@ -43,9 +43,9 @@ def measure(step: StepInput[ManualSegmentationRun]) -> StepResult:
     """Bring the labels to the run's own grid by the inverse maps, and measure there and in the template's space."""
     record = step.record
     name = record.segmentation.name
-    manual = step.inputs.get("drawn")
+    manual = step.inputs.get("segmentation")
     if manual is None or "warp" not in step.inputs:
-        raise QsmAppError("the drawn segmentation or the run's registration to the template is not there")
+        raise QsmAppError("the manual segmentation or the run's registration to the template is not there")
     table, erosion = regions_in(manual), step.settings.regions.choice.erosion
     labels, affine = read_image(manual)
     labels_there = np.rint(labels).astype(np.int32)
@@ -65,12 +65,12 @@ def measure(step: StepInput[ManualSegmentationRun]) -> StepResult:
         volume = Grid.from_affine(valid.shape, own).voxel_volume
         rows += [{"space": space} | row for row in regions.statistics(values, table, maps, valid, volume, erosion)]
     lost = [r.words for i, r in sorted(table.items()) if not (native == i).any() and (labels_there == i).any()]
-    warnings = (f"no voxel of the run lies in {', '.join(lost[:10])} of the drawn segmentation",) if lost else ()
+    warnings = (f"no voxel of the run lies in {', '.join(lost[:10])} of the manual segmentation",) if lost else ()
     lookup = lookup_rows(region for _, region in sorted(table.items()))
     facts = {"SpatialReference": "gradient-echo images of the run", "Interpolation": "generic label, once"}
     outputs = {
-        f"dseg_drawn_gre@{name}": Output(native, affine=grid, sidecar=facts, rows=lookup),
-        f"regions_drawn@{name}": Output(rows=rows),
+        f"dseg_manual_gre@{name}": Output(native, affine=grid, sidecar=facts, rows=lookup),
+        f"regions_manual@{name}": Output(rows=rows),
     }
     return StepResult(outputs, {"regions": len(table), "empty": len(lost)}, warnings)
 
@@ -90,7 +90,7 @@ def _segmentation_target(record: ManualSegmentation, settings: Settings) -> dict
 def _run_inputs(record: ManualSegmentationRun, settings: Settings) -> dict[str, tuple[Record, str]]:
     space = record.space
     found: dict[str, tuple[Record, str]] = {
-        "drawn": (record.segmentation, f"dseg_drawn@{record.segmentation.name}"),
+        "segmentation": (record.segmentation, f"dseg_manual@{record.segmentation.name}"),
         "mask": (space.run, "mask_qsm"),
         "space_mask": (space, f"space_mask@{space.template}"),
     }
@@ -101,25 +101,25 @@ def _run_inputs(record: ManualSegmentationRun, settings: Settings) -> dict[str, 
 
 MANUAL_STEPS = (
     Step(
-        "drawing",
+        "manual_segmentation",
         "Manual segmentation of the template",
         take_over,
         sources=_segmentation_files,
         collects=_segmentation_target,
-        makes=lambda record, settings: (f"dseg_drawn@{record.name}",),
+        makes=lambda record, settings: (f"dseg_manual@{record.name}",),
         memory=lambda record, settings: 1_000_000_000,
     ),
 )
 MANUAL_RUN_STEPS = (
     Step(
-        "drawn",
-        "Drawn segmentation in the run and on the template",
+        "manual_regions",
+        "Manual segmentation in the run and on the template",
         measure,
         reads=("regions",),
         collects=_run_inputs,
         makes=lambda record, settings: (
-            f"dseg_drawn_gre@{record.segmentation.name}",
-            f"regions_drawn@{record.segmentation.name}",
+            f"dseg_manual_gre@{record.segmentation.name}",
+            f"regions_manual@{record.segmentation.name}",
         ),
         memory=lambda record, settings: 1_500_000_000,
     ),

@@ -9,13 +9,12 @@ import numpy.typing as npt
 
 from bids_app.adapters.labels import Region, from_rows, lookup_rows
 from bids_app.derivatives.files import read_grid, read_image
-from bids_app.derivatives.names import lookup_path, sidecar_path
 from bids_app.errors import QsmAppError
 from bids_app.group import tables, template, warps
 from bids_app.group.values import Values, in_mask
 from bids_app.model.records import Record
 from bids_app.model.settings import Settings
-from bids_app.model.step import Output, Step, StepInput, StepResult
+from bids_app.model.step import LOOKUP, SIDECAR, Output, Step, StepInput, StepResult
 from bids_app.model.template import CHANNELS, NormalizedRun, Space
 from bids_app.steps.group.template import image_key, map_key
 from bids_app.steps.group.template_subject import label_of
@@ -35,7 +34,7 @@ OPTIONAL_MAPS = ("r2star", "chi_paramagnetic", "chi_diamagnetic")
 def to_template(step: StepInput[NormalizedRun]) -> StepResult:
     """Bring a run's maps to the template: all maps of space composed, one linear interpolation."""
     record = step.record
-    if record.standard_space is not None and "onward" not in step.inputs:
+    if record.standard_space is not None and "standard_space" not in step.inputs:
         raise QsmAppError(f"the template has not been registered to {record.standard_space.target}")
     shape, grid = read_grid(step.inputs["grid"])
     maps = _chain(step, "")
@@ -58,7 +57,7 @@ def to_template(step: StepInput[NormalizedRun]) -> StepResult:
 
 
 def _chain(step: StepInput[object], of: str) -> list[warps.Map]:
-    standard_space = [warps.read_map(step.inputs["onward"])] if "onward" in step.inputs else []
+    standard_space = [warps.read_map(step.inputs["standard_space"])] if "standard_space" in step.inputs else []
     return [*standard_space, warps.read_map(step.inputs[f"{of}warp"]), warps.read_map(step.inputs[f"{of}pose"])]
 
 
@@ -120,7 +119,8 @@ def _fused(
         maps = _chain(step, f"{run.basename}@")
         counts.add(warps.resample(np.rint(labels).astype(np.int32), affine, shape, grid, maps, order=0))
         regions |= from_rows(
-            {k: str(v or "n/a") for k, v in row.items()} for row in tables.read_rows(lookup_path(path))
+            {k: str(v or "n/a") for k, v in row.items()}
+            for row in tables.read_rows(step.inputs[f"{LOOKUP}{key}@{run.basename}"])
         )
     rows = lookup_rows(region for _, region in sorted(regions.items()))
     return counts.majority(), rows, counts.overlap()
@@ -135,11 +135,11 @@ def convergence(step: StepInput[Space]) -> StepResult:
     record = step.record
     rows: list[dict[str, object]] = []
     for one in record.iterations:
-        path = step.inputs.get(f"round@{one.label}")
-        facts = json.loads(sidecar_path(path).read_text()).get("Convergence", {}) if path else {}
-        names = ("round", "kind", "members", "sharpness", "overlap", "shape_update_mm")
+        path = step.inputs.get(f"{SIDECAR}iteration@{one.label}")
+        facts = json.loads(path.read_text(encoding="utf-8")).get("Convergence", {}) if path else {}
+        names = ("iteration", "kind", "participants", "sharpness", "overlap", "shape_update_mm")
         number = None if one.kind == "single" else one.number
-        rows.append({"round": number, "kind": one.kind} | {name: facts.get(name) for name in names[2:]})
+        rows.append({"iteration": number, "kind": one.kind} | {name: facts.get(name) for name in names[2:]})
     single = next((row for row in rows if row["kind"] == "single"), {})
     of_single = {name: _number(single.get(name)) for name in ("sharpness", "overlap")}
     for row in rows:
@@ -159,7 +159,7 @@ def _space_inputs(record: NormalizedRun, settings: Settings) -> dict[str, tuple[
     found["mask_qsm"] = (record.run, "mask_qsm")
     found |= transforms_of(record, "")
     if standard_space is not None:
-        found["onward"] = (standard_space, f"xfm_template@{standard_space.target}")
+        found["standard_space"] = (standard_space, f"xfm_template@{standard_space.target}")
     elif not registration.files and registration.target is not None:
         found["grid"] = (registration.target, image_key("magnitude", registration.target))
     return found
@@ -170,7 +170,7 @@ def transforms_of(record: NormalizedRun, of: str) -> dict[str, tuple[Record, str
     registration = record.registration
     return {
         f"{of}warp": (registration, map_key(registration.kind, registration.label)),
-        f"{of}pose": (registration.subject, f"xfm_run_to_member@{label_of(record.run)}"),
+        f"{of}pose": (registration.subject, f"xfm_run_to_subject@{label_of(record.run)}"),
     }
 
 
@@ -195,11 +195,13 @@ def _average_inputs(record: Space, settings: Settings) -> dict[str, tuple[Record
             found[f"{key}@{run.basename}"] = (run.run, key)
         found |= transforms_of(run, f"{run.basename}@")
     standard_space = record.runs[0].standard_space
-    return found | ({"onward": (standard_space, f"xfm_template@{standard_space.target}")} if standard_space else {})
+    return found | (
+        {"standard_space": (standard_space, f"xfm_template@{standard_space.target}")} if standard_space else {}
+    )
 
 
 def _iteration_images(record: Space, settings: Settings) -> dict[str, tuple[Record, str]]:
-    return {f"round@{one.label}": (one, image_key(one.channels[0], one)) for one in record.iterations}
+    return {f"iteration@{one.label}": (one, image_key(one.channels[0], one)) for one in record.iterations}
 
 
 def _average_keys(record: Space, settings: Settings) -> tuple[str, ...]:
@@ -235,6 +237,7 @@ AVERAGE_MAP_STEPS = (
         "Convergence of the template",
         convergence,
         collects=_iteration_images,
+        sidecars=lambda record, settings: tuple(_iteration_images(record, settings)),
         makes=lambda record, settings: ("convergence",) if record.iterations else (),
     ),
 )

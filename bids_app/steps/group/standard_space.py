@@ -77,7 +77,7 @@ def _inputs(record: StandardSpace, settings: Settings) -> dict[str, tuple[Record
 
 STANDARD_SPACE_STEPS = (
     Step(
-        "onward",
+        "standard_space",
         "Template to the output space",
         register,
         reads=("template",),

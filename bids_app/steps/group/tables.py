@@ -8,7 +8,9 @@ from pathlib import Path
 from bids_app.derivatives import quality
 from bids_app.derivatives.columns import MANUAL_COLUMNS, REGION_COLUMNS
 from bids_app.group import statistics, tables
-from bids_app.model.cohort import Cohort
+from bids_app.group.adequacy import MIN_DF, caution, min_participants
+from bids_app.group.table_checks import listings
+from bids_app.model.cohort import EXCLUDED, WITHDRAWN, Cohort, CompletenessEntry
 from bids_app.model.records import Record
 from bids_app.model.settings import Settings
 from bids_app.model.step import Output, Step, StepInput, StepResult
@@ -23,12 +25,19 @@ def completeness(step: StepInput[Cohort]) -> StepResult:
             "run": s.run,
             "status": s.status,
             "reason": s.reason or None,
+            "rating": s.rating or None,
+            "note": s.note or None,
         }
         for s in step.record.entries
     ]
     counts = dict(Counter(entry.status for entry in step.record.entries))
-    told = tuple(f"{s.run}: {s.status}: {s.reason}" for s in step.record.entries if s.is_problem)
-    return StepResult({"cohort": Output(rows=rows)}, counts, told)
+    listed = tuple(s.sentence for s in step.record.entries if s.is_problem or s.status in (EXCLUDED, WITHDRAWN))
+    return StepResult({"cohort": Output(rows=rows)}, counts, (*listed, *step.record.remarks))
+
+
+def _taken(cohort: Cohort) -> list[CompletenessEntry]:
+    """Return the entries that have a row in the tables: nobody who was left out on purpose."""
+    return [entry for entry in cohort.entries if entry.status not in (EXCLUDED, WITHDRAWN)]
 
 
 def join(step: StepInput[Cohort]) -> StepResult:
@@ -36,15 +45,14 @@ def join(step: StepInput[Cohort]) -> StepResult:
     cohort = step.record
     session_files = [path for name, path in step.inputs.items() if name.startswith("sessions@")]
     covariates = tables.read_covariates(step.inputs.get("participants"), session_files, tuple(MANUAL_COLUMNS))
-    statuses = {s.run: s.status for s in cohort.entries}
     outputs: dict[str, Output] = {}
     warnings: list[str] = []
     for seg in cohort.segmentations:
         runs, without = [], []
-        for entry in cohort.entries:
+        for entry in _taken(cohort):
             path = step.inputs.get(f"{entry.run}@{seg}")
             rows = tuple(tables.read_rows(path)) if path else ()
-            runs.append(tables.Run(entry.subject, entry.session, entry.run, statuses[entry.run], rows))
+            runs.append(tables.Run(entry.subject, entry.session, entry.run, entry.status, rows))
             if not rows:
                 without.append(entry.run)
         if without:
@@ -54,19 +62,20 @@ def join(step: StepInput[Cohort]) -> StepResult:
         wide, columns = tables.wide_table(runs, covariates)
         text = step.work_dir / f"{seg}.csv"
         text.write_text(tables.csv_text(wide), encoding="utf-8")
-        # Both tables have one name but for the extension, and so one dictionary: it describes the columns of both.
-        joined = tables.KEYS | covariates.columns | (MANUAL_COLUMNS if cohort.manual else REGION_COLUMNS)
-        outputs[f"group_long@{seg}"] = Output(rows=long, sidecar=joined)
-        outputs[f"group_wide@{seg}"] = Output(file=text, sidecar=joined | tables.STATUS | columns)
+        known = tables.KEYS | covariates.columns | (MANUAL_COLUMNS if cohort.manual else REGION_COLUMNS)
+        outputs[f"group_long@{seg}"] = Output(rows=long, sidecar={name: known[name] for name in long[0]})
+        described = tables.KEYS | tables.STATUS | covariates.columns | columns
+        outputs[f"group_wide@{seg}"] = Output(file=text, sidecar=described)
         warnings += _unknown(runs, covariates)
-    return StepResult(outputs, {"runs": len(cohort.entries)}, tuple(dict.fromkeys(warnings)))
+    return StepResult(outputs, {"runs": len(_taken(cohort))}, tuple(dict.fromkeys(warnings)))
 
 
 def _unknown(runs: list[tables.Run], covariates: tables.Covariates) -> list[str]:
     if not covariates.columns:
         return []
     lost = sorted({f"sub-{run.subject}" for run in runs if run.subject not in covariates.of_participant})
-    return [f"participants.tsv has no line for {', '.join(lost[:10])}"] if lost else []
+    text = "they stay in the tables without covariates; complete the table, or rate who has withdrawn 'exclude'"
+    return [f"participants.tsv has no line for {', '.join(lost[:10])}: {text}"] if lost else []
 
 
 def quality_table(step: StepInput[Cohort]) -> StepResult:
@@ -75,7 +84,7 @@ def quality_table(step: StepInput[Cohort]) -> StepResult:
     echoes = max(sum(name.startswith(quality.SNR) for name in values) for values in found.values())
     described = quality.columns(echoes)
     rows = []
-    for s in step.record.entries:
+    for s in _taken(step.record):
         keys = tables.Run(s.subject, s.session, s.run).keys | {"status": s.status}
         values = found.get(s.run, {})
         flags = ";".join(name for name, number in values.items() if number["flag"])
@@ -110,7 +119,11 @@ def model(step: StepInput[Cohort]) -> StepResult:
     outputs, warnings, metrics = {}, [], {}
     for seg, path in _long(step).items():
         data = statistics.read_long(path)
-        rows, told = statistics.fit(data, choice.model, choice.confidence, choice.fdr)
+        least = min_participants(choice.small_groups)
+        rows, told = statistics.fit(data, choice.model, choice.confidence, choice.fdr, least, MIN_DF)
+        fitted = [row for row in rows if row["estimate"] is not None]
+        fewest = min(fitted, key=lambda row: float(str(row["participants"])))
+        told += filter(None, [caution(int(str(fewest["participants"])), float(str(fewest["df"])))])
         facts = {"Model": choice.model, "FalseDiscoveryRate": choice.fdr, "Confidence": choice.confidence}
         outputs[f"group_model@{seg}"] = Output(rows=rows, sidecar=facts)
         warnings += [f"segmentation {seg}: {text}" for text in told]
@@ -126,7 +139,7 @@ def _long(step: StepInput[Cohort]) -> dict[str, Path]:
 def _tables_of(cohort: Cohort, settings: Settings) -> dict[str, tuple[Record, str]]:
     if cohort.manual:
         name = cohort.manual[0].segmentation.name
-        return {f"{one.space.run.basename}@{name}": (one, f"regions_drawn@{name}") for one in cohort.manual}
+        return {f"{one.space.run.basename}@{name}": (one, f"regions_manual@{name}") for one in cohort.manual}
     return {
         f"{run.basename}@{seg}": (run, f"regions@{seg}")
         for run in cohort.runs
@@ -140,8 +153,7 @@ def _qc_of(cohort: Cohort, settings: Settings) -> dict[str, tuple[Record, str]]:
 
 
 def _listings(cohort: Cohort, settings: Settings) -> dict[str, Path]:
-    files = {"participants": cohort.participants} if cohort.participants else {}
-    return files | {f"sessions@{path.name}": path for path in cohort.sessions}
+    return listings(cohort.participants, cohort.sessions)
 
 
 def _keys(*names: str) -> Callable[[Cohort, Settings], tuple[str, ...]]:
@@ -179,5 +191,5 @@ MODEL = Step(
     makes=lambda cohort, settings: _keys("group_model")(cohort, settings) if settings.statistics.choice.model else (),
 )
 COHORT_STEPS = (COMPLETENESS, QUALITY, JOIN, OUTLIERS, DESCRIPTION, MODEL)
-#: A segmentation drawn on the template has tables of its own, after the maps.
+#: A manual segmentation of the template has tables of its own, after the maps.
 MANUAL_TABLE_STEPS = (JOIN, OUTLIERS, DESCRIPTION, MODEL)

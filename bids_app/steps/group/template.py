@@ -58,7 +58,7 @@ def register(step: StepInput[Registration]) -> StepResult:
 
 
 def _start(step: StepInput[Registration]) -> Path | None:
-    """Return the participant's last linear transform, composed with that round's update."""
+    """Return the participant's last linear transform, composed with that iteration's update."""
     if "start" not in step.inputs or "update" not in step.inputs:
         return None
     matrix = warps.read_linear(step.inputs["start"]) @ warps.read_linear(step.inputs["update"])
@@ -95,9 +95,9 @@ def average(step: StepInput[Iteration]) -> StepResult:
         data, count = template.mean_image(_seen(step, there, name, shape, grid, update))
         data = template.sharpen(data, choice.sharpening)
         if number == 0:
-            facts |= {"members": count, "sharpness": template.sharpness(data, choice.resolution)}
-        facts_of_image = {"Convergence": {"round": record.number, "kind": record.kind, **facts}}
-        key = f"template_{name}" if record.is_last else f"round_{name}@{record.label}"
+            facts |= {"participants": count, "sharpness": template.sharpness(data, choice.resolution)}
+        facts_of_image = {"Convergence": {"iteration": record.number, "kind": record.kind, **facts}}
+        key = f"template_{name}" if record.is_last else f"iteration_{name}@{record.label}"
         outputs[key] = Output(data, sidecar=facts_of_image, affine=grid)
     if f"xfm_update@{record.label}" in _iteration_keys(record, step.settings):
         assert isinstance(update, warps.Linear)
@@ -149,7 +149,7 @@ def _judged(
     grid: warps.Float64,
     update: warps.Map,
 ) -> dict[str, object]:
-    """Return the overlap of the members' labels, where all of them have some."""
+    """Return the overlap of the participants' labels, where all of them have some."""
     counts = template.Labels(shape)
     for subject in subjects:
         path, xfm = (step.inputs.get(f"{what}@{subject.label}") for what in ("labels", "pose"))
@@ -166,7 +166,7 @@ def _judged(
 
 def image_key(name: str, record: Iteration) -> str:
     """Return the key of an average."""
-    return f"template_{name}" if record.is_last else f"round_{name}@{record.label}"
+    return f"template_{name}" if record.is_last else f"iteration_{name}@{record.label}"
 
 
 def _iteration_keys(record: Iteration, settings: Settings) -> tuple[str, ...]:
@@ -175,15 +175,15 @@ def _iteration_keys(record: Iteration, settings: Settings) -> tuple[str, ...]:
 
 
 def map_key(kind: str, label: str) -> str:
-    """Return the key of the transform that a registration makes; a round's deformation is a working file."""
-    return f"{'xfm_linear' if kind in _LINEAR else 'xfm_round' if kind == 'syn' else 'xfm_warp'}@{label}"
+    """Return the key of the transform that a registration makes; an iteration's deformation is a working file."""
+    return f"{'xfm_linear' if kind in _LINEAR else 'xfm_iteration' if kind == 'syn' else 'xfm_warp'}@{label}"
 
 
 def _iteration_inputs(record: Iteration, settings: Settings) -> dict[str, tuple[Record, str]]:
     found: dict[str, tuple[Record, str]] = {}
     for subject in record.subjects:
         for name in record.channels:
-            found[f"{name}@{subject.label}"] = (subject, f"member_{name}")
+            found[f"{name}@{subject.label}"] = (subject, f"subject_{name}")
         if record.kind != "start":
             key = map_key(record.kind, record.label)
             found[f"map@{subject.label}"] = (record.registration(subject), key)
@@ -191,7 +191,7 @@ def _iteration_inputs(record: Iteration, settings: Settings) -> dict[str, tuple[
         labels = [key for key in run.made if key.startswith("dseg_gre@")]
         if labels:
             found[f"labels@{subject.label}"] = (run, labels[0])
-            found[f"pose@{subject.label}"] = (subject, f"xfm_run_to_member@{label_of(run)}")
+            found[f"pose@{subject.label}"] = (subject, f"xfm_run_to_subject@{label_of(run)}")
     if record.before is not None:
         found["before"] = (record.before, image_key(record.channels[-1], record.before))
     return found
@@ -199,7 +199,7 @@ def _iteration_inputs(record: Iteration, settings: Settings) -> dict[str, tuple[
 
 def _registration_inputs(record: Registration, settings: Settings) -> dict[str, tuple[Record, str]]:
     found: dict[str, tuple[Record, str]] = {
-        f"moving_{name}": (record.subject, f"member_{name}")
+        f"moving_{name}": (record.subject, f"subject_{name}")
         for name in CHANNELS
         if name == "magnitude" or record.subject.has_t1w
     }

@@ -10,7 +10,7 @@ from bids_app.adapters.quality import head_mask
 from bids_app.derivatives.files import read_grid, read_image
 from bids_app.errors import QsmAppError
 from bids_app.group import template, warps
-from bids_app.model.cohort import GroupRun
+from bids_app.model.group_run import GroupRun
 from bids_app.model.records import Record
 from bids_app.model.settings import Settings
 from bids_app.model.step import Output, Step, StepInput, StepResult
@@ -42,11 +42,11 @@ def prepare(step: StepInput[TemplateSubject]) -> StepResult:
     for run in subject.runs:
         matrix = poses[runs.index(run)] if run in runs else np.eye(4)
         path = warps.write_linear(step.work_dir / f"{label_of(run)}.txt", matrix)
-        outputs[f"xfm_run_to_member@{label_of(run)}"] = Output(file=path)
+        outputs[f"xfm_run_to_subject@{label_of(run)}"] = Output(file=path)
     seen: dict[str, list[tuple[Path, list[warps.Map]]]] = {
         "magnitude": [(path, [warps.Linear(pose)]) for path, pose in zip(magnitudes, poses, strict=True)]
     }
-    if "member_t1w" in _subject_keys(subject, step.settings):
+    if "subject_t1w" in _subject_keys(subject, step.settings):
         if len(t1w) < len(runs):
             raise QsmAppError(f"sub-{subject.label}: the T1w image or its transform to the gradient echo is gone")
         seen["t1w"] = [(path, [warps.Linear(pose), xfm]) for (path, xfm), pose in zip(t1w, poses, strict=True)]
@@ -58,7 +58,7 @@ def prepare(step: StepInput[TemplateSubject]) -> StepResult:
             data, _ = template.mean_image(
                 warps.resample(*_normalised(path), shape, affine, maps) for path, maps in parts
             )
-        outputs[f"member_{name}"] = Output(data, affine=affine)
+        outputs[f"subject_{name}"] = Output(data, affine=affine)
     return StepResult(outputs, {"runs": len(runs), "channels": sorted(seen)}, (), ("n4",))
 
 
@@ -86,8 +86,8 @@ def _normalised(path: Path) -> tuple[warps.Float32, warps.Float64]:
 
 
 def _subject_keys(subject: TemplateSubject, settings: Settings) -> tuple[str, ...]:
-    poses = tuple(f"xfm_run_to_member@{label_of(run)}" for run in subject.runs)
-    return (*(("member_t1w",) if subject.has_t1w else ()), "member_magnitude", *poses)
+    poses = tuple(f"xfm_run_to_subject@{label_of(run)}" for run in subject.runs)
+    return (*(("subject_t1w",) if subject.has_t1w else ()), "subject_magnitude", *poses)
 
 
 def _subject_inputs(subject: TemplateSubject, settings: Settings) -> dict[str, tuple[Record, str]]:
@@ -102,7 +102,7 @@ def _subject_inputs(subject: TemplateSubject, settings: Settings) -> dict[str, t
 
 SUBJECT_STEPS = (
     Step(
-        "member",
+        "subject",
         "Participant for the template",
         prepare,
         collects=_subject_inputs,

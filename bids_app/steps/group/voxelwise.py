@@ -10,6 +10,8 @@ import numpy.typing as npt
 from bids_app.derivatives.files import read_image
 from bids_app.errors import QsmAppError
 from bids_app.group import tables, voxelwise
+from bids_app.group.adequacy import MIN_DF, caution, min_participants
+from bids_app.group.table_checks import listings
 from bids_app.group.values import Values, in_mask
 from bids_app.model.records import Record
 from bids_app.model.sections import VoxelwiseChoices
@@ -32,7 +34,8 @@ def fit(step: StepInput[Voxelwise]) -> StepResult:
     """Fit the model to every voxel, and threshold the maps."""
     choice, formula = step.settings.voxelwise.choice, step.settings.statistics.choice.model
     response, labels = voxelwise.terms_of(formula)
-    model = voxelwise.design(formula, _covariates(step))
+    small_groups = step.settings.statistics.choice.small_groups
+    model = voxelwise.design(formula, _covariates(step), min_participants(small_groups), MIN_DF)
     if "mask_group" not in step.inputs:
         raise QsmAppError("there are no average maps, and so no mask of the group")
     group, affine = read_image(step.inputs["mask_group"])
@@ -41,8 +44,13 @@ def fit(step: StepInput[Voxelwise]) -> StepResult:
     stored = values.store(tested, step.work_dir / "values.f32")
     columns = {label: model.columns_of(term) for label, term in labels.items()}
     wanted = [column for chosen in columns.values() for column in chosen]
-    maps = voxelwise.fit(stored, model, wanted, choice.permutations, choice.seed, step.progress)
-    outputs: dict[str, Output] = {"mask_voxelwise": Output(tested, affine=affine)}
+    exact = voxelwise.exact(stored, model)
+    maps = voxelwise.fit(stored, model, wanted, choice.permutations, choice.seed, step.progress, without=exact)
+    if exact.any():
+        warnings.append(f"{int(exact.sum())} voxels have almost no residual and are not tested: t would have no bounds")
+    is_tested = tested.copy()
+    is_tested[tested] = ~exact
+    outputs: dict[str, Output] = {"mask_voxelwise": Output(is_tested, affine=affine)}
     rows: list[dict[str, object]] = []
     clusters: list[dict[str, object]] = []
     atlas = _atlas(step)
@@ -52,17 +60,17 @@ def fit(step: StepInput[Voxelwise]) -> StepResult:
         contrast = _Contrast(label, tuple(numbers), own, cuts, response, model)
         images = contrast.images(choice)
         outputs |= contrast.outputs(images, formula, tested, affine)
-        rows += contrast.rows(images, choice, tested, affine)
+        rows += [row | {"voxels": int(is_tested.sum())} for row in contrast.rows(images, choice, tested, affine)]
         clusters += contrast.clusters(images, tested, affine, atlas)
     outputs |= {"voxelwise": Output(rows=rows), "voxelwise_clusters": Output(rows=clusters)}
-    warnings += _too_few(choice.permutations, choice.fwe)
+    warnings += [*_too_few(choice.permutations, choice.fwe), *filter(None, [caution(len(model.people), model.df)])]
     if model.left_out:
         names = ", ".join(f"sub-{person}" for person in model.left_out[:10])
         warnings.append(f"{len(model.left_out)} participants lack a value of the model and are left out of it: {names}")
     metrics: dict[str, object] = {
         str(row["term"]): {"fdr_voxels": row["fdr_voxels"], "fwe_voxels": row["fwe_voxels"]} for row in rows
     }
-    metrics |= {"voxels": stored.voxels, "space": step.record.space.template}
+    metrics |= {"voxels": int(is_tested.sum()), "space": step.record.space.template}
     methods = ("ols", "fdr", *(["permutation"] if choice.permutations else []))
     return StepResult(outputs, metrics, tuple(warnings), methods)
 
@@ -142,7 +150,8 @@ class _Contrast:
         for volume in range(len(self.numbers)):
             for correction in ("fdr", "fwe"):
                 rows = voxelwise.clusters(in_mask(images[correction][volume], tested), affine, *atlas) or [_NO_CLUSTER]
-                listed += [{**self._key(volume), "correction": correction, **row} for row in rows]
+                key = {**self._key(volume), "correction": correction, "df": self.model.df}
+                listed += [{**key, **row} for row in rows]
         return listed
 
 
@@ -239,8 +248,7 @@ def _maps_of(run: NormalizedRun) -> tuple[str, ...]:
 
 
 def _listings(record: Voxelwise, settings: Settings) -> dict[str, Path]:
-    files = {"participants": record.participants} if record.participants else {}
-    return files | {f"sessions@{path.name}": path for path in record.sessions}
+    return listings(record.participants, record.sessions)
 
 
 def _keys(record: Voxelwise, settings: Settings) -> tuple[str, ...]:

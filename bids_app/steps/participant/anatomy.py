@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from bids_app.adapters import ants, fastsurfer, fastsurfer_made
+from bids_app.adapters import ants, fastsurfer, fastsurfer_output
 from bids_app.adapters.images import from_ras, write_ras
 from bids_app.adapters.labels import Region, lookup_rows, named
 from bids_app.adapters.quality import head_mask, registration_quality
@@ -79,8 +79,8 @@ def run_fastsurfer(step: StepInput[Anatomical]) -> StepResult:
     """Segment by FastSurfer, or take its output from another dataset."""
     settings = step.settings.fastsurfer.choice.to_mapping()
     if "labels" in step.inputs:
-        made = fastsurfer_made.Segmentation(step.inputs["labels"], step.inputs["brain"], "unknown (taken as it is)")
-        fastsurfer_made.check_files(made)
+        made = fastsurfer_output.Segmentation(step.inputs["labels"], step.inputs["brain"], "unknown (taken as it is)")
+        fastsurfer_output.check_files(made)
     else:
         folder = step.work_dir / "fastsurfer"
         made = fastsurfer.segment(step.inputs["t1w"], folder, step.inputs["script"], step.threads, settings)

@@ -11,7 +11,16 @@ from bids_app.model.step import Output, Step, StepInput, StepResult
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.options import BackgroundChoices
 from bids_app.qsm.units import ppm_to_hz
-from bids_app.steps.participant.common import echo_phase, field_strength, grid_of, memory, read_array, total_field_ppm
+from bids_app.steps.participant.common import (
+    echo_phase,
+    field_strength,
+    grid_image,
+    grid_of,
+    memory,
+    padding_of,
+    read_array,
+    total_field_ppm,
+)
 from bids_app.steps.participant.mask import pass_masks
 
 if TYPE_CHECKING:
@@ -101,13 +110,17 @@ def background_keys(run: GreRun, settings: Settings) -> tuple[str, ...]:
     return keys if choice.boundary_sources == "keep" else (*keys, "pass_domain", "mask_boundary_sources")
 
 
+def _padding(settings: Settings) -> float:
+    """Return the padding of the sources outside: the grid is periodic, so the room behind is in front, too."""
+    return 2 * padding_of(settings.background)
+
+
 #: Arrays of one echo, and local field and mask of each echo where they are inverted one by one.
-_MEMORY, _EACH = memory(40), memory(40, 3)
+_MEMORY, _EACH = memory(40, padding=_padding), memory(40, 3, padding=_padding)
 
 
 def _memory(run: GreRun, settings: Settings) -> int:
-    each = settings is not None and settings.inversion.choice.per_echo
-    return _EACH(run, settings) if each else _MEMORY(run, settings)
+    return (_EACH if settings.inversion.choice.per_echo else _MEMORY)(run, settings)
 
 
 BACKGROUND = Step(
@@ -115,6 +128,7 @@ BACKGROUND = Step(
     "Background removal",
     local_field,
     reads=("background",),
+    headers=grid_image,
     needs=_needs,
     makes=background_keys,
     memory=_memory,

@@ -5,13 +5,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from bids_app.derivatives.files import read_grid, read_image
 from bids_app.errors import QsmAppError
 from bids_app.model.records import Anatomical, GreRun, Record
+from bids_app.model.settings import Section, Settings
 from bids_app.model.step import StepInput
 from bids_app.qsm.arrays import FloatArray
 from bids_app.qsm.grid import Grid
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 SMALLEST_HEAD, HEAD_LENGTH = 100.0, 200.0
 #: Growth of a head's volume by the padding of the inversion, which the numbers of volumes of the estimates include.
 _PADDED_HEAD = 1.4
-#: A process with all libraries loaded and kernels compiled.
-_PROCESS_BYTES = 300_000_000
+#: A process with all libraries loaded and kernels compiled, and what it keeps of earlier steps (measured at 3 mm).
+_PROCESS_BYTES = 400_000_000
 #: Products of the step that combines coils, echoes first: other steps take them in place of the images.
 COMBINED = ("coil_phase", "coil_magnitude")
 
@@ -50,6 +51,11 @@ def combined(run: GreRun) -> tuple[str, ...]:
 def like_of(run: GreRun) -> Path:
     """Return an image whose affine the run's maps take."""
     return next(iter(echo_files(run).values()))
+
+
+def grid_image(run: GreRun, settings: object = None) -> dict[str, Path]:
+    """Return the image whose header :func:`grid_of` reads, for ``Step.headers``."""
+    return {"image": like_of(run)}
 
 
 def grid_of(run: GreRun, shape: tuple[int, ...]) -> Grid:
@@ -103,23 +109,29 @@ def _finite(array: FloatArray, what: str, notes: list[str]) -> FloatArray:
 
 
 def memory(
-    volumes: float, volumes_per_echo: float = 0.0, programs: int = 0, padding: float = 0.0
-) -> Callable[[Record, object], int]:
+    volumes: float, volumes_per_echo: float = 0.0, programs: int = 0, padding: Callable[[Settings], float] | None = None
+) -> Callable[[Record, Settings], int]:
     """Return an estimate of a step's peak memory for ``Step.memory``, in float32 volumes of the record's grid.
 
     ``volumes`` count once, ``volumes_per_echo`` for each echo; what an empty process takes is added, and ``programs``,
     the bytes of what the step starts and whose grids are not the record's. A step that works on a grid with ``padding``
-    (mm) around the image counts the padded volume: a thin slab grows by a multiple of itself.
+    (mm, from the settings) around the image counts the padded volume: a thin slab grows by a multiple of itself.
     """
 
-    def estimate(record: Record, settings: object) -> int:
+    def estimate(record: Record, settings: Settings) -> int:
         path, echoes = (
             (like_of(record), len(record.echoes)) if isinstance(record, GreRun) else (cast(Anatomical, record).path, 1)
         )
-        volume = 4 * max(_voxels(path), _padded_voxels(path, padding) / _PADDED_HEAD if padding else 0)
+        around = padding(settings) if padding else 0.0
+        volume = 4 * max(_voxels(path), _padded_voxels(path, around) / _PADDED_HEAD if around else 0)
         return int(_PROCESS_BYTES + programs + volume * (volumes + echoes * volumes_per_echo))
 
     return estimate
+
+
+def padding_of(section: Section[Any]) -> float:
+    """Return the padding (mm) of a section's method, 0 where it has none."""
+    return float(getattr(section.methods.get(section.choice.method), "padding", 0.0))
 
 
 @lru_cache(maxsize=64)
@@ -247,19 +259,29 @@ def load_echoes(step: StepInput[GreRun]) -> tuple[FloatArray | None, FloatArray,
 
 
 def _remove_slice_offsets(run: GreRun, magnitude: FloatArray | None, phase: FloatArray, notes: list[str]) -> None:
-    """Remove, in place, phase offsets of single slices, as 2D acquisitions have them; one echo does not show them."""
+    """Remove, in place, phase offsets of single slices, as 2D acquisitions have them.
+
+    Between echoes they cancel. In a single echo the offset of a slice cannot be separated from the mean field in it:
+    both are removed, but not where the sidecar says that the acquisition is 3D.
+    """
     from bids_app.qsm.phase.slice_offsets import has_own_offsets, remove_slice_offsets, slice_steps
 
-    if len(run.echoes) < 2:
+    kind = str(run.echoes[0].metadata.get("MRAcquisitionType", "")).upper()
+    single = len(run.echoes) == 1
+    if single and kind == "3D":
         return
-    is_2d = str(run.echoes[0].metadata.get("MRAcquisitionType", "")).upper() == "2D"
-    for axis in (2, 1, 0) if is_2d else (2,):
+    for axis in (2, 1, 0) if kind == "2D" else (2,):
         steps, weights = slice_steps(phase, magnitude, run.echo_times, axis)
-        if has_own_offsets(steps, weights, is_2d):
+        if has_own_offsets(steps, weights, kind == "2D", single):
             remove_slice_offsets(phase, steps, axis)
+            how = (
+                "with one echo the mean field of each slice cannot be separated from it and was removed with it, so "
+                "that the map lacks what differs from slice to slice alone; acquire two echoes or more, or 3D"
+                if single
+                else "the offsets are the same in all echoes and were removed"
+            )
             notes.append(
-                f"every slice has a phase offset of its own along axis {'ijk'[axis]}, as in 2D acquisitions; the "
-                "offsets are the same in all echoes and were removed"
+                f"every slice has a phase offset of its own along axis {'ijk'[axis]}, as in 2D acquisitions; {how}"
             )
             return
 

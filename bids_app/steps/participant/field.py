@@ -12,6 +12,7 @@ from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.steps.participant.common import (
     combined,
     finite_magnitude,
+    grid_image,
     grid_of,
     has_magnitude,
     like_of,
@@ -93,6 +94,7 @@ FIELD = Step(
     reads=("field",),
     # The phase images too: the sidecar of the field names them as its sources.
     sources=single_files,
+    headers=grid_image,
     needs=_needs,
     makes=_makes,
     # Corrected and unwrapped phase and magnitude of all echoes, and a dozen maps.

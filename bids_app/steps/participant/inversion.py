@@ -14,9 +14,11 @@ from bids_app.steps.participant.background import background_keys, local_field_o
 from bids_app.steps.participant.common import (
     combined,
     echo_phase,
+    grid_image,
     grid_of,
     magnitude_files,
     memory,
+    padding_of,
     read_array,
     total_field_ppm,
 )
@@ -49,7 +51,7 @@ def susceptibility(step: StepInput[GreRun]) -> StepResult:
     outputs["mask_qsm"] = Output(found.mask, like)
     if found.local_field is not None:
         outputs |= local_field_outputs(step, found.local_field, keys["local_field"])
-    metrics = {"qsm_voxels": int(np.count_nonzero(found.mask))}
+    metrics: dict[str, object] = {"qsm_voxels": int(np.count_nonzero(found.mask))}
     metrics |= {f"inversion_{name}": value for name, value in found.info.items()}
     if found.iterations is not None:
         metrics["inversion_iterations"] = found.iterations
@@ -123,7 +125,8 @@ INVERSION = Step(
     susceptibility,
     reads=("field", "background", "inversion"),
     sources=_sources,
+    headers=grid_image,
     needs=_needs,
     makes=_makes,
-    memory=memory(40, padding=20.0),
+    memory=memory(40, padding=lambda settings: padding_of(settings.inversion)),
 )

@@ -12,7 +12,7 @@ from bids_app.model.records import GreRun
 from bids_app.model.settings import Settings
 from bids_app.model.step import Output, Step, StepInput, StepResult
 from bids_app.qsm.options import MaskChoices
-from bids_app.steps.participant.common import grid_of, memory, read_array
+from bids_app.steps.participant.common import grid_image, grid_of, memory, read_array
 
 
 def masks(step: StepInput[GreRun]) -> StepResult:
@@ -114,5 +114,13 @@ def mask_keys(run: GreRun, settings: Settings) -> tuple[str, ...]:
 
 
 MASKS = Step(
-    "mask", "Masks", masks, reads=("mask",), sources=_given_mask, needs=_needs, makes=mask_keys, memory=memory(10)
+    "mask",
+    "Masks",
+    masks,
+    reads=("mask",),
+    sources=_given_mask,
+    headers=grid_image,
+    needs=_needs,
+    makes=mask_keys,
+    memory=memory(26),
 )

@@ -5,7 +5,7 @@ from bids_app.model.records import GreRun
 from bids_app.model.settings import Settings
 from bids_app.model.step import Output, Step, StepInput, StepResult
 from bids_app.steps.participant.background import local_field_outputs
-from bids_app.steps.participant.common import grid_of, has_magnitude, memory, read_array
+from bids_app.steps.participant.common import grid_image, grid_of, has_magnitude, memory, read_array
 
 
 def without_trend(step: StepInput[GreRun]) -> StepResult:
@@ -57,7 +57,8 @@ NULL_SPACE_TREND = Step(
     "Null-space trend",
     without_trend,
     reads=("field", "background", "inversion"),
+    headers=grid_image,
     needs=_needs,
     makes=_makes,
-    memory=memory(20),
+    memory=memory(32),
 )

@@ -9,7 +9,16 @@ from bids_app.errors import QsmAppError
 from bids_app.model.records import GreRun
 from bids_app.model.settings import Settings
 from bids_app.model.step import Output, Step, StepInput, StepResult
-from bids_app.steps.participant.common import combined, echo_files, grid_of, like_of, load_echoes, memory, single_files
+from bids_app.steps.participant.common import (
+    combined,
+    echo_files,
+    grid_image,
+    grid_of,
+    like_of,
+    load_echoes,
+    memory,
+    single_files,
+)
 
 
 def corrected_phase(step: StepInput[GreRun]) -> StepResult:
@@ -85,6 +94,7 @@ PHASE = Step(
     corrected_phase,
     reads=("field",),
     sources=_sources,
+    headers=grid_image,
     needs=_needs,
     makes=_makes,
     # Phase as stored, scaled and corrected, and magnitude of all echoes, and a few maps.

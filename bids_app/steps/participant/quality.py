@@ -9,13 +9,12 @@ import numpy as np
 
 from bids_app.derivatives import quality
 from bids_app.derivatives.files import read_image, read_mask
-from bids_app.derivatives.names import sidecar_path
 from bids_app.model.records import GreRun
 from bids_app.model.settings import Settings
-from bids_app.model.step import Output, Step, StepInput, StepResult
+from bids_app.model.step import SIDECAR, Output, Step, StepInput, StepResult
 from bids_app.qsm.grid import Grid, bounding_box
 from bids_app.qsm.units import ppm_per_hz
-from bids_app.steps.participant.common import field_strength, grid_of, memory, true_grid_of
+from bids_app.steps.participant.common import field_strength, grid_image, grid_of, memory, true_grid_of
 from bids_app.steps.participant.r2prime import R2PRIME
 from bids_app.steps.participant.registration import REGISTRATION
 from bids_app.steps.participant.separation import SEPARATION
@@ -33,7 +32,7 @@ _SEPARATION_FACTS = {
 
 
 def numbers_of(step: StepInput[GreRun]) -> StepResult:
-    """Measure, compare with the usual ranges, and tell what is outside."""
+    """Measure, compare with the expected ranges, and report what is outside."""
     run, bounds = step.record, dict(step.settings.qc.choice.to_mapping())
     found = json.loads(step.inputs["echo_quality"].read_text(encoding="utf-8"))
     found |= _measured(step)
@@ -44,7 +43,7 @@ def numbers_of(step: StepInput[GreRun]) -> StepResult:
     described = {name: number.describe(_plain(found.get(name)), bounds) for name, number in known.items()}
     flags = [name for name, number in described.items() if number["flag"]]
     content = {
-        "Description": "Numbers for quality control; usual: lowest and highest usual value, null where there is none",
+        "Description": "Metrics of quality control; usual: lowest and highest expected value, null where there is none",
         "run": run.basename,
         "flags": flags,
         "numbers": described,
@@ -123,7 +122,7 @@ def _similarity(step: StepInput[GreRun]) -> float | None:
     """Return what the registration of the T1w image has measured."""
     for key in _TRANSFORMS:
         if key in step.inputs:
-            facts = json.loads(sidecar_path(step.inputs[key]).read_text(encoding="utf-8"))
+            facts = json.loads(step.inputs[SIDECAR + key].read_text(encoding="utf-8"))
             return float(facts["Similarity"]["mutual_information"])
     return None
 
@@ -133,7 +132,7 @@ def _separation(step: StepInput[GreRun]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, facts in _SEPARATION_FACTS.items():
         if key in step.inputs:
-            content = json.loads(sidecar_path(step.inputs[key]).read_text(encoding="utf-8"))
+            content = json.loads(step.inputs[SIDECAR + key].read_text(encoding="utf-8"))
             found |= {name: content.get(fact) for name, fact in facts.items()}
     return found
 
@@ -157,8 +156,13 @@ def _needs(run: GreRun, settings: Settings) -> tuple[str, ...]:
     )
     if settings.background.choice.method != "none":
         keys += ("local_field",)
+    return keys + _described(run, settings)
+
+
+def _described(run: GreRun, settings: Settings) -> tuple[str, ...]:
+    """Return the products whose sidecars hold numbers of quality."""
     made = (*REGISTRATION.makes(run, settings), *R2PRIME.makes(run, settings), *SEPARATION.makes(run, settings))
-    return keys + tuple(key for key in made if key in _TRANSFORMS or key in _SEPARATION_FACTS)
+    return tuple(key for key in made if key in _TRANSFORMS or key in _SEPARATION_FACTS)
 
 
 QUALITY = Step(
@@ -166,7 +170,9 @@ QUALITY = Step(
     "Quality control",
     numbers_of,
     reads=("qc",),
+    headers=grid_image,
     needs=_needs,
+    sidecars=_described,
     makes=lambda run, settings: ("qc",),
-    memory=memory(12),
+    memory=memory(20),
 )

@@ -9,7 +9,15 @@ from bids_app.model.records import GreRun
 from bids_app.model.settings import Settings
 from bids_app.model.step import Output, Step, StepInput, StepResult
 from bids_app.qsm.arrays import FloatArray
-from bids_app.steps.participant.common import combined, grid_of, has_magnitude, load_magnitude, magnitude_files, memory
+from bids_app.steps.participant.common import (
+    combined,
+    grid_image,
+    grid_of,
+    has_magnitude,
+    load_magnitude,
+    magnitude_files,
+    memory,
+)
 from bids_app.steps.participant.spin_echo import spin_echo_keys
 
 
@@ -109,6 +117,7 @@ R2PRIME = Step(
     reversible,
     reads=("separation",),
     sources=_files,
+    headers=grid_image,
     needs=_needs,
     makes=r2prime_keys,
     memory=memory(16, 1),

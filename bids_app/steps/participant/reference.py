@@ -95,5 +95,5 @@ REFERENCE = Step(
     reads=("background", "inversion", "reference"),
     needs=_needs,
     makes=_makes,
-    memory=memory(10),
+    memory=memory(16),
 )

@@ -14,6 +14,7 @@ from bids_app.model.step import Output, Step, StepInput, StepResult
 from bids_app.steps.participant.anatomy import atlas_files, corrected, deform_atlas, judged
 from bids_app.steps.participant.common import (
     combined,
+    grid_image,
     grid_of,
     has_magnitude,
     like_of,
@@ -115,7 +116,8 @@ def without_decay(step: StepInput[GreRun]) -> Path:
 def _object(step: StepInput[GreRun], sd: Any) -> Any:
     """Return the object by phase quality alone: the run's own mask may want the atlas that is to be brought here."""
     from bids_app.qsm.field.reliability import reliability_weights
-    from bids_app.qsm.mask.recipe import OBJECT_RECIPE, make_mask
+    from bids_app.qsm.mask.make import make_mask
+    from bids_app.qsm.mask.recipe import OBJECT_RECIPE
 
     known = sd > 0  # elsewhere there is no signal and no field
     quality, residual = (read_image(step.inputs[key])[0] for key in ("quality", "residual"))
@@ -171,6 +173,7 @@ ATLAS_TO_GRE = Step(
     atlas_to_gre,
     reads=("registration",),
     sources=lambda run, settings: atlas_files(run, settings) | single_files(run) if run.t1w is None else {},
+    headers=grid_image,
     needs=lambda run, settings: ("magnitude", "quality", "field_sd", "residual", *combined(run)),
     makes=atlas_to_gre_keys,
     memory=memory(30, 2, programs=2_000_000_000),

@@ -39,5 +39,5 @@ RELAXOMETRY = Step(
     sources=single_files,
     needs=lambda run, settings: ("mask_brain", "field_sd", *combined(run)),
     makes=_relaxation_keys,
-    memory=memory(8, 1),
+    memory=memory(12, 2),
 )

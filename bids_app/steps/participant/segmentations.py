@@ -7,6 +7,7 @@ from pathlib import Path
 from bids_app.adapters import atlas, existing, fastsurfer
 from bids_app.adapters.labels import FASTSURFER, Region, from_rows
 from bids_app.derivatives.names import lookup_path
+from bids_app.errors import QsmAppError
 from bids_app.model.records import Anatomical, GreRun
 from bids_app.model.settings import Settings
 
@@ -29,7 +30,7 @@ class Segmentation:
             return dict(FASTSURFER)
         if self.table is not None:
             return atlas.table_of(self.table)
-        return existing.regions_of(self.image) if self.image else {}
+        return dict(FASTSURFER) if self.image and self.image.name.endswith(".mgz") else {}
 
 
 def words(settings: Settings) -> tuple[str, ...]:
@@ -68,7 +69,7 @@ def _existing(run: GreRun, settings: Settings) -> list[Segmentation]:
     for kind, pattern in patterns:
         path = existing.find(pattern, roots(settings), dict(run.entities), other)
         if path is not None:
-            found.append(Segmentation(kind, existing.name_of(pattern, kind), path))
+            found.append(Segmentation(kind, existing.name_of(pattern, kind), path, existing.table_for(path)))
     return found
 
 
@@ -97,6 +98,16 @@ def script_of(settings: Settings) -> Path:
 
 
 def regions_in(path: Path) -> dict[int, Region]:
-    """Return the regions that the look-up table of one of our segmentations lists."""
-    with lookup_path(path).open(encoding="utf-8", newline="") as file:
-        return from_rows(csv.DictReader(file, delimiter="\t"))
+    """Return the regions that the look-up table of one of our segmentations lists.
+
+    Raises
+    ------
+    QsmAppError
+        If the table is not there, or damaged.
+    """
+    table = lookup_path(path)
+    try:
+        with table.open(encoding="utf-8", newline="") as file:
+            return from_rows(csv.DictReader(file, delimiter="\t"))
+    except (OSError, ValueError) as error:
+        raise QsmAppError(f"{table} cannot be read ({error}); run the level participant again") from error

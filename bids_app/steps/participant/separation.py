@@ -13,7 +13,7 @@ from bids_app.qsm.operators.smoothing import gaussian
 from bids_app.qsm.registry import SEPARATION as METHODS
 from bids_app.qsm.separation.sources import SeparationData
 from bids_app.qsm.units import hz_to_ppm
-from bids_app.steps.participant.common import combined, grid_of, load_magnitude, magnitude_files, memory
+from bids_app.steps.participant.common import combined, grid_image, grid_of, load_magnitude, magnitude_files, memory
 from bids_app.steps.participant.r2prime import r2prime_keys
 from bids_app.steps.participant.relaxometry import RELAXOMETRY
 from bids_app.steps.participant.spin_echo import spin_echo_keys
@@ -136,6 +136,7 @@ SEPARATION = Step(
     separate,
     reads=("separation",),
     sources=_files,
+    headers=grid_image,
     needs=_needs,
     makes=separation_keys,
     memory=memory(45, 2),

@@ -4,7 +4,7 @@ from bids_app.derivatives.files import read_mask
 from bids_app.model.records import GreRun
 from bids_app.model.settings import Settings
 from bids_app.model.step import Output, Step, StepInput, StepResult
-from bids_app.steps.participant.common import grid_of, has_magnitude, memory, read_array
+from bids_app.steps.participant.common import grid_image, grid_of, has_magnitude, memory, read_array
 
 
 def weighted_image(step: StepInput[GreRun]) -> StepResult:
@@ -32,6 +32,7 @@ SWI = Step(
     "Susceptibility-weighted image",
     weighted_image,
     reads=("swi",),
+    headers=grid_image,
     needs=lambda run, settings: ("total_field", "magnitude", "mask_brain"),
     makes=_swi_keys,
     memory=memory(20),

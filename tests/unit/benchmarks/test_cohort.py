@@ -1,4 +1,4 @@
-"""What the benchmarks of the group say of a table of models, and of a template's rounds."""
+"""What the benchmarks of the group say of a table of models, and of a template's iterations."""
 
 from benchmarks import cohort, template
 
@@ -46,15 +46,15 @@ def test_effects_are_counted_by_sign_interval_and_significance():
     assert said.endswith("Significant where nothing was planted: 4 regions.")
 
 
-def test_rounds_are_told_beside_the_single_pass():
+def test_iterations_are_listed_beside_the_single_pass():
     found = {
         "kind": "syn",
-        "round": "3",
+        "iteration": "3",
         "sharpness": "0.0078",
         "sharpness_to_single": "1.14",
         "overlap": "0.69",
         "overlap_to_single": "0.084",
         "shape_update_mm": "0.4",
     }
-    assert template.line(4, 4, found)[2:] == ("round 3, syn", "0.00780", "x1.14", "0.690", "+0.084", "0.40")
+    assert template.line(4, 4, found)[2:] == ("iteration 3, syn", "0.00780", "x1.14", "0.690", "+0.084", "0.40")
     assert template.line(4, 4, found | {"kind": "single"})[2] == "single affine pass"

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import subprocess
 import sys
 from contextlib import suppress
@@ -28,7 +29,11 @@ def test_one_line_for_a_step_and_all_in_the_log(jobs, capsys, verbosity, lines):
     for kind in KINDS:
         console.on_event(Event(kind, "sub-02", "chi", 12, 500))
     assert len(capsys.readouterr().out.splitlines()) == lines
-    assert len(log.getvalue().splitlines()) == len(KINDS) - 1
+    logged = log.getvalue().splitlines()
+    assert len(logged) == len(KINDS) - 1
+    assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \[2/2\] sub-02: \w", line) for line in logged)
+    said = [line.partition("sub-02: ")[2] for line in logged]
+    assert said[1:] == ["chi started", "chi finished", "chi unchanged", "chi failed", "chi not run", "chi ended"]
 
 
 def test_the_table_tells_status_and_warnings(jobs, capsys):

@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from bids_app.cli.descriptor import descriptor, text
+from bids_app.cli.descriptor import bids_descriptor, descriptor, text
 from bids_app.cli.options import build_parser
 
-FILE = Path(__file__).parents[3] / "boutiques.json"
+ROOT = Path(__file__).parents[3]
 
 
-def test_the_file_is_what_the_parser_gives():
-    assert FILE.read_text(encoding="utf-8") == text(), "the command line has changed: run `make boutiques`"
+@pytest.mark.parametrize(("name", "bids"), [("boutiques.json", False), ("boutiques-bids.json", True)])
+def test_the_file_is_what_the_parser_gives(name, bids):
+    assert (ROOT / name).read_text(encoding="utf-8") == text(bids), "the command line has changed: run `make boutiques`"
 
 
 def test_every_option_is_there_with_a_sensible_type():
@@ -34,7 +35,8 @@ def test_every_option_is_there_with_a_sensible_type():
         )
     assert entries["levels"]["list"]
     assert "participant" in entries["levels"]["value-choices"]
-    assert entries["set"]["list-separator"] == " --set "
+    assert entries["set"]["list-separator"] == " --set="
+    assert entries["job_option"]["command-line-flag-separator"] == "="  # its values begin with hyphens
     assert all(entry["description"] for entry in entries.values())
 
 
@@ -43,9 +45,29 @@ def test_descriptor_is_valid_by_the_schema():
     assert validator.validate_descriptor(descriptor())
 
 
+def test_the_form_of_a_bids_app_is_what_boutiques_wants():
+    bids = pytest.importorskip("boutiques.bids")
+    validator = pytest.importorskip("boutiques.validator")
+    bids.validate_bids(validator.validate_descriptor(bids_descriptor()), valid=True)
+
+
+def test_outputs_are_listed_with_and_without_sessions(tmp_path):
+    """A pattern of Boutiques is one of ``glob.glob``, where ``**`` is one level of folders."""
+    from glob import glob
+
+    maps = {"sub-01/anat/sub-01_Chimap.nii.gz", "sub-02/ses-1/anat/sub-02_ses-1_Chimap.nii.gz"}
+    for name in maps:
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+    templates = [str(one["path-template"]) for one in descriptor()["output-files"] if "Chimap" in one["path-template"]]
+    found = {path for template in templates for path in glob(template.replace("[OUTPUT_DIR]", str(tmp_path)))}  # noqa: PTH207
+    assert found == {str(tmp_path / name) for name in maps}
+    assert not any("**" in str(one["path-template"]) for one in descriptor()["output-files"])
+
+
 def test_positional_arguments_come_first():
     words = descriptor()["command-line"].split()
-    assert words[:4] == ["qsm-bids-app", "[BIDS_DIR]", "[OUTPUT_DIR]", "[LEVELS]"]
+    assert words[:4] == ["qsm-bids-app", "[BIDS_DIR]", "[OUTPUT_DIR]", "[ANALYSIS_LEVEL]"]
     assert len(words) == len(set(words)) == len(descriptor()["inputs"]) + 1
 
 

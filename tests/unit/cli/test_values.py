@@ -19,9 +19,9 @@ from bids_app.errors import UsageError
         (["--stage-patience", "nan"], "from 0 to 86400"),
         (["--stage-patience", "inf"], "from 0 to 86400"),
         (["--stage-patience", "-1"], "from 0 to 86400"),
-        (["--mem", "nan"], "positive number of gigabytes"),
+        (["--mem", "nan"], "must be a size from"),
         (["--nprocs", "0"], "from 1 to"),
-        (["--permutations", "1e9"], "invalid"),
+        (["--permutations", "1e9"], "from 1 to"),
         (["--participant-label", ""], "a label is empty"),
         (["--participant-label", "01", ""], "a label is empty"),
         (["--participant-label", "sub-"], "a label is empty"),
@@ -63,7 +63,7 @@ def test_work_folder_is_a_folder_of_its_own(tmp_path):
 
 
 def test_relative_places_are_absolute_for_the_jobs(tmp_path, monkeypatch):
-    from bids_app.cli.passed_on import passed_on
+    from bids_app.cli.job_options import options_for_jobs
 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "atlas").mkdir()
@@ -71,7 +71,7 @@ def test_relative_places_are_absolute_for_the_jobs(tmp_path, monkeypatch):
     (tmp_path / "qsm.sif").write_text("")
     words = ["--atlas", "atlas:x", "--preset", "own.toml", "--template", "atlas", "--config", "own.toml"]
     args = build_parser().parse_args(["bids", "out", "group", *words, "--container-command", "apptainer run qsm.sif"])
-    passed = passed_on(args)
+    passed = options_for_jobs(args)
     assert passed[passed.index("--atlas") + 1] == f"{tmp_path}/atlas:x"
     assert passed[passed.index("--preset") + 1] == f"{tmp_path}/own.toml"
     assert passed[passed.index("--template") + 1] == f"{tmp_path}/atlas"
@@ -85,7 +85,7 @@ def test_relative_places_are_absolute_for_the_jobs(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("scheduler", ["slurm", "pbs"])
 def test_scripts_hold_any_folder_without_running_its_name(tmp_path, scheduler):
-    folder = tmp_path / "R&D(1);touch${IFS}made'`x`"
+    folder = tmp_path / "R&D (1);touch${IFS}made'`x`\" $HOME"
     site = Site(scheduler, None, None, (), (), ("true",), 1000, None)
     stage = ArrayStage("participant", "x", DEFAULTS["participant"], elements=1, reads_list=True)
     write_scripts(folder, site, [("01", None)], [stage])
@@ -96,9 +96,30 @@ def test_scripts_hold_any_folder_without_running_its_name(tmp_path, scheduler):
     )
     assert done.returncode == 0 and done.stderr == "", done.stderr
     assert {p.name for p in tmp_path.iterdir()} == {folder.name}
-    for bad in ("with space", "per%cent"):
+    for bad in ("line\nbreak", "per%cent"):
         with pytest.raises(UsageError, match="--write-jobs"):
             write_scripts(tmp_path / bad, site, [("01", None)], [stage])
+    with pytest.raises(UsageError, match="has a space"):
+        write_scripts(folder, site, [("0 1", None)], [stage])
+
+
+@pytest.mark.parametrize(
+    ("word", "expanded"),
+    [
+        ("$TMPDIR", "/fast disk"),
+        ("${TMPDIR}/a b", "/fast disk/a b"),
+        ("/x/$(touch made)`y`\"'", "/x/$(touch made)`y`\"'"),
+    ],
+)
+def test_variables_of_scratch_are_expanded_where_the_job_runs_and_nothing_else(tmp_path, word, expanded):
+    from bids_app.cli.submission import _with_variables
+
+    line = f"printf %s {_with_variables(word)}"
+    environment = {"TMPDIR": "/fast disk", "PATH": os.environ["PATH"]}
+    done = subprocess.run(
+        ["bash", "-uc", line], capture_output=True, text=True, cwd=tmp_path, env=environment, check=True
+    )
+    assert done.stdout == expanded and not list(tmp_path.iterdir())
 
 
 def test_names_of_pbs_jobs_tell_them_apart():
@@ -117,3 +138,23 @@ def test_temporary_files_where_the_system_has_no_folder_for_them(tmp_path, monke
     monkeypatch.setattr(tempfile, "gettempdir", lambda: (_ for _ in ()).throw(FileNotFoundError))
     ensure_temporary_folder(tmp_path / "work")
     assert os.environ["TMPDIR"] == str(tmp_path / "work" / "tmp") and (tmp_path / "work" / "tmp").is_dir()
+
+
+def test_a_run_that_mem_cannot_hold_is_refused_before_anything_runs(tmp_path, capsys):
+    import nibabel
+    import numpy as np
+
+    anat = tmp_path / "bids" / "sub-01" / "anat"
+    anat.mkdir(parents=True)
+    (tmp_path / "bids" / "dataset_description.json").write_text('{"Name": "x", "BIDSVersion": "1.10.0"}')
+    image = np.random.default_rng(0).integers(-4096, 4096, (64, 64, 64)).astype(np.int16)
+    nibabel.Nifti1Image(image, np.diag([3.0, 3.0, 3.0, 1.0]) + np.eye(4, k=3)).to_filename(
+        anat / "sub-01_part-phase_T2starw.nii.gz"
+    )
+    (anat / "sub-01_part-phase_T2starw.json").write_text('{"EchoTime": 0.02, "MagneticFieldStrength": 3}')
+    words = [str(tmp_path / "bids"), str(tmp_path / "out"), "participant", "--segmentation", "none"]
+    assert main([*words, "--mem", "0.2GB", "--skip-bids-validation"]) == 3
+    said = capsys.readouterr().err
+    assert "sub-01: step" in said and "--mem allows 0.2 GB: raise --mem" in said
+    assert not (tmp_path / "out").exists()
+    assert main([*words, "--mem", "2GB", "--dry-run"]) == 0

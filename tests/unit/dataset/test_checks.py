@@ -254,10 +254,19 @@ def test_a_given_mask_is_found_by_entities_and_grid(others):
     found = with_given_mask(run, [folder.parents[1]])
     assert found.given_mask is None
     assert "another grid" in found.remarks[0]
-    mask(folder, "sub-01_desc-other")
+    mask(folder, "sub-01_desc-lesion")
+    mask(folder, "sub-01_desc-brainmask").rename(folder / "sub-01_brainmask.nii.gz")
     found = with_given_mask(run, [folder.parents[1]])
-    assert found.given_mask.name == "sub-01_desc-other_mask.nii.gz"
-    assert "is used" in found.remarks[0]
+    assert found.given_mask is None, "a mask of lesions is none of the brain"
+    reasons = dict(remark.split(" of --derivatives is not used as the brain mask: ") for remark in found.remarks[1:])
+    assert reasons == {
+        "sub-01_brainmask.nii.gz": "its name does not end with _mask",
+        "sub-01_desc-lesion_mask.nii.gz": "it has desc-lesion; --mask-desc lesion uses it",
+        "sub-01_run-2_desc-brain_mask.nii.gz": "its run-2 is not that of sub-01_run-1",
+    }
+    found = with_given_mask(run, [folder.parents[1]], "lesion")
+    assert found.given_mask.name == "sub-01_desc-lesion_mask.nii.gz"
+    assert "is used" in found.remarks[0] and len(found.remarks) == 1
     path = mask(folder, "sub-01_run-1_desc-brain")
     assert with_given_mask(run, [folder.parents[1]]).given_mask == path
     stranger = replace(run, subject="02", entities=(("sub", "02"),))

@@ -8,7 +8,7 @@ import pytest
 
 from bids_app.adapters.existing import find
 from bids_app.dataset.checks import preflight, without_magnitudes_alone
-from bids_app.dataset.cohort import planned
+from bids_app.dataset.expected import planned
 from bids_app.dataset.query import find_subjects, matches
 from bids_app.derivatives.presence import absence, is_system_file
 from bids_app.errors import InputRefusedError

@@ -1,10 +1,23 @@
 """The records of the steps: what is read is whole and of the right types, or counts as absent."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
-from bids_app.derivatives.records import load_record, load_records, record_files, split_name, write_record
+from bids_app import steps
+from bids_app.derivatives.products import PRODUCTS
+from bids_app.derivatives.records import (
+    is_damaged,
+    load_own_record,
+    load_record,
+    load_records,
+    record_files,
+    remove_record,
+    split_name,
+    write_record,
+)
+from bids_app.model import aliases
 from bids_app.model.step_record import FileState, StepRecord
 
 RECORD = StepRecord(
@@ -12,6 +25,7 @@ RECORD = StepRecord(
     "sub-01",
     title="SWI",
     fingerprint="abc",
+    inputs={"phase": "34"},
     parameters={"swi": {"method": "clearswi", "clearswi": {"sigma": 4.0}}},
     outputs={"swi": {"sub-01_swi.nii.gz": "12"}},
     paths={"swi": "sub-01/anat/sub-01_swi.nii.gz"},
@@ -47,6 +61,7 @@ def test_fields_that_an_earlier_version_did_not_write_have_their_defaults():
         ("parameters", {"swi": 1}),
         ("outputs", {"swi": {"a": None}}),
         ("outputs", {"swi": ["a"]}),
+        ("inputs", {"phase": None}),
         ("paths", {"swi": 1}),
         ("files", [{"path": "a", "hash": "b", "size": 1}]),
         ("files", [{"path": "a", "hash": "b", "size": -1, "mtime_ns": 0}]),
@@ -87,3 +102,88 @@ def test_records_of_a_folder(tmp_path):
         ("sub-01_ses-1", "swi"),
     }
     assert split_name(tmp_path / "other.json") == ("", "")
+
+
+def test_steps_and_products_of_earlier_versions_have_their_new_names(tmp_path):
+    old = {
+        "step": "drawn",
+        "basename": "sub-01_drawn",
+        "outputs": {"regions_drawn@mine": {"a.tsv": "1"}},
+        "paths": {"dseg_drawn_gre@mine": "a.nii.gz", "chimap": "b.nii.gz"},
+    }
+    record = StepRecord.from_mapping(old)
+    assert record.step == "manual_regions"
+    assert record.outputs == {"regions_manual@mine": {"a.tsv": "1"}}
+    assert record.paths == {"dseg_manual_gre@mine": "a.nii.gz", "chimap": "b.nii.gz"}
+    assert split_name(tmp_path / "sub-01_member_step-member.json") == ("sub-01_member", "subject")
+
+
+def test_every_old_name_of_a_step_or_product_leads_to_one_that_exists():
+    listings = [listing for name, listing in vars(steps).items() if name.endswith("_steps")]
+    names = {step.name for listing in listings for step in listing()}
+    assert set(aliases.STEPS.values()) <= names
+    assert not set(aliases.STEPS) & names
+    assert set(aliases.PRODUCTS.values()) <= set(PRODUCTS)
+    assert not set(aliases.PRODUCTS) & set(PRODUCTS)
+
+
+OWN = StepRecord(
+    "reference",
+    "sub-01_ses-1",
+    outputs={"chimap": {"sub-01_ses-1_Chimap.nii.gz": "12"}},
+    paths={
+        "chimap": "sub-01/ses-1/anat/sub-01_ses-1_Chimap.nii.gz",
+        "quality": "../w/sub-01/ses-1/sub-01_ses-1_quality.npy",
+    },
+    metrics={"offset": 0.1},
+    warnings=("look",),
+)
+
+
+@pytest.mark.parametrize(
+    ("basename", "key", "path"),
+    [
+        ("group", "group_qc", "group_desc-qc_stats.tsv"),
+        ("tpl-Own_maps", "mean_chimap", "tpl-Own/anat/tpl-Own_stat-mean_Chimap.nii.gz"),
+        ("sub-01_acq-x_T1w", "t1w_preproc", "sub-01/anat/sub-01_acq-x_desc-preproc_T1w.nii.gz"),
+        ("sub-01_template", "space_chimap@Own", "sub-01/anat/sub-01_space-Own_Chimap.nii.gz"),
+        ("sub-01", "of a later version", "anything"),
+    ],
+)
+def test_products_of_every_level_are_a_records_own(tmp_path, basename, key, path):
+    place = tmp_path / f"{basename}_step-x.json"
+    record = StepRecord("x", basename, paths={key: path})
+    write_record(place, record)
+    assert load_own_record(place) == record
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"basename": "sub-01"},
+        {"basename": "sub-02_ses-1"},
+        {"step": "mask"},
+        {"paths": {"chimap": "sub-02/ses-1/anat/sub-02_ses-1_Chimap.nii.gz"}},
+        {"paths": {"chimap": "sub-01/ses-2/anat/sub-01_ses-2_Chimap.nii.gz"}},
+        {"paths": {"chimap": "sub-02/ses-1/anat/sub-01_ses-1_Chimap.nii.gz"}},
+        {"paths": {"chimap": "sub-01/ses-1/../../../sub-01_ses-1_Chimap.nii.gz"}},
+        {"paths": {"chimap": "/sub-01/ses-1/anat/sub-01_ses-1_Chimap.nii.gz"}},
+        {"paths": {"chimap": "sub-01/ses-1/anat/sub-01_ses-1_mask.nii.gz"}},
+        {"paths": {"quality": "../w/sub-02/sub-02_quality.npy"}},
+        {"metrics": {"offset": 0.2}},
+        {"warnings": []},
+        {"methods": ["rts"]},
+    ],
+)
+def test_a_record_is_believed_only_about_its_own(tmp_path, change):
+    path = tmp_path / "sub-01_ses-1_step-reference.json"
+    sealed = replace(OWN, results=OWN.digest_of_results())
+    write_record(path, sealed)
+    assert load_own_record(path) == sealed
+    assert not is_damaged(path)
+    path.write_text(json.dumps(sealed.to_mapping() | change))
+    assert load_record(path) is not None
+    assert load_own_record(path) is None
+    assert is_damaged(path)
+    remove_record(path)
+    assert not is_damaged(path)

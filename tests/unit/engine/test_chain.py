@@ -3,13 +3,14 @@
 import json
 import shutil
 from dataclasses import replace
+from hashlib import blake2b
 
 import nibabel as nib
 import numpy as np
 import pytest
 
 from bids_app.derivatives.products import PRODUCTS, Product, product_from
-from bids_app.derivatives.records import record_path
+from bids_app.derivatives.records import load_own_record, record_path
 from bids_app.engine.cache import path_of
 from bids_app.engine.chain import Chain
 from bids_app.model.step import Output, Step, StepResult
@@ -142,8 +143,8 @@ def test_a_working_file_of_another_record_that_is_gone_is_made_again_only_for_a_
 def test_shared_working_files_lie_where_other_processes_see_them(run, context):
     elsewhere = replace(context, shared_dir=context.output_dir / "work")
     member = replace(run, entities=(("sub", "01"),))
-    assert context.work_dir in path_of("xfm_round@round2", member, context).parents
-    assert elsewhere.shared_dir in path_of("xfm_round@round2", member, elsewhere).parents
+    assert context.work_dir in path_of("xfm_iteration@iteration2", member, context).parents
+    assert elsewhere.shared_dir in path_of("xfm_iteration@iteration2", member, elsewhere).parents
     assert elsewhere.work_dir in path_of("quality", member, elsewhere).parents
 
 
@@ -197,6 +198,12 @@ def test_a_failure_makes_earlier_success_count_no_longer(steps, ran, run, settin
     broken = (steps[0], replace(steps[1], function=fails), *steps[2:])
     assert "memory ran out" in go(broken, run, settings, context).failures[0].sentence
     assert not record_path(steps[2].name, run, context.output_dir).exists()
+    # Nothing of the earlier parameters looks like a result of these.
+    gone = [path_of(key, run, context) for key in ("mask_brain", "chimap")]
+    assert [
+        path for path in gone if path.exists() or path.with_name(path.name.replace(".nii.gz", ".json")).exists()
+    ] == []
+    assert path_of("r2star", run, context).is_file()
 
 
 def test_a_step_sees_only_the_sections_that_it_declares(run, settings, context):
@@ -294,3 +301,116 @@ def test_progress_is_passed_on_and_throttled(run, settings, context, ran):
     counts = [event[2:] for event in events if event[0] == "progress"]
     assert counts
     assert all(done <= total == 1000 for done, total in counts)
+
+
+def test_what_a_step_read_has_the_digest_of_what_another_wrote(steps, run, settings, context):
+    go(steps, run, settings, context)
+    made, used = (load_own_record(record_path(name, run, context.output_dir)) for name in ("second", "third"))
+    assert used.inputs["mask_brain"] == made.outputs["mask_brain"]["sub-01_desc-brain_mask.nii.gz"]
+    written = {**made.outputs["mask_brain"], **used.outputs["chimap"]}
+    folder = path_of("chimap", run, context).parent
+    assert written == {name: blake2b((folder / name).read_bytes(), digest_size=16).hexdigest() for name in written}
+    assert len(written) == 4
+    path = path_of("total_field", run, context)
+    working = load_own_record(record_path("first", run, context.output_dir)).outputs["total_field"]
+    assert working[path.name] == blake2b(path.read_bytes(), digest_size=16).hexdigest()
+
+
+def _names_of(label):
+    """Return a step that makes a segmentation of one voxel value, and the name of its label by the settings."""
+
+    def function(step):
+        rows = [{"index": 1, "name": step.settings.mask.values["name"]}]
+        return StepResult({f"dseg_gre@{label}": Output(np.ones((3, 3, 3), np.int32), affine=np.eye(4), rows=rows)})
+
+    return Step("labels", "", function, reads=("mask",), makes=lambda record, settings: (f"dseg_gre@{label}",))
+
+
+def test_the_table_of_a_segmentation_is_an_input_of_what_reads_the_segmentation(run, settings, context):
+    read = []
+
+    def function(step):
+        read.append(step.inputs["lookup:dseg_gre@x"].read_text().split()[-1])
+        return StepResult({"r2star": Output(np.ones((3, 3, 3), np.float32), affine=np.eye(4))})
+
+    reader = Step("reader", "", function, needs=lambda r, s: ("dseg_gre@x",), makes=lambda r, s: ("r2star",))
+    for name, ran in (("putamen", ["labels", "reader"]), ("putamen", []), ("caudate", ["labels", "reader"])):
+        settings.mask.values["name"] = name
+        assert go((_names_of("x"), reader), run, settings, context).ran == ran
+    assert read == ["putamen", "caudate"]
+    record = load_own_record(record_path("reader", run, context.output_dir))
+    assert record.inputs.keys() == {"dseg_gre@x", "lookup:dseg_gre@x"}
+    sidecar = json.loads(path_of("r2star", run, context).with_name("sub-01_R2starmap.json").read_text())
+    assert [source.rpartition(".")[2] for source in sidecar["Sources"]] == ["gz"]  # the table goes with the image
+
+
+def test_a_sidecar_that_a_step_reads_is_an_input_of_it(run, settings, context):
+    read = []
+
+    def maker(step):
+        facts = {"Similarity": step.settings.mask.values["level"]}
+        return StepResult({"chimap": Output(np.ones((3, 3, 3), np.float32), affine=np.eye(4), sidecar=facts)})
+
+    def function(step):
+        read.append(json.loads(step.inputs["sidecar:map"].read_text())["Similarity"])
+        return StepResult({"r2star": Output(np.ones((3, 3, 3), np.float32), affine=np.eye(4))})
+
+    steps = (
+        Step("maker", "", maker, reads=("mask",), makes=lambda r, s: ("chimap",)),
+        Step(
+            "reader",
+            "",
+            function,
+            collects=lambda record, settings: {"map": (record, "chimap")},
+            sidecars=lambda record, settings: ("map",),
+            makes=lambda record, settings: ("r2star",),
+        ),
+    )
+    for level in (1, 1, 2):
+        settings.mask.values["level"] = level
+        assert go(steps, run, settings, context).failures == []
+    assert read == [1, 2]
+
+
+def test_of_an_image_whose_header_is_read_only_the_header_counts(ran, run, settings, context):
+    image = run.echoes[0].phase
+    step = ran.make("grid", ("r2star",), headers=lambda record, settings: {"image": record.echoes[0].phase})
+    affine, data = np.eye(4), np.zeros((3, 3, 3), np.int16)
+    go((step,), run, settings, context)
+    nib.save(nib.Nifti1Image(data + 7, affine), image)
+    assert go((step,), run, settings, context).ran == []
+    affine[0, 3] = 5
+    nib.save(nib.Nifti1Image(data, affine), image)
+    assert go((step,), run, settings, context).ran == ["grid"]
+    image.write_bytes(b"damaged")
+    assert "grid" in Chain((step,), run, settings, context).unfinished()[0].name
+
+
+def test_an_input_that_changes_while_its_step_runs_is_recorded_as_it_was_and_read_again(run, settings, context):
+    image, times = run.echoes[0].phase, []
+
+    def slow(step):
+        times.append(0)
+        if len(times) == 1:
+            nib.save(nib.Nifti1Image(np.ones((3, 3, 3), np.int16), np.eye(4)), image)
+        return StepResult({"r2star": Output(np.ones((3, 3, 3), np.float32), affine=np.eye(4))})
+
+    step = Step("slow", "", slow, sources=lambda r, s: {"image": image}, makes=lambda r, s: ("r2star",))
+    before = blake2b(image.read_bytes(), digest_size=16).hexdigest()
+    go((step,), run, settings, context)
+    record = load_own_record(record_path("slow", run, context.output_dir))
+    assert (record.inputs["image"], record.files[0].hash) == (before, before)
+    assert go((step,), run, settings, context).ran == ["slow"]
+    assert go((step,), run, settings, context).ran == []
+
+
+def test_a_product_of_another_level_that_is_gone_is_one_sentence(run, settings, context):
+    reader = Step(
+        "reader",
+        "",
+        lambda step: None,
+        sources=lambda r, s: {"table": context.bids_dir / "gone.tsv"},
+        makes=lambda r, s: ("r2star",),
+    )
+    (failure,) = go((reader,), run, settings, context).failures
+    assert failure.sentence.startswith(f"{context.bids_dir / 'gone.tsv'} is not there")

@@ -144,7 +144,7 @@ def test_the_file_wins(tmp_path):
     text, lines, _ = script("slurm", tmp_path, 'worker_extra_args = ["--resources", "GPU=1"]')
     assert "--lifetime" not in text
     assert "--resources GPU=1 " in lines[-1]
-    assert lines[-1].endswith(" --preload bids_app.engine.worker_end"), "it frees its processors"
+    assert lines[-1].endswith(" --preload bids_app.engine.worker_watchdog"), "it frees its processors"
     text, _, _ = script("pbs", tmp_path, 'resource_spec = "select=1:ncpus=8:mem=20gb:ngpus=1"\nwalltime = "1:00:00"')
     assert "#PBS -l select=1:ncpus=8:mem=20gb:ngpus=1\n#PBS -l walltime=1:00:00\n" in text
 

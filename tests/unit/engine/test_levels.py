@@ -8,8 +8,9 @@ import pytest
 from bids_app import steps
 from bids_app.engine import levels
 from bids_app.engine.job import ReportJob
-from bids_app.model.cohort import Cohort, GroupRun
+from bids_app.model.cohort import Cohort
 from bids_app.model.context import Context
+from bids_app.model.group_run import GroupRun
 from bids_app.model.records import Anatomical, Echo, GreRun, Subject
 from bids_app.model.settings import build_settings
 from bids_app.model.step import Step

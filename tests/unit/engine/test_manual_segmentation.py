@@ -8,7 +8,8 @@ from bids_app.cli.options import build_parser
 from bids_app.derivatives.files import write_image
 from bids_app.engine import levels
 from bids_app.errors import InputRefusedError, UsageError
-from bids_app.model.cohort import Cohort, GroupRun
+from bids_app.model.cohort import Cohort
+from bids_app.model.group_run import GroupRun
 from tests.unit.engine.fake_steps import REPORT
 
 GRID = np.diag([4.0, 4, 4, 1])

@@ -10,6 +10,7 @@ import pytest
 from bids_app.engine import runner
 from bids_app.engine.job import ReportJob, StepsJob
 from bids_app.engine.runner import Policy, run_jobs
+from tests.helpers.opened_files import take_undeclared
 from tests.unit.engine import fake_steps
 from tests.unit.engine.conftest import Section, files
 
@@ -129,3 +130,11 @@ def test_an_interrupt_ends_all_workers_at_once_and_leaves_nothing(jobs, context)
     assert time.monotonic() - clock < 30
     assert files(context.output_dir) == []
     assert list(context.work_dir.iterdir()) == []
+
+
+def test_the_audit_of_the_integration_tests_sees_a_file_that_a_step_did_not_declare(jobs, tmp_path):
+    table = tmp_path / "bids" / "table.tsv"
+    table.write_text("1")
+    take_undeclared()
+    run_jobs(jobs({"sub-02": "peek"}, log=str(table))[:2], POLICY, nothing)
+    assert take_undeclared() == [f"behave of sub-02: {table}"]

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from bids_app.derivatives import files
+from bids_app.derivatives import files, scratch
 from bids_app.derivatives.records import record_path
 from bids_app.engine.arrays import ArrayStage, Site, write_scripts
 from bids_app.engine.chain import Chain
@@ -87,17 +87,17 @@ def test_what_another_node_writes_is_left_alone_until_it_is_old(tmp_path, host, 
     """None: this node, by a process that lives no longer, whatever the clocks say."""
     left = leave_part(tmp_path, host)
     os.utime(left, (time.time() - age,) * 2)
-    files.remove_parts(tmp_path)
+    scratch.remove_parts(tmp_path)
     assert left.exists() != goes
 
 
 @pytest.mark.skipif(not Path("/proc/self/ns/pid").exists(), reason="containers of Linux")
 def test_what_a_container_with_its_own_process_numbers_writes_is_left_alone(tmp_path):
     """Its host may have the same name; its numbers say nothing here."""
-    host, namespace = files.this_machine().split("+")
-    assert files.this_machine() == f"{host}+{namespace}"
+    host, namespace = scratch.this_machine().split("+")
+    assert scratch.this_machine() == f"{host}+{namespace}"
     other = leave_part(tmp_path, f"{host}+{int(namespace) + 1}")
-    files.remove_parts(tmp_path)
+    scratch.remove_parts(tmp_path)
     assert other.exists()
 
 
@@ -225,10 +225,10 @@ def test_a_quota_fails_the_step_and_the_next_run_goes_on(steps, ran, run, settin
 
 def test_elements_of_the_same_second_use_names_of_their_own(tmp_path, monkeypatch):
     monkeypatch.setattr(time, "time", lambda: 1.0)
-    names = {files.scratch_path(tmp_path, "sub-01_field").name for _ in range(200)}
+    names = {scratch.scratch_path(tmp_path, "sub-01_field").name for _ in range(200)}
     assert len(names) == 200
     monkeypatch.setattr(socket, "gethostname", lambda: "other")
-    assert files.scratch_path(tmp_path, "sub-01_field").name.split("~")[1].split("+")[0] == "other"
+    assert scratch.scratch_path(tmp_path, "sub-01_field").name.split("~")[1].split("+")[0] == "other"
 
 
 def test_a_step_that_never_ends_within_the_wall_time_is_given_up():

@@ -149,3 +149,15 @@ def test_descriptions_count_what_is_missing():
     (row,) = statistics.describe(data)
     assert (row["runs"], row["runs_without"], row["participants"]) == (9, 1, 9)
     assert row["mean"] == pytest.approx(data["chi_mean"].mean())
+
+
+def test_a_region_with_few_participants_or_without_residuals_has_no_model():
+    data = cohort(count=12)
+    data.loc[(data["index"] == 1) & (data["run"].isin(["0-0", "1-0", "2-0"])), "chi"] = np.nan
+    data.loc[data["index"] == 2, "chi"] = 0.01 * data["age"]
+    rows, told = statistics.fit(data, "chi ~ age", min_participants=10, min_df=3)
+    notes = {row["index"]: row["note"] for row in rows}
+    assert notes[1] == "9 participants have all values, and 10 are needed for 2 coefficients"
+    assert notes[2].startswith("the model fits all values exactly")
+    assert notes[3] is None
+    assert len(told) == 2

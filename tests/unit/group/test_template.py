@@ -11,7 +11,8 @@ from bids_app.engine import levels
 from bids_app.engine.graph import of_stage
 from bids_app.errors import UsageError
 from bids_app.group import template, warps
-from bids_app.model.cohort import Cohort, GroupRun
+from bids_app.model.cohort import Cohort
+from bids_app.model.group_run import GroupRun
 from tests.unit.engine.fake_steps import REPORT
 
 SHAPE = (20, 22, 18)
@@ -113,7 +114,7 @@ def test_heads_that_are_turned_do_not_shrink_the_template(as_field):
     assert np.abs(update(points()) - points()).max() < 0.01
 
 
-def test_rounds_of_averages_stay_on_their_grid():
+def test_iterations_of_averages_stay_on_their_grid():
     """Registration is perfect here: each member's map is known. 90 mm off the origin, and turned."""
     rng = np.random.default_rng(5)
     members = []
@@ -199,22 +200,22 @@ def test_jobs_wait_for_what_they_read_and_the_tables_for_none(config):
     of = {stage: [job.name for job in jobs if job.stage == stage] for stage in order}
     after = {job.name: set(job.after) for job in jobs}
     assert all(not job.after for job in jobs if job.stage in ("tables", "subjects"))
-    assert after["tpl-study_round0"] == set(of["subjects"])
-    assert after["sub-01_round1"] == {"sub-01_member", "tpl-study_round0"}
+    assert after["tpl-study_iteration0"] == set(of["subjects"])
+    assert after["sub-01_iteration1"] == {"sub-01_subject", "tpl-study_iteration0"}
     # From the last linear map on, brought to the mean shape of that iteration.
-    assert after["sub-01_round2"] == {"sub-01_member", "sub-01_round1", "tpl-study_round1"}
-    assert after["tpl-study_round2"] == {*of["register-2"], *of["subjects"], "tpl-study_round1"}
+    assert after["sub-01_iteration2"] == {"sub-01_subject", "sub-01_iteration1", "tpl-study_iteration1"}
+    assert after["tpl-study_iteration2"] == {*of["register-2"], *of["subjects"], "tpl-study_iteration1"}
     assert after["tpl-study_single"] == {f"sub-{n:02d}_single" for n in range(3)} | set(of["subjects"]) | {
-        "tpl-study_round0"
+        "tpl-study_iteration0"
     }
-    assert after["sub-02_tostudy"] >= {"sub-02_member", "tpl-study_round5"}
-    assert after["sub-02_template"] == {"sub-02_tostudy", "sub-02_member", "tpl-study_round5"}
+    assert after["sub-02_tostudy"] >= {"sub-02_subject", "tpl-study_iteration5"}
+    assert after["sub-02_template"] == {"sub-02_tostudy", "sub-02_subject", "tpl-study_iteration5"}
     assert after["tpl-study_maps"] >= set(of["maps"])
     assert set(jobs[-1].after) == {job.name for job in jobs[:-1]}  # the page shows all
     assert len(of["register-3"]) == 3
     # Beside the first round: what one affine registration of each would give.
-    assert of["average-1"] == ["tpl-study_round1", "tpl-study_single"]
-    assert of["register-1"] == [f"sub-{n:02d}_{label}" for label in ("round1", "single") for n in range(3)]
+    assert of["average-1"] == ["tpl-study_iteration1", "tpl-study_single"]
+    assert of["register-1"] == [f"sub-{n:02d}_{label}" for label in ("iteration1", "single") for n in range(3)]
     assert len({job.name for job in jobs}) == len(jobs)
 
 
@@ -230,11 +231,11 @@ def test_one_person_has_no_template_and_none_means_none(config):
     assert {job.stage for job in group_jobs(cohort(), from_arguments(args))} == {"tables", "report"}
 
 
-def test_a_finished_template_needs_no_rounds(config, tmp_path):
+def test_a_finished_template_needs_no_iterations(config, tmp_path):
     folder = tmp_path / "tpl-mine" / "anat"
     folder.mkdir(parents=True)
     (folder / "tpl-mine_desc-template_T2starw.nii.gz").write_bytes(b"x")
-    (folder / "tpl-mine_desc-round1_T2starw.nii.gz").write_bytes(b"x")
+    (folder / "tpl-mine_desc-iteration1_T2starw.nii.gz").write_bytes(b"x")
     words = [str(config.bids_dir), str(config.output_dir), "group", "--template", str(folder.parent)]
     own = from_arguments(build_parser().parse_args(words))
     jobs = group_jobs(cohort(), own)
@@ -282,7 +283,7 @@ def test_an_empty_folder_is_no_template(tmp_path):
 def test_a_stage_is_cut_into_parts_that_make_the_whole(config):
     jobs = group_jobs(cohort(5), config)
     parts = [of_stage(jobs, "register-2", (n, 3)) for n in (1, 2, 3)]
-    assert sorted(job.name for part in parts for job in part) == [f"sub-0{n}_round2" for n in range(5)]
+    assert sorted(job.name for part in parts for job in part) == [f"sub-0{n}_iteration2" for n in range(5)]
     assert of_stage(jobs, "", (1, 1)) == jobs
     with pytest.raises(UsageError, match="there are tables, subjects, average-0"):
         of_stage(jobs, "register-99", (1, 1))

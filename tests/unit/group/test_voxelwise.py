@@ -198,3 +198,27 @@ def test_smoothing_stays_in_the_mask_and_keeps_a_constant(tmp_path):
     np.testing.assert_array_equal(inside, mask)
     np.testing.assert_allclose(smooth, np.where(mask, 0.5, 0), atol=1e-6)
     assert in_mask(np.ones((2, mask.sum())), mask).shape == (9, 9, 9, 2)
+
+
+def test_voxels_without_residuals_have_no_statistic(tmp_path, design, data):
+    """A value that the model explains to the last digit gives a t of any size."""
+    perfect = data.copy()
+    perfect[:, 0] = 1 + design.matrix @ np.arange(1.0, 1 + design.matrix.shape[1])
+    perfect[:, 1] *= 1e-7  # next to nothing, beside the other voxels
+    perfect[:, 2] = 0.5
+    values = stored(tmp_path / "v", perfect)
+    exact = voxelwise.exact(values, design)
+    assert np.flatnonzero(exact).tolist() == [0, 1]
+    column = design.columns_of("age")[0]
+    maps = voxelwise.fit(values, design, [column], without=exact)[column]
+    assert maps.t[:3].tolist() == [0, 0, 0] and np.abs(maps.t[3:]).min() > 0
+    assert np.abs(voxelwise.fit(values, design, [column])[column].t[0]) > 1e4
+
+
+def test_a_design_of_few_participants_is_refused_where_a_least_number_is_given():
+    people = {str(n): {"age": float(n * n)} for n in range(6)}
+    with pytest.raises(QsmAppError, match="6 participants have all values, and 10 are needed for 2 coefficients"):
+        voxelwise.design("chi ~ age", people, 10, 3)
+    assert voxelwise.design("chi ~ age", people, 0, 3).df == 4
+    with pytest.raises(QsmAppError, match="5 are needed"):
+        voxelwise.design("chi ~ age", dict(list(people.items())[:4]), 0, 3)

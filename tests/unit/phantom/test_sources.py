@@ -6,7 +6,8 @@ import pytest
 from bids_app.errors import UsageError
 from bids_app.phantom import sampling
 from bids_app.phantom.fibres import fibre_cos2
-from bids_app.phantom.options import build_parser, study_from
+from bids_app.phantom.from_options import study_from
+from bids_app.phantom.options import build_parser
 from bids_app.phantom.sources import SourceModel, SourceTruth, relaxation, spin_echoes
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.relaxometry.epg_fit import r2_epg

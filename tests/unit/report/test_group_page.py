@@ -1,6 +1,5 @@
 """The page of the group: who is in it, where everybody lies, what the models find, and how it is used."""
 
-import json
 import re
 from types import SimpleNamespace
 
@@ -12,13 +11,14 @@ from bids_app.derivatives.files import write_image, write_json, write_table
 from bids_app.derivatives.names import product_path
 from bids_app.derivatives.products import PRODUCTS
 from bids_app.model.step_record import StepRecord
+from bids_app.report.group import everybody
 from bids_app.report.group.page import _segmentation as shown_of
 from bids_app.report.group.page import report, report_done
 from bids_app.report.group.tables import Segmentation
 from bids_app.report.methods.group import GroupRecords, group_methods_text
 from bids_app.report.participant.collect import Run
 from tests.helpers.browser import SCROLLING, Browser
-from tests.helpers.group_study import write_table_study
+from tests.helpers.group_study import write_step, write_table_study
 from tests.unit.report.test_subject_page import Page
 
 SHAPE = (16, 20, 14)
@@ -111,18 +111,18 @@ def write_template(out):
         "mean_r2star": 20 * mask,
     }
     tested = {"stat_t@group": t, "stat_fdr@group": np.where(np.abs(t) > 3, t, 0)}
-    rounds = [
+    iterations = [
         {
-            "round": n,
+            "iteration": n,
             "kind": kind,
-            "members": 12,
+            "participants": 12,
             "sharpness": 0.005 + 0.001 * n,
             "overlap": 0.5 + 0.05 * n,
             "shape_update_mm": 3.0 / (n + 1),
         }
         for n, kind in enumerate(("start", "rigid", "syn"))
     ]
-    rounds.append(rounds[1] | {"round": None, "kind": "single", "sharpness": 0.0055})
+    iterations.append(iterations[1] | {"iteration": None, "kind": "single", "sharpness": 0.0055})
     models = [
         {"contrast": "group", "volume": n, "term": f"group[{n}]", "response": "chi", "participants": 12, "df": 9}
         for n in range(2)
@@ -141,11 +141,11 @@ def write_template(out):
             "peak_z": 3,
         }
     ]
-    study = write_maps(out, "study", averages | {"template_magnitude": 100 * mask}, {"convergence": rounds})
+    study = write_maps(out, "study", averages | {"template_magnitude": 100 * mask}, {"convergence": iterations})
     record(out, "tpl-study_maps", "maps", study, {"participants": 12, "overlap_nuclei": 0.77})
-    record(out, "tpl-study_round2", "average", {}, {"members": 12}, parameters={"template": TEMPLATE})
+    record(out, "tpl-study_iteration2", "average", {}, {"participants": 12}, parameters={"template": TEMPLATE})
     similar = {"overlap_dice": 0.93, "mutual_information": 1.2, "mutual_information_shifted": 1.1}
-    record(out, "tpl-study_toMNI", "onward", {}, similar, warnings=("less exact",), methods=("affine", "syn"))
+    record(out, "tpl-study_toMNI", "standard_space", {}, similar, warnings=("less exact",), methods=("affine", "syn"))
     there = write_maps(out, "MNI", averages, {})
     record(out, "tpl-MNI_maps", "maps", there, {"participants": 12})
     found = write_maps(out, "MNI", tested, {"voxelwise": models, "voxelwise_clusters": clusters})
@@ -161,12 +161,12 @@ def write_template(out):
     )
     record(
         out,
-        "tpl-study_drawing",
-        "drawing",
-        {"dseg_drawn@mine": place(out, "dseg_drawn@mine", (("tpl", "study"),))},
+        "tpl-study_manual",
+        "manual_segmentation",
+        {"dseg_manual@mine": place(out, "dseg_manual@mine", (("tpl", "study"),))},
         {"labels": 3},
     )
-    record(out, "sub-01_drawn", "drawn", {}, parameters={"regions": {"erosion": 1}})
+    record(out, "sub-01_manual", "manual_regions", {}, parameters={"regions": {"erosion": 1}})
 
 
 @pytest.fixture(scope="module")
@@ -179,10 +179,8 @@ def study(tmp_path_factory):
         cells = lines[1].split("\t")
         cells[column] = "0.9"
         path.write_text("\n".join([lines[0], "\t".join(cells), *lines[2:]]) + "\n")
-        (rec,) = out.rglob("sub-05_step-regions-given.json")
-        content = json.loads(rec.read_text())
-        content["files"][0]["size"] = path.stat().st_size
-        rec.write_text(json.dumps(content))
+        chi = path.with_name("sub-05_Chimap.nii.gz")
+        write_step(out, "sub-05", "regions-given", "sub-05", {"regions@nuclei": path}, [chi])
     (out / "sub-03/anat/sub-03_Chimap.nii.gz").unlink()
     (out / "sub-01.html").write_text("<!doctype html><title>x</title>")
     assert group(bids, out, "--allow-missing") == 0
@@ -249,6 +247,32 @@ def test_effects_and_covariates_are_drawn(page):
     assert "<h4>putamen L: group</h4>" in page
     assert "patient median" in page
     assert page.count('class="fit"') >= 14
+    assert "<h4>group: patient against control: nuclei</h4>" in page
+    assert "effect (ppm per year)" in page and ">mean susceptibility (ppm)<" in page and ">age (year)<" in page
+    groups = dict(re.findall(r'data-run="(sub-\d+)" data-group="(\d)"', page))
+    assert len(groups) == 11 and set(groups.values()) == {"0", "1"}
+    assert re.search(r'data-group="1"[^>]*><title>group: patient</title>', page)  # the legend
+    effects = re.search(r'aria-label="Effects of nuclei".*?</table>', page, re.S)[0]
+    assert ">df<" in effects and '<td class="words">ppm per year</td>' in effects
+
+
+def test_tables_are_linked_with_what_r_must_know(page):
+    for name in ("group_cohort.tsv", "group_seg-nuclei_desc-wide_stats.csv", "group_seg-nuclei_desc-model_stats.tsv"):
+        assert f'<a href="{name}">' in page
+    assert 'read.csv("group_seg-nuclei_desc-wide_stats.csv", na.strings = "n/a")' in page.replace("&#34;", '"')
+
+
+def test_everybodys_map_is_shown_and_who_has_none_is_named(tmp_path):
+    for n in range(66):
+        path = everybody.map_of(f"sub-{n:02d}", tmp_path)
+        path.parent.mkdir(parents=True)
+        write_image(path, np.ones((6, 7, 5), np.float32), AFFINE, "float32")
+    path.write_bytes(b"cut")
+    first, second = everybody.pictures([f"sub-{n:02d}" for n in range(67)], tmp_path)
+    assert (first.title, second.title) == ("Susceptibility maps, 1 to 64 of 65", "Susceptibility maps, 65 to 65 of 65")
+    assert "No map that can be read: sub-65, sub-66." in first.caption
+    assert second.height < first.height
+    assert everybody.pictures([], tmp_path) == []
 
 
 def test_the_template_and_voxelwise_maps_are_shown(page):
@@ -286,7 +310,7 @@ def test_the_text_says_what_ran(page):
         "11 of 12 gradient-echo runs",
         "1 failed",
         "built from 12 participants",
-        "1 round of rigid registration, 1 round of non-linear registration",
+        "1 iteration of rigid registration, 1 iteration of non-linear registration",
         "60/30/10 iterations",
         "registered to MNI of TemplateFlow (Ciric et al. 2022)",
         "overlap of the heads 0.93",
@@ -320,11 +344,11 @@ def test_the_text_says_nothing_of_what_did_not_run(page, tmp_path):
         metrics={"voxels": 9, "space": "study"},
         methods=("ols", "fdr", "permutation", "new"),
     )
-    member = Run("sub-01_member", tmp_path)
-    name = member.basename
-    member.records["member"] = StepRecord("member", name, methods=("n4",), metrics={"channels": ["magnitude"]})
-    member.records["register"] = StepRecord("register", name, parameters={"template": TEMPLATE}, methods=("syn",))
-    text = group_methods_text(GroupRecords([Run("group", tmp_path)], [run], [member], {}, repeated=True))
+    average = Run("sub-01_subject", tmp_path)
+    name = average.basename
+    average.records["subject"] = StepRecord("subject", name, methods=("n4",), metrics={"channels": ["magnitude"]})
+    average.records["register"] = StepRecord("register", name, parameters={"template": TEMPLATE}, methods=("syn",))
+    text = group_methods_text(GroupRecords([Run("group", tmp_path)], [run], [average], {}, repeated=True))
     said = " ".join(text.plain())
     for part in (
         "corrected for intensity inhomogeneity by N4",

@@ -153,13 +153,13 @@ def test_the_text_says_what_ran_and_with_what(text):
         "2 echoes were acquired at 3 T (Simulated): echo times 5, 10 ms; repetition time 30 ms",
         "field of view 60 × 61.8 × 60 mm³; matrix 24 × 30 × 20; voxel size 2.5 × 2.06 × 3 mm³; axial slab.",
         "Not stated in the data: receive coil, sequence type, readout polarity, flip angle, bandwidth",
-        "root of their sum of squares",
+        "root of the sum of their squares",
         "NumPy 2.",
         "ROMEO (Dymerska et al. 2021) (template_echo = 1, magnitude_weight = true)",
         "MCPC-3D-S",
         "rapid two-step inversion (RTS) (Kames et al. 2018) (delta = 0.15, mu = 100000, rho = 10)",
         "V-SHARP",
-        "Values of regions were taken over the valid mask from the segmentation atlas",
+        "Regional values were calculated inside the valid mask for the segmentation atlas",
         "qsm-bids-app 0.1.0+0",
     ):
         assert part in said
@@ -239,13 +239,13 @@ def test_each_item_that_is_missing_is_named(subject, context, name, keys):
     [
         ({}, {}, {}, "made from the data by the recipe “quality,open:1”."),
         ({"from_anatomy": True}, {"mask_given": False}, {}, "restricted to the brain mask of the segmentation."),
-        ({}, {"mask_given": True}, {}, "The mask was that of another dataset."),
+        ({}, {"mask_given": True}, {}, "The mask was taken from another dataset."),
         (
             {"margin": 5.0},
             {"mask_given": True},
             {"mask_processing": "x"},
-            "Up to 5 mm around it the field was processed too, where the recipe “quality,open:1” finds the object, and "
-            "the maps were cut to the mask.",
+            "The field was also processed up to 5 mm outside the mask, where the recipe “quality,open:1” finds the "
+            "object; the maps were then restricted to the mask.",
         ),
     ],
 )
@@ -276,6 +276,8 @@ def test_citation_files_have_each_text_once_and_what_it_cites(text, tmp_path):
     other = Methods(("Phase was unwrapped [schofield2003].",))
     write_citation(tmp_path, {"sub-01": text, "sub-02": text, "sub-03": other})
     markdown, bib = (tmp_path / "CITATION.md").read_text(), (tmp_path / "CITATION.bib").read_text()
+    assert bib.startswith("@software{qsmbidsapp,") and f"version = {{{bids_app.__version__}}}" in bib
+    assert f"QSM BIDS App (qsm-bids-app), version {bids_app.__version__}" in markdown
     assert "## sub-01, sub-02\n" in markdown
     assert "## sub-03\n" in markdown
     assert markdown.count("rapid two-step inversion (RTS)") == 1

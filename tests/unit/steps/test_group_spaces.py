@@ -8,7 +8,7 @@ import pytest
 from bids_app.derivatives.files import read_image, write_image, write_table
 from bids_app.errors import QsmAppError
 from bids_app.group import warps
-from bids_app.model.cohort import GroupRun
+from bids_app.model.group_run import GroupRun
 from bids_app.model.step import StepInput
 from bids_app.model.template import (
     ManualSegmentation,
@@ -38,15 +38,15 @@ def run_of(number):
 
 
 @pytest.fixture
-def drawn(tmp_path):
+def segmented(tmp_path):
     """Two balls drawn on the template, a warp of up to 5 mm with a turned and shifted head behind it."""
     x, y, z = np.meshgrid(*(3.0 * np.arange(n) for n in SHAPE), indexing="ij")
     labels = np.zeros(SHAPE, np.int16)
     labels[(x - 28) ** 2 + (y - 40) ** 2 + (z - 30) ** 2 < 11**2] = 1
     labels[(x - 48) ** 2 + (y - 40) ** 2 + (z - 36) ** 2 < 8**2] = 4
-    write_image(tmp_path / "drawn.nii.gz", labels, GRID, "int16")
+    write_image(tmp_path / "manual.nii.gz", labels, GRID, "int16")
     write_table(
-        tmp_path / "drawn.tsv",
+        tmp_path / "manual.tsv",
         [{"index": 1, "name": "big", "hemisphere": "n/a"}, {"index": 4, "name": "small", "hemisphere": "L"}],
     )
     bend = np.stack([3 * np.sin(y / 20) + 2, 5 * np.sin(z / 25), -3 * np.cos(x / 22)], -1).astype(np.float32)
@@ -80,24 +80,30 @@ def native_map(labels, forward):
     return truth, np.select([truth == 1, truth == 4], [0.1, 0.3], 0.0).astype(np.float32)
 
 
-def test_drawn_labels_come_to_the_run_and_are_measured_in_both_spaces(drawn):
-    folder, labels, forward = drawn
+def test_manual_labels_come_to_the_run_and_are_measured_in_both_spaces(segmented):
+    folder, labels, forward = segmented
     truth, chi = native_map(labels, forward)
     assert (truth > 0).sum() > 300
     write_image(folder / "chi.nii.gz", chi, NATIVE, "float32")
     write_image(folder / "mask.nii.gz", np.ones(NATIVE_SHAPE), NATIVE, "uint8")
     write_image(folder / "space_chi.nii.gz", warps.resample(chi, NATIVE, SHAPE, GRID, forward), GRID, "float32")
     write_image(folder / "space_mask.nii.gz", np.ones(SHAPE), GRID, "uint8")
-    record = ManualSegmentationRun(run_of(1), ManualSegmentation("mine", folder / "drawn.nii.gz", None, "study", None))
-    names = {"drawn": "drawn", "chimap": "chi", "mask": "mask", "space_chimap": "space_chi", "space_mask": "space_mask"}
+    record = ManualSegmentationRun(run_of(1), ManualSegmentation("mine", folder / "manual.nii.gz", None, "study", None))
+    names = {
+        "segmentation": "manual",
+        "chimap": "chi",
+        "mask": "mask",
+        "space_chimap": "space_chi",
+        "space_mask": "space_mask",
+    }
     inputs = {name: folder / f"{file}.nii.gz" for name, file in names.items()}
     inputs |= {"warp": folder / "warp.nii.gz", "pose": folder / "pose.txt"}
     result = measure(StepInput(record, settings(regions={"erosion": 0}), inputs, folder, 1))
-    native = result.outputs["dseg_drawn_gre@mine"].data
+    native = result.outputs["dseg_manual_gre@mine"].data
     for label in (1, 4):
         both = ((native == label) & (truth == label)).sum()
         assert 2 * both / ((native == label).sum() + (truth == label).sum()) > 0.93
-    rows = result.outputs["regions_drawn@mine"].rows
+    rows = result.outputs["regions_manual@mine"].rows
     assert [(row["space"], row["index"]) for row in rows] == [
         ("native", 1),
         ("native", 4),
@@ -111,17 +117,17 @@ def test_drawn_labels_come_to_the_run_and_are_measured_in_both_spaces(drawn):
     assert not result.warnings
 
 
-def test_a_drawing_on_another_grid_is_refused_where_the_template_is_made_meanwhile(drawn):
-    folder = drawn[0]
+def test_a_segmentation_on_another_grid_is_refused_where_the_template_is_made_meanwhile(segmented):
+    folder = segmented[0]
     write_image(folder / "template.nii.gz", np.ones(SHAPE), GRID + np.eye(4, k=3) * 2, "float32")
-    record = ManualSegmentation("mine", folder / "drawn.nii.gz", None, "study", None)
-    inputs = {"image": folder / "drawn.nii.gz", "grid": folder / "template.nii.gz"}
+    record = ManualSegmentation("mine", folder / "manual.nii.gz", None, "study", None)
+    inputs = {"image": folder / "manual.nii.gz", "grid": folder / "template.nii.gz"}
     with pytest.raises(QsmAppError, match="does not lie on the template's grid"):
         take_over(StepInput(record, settings(), inputs, folder, 1))
 
 
-def test_inverse_maps_undo_the_maps(drawn):
-    _, _, forward = drawn
+def test_inverse_maps_undo_the_maps(segmented):
+    _, _, forward = segmented
     points = np.random.default_rng(1).uniform(15, 50, (200, 3))
     there = points
     for one in forward:
@@ -180,7 +186,7 @@ def voxels(tmp_path):
 
 def run_fit(voxels, formula="chi ~ age + sex", **changed):
     record, inputs, choices, folder = voxels
-    own = settings(voxelwise=choices | changed, statistics={"model": formula})
+    own = settings(voxelwise=choices | changed, statistics={"model": formula, "small_groups": False})
     return fit(StepInput(record, own, inputs, folder, 1))
 
 

@@ -71,3 +71,14 @@ def test_values_that_are_not_finite_are_zeroed_and_told(load):
     assert loaded[0, 0, 0, 0] == strength[0, 1, 1, 0] == 0
     assert any(note.startswith("2 voxels of the phase") for note in notes[1:])
     assert any(note.startswith("3 voxels of the magnitude") for note in notes[1:])
+
+
+@pytest.mark.parametrize(("kind", "removed"), [("2D", True), ("3D", False), ("", True)])
+def test_offsets_of_slices_are_removed_from_a_single_echo_unless_it_is_3d(load, kind, removed):
+    offsets = np.random.default_rng(0).uniform(-np.pi, np.pi, SHAPE[2])
+    phase = np.angle(np.exp(1j * (true_phase() / 20 + offsets))).astype(np.float32)
+    more = {"MRAcquisitionType": kind} if kind else {}
+    _, loaded, notes = load(phase, Units="rad", **more)
+    along = np.angle(np.exp(1j * np.diff(np.angle(np.exp(1j * loaded[0].astype(float)).mean(axis=(0, 1))))))
+    assert bool(np.abs(along).max() < 0.1) is removed
+    assert any("with one echo the mean field of each slice" in note for note in notes) is removed

@@ -6,14 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bids_app import qsm
-from bids_app.qsm.background.boundary_sources import (
-    add_boundary_sources,
-    exclude_boundary_sources,
-    field_with_boundary_sources,
-    initial_estimate,
-)
+from bids_app.qsm.background.boundary_sources import exclude_boundary_sources, field_with_boundary_sources
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.operators.dipole import forward_field
+from bids_app.qsm.pipeline.boundary_sources import add_boundary_sources, initial_estimate
 
 SHAPE = (56, 52, 48)
 GRID = Grid(SHAPE, (1.5, 1.5, 1.5), (0.0, 0.17, 0.98))

@@ -6,8 +6,9 @@ import pytest
 from bids_app.errors import ParameterError
 from bids_app.qsm.mask.bet import brain_image, brain_surface
 from bids_app.qsm.mask.head import extract_brain
+from bids_app.qsm.mask.make import find_brain, make_mask
 from bids_app.qsm.mask.mesh import Surface, icosphere, rasterize, refine, vertex_normals
-from bids_app.qsm.mask.recipe import find_brain, make_mask, parse_recipe
+from bids_app.qsm.mask.recipe import parse_recipe
 
 SIZE = (2.5, 2.5, 2.5)
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from bids_app.errors import ParameterError
-from bids_app.qsm.mask.recipe import make_mask, parse_recipe
+from bids_app.qsm.mask.make import make_mask
+from bids_app.qsm.mask.recipe import parse_recipe
 from bids_app.steps.participant.mask import _discarded, _empty_slices
 
 RECIPE = "quality,threshold:0.5,largest"

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from bids_app.errors import ParameterError
-from bids_app.qsm.mask.recipe import FILLED_RECIPE, RELIABLE_RECIPE, make_mask, parse_recipe, signal_support
+from bids_app.qsm.mask.make import make_mask
+from bids_app.qsm.mask.recipe import FILLED_RECIPE, RELIABLE_RECIPE, parse_recipe
+from bids_app.qsm.mask.support import signal_support
 from bids_app.qsm.mask.thresholds import gaussian_threshold, otsu_threshold
 from bids_app.qsm.unwrap.romeo import romeo_quality
 

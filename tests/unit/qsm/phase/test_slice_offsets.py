@@ -49,6 +49,15 @@ def test_a_volume_has_none():
     assert not has_own_offsets(*slice_steps(phase, np.zeros_like(noise), TIMES))
 
 
+@pytest.mark.parametrize("echo", [0, 2])
+def test_a_single_echo_shows_them_too(echo):
+    offsets = np.random.default_rng(3).uniform(-np.pi, np.pi, 16)
+    for phase, expected in ((head(), False), (head(offsets), True)):
+        steps, weights = slice_steps(phase[0][echo : echo + 1], phase[1][echo : echo + 1], TIMES[echo : echo + 1])
+        assert has_own_offsets(steps, weights, single_echo=True) is expected
+        assert has_own_offsets(steps, weights, is_2d=True, single_echo=True) is expected
+
+
 def test_an_alternating_sign_is_left_to_its_own_correction():
     phase, magnitude, _ = head(np.pi * (np.arange(16) % 2))
     assert not has_own_offsets(*slice_steps(phase, magnitude, TIMES))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from bids_app import qsm
 from bids_app.qsm.field.linear import fit_linear
 from bids_app.qsm.grid import Grid
-from bids_app.qsm.mask.recipe import signal_support
+from bids_app.qsm.mask.support import signal_support
 from bids_app.qsm.phase.offsets import mcpc3ds
 from bids_app.qsm.unwrap.romeo import romeo, romeo_quality
 

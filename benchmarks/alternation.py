@@ -1,9 +1,9 @@
-"""Fields that ring at the highest frequency of the grid: ``python -m benchmarks.ringing``.
+"""Fields that ring at the highest frequency of the grid: ``python -m benchmarks.alternation``.
 
 Bone and air around one head have edges as sharp as the voxels, and the field is that of the kernel on the same grid.
 Where B0 is oblique to it, the kernel jumps where k-space ends, and every edge rings through the brain with a period of
-two voxels; axial fields are beside them, which do not ring. True mask. NRMSE (%) and XSIM with the ringing kept and
-taken off, as the command does.
+two voxels; axial fields are beside them, which do not ring. True mask. NRMSE (%) and XSIM with the alternation kept and
+removed, as the command does.
 """
 
 import numpy as np
@@ -11,12 +11,12 @@ import numpy as np
 from benchmarks.common import machine, map_scores, parser, publish
 from benchmarks.orientations import head_of, surroundings
 from bids_app import qsm
-from bids_app.phantom.study import nucleus_labels
+from bids_app.phantom.atlas import nucleus_labels
 from bids_app.qsm.field.alternation import remove_alternation
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.operators.dipole import forward_field
 
-HEAD = ("B0", "background", "inversion", "kept: NRMSE %", "kept: XSIM", "taken off: NRMSE %", "taken off: XSIM")
+HEAD = ("B0", "background", "inversion", "kept: NRMSE %", "kept: XSIM", "removed: NRMSE %", "removed: XSIM")
 DIRECTIONS = {"axial": (0.0, 0.0, 1.0), "oblique": (0.17, -0.26, 0.95)}
 CHAINS = (("lbv", "bayes"), ("none", "tgv"), ("lbv", "rts"), ("vsharp", "rts"), ("pdf", "bayes"), ("tfi", "bayes"))
 NOISE_PPM = 0.002
@@ -50,7 +50,7 @@ def main(argv=None):
             kept, off = (scores(background, inversion, field, grid, head) for field in (total, without))
             rows.append((view, background, inversion, *kept, *off))
             print(*rows[-1], sep="\t", flush=True)
-    publish(args, "ringing", machine(), HEAD, rows, 3)
+    publish(args, "alternation", machine(), HEAD, rows, 3)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from bids_app.convert.name.plan import SeriesPlan
 from bids_app.convert.write import dataset_files
 from bids_app.convert.write.session import PlacementError
 from bids_app.convert.write.tables import read_table, write_table
-from bids_app.derivatives.files import scratch_folder
+from bids_app.derivatives.scratch import scratch_folder
 
 Noted = Mapping[str, Mapping[str, Any]]
 

@@ -7,7 +7,7 @@ import pytest
 from bids_app.derivatives.records import load_records
 from bids_app.engine.events import Event
 from bids_app.engine.job import Job
-from bids_app.engine.remaining import Remaining, earlier_durations, in_words
+from bids_app.engine.remaining_time import Remaining, earlier_durations, in_words
 
 
 class Clock:

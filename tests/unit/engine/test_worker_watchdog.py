@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from bids_app.engine import schedulers as engines
-from bids_app.engine import worker_end
+from bids_app.engine import worker_watchdog
 from bids_app.engine.dask import ClusterEngine
 from tests.helpers.slurm import wait_for
 
@@ -25,7 +25,7 @@ with distributed.Client(sys.argv[1]) as client:
 """
 SHUT_DOWN = "import sys, distributed; distributed.Client(sys.argv[1]).shutdown()"
 #: What the process takes beside the grace: Dask notices, the watch looks.
-SECONDS = worker_end.GRACE_S + 10
+SECONDS = worker_watchdog.GRACE_S + 10
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 from bids_app.cli.options import build_parser
 
 #: Options that concern the submitting side alone; every other one goes on to the jobs.
-_NOT_PASSED_ON = {
+_NOT_FOR_JOBS = {
     "levels",
     "bids_dir",
     "output_dir",
@@ -23,6 +23,7 @@ _NOT_PASSED_ON = {
     "array_limit",
     "array_at_once",
     "dry_run",
+    "events",
     "help",
     "version",
     "show_preset",
@@ -37,12 +38,12 @@ _NOT_PASSED_ON = {
 }
 
 
-def passed_on(args: argparse.Namespace) -> tuple[str, ...]:
+def options_for_jobs(args: argparse.Namespace) -> tuple[str, ...]:
     """Return the options of a parsed command line, spelled again, that each of its jobs needs too."""
     words: list[str] = []
     for action in build_parser()._actions:
         value = getattr(args, action.dest, None)
-        if action.dest in _NOT_PASSED_ON or not action.option_strings or value in (None, False, action.default):
+        if action.dest in _NOT_FOR_JOBS or not action.option_strings or value in (None, False, action.default):
             continue
         flag = max(action.option_strings, key=len)
         if isinstance(action, argparse._AppendAction):

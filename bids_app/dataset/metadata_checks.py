@@ -1,0 +1,49 @@
+"""Checks of the values of JSON sidecars that decide how a run is computed, beside echo times and field strength."""
+
+import re
+from collections.abc import Iterator, Mapping
+
+from bids_app.model.records import GreRun
+
+#: What BIDS knows as the unit of phase.
+PHASE_UNITS = ("rad", "arbitrary")
+_AXIS = re.compile(r"[ijk]-?")
+#: Fields that hold a text, and fields that hold an axis of the image.
+_TEXTS = ("Units", "Manufacturer", "MRAcquisitionType", "ReadoutMode", "ReadoutPolarity", "MultiEchoReadout")
+_AXES = ("PhaseEncodingDirection", "SliceEncodingDirection")
+
+
+def metadata_values(run: GreRun) -> Iterator[str]:
+    """Fields that are there have a value that means something; each wrong one is reported once for a run."""
+    for echo in (*run.echoes, *run.spin_echo):
+        yield from _problems(run.basename, echo.metadata)
+
+
+def _problems(name: str, metadata: Mapping[str, object]) -> Iterator[str]:
+    for key in _TEXTS:
+        value = metadata.get(key, "")
+        if not isinstance(value, str):
+            yield f"{name}: {key} is {_shown(value)} in its JSON sidecars; set a text, or remove it"
+    for key in _AXES:
+        value = metadata.get(key, "k")
+        if not (isinstance(value, str) and _AXIS.fullmatch(value)):
+            yield (
+                f"{name}: {key} is {_shown(value)} in its JSON sidecars; set i, j or k (with - for the opposite "
+                "direction), or remove it"
+            )
+    kind = metadata.get("MRAcquisitionType", "3D")
+    if isinstance(kind, str) and kind.upper() not in ("1D", "2D", "3D"):
+        yield f"{name}: MRAcquisitionType is {_shown(kind)} in its JSON sidecars; set 2D or 3D, or remove it"
+
+
+def metadata_remarks(run: GreRun) -> Iterator[str]:
+    """Yield what the user should know about values that are passed over."""
+    units = {echo.metadata["Units"] for echo in run.echoes if "Units" in echo.metadata and echo.phase is not None}
+    for unknown in sorted(str(unit) for unit in units if unit not in PHASE_UNITS):
+        yield f'"Units" of the phase is {unknown!r}, which BIDS does not know: its range gives the scale to radians'
+
+
+def _shown(value: object, most: int = 40) -> str:
+    """Return a value as it is shown to the user, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= most else f"{text[:most]}..."
