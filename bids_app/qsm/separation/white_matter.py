@@ -191,8 +191,8 @@ def white_matter(
 
     with p = chi+, n = abs(chi-) and the fraction w of white matter. With a map of fibre angles c_fibre is known but for
     its size, and a part that does not depend on the angle, which the data give (:func:`relaxivity_by_angle`). Without
-    one it is estimated: fibres keep their direction over some millimetres, and white matter holds little iron, whose mean
-    value follows from the bounds that 0 <= sin^2 <= 1 sets (:func:`iron_of_white_matter`). Smoothed over
+    one it is estimated: fibres keep their direction over some millimetres, and white matter holds little iron, whose
+    mean value follows from the bounds that 0 <= sin^2 <= 1 sets (:func:`iron_of_white_matter`). Smoothed over
     ``params.smoothing``, c_fibre = (R2'/Dr - iron) / (iron - chi); fine detail of both sources then follows voxel by
     voxel from field and R2'. Estimating c and the joint fit of :mod:`bids_app.qsm.separation.chi_separation` (with c
     in its R2' term) alternate. The estimation of c is this software's own.
