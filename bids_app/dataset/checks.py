@@ -257,6 +257,6 @@ def _is_ours(output_dir: Path) -> bool:
 
 def _nothing_found(bids_dir: Path) -> str:
     return (
-        f"{bids_dir}: no gradient-echo phase (MEGRE or T2starw with part-phase) and no field map (fmap/*_fieldmap) "
-        "found for this selection"
+        f"{bids_dir}: no gradient-echo phase (MEGRE, T2starw, T1w, MPM, VFA or multi-echo MP2RAGE with part-phase) "
+        "and no field map (fmap/*_fieldmap) found for this selection"
     )

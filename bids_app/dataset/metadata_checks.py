@@ -38,6 +38,11 @@ def _problems(name: str, metadata: Mapping[str, object]) -> Iterator[str]:
 
 def metadata_remarks(run: GreRun) -> Iterator[str]:
     """Yield what the user should know about values that are passed over."""
+    if run.suffix == "MP2RAGE" and dict(run.entities).get("inv") == "1":
+        yield (
+            "inv-1 of MP2RAGE: tissue whose magnetisation is still inverted has half a turn of phase more, which gives "
+            "errors at its boundary; take the last inversion, for example with --bids-filter-file"
+        )
     units = {echo.metadata["Units"] for echo in run.echoes if "Units" in echo.metadata and echo.phase is not None}
     for unknown in sorted(str(unit) for unit in units if unit not in PHASE_UNITS):
         yield f'"Units" of the phase is {unknown!r}, which BIDS does not know: its range gives the scale to radians'

@@ -13,10 +13,17 @@ from typing import Any
 from bids_app.dataset.pairing import choose_t1w, with_spin_echo
 from bids_app.dataset.sidecars import Sidecars
 from bids_app.errors import InputRefusedError
-from bids_app.model.naming import run_entities
+from bids_app.model.naming import (
+    GRADIENT_ECHOES,
+    GRADIENT_ECHOES_WITH_PHASE,
+    T1_WEIGHTED,
+    is_gradient_echo_phase,
+    run_entities,
+)
 from bids_app.model.records import Anatomical, Echo, Entities, GreRun, Subject
 
-_IMAGE = re.compile(r"_(?:MEGRE|T2starw|T1w|MESE)\.nii(?:\.gz)?$")
+_SUFFIXES = "|".join(dict.fromkeys((*GRADIENT_ECHOES, *GRADIENT_ECHOES_WITH_PHASE, *T1_WEIGHTED, "MESE")))
+_IMAGE = re.compile(rf"_(?:{_SUFFIXES})\.nii(?:\.gz)?$")
 #: So many participants are listed when an unknown one is asked for.
 _NAMED = 30
 
@@ -58,14 +65,18 @@ def find_subjects(
     sidecars = Sidecars(bids_dir)
     for file in _image_files(bids_dir, participants or known, sidecars):
         entities = run_entities(Path(file.path).name)
-        is_t1w = file.entities["suffix"] == "T1w"
+        suffix = file.entities["suffix"]
         seen.add(dict(entities).get("ses"))
-        if is_t1w and "part" not in file.entities and matches(file.entities, filters.get("t1w", {})):
-            images.append(Anatomical(Path(file.path), file.entities["subject"], dict(entities).get("ses"), entities))
+        is_t1w = suffix in T1_WEIGHTED and "part" not in file.entities
+        if is_t1w and matches(file.entities, filters.get("t1w", {})):
+            visit = dict(entities).get("ses")
+            images.append(Anatomical(Path(file.path), file.entities["subject"], visit, entities, suffix))
+        if suffix == "UNIT1":
+            continue
         wanted = not sessions or dict(entities).get("ses") in sessions
-        kind = "mese" if file.entities["suffix"] == "MESE" else "gre"
+        kind = "mese" if suffix == "MESE" else "gre"
         if wanted and matches(file.entities, filters.get(kind, {})):
-            groups.setdefault((file.entities["suffix"], entities), []).append(file)
+            groups.setdefault((suffix, entities), []).append(file)
     if sidecars.problems:
         raise InputRefusedError(list(dict.fromkeys(sidecars.problems)))
     missing = [label for label in sessions if label not in seen]
@@ -135,8 +146,10 @@ def _same(there: Any, wanted: Any) -> bool:
 
 
 def _is_gradient_echo(run: GreRun) -> bool:
-    # Without a phase a T1w is an anatomical image and nothing that we reconstruct.
-    return run.suffix != "T1w" or any(echo.phase or echo.real for echo in run.echoes)
+    # Without a phase a T1w is an anatomical image, and MPM, VFA and MP2RAGE are nothing that we reconstruct.
+    if run.suffix not in GRADIENT_ECHOES_WITH_PHASE:
+        return True
+    return any(is_gradient_echo_phase(path.name) for echo in run.echoes for path in (echo.phase, echo.real) if path)
 
 
 def _with_t1w(run: GreRun, images: Sequence[Anatomical]) -> GreRun:

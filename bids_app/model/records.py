@@ -109,7 +109,7 @@ class GreRun:
     subject: str
     session: str | None
     entities: Entities  # short BIDS keys in file-name order: sub, ses, acq, rec, run ...
-    suffix: str  # MEGRE, T2starw or T1w
+    suffix: str  # MEGRE, T2starw, T1w, MPM, VFA or MP2RAGE
     datatype: str
     echoes: tuple[Echo, ...]  # by echo time
     field_strength: float | None  # tesla

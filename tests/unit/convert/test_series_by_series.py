@@ -220,7 +220,7 @@ def test_mp2rage_keeps_the_uni_image_alone(planned, folder):
         more |= {"ImageType": ["DERIVED" if kind == "UNI" else "ORIGINAL", "PRIMARY", kind, "ND"]}
         dicom.mprage(folder, SIEMENS, number, description=description, ProtocolName="t1_mp2rage", **more)
     fates = planned()
-    assert fates[4].outputs == ("sub-A/anat/sub-A_T1w.nii.gz",)
+    assert fates[4].outputs == ("sub-A/anat/sub-A_UNIT1.nii.gz",)
     assert skipped(fates[1], "MP2RAGE") and skipped(fates[2], "MP2RAGE") and skipped(fates[3], "MP2RAGE")
     assert skipped(fates[5], "denoised copy")
 
