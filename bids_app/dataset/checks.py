@@ -14,7 +14,7 @@ from pathlib import Path
 from bids_app.dataset.content_checks import contents
 from bids_app.dataset.derived import given_units
 from bids_app.dataset.image_checks import anatomical, few_slices, field_maps, files_of, images, lead_of
-from bids_app.dataset.metadata_checks import metadata_values
+from bids_app.dataset.metadata_checks import filtered_phase, metadata_values
 from bids_app.dataset.separation import spin_echo
 from bids_app.model.json_values import JsonValue
 from bids_app.model.records import GreRun, Subject
@@ -177,6 +177,7 @@ RUN_CHECKS: tuple[Callable[[GreRun], Iterator[str]], ...] = (
     given_units,
     field_maps,
     metadata_values,
+    filtered_phase,
     images,
     few_slices,
     contents,

@@ -84,6 +84,17 @@ def test_what_the_scanner_derived_is_skipped(planned, folder, image_type, descri
     assert (fates[3].outputs, fates[4].outputs) == (MAGNITUDES, PHASES)
 
 
+def test_phase_that_was_filtered_for_swi_is_skipped_with_the_reason(planned, folder):
+    paths = dicom.siemens_gre(folder, SIEMENS, echo_times=(20.0,))
+    for path in paths:
+        data = pydicom.dcmread(path)
+        data.SeriesDescription = "Pha_Images" if data.ImageType[2] == "P" else "Mag_Images"
+        data.save_as(path)
+    fates = planned()
+    assert skipped(fates[4], "filtered for SWI")
+    assert skipped(fates[3], "without phase")
+
+
 def test_aspire_duplicate_gives_way_to_the_original(planned, folder):
     """The ASPIRE sequence stores its own combination beside the usual one, with the same parts and echoes."""
     dicom.siemens_gre(folder, SIEMENS, 3)

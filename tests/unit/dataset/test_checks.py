@@ -273,3 +273,21 @@ def test_a_given_mask_is_found_by_entities_and_grid(others):
     assert with_given_mask(run, [folder.parents[1]]).given_mask == GivenMask(path)
     stranger = replace(run, subject="02", entities=(("sub", "02"),))
     assert with_given_mask(stranger, [folder.parents[1]]).given_mask is None
+
+
+@pytest.mark.parametrize(
+    "sidecar",
+    [{"SeriesDescription": "Pha_Images"}, {"SeriesDescription": "FILT_PHA: Ax SWAN"}, {"ImageType": ["P", "SWI"]}],
+)
+def test_phase_filtered_for_swi_is_refused_with_the_reason(dataset, sidecar):
+    dataset.image("sub-01_part-phase_T2starw", EchoTime=0.02, MagneticFieldStrength=3, **sidecar)
+    (problem,) = problems(dataset)
+    assert problem.startswith("sub-01_part-phase_T2starw.nii.gz: the scanner filtered this phase for SWI")
+    assert "correct these two fields" in problem
+
+
+def test_unfiltered_phase_is_taken(dataset):
+    for text in ("swi_unfiltered_phase", "gre_qsm"):
+        name = f"sub-01_acq-{text[:3]}_part-phase_T2starw"
+        dataset.image(name, EchoTime=0.02, MagneticFieldStrength=3, SeriesDescription=text, ImageType=["P", "ND"])
+    assert problems(dataset) == []
