@@ -1,35 +1,17 @@
 """Checks of the values of JSON sidecars that decide how a run is computed, beside echo times and field strength."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
+from bids_app.model.filtered_phase import is_filtered_phase
 from bids_app.model.records import GreRun
 
 #: What BIDS knows as the unit of phase.
 PHASE_UNITS = ("rad", "arbitrary")
-#: Names of series whose phase was filtered for SWI: of Siemens (Pha_Images) and of GE (FILT_PHA), and in words.
-_FILTERED = re.compile(
-    r"(?<![a-z])(pha_images|filt(ered)?[-_ ]?pha|pha(se)?[-_ ]?filt|high[-_ ]?pass|hpf)", re.IGNORECASE
-)
-#: Values of ImageType that a phase has where it was made for SWI.
-_OF_SWI = {"SWI", "SW", "FILTERED", "FILTERED_PHASE"}
 _AXIS = re.compile(r"[ijk]-?")
 #: Fields that hold a text, and fields that hold an axis of the image.
 _TEXTS = ("Units", "Manufacturer", "MRAcquisitionType", "ReadoutMode", "ReadoutPolarity", "MultiEchoReadout")
 _AXES = ("PhaseEncodingDirection", "SliceEncodingDirection")
-
-
-def is_filtered_phase(description: str, image_type: Iterable[object]) -> bool:
-    """Return whether a phase was high-pass filtered for SWI, by the name of its series and its ImageType.
-
-    Examples
-    --------
-    >>> is_filtered_phase("Pha_Images", ["ORIGINAL", "PRIMARY", "P", "ND"])
-    True
-    >>> is_filtered_phase("gre_unfiltered_phase", ["ORIGINAL", "PRIMARY", "P"])
-    False
-    """
-    return bool(_FILTERED.search(description) or _OF_SWI & {str(value).upper() for value in image_type})
 
 
 def filtered_phase(run: GreRun) -> Iterator[str]:

@@ -7,7 +7,7 @@ import re
 
 from bids_app.convert.classify.series import SeriesFacts
 from bids_app.convert.model import PARTS
-from bids_app.dataset.metadata_checks import is_filtered_phase
+from bids_app.model.filtered_phase import is_filtered_phase
 
 #: Fewer slices than this are no volume.
 _MIN_SLICES = 3
