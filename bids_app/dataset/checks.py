@@ -67,13 +67,16 @@ def no_phase(run: GreRun) -> Iterator[str]:
 
 
 def echo_gaps(run: GreRun) -> Iterator[str]:
-    """Echoes are numbered without gaps, and a magnitude is there for all of them or for none."""
+    """Echoes have no gaps unless the user chose single ones; a magnitude is there for all of them or for none."""
     numbers = [echo.number for echo in run.echoes]
     lost = max(numbers) - len(set(numbers) - {0})
-    if lost > 0:
+    if lost > 0 and not run.has_chosen_echoes:
         gaps = list(itertools.islice((n for n in itertools.count(1) if n not in numbers), min(lost, _NAMED)))
         shown = ", ".join(map(str, gaps)) + (f" and {lost - len(gaps)} more" if lost > len(gaps) else "")
-        yield f"{run.basename}: echo {shown} is missing; add its files or renumber the echoes"
+        yield (
+            f"{run.basename}: echo {shown} is missing; add its files, or choose the echoes that you want with "
+            '--bids-filter-file ({"gre": {"echo": [1, 3]}})'
+        )
     without = [echo.number for echo in run.echoes if echo.phase and not echo.magnitude]
     if 0 < len(without) < len(numbers):
         yield f"{run.basename}: echo {', '.join(map(str, without))} has a phase but no magnitude; add it"

@@ -85,6 +85,8 @@ def find_subjects(
         text = "session {!r} is not in this selection; there are: {}"
         raise InputRefusedError([text.format(label, there) for label in missing])
     found = [_run(suffix, entities, files) for (suffix, entities), files in sorted(groups.items(), key=str)]
+    if "echo" in filters.get("gre", {}):
+        found = [replace(run, has_chosen_echoes=run.suffix != "MESE") for run in found]
     trains = [run for run in found if run.suffix == "MESE"]
     runs = [with_spin_echo(run, trains) for run in found if run.suffix != "MESE"]
     subjects = []

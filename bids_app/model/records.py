@@ -127,6 +127,8 @@ class GreRun:
     given_maps: tuple[GivenMap, ...] = ()
     #: Receive coils in the images' fourth dimension, which are combined.
     coils: int = 1
+    #: Whether the user chose single echoes: then gaps in their numbers are no mistake.
+    has_chosen_echoes: bool = False
     #: Names of files that cannot be distinguished by the entities that we know, in pairs.
     clashes: tuple[tuple[str, str], ...] = ()
     #: What the user should know about the input, in sentences.
@@ -159,6 +161,9 @@ class GreRun:
     def facts(self) -> Mapping[str, object]:
         """Return what results depend on besides bytes of images and parameters."""
         several: dict[str, object] = {"coils": self.coils} if self.coils > 1 else {}
+        numbers = [echo.number for echo in self.echoes]
+        if numbers and numbers != [*range(numbers[0], numbers[0] + len(numbers))]:
+            several["echo_numbers"] = numbers  # they say which echoes of a bipolar readout have which polarity
         if self.spin_echo:
             several["spin_echo"] = [echo.metadata for echo in self.spin_echo]
         return several | {

@@ -291,3 +291,14 @@ def test_unfiltered_phase_is_taken(dataset):
         name = f"sub-01_acq-{text[:3]}_part-phase_T2starw"
         dataset.image(name, EchoTime=0.02, MagneticFieldStrength=3, SeriesDescription=text, ImageType=["P", "ND"])
     assert problems(dataset) == []
+
+
+def test_gaps_between_echoes_are_refused_unless_the_user_chose_echoes(dataset):
+    dataset.megre("sub-01", echoes=3)
+    for part in ("mag", "phase"):
+        (dataset.root / f"sub-01/anat/sub-01_echo-2_part-{part}_MEGRE.nii.gz").unlink()
+    (problem,) = problems(dataset)
+    assert "echo 2 is missing" in problem and "--bids-filter-file" in problem
+    chosen = find_subjects(dataset.root, filters={"gre": {"echo": [1, 3]}})
+    assert preflight(chosen, dataset.root, dataset.root.parent / "out") == []
+    assert chosen[0].runs[0].facts()["echo_numbers"] == [1, 3]
