@@ -17,6 +17,8 @@ from bids_app.tui.plan import BIDS, DICOM, NIFTI, RESULTS, Plan
 
 #: So many files are looked at to see what a folder holds.
 _FILES = 2000
+#: Of results whose dataset is unknown or has moved.
+NO_DATASET = "The dataset of these results is not known. Choose its folder in step 1 to map it again."
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 
 
@@ -107,6 +109,8 @@ def survey(plan: Plan) -> Survey:
     """Return the runs of the plan's dataset with what the command would refuse before it starts."""
     from bids_app.cli.app import check_participants
 
+    if plan.bids_dir is None:
+        return Survey((), (NO_DATASET,))
     try:
         checked = check_participants(plan.config())
     except InputRefusedError as error:
