@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from bids_app.derivatives.products import PRODUCTS
 from bids_app.derivatives.records import is_damaged, load_own_record, record_path, remove_record
-from bids_app.derivatives.scratch import remove_parts
+from bids_app.derivatives.scratch import remove_parts, remove_quietly
 from bids_app.engine.cache import (
     Hashes,
     difference,
@@ -25,13 +25,13 @@ from bids_app.engine.cache import (
 )
 from bids_app.engine.chain_result import ChainResult, makers_of
 from bids_app.engine.claims import working
-from bids_app.engine.execution import Check, OnEvent, execute, sentence_of
+from bids_app.engine.execution import Check, OnEvent, execute, remove_products, sentence_of
 from bids_app.errors import OutputInUseError, QsmAppError
 from bids_app.model.context import Context
 from bids_app.model.records import Anatomical, Record
 from bids_app.model.results import StepFailure
 from bids_app.model.settings import Settings
-from bids_app.model.step import HEADER, Step
+from bids_app.model.step import HEADER, Step, plan
 from bids_app.model.step_record import StepRecord
 
 R = TypeVar("R", bound=Record)
@@ -58,7 +58,11 @@ class Chain(Generic[R]):
     ):
         self.record, self.settings, self.context, self.on_event = record, settings, context, on_event
         self.check = check
-        self.steps = [step for step in steps if step.makes(record, settings)]
+        planned = plan(steps, record, settings)
+        self.steps = list(planned.steps)
+        absent = [step for step in steps if step not in self.steps]
+        # What earlier commands have made of them belongs to another plan.
+        self._obsolete = [s for s in absent if s.replaces or s in (*planned.replaced, *planned.left_out)]
         self.t1w_steps = t1w_steps
         self.hashes = Hashes(context.output_dir)
         self.records: dict[str, StepRecord] = {}
@@ -78,6 +82,7 @@ class Chain(Generic[R]):
     def run(self) -> ChainResult:
         """Run what must be run, in order."""
         self.sweep()
+        self._forget_obsolete()
         for step in self.steps:
             if step.name not in self._done:
                 self._advance(step)
@@ -112,6 +117,15 @@ class Chain(Generic[R]):
         paths = {self._record_path(step) for step in self.steps} | {self._path(key) for key in self.makers}
         for folder in {path.parent for path in paths}:
             remove_parts(folder)
+
+    def _forget_obsolete(self) -> None:
+        """Remove records and products of steps that imports replace now, and of imports that are no more."""
+        for step in (step for step in self._obsolete if self._record_path(step).is_file()):
+            self.check()
+            saved = load_own_record(self._record_path(step))
+            if saved is not None:
+                remove_products(saved, self.record, set(self.makers), self.context)
+            remove_record(self._record_path(step))
 
     def unfinished(self) -> list[Step[R]]:
         """Return the first step that must run and all after it (which may turn out to be unchanged); none: all done."""
@@ -176,10 +190,8 @@ class Chain(Generic[R]):
             remove_record(self._record_path(step))
         before = self.records.pop(step.name, None)
         keys = dict.fromkeys((*step.makes(self.record, self.settings), *(before.paths if before is not None else ())))
-        for key in (key for key in keys if key in PRODUCTS and self.makers.get(key, step).name == step.name):
-            for file in files_of(key, self._path(key)):
-                with suppress(OSError):  # a folder in its place, or a file that nobody may remove, is no result
-                    file.unlink(missing_ok=True)
+        own = [key for key in keys if key in PRODUCTS and self.makers.get(key, step).name == step.name]
+        remove_quietly(file for key in own for file in files_of(key, self._path(key)))
 
     def _paths(self, step: Step[R]) -> dict[str, Path]:
         """Return the step's inputs by name, present or not."""

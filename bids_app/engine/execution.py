@@ -112,7 +112,7 @@ def execute(
             written |= write_product(key, path, done.outputs[key], inputs, parameters, context)
     made = {file: hashes.keep(file, state) for file, state in written.items()}
     if before is not None:
-        _remove_stale(before, record, {*outputs, *kept}, context)
+        remove_products(before, record, {*outputs, *kept}, context)
     saved = StepRecord(
         step=step.name,
         basename=record.basename,
@@ -152,8 +152,8 @@ def _throttled(step: str, on_event: OnEvent) -> Callable[[int, int], None]:
     return progress
 
 
-def _remove_stale(before: StepRecord, record: Record, kept: Collection[str], context: Context) -> None:
-    """Remove products of other parameters that are made no longer.
+def remove_products(before: StepRecord, record: Record, kept: Collection[str], context: Context) -> None:
+    """Remove the products of a record that are made no longer, but for those of some keys (``kept``).
 
     The earlier record says which products these are, and never where they lie: a file of another record, or in the
     working folder of outputs that these were copied from, stays.
