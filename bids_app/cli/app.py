@@ -158,7 +158,7 @@ def check_participants(config: Config) -> Checked:
     Raises
     ------
     UsageError, ToolMissingError
-        If a segmentation is asked for that cannot be had.
+        If a program or an atlas of the chosen segmentation is missing.
     InputRefusedError
         If the folder is no BIDS dataset, or a participant or session is unknown.
     """
