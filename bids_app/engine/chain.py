@@ -13,7 +13,6 @@ from bids_app.engine.cache import (
     Hashes,
     difference,
     files_beside,
-    files_of,
     fingerprint,
     is_consistent,
     is_intact,
@@ -25,7 +24,7 @@ from bids_app.engine.cache import (
 )
 from bids_app.engine.chain_result import ChainResult, makers_of
 from bids_app.engine.claims import working
-from bids_app.engine.execution import Check, OnEvent, execute, sentence_of
+from bids_app.engine.execution import Check, OnEvent, execute, remove_products, sentence_of
 from bids_app.errors import OutputInUseError, QsmAppError
 from bids_app.model.context import Context
 from bids_app.model.records import Anatomical, Record
@@ -176,10 +175,7 @@ class Chain(Generic[R]):
             remove_record(self._record_path(step))
         before = self.records.pop(step.name, None)
         keys = dict.fromkeys((*step.makes(self.record, self.settings), *(before.paths if before is not None else ())))
-        for key in (key for key in keys if key in PRODUCTS and self.makers.get(key, step).name == step.name):
-            for file in files_of(key, self._path(key)):
-                with suppress(OSError):  # a folder in its place, or a file that nobody may remove, is no result
-                    file.unlink(missing_ok=True)
+        remove_products((k for k in keys if self.makers.get(k, step).name == step.name), self.record, self.context)
 
     def _paths(self, step: Step[R]) -> dict[str, Path]:
         """Return the step's inputs by name, present or not."""
