@@ -51,15 +51,15 @@ class Before:
     masks: Any
 
 
-def simulated(*, person=0, seed=1, session=0, in_vivo=False, shim_ppm=0.0, **scan):
+def simulated(*, person=0, seed=1, session=0, in_vivo=False, texture=1.0, shim_ppm=0.0, **scan):
     """Simulate a scan; another ``session`` is the same head in another position with other noise and shim.
 
-    ``shim_ppm`` is the standard deviation of first- and second-order fields that are added; ``scan`` are parameters of
-    :class:`bids_app.phantom.acquisition.Acquisition`.
+    ``texture`` scales the variation within a tissue. ``shim_ppm`` is the standard deviation of first- and second-order
+    fields that are added; ``scan`` are parameters of :class:`bids_app.phantom.acquisition.Acquisition`.
     """
     acquisition = Acquisition(**scan)
     someone = subjects.people(person + 1, seed)[person]
-    head = subjects.shape_head(someone, load_head(in_vivo))
+    head = subjects.shape_head(someone, load_head(in_vivo), texture)
     tissue = subjects.tissue_table(someone, age=someone.age, field_strength=acquisition.field_strength, in_vivo=in_vivo)
     body = simulate.make_body(someone, head, tissue, age=someone.age, session=session, tilt=(0.0, 0.0, 0.0))
     done = simulate.simulate(body, acquisition, someone.random(6, session))

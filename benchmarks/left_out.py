@@ -73,10 +73,12 @@ def gain(after, before):
     return (after[1] - before[1]) - (after[0] - before[0]) / 100
 
 
-def single_changes(data):
-    """Yield (name, value, score) of every change of one constant."""
+def single_changes(data, only):
+    """Yield (name, value, score) of every change of one constant (of those in ``only``, if any)."""
     every = PARAMETERS | {name: values for name, (_, values) in CONSTANTS.items()}
     for name, values in every.items():
+        if only and name not in only:
+            continue
         for value in values:
             found = score(data, {name: value})
             print(data.name, name, value, *np.round(found, 3), sep="\t", file=sys.stderr, flush=True)
@@ -108,7 +110,7 @@ def main(argv=None):
     for data, found in zip(pair, shipped, strict=True):
         rows.append(("as shipped", "both", data.name, *_texts(found)))
     for place, data in enumerate(pair):
-        single = list(single_changes(data))
+        single = list(single_changes(data, args.only))
         singles += [(name, f"{value:g}", data.name, *_texts(found)) for name, value, found in single]
         kept = chosen(single, shipped[place], data)
         text = ", ".join(f"{name} {value:g}" for name, value in kept.items()) or "as shipped"

@@ -56,20 +56,30 @@ def rows_of(name, scans):
     yield name, "slope", "", f"{np.polyfit(true, found, 1)[0]:.3f}", "", "", ""
 
 
+def _told(found):
+    """Return the rows; each is printed at once, since the next data may take minutes."""
+    rows = []
+    for row in found:
+        print(*row, sep="\t", file=sys.stderr, flush=True)
+        rows.append(row)
+    return rows
+
+
 def main(argv=None):
     options = parser(__doc__)
     options.add_argument("--persons", type=int, default=2, help="simulated heads of each kind")
     options.add_argument("--voxel-size", type=float, default=2.0, help="of simulated heads, mm")
     options.add_argument("--bids", nargs=2, action="append", default=[], metavar=("DATASET", "SUBJECT"), help="a scan")
+    options.add_argument("--name", default="other simulator", help="what the data of --bids are called in the table")
     args = options.parse_args(argv)
     size = (4.0,) * 3 if args.quick else (args.voxel_size,) * 3
     kinds = {"phantom": {}, "phantom, in vivo": {"in_vivo": True, "coil_shading": 0.5, "snr": 40.0}}
     rows = []
     for name, choices in kinds.items():
-        rows += rows_of(name, (heads.simulated(person=p, voxel_size=size, **choices) for p in range(args.persons)))
-        print(f"{name}: done", file=sys.stderr, flush=True)
+        found = rows_of(name, (heads.simulated(person=p, voxel_size=size, **choices) for p in range(args.persons)))
+        rows += _told(found)
     for folder, subject in args.bids:
-        rows += rows_of(f"{folder.rstrip('/').rpartition('/')[2]}", [heads.read_scan(folder, subject)])
+        rows += _told(rows_of(args.name, [heads.read_scan(folder, subject)]))
     print(table(HEAD, rows))
     if args.readme is not None:
         write_table(args.readme, "regional", machine(), HEAD, rows, 2)

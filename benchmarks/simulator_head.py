@@ -34,8 +34,10 @@ def write_head(folder: Path, *, person: int = 0, seed: int = 1, voxel_size: floa
     affine[:3, 3] = CORNER_MM
     properties = body.sample(affine, tuple(round(n / voxel_size) for n in SIZE_MM), voxel_size)
     signal = properties[..., sampling.M0]
+    affine[:3, 3] = 0  # the other program resamples its truth as if the image began at the origin
     images = {
-        "chimodel/ChiModelMIX.nii": properties[..., sampling.CHI].astype(np.float32),
+        # Relative to air: the other program takes 0 for what lies beyond the image.
+        "chimodel/ChiModelMIX.nii": (properties[..., sampling.CHI] - AIR_PPM).astype(np.float32),
         "maps/M0.nii.gz": signal.astype(np.float32),
         "maps/R1.nii.gz": np.where(signal > 0, np.float32(0.8), np.float32(0)),
         "maps/R2star.nii.gz": properties[..., sampling.R2STAR].astype(np.float32),

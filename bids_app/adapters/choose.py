@@ -7,6 +7,8 @@ from bids_app.adapters import atlas, existing, fastsurfer
 from bids_app.errors import ToolMissingError, UsageError
 from bids_app.qsm.params import nearest
 
+#: Segmentations of T1w images by fMRIPrep and its like, the finest first; their tables lie in the dataset's top folder.
+_SEGMENTED = ("anat/*_desc-aparcaseg_dseg.nii.gz", "anat/*_desc-aseg_dseg.nii.gz")
 METHODS = ("fastsurfer", "atlas", "none", "auto")
 
 
@@ -15,8 +17,9 @@ def resolve(
 ) -> tuple[tuple[str, ...], str, str]:
     """Return the words of ``--segmentation`` and the atlas that will be used, and a warning (empty: none).
 
-    ``auto`` is FastSurfer where it is installed, else the atlas that was named, else TemplateFlow's default where its
-    files are here, else nothing, with a warning. A named atlas is used beside FastSurfer too.
+    ``auto`` is what a derivative dataset has: FastSurfer's outputs, or fMRIPrep's segmentation. Else it is FastSurfer
+    where it is installed, else the atlas that was named, else TemplateFlow's default where its files are here, else
+    nothing, with a warning. A named atlas is used beside the others too.
 
     Raises
     ------
@@ -63,7 +66,11 @@ def _automatic(
     if home is not None:
         fastsurfer.require(home)  # whoever names its folder wants it
     found: tuple[str, ...] = ()
-    if _outputs_in(derivatives) or fastsurfer.find_script(home) is not None:
+    if _outputs_in(derivatives):
+        found = ("fastsurfer",)
+    elif home is None and (pattern := _segmented_in(derivatives)):
+        found = (pattern,)
+    elif fastsurfer.find_script(home) is not None:
         found = ("fastsurfer",)
     if atlas_spec:
         found += ("atlas",)
@@ -84,6 +91,11 @@ def _automatic(
 def _outputs_in(folders: Sequence[Path]) -> bool:
     """Return whether a derivative dataset holds FastSurfer's outputs of anyone."""
     return any(next(folder.glob("*/**/mri/aparc.DKTatlas+aseg.deep.mgz"), None) for folder in folders)
+
+
+def _segmented_in(folders: Sequence[Path]) -> str:
+    """Return the pattern of the segmentations that a derivative dataset has of its T1w images, empty: none."""
+    return next((p for p in _SEGMENTED for folder in folders if next(folder.glob(f"sub-*/**/{p}"), None)), "")
 
 
 def check_names(atlas_spec: str, patterns: Sequence[tuple[str, str]]) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bids_app.adapters.brain_extraction import extractor_of
 from bids_app.cli.cluster import Cluster, cluster_from
 from bids_app.cli.filters import read_filters
 from bids_app.cli.group_options import GroupRules, group_rules
@@ -68,6 +69,7 @@ class Config:
     selection: Selection = Selection()
     #: Other derivative datasets whose masks win.
     derivatives: tuple[Path, ...] = ()
+    derivatives_use: tuple[str, ...] = ()  # what is taken from them; empty: all
     mask_desc: str = ""  # description of the masks that are used; empty: brain, or none
     validate_input: bool = True
     reports_only: bool = False
@@ -112,6 +114,9 @@ def settings_from_arguments(args: argparse.Namespace) -> Settings:
     shortcuts: JsonObject = {}
     if args.qsm_reference is not None:
         shortcuts = merge(shortcuts, {"reference": {"region": args.qsm_reference}})
+    if args.brain_extraction is not None:
+        extractor_of(args.brain_extraction)
+        shortcuts = merge(shortcuts, {"brain_extraction": {"program": args.brain_extraction}})
     if args.mask is not None:
         shortcuts = merge(shortcuts, {"mask": {"filled": args.mask}})
     shortcuts = merge(shortcuts, _anatomy_shortcuts(args))
@@ -197,6 +202,7 @@ def from_arguments(args: argparse.Namespace, command: tuple[str, ...] = (), pass
         ),
         nprocs=nprocs,
         derivatives=tuple(_dataset(path) for path in args.derivatives or ()),
+        derivatives_use=tuple(args.derivatives_use or ()),
         mask_desc=args.mask_desc or "",
         validate_input=not args.skip_bids_validation,
         omp_nthreads=threads,

@@ -28,7 +28,7 @@ def explain(name: str, width: int = 100) -> str:
         For a name that there is not, with the nearest one.
     """
     if name == "list":
-        return "\n".join(f"{section:14}{_first_line(values.choice)}" for section, values in Settings().sections.items())
+        return "\n".join(f"{section:18}{_first_line(values.choice)}" for section, values in Settings().sections.items())
     section, *rest = name.split(".")
     sections = Settings().sections
     if section not in sections:

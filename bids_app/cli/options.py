@@ -10,6 +10,8 @@ from bids_app.cli.parser import Parser
 from bids_app.cli.types import count, desc, file_or_name, folder_or_name, label, place, words
 
 LEVELS = ("convert", "participant", "group")
+#: What can be taken from other datasets (the names of ``dataset.derived.USES``, which a test compares).
+USES = ("mask", "total_field", "local_field", "chimap", "r2star", "r2", "r2prime", "fibre_angle")
 
 DESCRIPTION = "Quantitative susceptibility mapping of a BIDS dataset: susceptibility and R2*."
 
@@ -88,8 +90,15 @@ def _add_selection(group: "argparse._ArgumentGroup") -> None:
         nargs="+",
         type=place,
         metavar="DIR",
-        help="derivative datasets: their brain masks (desc-brain_mask or _mask, on the grid of the gradient echo) "
-        "replace computed ones, and their segmentations are used (see --segmentation)",
+        help="derivative datasets: their brain masks replace computed ones, their maps (fields, Chimap, R2starmap) "
+        "stand for the steps that make them, and their segmentations are used (see --segmentation)",
+    )
+    add(
+        "--derivatives-use",
+        nargs="+",
+        choices=USES,
+        metavar="WHAT",
+        help=f"take these alone from --derivatives: {', '.join(USES)} (default: all)",
     )
     add(
         "--mask-desc",
@@ -156,6 +165,12 @@ def _add_processing(group: "argparse._ArgumentGroup") -> None:
         action="append",
         metavar="SECTION.NAME=VALUE",
         help="change one parameter, e.g. inversion.method=tkd or inversion.rts.delta=0.2; may be repeated",
+    )
+    add(
+        "--brain-extraction",
+        metavar="NAME|COMMAND",
+        help="program that finds the brain in place of the surface model (bet in recipes): synthstrip, hd-bet, "
+        "fsl-bet, or a command line such as 'my-tool {image} {mask}'",
     )
     add("--mask", type=words, metavar="RECIPE", help="recipe of the mask, e.g. 'quality,otsu:1.3,fill:25,open:1'")
     add(

@@ -59,6 +59,19 @@ def images(run: GreRun) -> Iterator[str]:
         )
 
 
+def field_maps(run: GreRun) -> Iterator[str]:
+    """A field map of the dataset is whole, and lies on the grid of its magnitude."""
+    if run.suffix != "fieldmap":
+        return
+    own = look_at(files_of(run.echoes[0])[0], is_phase=False)
+    for given in run.given_maps:
+        state = look_at(given.path, is_phase=False)
+        if state.problem:
+            yield state.problem
+        elif not own.problem and (state.shape != own.shape or not same_place(state.affine, own.affine, own.shape)):
+            yield f"{given.path.name}: does not lie on the grid of {files_of(run.echoes[0])[0].name}; make it again"
+
+
 def few_slices(run: GreRun) -> Iterator[str]:
     """A run is a volume: background fields and the inversion need neighbours in all three directions."""
     state = look_at(files_of(run.echoes[0])[0], is_phase=False, coils=run.coils)

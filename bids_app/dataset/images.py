@@ -19,6 +19,7 @@ from bids_app.derivatives.affines import affine_in_mm
 from bids_app.derivatives.presence import absence
 
 _CHUNK = 1 << 20
+_COMPRESSED = (".gz", ".mgz")
 #: How NIfTI-1 and NIfTI-2 begin: the length of their header, in both byte orders.
 _NIFTI_STARTS = tuple(length.to_bytes(4, order) for length in (348, 540) for order in ("little", "big"))
 
@@ -105,7 +106,7 @@ def _dimensions(name: str, shape: tuple[int, ...], coils: int) -> str:
 
 def open_image(path: Path) -> BinaryIO:
     """Open the content of an image file, decompressed."""
-    if path.name.endswith(".gz"):
+    if path.name.endswith(_COMPRESSED):
         from isal import igzip
 
         opened: BinaryIO = igzip.open(path, "rb")
@@ -115,7 +116,7 @@ def open_image(path: Path) -> BinaryIO:
 
 def _is_whole(path: Path, needed: int) -> bool:
     """Return whether a file's content, decompressed, has so many bytes; by a gzip file's last bytes if they say so."""
-    if not path.name.endswith(".gz"):
+    if not path.name.endswith(_COMPRESSED):
         return path.stat().st_size >= needed
     with path.open("rb") as file:
         file.seek(-4, os.SEEK_END)

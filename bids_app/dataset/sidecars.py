@@ -12,7 +12,7 @@ from bids_app.derivatives.text import decoded
 from bids_app.model.json_values import JsonObject, JsonValue
 
 _PAIR = re.compile(r"(?:^|_)([a-zA-Z]+)-([a-zA-Z0-9+]+)")
-_ENDINGS = ("MEGRE.json", "T2starw.json", "T1w.json", "MESE.json")
+_ENDINGS = ("MEGRE.json", "T2starw.json", "T1w.json", "MESE.json", "fieldmap.json")
 #: Entities, suffix, path and content of the JSON files of one folder.
 _Listed = list[tuple[dict[str, str], str, Path, JsonObject]]
 #: Whole numbers with more digits mean nothing.

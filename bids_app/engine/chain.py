@@ -8,11 +8,12 @@ from typing import Generic, TypeVar
 
 from bids_app.derivatives.products import PRODUCTS
 from bids_app.derivatives.records import is_damaged, load_own_record, record_path, remove_record
-from bids_app.derivatives.scratch import remove_parts
+from bids_app.derivatives.scratch import remove_parts, remove_quietly
 from bids_app.engine.cache import (
     Hashes,
     difference,
     files_beside,
+    files_of,
     fingerprint,
     is_consistent,
     is_intact,
@@ -22,7 +23,7 @@ from bids_app.engine.cache import (
     recorded_hash,
     relative_paths,
 )
-from bids_app.engine.chain_result import ChainResult, makers_of
+from bids_app.engine.chain_result import ChainResult, blocked, changed, makers_of
 from bids_app.engine.claims import working
 from bids_app.engine.execution import Check, OnEvent, execute, remove_products, sentence_of
 from bids_app.errors import OutputInUseError, QsmAppError
@@ -30,7 +31,7 @@ from bids_app.model.context import Context
 from bids_app.model.records import Anatomical, Record
 from bids_app.model.results import StepFailure
 from bids_app.model.settings import Settings
-from bids_app.model.step import HEADER, Step
+from bids_app.model.step import HEADER, Step, plan
 from bids_app.model.step_record import StepRecord
 
 R = TypeVar("R", bound=Record)
@@ -55,10 +56,13 @@ class Chain(Generic[R]):
         t1w_steps: Sequence[Step[Anatomical]] = (),
         check: Check = lambda: None,
     ):
-        self.record, self.settings, self.context, self.on_event = record, settings, context, on_event
-        self.check = check
-        self.steps = [step for step in steps if step.makes(record, settings)]
-        self.t1w_steps = t1w_steps
+        self.record, self.settings, self.context = record, settings, context
+        self.on_event, self.check, self.t1w_steps = on_event, check, t1w_steps
+        planned = plan(steps, record, settings)
+        self.steps = list(planned.steps)
+        absent = [step for step in steps if step not in self.steps]
+        # What earlier commands have made of them belongs to another plan.
+        self._obsolete = [s for s in absent if s.replaces or s in (*planned.replaced, *planned.left_out)]
         self.hashes = Hashes(context.output_dir)
         self.records: dict[str, StepRecord] = {}
         self._damaged: set[str] = set()  # steps with records that are none
@@ -77,6 +81,7 @@ class Chain(Generic[R]):
     def run(self) -> ChainResult:
         """Run what must be run, in order."""
         self.sweep()
+        self._forget_obsolete()
         for step in self.steps:
             if step.name not in self._done:
                 self._advance(step)
@@ -85,18 +90,13 @@ class Chain(Generic[R]):
     def verify(self) -> ChainResult:
         """Compare what has been written with its records, byte by byte: a step whose files differ has failed."""
         for step in [step for step in self.steps if step.name in self.result.ran]:
-            saved, path = self.records[step.name], self._record_path(step)
-            now = load_own_record(path)
+            path = self._record_path(step)
+            saved, now = self.records[step.name], load_own_record(path)
             is_same = now is not None and (now.fingerprint, now.outputs) == (saved.fingerprint, saved.outputs)
-            is_anothers = now is not None and not is_same
-            changed = difference(saved, self._outputs(step), self.hashes) if is_same else path
-            if changed is not None:
+            other = difference(saved, self._outputs(step), self.hashes) if is_same else path
+            if other is not None:
                 self.result.ran.remove(step.name)
-                sentence = (
-                    f"{changed} does not hold what was written to it: another program has changed it, or the disk is "
-                    "faulty; run the same command again"
-                )
-                self._fail(step, StepFailure(step.name, sentence, taken_over=is_anothers))
+                self._fail(step, changed(step.name, other, is_anothers=now is not None and not is_same))
         return self.result
 
     def _fail(self, step: Step[R], failure: StepFailure) -> None:
@@ -108,9 +108,18 @@ class Chain(Generic[R]):
 
     def sweep(self) -> None:
         """Remove what killed processes have left half-written where this chain writes."""
-        paths = {self._record_path(step) for step in self.steps} | {self._path(key) for key in self.makers}
+        paths = (*map(self._record_path, self.steps), *map(self._path, self.makers))
         for folder in {path.parent for path in paths}:
             remove_parts(folder)
+
+    def _forget_obsolete(self) -> None:
+        """Remove records and products of steps that imports replace now, and of imports that are no more."""
+        for step in (step for step in self._obsolete if self._record_path(step).is_file()):
+            self.check()
+            saved = load_own_record(self._record_path(step))
+            if saved is not None:
+                remove_products(saved, self.record, set(self.makers), self.context)
+            remove_record(self._record_path(step))
 
     def unfinished(self) -> list[Step[R]]:
         """Return the first step that must run and all after it (which may turn out to be unchanged); none: all done."""
@@ -158,24 +167,18 @@ class Chain(Generic[R]):
 
     def _block(self, step: Step[R], missing: Sequence[str]) -> None:
         makers = dict.fromkeys(self.makers[key].name for key in missing if key in self.makers)
-        others = [key for key in missing if key not in self.makers]
-        wanted = [f"what step {name} makes" for name in makers]
-        t1w = self._t1w()
-        if others and t1w is not None:
-            wanted.append(f"{', '.join(others)} of {t1w.basename}")
-        elif others:
-            wanted.append(", ".join(others))
-        sentence = f"not run, because it needs {' and '.join(wanted)}"
-        self._fail(step, StepFailure(step.name, sentence, blocked=True))
+        others, t1w = [key for key in missing if key not in self.makers], self._t1w()
+        self._fail(step, blocked(step.name, makers, others, t1w.basename if t1w is not None else ""))
         self.on_event("blocked", step.name, 0, 0)
 
     def _discard(self, step: Step[R]) -> None:
         """Remove a step's record and what an earlier run of it has made: nothing that failed looks like a result."""
         with suppress(QsmAppError):  # what is in the place of the record counts as none
             remove_record(self._record_path(step))
-        before = self.records.pop(step.name, None)
-        keys = dict.fromkeys((*step.makes(self.record, self.settings), *(before.paths if before is not None else ())))
-        remove_products((k for k in keys if self.makers.get(k, step).name == step.name), self.record, self.context)
+        before = self.records.pop(step.name, StepRecord(step.name, self.record.basename))
+        keys = dict.fromkeys((*step.makes(self.record, self.settings), *before.paths))
+        own = [key for key in keys if key in PRODUCTS and self.makers.get(key, step).name == step.name]
+        remove_quietly(file for key in own for file in files_of(key, self._path(key)))
 
     def _paths(self, step: Step[R]) -> dict[str, Path]:
         """Return the step's inputs by name, present or not."""
@@ -268,25 +271,16 @@ class Chain(Generic[R]):
     def _execute(self, step: Step[R]) -> None:
         self._done.add(step.name)
         self.on_event("started", step.name, 0, 0)
+        other_keys = self.makers.keys() - step.makes(self.record, self.settings)
         try:
             if not self._fetch(step):
                 raise QsmAppError("an earlier step that it needs failed")
-            saved = execute(
-                step,
-                self.record,
-                self.settings,
-                self.context,
-                self._paths(step),
-                self._outputs(step),
-                self.hashes,
-                self.on_event,
-                self.check,
-                self.makers.keys() - step.makes(self.record, self.settings),
-            )
+            where = self.record, self.settings, self.context
+            files = self._paths(step), self._outputs(step), self.hashes
+            saved = execute(step, *where, *files, self.on_event, self.check, other_keys)
         except Exception as error:  # one failing step does not stop the steps that do not need it
-            taken_over = isinstance(error, OutputInUseError)  # what lies there is the other command's
-            text = sentence_of(error)
-            self._fail(step, StepFailure(step.name, text, traceback.format_exc(), taken_over=taken_over))
+            other = isinstance(error, OutputInUseError)  # what lies there is the other command's
+            self._fail(step, StepFailure(step.name, sentence_of(error), traceback.format_exc(), taken_over=other))
             self.on_event("failed", step.name, 0, 0)
             return
         self.records[step.name] = saved

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -112,8 +112,7 @@ def execute(
             written |= write_product(key, path, done.outputs[key], inputs, parameters, context)
     made = {file: hashes.keep(file, state) for file, state in written.items()}
     if before is not None:
-        # The earlier record says which products are made no longer, and never where they lie.
-        remove_products(before.paths.keys() - outputs.keys() - set(kept), record, context)
+        remove_products(before, record, {*outputs, *kept}, context)
     saved = StepRecord(
         step=step.name,
         basename=record.basename,
@@ -153,12 +152,13 @@ def _throttled(step: str, on_event: OnEvent) -> Callable[[int, int], None]:
     return progress
 
 
-def remove_products(keys: Iterable[str], record: Record, context: Context) -> None:
-    """Remove a record's own products, wherever a file says that they lie.
+def remove_products(before: StepRecord, record: Record, kept: Collection[str], context: Context) -> None:
+    """Remove the products of a record that are made no longer, but for those of some keys (``kept``).
 
-    What lies in the working folder of outputs that these were copied from stays.
+    The earlier record says which products these are, and never where they lie: a file of another record, or in the
+    working folder of outputs that these were copied from, stays.
     """
-    for key in (key for key in keys if key in PRODUCTS):
+    for key in (key for key in before.paths if key in PRODUCTS and key not in kept):
         for file in files_of(key, path_of(key, record, context)):
-            with suppress(OSError):  # a folder in its place, or a file that nobody may remove, is no result
+            with suppress(IsADirectoryError, PermissionError):  # no product of ours
                 file.unlink(missing_ok=True)

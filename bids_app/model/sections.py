@@ -24,6 +24,15 @@ class SegmentationChoices(Params):
 
 
 @dataclass(frozen=True)
+class BrainExtractionChoices(Params):
+    """A program of others that finds the brain, in place of the surface model."""
+
+    program: str = param(
+        "", doc="synthstrip, hd-bet, fsl-bet, or a command line with {image} and {mask}; it stands for bet in recipes"
+    )
+
+
+@dataclass(frozen=True)
 class FastSurferChoices(Params):
     """FastSurfer's own options."""
 

@@ -15,6 +15,7 @@ from typing import Generic, TypeVar, overload
 from bids_app.errors import ParameterError, UsageError
 from bids_app.model.json_values import JsonObject, value_of
 from bids_app.model.sections import (
+    BrainExtractionChoices,
     FastSurferChoices,
     GroupChoices,
     QcChoices,
@@ -97,6 +98,9 @@ class Settings:
     segmentation: Section[SegmentationChoices] = dataclasses.field(default_factory=_Default(SegmentationChoices))
     fastsurfer: Section[FastSurferChoices] = dataclasses.field(default_factory=_Default(FastSurferChoices))
     registration: Section[RegistrationChoices] = dataclasses.field(default_factory=_Default(RegistrationChoices))
+    brain_extraction: Section[BrainExtractionChoices] = dataclasses.field(
+        default_factory=_Default(BrainExtractionChoices)
+    )
     mask: Section[MaskChoices] = dataclasses.field(default_factory=_Default(MaskChoices))
     background: Section[BackgroundChoices] = dataclasses.field(
         default_factory=_Default(BackgroundChoices, "background")
@@ -251,6 +255,13 @@ def _check_mask_recipes(settings: Settings) -> None:
             parse_recipe(getattr(settings.mask.choice, name))
         except ParameterError as error:
             raise UsageError(f"mask.{name}: {error}") from error
+    choice = settings.mask.choice
+    recipes = (choice.filled, choice.reliable) if choice.two_pass else (choice.filled,)
+    if settings.brain_extraction.choice.program and not any("bet" in parse_recipe(one).sources for one in recipes):
+        raise UsageError(
+            f"--brain-extraction: the program's mask stands for bet in the recipe of the mask, and {choice.filled!r} "
+            "has no bet: begin the recipe with 'bet & ' (--mask)"
+        )
 
 
 def _check_combination(settings: Settings, origin: str) -> None:

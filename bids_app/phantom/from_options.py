@@ -61,6 +61,7 @@ def study_from(args: argparse.Namespace) -> Study:
         age_effect=0.0 if args.null else args.age_effect,
         group_effect=0.0 if args.null else args.group_effect,
         in_vivo=args.in_vivo,
+        texture=args.texture,
         sources=_source_model(args),
     )
 

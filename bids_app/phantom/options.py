@@ -40,6 +40,13 @@ def _positive(text: str) -> float:
     return value
 
 
+def _not_negative(text: str) -> float:
+    value = float(text)
+    if not (math.isfinite(value) and value >= 0):
+        raise argparse.ArgumentTypeError(f"must be zero or a positive number, got {text}")
+    return value
+
+
 def build_parser() -> Parser:
     """Return the parser."""
     parser = Parser(
@@ -80,6 +87,13 @@ def _study(group: "argparse._ArgumentGroup") -> None:
         help="added to putamen and pallidum of patients (default: 0.04)",
     )
     add("--null", action="store_true", help="neither age nor group has an effect")
+    add(
+        "--texture",
+        type=_not_negative,
+        default=1.0,
+        metavar="F",
+        help="random variation of susceptibility and R2* within a tissue, relative to 10 ppb (default: 1)",
+    )
 
 
 def _sampling(group: "argparse._ArgumentGroup") -> None:

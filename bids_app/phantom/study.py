@@ -43,6 +43,7 @@ class Study:
     age_effect: float = 1.0
     group_effect: float = 0.04
     in_vivo: bool = False
+    texture: float = 1.0
     sources: SourceModel | None = None
 
     @property
@@ -177,7 +178,7 @@ def _write_sidecars(folder: Folder, study: Study) -> None:
 
 
 def _write_person(folder: Folder, study: Study, person: subjects.Person) -> None:
-    head = subjects.shape_head(person, load_head(study.in_vivo))
+    head = subjects.shape_head(person, load_head(study.in_vivo), study.texture)
     for session in range(study.sessions):
         age = person.age + session
         tissue = subjects.tissue_table(

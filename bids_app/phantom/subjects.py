@@ -138,15 +138,18 @@ def tissue_table(
     return table
 
 
-def shape_head(person: Person, head: template.Head) -> template.Head:
-    """Return the head with the person's veins and textures (in template space)."""
+def shape_head(person: Person, head: template.Head, texture: float = 1.0) -> template.Head:
+    """Return the head with the person's veins and textures (in template space).
+
+    ``texture`` scales the random variation within a tissue: 1 has standard deviations of 10 ppb at 1 mm and at 3.5 mm.
+    """
     brain = head.brain
     shape = brain.data.shape[:3]
     random = person.random(2)
     channels = {template.VEIN: vein_distance(person.random(3), head)}
     for channel, sigma in ((template.FINE, 1.1), (template.COARSE, 3.5)):
         noise = ndimage.gaussian_filter(random.standard_normal(shape, np.float32), sigma, mode="wrap")
-        channels[channel] = np.clip(noise / noise.std(), -3, 3)
+        channels[channel] = np.float32(texture) * np.clip(noise / noise.std(), -3, 3)
     return head.with_brain(channels)
 
 

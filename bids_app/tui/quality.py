@@ -65,7 +65,7 @@ def described(quality: Quality) -> str:
     for name in quality.flags:
         number = quality.numbers[name]
         lines += [f"▲ {name} is too {number['flag']}: {_value(number)}; expected: {_range(number)}"]
-        lines += [f"  {number['meaning']}. {number.get('advice', '')}", ""]
+        lines += [". ".join(filter(None, [number["meaning"], number.get("advice")])) + ".", ""]
     if not quality.flags:
         lines += ["✓ All metrics are in their expected ranges.", ""]
     lines += [f"{name}: {_value(number)}" for name, number in quality.numbers.items() if name not in quality.flags]

@@ -13,6 +13,8 @@ from typing import Any
 #: Where ``examples/plot_4_group_study.py`` writes its results, below the temporary folder.
 _STUDY = Path("qsm-tutorials", "study", "out")
 _PAGES = ("group.html", "sub-01.html")
+#: Pages of the study and of everybody, and the tables that the study's page leads to.
+_FILES = ("*.html", "group_*.?sv", "group_*.json")
 
 
 def prepare(app: Any, config: Any) -> None:
@@ -29,9 +31,8 @@ def keep(app: Any) -> None:
     sample = Path(app.srcdir) / "auto_examples" / "sample"
     sample.mkdir(exist_ok=True)
     study = Path(tempfile.gettempdir()) / _STUDY
-    if study.is_dir():
-        for name in _PAGES:
-            shutil.copy(study / name, sample / name)
+    for path in (path for pattern in _FILES for path in study.glob(pattern)):
+        shutil.copy(path, sample / path.name)
 
 
 def publish(app: Any, error: Exception | None) -> None:

@@ -18,6 +18,7 @@ from bids_app.cli.stages.inputs import (
     preset_of,
     volume_of,
 )
+from bids_app.cli.stages.separation import separate
 from bids_app.errors import InputRefusedError, ParameterError, UsageError
 from bids_app.qsm.inversion.combine import reference
 from bids_app.qsm.pipeline.field import combine_magnitudes
@@ -245,6 +246,7 @@ _STAGES: Mapping[str, Callable[[argparse.Namespace, Sequence[str]], Iterator[str
     "reference": _reference,
     "r2star": _r2star,
     "swi": _swi,
+    "separate": separate,
     "reconstruct": _reconstruct,
     "score": _score,
 }

@@ -18,6 +18,7 @@ from bids_app.model.step_record import StepRecord
 from bids_app.qsm.method import PARAMETERS
 from bids_app.qsm.registry import BY_KEY, AnyMethod
 from bids_app.report.methods.acquisition import items
+from bids_app.report.methods.given import imported, mask_sentences
 from bids_app.report.methods.references import REFERENCES, Reference
 from bids_app.report.participant.collect import Run
 
@@ -41,6 +42,10 @@ _OTHER_SENTENCES: dict[str, str] = {
     "atlas_to_magnitude": "No T1-weighted image was available: the atlas was registered to the gradient-echo "
     "magnitude.",
     "syn": "Non-linear registration used symmetric normalisation (SyN, ANTs) [avants2008].",
+    "synthstrip": "The brain was extracted by SynthStrip [hoopes2022].",
+    "hd_bet": "The brain was extracted by HD-BET [isensee2019].",
+    "fsl_bet": "The brain was extracted by BET of FSL [smith2002].",
+    "brain_program": "The brain was extracted by an external program.",
     "fastsurfer": "The T1-weighted image was segmented by FastSurfer [henschel2020].",
 }
 #: What marks the sentence of a method that no paper describes.
@@ -150,6 +155,8 @@ def _acquisition(run: Run) -> tuple[str, list[str]]:
     source = run.source
     if source is None:
         return "", ["acquisition (the data were not part of this call)"]
+    if not source.echo_times:
+        return f"The data were field maps{f' at {source.field_strength:g} T' if source.field_strength else ''}.", []
     found = items(run)
     number = len(source.echo_times)
     text = f"Gradient-echo data with {number} echo{'es' if number != 1 else ''} were acquired"
@@ -165,7 +172,7 @@ def _acquisition(run: Run) -> tuple[str, list[str]]:
 def _phase(run: Run) -> str:
     field = run.records.get("field")
     if field is None:
-        return ""
+        return imported(run)
     phase = run.records.get("phase")
     notes = run.metric("phase", "phase")
     text = [_sentences([run.records["coils"]])] if "coils" in run.records else []
@@ -183,31 +190,12 @@ def _phase(run: Run) -> str:
     return " ".join(filter(None, text))
 
 
-def mask_sentences(record: StepRecord | None) -> list[str]:
-    """Return where the mask comes from, and where the field was processed."""
-    choice = {} if record is None else record.section("mask")
-    if record is None or not choice:
-        return []
-    given = record.metrics.get("mask_given", False)
-    text = [
-        "The mask was taken from another dataset."
-        if given
-        else f"The mask was made from the data by the recipe “{choice['filled']}”."
-    ]
-    if choice.get("from_anatomy") and not given:
-        text.append("It was restricted to the brain mask of the segmentation.")
-    if "mask_processing" in record.paths:
-        text.append(
-            f"The field was also processed up to {choice['margin']:g} mm outside the mask, where the recipe "
-            f"“{choice['filled']}” finds the object; the maps were then restricted to the mask."
-        )
-    return text
-
-
 def _maps(run: Run) -> str:
     mask, inversion, reference = (run.records.get(name) for name in ("mask", "inversion", "reference"))
     choice = {} if mask is None else mask.section("mask")
     text = mask_sentences(mask)
+    if "brain-extraction" in run.records:
+        text += [_sentences([run.records["brain-extraction"]]), "Its mask stands for “bet” in the recipe."]
     if inversion is not None:
         stages = (run.records.get(name) for name in ("background", "inversion", "null_space_trend"))
         text += [_sentences(record for record in stages if record is not None), _chosen(inversion)]
@@ -236,6 +224,7 @@ _TOLD = frozenset(
         "phase",
         "field",
         "mask",
+        "brain-extraction",
         "background",
         "inversion",
         "null_space_trend",

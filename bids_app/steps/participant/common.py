@@ -50,8 +50,8 @@ def combined(run: GreRun) -> tuple[str, ...]:
 
 
 def like_of(run: GreRun) -> Path:
-    """Return an image whose affine the run's maps take."""
-    return next(iter(echo_files(run).values()))
+    """Return an image whose affine the run's maps take: of an echo, or the map of another dataset where none is."""
+    return next(iter((*echo_files(run).values(), *(given.path for given in run.given_maps))))
 
 
 def grid_image(run: GreRun, settings: object = None) -> dict[str, Path]:
@@ -151,7 +151,12 @@ def _padded_voxels(path: Path, padding: float) -> int:
 
 def has_magnitude(run: GreRun) -> bool:
     """Return whether every echo has a magnitude, or the parts that make one."""
-    return all(echo.magnitude or echo.real for echo in run.echoes)
+    return bool(run.echoes) and all(echo.magnitude or echo.real for echo in run.echoes)
+
+
+def starts_after_background(run: GreRun) -> bool:
+    """Return whether another dataset has the local field or the map itself: the background field is removed already."""
+    return run.given("local_field") is not None or run.given("chimap") is not None
 
 
 def magnitude_files(run: GreRun, settings: object = None) -> dict[str, Path]:

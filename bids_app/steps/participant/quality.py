@@ -15,6 +15,7 @@ from bids_app.model.step import SIDECAR, Output, Step, StepInput, StepResult
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import Grid, bounding_box
 from bids_app.qsm.units import ppm_per_hz
+from bids_app.steps.participant.background import has_local_field
 from bids_app.steps.participant.common import field_strength, grid_image, grid_of, memory, true_grid_of
 from bids_app.steps.participant.r2prime import R2PRIME
 from bids_app.steps.participant.registration import REGISTRATION
@@ -38,7 +39,8 @@ def numbers_of(step: StepInput[GreRun]) -> StepResult:
     """Measure, compare with the expected ranges, and report what is outside."""
     run, choice = step.record, step.settings.qc.choice
     bounds: dict[str, float] = {name: value for name, value in vars(choice).items() if isinstance(value, int | float)}
-    found: dict[str, float | None] = json.loads(step.inputs["echo_quality"].read_text(encoding="utf-8"))
+    echoes = step.inputs.get("echo_quality")  # none where the run starts from a map of another dataset
+    found: dict[str, float | None] = json.loads(echoes.read_text(encoding="utf-8")) if echoes else {}
     found |= _measured(step)
     found["registration_similarity"] = _similarity(step)
     found |= _separation(step)
@@ -70,7 +72,8 @@ def _measured(step: StepInput[GreRun]) -> dict[str, float | None]:
         parts = {name: pool.submit(read_image, step.inputs[name], box) for name in names if name in step.inputs}
         mask, valid = mask[box], valid[box]
         small = Grid(mask.shape, grid.voxel_size, grid.b0_dir)
-        found = _field(parts, mask, field_strength(step.record)) | _maps(parts, mask, valid, small)
+        found = _field(parts, mask, field_strength(step.record)) if "wraps" in parts else {}
+        found |= _maps(parts, mask, valid, small)
         return found | _shape(mask, true)
 
 
@@ -149,16 +152,10 @@ def _plain(value: float | None) -> float | None:
 
 
 def _needs(run: GreRun, settings: Settings) -> tuple[str, ...]:
-    keys: tuple[str, ...] = (
-        "echo_quality",
-        "wraps",
-        "field_sd",
-        "residual",
-        "mask_brain",
-        "mask_qsm",
-        "chi_unreferenced",
-    )
-    if settings.background.choice.method != "none":
+    keys: tuple[str, ...] = ("mask_brain", "mask_qsm", "chi_unreferenced")
+    if run.starts_from_phase:
+        keys += ("echo_quality", "wraps", "field_sd", "residual")
+    if has_local_field(run, settings):
         keys += ("local_field",)
     return keys + _described(run, settings)
 

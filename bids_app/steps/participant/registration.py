@@ -87,7 +87,7 @@ def atlas_to_gre(step: StepInput[GreRun]) -> StepResult:
 
 def _decays(run: GreRun) -> bool:
     """Whether the echoes determine the magnitude at echo time 0."""
-    return len(run.echoes) > 1 and has_magnitude(run)
+    return len(run.echo_times) > 1 and has_magnitude(run)
 
 
 def without_decay(step: StepInput[GreRun]) -> Path:
@@ -128,7 +128,11 @@ def _object(step: StepInput[GreRun], sd: FloatArray) -> BoolArray:
 
 def registered(run: GreRun, settings: Settings) -> bool:
     """Whether something of the T1w image's space has to come to the run."""
-    if run.t1w is None or not is_wanted(settings):
+    if run.t1w is None:
+        return False
+    if run.given_mask is not None and run.given_mask.space == "t1w":
+        return True
+    if not is_wanted(settings):
         return False
     return any(
         segmentation.image is None or segmentation.kind == "atlas" or not on_grid_of(segmentation.image, like_of(run))

@@ -205,7 +205,7 @@ def _becomes(outcome: SeriesOutcome, width: int) -> str:
 
 def _of_series(outcome: SeriesOutcome) -> str:
     names = ", ".join(path.rpartition("/")[2] for path in outcome.outputs)
-    lines = [outcome.reason, f"becomes {names}" if names else ""]
+    lines = [outcome.reason, f"becomes {names}" if names else "Press C to say what it is."]
     return "\n".join(filter(None, [*lines, f"{outcome.title}: {outcome.files} files in {outcome.source}"]))
 
 

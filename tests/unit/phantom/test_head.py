@@ -174,3 +174,18 @@ def test_orientations():
     shape, affine = slab("LPI", (0, 0, 0), (1, 2, 3), np.eye(4))
     assert np.allclose(affine[:3, :3], np.diag([-1, -2, -3]))
     assert np.allclose(affine[:3, :3] @ ((np.array(shape) - 1) / 2) + affine[:3, 3], (0, -12, 9))
+
+
+def test_texture_scales_the_variation_within_a_tissue(persons):
+    person = persons[0]
+    tissue = subjects.tissue_table(person, age=person.age, field_strength=3.0)
+    affine = np.diag([2.0, 2.0, 2.0, 1.0])
+    affine[:3, 3] = 20.0, -30.0, 20.0  # white matter and cortex of one side
+    maps = []
+    for texture in (0.0, 1.0, 3.0):
+        head = subjects.shape_head(person, load_head(), texture)
+        one = make_body(person, head, tissue, age=person.age, session=0, tilt=(0, 0, 0))
+        maps.append(one.sample(affine, (16, 16, 16), 2.0)[..., sampling.CHI])
+    once, thrice = maps[1] - maps[0], maps[2] - maps[0]
+    assert 0.005 < once.std() < 0.02
+    np.testing.assert_allclose(thrice, 3 * once, atol=2e-4)
