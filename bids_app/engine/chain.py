@@ -23,9 +23,10 @@ from bids_app.engine.cache import (
     recorded_hash,
     relative_paths,
 )
-from bids_app.engine.chain_result import ChainResult, blocked, changed, makers_of
+from bids_app.engine.chain_result import ChainResult, makers_of, t1w_of
 from bids_app.engine.claims import working
-from bids_app.engine.execution import Check, OnEvent, execute, remove_products, sentence_of
+from bids_app.engine.execution import Check, OnEvent, execute, sentence_of
+from bids_app.engine.obsolete import forget, obsolete
 from bids_app.errors import OutputInUseError, QsmAppError
 from bids_app.model.context import Context
 from bids_app.model.records import Anatomical, Record
@@ -56,14 +57,10 @@ class Chain(Generic[R]):
         t1w_steps: Sequence[Step[Anatomical]] = (),
         check: Check = lambda: None,
     ):
-        self.record, self.settings, self.context = record, settings, context
-        self.on_event, self.check, self.t1w_steps = on_event, check, t1w_steps
+        self.record, self.settings, self.context, self.on_event = record, settings, context, on_event
+        self.check, self.t1w_steps, self.hashes = check, t1w_steps, Hashes(context.output_dir)
         planned = plan(steps, record, settings)
-        self.steps = list(planned.steps)
-        absent = [step for step in steps if step not in self.steps]
-        # What earlier commands have made of them belongs to another plan.
-        self._obsolete = [s for s in absent if s.replaces or s in (*planned.replaced, *planned.left_out)]
-        self.hashes = Hashes(context.output_dir)
+        self.steps, self._obsolete = list(planned.steps), obsolete(steps, planned)
         self.records: dict[str, StepRecord] = {}
         self._damaged: set[str] = set()  # steps with records that are none
         for step in self.steps:
@@ -81,7 +78,7 @@ class Chain(Generic[R]):
     def run(self) -> ChainResult:
         """Run what must be run, in order."""
         self.sweep()
-        self._forget_obsolete()
+        forget(self._obsolete, self.record, set(self.makers), self.context, self.check)
         for step in self.steps:
             if step.name not in self._done:
                 self._advance(step)
@@ -90,13 +87,18 @@ class Chain(Generic[R]):
     def verify(self) -> ChainResult:
         """Compare what has been written with its records, byte by byte: a step whose files differ has failed."""
         for step in [step for step in self.steps if step.name in self.result.ran]:
-            path = self._record_path(step)
-            saved, now = self.records[step.name], load_own_record(path)
+            saved, path = self.records[step.name], self._record_path(step)
+            now = load_own_record(path)
             is_same = now is not None and (now.fingerprint, now.outputs) == (saved.fingerprint, saved.outputs)
-            other = difference(saved, self._outputs(step), self.hashes) if is_same else path
-            if other is not None:
+            is_anothers = now is not None and not is_same
+            changed = difference(saved, self._outputs(step), self.hashes) if is_same else path
+            if changed is not None:
                 self.result.ran.remove(step.name)
-                self._fail(step, changed(step.name, other, is_anothers=now is not None and not is_same))
+                sentence = (
+                    f"{changed} does not hold what was written to it: another program has changed it, or the disk is "
+                    "faulty; run the same command again"
+                )
+                self._fail(step, StepFailure(step.name, sentence, taken_over=is_anothers))
         return self.result
 
     def _fail(self, step: Step[R], failure: StepFailure) -> None:
@@ -108,18 +110,9 @@ class Chain(Generic[R]):
 
     def sweep(self) -> None:
         """Remove what killed processes have left half-written where this chain writes."""
-        paths = (*map(self._record_path, self.steps), *map(self._path, self.makers))
+        paths = {self._record_path(step) for step in self.steps} | {self._path(key) for key in self.makers}
         for folder in {path.parent for path in paths}:
             remove_parts(folder)
-
-    def _forget_obsolete(self) -> None:
-        """Remove records and products of steps that imports replace now, and of imports that are no more."""
-        for step in (step for step in self._obsolete if self._record_path(step).is_file()):
-            self.check()
-            saved = load_own_record(self._record_path(step))
-            if saved is not None:
-                remove_products(saved, self.record, set(self.makers), self.context)
-            remove_record(self._record_path(step))
 
     def unfinished(self) -> list[Step[R]]:
         """Return the first step that must run and all after it (which may turn out to be unchanged); none: all done."""
@@ -146,11 +139,6 @@ class Chain(Generic[R]):
     def _outputs(self, step: Step[R]) -> dict[str, Path]:
         return {key: self._path(key) for key in step.makes(self.record, self.settings)}
 
-    def _t1w(self) -> Anatomical | None:
-        """Return the anatomical image that goes with the record, where it has one."""
-        image = getattr(self.record, "t1w", None)
-        return image if isinstance(image, Anatomical) else None
-
     def _advance(self, step: Step[R]) -> None:
         hashes, missing = self._input_hashes(step)
         if missing:
@@ -167,22 +155,29 @@ class Chain(Generic[R]):
 
     def _block(self, step: Step[R], missing: Sequence[str]) -> None:
         makers = dict.fromkeys(self.makers[key].name for key in missing if key in self.makers)
-        others, t1w = [key for key in missing if key not in self.makers], self._t1w()
-        self._fail(step, blocked(step.name, makers, others, t1w.basename if t1w is not None else ""))
+        others = [key for key in missing if key not in self.makers]
+        wanted = [f"what step {name} makes" for name in makers]
+        t1w = t1w_of(self.record)
+        if others and t1w is not None:
+            wanted.append(f"{', '.join(others)} of {t1w.basename}")
+        elif others:
+            wanted.append(", ".join(others))
+        sentence = f"not run, because it needs {' and '.join(wanted)}"
+        self._fail(step, StepFailure(step.name, sentence, blocked=True))
         self.on_event("blocked", step.name, 0, 0)
 
     def _discard(self, step: Step[R]) -> None:
         """Remove a step's record and what an earlier run of it has made: nothing that failed looks like a result."""
         with suppress(QsmAppError):  # what is in the place of the record counts as none
             remove_record(self._record_path(step))
-        before = self.records.pop(step.name, StepRecord(step.name, self.record.basename))
-        keys = dict.fromkeys((*step.makes(self.record, self.settings), *before.paths))
+        before = self.records.pop(step.name, None)
+        keys = dict.fromkeys((*step.makes(self.record, self.settings), *(before.paths if before is not None else ())))
         own = [key for key in keys if key in PRODUCTS and self.makers.get(key, step).name == step.name]
         remove_quietly(file for key in own for file in files_of(key, self._path(key)))
 
     def _paths(self, step: Step[R]) -> dict[str, Path]:
         """Return the step's inputs by name, present or not."""
-        record, settings, t1w = self.record, self.settings, self._t1w()
+        record, settings, t1w = self.record, self.settings, t1w_of(self.record)
         products: dict[str, tuple[Record, str]] = {key: (record, key) for key in step.needs(record, settings)}
         if t1w is not None:
             products |= {key: (t1w, key) for key in step.needs_t1w(record, settings)}
@@ -217,7 +212,7 @@ class Chain(Generic[R]):
                 maker = self.records.get(self.makers[key].name)
                 states = {} if maker is None else maker.outputs.get(key, {})
                 hashes[key] = states.get(self._path(key).name)
-        t1w = self._t1w()
+        t1w = t1w_of(self.record)
         for key in step.needs_t1w(self.record, self.settings):
             recorded = None if t1w is None else recorded_hash(key, t1w, self.t1w_steps, self.context)
             if recorded is None:
@@ -246,7 +241,7 @@ class Chain(Generic[R]):
                 if maker.name in self.result.skipped:
                     self.result.skipped.remove(maker.name)
                 self._execute(maker)
-        paths, t1w = self._paths(step), self._t1w()
+        paths, t1w = self._paths(step), t1w_of(self.record)
         lost = [key for key in step.needs_t1w(self.record, self.settings) if key in paths and not paths[key].is_file()]
         if lost and t1w is not None:
             self._remake_of(self.t1w_steps, t1w, lost)
@@ -271,16 +266,24 @@ class Chain(Generic[R]):
     def _execute(self, step: Step[R]) -> None:
         self._done.add(step.name)
         self.on_event("started", step.name, 0, 0)
-        other_keys = self.makers.keys() - step.makes(self.record, self.settings)
         try:
             if not self._fetch(step):
                 raise QsmAppError("an earlier step that it needs failed")
-            where = self.record, self.settings, self.context
-            files = self._paths(step), self._outputs(step), self.hashes
-            saved = execute(step, *where, *files, self.on_event, self.check, other_keys)
+            saved = execute(
+                step,
+                self.record,
+                self.settings,
+                self.context,
+                self._paths(step),
+                self._outputs(step),
+                self.hashes,
+                self.on_event,
+                self.check,
+                self.makers.keys() - step.makes(self.record, self.settings),
+            )
         except Exception as error:  # one failing step does not stop the steps that do not need it
-            other = isinstance(error, OutputInUseError)  # what lies there is the other command's
-            self._fail(step, StepFailure(step.name, sentence_of(error), traceback.format_exc(), taken_over=other))
+            taken_over = isinstance(error, OutputInUseError)  # what lies there is the other command's
+            self._fail(step, StepFailure(step.name, sentence_of(error), traceback.format_exc(), taken_over=taken_over))
             self.on_event("failed", step.name, 0, 0)
             return
         self.records[step.name] = saved
