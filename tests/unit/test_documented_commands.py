@@ -22,6 +22,8 @@ TEXTS = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path 
 _OTHERS = {
     *("--rm", "--user", "--userns", "--cleanenv", "--build-arg", "--install", "--read-only", "--network", "--bids"),
     *("--upgrade", "--strict", "--qos", "--image"),
+    *("--algorithm", "--mip", "--b0-direction"),  # of qsmxt
+    *("--disable", "--save", "--no"),  # of hd-bet, as far as the pattern goes
 }
 
 

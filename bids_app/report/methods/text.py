@@ -59,6 +59,7 @@ def _sentence_of(method: AnyMethod) -> str:
 #: What is said of a method that ran, by the key that its step records. ``[key]`` cites; ``{parameters}`` stands for the
 #: parameters.
 SENTENCES: dict[str, str] = {key: _sentence_of(method) for key, method in BY_KEY.items()} | _OTHER_SENTENCES
+_TWO_BRACKETS = re.compile(r"\) \((?!this software)")
 _CITATION = re.compile(r"\[([a-z0-9]+(?:; [a-z0-9]+)*)\]")
 
 
@@ -87,8 +88,8 @@ class Methods:
         return [REFERENCES[key] for key in self.keys]
 
     def plain(self) -> list[str]:
-        """Return the paragraphs with citations as authors and year."""
-        return [_CITATION.sub(_spelled, text) for text in self.paragraphs]
+        """Return the paragraphs with citations as authors and year, in one pair of brackets with what precedes them."""
+        return [_TWO_BRACKETS.sub("; ", _CITATION.sub(_spelled, text)) for text in self.paragraphs]
 
 
 def _spelled(match: re.Match[str]) -> str:

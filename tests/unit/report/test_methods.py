@@ -164,9 +164,9 @@ def test_the_text_says_what_ran_and_with_what(text):
         "Not stated in the data: receive coil, sequence type, readout polarity, flip angle, bandwidth",
         "root of the sum of their squares",
         "NumPy 2.",
-        "ROMEO (Dymerska et al. 2021) (template_echo = 1, magnitude_weight = true)",
+        "ROMEO (Dymerska et al. 2021; template_echo = 1, magnitude_weight = true)",
         "MCPC-3D-S",
-        "rapid two-step inversion (RTS) (Kames et al. 2018) (delta = 0.15, mu = 100000, rho = 10)",
+        "rapid two-step inversion (RTS; Kames et al. 2018; delta = 0.15, mu = 100000, rho = 10)",
         "V-SHARP",
         "Regional values were calculated inside the valid mask for the segmentation atlas",
         "qsm-bids-app 0.1.0+0",
@@ -289,7 +289,7 @@ def test_citation_files_have_each_text_once_and_what_it_cites(text, tmp_path):
     assert f"QSM BIDS App (qsm-bids-app), version {bids_app.__version__}" in markdown
     assert "## sub-01, sub-02\n" in markdown
     assert "## sub-03\n" in markdown
-    assert markdown.count("rapid two-step inversion (RTS)") == 1
+    assert markdown.count("rapid two-step inversion (RTS; ") == 1
     assert set(re.findall(r"@article\{(\w+),", bib)) == {*text.keys, "schofield2003"}
 
 
