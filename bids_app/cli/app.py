@@ -204,14 +204,14 @@ def _with_given(subject: Subject, config: Config) -> Subject:
 def _completed(run: GreRun, settings: Settings) -> GreRun:
     """Return a run with what the user should know about it."""
     planned = plan(participant_steps(), run, settings)
-    told = []
+    notes = []
     if planned.replaced:
         names = ", ".join(step.name for step in planned.replaced)
-        told.append(f"maps that exist stand for these steps, which are skipped: {names}")
+        notes.append(f"maps that exist stand for these steps, which are skipped: {names}")
     if planned.left_out:
         names = ", ".join(step.name for step in planned.left_out)
-        told.append(f"steps that need what the maps do not give are left out: {names}")
-    return replace(run, remarks=(*run.remarks, *told, *remarks(run), *segmentations.remarks(run, settings)))
+        notes.append(f"steps that need what the maps do not give are left out: {names}")
+    return replace(run, remarks=(*run.remarks, *notes, *remarks(run), *segmentations.remarks(run, settings)))
 
 
 def _session(config: Config, settings: Settings) -> Session:
