@@ -66,7 +66,8 @@ def simulated(*, person=0, seed=1, session=0, in_vivo=False, texture=1.0, shim_p
     grid = Grid.from_affine(done.truth.mask.shape, done.affine)
     signal = done.signal
     if shim_ppm:
-        hertz = _shim(done.truth.mask, np.random.default_rng([seed, person, session]), shim_ppm) * _hertz(acquisition)
+        rng = np.random.default_rng([seed, person, session])
+        hertz = shim_field(done.truth.mask, grid, rng, shim_ppm) * _hertz(acquisition)
         signal = np.stack(
             [s * np.exp(2j * np.pi * t * hertz) for s, t in zip(signal, acquisition.echo_times, strict=True)]
         )
@@ -90,9 +91,13 @@ def _hertz(acquisition):
     return np.float32(42.577478 * acquisition.field_strength)
 
 
-def _shim(mask, rng, size_ppm):
-    """Return a random field of first and second order with this standard deviation in the mask (ppm)."""
-    x, y, z = np.meshgrid(*(np.linspace(-1, 1, n, dtype=np.float32) for n in mask.shape), indexing="ij")
+def shim_field(mask, grid, rng, size_ppm):
+    """Return a random harmonic field of first and second order with this standard deviation in the mask (ppm)."""
+    # In mm on all axes: on axes of other scales the second order is not harmonic, and no shim makes it.
+    axes = (
+        0.01 * v * (np.arange(n, dtype=np.float32) - n / 2) for n, v in zip(mask.shape, grid.voxel_size, strict=True)
+    )
+    x, y, z = np.meshgrid(*axes, indexing="ij")
     terms = (x, y, z, x * y, y * z, x * z, x**2 - y**2, 2 * z**2 - x**2 - y**2)
     field = sum(np.float32(rng.standard_normal()) * term for term in terms)
     return (field * np.float32(size_ppm / field[mask].std())).astype(np.float32)

@@ -36,6 +36,11 @@ class Extractor:
     method: str = "brain_program"
 
     @property
+    def word(self) -> str:
+        """Return what names it in the settings: its name, or the template."""
+        return self.name or self.template
+
+    @property
     def program(self) -> str:
         """Return the first word of the command line."""
         return shlex.split(self.template)[0]

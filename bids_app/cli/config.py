@@ -22,7 +22,8 @@ from bids_app.group.formulas import parse_formula
 from bids_app.model.aliases import PRESETS, STAGES, with_new_names
 from bids_app.model.context import Context
 from bids_app.model.json_values import JsonObject
-from bids_app.model.settings import Settings, build_settings, merge, parse_set, parse_toml, preset_text
+from bids_app.model.settings import Settings, build_settings, merge, parse_set, preset_text
+from bids_app.model.toml_files import parse_toml, read_text
 
 DEFAULT_PRESET = "default"
 
@@ -105,18 +106,14 @@ def settings_from_arguments(args: argparse.Namespace) -> Settings:
     tree.pop("title", None)
     tree = _with_new_names(tree, f"preset {args.preset}")
     if args.config is not None:
-        try:
-            text = args.config.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"--config: {args.config} cannot be read: {error}") from error
+        text = read_text(args.config, f"--config: {args.config}")
         origin = f"--config {args.config}"
         tree = merge(tree, _with_new_names(parse_toml(text, origin), origin))
     shortcuts: JsonObject = {}
     if args.qsm_reference is not None:
         shortcuts = merge(shortcuts, {"reference": {"region": args.qsm_reference}})
     if args.brain_extraction is not None:
-        extractor_of(args.brain_extraction)
-        shortcuts = merge(shortcuts, {"brain_extraction": {"program": args.brain_extraction}})
+        shortcuts = merge(shortcuts, {"brain_extraction": {"program": extractor_of(args.brain_extraction).word}})
     if args.mask is not None:
         shortcuts = merge(shortcuts, {"mask": {"filled": args.mask}})
     shortcuts = merge(shortcuts, _anatomy_shortcuts(args))

@@ -168,6 +168,7 @@ def _add_processing(group: "argparse._ArgumentGroup") -> None:
     )
     add(
         "--brain-extraction",
+        type=words,
         metavar="NAME|COMMAND",
         help="program that finds the brain in place of the surface model (bet in recipes): synthstrip, hd-bet, "
         "fsl-bet, or a command line such as 'my-tool {image} {mask}'",

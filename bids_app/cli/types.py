@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 _MAX_SECONDS = 86_400.0
 #: Fields of scanners, T; so many characters of a wrong value are shown.
 _MIN_T, _MAX_T, _SHOWN = 0.05, 25.0, 40
+#: Bytes of the longest name of a file.
+_LONGEST_NAME = 255
 #: A whole number: no sign, no more digits than any option takes.
 _WHOLE = re.compile(r"[0-9]{1,12}")
 #: A size of memory: a number, and a unit that may be left out.
@@ -47,6 +50,20 @@ def words(text: str) -> str:
     """Read a text that is not empty: a variable that is not set in a script gives an empty one."""
     if not text.strip():
         raise argparse.ArgumentTypeError("is empty; give a value or leave the option out")
+    return _printable(text)
+
+
+def _printable(text: str) -> str:
+    """Return a text that is one line; control characters are refused."""
+    if any(ord(character) < ord(" ") for character in text):
+        raise argparse.ArgumentTypeError(f"has a control character or a line break, got {_cut(text)!r}")
+    return text
+
+
+def _possible(text: str) -> str:
+    """Return a path or a name; one that is longer than any file's name is refused."""
+    if any(len(os.fsencode(part)) > _LONGEST_NAME for part in text.split("/")):
+        raise argparse.ArgumentTypeError(f"is too long, got {_cut(text)!r}")
     return text
 
 
@@ -106,7 +123,7 @@ def label(text: str) -> str:
     """
     if not all(piece.removeprefix("sub-").removeprefix("ses-") for piece in (text.replace(",", " ").split() or [""])):
         raise argparse.ArgumentTypeError("a label is empty; leave the option out for all")
-    return text
+    return _printable(text)
 
 
 def desc(text: str) -> str:
@@ -121,14 +138,14 @@ def place(text: str) -> Path:
     """Read a path, absolute from here on: jobs start in other folders."""
     if not text:
         raise argparse.ArgumentTypeError("a path is empty")
-    return Path(text).absolute()
+    return Path(_possible(text)).absolute()
 
 
 def place_or_name(is_place: Callable[[Path], bool]) -> Callable[[str], str]:
     """Return a type that makes a path absolute where there is one, and leaves a name as it is."""
 
     def read(text: str) -> str:
-        return str(Path(text).absolute()) if is_place(Path(words(text))) else text
+        return str(Path(text).absolute()) if is_place(Path(_possible(words(text)))) else text
 
     return read
 

@@ -49,7 +49,9 @@ def look_at(path: Path, is_phase: bool, coils: int = 1) -> ImageState:
     except Exception as error:  # any failure to decode a damaged file, whatever library raises it
         return ImageState(problem=f"{path.name}: cannot be read, it is damaged ({type(error).__name__}); copy it again")
     problem = ""
-    if not whole:
+    if min(shape, default=0) < 1:
+        problem = f"{path.name}: is damaged, its header gives {' x '.join(map(str, shape))} voxels; copy it again"
+    elif not whole:
         problem = f"{path.name}: is damaged or truncated, data are missing at its end; copy it again"
     elif dtype.kind not in "iuf":
         problem = f"{path.name}: holds {dtype} values; store magnitude and phase as files of their own"

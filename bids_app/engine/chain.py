@@ -23,9 +23,10 @@ from bids_app.engine.cache import (
     recorded_hash,
     relative_paths,
 )
-from bids_app.engine.chain_result import ChainResult, makers_of
+from bids_app.engine.chain_result import ChainResult, makers_of, t1w_of
 from bids_app.engine.claims import working
-from bids_app.engine.execution import Check, OnEvent, execute, remove_products, sentence_of
+from bids_app.engine.execution import Check, OnEvent, execute, sentence_of
+from bids_app.engine.obsolete import forget, obsolete
 from bids_app.errors import OutputInUseError, QsmAppError
 from bids_app.model.context import Context
 from bids_app.model.records import Anatomical, Record
@@ -57,14 +58,9 @@ class Chain(Generic[R]):
         check: Check = lambda: None,
     ):
         self.record, self.settings, self.context, self.on_event = record, settings, context, on_event
-        self.check = check
+        self.check, self.t1w_steps, self.hashes = check, t1w_steps, Hashes(context.output_dir)
         planned = plan(steps, record, settings)
-        self.steps = list(planned.steps)
-        absent = [step for step in steps if step not in self.steps]
-        # What earlier commands have made of them belongs to another plan.
-        self._obsolete = [s for s in absent if s.replaces or s in (*planned.replaced, *planned.left_out)]
-        self.t1w_steps = t1w_steps
-        self.hashes = Hashes(context.output_dir)
+        self.steps, self._obsolete = list(planned.steps), obsolete(steps, planned)
         self.records: dict[str, StepRecord] = {}
         self._damaged: set[str] = set()  # steps with records that are none
         for step in self.steps:
@@ -82,7 +78,7 @@ class Chain(Generic[R]):
     def run(self) -> ChainResult:
         """Run what must be run, in order."""
         self.sweep()
-        self._forget_obsolete()
+        forget(self._obsolete, self.record, set(self.makers), self.context, self.check)
         for step in self.steps:
             if step.name not in self._done:
                 self._advance(step)
@@ -118,15 +114,6 @@ class Chain(Generic[R]):
         for folder in {path.parent for path in paths}:
             remove_parts(folder)
 
-    def _forget_obsolete(self) -> None:
-        """Remove records and products of steps that imports replace now, and of imports that are no more."""
-        for step in (step for step in self._obsolete if self._record_path(step).is_file()):
-            self.check()
-            saved = load_own_record(self._record_path(step))
-            if saved is not None:
-                remove_products(saved, self.record, set(self.makers), self.context)
-            remove_record(self._record_path(step))
-
     def unfinished(self) -> list[Step[R]]:
         """Return the first step that must run and all after it (which may turn out to be unchanged); none: all done."""
         for number, step in enumerate(self.steps):
@@ -152,11 +139,6 @@ class Chain(Generic[R]):
     def _outputs(self, step: Step[R]) -> dict[str, Path]:
         return {key: self._path(key) for key in step.makes(self.record, self.settings)}
 
-    def _t1w(self) -> Anatomical | None:
-        """Return the anatomical image that goes with the record, where it has one."""
-        image = getattr(self.record, "t1w", None)
-        return image if isinstance(image, Anatomical) else None
-
     def _advance(self, step: Step[R]) -> None:
         hashes, missing = self._input_hashes(step)
         if missing:
@@ -175,7 +157,7 @@ class Chain(Generic[R]):
         makers = dict.fromkeys(self.makers[key].name for key in missing if key in self.makers)
         others = [key for key in missing if key not in self.makers]
         wanted = [f"what step {name} makes" for name in makers]
-        t1w = self._t1w()
+        t1w = t1w_of(self.record)
         if others and t1w is not None:
             wanted.append(f"{', '.join(others)} of {t1w.basename}")
         elif others:
@@ -195,7 +177,7 @@ class Chain(Generic[R]):
 
     def _paths(self, step: Step[R]) -> dict[str, Path]:
         """Return the step's inputs by name, present or not."""
-        record, settings, t1w = self.record, self.settings, self._t1w()
+        record, settings, t1w = self.record, self.settings, t1w_of(self.record)
         products: dict[str, tuple[Record, str]] = {key: (record, key) for key in step.needs(record, settings)}
         if t1w is not None:
             products |= {key: (t1w, key) for key in step.needs_t1w(record, settings)}
@@ -230,7 +212,7 @@ class Chain(Generic[R]):
                 maker = self.records.get(self.makers[key].name)
                 states = {} if maker is None else maker.outputs.get(key, {})
                 hashes[key] = states.get(self._path(key).name)
-        t1w = self._t1w()
+        t1w = t1w_of(self.record)
         for key in step.needs_t1w(self.record, self.settings):
             recorded = None if t1w is None else recorded_hash(key, t1w, self.t1w_steps, self.context)
             if recorded is None:
@@ -259,7 +241,7 @@ class Chain(Generic[R]):
                 if maker.name in self.result.skipped:
                     self.result.skipped.remove(maker.name)
                 self._execute(maker)
-        paths, t1w = self._paths(step), self._t1w()
+        paths, t1w = self._paths(step), t1w_of(self.record)
         lost = [key for key in step.needs_t1w(self.record, self.settings) if key in paths and not paths[key].is_file()]
         if lost and t1w is not None:
             self._remake_of(self.t1w_steps, t1w, lost)
@@ -301,8 +283,7 @@ class Chain(Generic[R]):
             )
         except Exception as error:  # one failing step does not stop the steps that do not need it
             taken_over = isinstance(error, OutputInUseError)  # what lies there is the other command's
-            text = sentence_of(error)
-            self._fail(step, StepFailure(step.name, text, traceback.format_exc(), taken_over=taken_over))
+            self._fail(step, StepFailure(step.name, sentence_of(error), traceback.format_exc(), taken_over=taken_over))
             self.on_event("failed", step.name, 0, 0)
             return
         self.records[step.name] = saved

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import TypeVar, cast
 
-from bids_app.model.records import Record
+from bids_app.model.records import Anatomical, Record
 from bids_app.model.results import StepFailure
 from bids_app.model.step import Step
 
@@ -24,3 +24,9 @@ class ChainResult:
 def makers_of(step: Step[R]) -> tuple[Step[Record], ...]:
     """Return the steps that make what a step collects: whose records it names are those that they run over."""
     return cast("tuple[Step[Record], ...]", step.makers)
+
+
+def t1w_of(record: Record) -> Anatomical | None:
+    """Return the anatomical image that goes with a record, where it has one."""
+    image = getattr(record, "t1w", None)
+    return image if isinstance(image, Anatomical) else None

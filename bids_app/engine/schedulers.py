@@ -13,7 +13,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any
 
 from bids_app.engine.certificates import own_address
 from bids_app.errors import ToolMissingError, UsageError
+from bids_app.model.toml_files import parse_toml, read_text
 from bids_app.qsm.params import nearest
 
 DEFAULT_MINUTES = 240
@@ -216,10 +216,8 @@ def read(path: Path | None, kind: Any) -> dict[str, Any]:
     """
     if path is None:
         return {}
-    try:
-        found = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"--cluster-config: {path} cannot be used: {error}") from error
+    origin = f"--cluster-config: {path}"
+    found = parse_toml(read_text(path, origin), origin)
     known = set(OWN_KEYS)
     for cls in (*kind.__mro__, *kind.job_cls.__mro__):
         if cls.__module__.startswith("dask_jobqueue"):

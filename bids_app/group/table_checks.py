@@ -1,13 +1,12 @@
 """Tables of participants and sessions, checked cell by cell: nothing in them is taken for something else."""
 
-import csv
 import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bids_app.derivatives.presence import absence
-from bids_app.derivatives.text import decoded
+from bids_app.derivatives.text import cells_of, decoded
 from bids_app.model.json_values import JsonObject
 
 MISSING = ("", "n/a", "N/A", "NA", "nan", "NaN")
@@ -31,7 +30,7 @@ def read_checked(path: Path, key: str) -> tuple[list[Row], list[str]]:
     text, note = decoded(path.read_bytes())
     if note:
         return [], [f"{path.name}: is not UTF-8; save it as UTF-8 (iconv -f latin1 -t utf-8)"]
-    lines = list(csv.reader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE))
+    lines = cells_of(text)
     if not lines or key not in (header := [name.strip() for name in lines[0]]):
         return [], [f"{path.name}: line 1: there is no column {key}; columns are separated by tabs"]
     problems = [f"{path.name}: line 1: column {name!r} is there twice" for name in sorted(_repeated(header))]

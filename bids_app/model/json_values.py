@@ -13,5 +13,5 @@ def value_of(text: str) -> JsonValue:
     """Return the value that a text spells as TOML does; a bare word is a text."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # no TOML, nested too deeply, or a number of thousands of digits
         return text.strip()

@@ -6,7 +6,6 @@ parameters for every method it can use (``inversion.rts.delta``).
 
 import dataclasses
 import json
-import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from bids_app.model.sections import (
     TemplateChoices,
     VoxelwiseChoices,
 )
+from bids_app.model.toml_files import read_text
 from bids_app.qsm.mask.recipe import parse_recipe
 from bids_app.qsm.method import Method
 from bids_app.qsm.options import (
@@ -164,18 +164,7 @@ def preset_text(name: str) -> str:
         path = Path(name)
         if not path.is_file():
             raise UsageError(f"--preset: no preset or file {name!r}: {nearest(name, preset_names())}")
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--preset: {name} cannot be read: {error}") from error
-
-
-def parse_toml(text: str, origin: str) -> JsonObject:
-    """Return the values of a TOML text; a mistake in it raises UsageError with ``origin``."""
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{origin} is not valid TOML: {error}") from error
+    return read_text(path, f"--preset: {name}")
 
 
 def parse_set(assignment: str) -> JsonObject:

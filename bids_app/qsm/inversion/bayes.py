@@ -73,10 +73,9 @@ def bayes(
        certainty of a voxel also falls with the residual around it
        (:func:`bids_app.qsm.inversion.field_error.local_certainty`): at the surface and beside sinuses the field has
        several times its typical error. The replacement counts by the share of the field that a map explains. The
-       sources of a local field are in the mask, so that
-       the map outside counts by ``outside`` only: 0 is best for a local field that is free of other errors. A
-       background method that takes the local field at the surface for background (LBV without corrections) leaves
-       the field of sources outside, and 1 is better.
+       sources of a local field are in the mask, so that the map outside counts by ``outside`` only: 0 is best for a
+       local field that is free of other errors. A background method that takes the local field at the surface for
+       background (LBV without corrections) leaves the field of sources outside, and 1 is better.
     3. The map minimises sum |F - D X|^2 / N + ``gaussian`` sum |X|^2 / P, both halved, + ``sparsity`` / b
        ||grad chi||_1 with b the measured scale of the gradient, by ADMM in k-space; then again from step 2. N depends
        on |k| and on the angle to B0: its structured part is strongest in the cone.

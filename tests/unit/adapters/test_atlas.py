@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bids_app.adapters import atlas, choose, existing
-from bids_app.adapters.labels import Region
+from bids_app.adapters.labels import Region, read_table
 from bids_app.errors import ToolMissingError, UsageError
 
 TABLE = "index\tname\n1\tleft putamen\n2\tright putamen\n"
@@ -42,7 +42,7 @@ def test_folder(tmp_path):
     assert [name for name, *_ in found.segmentations] == ["nuclei", "tissue"]
     assert found.brain_mask.name == "tpl-x_desc-brain_mask.nii.gz"
     assert [name for name, *_ in atlas.find(f"{folder}:nuclei").segmentations] == ["nuclei"]
-    assert atlas.table_of(found.segmentations[0][2])[1] == Region(1, "putamen", "L")
+    assert read_table(found.segmentations[0][2])[1] == Region(1, "putamen", "L")
     with pytest.raises(UsageError, match="nuclei, tissue"):
         atlas.find(f"{folder}:nuclie")
 

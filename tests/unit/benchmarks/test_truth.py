@@ -97,3 +97,16 @@ def test_a_scan_with_its_truth_is_read_from_a_dataset(tmp_path):
     assert dict(scan.names) == {99: "label 99"}
     with pytest.raises(SystemExit, match="no \\*part-phase_MEGRE"):
         heads.read_scan(tmp_path, "sub-2")
+
+
+def test_a_shim_is_harmonic_on_voxels_of_any_shape():
+    grid, rng = Grid((20, 24, 18), (1.0, 1.5, 3.0)), np.random.default_rng(1)
+    field = heads.shim_field(np.ones(grid.shape, bool), grid, rng, 0.1).astype(np.float64)
+    assert field.std() == pytest.approx(0.1, rel=1e-3)
+    core = (slice(1, -1),) * 3
+    parts = [
+        np.diff(field, 2, axis=n)[tuple(slice(None) if m == n else slice(1, -1) for m in range(3))] for n in range(3)
+    ]
+    curvatures = [part / size**2 for part, size in zip(parts, grid.voxel_size, strict=True)]
+    assert field[core].shape == curvatures[0].shape
+    assert np.abs(sum(curvatures)).max() < 0.02 * max(np.abs(c).max() for c in curvatures)
