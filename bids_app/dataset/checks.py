@@ -11,6 +11,7 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+from bids_app.dataset.coils import coils
 from bids_app.dataset.content_checks import contents
 from bids_app.dataset.derived import given_units
 from bids_app.dataset.image_checks import anatomical, few_slices, field_maps, files_of, images, lead_of
@@ -45,7 +46,7 @@ def clashes(run: GreRun) -> Iterator[str]:
             continue
         yield (
             f"{name} and {other} are the same echo and part: they differ by an entity that is not used here "
-            "(single receive coils go into one image, as its fourth dimension); keep one, or rename with acq- or run-"
+            "(single receive coils have coil-, or are the fourth dimension); keep one, or rename with acq- or run-"
         )
 
 
@@ -127,12 +128,6 @@ def _distinct(values: Sequence[float]) -> Counter[float]:
         same = next((known for known in found if abs(known - value) <= ECHO_TIME_TOLERANCE), value)
         found[same] += 1
     return found
-
-
-def coils(run: GreRun) -> Iterator[str]:
-    """Coils are weighed by their magnitudes."""
-    if run.coils > 1 and any(echo.phase and not echo.magnitude for echo in run.echoes):
-        yield f"{run.basename}: coils are weighed by their magnitudes, which are not there; add part-mag with all coils"
 
 
 def field_strength(run: GreRun) -> Iterator[str]:

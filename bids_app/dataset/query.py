@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from bids_app.dataset.coils import coil_files
 from bids_app.dataset.pairing import choose_t1w, with_spin_echo
 from bids_app.dataset.sidecars import Sidecars
 from bids_app.errors import InputRefusedError
@@ -195,7 +196,9 @@ def _image_files(bids_dir: Path, labels: Sequence[str], sidecars: Sidecars) -> I
 
 
 def _run(suffix: str, entities: Entities, files: Sequence[Any]) -> GreRun:
-    by_echo, clashes = _by_echo(files)
+    of_coils = coil_files(Path(file.path) for file in files)
+    others = {path for paths in of_coils.values() for path in paths[1:]}
+    by_echo, clashes = _by_echo([file for file in files if Path(file.path) not in others])
     echoes = []
     for number, parts in by_echo.items():
         lead = parts.get("phase") or parts.get("real") or next(iter(parts.values()))
@@ -211,6 +214,7 @@ def _run(suffix: str, entities: Entities, files: Sequence[Any]) -> GreRun:
                 imag=paths.get("imag"),
                 metadata=dict(metadata),
                 magnitude_echo_time=parts["mag"].metadata_cache.get("EchoTime") if "mag" in parts else None,
+                coil_files=tuple(of_coils[path] for path in paths.values() if path in of_coils),
             )
         )
     echoes.sort(key=lambda echo: (echo.echo_time if isinstance(echo.echo_time, float | int) else 0.0, echo.number))
