@@ -4,7 +4,7 @@ BIN    := $(VENV)/bin
 PYTHON ?= $(firstword $(foreach p,python3.12 python3.11 python3.13 python3,$(shell $(p) -c 'import sys; assert (3,11) <= sys.version_info < (3,14); import venv, ensurepip' 2>/dev/null && command -v $(p))))
 STAMP  := $(VENV)/.installed-$(shell cat requirements.lock requirements-dev.lock pyproject.toml | cksum | cut -d' ' -f1)
 
-.PHONY: docs bench-setup bench-speed bench-accuracy bench-orientations bench-alternation bench-separation bench-presets bench-scaling bench-chain bench-anatomy bench-scheduler help setup demo test unit lint lock clean warm boutiques image-check
+.PHONY: docs coverage bench-setup bench-speed bench-accuracy bench-orientations bench-alternation bench-separation bench-presets bench-masks bench-scaling bench-chain bench-anatomy bench-scheduler help setup demo test unit lint lock clean warm boutiques image-check
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -49,6 +49,9 @@ bench-separation: warm  ## source separation where white matter follows other la
 bench-presets: warm  ## presets for special data beside the default; writes benchmarks/README.md
 	$(BIN)/python -m benchmarks.presets
 
+bench-masks: warm  ## masks by recipe on simulated and real heads; writes benchmarks/README.md and docs/masks.md
+	$(BIN)/python -m benchmarks.masks
+
 bench-scaling: warm  ## time and memory against voxels and echoes; writes benchmarks/README.md
 	$(BIN)/python -m benchmarks.scaling
 
@@ -68,6 +71,12 @@ test: warm  ## lint, types and all tests that this machine allows
 
 unit: setup  ## fast tests only
 	$(BIN)/python -m pytest tests/unit tests/test_architecture.py -m "not slow"
+
+coverage: warm  ## lines and branches that the fast tests reach
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -m pytest tests/unit tests/test_architecture.py -m "not slow"
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report
 
 lint: setup  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 
 class QsmAppError(Exception):
-    """A condition that is told to the user in one sentence, without a traceback."""
+    """A condition that the user reads of in one sentence, without a traceback."""
 
     exit_code = 1
 
@@ -48,4 +48,15 @@ class OutputInUseError(QsmAppError):
 
 
 class ParameterError(ValueError):
-    """A method's parameter has a wrong name, type or value (raised by the numerics, told as a usage error)."""
+    """A method's parameter has a wrong name, type or value (raised by the numerics, reported as a usage error)."""
+
+
+#: Packages whose name differs from that of the module.
+_PACKAGES = {"ants": "antspyx", "bids": "pybids"}
+
+
+def missing_package(error: ModuleNotFoundError) -> str:
+    """Return the sentence about a package that is not installed, with the command that installs it."""
+    module = (error.name or "").partition(".")[0]
+    package = _PACKAGES.get(module, module)
+    return f"the Python package {package} is not installed: pip install {package}"

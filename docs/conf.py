@@ -21,6 +21,7 @@ extensions = [
     "numpydoc",
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
+    "sample_reports",
     "reference_pages",
 ]
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
@@ -28,6 +29,8 @@ myst_heading_anchors = 3
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 exclude_patterns = [
     "_build",
+    "_templates",
+    "reference/resource_table.md",  # included by the page on resources
     "auto_examples/*.ipynb",
     "auto_examples/*.py",
     "auto_examples/*.md5",
@@ -43,6 +46,8 @@ sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
     "filename_pattern": r"/plot_",
+    "within_subsection_order": "FileNameSortKey",
+    "ignore_pattern": r"simulated_dicom\.py",
     "download_all_examples": False,
     "abort_on_example_error": True,
     "matplotlib_animations": False,
@@ -54,13 +59,14 @@ sphinx_gallery_conf = {
 html_theme = "pydata_sphinx_theme"
 html_title = "QSM BIDS App"
 html_static_path = ["_static"]
+templates_path = ["_templates"]
+html_sidebars = {"**": ["all_pages"]}
 html_show_sourcelink = False
 html_theme_options = {
     "show_prev_next": False,
     "navigation_with_keys": False,
     "secondary_sidebar_items": ["page-toc"],
     "navbar_align": "left",
-    "show_nav_level": 2,
-    "header_links_before_dropdown": 6,
+    "navbar_center": [],  # the sidebar has all pages
 }
 html_copy_source = False

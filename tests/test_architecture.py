@@ -42,16 +42,29 @@ LIBRARY_LAYERS = [
 ]
 OWNERS = {
     "bids": {"dataset/query.py"},
-    "nibabel": {
-        "dataset/checks.py",
-        "dataset/images.py",
-        "derivatives/files.py",
-        "convert/name/heuristic.py",
-        "convert/scan/loose.py",
-        "convert/nifti.py",
-        "convert/write/sidecars.py",
-        "convert/write/session.py",
-    },
+    "nibabel": {"derivatives/nifti.py", "derivatives/files.py", "convert/name/heuristic.py", "convert/scan/loose.py"},
+}
+#: The modules at the border to what has no types, with what it is. Everywhere else types are named to the leaf.
+UNTYPED = {
+    "adapters/ants_jobs.py": "images of ANTs",
+    "convert/name/heuristic.py": "modules of heudiconv's users",
+    "convert/scan/elements.py": "data sets of pydicom",
+    "convert/scan/frames.py": "data sets of pydicom",
+    "convert/scan/header.py": "data sets of pydicom",
+    "convert/scan/multiframe.py": "data sets of pydicom",
+    "dataset/query.py": "files of pybids",
+    "engine/certificates.py": "security settings of Dask",
+    "engine/dask.py": "clients and futures of Dask",
+    "engine/schedulers.py": "clusters of dask-jobqueue",
+    "engine/worker_watchdog.py": "workers of Dask",
+    "group/formulas.py": "functions of a formula on columns of any type",
+    "group/statistics.py": "design matrices of patsy and tables of pandas",
+    "group/voxelwise.py": "columns of pandas",
+    "model/json_values.py": "JSON and TOML files that others wrote",
+    "qsm/kernels/cache.py": "dispatchers of numba",
+    "report/pictures.py": "figures of matplotlib",
+    "tui/app.py": "screens of textual",
+    "report/slices.py": "arrays of numpy with any type of number: maps, masks and labels are cut alike",
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
 #: Lines of a module, of a function's body (without signature and docstring), and of a compiled kernel's: numba inlines
@@ -160,6 +173,20 @@ def test_numerics_import_numpy_scipy_numba_alone():
     allowed = {"numpy", "scipy", "numba", "bids_app"} | set(sys.stdlib_module_names)
     for path in (PACKAGE / "qsm").rglob("*.py"):
         assert {top for top, *_ in imports(path)} <= allowed, path
+
+
+def test_modules_are_short():
+    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in MODULES}
+    assert {str(path): lines for path, lines in lengths.items() if lines > MAX_MODULE} == {}
+
+
+def test_only_borders_to_untyped_libraries_use_any():
+    users = {
+        str(path.relative_to(PACKAGE))
+        for path in MODULES
+        if any(isinstance(node, ast.Name) and node.id == "Any" for node in ast.walk(ast.parse(path.read_text())))
+    }
+    assert users == set(UNTYPED), "name the type, or list the module with what it is the border to"
 
 
 def is_kernel(function):

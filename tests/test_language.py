@@ -3,6 +3,7 @@
 import argparse
 import ast
 import re
+import tokenize
 import tomllib
 from dataclasses import fields
 from pathlib import Path
@@ -27,9 +28,25 @@ BANNED = {
     r"\bonward\b": "template to standard space",
     r"\busual(ly)?: ": "expected range",
     r"whatever they say|as many as .* hold|goes on where it was": "plain words",
+    r"ringing": "Nyquist-frequency alternation",
+    r"transceive": "transmit/receive phase",
+    r"wraps left|half turns?|whole turns?": "residual wraps, multiples of 2 pi",
+    r"chi_inverted": "chi_unreferenced",
+    r"troubles?|standing": "problems, completeness",
+    r"can be had|cannot be had|stand(s)? beside|may stand in": "there is, combined with, may contain",
+    r"everybody together|besides, interpolated": "of all participants, as well",
+    r"goes on without|go on (when|without)": "continue",
+    r"in so many|that many seconds": "a number and what it counts",
 }
-#: Words in a sentence of the documentation at most.
-_LONGEST = 32
+#: Private words in names of variables, functions, classes, modules, steps and products, between underscores.
+PRIVATE_NAMES = {
+    *("told", "tell", "tells", "rim", "dome", "domes", "oddity", "oddities", "mended", "onward", "drawn"),
+    *("sheet", "troubles", "usual", "ringing", "apart", "rounds", "LEAST", "MOST", "FEWEST", "DOUBT"),
+}
+#: Modules that hold the old names on purpose.
+OLD_NAMES = {"model/aliases.py"}
+#: Words in a sentence of the documentation at most, and in one of any other text that users read.
+_LONGEST, _LONGEST_ELSEWHERE = 25, 30
 
 
 def of_the_parser():
@@ -99,15 +116,70 @@ def of_the_code():
                 yield f"{path.relative_to(ROOT)}:{node.lineno}", text
 
 
+def of_the_docstrings():
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef) and (text := ast.get_docstring(node)):
+                yield f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 1)}", re.sub(r"``[^`]*``|`[^`]*`", "", text)
+
+
+def of_the_comments():
+    for path in sorted(PACKAGE.rglob("*.py")):
+        with path.open("rb") as file:
+            for token in tokenize.tokenize(file.readline):
+                if token.type == tokenize.COMMENT:
+                    yield f"{path.relative_to(ROOT)}:{token.start[0]}", re.sub(r"`[^`]*`", "", token.string)
+
+
+def names_in(tree):
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            yield node.id
+        elif isinstance(node, ast.arg):
+            yield node.arg
+        elif isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name
+
+
+def of_the_names():
+    """Names in the code, of its files, and of steps and products."""
+    from bids_app import steps
+    from bids_app.derivatives.products import PRODUCTS
+
+    for path in sorted(PACKAGE.rglob("*.py")):
+        if str(path.relative_to(PACKAGE)) not in OLD_NAMES:
+            yield f"file {path.relative_to(ROOT)}", path.stem
+            for name in names_in(ast.parse(path.read_text(encoding="utf-8"))):
+                yield str(path.relative_to(ROOT)), name
+    for name, listing in vars(steps).items():
+        if name.endswith("_steps"):
+            yield from (("step", step.name) for step in listing())
+    for key, product in PRODUCTS.items():
+        yield f"product {key}", key
+        yield from ((f"product {key}", label) for _, label in product.entities)
+
+
 def of_the_pages():
-    for path in [*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "methods").glob("*.md"), ROOT / "README.md"]:
+    folders = [(ROOT / "docs").glob("*.md"), (ROOT / "docs" / "methods").glob("*.md"), (ROOT / "examples").glob("*.py")]
+    for path in [*(path for folder in folders for path in folder), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]:
         yield str(path.relative_to(ROOT)), path.read_text(encoding="utf-8")
     for path in (PACKAGE / "report" / "templates").glob("*.j2"):
         text = re.sub(r"{%.*?%}|{{.*?}}|<[^>]*>", " ", path.read_text(encoding="utf-8"), flags=re.DOTALL)
         yield str(path.relative_to(ROOT)), text
 
 
-SOURCES = [of_the_parser, of_the_settings, of_the_methods, of_the_tables, of_the_code, of_the_pages]
+SOURCES = [
+    of_the_parser,
+    of_the_settings,
+    of_the_methods,
+    of_the_tables,
+    of_the_code,
+    of_the_docstrings,
+    of_the_comments,
+    of_the_pages,
+]
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.__name__)
@@ -121,6 +193,21 @@ def test_no_private_word_is_in_what_users_read(source):
     assert found == []
 
 
+def private_part(name):
+    return next((part for part in re.split(r"_+", name) if part in PRIVATE_NAMES), None)
+
+
+def test_no_private_word_is_in_a_name():
+    """APART-QSM is the name of a published method."""
+    found = {(place, name) for place, name in of_the_names() if private_part(name) and name.lower() != "apart"}
+    assert found == set()
+
+
+@pytest.mark.parametrize("name", ["told", "_FEWEST", "rim_sources", "regions_drawn"])
+def test_a_private_name_is_found(name):
+    assert private_part(name)
+
+
 def test_a_private_word_is_found():
     pattern = "|".join(BANNED)
     assert re.search(
@@ -128,14 +215,33 @@ def test_a_private_word_is_found():
     )
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "docs").glob("*.md")), ids=lambda path: path.stem)
-def test_sentences_of_the_documentation_are_short(path):
-    text = re.sub(r"```.*?```|^\|.*$|^:::.*$|^<!--.*?-->$", "", path.read_text(encoding="utf-8"), flags=re.S | re.M)
+PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"]
+
+
+def too_long(text, most):
+    """Return the sentences of a text with more words than these; tables, code and links count as one word or none."""
+    text = re.sub(r"```.*?```|^\|.*$|^:::.*$|^<!--.*?-->$", "", text, flags=re.S | re.M)
     text = re.sub(r"\]\([^)]*\)|`[^`]*`", " x ", text)
-    long = [
+    return [
         " ".join(words)
         for block in re.split(r"\n\s*\n|\n[*:\d]", text)
         for sentence in re.split(r"(?<=[.:!?;])\s", block)
-        if len(words := sentence.split()) > _LONGEST
+        if len(words := sentence.split()) > most
     ]
-    assert long == []
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_sentences_of_the_documentation_are_short(path):
+    assert too_long(path.read_text(encoding="utf-8"), _LONGEST) == []
+
+
+@pytest.mark.parametrize(
+    "source", [of_the_parser, of_the_settings, of_the_methods, of_the_tables], ids=lambda source: source.__name__
+)
+def test_sentences_of_help_methods_and_tables_are_short(source):
+    assert [(place, long) for place, text in source() for long in too_long(text, _LONGEST_ELSEWHERE)] == []
+
+
+def test_a_long_sentence_is_found():
+    assert too_long("word " * 26 + ".", _LONGEST)
+    assert not too_long("word " * 24 + ".", _LONGEST)

@@ -15,7 +15,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from bids_app.errors import QsmAppError, ToolMissingError
 
@@ -44,7 +43,7 @@ class Syn:
     metric: str = "CC"
 
 
-def run(job: str, work_dir: Path, threads: int, **arguments: Any) -> dict[str, object]:
+def run(job: str, work_dir: Path, threads: int, **arguments: object) -> dict[str, object]:
     """Run one function of ``ants_jobs`` in a process of its own and return what it returned.
 
     Raises
@@ -85,7 +84,7 @@ def run(job: str, work_dir: Path, threads: int, **arguments: Any) -> dict[str, o
 
 
 def _plain(arguments: dict[str, object]) -> dict[str, object]:
-    def plain(value: Any) -> Any:
+    def plain(value: object) -> object:
         if isinstance(value, Path):
             return str(value)
         return [plain(v) for v in value] if isinstance(value, list | tuple) else value

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import NoReturn
 
 LEFT_OUT = frozenset({"matplotlib", "mpl_toolkits", "pandas", "requests", "scipy", "sklearn", "statsmodels"})
 
@@ -23,17 +23,19 @@ class LeftOutError(Exception):
 class _StandIn(ModuleType):
     """A module, or anything in one, that is there by name alone."""
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         if name.startswith("__"):
             raise AttributeError(name)
         return _StandIn(f"{self.__name__}.{name}")
 
-    def __call__(self, *_: Any, **__: Any) -> NoReturn:
+    def __call__(self, *_: object, **__: object) -> NoReturn:
         raise LeftOutError(self.__name__)
 
 
 class _Finder(MetaPathFinder, Loader):
-    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> Any:
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         if fullname.partition(".")[0] not in LEFT_OUT:
             return None
         return ModuleSpec(fullname, self, is_package=True)

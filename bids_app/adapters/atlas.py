@@ -1,6 +1,5 @@
 """Atlases: a T1-weighted template, label images on its grid and their tables, from a folder or from TemplateFlow."""
 
-import csv
 import os
 import re
 from collections.abc import Iterable
@@ -8,7 +7,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from bids_app.adapters.labels import Region, from_rows
 from bids_app.errors import ToolMissingError, UsageError
 
 #: Used when TemplateFlow's folder holds it and nothing else was asked for.
@@ -32,21 +30,6 @@ def entities_of(path: Path) -> dict[str, str]:
     *pairs, suffix = path.name.split(".", 1)[0].split("_")
     found = dict(pair.split("-", 1) for pair in pairs if "-" in pair)
     return found | {"suffix": suffix}
-
-
-def table_of(path: Path) -> dict[int, Region]:
-    """Return the regions that a look-up table lists.
-
-    Raises
-    ------
-    UsageError
-        If it is no table with the columns ``index`` and ``name``.
-    """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            return from_rows(csv.DictReader(file, delimiter="\t"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"--atlas: {path} is no label table: {error}") from error
 
 
 @lru_cache(maxsize=8)

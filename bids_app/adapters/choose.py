@@ -7,6 +7,8 @@ from bids_app.adapters import atlas, existing, fastsurfer
 from bids_app.errors import ToolMissingError, UsageError
 from bids_app.qsm.params import nearest
 
+#: Segmentations of T1w images by fMRIPrep and its like, the finest first; their tables lie in the dataset's top folder.
+_SEGMENTED = ("anat/*_desc-aparcaseg_dseg.nii.gz", "anat/*_desc-aseg_dseg.nii.gz")
 METHODS = ("fastsurfer", "atlas", "none", "auto")
 
 
@@ -15,8 +17,9 @@ def resolve(
 ) -> tuple[tuple[str, ...], str, str]:
     """Return the words of ``--segmentation`` and the atlas that will be used, and a warning (empty: none).
 
-    ``auto`` is FastSurfer where it is installed, else the atlas that was named, else TemplateFlow's default where its
-    files are here, else nothing, which is told. A named atlas is used beside FastSurfer too.
+    ``auto`` is what a derivative dataset has: FastSurfer's outputs, or fMRIPrep's segmentation. Else it is FastSurfer
+    where it is installed, else the atlas that was named, else TemplateFlow's default where its files are here, else
+    nothing, with a warning. A named atlas is used beside the others too.
 
     Raises
     ------
@@ -34,7 +37,7 @@ def resolve(
             )
     if "none" in asked:
         if len(asked) > 1:
-            raise UsageError("--segmentation: none cannot stand beside others")
+            raise UsageError("--segmentation: none cannot be combined with others")
         return ("none",), "", ""
     place = Path(home) if home else None
     warning = ""
@@ -46,8 +49,8 @@ def resolve(
         chosen = atlas_spec or atlas.default()
         if chosen is None:
             raise ToolMissingError(
-                "--segmentation atlas: no atlas is here: name a folder by --atlas DIR, or let TEMPLATEFLOW_HOME hold "
-                f"tpl-{atlas.DEFAULT_TEMPLATE} with labels, or use --segmentation fastsurfer or none"
+                "--segmentation atlas: no atlas was found: name a folder with --atlas DIR, or let TEMPLATEFLOW_HOME "
+                f"hold tpl-{atlas.DEFAULT_TEMPLATE} with labels, or use --segmentation fastsurfer or none"
             )
         atlas_spec = chosen
         atlas.find(atlas_spec)
@@ -63,7 +66,11 @@ def _automatic(
     if home is not None:
         fastsurfer.require(home)  # whoever names its folder wants it
     found: tuple[str, ...] = ()
-    if _outputs_in(derivatives) or fastsurfer.find_script(home) is not None:
+    if _outputs_in(derivatives):
+        found = ("fastsurfer",)
+    elif home is None and (pattern := _segmented_in(derivatives)):
+        found = (pattern,)
+    elif fastsurfer.find_script(home) is not None:
         found = ("fastsurfer",)
     if atlas_spec:
         found += ("atlas",)
@@ -75,7 +82,7 @@ def _automatic(
         (),
         "",
         (
-            "neither FastSurfer nor an atlas is here: maps are made without regions "
+            "neither FastSurfer nor an atlas was found: maps are made without regions "
             "(--atlas DIR or --fastsurfer-home DIR gives them, --segmentation none silences this)"
         ),
     )
@@ -84,6 +91,11 @@ def _automatic(
 def _outputs_in(folders: Sequence[Path]) -> bool:
     """Return whether a derivative dataset holds FastSurfer's outputs of anyone."""
     return any(next(folder.glob("*/**/mri/aparc.DKTatlas+aseg.deep.mgz"), None) for folder in folders)
+
+
+def _segmented_in(folders: Sequence[Path]) -> str:
+    """Return the pattern of the segmentations that a derivative dataset has of its T1w images, empty: none."""
+    return next((p for p in _SEGMENTED for folder in folders if next(folder.glob(f"sub-*/**/{p}"), None)), "")
 
 
 def check_names(atlas_spec: str, patterns: Sequence[tuple[str, str]]) -> None:

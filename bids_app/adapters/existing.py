@@ -27,7 +27,7 @@ def name_of(pattern: str, default: str) -> str:
 def check_pattern(pattern: str) -> None:
     """Raise UsageError unless ``{subject}`` and ``{session}`` are all that stands in braces."""
     if re.search(r"[{}]", re.sub(r"\{(subject|session)\}", "", pattern)):
-        raise UsageError(f"pattern {pattern!r}: only {{subject}} and {{session}} may stand in braces")
+        raise UsageError(f"pattern {pattern!r}: only {{subject}} and {{session}} are allowed in braces")
 
 
 def find(
@@ -68,7 +68,7 @@ def find(
 def _agreement(path: Path, wanted: Mapping[str, str], alternatives: Mapping[str, str]) -> int:
     """Return how many entities agree; -1 for a file of something else."""
     entities = entities_of(path)
-    if "sub" not in entities:  # a file whose folders alone tell whose it is
+    if "sub" not in entities:  # a file whose folders alone say whose it is
         entities |= _entities_of_folders(path.parts[:-1])
     if entities.get("sub") != wanted["sub"]:
         return -1

@@ -17,11 +17,11 @@ _SMALLEST_LABEL_COUNT = 10
 _VOLUMES_FAILED = r"volume is too small|QC[^\n]{0,60}fail|fail[^\n]{0,60}\bQC\b"
 #: What the shell or Python says where the interpreter is not FastSurfer's.
 NO_PYTHON = r"Cannot find the python interpreter|python[\d.]*: (?:command not found|No such file)|ModuleNotFoundError"
-#: What its networks' weights say that are neither here nor can be had.
+#: What its networks' weights say that are missing and cannot be fetched.
 _NO_WEIGHTS = r"No server reachable|checkpoint[^\n]*(?:not (?:found|exist)|No such file)"
 _NO_GPU = r"cuda (?:is )?not available|No CUDA GPUs|not compiled with CUDA"
-#: Lines that tell the cause, the best first: what Python raised, what else speaks of a failure. The script's own last
-#: line, "ERROR: ... segmentation failed.", stands after every failure and tells nothing.
+#: Lines that state the cause, the best first: what Python raised, what else speaks of a failure. The script's own last
+#: line, "ERROR: ... segmentation failed.", stands after every failure and says nothing.
 _TELLING = (r"^[\w.]*(?:Error|Exception|Exit)\b.*:", r"error|fail|exception|not found|killed")
 _EMPTY_WORDS = r"^ERROR: .*\bfailed\b[^:]*$|time command failing"
 WRONG_PYTHON = (
@@ -73,13 +73,13 @@ def line_of(pattern: str, text: str) -> str:
 
 
 def telling(*texts: str) -> str:
-    """Return the last line that tells a cause, of the first text that has one; else the last line of all."""
+    """Return the last line that states a cause, of the first text that has one; else the last line of all."""
     kept = [[line.strip() for line in text.splitlines() if line.strip()] for text in texts]
     kept = [[line for line in lines if not re.search(_EMPTY_WORDS, line)] for lines in kept]
     for pattern in _TELLING:
         for lines in kept:
-            if told := [line for line in lines if re.search(pattern, line, re.IGNORECASE)]:
-                return told[-1][:300]
+            if matching := [line for line in lines if re.search(pattern, line, re.IGNORECASE)]:
+                return matching[-1][:300]
     return next((lines[-1][:300] for lines in kept if lines), "nothing")
 
 

@@ -1,6 +1,6 @@
 """Images for registration: axes in the order and direction of the scanner's (RAS), and back.
 
-Only axes are exchanged and turned round, nothing is interpolated: a T1w image stored as LAS, LPS or in any other order
+Only axes are exchanged and reversed, nothing is interpolated: a T1w image stored as LAS, LPS or in any other order
 gives the registration the very same array as one stored as RAS.
 """
 

@@ -3,8 +3,9 @@
 import re
 from pathlib import Path
 
-from bids_app.adapters.atlas import table_of
-from bids_app.adapters.labels import Region, side_of
+from bids_app.adapters.labels import Region, read_table, side_of
+from bids_app.derivatives.presence import absence
+from bids_app.derivatives.text import decoded
 from bids_app.errors import UsageError
 
 _LINE = re.compile(r'^\s*(\d+)\s+\d+\s+\d+\s+\d+\s+[\d.]+\s+\d+\s+\d+\s+"(.*)"\s*$')
@@ -18,24 +19,29 @@ def read_labels(path: Path) -> dict[int, Region]:
     UsageError
         If it is neither, or names no label.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} cannot be read as a label table: {error}") from error
-    content = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
-    if content and _LINE.match(content[0]):
-        regions = {}
-        for line in content:
+    problem = absence(path)
+    text, note = ("", "") if problem else decoded(path.read_bytes())
+    if problem or note:
+        raise UsageError(f"{path} is no label table: {problem or 'is not UTF-8; save it as UTF-8'}")
+    content = [
+        (number, line)
+        for number, line in enumerate(text.splitlines(), start=1)
+        if line.strip() and not line.lstrip().startswith("#")
+    ]
+    if content and _LINE.match(content[0][1]):
+        regions, seen = {}, dict[int, int]()
+        for number, line in content:
             found = _LINE.match(line)
             if found is None:
-                raise UsageError(f"{path}: this line is no label of ITK-SNAP: {line.strip()[:80]}")
+                raise UsageError(f"{path}: line {number} is no label of ITK-SNAP: {line.strip()[:80]}")
             index = int(found.group(1))
-            if index in regions:
-                raise UsageError(f"{path}: label {index} is there twice")
+            if index in seen:
+                raise UsageError(f"{path}: line {number}: label {index} is in line {seen[index]} already")
+            seen[index] = number
             if index:  # 0 is the clear label
                 regions[index] = Region(index, *side_of(found.group(2)))
-    elif content and {"index", "name"} <= set(content[0].split("\t")):
-        regions = table_of(path)
+    elif content and "index" in re.split(r"[\t,; ]+", content[0][1]):
+        regions = read_table(path)
     else:
         raise UsageError(
             f"{path} is no label table: neither a TSV with the columns index and name nor ITK-SNAP's label description"

@@ -8,7 +8,9 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from pathlib import Path
 
+from bids_app.derivatives.tsv import TableError, read_tsv
 from bids_app.errors import UsageError
 
 
@@ -148,6 +150,32 @@ def from_rows(rows: Iterable[Mapping[str, str]]) -> dict[int, Region]:
         else:
             regions[index] = Region(index, name, side)
     return regions
+
+
+def read_table(path: Path) -> dict[int, Region]:
+    """Return the regions of a look-up table that a user gives: a TSV file with the columns ``index`` and ``name``.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be used; the text has the file, the line and the column.
+    """
+    rows: list[dict[str, str]] = []
+    seen: dict[int, int] = {}
+    try:
+        for line in read_tsv(path, ("index", "name")):
+            index = line.whole("index")
+            if not line.cells["name"]:
+                raise TableError(f"line {line.number}, column name: is empty; give label {index} a name")
+            if index < 0:
+                raise TableError(f"line {line.number}, column index: {index} is below 0")
+            if index in seen:
+                raise TableError(f"line {line.number}, column index: label {index} is in line {seen[index]} already")
+            seen[index] = line.number
+            rows.append(line.cells | {"index": str(index)})
+        return from_rows(rows)
+    except TableError as error:
+        raise UsageError(f"{path} is no label table: {error}") from error
 
 
 def named(table: Mapping[int, Region], indices: Iterable[int]) -> dict[int, Region]:

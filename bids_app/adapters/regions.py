@@ -4,7 +4,6 @@ Voxels outside the valid mask do not count, and zero is a value like any other.
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +11,7 @@ import numpy.typing as npt
 from bids_app.adapters.labels import Region
 
 BoolArray = npt.NDArray[np.bool_]
-LabelArray = npt.NDArray[np.integer[Any]]
+LabelArray = npt.NDArray[np.integer]
 FloatArray = npt.NDArray[np.float32]
 
 #: In the order of the table's columns.

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from bids_app.adapters import brain_extraction
 from bids_app.cli import segmentations
 from bids_app.cli.cohort import CohortSearch
 from bids_app.cli.config import Config
@@ -14,9 +15,9 @@ from bids_app.cli.early import check_cohort, check_plans
 from bids_app.cli.event_log import EventLog
 from bids_app.cli.session import Session
 from bids_app.dataset.checks import preflight, without_magnitudes_alone
-from bids_app.dataset.derived import with_given_maps, with_given_mask
+from bids_app.dataset.derived import USES, with_given
 from bids_app.dataset.image_checks import remarks
-from bids_app.dataset.separation import problems_of
+from bids_app.dataset.separation import problems_of, single_step
 from bids_app.dataset.subjects import selected_subjects
 from bids_app.dataset.validation import InputValidation
 from bids_app.engine.earlier import remove_earlier_tables
@@ -32,8 +33,10 @@ from bids_app.model.cohort import Cohort
 from bids_app.model.records import GreRun, Subject
 from bids_app.model.results import JobResult, Report
 from bids_app.model.settings import Settings
+from bids_app.model.step import plan
 from bids_app.report.group import page as group_page
 from bids_app.report.participant import page as participant_page
+from bids_app.steps import participant_steps
 
 #: The pages at the end of each level.
 SUBJECT_REPORT: Report[Subject] = Report(participant_page.report, participant_page.report_done)
@@ -111,11 +114,15 @@ def _group_level(config: Config) -> int:
         for job in jobs:
             print(f"{job.name} (stage {job.stage}): {', '.join(job.step_names)}")
         return 0
-    facts = [entry.sentence for entry in cohort.entries]
-    if config.stage in ("", FIRST_STAGE) and not config.reports_only:
+
+    def remove_earlier() -> list[str]:
+        if config.reports_only or config.stage not in ("", FIRST_STAGE):
+            return []
         removed = remove_earlier_tables(every, config.output_dir)
-        facts += [f"{path.name}: removed, an earlier command made it and this one does not" for path in removed]
-    return _session(config, config.settings).process(jobs, facts)
+        return [f"{path.name}: removed, an earlier command made it and this one does not" for path in removed]
+
+    facts = [entry.sentence for entry in cohort.entries]
+    return _session(config, config.settings).process(jobs, facts, prepare=remove_earlier)
 
 
 def _cohort(search: CohortSearch, patience: float) -> tuple[Cohort, str]:
@@ -138,19 +145,23 @@ def _participant_level(config: Config) -> int:
     chosen = config.selection
     coils = config.settings.field.choice.coils == "combine"
     subjects = selected_subjects(config.bids_dir, chosen.participants, chosen.sessions, chosen.filters, coils)
+    subjects = tuple(_with_given(subject, config) for subject in subjects)
     subjects, skipped = without_magnitudes_alone(subjects)
     for sentence in skipped:
         print(sentence)
     needs_t1w = tuple(config.settings.segmentation.choice.which) != ("none",)
+    needs_t1w |= any(image.is_needed for subject in subjects for image in subject.t1w)
     problems = preflight(subjects, config.bids_dir, config.output_dir, chosen.participants, needs_t1w)
     if problems:
         raise InputRefusedError(problems)
+    if program := config.settings.brain_extraction.choice.program:
+        brain_extraction.require(program)
     settings, warning = segmentations.decided(config.settings, config.bids_dir)
     subjects = tuple(
-        replace(subject, runs=tuple(_completed(run, config, settings) for run in subject.runs)) for subject in subjects
+        replace(subject, runs=tuple(_completed(run, settings) for run in subject.runs)) for subject in subjects
     )
     segmentations.check_reference(subjects, settings)
-    problems = problems_of(subjects, settings)
+    problems = [*problems_of(subjects, settings), *single_step(subjects, settings)]
     if problems:
         raise InputRefusedError(problems)
     jobs = participant_jobs(subjects, settings, config.context, SUBJECT_REPORT, config.reports_only)
@@ -180,12 +191,27 @@ def _check_memory(jobs: Sequence[Job], config: Config) -> None:
         raise InputRefusedError(problems)
 
 
-def _completed(run: GreRun, config: Config, settings: Settings) -> GreRun:
-    """Return a run with what other datasets have for it and what the user should know."""
-    # What this command made itself is no input of it.
-    others = [folder for folder in config.derivatives if folder.resolve() != config.output_dir.resolve()]
-    run = with_given_maps(with_given_mask(run, config.derivatives, config.mask_desc), others)
-    return replace(run, remarks=(*run.remarks, *remarks(run), *segmentations.remarks(run, settings)))
+def _with_given(subject: Subject, config: Config) -> Subject:
+    """Return a subject with what other datasets have for its runs; T1w images that bring masks to them are needed."""
+    uses = config.derivatives_use or USES
+    runs = [with_given(run, config.derivatives, config.output_dir, uses, config.mask_desc) for run in subject.runs]
+    needed = {run.t1w for run in runs if run.t1w is not None and run.given_mask and run.given_mask.space == "t1w"}
+    images = {image: replace(image, is_needed=image in needed) for image in subject.t1w}
+    runs = [run if run.t1w is None else replace(run, t1w=images[run.t1w]) for run in runs]
+    return replace(subject, runs=tuple(runs), t1w=tuple(images.values()))
+
+
+def _completed(run: GreRun, settings: Settings) -> GreRun:
+    """Return a run with what the user should know about it."""
+    planned = plan(participant_steps(), run, settings)
+    notes = []
+    if planned.replaced:
+        names = ", ".join(step.name for step in planned.replaced)
+        notes.append(f"maps that exist stand for these steps, which are skipped: {names}")
+    if planned.left_out:
+        names = ", ".join(step.name for step in planned.left_out)
+        notes.append(f"steps that need what the maps do not give are left out: {names}")
+    return replace(run, remarks=(*run.remarks, *notes, *remarks(run), *segmentations.remarks(run, settings)))
 
 
 def _session(config: Config, settings: Settings) -> Session:

@@ -9,21 +9,21 @@ import json
 import math
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from bids_app import __version__
 from bids_app.cli.command import main as run_command
 from bids_app.derivatives.records import load_records, records_root
 from bids_app.errors import InputRefusedError, QsmAppError, UsageError
+from bids_app.model.json_values import JsonObject
 
 #: Keys of config.json that go to the command line as they are.
 _PASSED = ("preset", "segmentation", "atlas", "qsm_reference", "omp_nthreads", "nprocs", "mem", "mask")
 _SUBJECT = "brainlife"
 
 
-def dataset_from_files(config: Mapping[str, Any], root: Path) -> Path:
+def dataset_from_files(config: JsonObject, root: Path) -> Path:
     """Put the files that ``config`` names together to a BIDS dataset of one participant and return its folder.
 
     Raises
@@ -60,7 +60,7 @@ def dataset_from_files(config: Mapping[str, Any], root: Path) -> Path:
     return root
 
 
-def _files(config: Mapping[str, Any], key: str) -> list[Path]:
+def _files(config: JsonObject, key: str) -> list[Path]:
     value = config.get(key) or []
     paths = [Path(item) for item in ([value] if isinstance(value, str) else value)]
     missing = [f"config.json: {key}: {path} does not exist" for path in paths if not path.is_file()]
@@ -78,7 +78,7 @@ def _link(source: Path, target: Path) -> None:
     target.symlink_to(source.absolute())
 
 
-def _echo_metadata(config: Mapping[str, Any], phases: Sequence[Path]) -> list[dict[str, Any]]:
+def _echo_metadata(config: JsonObject, phases: Sequence[Path]) -> list[JsonObject]:
     """Return the sidecar fields of each echo: from the files beside the images, brainlife's meta, and the config."""
     inputs = [entry for entry in config.get("_inputs", []) if entry.get("id") == "phase"]
     times = _numbers("echo_times", config["echo_times"]) if config.get("echo_times") else []
@@ -86,7 +86,7 @@ def _echo_metadata(config: Mapping[str, Any], phases: Sequence[Path]) -> list[di
         raise UsageError(f"config.json names {len(phases)} phase images and {len(times)} echo_times")
     echoes_fields = []
     for number, path in enumerate(phases):
-        fields: dict[str, Any] = {}
+        fields: JsonObject = {}
         beside = path.with_name(path.name.removesuffix(_extension(path)) + ".json")
         if beside.is_file():
             fields |= json.loads(beside.read_text(encoding="utf-8"))
@@ -120,7 +120,7 @@ def _numbers(key: str, value: object, count: int = 0) -> list[float]:
     return numbers
 
 
-def command_line(config: Mapping[str, Any], bids: Path, output: Path) -> list[str]:
+def command_line(config: JsonObject, bids: Path, output: Path) -> list[str]:
     """Return the arguments of ``qsm-bids-app`` for a config."""
     arguments = [str(bids), str(output), "participant"]
     labels = config.get("participant_label")
@@ -134,7 +134,7 @@ def command_line(config: Mapping[str, Any], bids: Path, output: Path) -> list[st
     return arguments
 
 
-def region_plots(output: Path) -> list[dict[str, Any]]:
+def region_plots(output: Path) -> list[JsonObject]:
     """Return a bar plot in plotly's terms for every table of regional susceptibility."""
     plots = []
     for table in sorted(output.rglob("*_desc-chi_stats.tsv")):
@@ -155,7 +155,7 @@ def region_plots(output: Path) -> list[dict[str, Any]]:
     return plots
 
 
-def product(output: Path, code: int, message: str) -> dict[str, Any]:
+def product(output: Path, code: int, message: str) -> JsonObject:
     """Return the content of ``product.json``."""
     notes = [{"type": "error" if code else "success", "msg": message}]
     records = load_records(records_root(output)) if output.is_dir() else ()

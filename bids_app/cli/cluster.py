@@ -8,6 +8,8 @@ from pathlib import Path
 from bids_app.errors import UsageError
 from bids_app.qsm.params import nearest
 
+#: Longer words are no images in a file.
+_LONGEST_PATH = 256
 #: Schedulers that scripts can be written for.
 SCHEDULERS = ("slurm", "pbs")
 
@@ -33,7 +35,11 @@ class Cluster:
 def _absolute(word: str) -> str:
     """Return a word of a command; an image that lies here is named from the root on, as jobs start elsewhere."""
     path = Path(word)
-    return str(path.absolute()) if path.is_file() and (path.suffix or len(path.parts) > 1) else word
+    return (
+        str(path.absolute())
+        if len(word) < _LONGEST_PATH and path.is_file() and (path.suffix or len(path.parts) > 1)
+        else word
+    )
 
 
 def cluster_from(args: argparse.Namespace, passed_on: tuple[str, ...]) -> Cluster:

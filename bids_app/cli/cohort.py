@@ -12,6 +12,7 @@ from bids_app.dataset.cohort import Wanted, from_json, problems, survey, to_json
 from bids_app.dataset.integrity import TABLE_READS, TEMPLATE_READS, Verifier
 from bids_app.dataset.uniformity import mixtures
 from bids_app.derivatives.files import write_json
+from bids_app.derivatives.presence import read_json_object
 from bids_app.derivatives.ratings import read_ratings
 from bids_app.engine.levels import FIRST_STAGE
 from bids_app.errors import InputRefusedError
@@ -63,8 +64,8 @@ class CohortSearch:
         kept = self.kept
         if self.stage not in ("", FIRST_STAGE):
             try:
-                return from_json(json.loads(kept.read_text(encoding="utf-8")))
-            except (OSError, ValueError, KeyError, TypeError) as error:
+                return from_json(read_json_object(kept))
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
                 reason = (
                     f"--stage {self.stage}: the stage tables has not found everybody complete (there is no {kept}): "
                     "see what it said, run the level participant again where that is needed, and --stage tables "
@@ -117,8 +118,8 @@ class CohortSearch:
         if bad and not self.rules.allow_missing:
             number = sum(entry.is_problem for entry in cohort.entries)
             text = (
-                f"{number} of {len(cohort.entries)} are not complete: run the level participant again, or go on "
-                "without them by --allow-missing"
+                f"{number} of {len(cohort.entries)} are not complete: run the level participant again, or continue "
+                "without them with --allow-missing"
             )
             refusals += [*bad, text]
         if mixed and not self.rules.allow_mixed:

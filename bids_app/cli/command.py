@@ -11,7 +11,7 @@ from typing import NoReturn
 from bids_app.cli.job_options import options_for_jobs
 from bids_app.cli.options import build_parser
 from bids_app.cli.parser import complete
-from bids_app.errors import QsmAppError
+from bids_app.errors import QsmAppError, ToolMissingError, missing_package
 
 
 class _TerminatedError(BaseException):
@@ -52,6 +52,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except QsmAppError as error:
         print(f"qsm-bids-app: {error}", file=sys.stderr)
         return error.exit_code
+    except ModuleNotFoundError as error:
+        print(f"qsm-bids-app: {missing_package(error)}", file=sys.stderr)
+        return ToolMissingError.exit_code
     except BrokenPipeError:  # who read the output has gone, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1

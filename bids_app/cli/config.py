@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bids_app.adapters.brain_extraction import extractor_of
 from bids_app.cli.cluster import Cluster, cluster_from
 from bids_app.cli.filters import read_filters
 from bids_app.cli.group_options import GroupRules, group_rules
@@ -20,7 +21,9 @@ from bids_app.errors import UsageError
 from bids_app.group.formulas import parse_formula
 from bids_app.model.aliases import PRESETS, STAGES, with_new_names
 from bids_app.model.context import Context
-from bids_app.model.settings import Settings, build_settings, merge, parse_set, parse_toml, preset_text
+from bids_app.model.json_values import JsonObject
+from bids_app.model.settings import Settings, build_settings, merge, parse_set, preset_text
+from bids_app.model.toml_files import parse_toml, read_text
 
 DEFAULT_PRESET = "default"
 
@@ -67,6 +70,7 @@ class Config:
     selection: Selection = Selection()
     #: Other derivative datasets whose masks win.
     derivatives: tuple[Path, ...] = ()
+    derivatives_use: tuple[str, ...] = ()  # what is taken from them; empty: all
     mask_desc: str = ""  # description of the masks that are used; empty: brain, or none
     validate_input: bool = True
     reports_only: bool = False
@@ -102,15 +106,14 @@ def settings_from_arguments(args: argparse.Namespace) -> Settings:
     tree.pop("title", None)
     tree = _with_new_names(tree, f"preset {args.preset}")
     if args.config is not None:
-        try:
-            text = args.config.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"--config: {args.config} cannot be read: {error}") from error
+        text = read_text(args.config, f"--config: {args.config}")
         origin = f"--config {args.config}"
         tree = merge(tree, _with_new_names(parse_toml(text, origin), origin))
-    shortcuts: dict[str, dict[str, object]] = {}
+    shortcuts: JsonObject = {}
     if args.qsm_reference is not None:
         shortcuts = merge(shortcuts, {"reference": {"region": args.qsm_reference}})
+    if args.brain_extraction is not None:
+        shortcuts = merge(shortcuts, {"brain_extraction": {"program": extractor_of(args.brain_extraction).word}})
     if args.mask is not None:
         shortcuts = merge(shortcuts, {"mask": {"filled": args.mask}})
     shortcuts = merge(shortcuts, _anatomy_shortcuts(args))
@@ -124,7 +127,7 @@ def settings_from_arguments(args: argparse.Namespace) -> Settings:
     return settings
 
 
-def _with_new_names(tree: Mapping[str, object], origin: str) -> dict[str, object]:
+def _with_new_names(tree: JsonObject, origin: str) -> JsonObject:
     """Return settings with the new names of what has one, and warn of each."""
     renamed, notices = with_new_names(tree, origin)
     for notice in notices:
@@ -196,6 +199,7 @@ def from_arguments(args: argparse.Namespace, command: tuple[str, ...] = (), pass
         ),
         nprocs=nprocs,
         derivatives=tuple(_dataset(path) for path in args.derivatives or ()),
+        derivatives_use=tuple(args.derivatives_use or ()),
         mask_desc=args.mask_desc or "",
         validate_input=not args.skip_bids_validation,
         omp_nthreads=threads,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, TextIO
 
+from bids_app.cli.compilation import FIRST_RUN, CompilationWatch
 from bids_app.engine.events import Event
 from bids_app.engine.job import Job, ReportJob
 from bids_app.engine.remaining_time import Durations, Remaining, in_words
@@ -37,10 +38,14 @@ class Console:
     ):
         self._numbers = {job.name: number for number, job in enumerate(jobs, start=1)}
         reports = {job.name for job in jobs if isinstance(job, ReportJob)}
-        self._reports = reports if len(reports) < len(jobs) else set()  # beside runs, told of only where they fail
+        self._reports = (
+            reports if len(reports) < len(jobs) else set()
+        )  # next to runs they are listed only where they fail
         self._shown = _SHOWN[min(verbosity, 1)]
         self._log = log
         self._bars = _Bars(jobs, earlier()) if is_live(sys.stdout) else None
+        self._said_first_run = False
+        self._watch: CompilationWatch | None = CompilationWatch(self.on_compiled)
 
     def on_event(self, event: Event) -> None:
         """Show an event."""
@@ -54,6 +59,16 @@ class Console:
             print(f"{datetime.now():%H:%M:%S} {line}", flush=True)
         log_lines(self._log, [line])
 
+    def on_compiled(self, count: int) -> None:
+        """Show that kernels are compiled, ``count`` of them so far."""
+        if self._bars is not None:
+            self._bars.on_compiled(count)
+        elif not self._said_first_run:
+            print(f"{datetime.now():%H:%M:%S} {FIRST_RUN}", flush=True)
+        if not self._said_first_run:
+            log_lines(self._log, [FIRST_RUN])
+        self._said_first_run = True
+
     def say(self, text: str, error: bool = False) -> None:
         """Print a text, and write its lines to the log with the time."""
         print(text, file=sys.stderr if error else sys.stdout, flush=True)
@@ -61,6 +76,9 @@ class Console:
 
     def stop(self) -> None:
         """Take the live bars away."""
+        if self._watch is not None:
+            self._watch.stop()
+            self._watch = None
         if self._bars is not None:
             self._bars.stop()
             self._bars = None
@@ -121,6 +139,7 @@ class _Bars:
         self._progress = Progress(*columns, transient=True)
         self._all = self._progress.add_task("all", total=len(jobs), left=in_words(self._remaining.seconds()))
         self._tasks: dict[str, TaskID] = {}
+        self._compiling: TaskID | None = None
         self._progress.start()
 
     def on_event(self, event: Event) -> None:
@@ -133,12 +152,19 @@ class _Bars:
             if event.job in self._tasks:
                 self._progress.remove_task(self._tasks.pop(event.job))
         elif event.job in self._tasks:
-            # Solvers that converge early end below their total; a finished step is told by the next one.
+            # Solvers that converge early end below their total; a finished step is seen from the next one.
             count = f" (iteration {event.done} of {event.total})" if event.kind == "progress" and event.total else ""
             text = f"{event.job}: {event.step}{count}"
             done = 100 * event.done // event.total if event.total else 0
             self._progress.update(self._tasks[event.job], description=text, completed=done)
         self._progress.update(self._all, left=in_words(self._remaining.seconds()))
+
+    def on_compiled(self, count: int) -> None:
+        """Show how many kernels have been compiled; nobody knows how many a run needs."""
+        text = f"first run: compiling numerical kernels ({count} so far, once)"
+        if self._compiling is None:
+            self._compiling = self._progress.add_task(text, total=None, left="")
+        self._progress.update(self._compiling, description=text, completed=count)
 
     def stop(self) -> None:
         """Take the bars away."""

@@ -47,7 +47,7 @@ def convert_first(config: Config) -> tuple[int, Config]:
         events.message(text)
 
     report = convert(request, say)
-    _tell(report, config)
+    _print_summary(report, config)
     if not report.usable and not report.failures:
         where = f"; {report.page} gives the reason for each" if report.page else ""
         raise InputRefusedError([f"none of the {len(report.outcomes)} series can be converted{where}"])
@@ -61,7 +61,7 @@ def convert_first(config: Config) -> tuple[int, Config]:
     return report.exit_code, replace(config, levels=left, selection=selection)
 
 
-def _tell(report: ConversionReport, config: Config) -> None:
+def _print_summary(report: ConversionReport, config: Config) -> None:
     if config.dry_run:
         print(conversion_page(report))
         return

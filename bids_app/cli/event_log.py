@@ -16,7 +16,7 @@ from bids_app.engine.remaining_time import Durations, Remaining
 from bids_app.errors import UsageError
 from bids_app.model.results import JobResult
 
-#: Progress of one job is written once in so many seconds at most.
+#: Progress of one job is written at most once in this time (s).
 _PACE_S = 0.2
 
 

@@ -21,8 +21,8 @@ def add_execution(group: "argparse._ArgumentGroup") -> None:
         help="memory that all processes together may take by estimate, in GB or with a unit: 8, 8GB, 8000MB (default: "
         "what is free); a run that needs more is refused before anything starts",
     )
-    add("--reports-only", action="store_true", help="write the reports again from what is there, process nothing")
-    add("--dry-run", action="store_true", help="print the plan and the effective parameters, change nothing")
+    add("--reports-only", action="store_true", help="write the reports again from what is there, and process nothing")
+    add("--dry-run", action="store_true", help="print the plan and the effective parameters, and change nothing")
     add("--events", type=place, metavar="FILE", help="append events as lines of JSON to FILE, for programs that watch")
     add("--stop-on-first-crash", action="store_true", help="stop everything when one run fails")
     add("--force", action="store_true", help="run every step again, whatever the records say")

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from bids_app.errors import UsageError
 from bids_app.model.settings import Section, Settings, methods_of, section_names
 from bids_app.qsm.method import PARAMETERS
-from bids_app.qsm.params import Params, nearest
+from bids_app.qsm.params import Params, described, nearest
 from bids_app.qsm.registry import CORRECTIONS, AnyMethod
 from bids_app.report.methods.references import REFERENCES
 from bids_app.report.methods.text import Methods
@@ -28,7 +28,7 @@ def explain(name: str, width: int = 100) -> str:
         For a name that there is not, with the nearest one.
     """
     if name == "list":
-        return "\n".join(f"{section:14}{_first_line(values.choice)}" for section, values in Settings().sections.items())
+        return "\n".join(f"{section:18}{_first_line(values.choice)}" for section, values in Settings().sections.items())
     section, *rest = name.split(".")
     sections = Settings().sections
     if section not in sections:
@@ -82,19 +82,18 @@ def _about(method: AnyMethod) -> Iterator[Paragraph]:
 
 def _parameters(prefix: str, params: Params, only: str = "") -> Iterator[Paragraph]:
     """Yield name, default, range and meaning of the parameters of a class, or of one of them."""
-    for one in dataclasses.fields(params):
+    for one in described(params):
         if only and one.name != only:
             continue
-        meta, unit = one.metadata, f" {one.metadata['unit']}" if one.metadata.get("unit") else ""
-        default = one.default if one.default != "" else "(empty)"
-        value = str(default).lower() if isinstance(default, bool) else default
+        unit = f" {one.unit}" if one.unit else ""
+        value = str(one.value).lower() if isinstance(one.value, bool) else one.value if one.value != "" else "(empty)"
         limits = ""
-        if meta.get("choices"):
-            limits = f"; one of {', '.join(meta['choices'])}"
-        elif meta.get("low") is not None or meta.get("high") is not None:
-            limits = f"; {meta['low']:g} to {meta['high']:g}{unit}"
+        if one.choices:
+            limits = f"; one of {', '.join(one.choices)}"
+        elif one.low is not None or one.high is not None:
+            limits = f"; {one.low:g} to {one.high:g}{unit}"
         yield f"{prefix}.{one.name} = {value}{unit}{limits}", ""
-        yield f"{meta['doc']}.", "    "
+        yield f"{one.doc}.", "    "
 
 
 def _wrapped(text: str, first: str, width: int) -> list[str]:

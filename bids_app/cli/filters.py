@@ -4,6 +4,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from bids_app.derivatives.presence import absence
+from bids_app.derivatives.text import decoded
 from bids_app.errors import UsageError
 from bids_app.qsm.params import nearest
 
@@ -37,10 +39,16 @@ def read_filters(path: Path | None) -> Mapping[str, Mapping[str, object]]:
     """
     if path is None:
         return {}
+    if problem := absence(path):
+        raise UsageError(f"--bids-filter-file: {path}: {problem}")
+    text, note = decoded(path.read_bytes())
+    if note:
+        raise UsageError(f"--bids-filter-file: {path}: is not UTF-8; save it as UTF-8")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"--bids-filter-file: {path} cannot be read as JSON: {error}") from error
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise UsageError(f"--bids-filter-file: {path} cannot be read as JSON: {reason}") from error
     if not isinstance(content, dict) or not all(isinstance(value, dict) for value in content.values()):
         raise UsageError(f'--bids-filter-file: {path} must be like {{"gre": {{"acquisition": "qsm"}}, "t1w": {{}}}}')
     unknown = [name for name in content if name not in FILTERS]

@@ -91,7 +91,7 @@ def _add_statistics(group: "argparse._ArgumentGroup") -> None:
         type=words,
         metavar="FORMULA",
         help="linear model of every region, e.g. 'chi ~ age + sex + group' with columns of participants.tsv and "
-        "sessions.tsv (default: descriptive tables alone)",
+        "sessions.tsv (default: descriptive tables only)",
     )
     add(
         "--small-groups",
@@ -119,14 +119,14 @@ def _add_statistics(group: "argparse._ArgumentGroup") -> None:
         "--group-labels",
         type=place,
         metavar="FILE",
-        help="names of its labels: TSV (index, name) or ITK-SNAP's label description (default: the .tsv beside it)",
+        help="names of its labels: TSV (index, name) or ITK-SNAP's label description (default: the .tsv next to it)",
     )
     add(
         "--output-space",
         type=words,
         metavar="NAME",
-        help="template of TemplateFlow, e.g. MNI152NLin2009cAsym or MNI152NLin2009cAsym:res-2, that all maps are "
-        "brought to besides, interpolated once",
+        help="template of TemplateFlow, e.g. MNI152NLin2009cAsym or MNI152NLin2009cAsym:res-2, to which all maps are "
+        "brought as well, with one interpolation",
     )
 
 
@@ -136,7 +136,7 @@ def _add_stages(group: "argparse._ArgumentGroup") -> None:
         "--stage",
         type=words,
         metavar="NAME",
-        help="run the jobs of one stage alone and take those before as done; --dry-run lists the stages",
+        help="run the jobs of one stage only; the stages before it must be complete; --dry-run lists the stages",
     )
     add("--stage-part", type=part, metavar="I/N", help="of the stage, run the I-th of N parts (an array on a cluster)")
     add(
@@ -144,7 +144,7 @@ def _add_stages(group: "argparse._ArgumentGroup") -> None:
         type=seconds,
         default=0.0,
         metavar="S",
-        help="look again for so many seconds for what other nodes have written and a shared disk does not show yet",
+        help="seconds to wait for files of other nodes that a shared disk does not show yet (default: 0)",
     )
 
 
@@ -154,8 +154,8 @@ def _add_template(group: "argparse._ArgumentGroup") -> None:
         "--template",
         type=folder_or_name,
         metavar="WHAT",
-        help="build (default): the study's own; none: tables alone; or a template's folder or TemplateFlow name, to "
-        "which everybody who is not there yet is registered",
+        help="build (default): the template of the study; none: tables only; or the folder or TemplateFlow name of a "
+        "template, to which participants who are not registered yet are registered",
     )
     add(
         "--template-iterations",

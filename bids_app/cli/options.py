@@ -3,12 +3,15 @@
 import argparse
 
 from bids_app import __version__
+from bids_app.cli.actions import Explain, ShowPreset
 from bids_app.cli.execution_options import add_cluster, add_execution
 from bids_app.cli.group_options import add_group
 from bids_app.cli.parser import Parser
 from bids_app.cli.types import count, desc, file_or_name, folder_or_name, label, place, words
 
 LEVELS = ("convert", "participant", "group")
+#: What can be taken from other datasets (the names of ``dataset.derived.USES``, which a test compares).
+USES = ("mask", "total_field", "local_field", "chimap", "r2star", "r2", "r2prime", "fibre_angle")
 
 DESCRIPTION = "Quantitative susceptibility mapping of a BIDS dataset: susceptibility and R2*."
 
@@ -43,14 +46,14 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("bids_dir", metavar="BIDS_DIR", type=place, help="the BIDS dataset")
     parser.add_argument("output_dir", metavar="OUTPUT_DIR", type=place, help="where the derivative dataset is written")
     parser.add_argument("levels", nargs="+", choices=LEVELS, metavar="LEVEL", help=f"what to run: {', '.join(LEVELS)}")
-    parser.add_argument("-v", "--verbose", action="count", default=0, help="say more (-vv: everything)")
+    parser.add_argument("-v", "--verbose", action="count", default=0, help="print more (-vv: everything)")
     parser.add_argument("--version", action="version", version=f"qsm-bids-app {__version__}")
     parser.add_argument(
-        "--show-preset", action=_ShowPreset, metavar="NAME", help="print a preset as TOML and stop; 'list' names all"
+        "--show-preset", action=ShowPreset, metavar="NAME", help="print a preset as TOML and stop; 'list' names all"
     )
     parser.add_argument(
         "--explain",
-        action=_Explain,
+        action=Explain,
         metavar="NAME",
         help="explain a section, method or parameter (inversion, inversion.tv, background.lbv.corrections) and stop; "
         "'list' names the sections",
@@ -59,7 +62,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_conversion(parser.add_argument_group("conversion to BIDS (level convert): the scans, and their names"))
     _add_processing(parser.add_argument_group("how it is processed"))
     _add_regions(parser.add_argument_group("regions: segmentation of the T1w image, registration, tables"))
-    group = parser.add_argument_group("group: template, maps, tables and statistics of everybody")
+    group = parser.add_argument_group("group: template, maps, tables and statistics of the study")
     add_group(group)
     add_execution(parser.add_argument_group("how it is run"))
     add_cluster(parser.add_argument_group("clusters (see README, 'On a cluster')"))
@@ -87,8 +90,15 @@ def _add_selection(group: "argparse._ArgumentGroup") -> None:
         nargs="+",
         type=place,
         metavar="DIR",
-        help="derivative datasets: their brain masks (desc-brain_mask or _mask, on the grid of the gradient echo) win "
-        "over computed ones, and their segmentations are used (see --segmentation)",
+        help="derivative datasets: their brain masks replace computed ones, their maps (fields, Chimap, R2starmap) "
+        "stand for the steps that make them, and their segmentations are used (see --segmentation)",
+    )
+    add(
+        "--derivatives-use",
+        nargs="+",
+        choices=USES,
+        metavar="WHAT",
+        help=f"take these alone from --derivatives: {', '.join(USES)} (default: all)",
     )
     add(
         "--mask-desc",
@@ -105,7 +115,7 @@ def _add_conversion(group: "argparse._ArgumentGroup") -> None:
         "--dicom-dir",
         type=place,
         metavar="DIR",
-        help="DICOM files in any tree, archives too; makes conversion into BIDS_DIR the first thing that happens",
+        help="DICOM files in any tree, archives too; they are converted into BIDS_DIR first",
     )
     sources.add_argument("--nifti-dir", type=place, metavar="DIR", help="the same for NIfTI and JSON files of dcm2niix")
     sources.add_argument(
@@ -136,11 +146,7 @@ def _add_conversion(group: "argparse._ArgumentGroup") -> None:
         help="TSV file that corrects single series: their name (acq-fine_MEGRE, T1w, skip) or part (mag, phase); "
         "--dry-run shows what becomes of each",
     )
-    add(
-        "--add",
-        action="store_true",
-        help="complete sessions that are in the dataset by series that came later; no file is replaced",
-    )
+    add("--add", action="store_true", help="add series that came later to sessions of the dataset; no file is replaced")
 
 
 def _add_processing(group: "argparse._ArgumentGroup") -> None:
@@ -152,13 +158,20 @@ def _add_processing(group: "argparse._ArgumentGroup") -> None:
         metavar="NAME|FILE",
         help="set of methods and parameters (default: default)",
     )
-    add("--config", type=place, metavar="FILE", help="TOML file whose values win over the preset's")
+    add("--config", type=place, metavar="FILE", help="TOML file with values that replace those of the preset")
     add(
         "--set",
         type=words,
         action="append",
         metavar="SECTION.NAME=VALUE",
         help="change one parameter, e.g. inversion.method=tkd or inversion.rts.delta=0.2; may be repeated",
+    )
+    add(
+        "--brain-extraction",
+        type=words,
+        metavar="NAME|COMMAND",
+        help="program that finds the brain in place of the surface model (bet in recipes): synthstrip, hd-bet, "
+        "fsl-bet, or a command line such as 'my-tool {image} {mask}'",
     )
     add("--mask", type=words, metavar="RECIPE", help="recipe of the mask, e.g. 'quality,otsu:1.3,fill:25,open:1'")
     add(
@@ -191,34 +204,11 @@ def _add_regions(group: "argparse._ArgumentGroup") -> None:
         type=words,
         nargs="+",
         metavar="PATTERN",
-        help="further segmentations, of lesions for example; {subject} and {session} may stand in the pattern",
+        help="further segmentations, of lesions for example; the pattern may contain {subject} and {session}",
     )
-    add("--roi-erosion", type=count, metavar="N", help="voxels to erode every region by before its statistics")
+    add("--roi-erosion", type=count, metavar="N", help="erode every region by N voxels before its statistics")
     add(
         "--mask-from-anatomy",
         action="store_true",
-        help="let the segmentation's brain mask join the mask from phase quality",
+        help="keep only the part of the mask that lies in the segmentation's brain mask",
     )
-
-
-class _ShowPreset(argparse.Action):
-    """Print a preset and leave, before the positional arguments are asked for."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *values: object) -> None:
-        from bids_app.model.settings import preset_names, preset_text
-
-        name = values[1]
-        print(
-            "\n".join(preset_names()) if name == "list" else preset_text(str(name)), end="\n" if name == "list" else ""
-        )
-        parser.exit(0)
-
-
-class _Explain(argparse.Action):
-    """Explain a part of the settings and leave, before the positional arguments are asked for."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *values: object) -> None:
-        from bids_app.cli.explain import explain
-
-        print(explain(str(values[1])))
-        parser.exit(0)

@@ -46,7 +46,7 @@ def _check(settings: Settings, which: Sequence[str], spec: str) -> None:
         return
     if not spec or atlas.find(spec).brain_mask is None:
         raise UsageError(
-            "--mask-from-anatomy: no brain mask can be had: it comes from FastSurfer, or from an atlas whose "
+            "--mask-from-anatomy: there is no brain mask: it comes from FastSurfer, or from an atlas whose "
             "folder holds a *_desc-brain_mask.nii.gz"
         )
 
@@ -54,7 +54,7 @@ def _check(settings: Settings, which: Sequence[str], spec: str) -> None:
 def remarks(run: GreRun, settings: Settings) -> tuple[str, ...]:
     """Return what the user should know about a run's regions before it starts."""
     if run.t1w is None and "fastsurfer" in settings.segmentation.choice.which:
-        return (f"{run.t1w_choice}: FastSurfer has nothing to segment, the run goes on without its regions",)
+        return (f"{run.t1w_choice}: FastSurfer has nothing to segment; the run continues without its regions",)
     return ()
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
+from pathlib import Path
 
 from bids_app import __version__
 from bids_app.cli.console import Console, log_lines
@@ -57,9 +58,16 @@ class Session:
     events: EventLog = field(default_factory=lambda: EventLog(None))
 
     def process(
-        self, jobs: Sequence[Job], facts: Sequence[str], validation: InputValidation | None = None, warning: str = ""
+        self,
+        jobs: Sequence[Job],
+        facts: Sequence[str],
+        validation: InputValidation | None = None,
+        warning: str = "",
+        prepare: Callable[[], Sequence[str]] = tuple,
     ) -> int:
         """Run the jobs and return the exit code; ``facts`` are lines for the log.
+
+        ``prepare`` is called when the jobs are this command's alone, and returns more lines.
 
         Raises
         ------
@@ -68,7 +76,7 @@ class Session:
         """
         with claimed(self.context, {job.name: job.is_shared for job in jobs}, self._digest()) as context:
             own = [replace(job, context=replace(job.context, claim=context.claim)) for job in jobs]
-            return self._process(own, facts, validation, warning)
+            return self._process(own, [*facts, *prepare()], validation, warning)
 
     def _digest(self) -> str:
         """Return a digest of what results depend on besides the data."""
@@ -115,6 +123,7 @@ class Session:
             self.events.results(list(results.values()))
             console.close(list(results.values()), crashes, [*filter(None, [warning]), *notes])
             console.say(f"results are in {output_dir}")
+            console.say(_reports(output_dir, jobs))
         return 1 if crashes else 0
 
     def _earlier(self) -> dict[str, Durations]:
@@ -143,7 +152,11 @@ class Session:
         settings = to_toml(self.settings, [f"qsm-bids-app {__version__}: effective parameters, for --config"])
         digest = hashlib.blake2b(settings.encode(), digest_size=4).hexdigest()  # the same parameters, the same file
         write_if_changed(output_dir / "logs" / f"config-{digest}.toml", settings.encode())
-        readme = "Quantitative susceptibility maps by qsm-bids-app. Values are in ppm; sidecars name every parameter.\n"
+        readme = (
+            "Quantitative susceptibility maps by qsm-bids-app.\n\n"
+            "*_Chimap is susceptibility in ppm, *_R2starmap is R2* in 1/s, *_T2starmap is T2* in s, and *_fieldmap is "
+            "a field in Hz.\nThe JSON file beside each image names its unit, its sources and every parameter.\n"
+        )
         write_if_changed(output_dir / "README.md", readme.encode())
 
     def _write_crash(self, job: Job, result: JobResult) -> str:
@@ -161,6 +174,15 @@ class Session:
             text += f"\nlast output of the process:\n{result.output}\n"
         write_bytes(path, text.encode())
         return str(path)
+
+
+def _reports(output_dir: Path, jobs: Sequence[Job]) -> str:
+    """Return the closing line: where the reports of these jobs are."""
+    names = [f"sub-{job.subject}.html" if job.subject else "group.html" for job in jobs if isinstance(job, ReportJob)]
+    pages = [output_dir / name for name in dict.fromkeys(names) if (output_dir / name).is_file()]
+    if not pages:
+        return "no report was written"
+    return f"report{'s' if pages[1:] else ''}: {pages[0]}{f' and {len(pages) - 1} more' if pages[1:] else ''}"
 
 
 def command_of(command: Sequence[str], subject: str, session: str | None) -> str:

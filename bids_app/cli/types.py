@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,9 @@ from pathlib import Path
 #: Longest time to wait for a shared disk: a day.
 _MAX_SECONDS = 86_400.0
 #: Fields of scanners, T; so many characters of a wrong value are shown.
-_LEAST_T, _MOST_T, _SHOWN = 0.05, 25.0, 40
+_MIN_T, _MAX_T, _SHOWN = 0.05, 25.0, 40
+#: Bytes of the longest name of a file.
+_LONGEST_NAME = 255
 #: A whole number: no sign, no more digits than any option takes.
 _WHOLE = re.compile(r"[0-9]{1,12}")
 #: A size of memory: a number, and a unit that may be left out.
@@ -20,7 +23,7 @@ _GIGABYTES = {
     **{f"{letter}IB": 1024**power / 1e9 for letter, power in (("M", 2), ("G", 3), ("T", 4))},
 }
 #: Memory that can be meant, GB: less holds no process, more is no machine.
-_LEAST_GB, _MOST_GB = 0.1, 1e5
+_MIN_GB, _MAX_GB = 0.1, 1e5
 
 
 def _cut(text: str) -> str:
@@ -47,6 +50,20 @@ def words(text: str) -> str:
     """Read a text that is not empty: a variable that is not set in a script gives an empty one."""
     if not text.strip():
         raise argparse.ArgumentTypeError("is empty; give a value or leave the option out")
+    return _printable(text)
+
+
+def _printable(text: str) -> str:
+    """Return a text that is one line; control characters are refused."""
+    if any(ord(character) < ord(" ") for character in text):
+        raise argparse.ArgumentTypeError(f"has a control character or a line break, got {_cut(text)!r}")
+    return text
+
+
+def _possible(text: str) -> str:
+    """Return a path or a name; one that is longer than any file's name is refused."""
+    if any(len(os.fsencode(part)) > _LONGEST_NAME for part in text.split("/")):
+        raise argparse.ArgumentTypeError(f"is too long, got {_cut(text)!r}")
     return text
 
 
@@ -62,9 +79,9 @@ def gigabytes(text: str) -> float:
     """Read a positive number of gigabytes; ``8``, ``8GB``, ``8 GiB``, ``8000M`` and ``0.5T`` are understood."""
     number = _SIZE.fullmatch(text)
     value = float(number["number"]) * _GIGABYTES[number["unit"].upper()] if number else math.nan
-    if not _LEAST_GB <= value <= _MOST_GB:
+    if not _MIN_GB <= value <= _MAX_GB:
         raise argparse.ArgumentTypeError(
-            f"must be a size from {_LEAST_GB:g} to {_MOST_GB:g} gigabytes, such as 8, 8GB or 8000MB, got {_cut(text)!r}"
+            f"must be a size from {_MIN_GB:g} to {_MAX_GB:g} gigabytes, such as 8, 8GB or 8000MB, got {_cut(text)!r}"
         )
     return value
 
@@ -83,8 +100,8 @@ def number(text: str) -> float:
 def tesla(text: str) -> float:
     """Read the strength of a main field."""
     value = number(text)
-    if not _LEAST_T <= value <= _MOST_T:
-        raise argparse.ArgumentTypeError(f"must be a field from {_LEAST_T:g} to {_MOST_T:g} tesla, got {_cut(text)!r}")
+    if not _MIN_T <= value <= _MAX_T:
+        raise argparse.ArgumentTypeError(f"must be a field from {_MIN_T:g} to {_MAX_T:g} tesla, got {_cut(text)!r}")
     return value
 
 
@@ -106,7 +123,7 @@ def label(text: str) -> str:
     """
     if not all(piece.removeprefix("sub-").removeprefix("ses-") for piece in (text.replace(",", " ").split() or [""])):
         raise argparse.ArgumentTypeError("a label is empty; leave the option out for all")
-    return text
+    return _printable(text)
 
 
 def desc(text: str) -> str:
@@ -121,14 +138,14 @@ def place(text: str) -> Path:
     """Read a path, absolute from here on: jobs start in other folders."""
     if not text:
         raise argparse.ArgumentTypeError("a path is empty")
-    return Path(text).absolute()
+    return Path(_possible(text)).absolute()
 
 
 def place_or_name(is_place: Callable[[Path], bool]) -> Callable[[str], str]:
     """Return a type that makes a path absolute where there is one, and leaves a name as it is."""
 
     def read(text: str) -> str:
-        return str(Path(text).absolute()) if is_place(Path(words(text))) else text
+        return str(Path(text).absolute()) if is_place(Path(_possible(words(text)))) else text
 
     return read
 

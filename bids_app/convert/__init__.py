@@ -20,18 +20,18 @@ def convert(request: ConvertRequest, on_event: OnEvent | None = None) -> Convers
     """Convert scans to a BIDS dataset in ``request.bids_dir`` and report on every series.
 
     A series or a file that fails does not stop the others: see ``ConversionReport.failures`` and ``exit_code``. With
-    ``dry_run`` nothing is written at all; the report tells what would be done (``conversion_page`` makes it readable).
+    ``dry_run`` nothing is written at all; the report says what would be done (``conversion_page`` makes it readable).
 
     Raises UsageError (sources, labels, patterns, heuristic), InputRefusedError (nothing that could be converted) and
     ToolMissingError (dcm2niix, heudiconv).
     """
-    tell = on_event or (lambda _: None)
+    notify = on_event or (lambda _: None)
     intake = _intake(request)
     new = [folder for folder in (request.work_dir, request.report_dir) if not folder.exists()]
     _clear(request)
     try:
         with scratch_folder(request.work_dir.resolve(), "convert") as scratch:
-            outcomes, problems, notes = intake(request, scratch, tell)
+            outcomes, problems, notes = intake(request, scratch, notify)
     finally:
         for folder in new:
             with contextlib.suppress(OSError):  # something is in it

@@ -5,7 +5,7 @@ A heuristic imports ``custom_seqinfo`` (heudiconv then fills ``seqinfo.custom`` 
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Protocol
 
 from bids_app.convert.classify.grouping import decide
 from bids_app.convert.classify.series import SeriesFacts, custom_seqinfo
@@ -13,6 +13,14 @@ from bids_app.convert.classify.series import SeriesFacts, custom_seqinfo
 __all__ = ["SeriesFacts", "create_key", "custom_seqinfo", "keys_by_content"]
 
 _FOLDER = "{bids_subject_session_dir}/anat/{bids_subject_session_prefix}"
+
+
+class SeqInfo(Protocol):
+    """What heudiconv knows of a series, as far as this module needs it."""
+
+    series_id: str
+    custom: SeriesFacts | None
+
 
 Key = tuple[str, tuple[str, ...], None]
 
@@ -22,17 +30,17 @@ def create_key(template: str, outtype: tuple[str, ...] = ("nii.gz",)) -> Key:
     return template, outtype, None
 
 
-def keys_by_content(seqinfo: Iterable[Any], *, field_maps: bool = False) -> dict[Key, list[str]]:
+def keys_by_content(seqinfo: Iterable[SeqInfo], *, field_maps: bool = False) -> dict[Key, list[str]]:
     """Return keys and series as ``infotodict`` does: MEGRE, T2starw and T1w, the rest is left out.
 
     Magnitude and phase (separate series or one) are put together by content and time; repeated acquisitions get run
     numbers, different protocols ``acq-`` labels. ``echo-`` and ``part-`` of a series that holds several are added when
     it is converted. ``field_maps`` says that what a field map's name makes look like one is wanted all the same.
     """
-    wanted = [s for s in seqinfo if s.custom is not None]
-    ids = {s.custom.uid: s.series_id for s in wanted}
+    wanted = [(s.series_id, s.custom) for s in seqinfo if s.custom is not None]
+    ids = {facts.uid: series_id for series_id, facts in wanted}
     info: dict[Key, list[str]] = {}
-    for decision in decide([s.custom for s in wanted], field_maps=field_maps).values():
+    for decision in decide([facts for _, facts in wanted], field_maps=field_maps).values():
         if decision.suffix:
             entities = "".join(f"_{key}-{value}" for key, value in decision.entities)
             key = create_key(f"{_FOLDER}{entities}_{decision.suffix}")

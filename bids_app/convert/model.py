@@ -106,8 +106,8 @@ class SeriesOutcome:
 def in_words(outcomes: Sequence[SeriesOutcome]) -> str:
     """Return the numbers of series by their fate: ``5 series: 4 converted, 1 skipped``."""
     counts = Counter(o.status for o in outcomes)
-    told = ", ".join(f"{counts[status]} {words}" for status, words in _IN_WORDS.items() if counts[status])
-    return f"{len(outcomes)} series: {told or 'none'}"
+    sentences = ", ".join(f"{counts[status]} {words}" for status, words in _IN_WORDS.items() if counts[status])
+    return f"{len(outcomes)} series: {sentences or 'none'}"
 
 
 @dataclass(frozen=True)

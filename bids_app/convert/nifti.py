@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from bids_app.convert.classify.series import group_series
 from bids_app.convert.dicom import plan_job
@@ -26,7 +25,9 @@ from bids_app.convert.write.dcm2niix import sidecar
 from bids_app.convert.write.jobs import Intake, Job, check_account, make_jobs, run_jobs
 from bids_app.convert.write.tools import check_tools
 from bids_app.derivatives.files import write_bytes, write_json
+from bids_app.derivatives.nifti import load
 from bids_app.errors import InputRefusedError
+from bids_app.model.json_values import JsonObject
 
 _BIDS_NAME = re.compile(r"sub-[A-Za-z0-9]+(?=_)|(?<=_)ses-[A-Za-z0-9]+(?=_)")
 
@@ -85,7 +86,7 @@ def _describe_all(loose: Sequence[Loose], scratch: Path, problems: list[Problem]
 
 
 def _with_studies(loose: Sequence[Loose], request: ConvertRequest) -> list[Loose]:
-    """Tell examinations apart: by UID, PatientID and date where sidecars have them, and by the topmost folder."""
+    """Separate examinations: by UID, PatientID and date where sidecars have them, and by the topmost folder."""
     patterns = {
         "subject": compile_pattern(request.subject_pattern, "--subject-pattern"),
         "session": compile_pattern(request.session_pattern, "--session-pattern"),
@@ -108,7 +109,7 @@ def _places(loose: Sequence[Loose], request: ConvertRequest, redact: Redactor) -
         groups[item.study].append(item)
     studies = []
     for key, members in groups.items():
-        values: dict[str, Any] = members[0].values
+        values: JsonObject = members[0].values
         stamp = re.sub(r"\D", "", str(values.get("AcquisitionDateTime", "")))
         folders = {_folder(m.logical, request) for m in members}
         studies.append(
@@ -155,12 +156,10 @@ def _copy(
 
 def _copy_one(path: Path, source: Loose, target: Path) -> None:
     """Copy one image, compressed, and its sidecar; raises ValueError when it is damaged."""
-    import nibabel as nib
     import numpy as np
 
     try:
-        image: Any = nib.load(path)
-        np.asanyarray(image.dataobj)
+        np.asanyarray(load(path).dataobj)
         content = path.read_bytes()
     except Exception as error:  # any failure to decode a damaged file, whatever library raises it
         raise ValueError(f"{source.logical.name} is damaged or cut short ({type(error).__name__})") from error

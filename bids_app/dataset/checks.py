@@ -10,12 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 from bids_app.dataset.content_checks import contents
-from bids_app.dataset.image_checks import anatomical, few_slices, files_of, images, lead_of
+from bids_app.dataset.derived import given_units
+from bids_app.dataset.image_checks import anatomical, few_slices, field_maps, files_of, images, lead_of
 from bids_app.dataset.metadata_checks import metadata_values
 from bids_app.dataset.separation import spin_echo
+from bids_app.model.json_values import JsonValue
 from bids_app.model.records import GreRun, Subject
 
 #: An echo time above this many seconds is in ms by the look of it.
@@ -49,7 +50,9 @@ def clashes(run: GreRun) -> Iterator[str]:
 
 
 def no_phase(run: GreRun) -> Iterator[str]:
-    """Every echo needs a phase, or real and imaginary parts."""
+    """Every echo needs a phase, or real and imaginary parts, unless another dataset has the field."""
+    if not run.starts_from_phase:
+        return
     without = [echo for echo in run.echoes if echo.phase is None and not (echo.real and echo.imag)]
     if len(without) == len(run.echoes) and not any(echo.real or echo.imag for echo in without):
         name = files_of(without[0])[0].name
@@ -77,7 +80,9 @@ def echo_gaps(run: GreRun) -> Iterator[str]:
 
 
 def echo_times(run: GreRun) -> Iterator[str]:
-    """Echo times are there, in seconds, differ, and are those of the magnitude too."""
+    """Echo times are there, in seconds, differ, and are those of the magnitude too; a field map alone has none."""
+    if not run.starts_from_phase and all(echo.echo_time is None for echo in run.echoes):
+        return
     times = _distinct(
         [echo.echo_time for echo in run.echoes if echo.echo_time is not None and _is_number(echo.echo_time)]
     )
@@ -108,7 +113,7 @@ def echo_times(run: GreRun) -> Iterator[str]:
         yield f"{run.basename}: EchoTime does not rise with the echo number; correct the names or the JSON sidecars"
 
 
-def _same_time(one: Any, other: float) -> bool:
+def _same_time(one: JsonValue, other: float) -> bool:
     return _is_number(one) and abs(one - other) <= ECHO_TIME_TOLERANCE
 
 
@@ -134,11 +139,11 @@ def field_strength(run: GreRun) -> Iterator[str]:
         yield f"{name}: MagneticFieldStrength is {value!r} in its JSON sidecars; set it in tesla, for example 3"
     others = [echo.metadata.get("MagneticFieldStrength") for echo in run.echoes]
     if any(not _same_field(other, value) for other in others):
-        told = ", ".join(sorted({str(other) for other in others}))
-        yield f"{run.basename}: echoes have different MagneticFieldStrength ({told}); correct them"
+        values = ", ".join(sorted({str(other) for other in others}))
+        yield f"{run.basename}: echoes have different MagneticFieldStrength ({values}); correct them"
 
 
-def _same_field(one: Any, other: Any) -> bool:
+def _same_field(one: JsonValue, other: JsonValue) -> bool:
     if not _is_number(one) or not _is_number(other):
         return bool(one == other)
     return bool(abs(one - other) <= FIELD_TOLERANCE * abs(other))
@@ -146,7 +151,7 @@ def _same_field(one: Any, other: Any) -> bool:
 
 def b0_direction(run: GreRun) -> Iterator[str]:
     """``B0_dir`` of a sidecar is a direction."""
-    value: Any = run.b0_dir
+    value: JsonValue = run.b0_dir
     given = {json.dumps(echo.metadata.get("B0_dir")) for echo in run.echoes}
     if len(given) > 1:
         yield f"{run.basename}: echoes have different B0_dir ({', '.join(sorted(given))}) in their JSON sidecars"
@@ -169,6 +174,8 @@ RUN_CHECKS: tuple[Callable[[GreRun], Iterator[str]], ...] = (
     coils,
     field_strength,
     b0_direction,
+    given_units,
+    field_maps,
     metadata_values,
     images,
     few_slices,
@@ -184,7 +191,10 @@ def without_magnitudes_alone(subjects: Sequence[Subject]) -> tuple[tuple[Subject
     Where no run has a phase they stay: then the check of the phase says what is missing.
     """
     unneeded = {
-        run.basename for s in subjects for run in s.runs if not any(e.phase or e.real or e.imag for e in run.echoes)
+        run.basename
+        for s in subjects
+        for run in s.runs
+        if run.starts_from_phase and not any(e.phase or e.real or e.imag for e in run.echoes)
     }
     if all(run.basename in unneeded for subject in subjects for run in subject.runs):
         return tuple(subjects), []
@@ -204,7 +214,7 @@ def preflight(
     runs = [run for subject in subjects for run in subject.runs]
     problems = list(_output_problems(bids_dir, output_dir))
     if not runs:
-        problems.append(_nothing_found(bids_dir, subjects))
+        problems.append(_nothing_found(bids_dir))
     else:
         problems += [
             f"participant {subject.label!r} has no gradient-echo images (MEGRE or T2starw) in this selection"
@@ -245,9 +255,8 @@ def _is_ours(output_dir: Path) -> bool:
     return "qsm-bids-app" in makers
 
 
-def _nothing_found(bids_dir: Path, subjects: Sequence[Subject]) -> str:
-    text = f"{bids_dir}: no gradient-echo phase found (MEGRE or T2starw with part-phase) for this selection"
-    patterns = [f"sub-{s.label}/{folder}fmap/*_fieldmap.nii*" for s in subjects[:20] for folder in ("", "*/")]
-    if any(next(bids_dir.glob(pattern), None) for pattern in patterns):
-        text += "; there are field maps (fmap/*_fieldmap), but the app starts from the phase of a gradient echo"
-    return text
+def _nothing_found(bids_dir: Path) -> str:
+    return (
+        f"{bids_dir}: no gradient-echo phase (MEGRE or T2starw with part-phase) and no field map (fmap/*_fieldmap) "
+        "found for this selection"
+    )

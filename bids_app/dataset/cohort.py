@@ -7,7 +7,6 @@ from the files that are recorded now (see ``dataset.integrity``).
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from bids_app.dataset.expected import Home, homes
 from bids_app.dataset.integrity import TABLE_READS, Products, RunRecords, Verifier
@@ -15,6 +14,7 @@ from bids_app.derivatives.ratings import EXCLUDE, Rating
 from bids_app.derivatives.records import load_record, record_files, records_root, split_name
 from bids_app.model.cohort import EXCLUDED, WITHDRAWN, Cohort, CompletenessEntry
 from bids_app.model.group_run import GroupRun
+from bids_app.model.json_values import JsonObject
 from bids_app.model.naming import Entities, entities_in
 from bids_app.model.step_record import StepRecord
 
@@ -166,7 +166,7 @@ def _rated(entry: CompletenessEntry, rating: Rating | None) -> CompletenessEntry
     return replace(entry, status=EXCLUDED, reason=reason)
 
 
-def to_json(cohort: Cohort) -> dict[str, Any]:
+def to_json(cohort: Cohort) -> JsonObject:
     """Return a cohort as plain values."""
     return asdict(cohort) | {
         "participants": str(cohort.participants) if cohort.participants else None,
@@ -174,7 +174,7 @@ def to_json(cohort: Cohort) -> dict[str, Any]:
     }
 
 
-def from_json(content: Mapping[str, Any]) -> Cohort:
+def from_json(content: JsonObject) -> Cohort:
     """Return the cohort that ``to_json`` has given; KeyError and TypeError where it is another content."""
     runs = []
     for run in content["runs"]:

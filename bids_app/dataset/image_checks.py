@@ -59,6 +59,19 @@ def images(run: GreRun) -> Iterator[str]:
         )
 
 
+def field_maps(run: GreRun) -> Iterator[str]:
+    """A field map of the dataset is whole, and lies on the grid of its magnitude."""
+    if run.suffix != "fieldmap":
+        return
+    own = look_at(files_of(run.echoes[0])[0], is_phase=False)
+    for given in run.given_maps:
+        state = look_at(given.path, is_phase=False)
+        if state.problem:
+            yield state.problem
+        elif not own.problem and (state.shape != own.shape or not same_place(state.affine, own.affine, own.shape)):
+            yield f"{given.path.name}: does not lie on the grid of {files_of(run.echoes[0])[0].name}; make it again"
+
+
 def few_slices(run: GreRun) -> Iterator[str]:
     """A run is a volume: background fields and the inversion need neighbours in all three directions."""
     state = look_at(files_of(run.echoes[0])[0], is_phase=False, coils=run.coils)
@@ -89,7 +102,7 @@ def remarks(run: GreRun) -> Iterator[str]:
     elif state.orientation.remark:
         yield f"{path.name}: {state.orientation.remark}"
     if run.t1w is not None:
-        yield from _apart(run.t1w.path, state)
+        yield from _far_from_t1w(run.t1w.path, state)
     yield from metadata_remarks(run)
     if len(run.echoes) == 1 and str(run.echoes[0].metadata.get("MRAcquisitionType", "")).upper() == "2D":
         yield (
@@ -109,7 +122,7 @@ def _b0_remark(b0_dir: tuple[float, float, float], state: ImageState) -> Iterato
         yield f"B0_dir of the sidecar is used; it is {angle:.0f} degrees off the direction by the affine"
 
 
-def _apart(t1w: Path, state: ImageState) -> Iterator[str]:
+def _far_from_t1w(t1w: Path, state: ImageState) -> Iterator[str]:
     """Compare the place of the run with that of the T1w image."""
     other = look_at(t1w, is_phase=False)
     if other.problem or state.problem:

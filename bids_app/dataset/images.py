@@ -1,23 +1,25 @@
 """What is wrong with an image file, found out by reading as little of it as possible.
 
-The header tells the grid and how many bytes there must be; a gzip file ends with the length of what is in it; and a
+The header states the grid and how many bytes there must be; a gzip file ends with the length of what is in it; and a
 phase is read just until two of its values differ. A dataset of hundreds of participants is checked in seconds.
 """
 
 import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
 from bids_app.dataset.orientation import KNOWN, Orientation, orientation_of
+from bids_app.derivatives import nifti
 from bids_app.derivatives.affines import affine_in_mm
 from bids_app.derivatives.presence import absence
 
 _CHUNK = 1 << 20
+_COMPRESSED = (".gz", ".mgz")
 #: How NIfTI-1 and NIfTI-2 begin: the length of their header, in both byte orders.
 _NIFTI_STARTS = tuple(length.to_bytes(4, order) for length in (348, 540) for order in ("little", "big"))
 
@@ -27,7 +29,7 @@ class ImageState:
     """The grid of an image file, or the sentence that says why it cannot be used."""
 
     shape: tuple[int, ...] = ()
-    affine: Any = None
+    affine: npt.NDArray[np.float64] = field(default_factory=lambda: np.eye(4), compare=False)
     problem: str = ""
     volumes: int = 1
     orientation: Orientation = KNOWN
@@ -38,18 +40,18 @@ def look_at(path: Path, is_phase: bool, coils: int = 1) -> ImageState:
     missing = absence(path) or _wrong_name(path)
     if missing:
         return ImageState(problem=f"{path.name}: {missing}")
-    import nibabel
-
-    logging.getLogger("nibabel.global").setLevel(logging.ERROR)  # what it mends in headers is reported here
+    logging.getLogger("nibabel.global").setLevel(logging.ERROR)  # what it corrects in headers is reported here
     try:
-        image: Any = nibabel.load(path)
+        image = nifti.load(path)
         shape, dtype = tuple(image.shape), image.header.get_data_dtype()
         start, volumes = int(image.dataobj.offset), int(np.prod(shape[3:], dtype=np.int64))
         whole = _is_whole(path, start + int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
     except Exception as error:  # any failure to decode a damaged file, whatever library raises it
         return ImageState(problem=f"{path.name}: cannot be read, it is damaged ({type(error).__name__}); copy it again")
     problem = ""
-    if not whole:
+    if min(shape, default=0) < 1:
+        problem = f"{path.name}: is damaged, its header gives {' x '.join(map(str, shape))} voxels; copy it again"
+    elif not whole:
         problem = f"{path.name}: is damaged or truncated, data are missing at its end; copy it again"
     elif dtype.kind not in "iuf":
         problem = f"{path.name}: holds {dtype} values; store magnitude and phase as files of their own"
@@ -77,7 +79,7 @@ def _wrong_name(path: Path) -> str:
     return ""
 
 
-def _stored_header(path: Path, header: Any) -> Any:
+def _stored_header(path: Path, header: nifti.Header) -> nifti.Header:
     """Return the header as the file has it: nibabel replaces voxel sizes of 0 by 1."""
     if "pixdim" not in header:
         return header
@@ -87,10 +89,8 @@ def _stored_header(path: Path, header: Any) -> Any:
 
 def volumes_of(path: Path) -> int:
     """Return how many 3D volumes an image holds by its header; 1 for a file whose header cannot be read."""
-    import nibabel
-
     try:
-        image: Any = nibabel.load(path)
+        image = nifti.load(path)
     except Exception:  # whatever nibabel raises for a damaged file: `look_at` says what is wrong with it
         return 1
     return int(np.prod(image.shape[3:], dtype=np.int64))
@@ -108,7 +108,7 @@ def _dimensions(name: str, shape: tuple[int, ...], coils: int) -> str:
 
 def open_image(path: Path) -> BinaryIO:
     """Open the content of an image file, decompressed."""
-    if path.name.endswith(".gz"):
+    if path.name.endswith(_COMPRESSED):
         from isal import igzip
 
         opened: BinaryIO = igzip.open(path, "rb")
@@ -118,7 +118,7 @@ def open_image(path: Path) -> BinaryIO:
 
 def _is_whole(path: Path, needed: int) -> bool:
     """Return whether a file's content, decompressed, has so many bytes; by a gzip file's last bytes if they say so."""
-    if not path.name.endswith(".gz"):
+    if not path.name.endswith(_COMPRESSED):
         return path.stat().st_size >= needed
     with path.open("rb") as file:
         file.seek(-4, os.SEEK_END)
@@ -134,9 +134,9 @@ def _is_whole(path: Path, needed: int) -> bool:
     return total >= needed
 
 
-def _constant(path: Path, start: int, dtype: Any) -> str:
+def _constant(path: Path, start: int, dtype: np.dtype[np.generic]) -> str:
     """Return a sentence if no two finite values of an image differ."""
-    first: Any = None
+    first: np.generic | None = None
     try:
         with open_image(path) as file:
             file.seek(start)
@@ -155,9 +155,7 @@ def _constant(path: Path, start: int, dtype: Any) -> str:
 
 def middle_slices(path: Path, count: int) -> npt.NDArray[np.float32]:
     """Return the middle slices of an image's first volume, scaled; no more of the file than up to them is read."""
-    import nibabel
-
-    image: Any = nibabel.load(path)
+    image = nifti.load(path)
     if not hasattr(image.dataobj, "offset"):
         return np.asarray(image.dataobj, np.float32)
     shape, dtype, proxy = image.shape[:3], image.header.get_data_dtype(), image.dataobj

@@ -6,12 +6,12 @@ contradict each other, gives a wrong map without any other sign.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from bids_app.derivatives.affines import affine_in_mm, millimetres
+from bids_app.derivatives.nifti import Header, StoredImage
 
 Array = npt.NDArray[np.float64]
 
@@ -40,8 +40,8 @@ class Orientation:
 KNOWN = Orientation()
 
 
-def orientation_of(image: Any, header: Any) -> Orientation:
-    """Compare qform, sform and pixdim of a NIfTI image; ``header`` is that of the file, nothing mended in it."""
+def orientation_of(image: StoredImage, header: Header) -> Orientation:
+    """Compare qform, sform and pixdim of a NIfTI image; ``header`` is that of the file, nothing corrected in it."""
     affine = affine_in_mm(image)
     broken = next(_broken(affine), "")
     if broken or "sform_code" not in header:

@@ -216,7 +216,7 @@ def _run(suffix: str, entities: Entities, files: Sequence[Any]) -> GreRun:
 
 
 def _by_echo(files: Sequence[Any]) -> tuple[dict[int, dict[str, Any]], tuple[tuple[str, str], ...]]:
-    """Return files by echo and part, and pairs of names that cannot be told apart."""
+    """Return files by echo and part, and pairs of names that cannot be distinguished."""
     found: dict[int, dict[str, Any]] = {}
     clashes = []
     for file in sorted(files, key=lambda file: str(file.path)):

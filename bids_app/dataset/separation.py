@@ -71,7 +71,7 @@ def missing_maps(run: GreRun, settings: Settings) -> list[str]:
     if method is None:
         return []
     needs, problems = set(method.needs), []
-    several = len(run.echoes) > 1 and all(echo.magnitude or echo.real for echo in run.echoes)
+    several = len(run.echo_times) > 1 and all(echo.magnitude or echo.real for echo in run.echoes)
     start = f"{run.basename}: separation.method={method.name} needs"
     if "r2prime" in needs and run.given("r2prime") is None:
         if run.given("r2") is None and not run.spin_echo:
@@ -83,14 +83,16 @@ def missing_maps(run: GreRun, settings: Settings) -> list[str]:
             problems.append(f"{start} R2', and separation.r2 is none; set separation.r2=epg")
         if not several:
             problems.append(f"{start} R2*: the magnitude of two or more gradient echoes; add the magnitude images")
-    if "r2star" in needs and run.given("r2star_given") is None:
+    if "r2star" in needs and run.given("r2star") is None:
         if not several:
             problems.append(f"{start} R2*: the magnitude of two or more gradient echoes; add the magnitude images")
         elif settings.relaxometry.choice.method == "none":
             problems.append(f"{start} R2*, and relaxometry.method is none; set relaxometry.method=arlo")
     if "echoes" in needs and (len(run.echoes) < 3 or not several):
         problems.append(f"{start} the magnitude of three or more gradient echoes; this run has {len(run.echoes)}")
-    if "local_field" in needs and settings.background.choice.method == "none":
+    if "local_field" in needs and run.given("chimap") and run.given("local_field") is None:
+        problems.append(f"{start} a local field, and the run starts from a susceptibility map; add the local field too")
+    elif "local_field" in needs and settings.background.choice.method == "none":
         problems.append(
             f"{start} a local field, and background.method is none; set background.method=lbv and an inversion such as "
             "inversion.method=bayes"
@@ -106,6 +108,21 @@ def few_echoes(run: GreRun, settings: Settings) -> list[str]:
     return [
         f"{run.basename}: separation.r2={method.name} needs {method.min_echoes} spin echoes (MESE), there are "
         f"{len(run.spin_echo)}; set separation.r2=spin_echo_line or none"
+    ]
+
+
+def single_step(subjects: Sequence[Subject], settings: Settings) -> list[str]:
+    """Return a sentence for every run whose background field is removed already, where the inversion would do that."""
+    name = settings.inversion.choice.method
+    if settings.background.choice.method != "none":
+        return []
+    return [
+        f"{run.basename}: it starts from the local field {given.path.name}, and inversion.method={name} removes the "
+        "background field itself: choose a background method and another inversion, such as --preset default, or leave "
+        "the local field out (--derivatives-use)"
+        for subject in subjects
+        for run in subject.runs
+        if (given := run.given("local_field")) and not run.given("chimap")
     ]
 
 

@@ -6,15 +6,15 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from bids_app.derivatives.presence import absence, is_system_file
 from bids_app.derivatives.text import decoded
+from bids_app.model.json_values import JsonObject, JsonValue
 
 _PAIR = re.compile(r"(?:^|_)([a-zA-Z]+)-([a-zA-Z0-9+]+)")
-_ENDINGS = ("MEGRE.json", "T2starw.json", "T1w.json", "MESE.json")
+_ENDINGS = ("MEGRE.json", "T2starw.json", "T1w.json", "MESE.json", "fieldmap.json")
 #: Entities, suffix, path and content of the JSON files of one folder.
-_Listed = list[tuple[dict[str, str], str, Path, dict[str, Any]]]
+_Listed = list[tuple[dict[str, str], str, Path, JsonObject]]
 #: Whole numbers with more digits mean nothing.
 _MAX_DIGITS = 18
 
@@ -31,12 +31,12 @@ class Sidecars:
     _folders: dict[Path, _Listed] = field(default_factory=dict)
     _notes: dict[Path, str] = field(default_factory=dict)
 
-    def of(self, image: Path) -> dict[str, Any]:
+    def of(self, image: Path) -> JsonObject:
         """Return an image's metadata: of all JSON files from the root on that apply to it, the nearest wins.
 
         A JSON file applies to images of its suffix, in its folder and below, that have all its entities.
         """
-        found: dict[str, Any] = {}
+        found: JsonObject = {}
         for _, content in self._applying(image):
             found |= content
         return found
@@ -45,7 +45,7 @@ class Sidecars:
         """Return what the user should know about how an image's JSON files were read."""
         return tuple(self._notes[path] for path, _ in self._applying(image) if path in self._notes)
 
-    def _applying(self, image: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    def _applying(self, image: Path) -> Iterator[tuple[Path, JsonObject]]:
         entities, suffix = _parts(image.name.partition(".")[0])
         for folder in [*reversed(image.relative_to(self.root).parents)]:
             applies = [
@@ -67,7 +67,7 @@ class Sidecars:
             ]
         return self._folders[folder]
 
-    def _content(self, path: Path) -> dict[str, Any]:
+    def _content(self, path: Path) -> JsonObject:
         problem = absence(path)
         try:
             text, note = ("{}", "") if problem else decoded(path.read_bytes())
@@ -84,7 +84,7 @@ class Sidecars:
         return dict(content)
 
 
-def read_json(text: str) -> Any:
+def read_json(text: str) -> JsonValue:
     """Return the content of a JSON text; numbers beyond all measure are infinite, and no error."""
     return json.loads(text, parse_int=lambda digits: int(digits) if len(digits) <= _MAX_DIGITS else float(digits))
 

@@ -1,4 +1,4 @@
-"""The official BIDS validator on the input, beside the processing: what it finds is told and stops nothing."""
+"""The official BIDS validator on the input, next to the processing: what it finds is reported and stops nothing."""
 
 import json
 import shutil
@@ -9,8 +9,8 @@ from collections import Counter
 from pathlib import Path
 
 _TOOL = "bids-validator-deno"
-#: So many kinds of errors are told.
-_MOST = 10
+#: So many kinds of errors are reported.
+_MAX_KINDS = 10
 
 
 class InputValidation:
@@ -60,8 +60,9 @@ class InputValidation:
 def _sentences(errors: list[dict[str, str]]) -> list[str]:
     counts = Counter(error.get("code", "unknown") for error in errors)
     first = {error.get("code", "unknown"): error for error in reversed(errors)}
-    told = [
+    sentences = [
         f"BIDS validator: {code} ({count} times), first in {first[code].get('location', 'the dataset')}"
-        for code, count in counts.most_common(_MOST)
+        for code, count in counts.most_common(_MAX_KINDS)
     ]
-    return told + ([f"BIDS validator: {len(counts) - _MOST} more kinds of errors"] if len(counts) > _MOST else [])
+    more = len(counts) - _MAX_KINDS
+    return sentences + ([f"BIDS validator: {more} more kinds of errors"] if more > 0 else [])

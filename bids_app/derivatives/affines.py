@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from itertools import product
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from bids_app.derivatives.nifti import StoredImage
 
 Array = npt.NDArray[np.float64]
 
@@ -15,13 +16,13 @@ _UNITS = {1: 1000.0, 2: 1.0, 3: 0.001}
 _SAME_PLACE = 0.1
 
 
-def millimetres(image: Any) -> float:
+def millimetres(image: StoredImage) -> float:
     """Return the length of a NIfTI header's unit in mm; millimetres are assumed where it names none."""
     header = image.header
     return _UNITS.get(int(header["xyzt_units"]) & 7, 1.0) if "xyzt_units" in header else 1.0
 
 
-def affine_in_mm(image: Any) -> Array:
+def affine_in_mm(image: StoredImage) -> Array:
     """Return an image's affine in mm, whatever the unit of its header."""
     affine: Array = np.array(image.affine, np.float64)
     affine[:3] *= millimetres(image)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from bids_app.derivatives import quality
 
 #: BIDS data dictionary: what is said of each column (``Description``, ``Units``, ``Levels``).
-Dictionary = dict[str, dict[str, object]]
+Dictionary = dict[str, Mapping[str, object]]
 
 _STATISTICS = {
     "mean": "Mean of {}",
@@ -64,7 +64,7 @@ SPACE: Dictionary = {
 }
 #: One row for every region of a run and space.
 MANUAL_COLUMNS: Dictionary = SPACE | REGION_COLUMNS
-_MEASURE: dict[str, object] = {
+_MEASURE: Mapping[str, object] = {
     "Description": "Column of the table of regions: chi in ppm, r2star and r2prime in 1/s, volume in mm^3"
 }
 #: What the list of participants says of a run.
@@ -95,7 +95,7 @@ COHORT_COLUMNS: Dictionary = _KEYS | {
 QC_COLUMNS: Dictionary = _KEYS | {
     "status": STATUS,
     **quality.columns(0),
-    "flags": {"Description": "Names of the numbers out of their usual range, semicolons between; nothing is removed"},
+    "flags": {"Description": "Metrics out of their expected range, separated by semicolons; nothing is removed"},
 }
 #: Every region and measure over all runs.
 DESCRIPTIVE_COLUMNS: Dictionary = (

@@ -1,8 +1,8 @@
 """Text from outside (headers, sidecars, file names) made harmless for what it is written into."""
 
-import html
 import re
 
+_ENTITY = re.compile(r"&(?=#?\w+;)")
 _MARKDOWN = re.compile(r"([\\`*\[\]|]|^[#>+-])")
 
 
@@ -12,9 +12,20 @@ def markdown_text(text: str) -> str:
     Examples
     --------
     >>> markdown_text("<b> [x](y) | *z*")
-    '&lt;b&gt; \\[x\\](y) \\| \\*z\\*'
+    '&lt;b> \\[x\\](y) \\| \\*z\\*'
     """
-    return _MARKDOWN.sub(r"\\\1", html.escape(" ".join(text.split()), quote=False))
+    return _MARKDOWN.sub(r"\\\1", no_html(" ".join(text.split())))
+
+
+def no_html(text: str) -> str:
+    """Return a text in which neither a tag nor an entity of HTML works; what is neither stays readable.
+
+    Examples
+    --------
+    >>> no_html("<b> a & b => c &amp;")
+    '&lt;b> a & b => c &amp;amp;'
+    """
+    return _ENTITY.sub("&amp;", text).replace("<", "&lt;")
 
 
 def markdown_code(text: str) -> str:

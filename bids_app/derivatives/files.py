@@ -9,17 +9,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO
+from typing import BinaryIO, TextIO, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from bids_app.derivatives import nifti
 from bids_app.derivatives.affines import affine_in_mm
 from bids_app.derivatives.digests import new_digest
 from bids_app.derivatives.scratch import part_path
 from bids_app.errors import QsmAppError
 
-#: The largest label that float32 tells from its neighbours: programs for images compute with that.
+#: The largest label that float32 distinguishes from its neighbours: programs for images compute with that.
 _MAX_LABEL = 1 << 24
 
 
@@ -102,11 +103,10 @@ def read_label_image(path: Path) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.
 
 def _stored(path: Path) -> tuple[npt.NDArray[np.number], npt.NDArray[np.float64]]:
     """Return an image's scaled values as they are stored, and its affine."""
-    import nibabel
     from isal import igzip
 
-    with _damage_told(path):
-        image: Any = nibabel.load(path)
+    with _damage_reported(path):
+        image = nifti.load(path)
         if path.name.endswith((".nii.gz", ".mgz")):
             # Twice as fast as the standard library, which nibabel takes.
             with igzip.open(path, "rb") as content:
@@ -119,12 +119,12 @@ def _stored(path: Path) -> tuple[npt.NDArray[np.number], npt.NDArray[np.float64]
 
 
 @contextmanager
-def _damage_told(path: Path) -> Iterator[None]:
+def _damage_reported(path: Path) -> Iterator[None]:
     """Turn what libraries raise for a damaged image into one sentence."""
     from isal import isal_zlib
     from nibabel.filebasedimages import ImageFileError
 
-    broken_stream: Any = isal_zlib.error
+    broken_stream = cast("type[Exception]", isal_zlib.error)
     try:
         yield
     except (ImageFileError, OSError, EOFError, zlib.error, broken_stream, ValueError) as error:
@@ -139,12 +139,11 @@ def read_volumes(path: Path) -> Iterator[npt.NDArray[np.float32]]:
     QsmAppError
         If the file is damaged.
     """
-    import nibabel
     from isal import igzip
     from nibabel.volumeutils import apply_read_scaling
 
-    with _damage_told(path):
-        image: Any = nibabel.load(path)
+    with _damage_reported(path):
+        image = nifti.load(path)
         proxy, shape, dtype = image.dataobj, image.shape[:3], image.header.get_data_dtype()
         size = math.prod(shape) * dtype.itemsize
         with igzip.open(path, "rb") if path.name.endswith(".gz") else path.open("rb") as content:
@@ -159,13 +158,11 @@ def read_volumes(path: Path) -> Iterator[npt.NDArray[np.float32]]:
 
 def read_grid(path: Path) -> tuple[tuple[int, ...], npt.NDArray[np.float64]]:
     """Return shape and affine of an image from its header alone."""
-    import nibabel
-
-    image: Any = nibabel.load(path)
+    image = nifti.load(path)
     return tuple(image.shape), affine_in_mm(image)
 
 
-def _place(path: Path, fill: Callable[[Any], object]) -> Written:
+def _place(path: Path, fill: "Callable[[_DigestingFile], object]") -> Written:
     """Fill a file beside its place, flush it to the disk and move it there: whole or not at all."""
     temporary = part_path(path)
     try:
@@ -229,12 +226,12 @@ def place_file(source: Path, path: Path) -> Written:
         return _place(path, lambda file: shutil.copyfileobj(content, file, 1 << 20))
 
 
-def write_json(path: Path, content: Any) -> Written:
+def write_json(path: Path, content: object) -> Written:
     """Write JSON with sorted structure as given, atomically."""
     return write_bytes(path, to_json_bytes(content))
 
 
-def to_json_bytes(content: Any) -> bytes:
+def to_json_bytes(content: object) -> bytes:
     """Return JSON as all our files hold it."""
     return (json.dumps(content, indent=2) + "\n").encode()
 
@@ -256,7 +253,7 @@ def write_table(path: Path, rows: Sequence[Mapping[str, object]]) -> Written:
     return write_bytes(path, ("\n".join(lines) + "\n").encode())
 
 
-def _cell(value: Any) -> str:
+def _cell(value: object) -> str:
     if value is None:
         return "n/a"
     if isinstance(value, bool | np.bool_):
@@ -270,7 +267,9 @@ def write_image(path: Path, data: npt.NDArray[np.generic], affine: npt.NDArray[n
     """Write a NIfTI-1 image (``.nii.gz``, same bytes for the same data) or an ``.npy`` array, atomically."""
     if path.suffix == ".npy":
         array = np.ascontiguousarray(data, dtype=dtype)
-        return _place(path, lambda file: np.save(file, array))  # in pieces to the disk: phase of all echoes is large
+        return _place(
+            path, lambda file: np.save(cast("BinaryIO", file), array)
+        )  # in pieces to the disk: phase of all echoes is large
     import nibabel
     from isal import igzip
 

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from bids_app.derivatives.columns import COLUMNS
+from bids_app.model.json_values import JsonObject
 
 #: Fields that products of one kind have unless the table says otherwise; ``@key`` stands for the product's key.
 KINDS: Mapping[str, Mapping[str, object]] = {
@@ -98,7 +98,7 @@ def product_from(key: str, values: Mapping[str, object]) -> Product:
     unknown = set(given) - {one.name for one in fields(Product)}
     if unknown:
         raise ValueError(f"product {key!r}: unknown fields {sorted(unknown)}")
-    made: dict[str, Any] = {name: _read(key, name, value, getattr(default, name)) for name, value in given.items()}
+    made: JsonObject = {name: _read(key, name, value, getattr(default, name)) for name, value in given.items()}
     return replace(default, **made)
 
 

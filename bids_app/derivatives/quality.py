@@ -2,7 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
+
+
+class Measured(TypedDict):
+    """A number of a run as ``_qc.json`` has it."""
+
+    value: float | None
+    unit: str
+    expected: list[float | None]
+    flag: str | None
+    meaning: str
+    settings: list[str]
+    advice: str
 
 
 @dataclass(frozen=True)
@@ -17,12 +29,12 @@ class Number:
     meaning: str
     low: str = ""
     high: str = ""
-    #: What a value below or above usually comes from, and what to do.
+    #: What a value below or above often comes from, and what to do.
     if_low: str = ""
     if_high: str = ""
 
-    def describe(self, value: float | None, bounds: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what ``_qc.json`` says of a value (None: it cannot be had from this run's data)."""
+    def describe(self, value: float | None, bounds: Mapping[str, float]) -> Measured:
+        """Return what ``_qc.json`` says of a value (None: this run's data do not give it)."""
         low, high = (bounds[name] if name else None for name in (self.low, self.high))
         flag = None
         if value is not None and low is not None and value < low:
@@ -33,7 +45,7 @@ class Number:
         return {
             "value": value,
             "unit": self.unit,
-            "usual": [low, high],
+            "expected": [low, high],
             "flag": flag,
             "meaning": self.meaning,
             "settings": settings,
@@ -43,47 +55,49 @@ class Number:
 
 #: One column for every echo: ``snr_echo1``, ``snr_echo2`` ...
 SNR = "snr_echo"
-_SNR_TEXT = "Signal-to-noise ratio of the magnitude of echo {}: median over the object, over the noise's SD"
-_SNR_ADVICE = "The map is noisy: a coil element that was off, small voxels, a short scan or a long echo time"
-_FIT = "look at the echoes and the field fit for motion, flow, or an echo whose phase is not of this scan"
+_SNR_TEXT = "Signal-to-noise ratio of the magnitude of echo {}: median over the object, divided by the SD of the noise"
+_SNR_ADVICE = "The map is noisy. Causes: a coil element that was off, small voxels, a short scan, or a long echo time"
+_FIT = "look at the echoes and the field fit for motion, flow, or an echo that belongs to another scan"
 
 _TABLE = (
     Number(
         "field_drift",
         "Hz",
-        "Largest difference of the object's mean field between intervals of echoes (three echoes at least)",
+        "Largest difference of the mean field of the object between intervals of the echoes (three echoes or more)",
         high="drift_max",
         if_high=f"The echoes do not agree: {_FIT}",
     ),
     Number(
         "ghost_fraction",
         "1",
-        "Signal half a field of view beside the object over the object's, beyond the rest of the background "
-        "(largest over the axes along which phase encoding may be)",
+        "Ghosts: signal half a field of view away from the object, relative to the signal of the object. The rest of "
+        "the background is subtracted; the largest of the possible phase-encoding axes counts",
         high="ghost_max",
-        if_high="Motion or pulsation: look beside the head in the magnitude",
+        if_high="Motion or pulsation: look for ghosts next to the head in the magnitude",
     ),
     Number(
         "unreliable_fraction",
         "1",
-        "Part of the object mask where the field's standard error is twice the median, or the field fit does not hold",
+        "Part of the object mask where the standard error of the field is twice the median or more, or the fit fails",
         high="unreliable_max",
         if_high=f"Much of the map rests on poor phase: {_FIT}",
     ),
     Number(
-        "residual_wraps", "1", "Pairs of neighbours in the object mask whose total field differs by a turn of phase"
+        "residual_wraps",
+        "1",
+        "Pairs of neighbours in the object mask whose total field differs by a full turn of phase",
     ),
     Number(
         "residual_wraps_fraction",
         "1",
-        "The same as part of all pairs of neighbours",
+        "Residual wraps as a part of all pairs of neighbours in the object mask",
         high="wraps_max",
         if_high="Unwrapping failed in places: look at the total field for jumps, and that the phase is not filtered",
     ),
     Number(
         "field_error",
         "ppm",
-        "Median standard error of the total field in the object mask (three echoes at least)",
+        "Median standard error of the total field in the object mask (three echoes or more)",
         high="error_max",
         if_high=f"Values of single voxels are uncertain: low signal, or {_FIT}",
     ),
@@ -97,25 +111,25 @@ _TABLE = (
     Number(
         "residual_correlation",
         "1",
-        "Correlation of neighbours' residuals of the field fit: 0 for noise, more by motion, flow or ghosts",
+        "Correlation of the residuals of neighbours in the field fit: 0 for noise, more with motion, flow or ghosts",
         high="correlation_max",
-        if_high=f"What the fit leaves is no noise: {_FIT}",
+        if_high=f"The residual of the fit is not noise: {_FIT}",
     ),
     Number(
         "boundary_ratio",
         "1",
-        "Spread of the local field in the outer 4 mm of its mask over that inside: background left",
+        "Spread of the local field in the outer 4 mm of its mask, relative to the spread inside",
         high="boundary_max",
-        if_high="Background is left: look at the local field at the mask boundary; a tighter mask (--mask) or another "
-        "background.method helps",
+        if_high="Background field remains: look at the local field at the mask boundary. A tighter mask (--mask) or "
+        "another background.method may help",
     ),
     Number(
         "streak_ratio",
         "1",
-        "Power of the susceptibility map in the cone where the dipole kernel is small over that beside it",
+        "Power of the map in the cone where the dipole kernel is small, relative to the power next to the cone",
         high="streak_max",
-        if_high="Streaks: look at the map beside veins and bleedings; two passes (mask.two_pass) or another "
-        "inversion.method help",
+        if_high="Streaks: look at the map next to veins and bleedings. Two passes (mask.two_pass=true) or another "
+        "inversion.method may help",
     ),
     Number(
         "chi_spread",
@@ -123,7 +137,7 @@ _TABLE = (
         "Robust SD of the susceptibility map in its mask",
         low="spread_min",
         high="spread_max",
-        if_low="The map is almost flat: check that the images are phase images and that their scale was recognised",
+        if_low="The map is almost flat: check that the images are phase images, and that their scale was recognised",
         if_high="The map is mostly noise or artefact, or the phase's scale was not recognised: look at the phase",
     ),
     Number(
@@ -132,26 +146,26 @@ _TABLE = (
         "Volume of the object mask",
         low="volume_min",
         high="volume_max",
-        if_low="Too small for the part of an adult's brain that the field of view holds: right for a test object or an "
-        "animal (then set the bound, e.g. --set qc.volume_min=0), else the mask has lost tissue (look at the masks, "
-        "change --mask)",
-        if_high="Larger than a brain: the mask holds scalp, neck or air (look at the masks, change --mask); right for "
-        "a body part or a large test object (then set the bound)",
+        if_low="Smaller than the part of an adult brain that fits into the field of view. The mask may have lost "
+        "tissue: look at the masks and change --mask. For a test object or an animal, set the bound: "
+        "--set qc.volume_min=0",
+        if_high="Larger than a brain. The mask may hold scalp, neck or air: look at the masks and change --mask. For a "
+        "body part or a large test object, set the bound: --set qc.volume_max=VALUE",
     ),
     Number(
         "mask_pieces",
         "1",
         "Connected pieces of the object mask of 0.1 ml and more",
         high="pieces_max",
-        if_high='The mask of a brain is one piece: look at the masks, add "largest" to the recipe (--mask); several '
-        "are right for several objects and for body parts (then set the bound)",
+        if_high='The mask of a brain is one piece: look at the masks, and add "largest" to the recipe (--mask). For '
+        "several objects or body parts, set the bound: --set qc.pieces_max=VALUE",
     ),
     Number(
         "mask_roughness",
         "1",
-        "Area of the object mask's boundary over that of its smooth version, minus 1",
+        "Surface area of the object mask, relative to that of the smoothed mask, minus 1",
         high="roughness_max",
-        if_high="The boundary is ragged: scalp or noise at the edge, or holes; look at the masks slice by slice, and "
+        if_high="The boundary is ragged: scalp or noise at the edge, or holes. Look at the masks slice by slice, and "
         "change --mask",
     ),
     Number(
@@ -159,16 +173,16 @@ _TABLE = (
         "1",
         "Part of the object mask where the susceptibility map is valid",
         low="valid_min",
-        if_low="Background removal has cut much away: look at the masks; a method that keeps the boundary "
-        "(background.method=lbv or pdf) helps",
+        if_low="Background removal has lost a large part of the mask: look at the masks. A method that keeps the "
+        "boundary (background.method=lbv or pdf) may help",
     ),
     Number(
         "registration_similarity",
         "1",
-        "Normalised mutual information of magnitude and T1w image after registration: 1 nothing in common, 2 the same",
+        "Normalised mutual information of magnitude and T1w image after registration: 1 is unrelated, 2 is identical",
         low="similarity_min",
-        if_low="The T1w image may be another person's or wrongly turned: look at the registration; choose another by "
-        "--bids-filter-file. Very noisy images are low too",
+        if_low="The T1w image may belong to another person or be turned: look at the registration, and choose another "
+        "image with --bids-filter-file. Very noisy images give low values too",
     ),
     Number(
         "r2prime_negative_share",
@@ -181,20 +195,20 @@ _TABLE = (
     Number(
         "r2prime_gradient_share",
         "1",
-        "Part of the object mask where gradients of the field add more than a tenth to R2*; the addition is removed",
+        "Part of the object mask where field gradients add more than a tenth to R2*; the added part is removed",
     ),
     Number(
         "r2prime_valid_fraction",
         "1",
         "Part of the object mask where R2' is valid",
         low="r2prime_valid_min",
-        if_low="The spin echoes do not cover the mask, or field gradients leave too little signal; the source "
-        "separation rests on susceptibility alone there",
+        if_low="The spin echoes do not cover the mask, or field gradients leave too little signal. There, the source "
+        "separation uses susceptibility only",
     ),
     Number(
         "separation_residual",
         "1",
-        "Root mean square of what the source separation leaves of R2' (R2* where there is no R2'), relative to it",
+        "Root mean square of the residual of the source separation in R2' (without R2': in R2*), relative to it",
         high="separation_residual_max",
         if_high="The relaxivity may not fit the data (separation.METHOD.relaxivity, or "
         "separation.METHOD.calibrate=true), or R2 and R2* do not match",
@@ -211,17 +225,17 @@ def numbers(echoes: int) -> dict[str, Number]:
     return {number.name: number for number in (*snr, *_TABLE)}
 
 
-def sentence(name: str, number: Mapping[str, Any]) -> str:
-    """Return what the user is told of a number (as ``Number.describe`` gives it) that is out of its bounds."""
-    low, high = number["usual"]
+def sentence(name: str, number: Measured) -> str:
+    """Return the warning about a number (as ``Number.describe`` gives it) that is out of its bounds."""
+    low, high = number["expected"]
     unit = "" if number["unit"] == "1" else f" {number['unit']}"
     bound = f"{low:g}{unit} or more" if number["flag"] == "low" else f"{high:g}{unit} or less"
     setting = number["settings"][0 if number["flag"] == "low" else -1]
     value = f"{number['value']:.3g}{unit}"
-    return f"quality: {name} is {value}, usual is {bound} ({setting}): {number['meaning']}. {number['advice']}"
+    return f"quality: {name} is {value}, expected is {bound} ({setting}): {number['meaning']}. {number['advice']}"
 
 
-def columns(echoes: int) -> dict[str, dict[str, Any]]:
+def columns(echoes: int) -> dict[str, dict[str, str]]:
     """Return the BIDS data dictionary of the columns of runs of at most so many echoes."""
     return {
         name: {"Description": number.meaning} | ({"Units": number.unit} if number.unit != "1" else {})

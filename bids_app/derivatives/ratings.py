@@ -3,13 +3,12 @@
 One row for each run: ``participant_id``, ``run``, ``rating`` (good, usable or exclude) and ``note``.
 """
 
-import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from bids_app.derivatives.files import write_table
-from bids_app.derivatives.text import decoded
+from bids_app.derivatives.text import cells_of, decoded
 from bids_app.errors import InputRefusedError
 
 #: What a rating can be; the group level leaves out the last one.
@@ -127,7 +126,7 @@ def _rows(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
         text, _ = decoded(path.read_bytes())
     except OSError as error:
         return [], [f"{path} cannot be read: {error.strerror or error}"]
-    lines = list(csv.reader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE))
+    lines = cells_of(text)
     header = [name.strip() for name in lines[0]] if lines else []
     lacking = [name for name in ("run", "rating") if name not in header]
     if lacking:

@@ -5,8 +5,8 @@ import secrets
 import shutil
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -29,6 +29,13 @@ def remove_parts(folder: Path) -> None:
             fields = part.name.removesuffix(_PART).split(_FIELD)
             if len(fields) == 4 and is_abandoned(part, fields[1], fields[2]):
                 part.unlink(missing_ok=True)
+
+
+def remove_quietly(files: Iterable[Path]) -> None:
+    """Remove files; a folder in the place of one, or a file that nobody may remove, stays."""
+    for file in files:
+        with suppress(OSError):
+            file.unlink(missing_ok=True)
 
 
 def scratch_path(work_dir: Path, name: str) -> Path:

@@ -13,8 +13,30 @@ def decoded(content: bytes) -> tuple[str, str]:
     """
     for mark, encoding in ((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16")):
         if content.startswith(mark):
-            return content.decode(encoding), "is not UTF-8; its text was read as UTF-16"
+            return content.decode(encoding, errors="replace"), "is not UTF-8; its text was read as UTF-16"
     try:
         return content.decode("utf-8-sig"), ""
     except UnicodeDecodeError:
         return content.decode("latin-1"), "is not UTF-8; its text was read as Latin-1"
+
+
+def cells_of(text: str) -> list[list[str]]:
+    """Return the cells of each line of a table of tab-separated values, as BIDS has it: without quotes.
+
+    Examples
+    --------
+    >>> cells_of("a\\tb\\n1\\t2")
+    [['a', 'b'], ['1', '2']]
+    """
+    return [line.split("\t") for line in text.splitlines()]
+
+
+def shown(text: str, most: int = 40) -> str:
+    """Return a wrong value as it is shown to the user, cut where it is long.
+
+    Examples
+    --------
+    >>> shown("x" * 50, 3)
+    "'xxx...'"
+    """
+    return repr(text if len(text) <= most else f"{text[:most]}...")

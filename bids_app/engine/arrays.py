@@ -136,7 +136,7 @@ def _header(site: Site, folder: Path, name: str, count: int, resources: Resource
 
 
 def _short(name: str) -> str:
-    """Return a name of at most 15 characters, as PBS shows it, by its beginning and its end, which tells jobs apart."""
+    """Return a name of at most 15 characters, as PBS shows it: its beginning, and its end, which differs."""
     return name if len(name) <= _PBS_NAME else f"{name[:5]}{name[5 - _PBS_NAME :]}"
 
 

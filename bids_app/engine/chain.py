@@ -3,13 +3,12 @@
 import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generic, TypeVar, cast
+from typing import Generic, TypeVar
 
 from bids_app.derivatives.products import PRODUCTS
 from bids_app.derivatives.records import is_damaged, load_own_record, record_path, remove_record
-from bids_app.derivatives.scratch import remove_parts
+from bids_app.derivatives.scratch import remove_parts, remove_quietly
 from bids_app.engine.cache import (
     Hashes,
     difference,
@@ -24,29 +23,20 @@ from bids_app.engine.cache import (
     recorded_hash,
     relative_paths,
 )
+from bids_app.engine.chain_result import ChainResult, makers_of, t1w_of
 from bids_app.engine.claims import working
 from bids_app.engine.execution import Check, OnEvent, execute, sentence_of
+from bids_app.engine.obsolete import forget, obsolete
 from bids_app.errors import OutputInUseError, QsmAppError
 from bids_app.model.context import Context
 from bids_app.model.records import Anatomical, Record
 from bids_app.model.results import StepFailure
 from bids_app.model.settings import Settings
-from bids_app.model.step import HEADER, Step
+from bids_app.model.step import HEADER, Step, plan
 from bids_app.model.step_record import StepRecord
 
 R = TypeVar("R", bound=Record)
 S = TypeVar("S", bound=Record)
-
-
-@dataclass
-class ChainResult:
-    """What became of each step, and what the user should know."""
-
-    ran: list[str] = field(default_factory=list)
-    skipped: list[str] = field(default_factory=list)
-    failures: list[StepFailure] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    peak_bytes: int = 0
 
 
 class Chain(Generic[R]):
@@ -68,10 +58,9 @@ class Chain(Generic[R]):
         check: Check = lambda: None,
     ):
         self.record, self.settings, self.context, self.on_event = record, settings, context, on_event
-        self.check = check
-        self.steps = [step for step in steps if step.makes(record, settings)]
-        self.t1w_steps = t1w_steps
-        self.hashes = Hashes(context.output_dir)
+        self.check, self.t1w_steps, self.hashes = check, t1w_steps, Hashes(context.output_dir)
+        planned = plan(steps, record, settings)
+        self.steps, self._obsolete = list(planned.steps), obsolete(steps, planned)
         self.records: dict[str, StepRecord] = {}
         self._damaged: set[str] = set()  # steps with records that are none
         for step in self.steps:
@@ -89,6 +78,7 @@ class Chain(Generic[R]):
     def run(self) -> ChainResult:
         """Run what must be run, in order."""
         self.sweep()
+        forget(self._obsolete, self.record, set(self.makers), self.context, self.check)
         for step in self.steps:
             if step.name not in self._done:
                 self._advance(step)
@@ -100,6 +90,7 @@ class Chain(Generic[R]):
             saved, path = self.records[step.name], self._record_path(step)
             now = load_own_record(path)
             is_same = now is not None and (now.fingerprint, now.outputs) == (saved.fingerprint, saved.outputs)
+            is_anothers = now is not None and not is_same
             changed = difference(saved, self._outputs(step), self.hashes) if is_same else path
             if changed is not None:
                 self.result.ran.remove(step.name)
@@ -107,7 +98,7 @@ class Chain(Generic[R]):
                     f"{changed} does not hold what was written to it: another program has changed it, or the disk is "
                     "faulty; run the same command again"
                 )
-                self._fail(step, StepFailure(step.name, sentence))
+                self._fail(step, StepFailure(step.name, sentence, taken_over=is_anothers))
         return self.result
 
     def _fail(self, step: Step[R], failure: StepFailure) -> None:
@@ -148,11 +139,6 @@ class Chain(Generic[R]):
     def _outputs(self, step: Step[R]) -> dict[str, Path]:
         return {key: self._path(key) for key in step.makes(self.record, self.settings)}
 
-    def _t1w(self) -> Anatomical | None:
-        """Return the anatomical image that goes with the record, where it has one."""
-        image = getattr(self.record, "t1w", None)
-        return image if isinstance(image, Anatomical) else None
-
     def _advance(self, step: Step[R]) -> None:
         hashes, missing = self._input_hashes(step)
         if missing:
@@ -171,7 +157,7 @@ class Chain(Generic[R]):
         makers = dict.fromkeys(self.makers[key].name for key in missing if key in self.makers)
         others = [key for key in missing if key not in self.makers]
         wanted = [f"what step {name} makes" for name in makers]
-        t1w = self._t1w()
+        t1w = t1w_of(self.record)
         if others and t1w is not None:
             wanted.append(f"{', '.join(others)} of {t1w.basename}")
         elif others:
@@ -186,13 +172,12 @@ class Chain(Generic[R]):
             remove_record(self._record_path(step))
         before = self.records.pop(step.name, None)
         keys = dict.fromkeys((*step.makes(self.record, self.settings), *(before.paths if before is not None else ())))
-        for key in (key for key in keys if key in PRODUCTS and self.makers.get(key, step).name == step.name):
-            for file in files_of(key, self._path(key)):
-                file.unlink(missing_ok=True)
+        own = [key for key in keys if key in PRODUCTS and self.makers.get(key, step).name == step.name]
+        remove_quietly(file for key in own for file in files_of(key, self._path(key)))
 
     def _paths(self, step: Step[R]) -> dict[str, Path]:
         """Return the step's inputs by name, present or not."""
-        record, settings, t1w = self.record, self.settings, self._t1w()
+        record, settings, t1w = self.record, self.settings, t1w_of(self.record)
         products: dict[str, tuple[Record, str]] = {key: (record, key) for key in step.needs(record, settings)}
         if t1w is not None:
             products |= {key: (t1w, key) for key in step.needs_t1w(record, settings)}
@@ -208,10 +193,10 @@ class Chain(Generic[R]):
 
     def _recorded(self, step: Step[R], of: Record, key: str) -> str | None:
         """Return the hash that is recorded of another record's working file, None where it was never made."""
-        return recorded_hash(key, of, _makers(step), self.context) if PRODUCTS[key].in_work_dir else None
+        return recorded_hash(key, of, makers_of(step), self.context) if PRODUCTS[key].in_work_dir else None
 
     def _input_hashes(self, step: Step[R]) -> tuple[dict[str, str | None], list[str]]:
-        """Return the hashes of a step's inputs, and the keys of products that it needs and that cannot be had.
+        """Return the hashes of a step's inputs, and the keys of products that it needs and that are missing.
 
         A product in the work directory that is gone has the hash that the step which makes it has recorded.
         """
@@ -227,7 +212,7 @@ class Chain(Generic[R]):
                 maker = self.records.get(self.makers[key].name)
                 states = {} if maker is None else maker.outputs.get(key, {})
                 hashes[key] = states.get(self._path(key).name)
-        t1w = self._t1w()
+        t1w = t1w_of(self.record)
         for key in step.needs_t1w(self.record, self.settings):
             recorded = None if t1w is None else recorded_hash(key, t1w, self.t1w_steps, self.context)
             if recorded is None:
@@ -256,14 +241,14 @@ class Chain(Generic[R]):
                 if maker.name in self.result.skipped:
                     self.result.skipped.remove(maker.name)
                 self._execute(maker)
-        paths, t1w = self._paths(step), self._t1w()
+        paths, t1w = self._paths(step), t1w_of(self.record)
         lost = [key for key in step.needs_t1w(self.record, self.settings) if key in paths and not paths[key].is_file()]
         if lost and t1w is not None:
             self._remake_of(self.t1w_steps, t1w, lost)
         collected = step.collects(self.record, self.settings)
         for name in (name for name in collected if name in paths and not paths[name].is_file()):
             of, key = collected[name]
-            self._remake_of(_makers(step), of, [key])
+            self._remake_of(makers_of(step), of, [key])
         return not self._broken.intersection(needs)
 
     def _remake_of(self, steps: Sequence[Step[S]], of: S, keys: Sequence[str]) -> None:
@@ -298,8 +283,7 @@ class Chain(Generic[R]):
             )
         except Exception as error:  # one failing step does not stop the steps that do not need it
             taken_over = isinstance(error, OutputInUseError)  # what lies there is the other command's
-            text = sentence_of(error)
-            self._fail(step, StepFailure(step.name, text, traceback.format_exc(), taken_over=taken_over))
+            self._fail(step, StepFailure(step.name, sentence_of(error), traceback.format_exc(), taken_over=taken_over))
             self.on_event("failed", step.name, 0, 0)
             return
         self.records[step.name] = saved
@@ -309,8 +293,3 @@ class Chain(Generic[R]):
         self.result.warnings += saved.warnings
         self.result.peak_bytes = max(self.result.peak_bytes, saved.peak_memory_bytes)
         self.on_event("finished", step.name, 0, 0)
-
-
-def _makers(step: Step[R]) -> tuple[Step[Record], ...]:
-    """Return the steps that make what a step collects: whose records it names are those that they run over."""
-    return cast("tuple[Step[Record], ...]", step.makers)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bids_app.derivatives.names import product_path
 from bids_app.derivatives.products import PRODUCTS
-from bids_app.derivatives.records import load_record, records_root, split_name
+from bids_app.derivatives.records import load_own_record, records_root, remove_record, split_name
 from bids_app.engine.cache import files_of
 from bids_app.engine.job import Job, StepsJob
 
@@ -25,12 +25,12 @@ def remove_earlier_tables(jobs: Sequence[Job], output_dir: Path) -> list[Path]:
         basename, step = split_name(path)
         if not basename or step in expected.get(basename, ()):
             continue
-        record = load_record(path)
+        record = load_own_record(path)
         for key in record.paths if record is not None else ():
             if key in PRODUCTS and not PRODUCTS[key].in_work_dir:
                 files = files_of(key, product_path(PRODUCTS[key], {}, output_dir, output_dir))
                 removed += [file for file in files if file.is_file() and file.name.startswith("group_")]
-        path.unlink(missing_ok=True)
+        remove_record(path)
     for file in removed:
         file.unlink(missing_ok=True)
     return removed

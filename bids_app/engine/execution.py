@@ -25,7 +25,7 @@ from bids_app.engine.cache import (
 )
 from bids_app.engine.memory import PeakMemory
 from bids_app.engine.writer import write_product
-from bids_app.errors import QsmAppError
+from bids_app.errors import QsmAppError, missing_package
 from bids_app.model.context import Context
 from bids_app.model.records import Record
 from bids_app.model.settings import Settings
@@ -65,6 +65,8 @@ def sentence_of(error: BaseException) -> str:
         return str(error)
     if isinstance(error, MemoryError):
         return "memory ran out; use a machine with more, or fewer processes at once (--nprocs, --mem)"
+    if isinstance(error, ModuleNotFoundError):
+        return missing_package(error)
     return f"{type(error).__name__}: {error}"
 
 
@@ -110,7 +112,7 @@ def execute(
             written |= write_product(key, path, done.outputs[key], inputs, parameters, context)
     made = {file: hashes.keep(file, state) for file, state in written.items()}
     if before is not None:
-        _remove_stale(before, record, {*outputs, *kept}, context)
+        remove_products(before, record, {*outputs, *kept}, context)
     saved = StepRecord(
         step=step.name,
         basename=record.basename,
@@ -150,8 +152,8 @@ def _throttled(step: str, on_event: OnEvent) -> Callable[[int, int], None]:
     return progress
 
 
-def _remove_stale(before: StepRecord, record: Record, kept: Collection[str], context: Context) -> None:
-    """Remove products of other parameters that are made no longer.
+def remove_products(before: StepRecord, record: Record, kept: Collection[str], context: Context) -> None:
+    """Remove the products of a record that are made no longer, but for those of some keys (``kept``).
 
     The earlier record says which products these are, and never where they lie: a file of another record, or in the
     working folder of outputs that these were copied from, stays.

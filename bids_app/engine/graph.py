@@ -13,7 +13,7 @@ from bids_app.errors import UsageError
 from bids_app.model.context import Context
 from bids_app.model.records import Anatomical, Record
 from bids_app.model.settings import Settings
-from bids_app.model.step import Step, StepList
+from bids_app.model.step import Step, StepList, plan
 
 R = TypeVar("R", bound=Record)
 R_contra = TypeVar("R_contra", contravariant=True)
@@ -79,7 +79,7 @@ def jobs_of(
     for number, one in enumerate(stages):
         steps, records = one.of_records()
         for record in records:
-            active = [step for step in steps() if step.makes(record, settings)]
+            active = plan(steps(), record, settings).steps
             if not active:
                 continue
             before = tuple(dict.fromkeys(predecessors(active, record, settings)))

@@ -11,7 +11,7 @@ from bids_app.model.context import Context
 from bids_app.model.records import Anatomical, Record
 from bids_app.model.results import JobResult, Payload, Report
 from bids_app.model.settings import Settings
-from bids_app.model.step import Step, StepList
+from bids_app.model.step import Step, StepList, plan
 
 R = TypeVar("R", bound=Record)
 S = TypeVar("S")
@@ -81,7 +81,7 @@ class StepsJob(Job, Generic[R]):
     @property
     def step_names(self) -> tuple[str, ...]:
         """The steps that apply, by name."""
-        return tuple(step.name for step in self.steps() if step.makes(self.record, self.settings))
+        return tuple(step.name for step in plan(self.steps(), self.record, self.settings).steps)
 
     @property
     def is_shared(self) -> bool:

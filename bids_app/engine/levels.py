@@ -76,7 +76,7 @@ def group_jobs(
     reports_only: bool = False,
     refusal: str = "",
 ) -> list[Job]:
-    """Return the jobs of the level ``group``; ``refusal`` tells the report why the level has not been run."""
+    """Return the jobs of the level ``group``; ``refusal`` says on the page why the level has not been run."""
     stages = group_stages(cohort, settings, context) if cohort.runs else []
     jobs = jobs_of(stages, settings, context)
     spaces = [record.template for one in stages for record in one.records if isinstance(record, Space)]

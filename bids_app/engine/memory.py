@@ -38,7 +38,7 @@ def _reclaimable(folder: Path) -> int:
 
 
 def killed_for_memory() -> int | None:
-    """Return how many processes the kernel has killed for memory so far, None where it does not tell."""
+    """Return how many processes the kernel has killed for memory so far, None where it does not say."""
     for path in _KILLS:
         try:
             for line in path.read_text().splitlines():
@@ -70,7 +70,7 @@ def peak_memory() -> int:
 
 
 def _peak_of(process: int | str) -> int | None:
-    """Return the peak resident memory of a process, None where the system does not tell or the process has ended."""
+    """Return the peak resident memory of a process, None where the system does not say or the process has ended."""
     with suppress(OSError):
         for line in Path(f"/proc/{process}/status").read_text().splitlines():
             if line.startswith("VmHWM:"):

@@ -1,4 +1,4 @@
-"""Whether a process of this machine still runs: its number alone does not tell, numbers are given again."""
+"""Whether a process of this machine still runs: its number alone is not enough, numbers are given again."""
 
 import os
 from pathlib import Path
@@ -27,7 +27,7 @@ def is_running(pid: int, since: int) -> bool | None:
     if pid <= 0:  # a group of processes, which no lock names
         return False
     try:
-        os.kill(pid, 0)  # tells of other users' processes too, which the system may hide
+        os.kill(pid, 0)  # knows other users' processes too, which the system may hide
     except (ProcessLookupError, OverflowError, ValueError):
         return False
     except PermissionError:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bids_app.model.step_record import StepRecord
 
-#: Room above what was measured: other anatomy, a slower node, a busy file system.
+#: Margin above what was measured: other anatomy, a slower node, a busy file system.
 _MEMORY_FACTOR, _TIME_FACTOR = 1.5, 3.0
 _ESTIMATE_FACTOR = 1.1
 #: What the command itself takes beside the process that runs the steps.
@@ -47,7 +47,7 @@ def measured(records: Iterable[StepRecord], steps: Collection[str], default: Res
 
     The time of a job is the sum over its steps, and over all runs of a participant's session: one element does them
     all. Its memory is the largest peak of any step, but no less than the steps' own ``estimate`` (bytes): the images
-    to come may be larger than those that were measured. Both get room to spare.
+    to come may be larger than those that were measured. Both get a margin.
     """
     cpus, seconds, peak = default.cpus, defaultdict[str, float](float), 0
     for record in records:

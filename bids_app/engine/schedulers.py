@@ -1,7 +1,7 @@
-"""What each scheduler is told by the live engine: dask-jobqueue's class and its keywords.
+"""What the live engine asks of each scheduler: dask-jobqueue's class and its keywords.
 
 The keywords are those of the scheduler's own grammar: LSF takes wall times without seconds, Grid Engine shares memory
-out by processor and needs a parallel environment, HTCondor wants room on the disk and has no wall time.
+out by processor and needs a parallel environment, HTCondor wants space on the disk and has no wall time.
 """
 
 import inspect
@@ -13,7 +13,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any
 
 from bids_app.engine.certificates import own_address
 from bids_app.errors import ToolMissingError, UsageError
+from bids_app.model.toml_files import parse_toml, read_text
 from bids_app.qsm.params import nearest
 
 DEFAULT_MINUTES = 240
@@ -121,16 +121,16 @@ _GONE = ("invalid job id", "has finished", "unknown job", "do not exist", "is no
 
 
 def is_queued(name: str, job_id: str) -> bool:
-    """Return whether a job waits or runs, as far as the scheduler tells; a question that fails counts as yes."""
+    """Return whether a job waits or runs, as far as the scheduler knows; a question that fails counts as yes."""
     try:
-        told = subprocess.run(
+        answer = subprocess.run(
             [*_QUESTIONS[name], job_id], capture_output=True, text=True, check=False, timeout=_ANSWER_S
         )
     except (OSError, subprocess.TimeoutExpired):
         return True
-    if told.returncode == 0:
-        return told.stdout.strip() not in ("", "DONE", "EXIT")
-    return not any(words in told.stderr.lower() for words in _GONE)
+    if answer.returncode == 0:
+        return answer.stdout.strip() not in ("", "DONE", "EXIT")
+    return not any(words in answer.stderr.lower() for words in _GONE)
 
 
 def find(name: str) -> Any:
@@ -216,10 +216,8 @@ def read(path: Path | None, kind: Any) -> dict[str, Any]:
     """
     if path is None:
         return {}
-    try:
-        found = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"--cluster-config: {path} cannot be used: {error}") from error
+    origin = f"--cluster-config: {path}"
+    found = parse_toml(read_text(path, origin), origin)
     known = set(OWN_KEYS)
     for cls in (*kind.__mro__, *kind.job_cls.__mro__):
         if cls.__module__.startswith("dask_jobqueue"):

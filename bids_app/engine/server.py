@@ -8,13 +8,13 @@ import os
 import signal
 import sys
 from multiprocessing import forkserver, resource_tracker
-from typing import Any
+from multiprocessing.context import ForkServerContext, SpawnContext
 
 #: What the server loads; it loads all else.
 PRELOAD = ["bids_app.engine.server_start"]
 
 
-def context() -> Any:
+def context() -> SpawnContext | ForkServerContext:
     """Return how worker processes are started: by the server, where there is one."""
     if sys.platform != "linux":
         return multiprocessing.get_context("spawn")
@@ -29,7 +29,7 @@ def start_early() -> None:
         return
     context()
     resource_tracker.ensure_running()  # by itself the server would start it, and that lets signals through
-    # Ctrl-C reaches the server too, which would tell of it by a traceback before it has come to ignore it.
+    # Ctrl-C reaches the server too, which would print a traceback before it has come to ignore it.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         forkserver.ensure_running()

@@ -1,6 +1,6 @@
 """What the server of the workers does before it serves; imported by it alone.
 
-Pages are drawn in workers, and matplotlib takes as long to load as half a page to draw.
+Pages are made in workers, and matplotlib takes half as long to load as a page takes to make.
 """
 
 import importlib
@@ -63,7 +63,7 @@ def read_code() -> None:
 def _start() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # blocked by who started us, until here
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells of fonts and folders that nobody asked for
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns of fonts and folders that no page uses
     load(_LIBRARIES, os.getppid())
     read_code()
 

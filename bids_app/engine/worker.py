@@ -80,7 +80,7 @@ def limit_threads(count: int) -> None:
 
 
 def _capture_output(path: Path) -> None:
-    """Send what this process and its programs print to a file; its end is told where the job fails."""
+    """Send what this process and its programs print to a file; its end is shown where the job fails."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     os.dup2(descriptor, 1)

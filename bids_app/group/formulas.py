@@ -38,6 +38,8 @@ FUNCTIONS = {
 CODINGS = ("Treatment", "Sum", "Diff", "Helmert", "Poly")
 #: Arguments with a name, and their largest value.
 _KEYWORDS = {"df": 20, "degree": 5, "reference": 1e6, "levels": 0}
+#: So much of a formula that is wrong is shown.
+_SHOWN = 200
 #: Nothing that a person writes is longer, deeper or of a higher power.
 _MAX_LENGTH, _MAX_DEPTH, _MAX_POWER, _MAX_NUMBER = 2000, 20, 6, 1e12
 _TOKEN = re.compile(
@@ -119,7 +121,9 @@ class _Parser:
             "a model holds names of columns, numbers, + - * / : ** ( ) and the functions "
             + ", ".join(name for name in FUNCTIONS if "." not in name)
         )
-        return UsageError(f'the model "{self.text}" cannot be read at character {token.place} ({what}): {text}')
+        return UsageError(
+            f'the model "{self.text[:_SHOWN]}" cannot be read at character {token.place} ({what[:_SHOWN]}): {text}'
+        )
 
     @property
     def token(self) -> _Token:

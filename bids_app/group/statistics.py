@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from bids_app.errors import QsmAppError
 from bids_app.group.formulas import functions, parse_formula
+from bids_app.group.mixed_model import between_within, fit_mixed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,7 +73,7 @@ def read_long(path: Any) -> "pd.DataFrame":
 
 
 def regions_of(data: "pd.DataFrame") -> Iterator[tuple[Row, "pd.DataFrame"]]:
-    """Give every region and its rows, by number (of a drawn segmentation once for each space)."""
+    """Give every region and its rows, by number (of a manual segmentation once for each space)."""
     names = keys_of(data)
     for key, rows in data.groupby(names, sort=True, dropna=False):
         region: Row = dict(zip(names, key, strict=True))
@@ -144,20 +145,22 @@ def fit(
             dropped |= left_out
         except QsmAppError as error:
             found = [dict.fromkeys(_MODEL_COLUMNS) | {"note": str(error)}]
-            notes.setdefault(str(error), []).append(_words(region))
+            notes.setdefault(str(error), []).append(words_of(region))
         rows += [region | row for row in found]
     if not any(row["estimate"] is not None for row in rows):
         reason = next(iter(notes), "there is no region")
         raise QsmAppError(f'the model "{formula}" cannot be fitted: {reason}')
     _correct(rows, level)
-    told = [f"{len(names)} regions have no model: {reason}: {', '.join(names[:5])}" for reason, names in notes.items()]
+    sentences = [
+        f"{len(names)} regions have no model: {reason}: {', '.join(names[:5])}" for reason, names in notes.items()
+    ]
     if dropped:
         names = ", ".join(sorted(dropped)[:10])
-        told.append(f"{len(dropped)} runs lack a value in some region and are left out of its model: {names}")
-    return rows, told
+        sentences.append(f"{len(dropped)} runs lack a value in some region and are left out of its model: {names}")
+    return rows, sentences
 
 
-def _words(region: Any) -> str:
+def words_of(region: Any) -> str:
     """Return ``putamen L``; the name alone where a region has no side."""
     side = region["hemisphere"]
     return str(region["name"]) if side in (None, "n/a") else f"{region['name']} {side}"
@@ -180,8 +183,8 @@ def _fit_region(
     _refuse(y, x, count, max(min_participants, rank + min_df))
     repeated = count < len(people)
     if repeated:
-        beta, error, spread = _mixed(y, x, people)
-        df = _between_within(x, people)
+        beta, error, spread = fit_mixed(y, x, people)
+        df = between_within(x, people)
     else:
         result = model.fit()
         beta, error = np.asarray(result.params), np.asarray(result.bse)
@@ -268,37 +271,6 @@ def culprit(names: list[str], x: npt.NDArray[np.float64]) -> str:
     return "columns depend on each other"
 
 
-def _mixed(
-    y: npt.NDArray[np.float64], x: npt.NDArray[np.float64], people: npt.NDArray[np.generic]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], float]:
-    """Return coefficients, their errors and the total standard deviation of a random-intercept model."""
-    from statsmodels.regression.mixed_linear_model import MixedLM
-
-    scale = float(y.std())  # the optimiser looks for variances near 1
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a random variance of zero is on the boundary, and a result
-            result = MixedLM(y / scale, x, groups=people).fit(reml=True)
-    except np.linalg.LinAlgError as error:
-        raise QsmAppError("the mixed model is singular") from error
-    count = x.shape[1]
-    beta, error_of = np.asarray(result.fe_params) * scale, np.asarray(result.bse_fe)[:count] * scale
-    if not np.isfinite(error_of).all() or not (error_of > 0).all():
-        raise QsmAppError("the mixed model did not converge")
-    variance = float(result.scale) + float(np.asarray(result.cov_re).ravel()[0])
-    return beta, error_of, scale * float(np.sqrt(variance))
-
-
-def _between_within(x: npt.NDArray[np.float64], people: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
-    """Return each coefficient's degrees of freedom: of participants, or of runs within them if its column varies so."""
-    labels = sorted(set(people))
-    rows = [people == label for label in labels]
-    within = np.array([any(np.ptp(x[row, k]) > 0 for row in rows) for k in range(x.shape[1])])
-    between = max(len(labels) - int((~within).sum()), 1)
-    inside = max(len(people) - len(labels) - int(within.sum()), 1)
-    return np.where(within, inside, between).astype(float)
-
-
 def _probability(row: Row) -> float:
     p = row["p"]
     assert isinstance(p, float)  # a row with a term has been fitted
@@ -321,52 +293,3 @@ def benjamini_hochberg(p: list[float]) -> list[float]:
     adjusted = np.empty_like(values)
     adjusted[order] = np.minimum.accumulate(np.minimum(values[order] * len(values) / ranks, 1.0))
     return [float(value) for value in adjusted]
-
-
-def outliers(data: "pd.DataFrame", threshold: float = 3.5) -> tuple[list[Row], list[str]]:
-    """Return how far every run's regional values are from the cohort's, a row for every run and measure.
-
-    Robust z: distance from the median in units of 1.4826 times the median absolute deviation (Iglewicz & Hoaglin
-    1993); None where fewer than five runs have the region, or they are all the same.
-    """
-    rows: list[Row] = []
-    told = []
-    for measure in (name for name in MEASURES if name in data):
-        z = data.groupby(keys_of(data), dropna=False)[measure].transform(robust_z)
-        for _, part in data.assign(z=z).groupby([*(["space"] if "space" in data else []), "run"], sort=True):
-            row = _distance(part, measure, threshold)
-            rows.append(row)
-            if row["flagged"] and measure in ("chi_mean", "r2star_mean"):
-                told.append(
-                    f"{row['run']}: {measure} is far from the cohort's in {row['regions_flagged']} of {row['regions']} "
-                    f"regions, worst {row['worst_region']} (robust z {row['worst_z']:.1f}); it stays in all tables and "
-                    "models"
-                )
-    return rows, told
-
-
-def _distance(part: "pd.DataFrame", measure: str, threshold: float) -> Row:
-    first = part.iloc[0]
-    known = part.dropna(subset=["z"])
-    z = known["z"].to_numpy(np.float64)
-    worst = known.iloc[int(np.argmax(np.abs(z)))] if z.size else None
-    flagged = int((np.abs(z) > threshold).sum())
-    return {
-        "participant_id": first["participant_id"],
-        "session_id": first["session_id"] if isinstance(first["session_id"], str) else None,
-        "run": first["run"],
-        **({"space": first["space"]} if "space" in part else {}),
-        "measure": measure,
-        "regions": int(z.size),
-        "regions_flagged": flagged,
-        "flagged": flagged > 0,
-        "worst_region": None if worst is None else _words(worst),
-        "worst_z": None if worst is None else float(worst["z"]),
-    }
-
-
-def robust_z(values: "pd.Series[float]") -> "pd.Series[float]":
-    """Return robust z values."""
-    known = values.dropna()
-    spread = 1.4826 * float((known - known.median()).abs().median()) if len(known) >= 5 else 0.0
-    return (values - known.median()) / spread if spread > 0 else values * np.nan

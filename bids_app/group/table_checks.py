@@ -1,17 +1,17 @@
 """Tables of participants and sessions, checked cell by cell: nothing in them is taken for something else."""
 
-import csv
 import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from bids_app.derivatives.presence import absence
-from bids_app.derivatives.text import decoded
+from bids_app.derivatives.text import cells_of, decoded
+from bids_app.model.json_values import JsonObject
 
 MISSING = ("", "n/a", "N/A", "NA", "nan", "NaN")
-Row = dict[str, Any]
+#: The cells of a line by the name of the column; None: empty.
+Row = dict[str, str | None]
 
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?$")
 #: Ages above 89 are written so, by BIDS and by the conversion.
@@ -30,7 +30,7 @@ def read_checked(path: Path, key: str) -> tuple[list[Row], list[str]]:
     text, note = decoded(path.read_bytes())
     if note:
         return [], [f"{path.name}: is not UTF-8; save it as UTF-8 (iconv -f latin1 -t utf-8)"]
-    lines = list(csv.reader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE))
+    lines = cells_of(text)
     if not lines or key not in (header := [name.strip() for name in lines[0]]):
         return [], [f"{path.name}: line 1: there is no column {key}; columns are separated by tabs"]
     problems = [f"{path.name}: line 1: column {name!r} is there twice" for name in sorted(_repeated(header))]
@@ -72,7 +72,7 @@ def listings(participants: Path | None, sessions: Sequence[Path]) -> dict[str, P
     return files | {f"dictionary@{path.name}": path for path in beside}
 
 
-def description(path: Path, column: str) -> dict[str, Any] | None:
+def description(path: Path, column: str) -> JsonObject | None:
     """Return what the dictionary of a table says of a column."""
     for sidecar in dictionaries(path):
         try:
@@ -106,11 +106,11 @@ def _numbers(path: Path, rows: Sequence[tuple[int, Row]], header: Sequence[str],
         cells = [(number, row, value) for number, row in rows if (value := row[column]) is not None]
         if column == key or not cells:
             continue
-        told = description(path, column) or {}
-        declared = "Units" in told or str(told.get("DataType", told.get("Type", ""))).lower() in _NUMERIC_TYPES
+        meta = description(path, column) or {}
+        declared = "Units" in meta or str(meta.get("DataType", meta.get("Type", ""))).lower() in _NUMERIC_TYPES
         capped = [_CAPPED.match(value) for _, _, value in cells]
         numeric = sum(bool(_NUMBER.match(value)) for _, _, value in cells)
-        if not declared and ("Levels" in told or numeric + sum(map(bool, capped)) <= len(cells) / 2 or not numeric):
+        if not declared and ("Levels" in meta or numeric + sum(map(bool, capped)) <= len(cells) / 2 or not numeric):
             continue
         for (number, row, value), cap in zip(cells, capped, strict=True):
             if cap:

@@ -11,7 +11,7 @@ from bids_app.derivatives.columns import STATUS as _STATUS_TEXT
 from bids_app.group.table_checks import MISSING, description, read_checked
 
 Row = dict[str, object]
-Columns = dict[str, dict[str, object]]
+Columns = dict[str, Mapping[str, object]]
 
 #: Where a manual segmentation is measured.
 _SPACES = {"native": "on the run's own map", "template": "in the space of the template"}
@@ -81,7 +81,7 @@ def read_covariates(participants: Path | None, sessions: Sequence[Path], taken: 
     of_participant: dict[str, Row] = {}
     of_session: dict[tuple[str, str], Row] = {}
 
-    def renamed(row: Row, key: str, path: Path) -> Row:
+    def renamed(row: Mapping[str, object], key: str, path: Path) -> Row:
         values = {}
         for name, value in row.items():
             if name in (key, "None", ""):

@@ -1,9 +1,9 @@
 """The average of a group in its own mean shape, and how sharp it is.
 
-Every point of the template is the mean of the members' corresponding points: when all members have been registered to
-the last average, the maps are composed with the inverse of their mean before the members are averaged through them,
+Every point of the template is the mean of the subjects' corresponding points: when all subjects have been registered to
+the last average, the maps are composed with the inverse of their mean before the subjects are averaged through them,
 so that the template has the shape of nobody (Guimond et al. 2000, 10.1006/cviu.1999.0815; Avants et al. 2010,
-10.1016/j.neuroimage.2009.09.062). Members are read one after the other: memory does not grow with their number.
+10.1016/j.neuroimage.2009.09.062). Subjects are read one after the other: memory does not grow with their number.
 """
 
 from collections.abc import Iterable, Sequence
@@ -76,10 +76,10 @@ def mean_pose(poses: Sequence[Float64], centre: Float64, grid: Float64) -> Float
 def shape_update(maps: Iterable[Map], head: tuple[npt.NDArray[np.bool_], Float64] | None = None) -> Map:
     """Return the inverse of the mean shape of maps, which are all linear or all fields on one grid.
 
-    The shape of a map is what it does besides turning and shifting: how the members lie in their scanners is no part of
-    it, and the mean of turns would be a shrinking. So the template stays where its grid is. Linear maps scale and shear
-    about the origin, where the template's centre of mass is (``common_grid``); how a field turns and shifts is judged
-    in the ``head`` (mask and affine; default: everywhere).
+    The shape of a map is what it does besides turning and shifting: how the subjects lie in their scanners is no part
+    of it, and the mean of turns would be a shrinking. So the template stays where its grid is. Linear maps scale and
+    shear about the origin, where the template's centre of mass is (``common_grid``); how a field turns and shifts is
+    judged in the ``head`` (mask and affine; default: everywhere).
     """
     every = iter(maps)
     first = next(every, None)
@@ -165,7 +165,7 @@ def sharpness(image: Float32, voxel_mm: float) -> float:
 
 
 class Labels:
-    """Counts how often each voxel has each label, one member after the other: overlap and majority."""
+    """Counts how often each voxel has each label, one subject after the other: overlap and majority."""
 
     def __init__(self, shape: Sequence[int]):
         self.shape, self.members = tuple(shape), 0
@@ -173,7 +173,7 @@ class Labels:
         self._counts = np.empty(0, np.int64)
 
     def add(self, labels: npt.NDArray[np.generic]) -> None:
-        """Count one member's labels."""
+        """Count one subject's labels."""
         flat = labels.ravel().astype(np.int64)
         where = np.flatnonzero(flat)
         keys = np.concatenate([self._keys, where * (1 << 20) + flat[where]])
@@ -183,7 +183,7 @@ class Labels:
         self.members += 1
 
     def overlap(self) -> float | None:
-        """Return the Dice overlap over all pairs of members and all labels, weighted by volume."""
+        """Return the Dice overlap over all pairs of subjects and all labels, weighted by volume."""
         total = int(self._counts.sum())
         if self.members < 2 or not total:
             return None

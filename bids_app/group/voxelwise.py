@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from bids_app.errors import QsmAppError, UsageError
 from bids_app.group import statistics
@@ -280,40 +279,3 @@ def thresholds(one: Maps, df: int, fdr: float, fwe: float) -> tuple[float | None
 def cut_at(t: Float32, threshold: float | None) -> Float32:
     """Return t where it is as large as a threshold, else 0."""
     return np.zeros_like(t) if threshold is None else np.where(np.abs(t) >= threshold, t, 0).astype(np.float32)
-
-
-def peak(t: Float32, affine: Float64) -> Row:
-    """Return the largest t (by size) of an image and where it is, mm."""
-    where = np.unravel_index(int(np.argmax(np.abs(t))), t.shape)
-    x, y, z = (affine @ [*where, 1.0])[:3]
-    return {"peak_t": float(t[where]), "peak_x": float(x), "peak_y": float(y), "peak_z": float(z)}
-
-
-def _size(row: Row) -> tuple[float, float]:
-    """Order clusters by voxels, then by the height of their peak."""
-    voxels, top = row["voxels"], row["peak_t"]
-    assert isinstance(voxels, int) and isinstance(top, float)
-    return -voxels, -abs(top)
-
-
-def clusters(
-    t: Float32, affine: Float64, labels: npt.NDArray[np.generic] | None, names: Mapping[int, str]
-) -> list[Row]:
-    """Return a row for every cluster of voxels that are not 0, the largest first."""
-    volume = float(abs(np.linalg.det(affine[:3, :3])))
-    found: list[Row] = []
-    for sign in (1, -1):
-        numbered, _ = ndimage.label(sign * t > 0, np.ones((3, 3, 3), int))
-        for number, place in enumerate(ndimage.find_objects(numbered), start=1):
-            inside = numbered[place] == number
-            moved = affine.copy()
-            moved[:3, 3] = (affine @ [*(p.start for p in place), 1.0])[:3]
-            count = int(inside.sum())
-            row: Row = {"voxels": count, "volume_mm3": count * volume, "region": None, "region_fraction": None}
-            if labels is not None and (there := labels[place][inside]).any():
-                index, votes = np.unique(there[there > 0], return_counts=True)
-                row["region"] = names.get(int(index[votes.argmax()]), str(index[votes.argmax()]))
-                row["region_fraction"] = float(votes.max() / count)
-            found.append(row | peak(np.where(inside, t[place], 0), moved))
-    found.sort(key=_size)
-    return [{"cluster": number} | row for number, row in enumerate(found, start=1)]

@@ -1,8 +1,9 @@
 """Names and values of the settings that have a new name: they work for one release, with a warning that says so."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+
+from bids_app.model.json_values import JsonObject, JsonValue
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ RENAMED: Mapping[str, Renamed] = {
     "background.boundary_sources": Renamed("background.boundary_sources", {"apart": "separate"}),
     "background.trend": Renamed("background.null_space_trend", {"tissue": "remove"}),
     "qc.rim_max": Renamed("qc.boundary_max"),
+    "inversion.bayes.rounds": Renamed("inversion.bayes.outer_iterations"),
     "group.linear_rounds": Renamed("group.linear_iterations"),
     "group.syn_rounds": Renamed("group.syn_iterations"),
 }
@@ -65,7 +67,7 @@ def product_key(key: str) -> str:
     return f"{PRODUCTS.get(name, name)}{at}{label}"
 
 
-def with_new_names(tree: Mapping[str, Any], origin: str) -> tuple[dict[str, Any], tuple[str, ...]]:
+def with_new_names(tree: JsonObject, origin: str) -> tuple[JsonObject, tuple[str, ...]]:
     """Return settings with the new names in the place of old ones, and a sentence about each for the user.
 
     Parameters
@@ -75,26 +77,41 @@ def with_new_names(tree: Mapping[str, Any], origin: str) -> tuple[dict[str, Any]
     origin
         What gave them: ``--set background.trend=keep``, ``--config FILE``, ``preset NAME``.
     """
-    renamed: dict[str, Any] = {}
+    renamed: JsonObject = {}
     notices = []
     for section, values in tree.items():
-        if not isinstance(values, Mapping):
+        if not isinstance(values, dict):
             renamed[section] = values
             continue
-        for name, value in values.items():
-            old = f"{section}.{name}"
+        renamed.setdefault(section, {})
+        for old, value in _leaves(section, values):
             if old in REMOVED:
                 notices.append(f"{origin}: {old} has no effect: {REMOVED[old]}; the name goes with the next release")
                 continue
             new = RENAMED.get(old)
             if new is None or (new.name == old and value not in new.values):
-                renamed.setdefault(section, {})[name] = value
+                _place(renamed, old, value)
                 continue
             now = new.values.get(value, value) if isinstance(value, str) else value
-            into, _, key = new.name.partition(".")
-            renamed.setdefault(into, {})[key] = now
+            _place(renamed, new.name, now)
             notices.append(
                 f"{origin}: {old} = {value} is called {new.name} = {now} now; the old name goes with the next release"
             )
-        renamed.setdefault(section, {})
     return renamed, tuple(notices)
+
+
+def _leaves(path: str, values: JsonObject) -> Iterator[tuple[str, JsonValue]]:
+    """Yield the values below a path by their full names; an empty table of a method is a value."""
+    for name, value in values.items():
+        if isinstance(value, dict) and value:
+            yield from _leaves(f"{path}.{name}", value)
+        else:
+            yield f"{path}.{name}", value
+
+
+def _place(tree: JsonObject, name: str, value: JsonValue) -> None:
+    """Set a value by its full name."""
+    *path, last = name.split(".")
+    for part in path:
+        tree = tree.setdefault(part, {})
+    tree[last] = value

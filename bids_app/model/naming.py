@@ -23,7 +23,7 @@ _ORDER = (
     "inv",
     "mt",
 )
-#: Entities that tell the images of one run apart. Coils belong into one image, as its fourth dimension.
+#: Entities that distinguish the images of one run. Coils belong into one image, as its fourth dimension.
 _OF_IMAGES = ("echo", "part", "coil", "channel", "rx")
 _PAIR = re.compile(r"(?:^|_)([a-zA-Z]+)-([a-zA-Z0-9+]+)(?=_|$|\.)")
 

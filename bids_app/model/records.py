@@ -3,11 +3,28 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
+from bids_app.model.json_values import JsonObject
 from bids_app.model.naming import Entities, entities_in
 
-__all__ = ["Anatomical", "Echo", "Entities", "GreRun", "Record", "Subject", "entities_in", "spelled"]
+__all__ = [
+    "FIELDS",
+    "Anatomical",
+    "Echo",
+    "Entities",
+    "GivenMap",
+    "GivenMask",
+    "GreRun",
+    "Record",
+    "Subject",
+    "entities_in",
+    "spelled",
+]
+
+
+#: Products that stand for the phase of the echoes where another dataset has one of them, the last stage first.
+FIELDS = ("chimap", "local_field", "total_field")
 
 
 class Record(Protocol):
@@ -40,19 +57,23 @@ class Echo:
     phase: Path | None = None
     real: Path | None = None
     imag: Path | None = None
-    metadata: dict[str, Any] = field(default_factory=dict, compare=False, hash=False)  # of the phase (or real) image
+    metadata: JsonObject = field(default_factory=dict, compare=False, hash=False)  # of the phase (or real) image
     magnitude_echo_time: float | None = None  # by the magnitude's own sidecar
 
 
 @dataclass(frozen=True)
 class Anatomical:
-    """A T1-weighted image of a subject; steps over it run once, however many gradient-echo runs use it."""
+    """A T1-weighted image of a subject; steps over it run once, however many gradient-echo runs use it.
+
+    ``is_needed``: masks of other datasets come to a run through it, also where no segmentation is wanted.
+    """
 
     path: Path
     subject: str
     session: str | None
     entities: Entities  # short BIDS keys in file-name order: sub, ses, acq, rec, run ...
     suffix: str = "T1w"
+    is_needed: bool = False
 
     @property
     def basename(self) -> str:
@@ -62,6 +83,23 @@ class Anatomical:
     def facts(self) -> Mapping[str, object]:
         """Return what results depend on besides bytes of images and parameters."""
         return {"entities": self.entities}
+
+
+@dataclass(frozen=True)
+class GivenMap:
+    """A map of another dataset on a run's grid, with the unit of its sidecar (empty: that of the product)."""
+
+    product: str  # total_field, local_field, chimap, r2star, r2, r2prime, fibre_angle
+    path: Path
+    units: str = ""
+
+
+@dataclass(frozen=True)
+class GivenMask:
+    """A mask of another dataset: on the run's grid (``gre``), or to be brought there through ``t1w`` or ``headers``."""
+
+    path: Path
+    space: str = "gre"
 
 
 @dataclass(frozen=True)
@@ -81,15 +119,15 @@ class GreRun:
     t1w: Anatomical | None = None
     #: One sentence that says which image was chosen and why.
     t1w_choice: str = ""
-    #: A mask from ``--derivatives`` in the run's space; it wins over a computed one.
-    given_mask: Path | None = None
+    #: A mask from ``--derivatives``; it wins over a computed one.
+    given_mask: GivenMask | None = None
     #: Multi-echo spin echoes (MESE) of the session, magnitudes alone, by echo time.
     spin_echo: tuple[Echo, ...] = ()
-    #: Maps of other datasets (``--derivatives``) on the run's grid by product: r2, r2prime, r2star_given, fibre_angle.
-    given_maps: tuple[tuple[str, Path], ...] = ()
+    #: Maps of other datasets (``--derivatives``, field maps of ``fmap/``) on the run's grid, one of a product at most.
+    given_maps: tuple[GivenMap, ...] = ()
     #: Receive coils in the images' fourth dimension, which are combined.
     coils: int = 1
-    #: Names of files that cannot be told apart by the entities that we know, in pairs.
+    #: Names of files that cannot be distinguished by the entities that we know, in pairs.
     clashes: tuple[tuple[str, str], ...] = ()
     #: What the user should know about the input, in sentences.
     remarks: tuple[str, ...] = ()
@@ -109,9 +147,14 @@ class GreRun:
         """Echo times of the spin echoes in seconds."""
         return tuple(float(e.echo_time) for e in self.spin_echo if e.echo_time is not None)
 
-    def given(self, product: str) -> Path | None:
+    @property
+    def starts_from_phase(self) -> bool:
+        """Whether the field is estimated from the echoes: no other dataset has the field or the susceptibility."""
+        return not any(self.given(product) for product in FIELDS)
+
+    def given(self, product: str) -> GivenMap | None:
         """Return the map that another dataset has of a product, if it has one."""
-        return dict(self.given_maps).get(product)
+        return next((one for one in self.given_maps if one.product == product), None)
 
     def facts(self) -> Mapping[str, object]:
         """Return what results depend on besides bytes of images and parameters."""

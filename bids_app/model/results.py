@@ -63,7 +63,7 @@ class JobResult:
 
 
 class Payload(TypedDict, total=False):
-    """What a report is told besides the record that it is about."""
+    """What a report gets besides the record that it is about."""
 
     results: Mapping[str, JobResult]  # how the jobs before it ended, by name
     expected: Mapping[str, tuple[str, ...]]  # the steps of the command's jobs, by the names of the jobs

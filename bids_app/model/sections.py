@@ -24,6 +24,15 @@ class SegmentationChoices(Params):
 
 
 @dataclass(frozen=True)
+class BrainExtractionChoices(Params):
+    """A program of others that finds the brain, in place of the surface model."""
+
+    program: str = param(
+        "", doc="synthstrip, hd-bet, fsl-bet, or a command line with {image} and {mask}; it stands for bet in recipes"
+    )
+
+
+@dataclass(frozen=True)
 class FastSurferChoices(Params):
     """FastSurfer's own options."""
 
@@ -69,7 +78,9 @@ class QcChoices(Params):
     boundary_max: float = param(
         3.0, low=0, high=1e6, doc="Largest spread of the local field at the mask boundary over the core's"
     )
-    streak_max: float = param(2.0, low=0, high=1e6, doc="Largest power of the map in the cone over that beside it")
+    streak_max: float = param(
+        2.0, low=0, high=1e6, doc="Largest power of the map in the cone, relative to the power next to it"
+    )
     spread_min: float = param(0.005, low=0, high=1e6, unit="ppm", doc="Lowest spread of the map")
     spread_max: float = param(0.15, low=0, high=1e6, unit="ppm", doc="Largest spread of the map")
     volume_min: float = param(600.0, low=0, high=1e6, unit="ml", doc="Smallest object mask, less in a slab")
@@ -89,7 +100,7 @@ class QcChoices(Params):
 class StatisticsChoices(Params):
     """Statistics of the group's regional values."""
 
-    model: str = param("", doc="Model of every region, e.g. 'chi ~ age + sex + group'; empty: descriptive tables alone")
+    model: str = param("", doc="Model of every region, e.g. 'chi ~ age + sex + group'; empty: descriptive tables only")
     small_groups: bool = param(False, doc="Whether fewer than 10 participants may be modelled")
     confidence: float = param(0.95, low=0.5, high=0.9999, doc="Confidence of the intervals")
     fdr: float = param(0.05, low=1e-6, high=0.5, doc="False discovery rate over regions")

@@ -6,14 +6,15 @@ parameters for every method it can use (``inversion.rts.delta``).
 
 import dataclasses
 import json
-import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar, overload
+from typing import Generic, TypeVar, overload
 
 from bids_app.errors import ParameterError, UsageError
+from bids_app.model.json_values import JsonObject, value_of
 from bids_app.model.sections import (
+    BrainExtractionChoices,
     FastSurferChoices,
     GroupChoices,
     QcChoices,
@@ -25,6 +26,7 @@ from bids_app.model.sections import (
     TemplateChoices,
     VoxelwiseChoices,
 )
+from bids_app.model.toml_files import read_text
 from bids_app.qsm.mask.recipe import parse_recipe
 from bids_app.qsm.method import Method
 from bids_app.qsm.options import (
@@ -38,19 +40,21 @@ from bids_app.qsm.options import (
     SeparationChoices,
     SwiChoices,
 )
-from bids_app.qsm.params import Params, nearest
+from bids_app.qsm.params import Params, Value, nearest
 from bids_app.qsm.registry import BACKGROUND, METHODS, SINGLE_STEP, AnyMethod
 
 PRESET_DIR = Path(__file__).parents[1] / "presets"
-C = TypeVar("C", bound=Params)
+C_co = TypeVar("C_co", bound=Params, covariant=True)
 P = TypeVar("P", bound=Params)
+#: Values of a section: its choices, and the parameters of methods by the name of the method.
+SectionValues = dict[str, Value | dict[str, Value]]
 
 
 @dataclass(frozen=True)
-class Section(Generic[C]):
+class Section(Generic[C_co]):
     """One section of the settings: its choices, and the parameters of every method that it can use."""
 
-    choice: C
+    choice: C_co
     methods: Mapping[str, Params] = dataclasses.field(default_factory=dict)
 
     @overload
@@ -61,22 +65,22 @@ class Section(Generic[C]):
         """Return the parameters of a method of this section; by its descriptor they have their own type."""
         return self.methods[method if isinstance(method, str) else method.name]
 
-    def to_mapping(self) -> dict[str, Any]:
+    def to_mapping(self) -> SectionValues:
         """Return the choices and the parameters of the chosen methods alone: what can influence a result."""
-        own: dict[str, Any] = self.choice.to_mapping()
+        own = self.choice.to_mapping()
         chosen = {value for value in own.values() if isinstance(value, str)}
         chosen |= {name for value in chosen for name in getattr(self.choice, "ALSO", {}).get(value, ())}
-        return own | {name: self.methods[name].to_mapping() for name in self.methods if name in chosen}
+        return {**own, **{name: params.to_mapping() for name, params in self.methods.items() if name in chosen}}
 
 
 @dataclass(frozen=True)
-class _Default(Generic[C]):
+class _Default(Generic[C_co]):
     """Makes a section with every default: its choices, and the parameters of the methods that it can use."""
 
-    choices: type[C]
+    choices: type[C_co]
     name: str = ""
 
-    def __call__(self) -> Section[C]:
+    def __call__(self) -> Section[C_co]:
         return Section(self.choices(), {method.name: method.params() for method in methods_of(self.name)})
 
 
@@ -94,6 +98,9 @@ class Settings:
     segmentation: Section[SegmentationChoices] = dataclasses.field(default_factory=_Default(SegmentationChoices))
     fastsurfer: Section[FastSurferChoices] = dataclasses.field(default_factory=_Default(FastSurferChoices))
     registration: Section[RegistrationChoices] = dataclasses.field(default_factory=_Default(RegistrationChoices))
+    brain_extraction: Section[BrainExtractionChoices] = dataclasses.field(
+        default_factory=_Default(BrainExtractionChoices)
+    )
     mask: Section[MaskChoices] = dataclasses.field(default_factory=_Default(MaskChoices))
     background: Section[BackgroundChoices] = dataclasses.field(
         default_factory=_Default(BackgroundChoices, "background")
@@ -116,11 +123,11 @@ class Settings:
     report: Section[ReportChoices] = dataclasses.field(default_factory=_Default(ReportChoices))
 
     @property
-    def sections(self) -> dict[str, Section[Any]]:
+    def sections(self) -> dict[str, Section[Params]]:
         """Return the sections by name."""
         return {name: getattr(self, name) for name in section_names()}
 
-    def to_mapping(self) -> dict[str, Any]:
+    def to_mapping(self) -> dict[str, SectionValues]:
         """Return nested plain values of everything that can influence a result."""
         return {name: section.to_mapping() for name, section in self.sections.items()}
 
@@ -140,7 +147,7 @@ def to_toml(settings: Settings, comment: Sequence[str] = ()) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _toml_lines(values: Mapping[str, Any]) -> list[str]:
+def _toml_lines(values: Mapping[str, object]) -> list[str]:
     # JSON spells strings, numbers, booleans and lists as TOML does; there are no other values, and None is left out.
     return [f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in values.items() if value is not None]
 
@@ -157,46 +164,32 @@ def preset_text(name: str) -> str:
         path = Path(name)
         if not path.is_file():
             raise UsageError(f"--preset: no preset or file {name!r}: {nearest(name, preset_names())}")
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--preset: {name} cannot be read: {error}") from error
+    return read_text(path, f"--preset: {name}")
 
 
-def parse_toml(text: str, origin: str) -> dict[str, Any]:
-    """Return the values of a TOML text; a mistake in it raises UsageError with ``origin``."""
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{origin} is not valid TOML: {error}") from error
-
-
-def parse_set(assignment: str) -> dict[str, Any]:
+def parse_set(assignment: str) -> JsonObject:
     """Return the nested mapping of one ``section.name=value`` (or ``section.method.name=value``)."""
     path, equals, text = assignment.partition("=")
     keys = path.strip().split(".")
     if not equals or len(keys) not in (2, 3) or not all(keys):
         raise UsageError(f"--set {assignment}: expected section.name=value or section.method.name=value")
-    try:
-        value: Any = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text.strip()  # a bare word is a string
+    value = value_of(text)
     section, *inner = keys
     for key in reversed(inner):
         value = {key: value}
     return {section: value}
 
 
-def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+def merge(base: JsonObject, over: JsonObject) -> JsonObject:
     """Return ``base`` with the nested values of ``over`` in their places."""
     merged = dict(base)
     for key, value in over.items():
         old = merged.get(key)
-        merged[key] = merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+        merged[key] = merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
     return merged
 
 
-def build_settings(tree: Mapping[str, Any], origin: str = "settings") -> Settings:
+def build_settings(tree: Mapping[str, object], origin: str = "settings") -> Settings:
     """Check a nested mapping of values against what the sections know and return the settings.
 
     Raises
@@ -214,17 +207,17 @@ def build_settings(tree: Mapping[str, Any], origin: str = "settings") -> Setting
         if not isinstance(values, Mapping):
             raise UsageError(f"{origin}: [{name}] must be a table of values")
         sections[name] = _build_section(name, section, values, origin)
-    settings = Settings(**sections)
+    settings = Settings(**(vars(default) | sections))
     _check_mask_recipes(settings)
     _check_combination(settings, origin)
     _check_group(settings)
     return settings
 
 
-def _build_section(name: str, default: Section[C], values: Mapping[str, Any], origin: str) -> Section[C]:
+def _build_section(name: str, default: Section[Params], values: Mapping[str, object], origin: str) -> Section[Params]:
     choice, methods = default.choice, default.methods
     own_names = [one.name for one in dataclasses.fields(choice)]
-    own: dict[str, Any] = {}
+    own: dict[str, object] = {}
     changed = dict(methods)
     where = name
     try:
@@ -251,6 +244,13 @@ def _check_mask_recipes(settings: Settings) -> None:
             parse_recipe(getattr(settings.mask.choice, name))
         except ParameterError as error:
             raise UsageError(f"mask.{name}: {error}") from error
+    choice = settings.mask.choice
+    recipes = (choice.filled, choice.reliable) if choice.two_pass else (choice.filled,)
+    if settings.brain_extraction.choice.program and not any("bet" in parse_recipe(one).sources for one in recipes):
+        raise UsageError(
+            f"--brain-extraction: the program's mask stands for bet in the recipe of the mask, and {choice.filled!r} "
+            "has no bet: begin the recipe with 'bet & ' (--mask)"
+        )
 
 
 def _check_combination(settings: Settings, origin: str) -> None:

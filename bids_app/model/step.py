@@ -18,6 +18,7 @@ from bids_app.model.settings import Settings
 
 R_co = TypeVar("R_co", covariant=True)
 R_contra = TypeVar("R_contra", contravariant=True)
+R = TypeVar("R", bound=Record)
 
 #: Called by long solvers as ``progress(done, total)``.
 Progress = Callable[[int, int], None]
@@ -108,7 +109,9 @@ class Step(Generic[R_contra]):
     (an input ``sidecar:NAME``); the look-up table of a segmentation always comes with it (``lookup:NAME``);
     ``headers(record, settings)`` names images of the dataset of which it reads the header alone (``header:NAME``);
     ``makers`` are the steps that make those of them that are working files: one that is gone is made again when needed;
-    ``reads`` names the sections of the settings that the function may look at: exactly these enter the fingerprint.
+    ``reads`` names the sections of the settings that the function may look at: exactly these enter the fingerprint;
+    ``replaces`` names steps of the same record that do not run where this one does: their products, or what follows
+    from them, are imported from another dataset.
 
     ``makes`` alone decides which products there are: a step for which it is empty is skipped, and the engine refuses
     a function that returns anything else than what ``makes`` names.
@@ -127,6 +130,7 @@ class Step(Generic[R_contra]):
     # Never: steps over records of any class (Step is contravariant).
     makers: "tuple[Step[Never], ...]" = ()
     makes: Callable[[R_contra, Settings], tuple[str, ...]] = _no_keys
+    replaces: tuple[str, ...] = ()
     #: Estimated peak memory of the function in bytes, from the record alone (see ``steps.participant.common.memory``).
     memory: Callable[[R_contra, Settings], int] = _default_memory
 
@@ -134,3 +138,37 @@ class Step(Generic[R_contra]):
 #: The steps over records of one class, as the engine finds them: a function of a module can be sent to another process
 #: by its name, which steps with functions of their own cannot.
 StepList = Callable[[], Sequence[Step[R_contra]]]
+
+
+@dataclass(frozen=True)
+class Plan(Generic[R]):
+    """The steps that run over a record, in order, and those that do not because another dataset has their products.
+
+    ``replaced`` are the steps whose place an import takes, ``left_out`` those that cannot run then: nothing makes a
+    product that they need.
+    """
+
+    steps: tuple[Step[R], ...]
+    replaced: tuple[Step[R], ...] = ()
+    left_out: tuple[Step[R], ...] = ()
+
+
+def plan(steps: Sequence[Step[R]], record: R, settings: Settings) -> Plan[R]:
+    """Return which of the steps run over a record.
+
+    A step runs if it makes something, and no other one that runs replaces it. Where steps are replaced, those that
+    need one of their products which no import makes are left out.
+    """
+    makers = [step for step in steps if step.makes(record, settings)]
+    names = {name for step in makers for name in step.replaces}
+    if not names:
+        return Plan(tuple(makers))
+    there: set[str] = set()
+    active, left_out = [], []
+    for step in (step for step in makers if step.name not in names):
+        if there.issuperset(step.needs(record, settings)):
+            active.append(step)
+            there.update(step.makes(record, settings))
+        else:
+            left_out.append(step)
+    return Plan(tuple(active), tuple(step for step in makers if step.name in names), tuple(left_out))

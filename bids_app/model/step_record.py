@@ -56,7 +56,7 @@ class StepRecord:
     results: str = ""  # digest of metrics, warnings and methods
 
     def digest_of_results(self) -> str:
-        """Return the digest of metrics, warnings and methods: the fingerprint does not tell whether they are whole."""
+        """Return the digest of metrics, warnings and methods: the fingerprint does not say whether they are whole."""
         content = json.loads(json.dumps([self.metrics, self.warnings, self.methods]))
         return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=16).hexdigest()
 

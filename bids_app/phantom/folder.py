@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +10,7 @@ import numpy.typing as npt
 from bids_app.derivatives.files import write_bytes, write_image, write_json
 from bids_app.derivatives.scratch import remove_parts
 from bids_app.errors import UsageError
+from bids_app.model.json_values import JsonObject
 
 #: Where the truth is, below the dataset.
 TRUTH = Path("derivatives") / "phantom"
@@ -47,7 +47,7 @@ class Folder:
         """Return where a unit's record is."""
         return self.root / _RECORDS / f"{unit}.json"
 
-    def read(self, unit: str) -> dict[str, Any]:
+    def read(self, unit: str) -> JsonObject:
         """Return a unit's record; an empty one if there is none or it is damaged."""
         try:
             found = json.loads(self.record_path(unit).read_text())
@@ -93,7 +93,7 @@ class Folder:
         self.written.append(relative.as_posix())
         return self.root / relative
 
-    def json(self, path: Path | str, content: Any) -> None:
+    def json(self, path: Path | str, content: object) -> None:
         """Write JSON."""
         write_json(self.place(path), content)
 
@@ -104,10 +104,10 @@ class Folder:
     def image(
         self,
         path: Path | str,
-        data: npt.NDArray[Any],
+        data: npt.NDArray[np.generic],
         affine: npt.NDArray[np.float64],
         dtype: str,
-        sidecar: dict[str, Any] | None = None,
+        sidecar: dict[str, object] | None = None,
     ) -> None:
         """Write an image and, if given, its sidecar."""
         place = self.place(path)

@@ -25,7 +25,7 @@ from bids_app.qsm.units import ppm_per_hz
 _FAR_MM = 3.4
 #: Multiples that divide sizes on which FFTs are fast (no prime above 5).
 _FAR_FACTORS = (1, 2, 3, 4, 5, 6, 8, 9, 10, 12, 15, 16, 18, 20, 24, 25, 27, 30)
-#: Room that a fine box needs around the data, mm: less, and the far field is not smooth inside.
+#: Margin that a fine box needs around the data, mm: less, and the far field is not smooth inside.
 MARGIN_MM = 9.0
 
 
@@ -213,7 +213,7 @@ def _signal_rows(
                             for c in range(factor * k, factor * (k + 1)):
                                 if density[a, b, c] > 0:
                                     size = density[a, b, c] * np.exp(-r2star[a, b, c] * times[e])
-                                    # Whole turns are taken off first: single precision holds the rest.
+                                    # Multiples of 2 pi are removed first: single precision holds the rest.
                                     turns = hz[a, b, c] * times[e]
                                     angle = np.float32(2 * np.pi) * (turns - np.floor(turns))
                                     real += size * np.cos(angle)

@@ -54,6 +54,7 @@ def study_from(args: argparse.Namespace) -> Study:
         scan=scan,
         tilt=_three("--tilt", args.tilt, [*args.tilt, 0, 0]),
         real_imag=args.real_imag,
+        t1w=not args.no_t1w,
         t1w_voxel_size=args.t1w_voxel_size,
         t1w_orientation=args.t1w_orientation,
         t1w_oblique=_three("--t1w-oblique", args.t1w_oblique, [*args.t1w_oblique, 0, 0]),

@@ -219,6 +219,7 @@ def _sources(group: "argparse._ArgumentGroup") -> None:
 
 
 def _structural(group: "argparse._ArgumentGroup") -> None:
+    group.add_argument("--no-t1w", action="store_true", help="simulate no T1-weighted image")
     group.add_argument("--t1w-voxel-size", type=_positive, default=1.0, metavar="MM", help="edge length (default: 1)")
     group.add_argument("--t1w-orientation", default="RAS", metavar="NAME", help="as --orientation (default: RAS)")
     group.add_argument(

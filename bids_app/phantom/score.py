@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -176,7 +175,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         args: argparse.Namespace = build_parser().parse_args(argv)
         scores = score(args.bids_dir, args.output_dir, args.participant_label)
         if args.json:
-            content: list[dict[str, Any]] = [asdict(s) for s in scores]
+            content: list[dict[str, object]] = [asdict(s) for s in scores]
             write_json(args.json, json.loads(json.dumps(content)))
         print(table(scores), flush=True)
         return 0

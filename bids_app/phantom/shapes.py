@@ -106,13 +106,13 @@ def nuclei(xyz: Sequence[FloatArray], t1: FloatArray, tissue: FloatArray) -> Flo
 
 
 def _dentate(side: Sequence[FloatArray]) -> FloatArray:
-    """A crumpled sheet that is open to the midline (the hilus)."""
+    """A folded surface that is open to the midline (the hilus)."""
     x, y, z = side
     body = ellipsoid(side, (16, -57, -35), (8.5, 9.5, 6.0), (-15, 0, -25))
     folds = 0.9 * np.sin(0.95 * y + 0.5 * x) * np.cos(0.8 * z + 0.6 * x)
-    sheet = np.abs(body + np.asarray(folds, np.float32)) - 1.15
+    surface = np.abs(body + np.asarray(folds, np.float32)) - 1.15
     hilus = ellipsoid(side, (8, -52, -33), (5.5, 6.5, 4.5))
-    return np.maximum(sheet, -hilus)
+    return np.maximum(surface, -hilus)
 
 
 def _intersect(*distances: FloatArray) -> FloatArray:

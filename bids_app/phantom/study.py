@@ -5,7 +5,6 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +36,7 @@ class Study:
     scan: Acquisition = field(default_factory=Acquisition)
     tilt: tuple[float, float, float] = (0.0, 0.0, 0.0)
     real_imag: bool = False
+    t1w: bool = True
     t1w_voxel_size: float = 1.0
     t1w_orientation: str = "RAS"
     t1w_oblique: tuple[float, float, float] = (0.0, 0.0, 0.0)
@@ -52,7 +52,7 @@ class Study:
         return "MEGRE" if len(self.scan.echo_times) > 1 else "T2starw"
 
 
-def write_study(study: Study, root: Path, tell: Callable[[str], None] = print) -> int:
+def write_study(study: Study, root: Path, notify: Callable[[str], None] = print) -> int:
     """Write the dataset; return how many participants were computed (those that are there already are kept)."""
     folder = Folder(root)
     folder.open()
@@ -71,15 +71,15 @@ def write_study(study: Study, root: Path, tell: Callable[[str], None] = print) -
         # The number of subjects changes nothing for each of them.
         own = _fingerprint({**asdict(study), "subjects": person.label}, code)
         if folder.is_done(unit, own):
-            tell(f"{unit}: there already")
+            notify(f"{unit}: there already")
             continue
         folder.make(unit, own, lambda f, p=person: _write_person(f, study, p))  # type: ignore[misc]
-        tell(f"{unit}: written ({person.sex}, {person.age:g} years, {person.group})")
+        notify(f"{unit}: written ({person.sex}, {person.age:g} years, {person.group})")
         computed += 1
     return computed
 
 
-def _fingerprint(study: Study | dict[str, Any], code: str) -> str:
+def _fingerprint(study: Study | dict[str, object], code: str) -> str:
     content = study if isinstance(study, dict) else asdict(study)
     return hashlib.sha256((json.dumps(content, sort_keys=True) + code).encode()).hexdigest()
 
@@ -173,7 +173,8 @@ def _write_sidecars(folder: Folder, study: Study) -> None:
         angle = {"FlipAngle": 90, "RefocusingFlipAngle": study.sources.refocusing_angle}
         strength = {"MagneticFieldStrength": study.scan.field_strength, "Manufacturer": "Simulated"}
         folder.json("MESE.json", strength | angle | {"RepetitionTime": 3.0})
-    folder.json("T1w.json", {"MagneticFieldStrength": study.scan.field_strength, "Manufacturer": "Simulated"})
+    if study.t1w:
+        folder.json("T1w.json", {"MagneticFieldStrength": study.scan.field_strength, "Manufacturer": "Simulated"})
 
 
 def _write_person(folder: Folder, study: Study, person: subjects.Person) -> None:
@@ -197,6 +198,8 @@ def _write_person(folder: Folder, study: Study, person: subjects.Person) -> None
         _write_truth(folder, study, names, scan)
         if model is not None:
             _write_spin_echoes(folder, study, model, names, body, person.random(8, session))
+        if not study.t1w:
+            continue
         random = person.random(7, session)
         image, affine = structural(body, study.t1w_orientation, study.t1w_voxel_size, random, study.t1w_oblique)
         folder.image(_raw(names, "T1w"), image, affine, "int16")
@@ -221,7 +224,7 @@ def _write_scan(folder: Folder, study: Study, names: dict[str, str], scan: Scan)
         multi = study.suffix == "MEGRE"
         entities = names | ({"echo": str(number)} if multi else {})
         for part, data, units in _parts(signal, study.real_imag):
-            sidecar: dict[str, Any] = {"EchoTime": time} if multi else {}
+            sidecar: dict[str, object] = {"EchoTime": time} if multi else {}
             if units:
                 sidecar["Units"] = units
             folder.image(_raw({**entities, "part": part}, study.suffix), data, scan.affine, "int16", sidecar or None)
@@ -259,7 +262,7 @@ def _write_truth(folder: Folder, study: Study, names: dict[str, str], scan: Scan
     root = folder.root / TRUTH
     for key, data in images.items():
         product = PRODUCTS[key]
-        sidecar: dict[str, Any] = {"Description": product.description}
+        sidecar: dict[str, object] = {"Description": product.description}
         sidecar |= {"Units": product.unit} if product.unit else {"Type": "Brain"}
         if not key.startswith("mask"):
             sidecar["SkullStripped"] = not key.startswith(("s0", "total", "local"))

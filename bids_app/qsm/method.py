@@ -1,6 +1,6 @@
 """What a method is: its name, function, parameters, the sentence that papers need, and where it comes from.
 
-A descriptor stands beside each algorithm, in the algorithm's file. Everything else is derived from it: the registries
+A descriptor goes with each algorithm, in the algorithm's file. Everything else is derived from it: the registries
 (:mod:`bids_app.qsm.registry`), the choices and parameters of the settings, the methods text and its references, the
 parameter reference of ``--explain``, the warm-up and the rows of the benchmarks.
 """

@@ -1,7 +1,7 @@
 """What can be chosen in each stage of the pipeline, from the phase to the susceptibility map.
 
 Each class is frozen, checks its values when it is made, and is a section of the command's settings too. The parameters
-of a method stand beside the method.
+of a method are in the module of the method.
 """
 
 from collections.abc import Mapping

@@ -110,3 +110,32 @@ def _checked(field: "dataclasses.Field[Value]", value: object) -> object:
         if not isinstance(value, str) or (choices and value not in choices):
             raise ParameterError(f"{name} cannot be {_shown(value)}: {nearest(str(value), choices)}")
     return value
+
+
+@dataclass(frozen=True)
+class Described:
+    """What a parameter is: its value, the values that it takes, its unit and its meaning."""
+
+    name: str
+    value: Value
+    choices: tuple[str, ...]
+    low: float | None
+    high: float | None
+    unit: str
+    doc: str
+
+
+def described(params: Params) -> list[Described]:
+    """Return what every parameter of a class is, in declared order; for ``--explain`` and the reference pages."""
+    return [
+        Described(
+            field.name,
+            getattr(params, field.name),
+            tuple(field.metadata.get("choices") or ()),
+            field.metadata.get("low"),
+            field.metadata.get("high"),
+            str(field.metadata.get("unit") or ""),
+            str(field.metadata["doc"]),
+        )
+        for field in dataclasses.fields(params)
+    ]

@@ -82,3 +82,43 @@ def ppm_to_hz(field_ppm: NumericArray, field_strength: float) -> FloatArray:
         If the field strength is not a positive number.
     """
     return np.multiply(field_ppm, np.float32(1.0 / ppm_per_hz(field_strength)), dtype=np.float32)
+
+
+#: Units of a field map, as BIDS spells them (``ppm``: parts per million of B0).
+FIELD_UNITS = ("Hz", "rad/s", "T", "ppm")
+
+
+def field_to_hz(field: FloatArray, units: str, field_strength: float) -> FloatArray:
+    """Convert a field map from its own unit to Hz.
+
+    Parameters
+    ----------
+    field : array of any shape
+        Field.
+    units : str
+        One of :data:`FIELD_UNITS`.
+    field_strength : float
+        B0 in tesla; used for ``ppm`` alone.
+
+    Returns
+    -------
+    float32, the same shape
+        Field in Hz.
+
+    Raises
+    ------
+    ValueError
+        If the unit is none of these, or it is ppm and the field strength is not a positive number.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> field_to_hz(np.array([2 * np.pi]), "rad/s", 3.0).tolist()
+    [1.0]
+    """
+    if units not in FIELD_UNITS:
+        raise ValueError(f"the unit of a field must be one of {', '.join(FIELD_UNITS)}, got {units!r}")
+    if units == "ppm":
+        return ppm_to_hz(field, field_strength)
+    factors = {"Hz": 1.0, "rad/s": 1 / (2 * np.pi), "T": 1e6 * GAMMA_MHZ_PER_T}
+    return np.multiply(field, np.float32(factors[units]), dtype=np.float32)

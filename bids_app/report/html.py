@@ -3,14 +3,13 @@
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from bids_app import __version__
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
-def render(template: str, content: Mapping[str, Any]) -> str:
+def render(template: str, content: Mapping[str, object]) -> str:
     """Return a page; texts are escaped, and a name that the template asks for in vain is a mistake."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -38,7 +37,7 @@ def gone(text: str | None) -> str:
     return "" if text in (None, "n/a") else str(text)
 
 
-def plain(value: Any) -> str:
+def plain(value: object) -> str:
     """Return a value as people write it: short numbers, yes and no."""
     if isinstance(value, bool):
         return "yes" if value else "no"

@@ -22,7 +22,7 @@ from bids_app.report.pictures import (
     symmetric,
     window_of,
 )
-from bids_app.report.slices import Frame, frame, inside_box, ras_affine, to_ras
+from bids_app.report.slices import Frame, frame, inside_box, mosaic_places, ras_affine, to_ras
 
 _COLUMNS, _SLICES = 6, 36
 
@@ -61,7 +61,7 @@ def _pictures(found: Reconstruction, affine: npt.NDArray[np.float64]) -> list[Pi
             "Deep grey nuclei and veins are bright, white matter is dark.",
             "Three planes of the susceptibility map.",
         ),
-        _all_slices(chi, shown),
+        _axial_slices(chi, shown),
         picture(
             planes([Layer(magnitude, window_of(magnitude), "magnitude", "a.u.", contours=outlines)], shown),
             "Mask",
@@ -85,10 +85,8 @@ def _pictures(found: Reconstruction, affine: npt.NDArray[np.float64]) -> list[Pi
     return made
 
 
-def _all_slices(layer: Layer, shown: Frame) -> Picture:
-    part = shown.box[2]
-    step = max(1, -(-(part.stop - part.start) // _SLICES))
-    places = list(range(part.start + step // 2, part.stop, step))
+def _axial_slices(layer: Layer, shown: Frame) -> Picture:
+    places = mosaic_places(shown, _SLICES)
     return picture(
         mosaic(layer, shown, _COLUMNS, places),
         f"{len(places)} axial slices",

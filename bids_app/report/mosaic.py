@@ -1,16 +1,18 @@
-"""A black sheet with slices, their names, outlines and colour bars.
+"""A slice mosaic on black: slices, their names, outlines and colour bars.
 
-Slices are enlarged and coloured as arrays and laid into one image of the whole sheet; what is written and outlined
+Slices are enlarged and coloured as arrays and laid into one image of the whole mosaic; what is written and outlined
 stands on the figure itself. Axes for every slice and bar would look the same and take most of the page's time.
 This module imports matplotlib: who asks only whether a page is up to date must not import it.
 """
 
-from typing import Any
+from typing import Literal, cast
 
 import matplotlib
 import numpy as np
+import numpy.typing as npt
 from contourpy import contour_generator
 from matplotlib.artist import Artist
+from matplotlib.backend_bases import RendererBase
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -26,7 +28,7 @@ _TICKS, _SMALL = 5, 8
 _POINT = DPI / 72
 
 
-class Sheet:
+class SliceMosaic:
     """A figure in the making; places and sizes are in inches from its upper left corner."""
 
     def __init__(self, width: float, height: float):
@@ -48,7 +50,7 @@ class Sheet:
 
     def outline(self, inside: Array, colour: str, place: "Place") -> None:
         """Draw the outline of a mask that is the slice's shape."""
-        lines: Any = contour_generator(z=inside.astype(np.float64)).lines(0.5)
+        lines = cast("list[npt.NDArray[np.float64]]", contour_generator(z=inside.astype(np.float64)).lines(0.5))
         size = np.array([place.right - place.left, place.bottom - place.top]) / inside.shape[::-1]
         corner = np.array([place.left, place.top])
         points = [self._point(corner + (line + 0.5) * size) for line in lines]
@@ -56,11 +58,14 @@ class Sheet:
             LineCollection(points, colors=[colour], linewidths=0.8, transform=IdentityTransform()), clip=False
         )
 
-    def write(self, text: str, left: float, base: float, size: float, **more: Any) -> None:
-        """Write a text in white that begins at a place; ``base`` is its base line."""
+    def write(
+        self, text: str, left: float, base: float, size: float, alpha: float | None = None, middle: bool = False
+    ) -> None:
+        """Write a text in white that begins at a place; ``base`` is its base line, or its middle."""
         if text:
             x, y = self._point(np.array([left, base])) / self._size
-            self.figure.text(x, y, text, color="white", fontsize=size, **more)
+            vertical: Literal["center_baseline", "baseline"] = "center_baseline" if middle else "baseline"
+            self.figure.text(x, y, text, color="white", fontsize=size, alpha=alpha, verticalalignment=vertical)
 
     def bar(self, colours: str, window: tuple[float, float], unit: str, place: "Place") -> None:
         """Draw a colour bar with its ticks, the lowest value below, and its unit above."""
@@ -78,10 +83,10 @@ class Sheet:
             self.figure.add_artist(
                 Line2D([x, x + 3.5 * _POINT], [y, y], color="white", linewidth=0.8, transform=whole), clip=False
             )
-            self.write(word, place.right + 7 / 72, at, _SMALL, verticalalignment="center_baseline")
+            self.write(word, place.right + 7 / 72, at, _SMALL, middle=True)
         self.write(f"{unit} {offset}".strip(), place.left, place.top - 5 / 72, _SMALL)
 
-    def finish(self) -> Any:
+    def finish(self) -> Figure:
         """Return the figure with all that was laid on it."""
         self.figure.add_artist(_Ground(self._pixels), clip=False)
         return self.figure
@@ -106,14 +111,14 @@ class _Ground(Artist):
         opaque = np.full((*pixels.shape[:2], 1), 255, np.uint8)
         self._pixels = np.concatenate((pixels, opaque), axis=2)[::-1]  # from the lowest row upwards
 
-    def draw(self, renderer: Any) -> None:
+    def draw(self, renderer: RendererBase) -> None:
         context = renderer.new_gc()
         renderer.draw_image(context, 0, 0, self._pixels)
         context.restore()
 
 
 class Place:
-    """A rectangle of a sheet, in inches from its upper left corner."""
+    """A rectangle of a mosaic, in inches from its upper left corner."""
 
     def __init__(self, left: float, top: float, width: float, height: float):
         self.left, self.top, self.right, self.bottom = left, top, left + width, top + height
@@ -131,7 +136,7 @@ class Place:
         return Place(self.left + (width - across) / 2, self.top + (height - down) / 2, across, down)
 
 
-def figure_of(width: float, height: float, colour: str) -> Any:
+def figure_of(width: float, height: float, colour: str) -> Figure:
     """Return an empty figure (inches)."""
     return Figure(figsize=(width, height), dpi=DPI, facecolor=colour)
 
@@ -161,8 +166,9 @@ def ticks(low: float, high: float) -> tuple[list[float], list[str], str]:
     near = 1e-10 * (high - low)
     places = MaxNLocator(nbins=_TICKS, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
     values = [float(value) for value in places if low - near <= value <= high + near]
-    writer: Any = ScalarFormatter()
+    writer = ScalarFormatter()
     writer.create_dummy_axis()
+    assert writer.axis is not None
     writer.axis.set_view_interval(low, high)
     words = writer.format_ticks(values)
     return values, words, writer.get_offset()

@@ -1,4 +1,4 @@
-"""Drawing: slices with contours and colour bars, charts; each comes back as a data URI with a text for who cannot see.
+"""Figures: slices with contours and colour bars, charts; each comes back as a data URI with a text for who cannot see.
 
 Colour maps are grey or safe for colour-blind people. Slices stand on black, charts on white: both read well on a
 light page, on a dark one, and on paper.
@@ -8,18 +8,24 @@ import base64
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bids_app.report.slices import Array, Frame, cut
 
-#: Colours of contours, apart for everybody (Okabe and Ito).
+if TYPE_CHECKING:  # matplotlib is loaded when something is drawn
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from bids_app.report.mosaic import Place, SliceMosaic
+
+#: Colours of contours that everybody can distinguish (Okabe and Ito).
 COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#CC79A7")
 _QUALITY = 78
-#: The usual grey scale of susceptibility maps, ppm.
+#: The common grey scale of susceptibility maps, ppm.
 CHI_WINDOW = (-0.1, 0.2)
-#: Width of a sheet of slices, height of the line above a row (inches); width of the bar's part by that of the slices.
+#: Width of a slice mosaic, height of the line above a row (inches); width of the bar's part by that of the slices.
 _WIDTH, _HEADING, _BAR = 9.4, 0.28, 0.09
 
 
@@ -87,79 +93,81 @@ def symmetric(volume: Array, mask: Array | None = None) -> tuple[float, float]:
     return -top, top
 
 
-def planes(layers: Sequence[Layer], shown: Frame, names: Sequence[str] = ("axial", "coronal", "sagittal")) -> Any:
+def planes(layers: Sequence[Layer], shown: Frame, names: Sequence[str] = ("axial", "coronal", "sagittal")) -> "Figure":
     """Draw every layer as a row of planes through the frame's centre, with its colour bar; return the figure."""
     return grid([[(layer, plane, None) for plane in names] for layer in layers], shown)
 
 
-def grid(rows: Sequence[Sequence[tuple[Layer, str, int | None]]], shown: Frame) -> Any:
+def grid(rows: Sequence[Sequence[tuple[Layer, str, int | None]]], shown: Frame) -> "Figure":
     """Draw slices (layer, plane, position) in rows; each row has the colour bar of its first layer."""
-    from bids_app.report.mosaic import Place, Sheet
+    from bids_app.report.mosaic import Place, SliceMosaic
 
     images = [[cut(layer.volume, shown, plane, at) for layer, plane, at in row] for row in rows]
     widths = [image.shape[1] for image, _ in images[0]]
     heights = [max(image.shape[0] * aspect for image, aspect in row) for row in images]
     scale = _WIDTH / (sum(widths) * (1 + _BAR))
-    sheet = Sheet(_WIDTH, scale * sum(heights) + _HEADING * len(rows))
+    canvas = SliceMosaic(_WIDTH, scale * sum(heights) + _HEADING * len(rows))
     top = 0.0
     for row, cuts, height in zip(rows, images, heights, strict=True):
         left = 0.0
         top += _HEADING
         for (layer, plane, at), (image, aspect), width in zip(row, cuts, widths, strict=True):
             place = Place(left, top, scale * width, scale * height).holding(image.shape, aspect)
-            _lay(sheet, layer, shown, plane, at, image, place)
+            _lay(canvas, layer, shown, plane, at, image, place)
             if not left or layer.name != row[0][0].name:  # a row of one volume is named once
-                sheet.write(layer.name, *place.name, 9)
+                canvas.write(layer.name, *place.name, 9)
             left += scale * width
         first = row[0][0]
         bar = Place(left + 0.008 * _WIDTH, top + 0.12 * scale * height, 0.012 * _WIDTH, 0.76 * scale * height)
-        sheet.bar(first.colours, first.window, first.unit, bar)
+        canvas.bar(first.colours, first.window, first.unit, bar)
         top += scale * height
-    return sheet.finish()
+    return canvas.finish()
 
 
-def _lay(sheet: Any, layer: Layer, shown: Frame, plane: str, at: int | None, image: Array, place: Any) -> None:
+def _lay(
+    canvas: "SliceMosaic", layer: Layer, shown: Frame, plane: str, at: int | None, image: Array, place: "Place"
+) -> None:
     """Lay a slice of a layer into its place, black outside its mask, with its side, coordinate and outlines."""
     if layer.inside is not None:
         image = np.where(cut(layer.inside, shown, plane, at)[0], image, np.float32(np.nan))
-    sheet.slice(image, layer.colours, layer.window, place)
-    _mark(sheet, place, plane, shown.coordinate(plane, at))
+    canvas.slice(image, layer.colours, layer.window, place)
+    _mark(canvas, place, plane, shown.coordinate(plane, at))
     for contour in layer.contours:
         outline = cut(contour.mask, shown, plane, at)[0]
         if outline.any() and not outline.all():
-            sheet.outline(outline, contour.colour, place)
+            canvas.outline(outline, contour.colour, place)
 
 
-def _mark(sheet: Any, place: Any, plane: str, coordinate: float | None) -> None:
+def _mark(canvas: "SliceMosaic", place: "Place", plane: str, coordinate: float | None) -> None:
     """Write the side of the patient that is on the left of a slice (on the right of a sagittal one), and its place."""
     middle = (place.top + place.bottom) / 2
     if plane == "sagittal":
-        sheet.write("A", place.right - 0.14, middle, 8, alpha=0.85)
+        canvas.write("A", place.right - 0.14, middle, 8, alpha=0.85)
     else:
-        sheet.write("R", place.left + 0.04, middle, 8, alpha=0.85)
+        canvas.write("R", place.left + 0.04, middle, 8, alpha=0.85)
     if coordinate is not None:
         axis = {"axial": "z", "coronal": "y", "sagittal": "x"}[plane]
-        sheet.write(f"{axis} = {coordinate:.0f} mm", place.left + 0.04, place.bottom - 0.05, 7, alpha=0.85)
+        canvas.write(f"{axis} = {coordinate:.0f} mm", place.left + 0.04, place.bottom - 0.05, 7, alpha=0.85)
 
 
-def mosaic(layer: Layer, shown: Frame, columns: int, places: Sequence[int]) -> Any:
+def mosaic(layer: Layer, shown: Frame, columns: int, places: Sequence[int]) -> "Figure":
     """Draw axial slices of one volume in rows of ``columns``, with outlines and coordinates; return the figure."""
-    from bids_app.report.mosaic import Place, Sheet
+    from bids_app.report.mosaic import Place, SliceMosaic
 
     image, aspect = cut(layer.volume, shown, "axial", places[0])
     width = _WIDTH / columns
     height = width * image.shape[0] * aspect / image.shape[1]
     rows = -(-len(places) // columns)
-    sheet = Sheet(_WIDTH, height * rows)
+    canvas = SliceMosaic(_WIDTH, height * rows)
     for number, at in enumerate(places):
         row, column = divmod(number, columns)
         image, aspect = cut(layer.volume, shown, "axial", at)
         place = Place(column * width, row * height, width, height).holding(image.shape, aspect)
-        _lay(sheet, layer, shown, "axial", at, image, place)
-    return sheet.finish()
+        _lay(canvas, layer, shown, "axial", at, image, place)
+    return canvas.finish()
 
 
-def chart(width: float, height: float) -> tuple[Any, Any]:
+def chart(width: float, height: float) -> tuple["Figure", "Axes"]:
     """Return figure and axes of a chart on white."""
     from bids_app.report.mosaic import figure_of
 
@@ -169,7 +177,7 @@ def chart(width: float, height: float) -> tuple[Any, Any]:
     return figure, axes
 
 
-def picture(figure: Any, title: str, caption: str, alt: str, quality: int = _QUALITY) -> Picture:
+def picture(figure: "Figure", title: str, caption: str, alt: str, quality: int = _QUALITY) -> Picture:
     """Return a figure as a compressed image inside a data URI."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+#: A map, a mask or labels: what is cut and turned is the same for all of them.
 Array = npt.NDArray[Any]
 Index = tuple[int, int, int]
 Box = tuple[slice, slice, slice]
@@ -129,7 +130,7 @@ def cut(volume: Array, shown: Frame, plane: str, position: int | None = None) ->
     ``position`` is the slice's index in the volume; without it the plane goes through the centre.
     """
     axis = PLANES[plane]
-    index: list[Any] = list(shown.box)
+    index: list[slice | int] = list(shown.box)
     index[axis] = shown.centre[axis] if position is None else position
     image = volume[tuple(index)].T[::-1]
     if plane != "sagittal":
@@ -143,3 +144,10 @@ def positions(shown: Frame, plane: str, count: int) -> list[int]:
     part = shown.box[PLANES[plane]]
     edges = np.linspace(part.start, part.stop - 1, count + 4)
     return [round(float(edge)) for edge in edges[2:-2]]
+
+
+def mosaic_places(shown: Frame, most: int, distance: float = 0.0) -> list[int]:
+    """Return the axial slices of a mosaic: at most so many, at least ``distance`` (mm) from each other."""
+    part = shown.box[PLANES["axial"]]
+    step = max(1, -(-(part.stop - part.start) // most), round(distance / shown.voxel_size[2]))
+    return list(range(part.start + step // 2, part.stop, step))

@@ -1,17 +1,17 @@
-"""Small drawings in SVG: dots that a reader can point at, in the page's own ink, so that they read in dark mode too."""
+"""Small charts in SVG: dots that a reader can point at, in the page's own ink, so that they read in dark mode too."""
 
 import math
 from dataclasses import dataclass, field
 
 from markupsafe import Markup
 
-#: Characters of the drawings' text are about this wide, in units of the drawing.
+#: Characters of the charts' text are about this wide, in units of the chart.
 CHARACTER = 6.2
 
 
 @dataclass(frozen=True)
 class Chart:
-    """One drawing of the page."""
+    """One chart of the page."""
 
     title: str
     caption: str
@@ -20,7 +20,7 @@ class Chart:
 
 @dataclass(frozen=True)
 class Axis:
-    """Values from ``low`` to ``high`` along a drawing, from ``start`` to ``stop`` (either may be the larger)."""
+    """Values from ``low`` to ``high`` along a chart, from ``start`` to ``stop`` (either may be the larger)."""
 
     low: float
     high: float
@@ -44,11 +44,11 @@ class Axis:
 def axis_of(values: list[float], start: float, stop: float, margin: float = 0.06) -> Axis:
     """Return an axis that holds finite values with a margin."""
     low, high = min(values), max(values)
-    room = margin * (high - low) or 0.05 * abs(high) or 1.0
-    return Axis(low - room, high + room, start, stop)
+    border = margin * (high - low) or 0.05 * abs(high) or 1.0
+    return Axis(low - border, high + border, start, stop)
 
 
-def told(value: float) -> str:
+def short(value: float) -> str:
     """Return a tick's text."""
     return f"{value:.4g}".replace("-", "\N{MINUS SIGN}")
 
@@ -100,7 +100,7 @@ class Drawing:
             if grid is not None:
                 self.line(axis(tick), grid, axis(tick), y, "grid")
             self.line(axis(tick), y, axis(tick), y + 4)
-            self.text(axis(tick), y + 16, told(tick), "middle")
+            self.text(axis(tick), y + 16, short(tick), "middle")
         if unit:
             self.text(axis.stop, y + 31, unit, "end")
 
@@ -109,12 +109,12 @@ class Drawing:
         self.line(x, axis.start, x, axis.stop)
         for tick in axis.ticks(max(2, int(abs(axis.stop - axis.start) / 30))):
             self.line(x, axis(tick), right, axis(tick), "grid")
-            self.text(x - 5, axis(tick) + 4, told(tick), "end")
+            self.text(x - 5, axis(tick) + 4, short(tick), "end")
         if unit:
             self.text(4, 12, unit)
 
     def done(self, spoken: str) -> Markup:
-        """Return the drawing with a text for who cannot see it."""
+        """Return the chart with a text for who cannot see it."""
         head = Markup('<svg role="img" aria-label="{}" viewBox="0 0 {:.0f} {:.0f}" width="{:.0f}">').format(
             spoken, self.width, self.height, self.width
         )

@@ -22,10 +22,13 @@ from bids_app.steps.group.tables import COHORT_STEPS, MANUAL_TABLE_STEPS
 from bids_app.steps.group.template import AVERAGE_STEPS, REGISTER_STEPS
 from bids_app.steps.group.template_subject import SUBJECT_STEPS
 from bids_app.steps.group.voxelwise import VOXELWISE_STEPS
+from bids_app.steps.participant import given
 from bids_app.steps.participant.anatomy import ATLAS, FASTSURFER, T1W
 from bids_app.steps.participant.background import BACKGROUND
+from bids_app.steps.participant.brain_extraction import BRAIN_EXTRACTION
 from bids_app.steps.participant.coils import COILS
 from bids_app.steps.participant.field import FIELD
+from bids_app.steps.participant.given_mask import GIVEN_MASK
 from bids_app.steps.participant.inversion import INVERSION
 from bids_app.steps.participant.mask import MASKS
 from bids_app.steps.participant.null_space_trend import NULL_SPACE_TREND
@@ -43,21 +46,30 @@ from bids_app.steps.participant.swi import SWI
 #: Steps over one anatomical image, before the runs that use it.
 ANATOMICAL: tuple[Step[Anatomical], ...] = (T1W, FASTSURFER, ATLAS)
 
-#: Steps over one gradient-echo run.
+#: Steps over one gradient-echo run. Those of ``given`` replace others where another dataset has their products.
 PARTICIPANT: tuple[Step[GreRun], ...] = (
     COILS,
     PHASE,
     FIELD,
+    given.BASIS,
+    given.TOTAL_FIELD,
     REGISTRATION,
     ATLAS_TO_GRE,
     BRAIN,
+    GIVEN_MASK,
+    BRAIN_EXTRACTION,
     MASKS,
     BACKGROUND,
+    given.LOCAL_FIELD,
     INVERSION,
     NULL_SPACE_TREND,
+    given.CHIMAP,
     RELAXOMETRY,
+    given.R2STAR,
     SPIN_ECHO,
+    given.R2,
     R2PRIME,
+    given.R2PRIME,
     SWI,
     *LABELS,
     REFERENCE,

@@ -22,7 +22,7 @@ from bids_app.tui.screens.results import ResultsScreen
 from bids_app.tui.screens.run import RunScreen
 from bids_app.tui.widgets import StepScreen
 
-#: Colours that people with any kind of colour vision tell apart (Okabe and Ito 2008); words and signs say the same.
+#: Colours that people with any kind of colour vision distinguish (Okabe and Ito 2008); words and signs say the same.
 _THEME = Theme(
     name="qsm",
     primary="#56B4E9",

@@ -5,12 +5,12 @@ import contextlib
 import json
 import os
 import signal
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from bids_app.engine.remaining_time import in_words
+from bids_app.model.json_values import JsonObject
 
 #: Seconds that a command has to end by itself after it was asked to stop.
 _PATIENCE_S = 20.0
@@ -72,7 +72,7 @@ class Progress:
         elif event.get("job") in self.jobs:
             self._of_job(self.jobs[event["job"]], kind, event)
 
-    def _of_job(self, job: JobState, kind: str, event: Mapping[str, Any]) -> None:
+    def _of_job(self, job: JobState, kind: str, event: JsonObject) -> None:
         if kind == "result":
             job.status, job.step, job.fraction = event["status"], "", None
             job.seconds = event["seconds"]

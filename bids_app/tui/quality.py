@@ -4,9 +4,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from bids_app.derivatives.ratings import Rating, ratings_path, read_ratings, write_rating
+from bids_app.model.json_values import JsonObject
 
 _SUFFIX = "_qc.json"
 
@@ -16,7 +16,7 @@ class Quality:
     """The metrics of one run."""
 
     run: str
-    numbers: Mapping[str, Mapping[str, Any]]
+    numbers: Mapping[str, JsonObject]
     problem: str = ""  # why there are none
 
     @property
@@ -65,20 +65,20 @@ def described(quality: Quality) -> str:
     for name in quality.flags:
         number = quality.numbers[name]
         lines += [f"▲ {name} is too {number['flag']}: {_value(number)}; expected: {_range(number)}"]
-        lines += [f"  {number['meaning']}. {number.get('advice', '')}", ""]
+        lines += [". ".join(filter(None, [number["meaning"], number.get("advice")])) + ".", ""]
     if not quality.flags:
         lines += ["✓ All metrics are in their expected ranges.", ""]
     lines += [f"{name}: {_value(number)}" for name, number in quality.numbers.items() if name not in quality.flags]
     return "\n".join(lines)
 
 
-def _value(number: Mapping[str, Any]) -> str:
+def _value(number: JsonObject) -> str:
     unit = "" if number["unit"] == "1" else f" {number['unit']}"
     return "not known" if number["value"] is None else f"{number['value']:.4g}{unit}"
 
 
-def _range(number: Mapping[str, Any]) -> str:
-    low, high = number["usual"]
+def _range(number: JsonObject) -> str:
+    low, high = number.get("expected") or number["usual"]  # files of 0.1.0 call the range so
     if low is None:
         return f"{high:g} or less"
     return f"{low:g} or more" if high is None else f"{low:g} to {high:g}"

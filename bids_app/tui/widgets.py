@@ -58,7 +58,10 @@ class StepScreen(Screen[None]):
     step: ClassVar[str]
     #: What ``F1`` says.
     help_text: ClassVar[str] = ""
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+n", "next", "Next"), Binding("escape", "previous", "Back")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+n", "next", "Next", priority=True),
+        Binding("escape", "previous", "Back"),
+    ]
 
     @property
     def qsm(self) -> "QsmApp":
@@ -126,6 +129,11 @@ class FolderTree(DirectoryTree):
     """Folders alone, without hidden ones."""
 
     ICON_NODE, ICON_NODE_EXPANDED, ICON_FILE = "▸ ", "▾ ", "  "
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("backspace", "up", "Folder above")]
+
+    def action_up(self) -> None:
+        """Show the folder above."""
+        self.path = Path(self.path).absolute().parent
 
     def filter_paths(self, paths: Iterable[Path]) -> Iterable[Path]:
         """Leave out files and hidden folders."""

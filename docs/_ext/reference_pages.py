@@ -8,9 +8,11 @@ import ast
 import re
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
+
+from measured import measured
+from resource_table import resource_table
 
 PACKAGE = Path(__file__).parents[2] / "bids_app"
 _ESCAPE = str.maketrans({"|": r"\|", "<": "&lt;", ">": "&gt;", "*": r"\*", "_": r"\_"})
@@ -71,16 +73,15 @@ def vars_of(action: argparse.Action) -> dict[str, Any]:
 
 def parameter_rows(params: Any, prefix: str) -> list[tuple[str, ...]]:
     """Return one row for every field of a parameter class."""
+    from bids_app.qsm.params import described
+
     rows = []
-    for field in fields(params):
-        meta = field.metadata
-        low, high, choices = meta.get("low"), meta.get("high"), meta.get("choices") or ()
-        limits = ", ".join(f"`{c}`" for c in choices) if choices else ""
-        if low is not None or high is not None:
-            limits = f"{low:g} to {high:g}"
-        default = getattr(params, field.name)
-        shown = f"`{default}`" if default != "" else "(empty)"
-        rows.append((f"`{prefix}.{field.name}`", shown, limits, plain(meta.get("unit") or ""), plain(meta["doc"])))
+    for one in described(params):
+        limits = ", ".join(f"`{choice}`" for choice in one.choices)
+        if one.low is not None or one.high is not None:
+            limits = f"{one.low:g} to {one.high:g}"
+        shown = f"`{one.value}`" if one.value != "" else "(empty)"
+        rows.append((f"`{prefix}.{one.name}`", shown, limits, plain(one.unit), plain(one.doc)))
     return rows
 
 
@@ -234,6 +235,7 @@ def method_page(method: Any) -> str:
         text += (
             "## Parameters\n\n" + table(("parameter", "default", "range or choices", "unit", "meaning"), rows) + "\n"
         )
+    text += measured(method.kind, method.name)
     if cited:
         text += "## References\n\n" + "".join(
             f"* {plain(w.plain)} [{w.doi}]({w.url})\n" if w.doi else f"* {plain(w.plain)}\n" for w in cited
@@ -267,6 +269,7 @@ PAGES = {
     "products": products_page,
     "presets_full": presets_page,
     "messages": messages_page,
+    "resource_table": resource_table,
 }
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from bids_app.dataset.query import find_subjects
 from bids_app.model.step import StepInput
-from bids_app.steps.participant.common import load_echoes
+from bids_app.steps.participant.load import load_echoes
 from tests.helpers import dicom
 
 GE = dicom.Scanner(vendor="GE MEDICAL SYSTEMS")

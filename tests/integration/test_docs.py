@@ -18,6 +18,10 @@ def test_the_documentation_builds_without_a_warning(tmp_path):
     assert done.returncode == 0, done.stderr
     html = tmp_path / "html"
     assert "bayes" in (html / "methods" / "generated" / "inversion_bayes.html").read_text(encoding="utf-8")
+    for page in ("sub-01.html", "group.html"):
+        assert "Susceptibility" in (html / "sample" / page).read_text(encoding="utf-8")
+    assert "sphx_glr_plot_8_bad_maps_001" in (html / "quality.html").read_text(encoding="utf-8")
+    assert "0.6 mm" in (html / "resources.html").read_text(encoding="utf-8")
     assert "--participant-label" in (html / "reference" / "options.html").read_text(encoding="utf-8")
 
 

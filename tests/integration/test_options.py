@@ -12,6 +12,7 @@ from scipy import ndimage
 
 from bids_app.cli import app
 from bids_app.cli.command import main
+from bids_app.derivatives.files import read_image
 from tests.integration.conftest import write_study
 from tests.unit.engine import fake_steps
 
@@ -80,6 +81,48 @@ def test_a_given_mask_wins_and_is_told(one, done, tmp_path, capsys):
     assert main(command[:-3]) == 0  # without it the computed mask is back
     assert not list(out.rglob("*processing*"))
     assert (nib.load(out / "sub-01/anat/sub-01_desc-brain_mask.nii.gz").get_fdata() > 0).sum() > given.sum()
+
+
+def test_maps_of_another_dataset_enter_at_their_stage(one, done, tmp_path, capsys):
+    out = tmp_path / "out"
+    command = [str(one), str(out), "participant", "--skip-bids-validation", "--derivatives", str(done)]
+    assert main([*command, "--derivatives-use", "chimap", "r2star"]) == 0
+    said = capsys.readouterr().err
+    assert "sub-01_Chimap.nii.gz of" in said
+    assert "which are skipped: phase, field, background, inversion, null_space_trend, relaxometry" in said
+    images = {
+        name: [read_image(place / f"sub-01/anat/sub-01_{name}.nii.gz")[0] for place in (done, out)]
+        for name in ("Chimap", "R2starmap", "desc-qsm_mask")
+    }
+    np.testing.assert_allclose(*images["Chimap"], atol=1e-6)
+    np.testing.assert_array_equal(*images["R2starmap"])
+    np.testing.assert_array_equal(*images["desc-qsm_mask"])
+    page = (out / "sub-01.html").read_text()
+    assert "The susceptibility map and R2* map were made elsewhere" in page
+    records = {path.name.partition("_step-")[2] for path in (out / "logs/records/sub-01").iterdir()}
+    assert not {"phase.json", "field.json", "inversion.json"} & records
+    assert "import-chimap.json" in records
+
+
+def test_a_field_map_of_the_dataset_gives_a_map(done, tmp_path, capsys):
+    study, out = tmp_path / "bids", tmp_path / "out"
+    (study / "sub-01/fmap").mkdir(parents=True)
+    (study / "dataset_description.json").write_text(json.dumps({"Name": "test", "BIDSVersion": "1.10.0"}))
+    for name, own in (("desc-total_fieldmap", "fieldmap"), ("desc-total_magnitude", "magnitude")):
+        shutil.copy(done / f"sub-01/fmap/sub-01_{name}.nii.gz", study / f"sub-01/fmap/sub-01_{own}.nii.gz")
+    (study / "sub-01/fmap/sub-01_fieldmap.json").write_text('{"Units": "Hz", "MagneticFieldStrength": 3}')
+    assert main([str(study), str(out), "participant", "--skip-bids-validation"]) == 0
+    assert "sub-01_fieldmap.nii.gz is used as the total field" in capsys.readouterr().err
+    (first, mask), (second, other) = (
+        [read_image(place / f"sub-01/anat/sub-01_{name}.nii.gz")[0] for name in ("Chimap", "desc-qsm_mask")]
+        for place in (done, out)
+    )
+    both = (mask > 0) & (other > 0)
+    assert both.sum() > 0.95 * (mask > 0).sum()
+    assert np.corrcoef(first[both], second[both])[0, 1] > 0.95
+    (study / "sub-01/fmap/sub-01_fieldmap.json").write_text('{"MagneticFieldStrength": 3}')
+    assert main([str(study), str(out), "participant", "--skip-bids-validation"]) == 3
+    assert 'sub-01_fieldmap.nii.gz: there is no "Units" in its JSON sidecar' in capsys.readouterr().err
 
 
 def test_functions_after_a_subject_see_its_results(one, done, tmp_path, capsys, monkeypatch):

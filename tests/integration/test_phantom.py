@@ -91,13 +91,14 @@ def test_other_arguments_replace_what_was_there_and_a_damaged_file_is_made_again
     monkeypatch.chdir(tmp_path)
     out = tmp_path / "bids"
     options = ["bids", "--subjects", "1", "--voxel-size", "4.5", "--t1w-voxel-size", "6"]
-    assert phantom([*options, "--sessions", "2", "--real-imag", "--oblique", "10", "5", "0"]) == 0
+    assert phantom([*options, "--sessions", "2", "--real-imag", "--oblique", "10", "5", "0", "--no-t1w"]) == 0
     assert errors(out) == []
     assert [p.name for p in tmp_path.iterdir()] == ["bids"]
     assert not (out / "bids").exists()
     images = sorted(p.name for p in (out / "sub-01").rglob("*.nii.gz"))
     assert "sub-01_ses-2_echo-4_part-imag_MEGRE.nii.gz" in images
-    assert len(images) == 2 * (4 * 2 + 1)
+    assert len(images) == 2 * 4 * 2
+    assert not list((out / "sub-01").rglob("*T1w*"))
     assert phantom([*options, "--echo-times", "0.02", "--orientation", "coronal"]) == 0
     assert errors(out) == []
     images = sorted(p.name for p in (out / "sub-01").rglob("*.nii.gz"))

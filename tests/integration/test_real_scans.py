@@ -12,7 +12,7 @@ from bids_app.model.step import StepInput
 from bids_app.qsm.mask.head import extract_brain
 from bids_app.qsm.mask.recipe import OBJECT_RECIPE
 from bids_app.qsm.quality.masks import mask_shape
-from bids_app.steps.participant.common import load_echoes
+from bids_app.steps.participant.load import load_echoes
 
 pytestmark = pytest.mark.real_data
 

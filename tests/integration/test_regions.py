@@ -190,6 +190,26 @@ def test_a_stretched_t1w_wants_an_affine_or_a_deformation(study):
 
 
 @pytest.mark.slow
+def test_a_mask_in_t1w_space_comes_to_the_run_by_the_registration(study, tmp_path, capsys):
+    """As fMRIPrep writes it; the T1w image lies 6 mm away from where the head was in the gradient echo."""
+    with_contrast(study)
+    affine = np.array([[-2.5, 0, 0, 62], [0, 0, 2.5, -62], [0, 2.5, 0, -62], [0, 0, 0, 1.0]])
+    _, t1w, inside = scene(positions((50,) * 3, affine))
+    moved = affine.copy()
+    moved[2, 3] += 6
+    save(study / "sub-01/anat/sub-01_T1w.nii.gz", t1w.astype(np.int16), moved)
+    save(tmp_path / "fmriprep/sub-01/anat/sub-01_desc-brain_mask.nii.gz", inside.astype(np.uint8), moved)
+    out = tmp_path / "out"
+    command = [str(study), str(out), "participant", *CHEAP, "--segmentation", "none"]
+    assert main([*command, "--derivatives", str(tmp_path / "fmriprep")]) == 0
+    assert "it comes to the run's grid by the registration of the T1w image" in capsys.readouterr().err
+    found = data_of(out / "sub-01/anat/sub-01_desc-brain_mask.nii.gz") > 0
+    true = scene(positions(SHAPE, oblique_affine()))[2]
+    assert 2 * (found & true).sum() / (found.sum() + true.sum()) > 0.96  # by the headers alone 0.93
+    assert "brought to the run by the registration of the T1w image" in (out / "sub-01.html").read_text()
+
+
+@pytest.mark.slow
 def test_a_t1w_that_does_not_fit_is_told_in_the_log_and_on_the_page(study, capsys):
     command = labelled_t1w(study, (1, 1, 1))
     path = study / "sub-01/anat/sub-01_T1w.nii.gz"
@@ -263,10 +283,13 @@ def test_fastsurfer_and_labels_that_are_there(study, tmp_path, capsys):
         (["--segmentation", "atlas"], 4, "--atlas DIR"),
         (["--fastsurfer-home", "nowhere"], 4, "was not found"),
         (["--segmentation", "fastsurfr"], 2, "did you mean 'fastsurfer'"),
-        (["--segmentation", "none", "atlas"], 2, "none cannot stand beside"),
+        (["--segmentation", "none", "atlas"], 2, "none cannot be combined"),
         (["--atlas", "./nowhere"], 2, "no folder"),
+        (["--brain-extraction", "synthstrip"], 4, "there is no program mri_synthstrip"),
+        (["--brain-extraction", "my-tool {image} {mask}"], 4, "there is no program my-tool"),
+        (["--brain-extraction", "synthstrip", "--mask", "quality,otsu:1"], 2, "has no bet"),
         (["--qsm-reference", "csf"], 2, "needs a segmentation"),
-        (["--mask-from-anatomy"], 2, "no brain mask can be had"),
+        (["--mask-from-anatomy"], 2, "there is no brain mask"),
         (["--extra-dseg", "*_desc-x_dseg.nii.gz", "*_label-x_dseg.nii.gz"], 2, "two segmentations"),
     ],
 )

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from bids_app.cli.command import main
+from bids_app.cli.stages import main as qsm
 from bids_app.derivatives.files import read_image
 from bids_app.phantom.__main__ import main as phantom
 from bids_app.phantom.score import score
@@ -52,6 +53,34 @@ def test_signs_and_sidecars(output):
     assert "bids::sub-01/anat/sub-01_desc-R2prime_R2map.nii.gz" in sidecar["Sources"]
     sources = json.loads((anat / "sub-01_R2map.json").read_text())["Sources"]
     assert any(source.endswith("echo-1_MESE.nii.gz") for source in sources)
+
+
+def test_the_stage_on_loose_files_gives_the_same_maps_bit_for_bit(study, output, tmp_path, capsys):
+    anat, raw = output / "sub-01/anat", sorted((study / "sub-01/anat").glob("*part-mag_MEGRE.nii.gz"))
+    words = ["separate", str(anat / "sub-01_Chimap.nii.gz"), "--method", "white_matter", "--magnitude", *map(str, raw)]
+    files = {
+        "mask": "desc-qsm_mask",
+        "r2prime": "desc-R2prime_R2map",
+        "r2prime-sd": "desc-R2primesd_R2map",
+        "r2prime-mask": "desc-r2prime_mask",
+        "r2star": "R2starmap",
+        "r2": "R2map",
+    }
+    for option, name in files.items():
+        words += [f"--{option}", str(anat / f"sub-01_{name}.nii.gz")]
+    words += ["--local-field", str(output / "sub-01/fmap/sub-01_desc-local_fieldmap.nii.gz")]
+    assert qsm([*words, "-o", str(tmp_path / "sources.nii.gz")]) == 0  # units, echo times and field are in sidecars
+    assert "diamagnetic susceptibility in ppm" in capsys.readouterr().out
+    for name in ("paramagnetic", "diamagnetic"):
+        made = read_image(tmp_path / f"sources_{name}.nii.gz")[0]
+        assert np.array_equal(made, read_image(anat / f"sub-01_desc-{name}_Chimap.nii.gz")[0])
+    own, bids = (
+        json.loads(path.read_text())
+        for path in (tmp_path / "sources_diamagnetic.json", anat / "sub-01_desc-diamagnetic_Chimap.json")
+    )
+    assert {key: own[key] for key in own if key.startswith(("Relax", "Sign"))} == {
+        key: bids[key] for key in bids if key.startswith(("Relax", "Sign"))
+    }
 
 
 def test_quality_control_measures_the_separation(output):

@@ -100,6 +100,22 @@ def test_companion_maps(scan, tmp_path):
     assert (tmp_path / "swi_minip.nii.gz").is_file()
 
 
+def test_sources_of_r2star_and_r2_are_those_of_their_difference(scan, tmp_path):
+    chi, mask = read(scan["chi"]), read(scan["mask"]) > 0
+    star, r2 = (np.where(mask, rate, 0).astype(np.float32) for rate in (25 + 60 * chi, 12 + 0 * chi))
+    files = {"r2star": write(tmp_path / "r2star.nii.gz", star), "r2": write(tmp_path / "r2.nii.gz", r2)}
+    files["r2prime"] = write(tmp_path / "r2prime.nii.gz", star - r2)
+    command = ["separate", scan["chi"], "--mask", scan["mask"], "--b0", "3"]
+    assert main([*command, "--r2prime", files["r2prime"], "-o", str(tmp_path / "one.nii.gz")]) == 0
+    assert main([*command, "--r2star", files["r2star"], "--r2", files["r2"], "-o", str(tmp_path / "two.nii.gz")]) == 0
+    data = qsm.SeparationData(GRID, mask, B0, chi=chi, r2prime=star - r2)
+    expected = qsm.separation.closed_form(data)
+    for name in ("paramagnetic", "diamagnetic"):
+        one, two = (read(tmp_path / f"{stem}_{name}.nii.gz") for stem in ("one", "two"))
+        assert np.array_equal(one, getattr(expected, name))
+        assert np.array_equal(one, two)
+
+
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
@@ -116,6 +132,14 @@ def test_companion_maps(scan, tmp_path):
         (["r2star", "{magnitude}", "--mask", "{mask}", "--te", "4", "8", "12"], 2, "give seconds: 0.012"),
         (["r2star", "{magnitude}", "--mask", "{mask}", "--te", "0.004", "0.008"], 2, "3 echoes need 3 echo times"),
         (["r2star", "{magnitude}", "--mask", "{mask}", "--te", "0.012", "0.008", "0.016"], 2, "ascending"),
+        (["separate", "{local}", "--mask", "{mask}", "--b0", "3"], 2, "needs an R2' map"),
+        (["separate", "{local}", "--mask", "{mask}"], 2, "--b0: give the main field"),
+        (["separate", "{total}", "--mask", "{mask}", "--b0", "3", "--r2prime", "{local}"], 2, 'say "Units": "ppb"'),
+        (
+            ["separate", "{local}", "--mask", "{mask}", "--b0", "3", "--r2prime", "{small}"],
+            3,
+            "does not lie on the grid",
+        ),
         (["mask"], 2, "give --magnitude, --phase, or both"),
     ],
 )

@@ -31,10 +31,13 @@ class Terminal:
         return done.stdout if done.returncode == 0 else None
 
     def keys(self, *keys):
-        self._do("send-keys", *keys)
+        """Press keys as fast as a person does: each is for what the one before has made."""
+        for key in keys:
+            self._do("send-keys", key)
+            time.sleep(0.5)
 
     def type(self, text):
-        self._do("send-keys", "-l", text)
+        self._do("send-keys", "-l", "--", text)
 
     def screen(self):
         """Return what is on the screen; None where the app has ended."""
@@ -71,7 +74,7 @@ def test_from_a_dicom_folder_to_a_rated_map(terminal, tmp_path):
     terminal.keys("C-n")
     terminal.wait("Parameters of mask")
     for option, value in (("--segmentation", "none"), ("--omp-nthreads", "1")):
-        terminal.keys("C-f", *["BSpace"] * 20)
+        terminal.keys("C-g", "C-u")
         terminal.type(option)
         terminal.wait(f"  {option}")
         terminal.keys("Enter", "Enter")

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,18 @@ def test_every_file_that_names_the_version_names_the_same():
     for name, pattern in found.items():
         match = re.search(pattern, (ROOT / name).read_text(encoding="utf-8"), re.M)
         assert match and match[1].rstrip("}") == __version__, name
+
+
+def test_the_conda_recipe_needs_what_the_package_needs():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    names = {"matplotlib": "matplotlib-base", "isal": "python-isal"}
+    wanted = dict(line.split(">=") for line in project["dependencies"])
+    recipe = (ROOT / "conda.recipe" / "meta.yaml").read_text(encoding="utf-8")
+    run = recipe.partition("  run:\n")[2].partition("test:\n")[0]
+    found = dict(re.findall(r"^    - (?!python )(\S+) >=(\S+)$", run, re.M))
+    del wanted["bids-validator-deno"]  # not on conda-forge; the command says that it is missing
+    assert {names.get(name, name): bound for name, bound in wanted.items()} == found
+    assert dict(re.findall(r"^    - (\S+) = (\S+)$", recipe, re.M)) == project["scripts"]
 
 
 def stages(text):

@@ -19,7 +19,7 @@ from bids_app.qsm.units import hz_to_ppm, ppm_per_hz
 
 #: Echo times above this are in milliseconds.
 _SHORTEST_ECHO_S, _LONGEST_ECHO_S = 1e-5, 1.0
-_LEAST_T, _MOST_T = 0.05, 25.0
+_MIN_T, _MAX_T = 0.05, 25.0
 #: The largest field (ppm) that a local or total field of a head can have; more is a field in another unit.
 _LARGEST_PPM = 50.0
 _EXTENSIONS = (".nii.gz", ".nii")
@@ -174,7 +174,7 @@ def field_strength(given: float | None, image: Image) -> float:
     found = given if given is not None else stated
     if found is None:
         raise UsageError(f"--b0: give the main field in tesla (no sidecar beside {image.path.name} has it)")
-    if isinstance(found, bool) or not isinstance(found, int | float) or not _LEAST_T <= found <= _MOST_T:
+    if isinstance(found, bool) or not isinstance(found, int | float) or not _MIN_T <= found <= _MAX_T:
         raise UsageError(
             f"--b0: MagneticFieldStrength in the sidecar of {image.path.name} is {found!r}; give it in tesla"
         )

@@ -2,7 +2,6 @@
 
 import argparse
 import math
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -10,6 +9,7 @@ from typing import TypeVar
 from bids_app import qsm
 from bids_app.cli.stages.images import Image, load, load_echoes, stem_of
 from bids_app.errors import InputRefusedError, ParameterError, UsageError
+from bids_app.model.json_values import value_of
 from bids_app.qsm.arrays import FloatArray
 from bids_app.qsm.params import Params, nearest
 from bids_app.qsm.phase.scaling import to_radians
@@ -17,7 +17,7 @@ from bids_app.qsm.registry import AnyMethod
 
 M = TypeVar("M")
 #: Size of the largest part of a direction, as the checks of sidecars have it.
-_LEAST, _MOST = 1e-3, 1e3
+_MIN, _MAX = 1e-3, 1e3
 
 
 def b0_dir(args: argparse.Namespace) -> tuple[float, ...] | None:
@@ -28,10 +28,10 @@ def b0_dir(args: argparse.Namespace) -> tuple[float, ...] | None:
         numbers = tuple(float(part) for part in args.b0_dir)
     except ValueError:
         numbers = ()
-    if len(numbers) != 3 or not all(map(math.isfinite, numbers)) or not _LEAST <= max(map(abs, numbers)) <= _MOST:
+    if len(numbers) != 3 or not all(map(math.isfinite, numbers)) or not _MIN <= max(map(abs, numbers)) <= _MAX:
         said = " ".join(args.b0_dir)[:40]
         raise UsageError(
-            f"--b0-dir must be auto or three numbers (the largest between {_LEAST:g} and {_MOST:g}), got {said}"
+            f"--b0-dir must be auto or three numbers (the largest between {_MIN:g} and {_MAX:g}), got {said}"
         )
     return numbers
 
@@ -56,11 +56,7 @@ def parameters_of(method: AnyMethod, words: Sequence[str]) -> Params:
             raise UsageError(f"{method.label} has no parameter {word}: {nearest(name, names)}")
         if not rest:
             raise UsageError(f"{word} needs a value")
-        text = rest.pop(0)
-        try:
-            values[name] = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            values[name] = text
+        values[name] = value_of(rest.pop(0))
     try:
         return method.params.from_mapping(method.params().to_mapping() | values)
     except ParameterError as error:

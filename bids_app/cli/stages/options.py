@@ -39,6 +39,10 @@ STAGES = {
         "Make a susceptibility-weighted image and its minimum-intensity projection.",
         "qsm swi total.nii.gz --magnitude mag.nii.gz --mask mask.nii.gz --units hz -o swi.nii.gz",
     ),
+    "separate": (
+        "Separate paramagnetic and diamagnetic susceptibility.",
+        "qsm separate chi.nii.gz --r2prime r2prime.nii.gz --mask mask.nii.gz --b0 3 -o sources.nii.gz",
+    ),
     "reconstruct": (
         "Go from phase and magnitude to a map, a mask and a report of one page.",
         "qsm reconstruct --phase p1.nii.gz p2.nii.gz --magnitude m1.nii.gz m2.nii.gz --te 0.004 0.012 --b0 3 "
@@ -90,7 +94,7 @@ def _add_options(name: str, stage: Parser) -> None:
     )
 
 
-#: Options by what they are called: the stages that have them, whether they need them, and what argparse is told.
+#: Options by what they are called: the stages that have them, whether they need them, and the arguments of argparse.
 _FIELDS = ("background", "invert", "swi")
 _OPTIONS: tuple[tuple[tuple[str, ...], tuple[str, ...], dict[str, object]], ...] = (
     (
@@ -103,41 +107,50 @@ _OPTIONS: tuple[tuple[tuple[str, ...], tuple[str, ...], dict[str, object]], ...]
         ("r2star",),
         {"nargs": "+", "type": Path, "help": "magnitude, a file for each echo or one 4D file"},
     ),
-    (("image",), (*_FIELDS, "reference"), {"type": Path, "help": "field map (reference: susceptibility map)"}),
+    (("image",), _FIELDS, {"type": Path, "help": "field map"}),
+    (("image",), ("reference", "separate"), {"type": Path, "help": "susceptibility map"}),
+    (("--r2prime",), ("separate",), {"type": Path, "help": "R2' in 1/s (or give --r2star and --r2)"}),
+    (("--r2prime-sd",), ("separate",), {"type": Path, "help": "standard deviation of R2' in 1/s"}),
+    (("--r2prime-mask",), ("separate",), {"type": Path, "help": "where R2' is valid (default: the mask)"}),
+    (("--r2star",), ("separate",), {"type": Path, "help": "R2* in 1/s"}),
+    (("--r2",), ("separate",), {"type": Path, "help": "R2 in 1/s"}),
+    (("--local-field",), ("separate",), {"type": Path, "help": "local field, for methods that invert it"}),
+    (("--fibre-angle",), ("separate",), {"type": Path, "help": "angle between fibres and main field in rad"}),
+    (("--white-matter",), ("separate",), {"type": Path, "help": "fraction of white matter, 0 to 1"}),
     (("--phase",), ("reconstruct",), {"nargs": "+", "type": Path, "required": True, "help": "phase of each echo"}),
     (("--phase",), ("mask",), {"nargs": "+", "type": Path, "help": "phase, for recipes that begin with quality"}),
     (
         ("--magnitude",),
-        ("unwrap", "field", "mask", "reconstruct"),
+        ("unwrap", "field", "mask", "reconstruct", "separate"),
         {"nargs": "+", "type": Path, "help": "magnitude of each echo"},
     ),
     (("--magnitude",), ("invert",), {"type": Path, "help": "combined magnitude"}),
     (("--magnitude",), ("swi",), {"type": Path, "required": True, "help": "combined magnitude"}),
     (
         ("--te",),
-        ("unwrap", "field", "r2star", "reconstruct", "mask"),
+        ("unwrap", "field", "r2star", "reconstruct", "mask", "separate"),
         {"nargs": "+", "type": number, "metavar": "S", "help": "echo times in seconds"},
     ),
     (("--recipe",), ("mask",), {"help": "source and operations (default: the recipe of the preset default)"}),
     (
         ("--mask",),
-        (*_FIELDS, "reference", "r2star"),
+        (*_FIELDS, "reference", "r2star", "separate"),
         {"type": Path, "required": True, "help": "mask on the grid of the image"},
     ),
     (("--mask",), ("unwrap", "reconstruct"), {"type": Path, "help": "mask on the grid of the image"}),
     (
         ("--b0",),
-        ("background", "invert", "field", "reconstruct"),
+        ("background", "invert", "field", "reconstruct", "separate"),
         {"type": tesla, "metavar": "T", "help": "main field in tesla"},
     ),
-    (("--units",), _FIELDS, {"choices": ("hz", "ppm"), "help": "unit of the field"}),
+    (("--units",), (*_FIELDS, "separate"), {"choices": ("hz", "ppm"), "help": "unit of the field"}),
     (("--weights",), ("background", "invert"), {"type": Path, "help": "relative reliability of the field (about 1)"}),
     (("--region",), ("reference",), {"type": Path, "help": "mask of the reference region (default: the whole mask)"}),
     (("--preset",), ("field", "reconstruct"), {"default": "default", "help": "preset (default: default)"}),
     (("--no-report",), ("reconstruct",), {"action": "store_true", "help": "write no report"}),
     (
         ("--method",),
-        ("unwrap", "background", "invert", "r2star"),
+        ("unwrap", "background", "invert", "r2star", "separate"),
         {"help": "method; its parameters are options of their own, such as --lambda 2e-4"},
     ),
 )

@@ -18,8 +18,10 @@ from bids_app.cli.stages.inputs import (
     preset_of,
     volume_of,
 )
+from bids_app.cli.stages.separation import separate
 from bids_app.errors import InputRefusedError, ParameterError, UsageError
 from bids_app.qsm.inversion.combine import reference
+from bids_app.qsm.pipeline.field import combine_magnitudes
 from bids_app.qsm.process import prepare_process
 from bids_app.qsm.swi.clearswi import clear_swi
 from bids_app.qsm.unwrap.romeo import romeo_quality
@@ -53,8 +55,8 @@ def _unwrap(args: argparse.Namespace, further: Sequence[str]) -> Iterator[str]:
         "EchoTimes": list(times),
         "Method": method.label,
         "Parameters": params.to_mapping(),
+        "PhaseScaling": note,
     }
-    facts["PhaseScaling"] = note
     yield f"{save(args.output, unwrapped, phase, **facts)}: unwrapped phase in rad, by {method.label}"
 
 
@@ -67,8 +69,12 @@ def _field(args: argparse.Namespace, _: Sequence[str]) -> Iterator[str]:
         phase.data, magnitude, times, grid, manufacturer=maker, options=options.field, parameters=options.parameters
     )
     yield from (f"warning: {text}" for text in found.warnings)
-    facts: dict[str, object] = {"Units": "Hz", "EchoTimes": list(times), "PhaseScaling": note}
-    facts["Methods"] = list(found.methods)
+    facts: dict[str, object] = {
+        "Units": "Hz",
+        "EchoTimes": list(times),
+        "PhaseScaling": note,
+        "Methods": list(found.methods),
+    }
     if args.b0 is not None or "MagneticFieldStrength" in phase.sidecar:
         facts["MagneticFieldStrength"] = field_strength(args.b0, phase)
     yield f"{save(args.output, found.total, phase, **facts)}: total field in Hz"
@@ -102,7 +108,7 @@ def _mask(args: argparse.Namespace, _: Sequence[str]) -> Iterator[str]:
     if args.magnitude:
         image = load_echoes(args.magnitude)
         like = like or image
-        combined = np.sqrt(np.sum(np.square(image.data), axis=0, dtype=np.float32)).astype(np.float32)
+        combined = combine_magnitudes(image.data)
     assert like is not None
     grid = like.grid(b0_dir(args))
     try:
@@ -240,6 +246,7 @@ _STAGES: Mapping[str, Callable[[argparse.Namespace, Sequence[str]], Iterator[str
     "reference": _reference,
     "r2star": _r2star,
     "swi": _swi,
+    "separate": separate,
     "reconstruct": _reconstruct,
     "score": _score,
 }

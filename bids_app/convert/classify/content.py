@@ -117,12 +117,12 @@ def _unusable(f: SeriesFacts) -> str | None:
 
 
 def is_per_coil(f: SeriesFacts) -> bool:
-    """Tell whether the series holds one image per coil element and position."""
+    """Return whether the series holds one image per coil element and position."""
     return len(f.coils) > 2 and any(v.images >= v.slices * len(f.coils) or v.repetition > 1 for v in f.volumes)
 
 
 def is_single_element(f: SeriesFacts) -> bool:
-    """Tell whether the series comes from one coil element (``H7``, ``HC12``), as far as the header says."""
+    """Return whether the series comes from one coil element (``H7``, ``HC12``), as far as the header says."""
     return len(f.coils) == 1 and bool(re.fullmatch(r"[A-Za-z]+\d+", f.coils[0]))
 
 
@@ -143,7 +143,7 @@ def incomplete(f: SeriesFacts) -> str | None:
 
 
 def is_t1w(f: SeriesFacts) -> bool:
-    """Tell whether a series is T1-weighted anatomy: inversion-prepared or with a short echo, one magnitude."""
+    """Return whether a series is T1-weighted anatomy: inversion-prepared or with a short echo, one magnitude."""
     if "UNI" in f.tokens:
         return True
     if f.parts - {"mag"} or len(f.echo_times) > 1 or f.epi:
@@ -154,12 +154,12 @@ def is_t1w(f: SeriesFacts) -> bool:
 
 
 def is_inversion_prepared(f: SeriesFacts) -> bool:
-    """Tell whether an inversion pulse comes first: anatomy, whatever its parts."""
+    """Return whether an inversion pulse comes first: anatomy, whatever its parts."""
     return "IR" in f.scanning_sequence.split("\\") or bool(f.ti)
 
 
 def mp2rage_part(f: SeriesFacts) -> bool:
-    """Tell whether a series is one of the inversion images of MP2RAGE (not the combined UNI image)."""
+    """Return whether a series is one of the inversion images of MP2RAGE (not the combined UNI image)."""
     return (
         "UNI" not in f.tokens
         and is_inversion_prepared(f)
@@ -168,5 +168,5 @@ def mp2rage_part(f: SeriesFacts) -> bool:
 
 
 def field_map_by_name(f: SeriesFacts) -> bool:
-    """Tell whether the sequence or the protocol is a field map's (``*fm2d2r``, ``gre_field_mapping``)."""
+    """Return whether the sequence or the protocol is a field map's (``*fm2d2r``, ``gre_field_mapping``)."""
     return f.sequence.lower().startswith("*fm") or bool(_FIELD_MAP_NAME.search(f"{f.protocol} {f.description}"))

@@ -160,7 +160,7 @@ def _round(value: float | None) -> float | None:
 
 
 def _skip_acquisition(a: Acquisition, decisions: dict[str, Decision], field_maps: bool) -> bool:
-    """Skip field maps and acquisitions that lack something; tell whether it was skipped."""
+    """Skip field maps and acquisitions that lack something; return whether it was skipped."""
     magnitude, phase = a.echoes("mag"), a.echoes("phase")
     reason = ""
     if len(magnitude) == 2 and len(phase) == 1 and phase <= magnitude:

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from bids_app.convert.scan.header import Instance
 
-#: Joins a UID with what tells its holders apart; no UID holds this character.
+#: Joins a UID with what distinguishes its holders; no UID holds this character.
 MARK = "@"
 #: Echo times (ms) that differ by no more are one.
 ECHO_TIME_TOLERANCE = 0.0101
@@ -95,20 +95,24 @@ def _own_study(instance: Instance) -> str:
     return MARK.join(["none", *_person(instance), values["study_time"]])
 
 
-def _with(instance: Instance, **values: str) -> Instance:
-    if all(instance.values[key] == value for key, value in values.items()):
+def _with(instance: Instance, study_uid: str = "", series_uid: str = "") -> Instance:
+    """Return the file with another UID of its study or series; an empty one stays as it is."""
+    old = instance.values
+    uids = study_uid or old["study_uid"], series_uid or old["series_uid"]
+    if uids == (old["study_uid"], old["series_uid"]):
         return instance
-    return replace(instance, values={**instance.values, **values})
+    return replace(instance, values={**old, "study_uid": uids[0], "series_uid": uids[1]})
 
 
 def _joined_studies(instances: Sequence[Instance]) -> dict[str, str]:
     """Return the common UID of studies that are one examination (see :func:`identified`)."""
     members: dict[tuple[str, Person], dict[str, list[Instance]]] = defaultdict(lambda: defaultdict(list))
     for instance in instances:
-        for shared in ("series_uid", "frame_of_reference"):
-            if instance.values.get(shared):
-                key = instance.values[shared], _person(instance)
-                members[key][instance.values["study_uid"]].append(instance)
+        values = instance.values
+        for shared in (values["series_uid"], values.get("frame_of_reference", "")):
+            if shared:
+                key = shared, _person(instance)
+                members[key][values["study_uid"]].append(instance)
     joined: dict[str, str] = {}
     for studies in members.values():
         if len(studies) > 1 and _is_one_series(studies):
@@ -125,7 +129,7 @@ def _root(joined: dict[str, str], uid: str) -> str:
 
 
 def _is_one_series(studies: dict[str, list[Instance]]) -> bool:
-    """Tell whether the files of several studies complete each other: no image twice, and one series time."""
+    """Return whether the files of several studies complete each other: no image twice, and one series time."""
     images: set[tuple[object, ...]] = set()
     for members in studies.values():
         own = {(f.part, f.echo_time, z) for i in members for f in i.frames for z in f.positions}

@@ -1,4 +1,4 @@
-"""Labels that tell the protocols of one session apart."""
+"""Labels that distinguish the protocols of one session."""
 
 import re
 from collections.abc import Sequence

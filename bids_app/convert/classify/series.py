@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from bids_app.convert.classify.identity import identified, with_common_echo_times
 from bids_app.convert.scan.header import Instance, read_instance
+from bids_app.convert.scan.series_header import SeriesHeader
 
 _VENDORS = (
     ("SIEMENS", "Siemens"),
@@ -58,14 +58,14 @@ class SeriesFacts:
     angio: bool
     diffusion: bool
     orientations: int  # slices with different normals: a localizer
-    geometry: tuple[Any, ...]
+    geometry: tuple[object, ...]
     coils: tuple[str, ...]
     seconds: float | None  # acquisition time of the first image; any zero point
     date_time: str  # the same as YYYYMMDDHHMMSS.fff
     files: int
     volumes: tuple[Volume, ...]
     mixed_files: bool  # one file holds several volumes (enhanced multi-frame)
-    told: bool  # the headers say which part every image is; else magnitudes are supposed
+    is_stated: bool  # the headers say which part every image is; else magnitudes are supposed
     field: float | None  # tesla
 
     @cached_property
@@ -145,14 +145,14 @@ def make_series(instances: Sequence[Instance]) -> Series:
         date_time=times[0] if times else "",
         files=len(instances),
         volumes=tuple(files),
-        told=all(f.told for i in instances for f in i.frames),
+        is_stated=all(f.is_stated for i in instances for f in i.frames),
         field=first["field"],
         mixed_files=any(len({(f.part, f.echo_time) for f in i.frames}) > 1 for i in instances),
     )
     return Series(facts, tuple(instances), files)
 
 
-def custom_seqinfo(wrapper: Any, series_files: Sequence[str]) -> SeriesFacts | None:
+def custom_seqinfo(wrapper: object, series_files: Sequence[str]) -> SeriesFacts | None:
     """Give heudiconv's ``SeqInfo.custom`` the facts of a series; a heuristic imports this function under this name."""
     read = [read_instance(Path(f)) for f in series_files]
     instances = [i for i in read if i is not None]
@@ -205,12 +205,12 @@ def _split_repetitions(frames: list[_Frame]) -> list[list[_Frame]]:
 
 
 def _has_gap(positions: list[float]) -> bool:
-    """Tell whether the distance between neighbouring slices jumps: one in the middle is missing."""
+    """Return whether the distance between neighbouring slices jumps: one in the middle is missing."""
     steps = np.diff(positions)
     return bool(len(steps) > 1 and steps.max() > 1.5 * np.median(steps))
 
 
-def _is_gradient_echo(values: dict[str, Any]) -> bool | None:
+def _is_gradient_echo(values: SeriesHeader) -> bool | None:
     codes = values["scanning_sequence"].split("\\")
     pulse = values["echo_pulse"]
     if pulse in ("GRADIENT", "BOTH") or "GR" in codes:
@@ -230,7 +230,7 @@ def _count_orientations(instances: Sequence[Instance]) -> int:
     return len(normals)
 
 
-def _geometry(first: dict[str, Any], files: dict[Volume, tuple[Path, ...]]) -> tuple[Any, ...]:
+def _geometry(first: SeriesHeader, files: dict[Volume, tuple[Path, ...]]) -> tuple[object, ...]:
     """Return what must agree for two series to be parts of one acquisition."""
     orientation = tuple(round(v, 2) + 0.0 for v in first["orientation"])
     slices = max((v.slices for v in files), default=0)

@@ -37,8 +37,8 @@ class Place:
     subject: str
     session: str | None
     basis: str  # how the label was found, for the notes
-    patient: str = ""  # hash that tells patients apart
-    original: str = ""  # what the label was made from, empty when that is not told
+    patient: str = ""  # hash that distinguishes patients
+    original: str = ""  # what the label was made from, empty when it must not be written
     explicit: bool = False  # from a sub- folder or the user's pattern
 
 
@@ -59,7 +59,7 @@ def compile_pattern(pattern: str | None, option: str) -> re.Pattern[str] | None:
 
 
 def place_named(names: Mapping[str, tuple[str, str | None]]) -> tuple[dict[str, Place], list[str]]:
-    """Return the places of studies whose subject and session are told, and sentences on labels that were not legal."""
+    """Return the places of studies whose subject and session are known, and sentences on labels that were not legal."""
     notes: list[str] = []
     places = {}
     for uid, (subject, session) in names.items():
@@ -127,7 +127,7 @@ def _subject(study: Study, pattern: re.Pattern[str] | None, studies: Sequence[St
     own = _own_folder(study, studies, private)
     if own and sanitise(own) and not holds_name(own, study.private_words):
         notes.append(f"The PatientID in folder {own!r} {why}: sub-{sanitise(own)} is named after the folder.")
-        # Without a usable PatientID the folder tells patients apart.
+        # Without a usable PatientID the folder distinguishes patients.
         return replace(_made(own, "folder name", patient, notes), patient=patient if private else own)
     label = "P" + short_hash(study.patient_id or study.uid)
     notes.append(f"A PatientID {why}, and no folder is named after the subject: the label sub-{label} is made up.")

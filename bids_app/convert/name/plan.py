@@ -35,7 +35,7 @@ class SeriesPlan:
     def way(self) -> str:
         """``heudiconv`` where every file belongs to one volume, else ``dcm2niix``.
 
-        heudiconv tells the volumes of a mixed multi-frame file apart by M and P in ImageType, which such files lack.
+        heudiconv separates the volumes of a mixed multi-frame file by M and P in ImageType, which such files lack.
         """
         return "dcm2niix" if self.series.facts.mixed_files else "heudiconv"
 

@@ -5,7 +5,6 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Collection, Iterable
-from typing import Any
 
 from bids_app.convert.name.spellings import date_pattern, repaired, spellings
 from bids_app.convert.scan.header import Instance
@@ -149,7 +148,7 @@ def birth_dates(instances: Iterable[Instance]) -> frozenset[str]:
 
 
 def holds_name(text: str, words: Iterable[str]) -> bool:
-    """Tell whether one of the words stands in the text, with or without accents and in any case."""
+    """Return whether one of the words stands in the text, with or without accents and in any case."""
     folded = plain(text) + " " + text.casefold()
     return any(word in folded for word in words)
 
@@ -177,7 +176,7 @@ class Redactor:
             text = re.sub(re.escape(word), "XXX", text, flags=re.IGNORECASE)
         return text
 
-    def value(self, value: Any) -> Any:
+    def value(self, value: object) -> object:
         """Return a JSON value with all texts in it redacted."""
         if isinstance(value, str):
             return self(value)
@@ -189,5 +188,5 @@ class Redactor:
 
 
 def short_hash(text: str, digits: int = 8) -> str:
-    """Return a stable short name for an identity that is not told."""
+    """Return a stable short name for an identity that must not be written."""
     return hashlib.sha256(text.encode()).hexdigest()[:digits]

@@ -6,7 +6,6 @@ Each row says which series it is about (``subject``, ``session``, ``series``, ``
 conversion report with these two columns is a series table too.
 """
 
-import csv
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,7 @@ from pathlib import Path
 from bids_app.convert.classify.series import Series
 from bids_app.convert.model import PARTS, SeriesOutcome
 from bids_app.convert.name.heuristic import add_entity, get_entity
-from bids_app.derivatives.text import decoded
+from bids_app.derivatives.text import cells_of, decoded
 from bids_app.errors import UsageError
 
 #: Columns that say which series a row is about.
@@ -97,7 +96,7 @@ def read_series_table(path: Path | None) -> SeriesTable:
         text, _ = decoded(path.read_bytes())
     except OSError as error:
         raise UsageError(f"--series: {path} cannot be read: {error.strerror or error}") from error
-    lines = list(csv.reader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE))
+    lines = cells_of(text)
     header = [name.strip() for name in lines[0]] if lines else []
     unknown = [name for name in header if name not in (*KEYS, *VALUES, *_OF_THE_REPORT)]
     if unknown or not set(VALUES) & set(header) or not set(KEYS) & set(header):
@@ -158,8 +157,8 @@ def corrected(series: Series, part: str) -> tuple[Series, str]:
         raise UsageError(f"--series calls it {part}, but its header says that it holds {held}; leave the part out")
     before = _WORDS.get(next(iter(facts.parts)), "something else")
     files = {replace(volume, part=part): paths for volume, paths in series.files.items()}
-    remark = f"{_WORDS[part]} by --series" + (f" (its header says {before})" if facts.told else "")
-    facts = replace(facts, volumes=tuple(files), told=part != "mag")
+    remark = f"{_WORDS[part]} by --series" + (f" (its header says {before})" if facts.is_stated else "")
+    facts = replace(facts, volumes=tuple(files), is_stated=part != "mag")
     return Series(facts, series.instances, files), remark
 
 

@@ -84,7 +84,7 @@ def _broken(text: str) -> Iterator[str]:
 
 
 def date_pattern(date: str) -> re.Pattern[str] | None:
-    """Return a pattern of all usual forms of a date (YYYYMMDD); None for what is no date.
+    """Return a pattern of all common forms of a date (YYYYMMDD); None for what is no date.
 
     Examples
     --------

@@ -36,7 +36,7 @@ _DAMAGE = (
     zipfile.BadZipFile,
 )
 
-Tell = Callable[[str, str], None]  # name of the member (empty: the archive), reason
+Report = Callable[[str, str], None]  # name of the member (empty: the archive), reason
 
 
 class _Source(Protocol):
@@ -67,13 +67,13 @@ def unpack(
     """
     inner = logical.with_name(archive_stem(logical.name) or logical.name)
 
-    def tell(member: str, reason: str) -> None:
+    def report(member: str, reason: str) -> None:
         problems.append(Problem(str(inner / _plain(member) if member else logical), reason))
 
     members = _zip_members if archive.name.lower().endswith(".zip") else _tar_members
     budget = _Budget(archive, target)
     try:
-        for number, (name, source) in enumerate(members(archive, tell), start=1):
+        for number, (name, source) in enumerate(members(archive, report), start=1):
             path = target / f"{number:06d}{_suffix(name)}"
             try:
                 budget.copy(source, path)
@@ -81,13 +81,13 @@ def unpack(
                 raise
             except _DAMAGE as error:
                 path.unlink(missing_ok=True)
-                tell(name, f"is damaged in the archive ({_words(error)})")
+                report(name, f"is damaged in the archive ({_words(error)})")
                 continue
             yield path, inner / _plain(name)
     except _TooLargeError as error:
-        tell("", str(error))
+        report("", str(error))
     except _DAMAGE as error:
-        tell("", f"archive cannot be unpacked to its end ({_words(error)})")
+        report("", f"archive cannot be unpacked to its end ({_words(error)})")
 
 
 def _words(error: BaseException) -> str:
@@ -127,24 +127,24 @@ def _suffix(name: str) -> str:
     return found.group(0) if found else ""
 
 
-def _zip_members(archive: Path, tell: Tell) -> Iterator[tuple[str, _Source]]:
+def _zip_members(archive: Path, report: Report) -> Iterator[tuple[str, _Source]]:
     with zipfile.ZipFile(archive) as opened:
         for member in opened.infolist():
             if member.is_dir():
                 continue
             if member.flag_bits & 1:
-                tell(member.filename, "is encrypted; unpack the archive yourself")
+                report(member.filename, "is encrypted; unpack the archive yourself")
                 continue
             try:
                 source = opened.open(member)
             except _DAMAGE as error:
-                tell(member.filename, f"is damaged in the archive ({_words(error)})")
+                report(member.filename, f"is damaged in the archive ({_words(error)})")
                 continue
             with source:
                 yield member.filename, source
 
 
-def _tar_members(archive: Path, tell: Tell) -> Iterator[tuple[str, _Source]]:
+def _tar_members(archive: Path, report: Report) -> Iterator[tuple[str, _Source]]:
     with tarfile.open(archive) as opened:
         end = 0
         for member in opened:
@@ -155,7 +155,7 @@ def _tar_members(archive: Path, tell: Tell) -> Iterator[tuple[str, _Source]]:
                 assert source is not None  # a regular file has a content
                 yield member.name, _Whole(source, size)
             elif not member.isdir():
-                tell(member.name, "is a link or a special file in the archive")
+                report(member.name, "is a link or a special file in the archive")
         _check_end(opened, end)
 
 

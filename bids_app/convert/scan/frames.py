@@ -27,11 +27,11 @@ class Frames:
     echo_time: float | None  # ms
     positions: tuple[float, ...]  # mm along the slice normal
     repetition: int
-    told: bool = True  # the header says the part; else a magnitude is supposed
+    is_stated: bool = True  # the header says the part; else a magnitude is supposed
 
 
 def part_of(tokens: Iterable[str], component: str = "", description: str = "", signed: bool = False) -> str:
-    """Tell which part of the complex image a header means; ``unknown`` rather than a guess.
+    """Return which part of the complex image a header means; ``unknown`` rather than a guess.
 
     ``component`` is ComplexImageComponent; ``signed`` says that values below zero are stored, which no magnitude has.
     """
@@ -55,24 +55,24 @@ def frames_of(data: Any) -> tuple[Frames, ...]:
     if "PerFrameFunctionalGroupsSequence" not in data:
         return (_classic_frame(data),)
     groups: dict[tuple[str, float | None, int], list[tuple[float, bool]]] = {}
-    for key, position, told in each_frame(data):
-        groups.setdefault(key, []).append((position, told))
+    for key, position, is_stated in each_frame(data):
+        groups.setdefault(key, []).append((position, is_stated))
     return tuple(
-        Frames(part, echo_time, tuple(sorted(z for z, _ in found)), number, all(told for _, told in found))
+        Frames(part, echo_time, tuple(sorted(z for z, _ in found)), number, all(is_stated for _, is_stated in found))
         for (part, echo_time, number), found in groups.items()
     )
 
 
 def each_frame(data: Any) -> Iterator[tuple[tuple[str, float | None, int], float, bool]]:
-    """Yield part, echo time and repetition of every frame of an enhanced file, its position, and whether it is told."""
+    """Yield part, echo time and repetition of every frame, its position, and whether the header states the part."""
     normal = _normal(orientation_of(data))
     repeats: Counter[tuple[Any, ...]] = Counter()
     for frame in data.PerFrameFunctionalGroupsSequence:
-        part, told = _enhanced_part(data, frame)
+        part, is_stated = _enhanced_part(data, frame)
         echo_time = number_of(group_of(data, frame, "MREchoSequence"), "EffectiveEchoTime")
         position = _along(normal, group_of(data, frame, "PlanePositionSequence").get("ImagePositionPatient"))
         repeats[part, echo_time, position] += 1
-        yield (part, echo_time, repeats[part, echo_time, position]), position, told
+        yield (part, echo_time, repeats[part, echo_time, position]), position, is_stated
 
 
 def _enhanced_part(data: Any, frame: Any) -> tuple[str, bool]:
@@ -105,12 +105,12 @@ def _classic_frame(data: Any) -> Frames:
         part = part_of(tokens, text_of(data, "ComplexImageComponent"), text_of(data, "SeriesDescription"), signed)
     position = _along(_normal(orientation_of(data)), data.get("ImagePositionPatient"))
     repetition = number_of(data, "TemporalPositionIdentifier") or number_of(data, "AcquisitionNumber") or 1
-    told = (
+    is_stated = (
         ge_part is not None
         or part != "mag"
         or _says_magnitude(text_of(data, "ImageType").split("\\"), text_of(data, "ComplexImageComponent"))
     )
-    return Frames(part, number_of(data, "EchoTime"), (position,), int(repetition), told)
+    return Frames(part, number_of(data, "EchoTime"), (position,), int(repetition), is_stated)
 
 
 def _says_magnitude(tokens: Iterable[str], component: str) -> bool:

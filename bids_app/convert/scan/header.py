@@ -15,6 +15,7 @@ from bids_app.convert.scan.elements import (
     text_of,
 )
 from bids_app.convert.scan.frames import Frames, frames_of
+from bids_app.convert.scan.series_header import SeriesHeader
 
 #: Storage classes that hold MR images: classic, enhanced, legacy converted enhanced, enhanced colour.
 _MR_IMAGE = re.compile(r"1\.2\.840\.10008\.5\.1\.4\.1\.1\.4(\.1|\.3|\.4)?$")
@@ -32,7 +33,7 @@ class Instance:
     """One DICOM file; values are plain, so that records can be sent between processes."""
 
     path: Path
-    values: dict[str, Any]  # what belongs to the study and the series
+    values: SeriesHeader  # what belongs to the study and the series
     frames: tuple[Frames, ...]
 
     @property
@@ -92,7 +93,7 @@ def _refuse_truncated(path: Path, data: Any) -> None:
         raise BrokenDicomError("is cut short: the image is larger than the file")
 
 
-def _values(data: Any) -> dict[str, Any]:
+def _values(data: Any) -> SeriesHeader:
     """Return the series' values; functional groups of enhanced files are looked into where they hold them."""
     shared = first_item(data, "SharedFunctionalGroupsSequence")
     timing = first_item(shared, "MRTimingAndRelatedParametersSequence")
@@ -144,12 +145,12 @@ def _values(data: Any) -> dict[str, Any]:
 
 
 def _series_without_uid(data: Any) -> str:
-    """Return what tells series of one examination apart where the header has no UID."""
+    """Return what distinguishes series of one examination where the header has no UID."""
     return "-".join(["none", *(text_of(data, name) for name in ("SeriesNumber", "SeriesDescription"))]).rstrip("-")
 
 
 def _field_strength(data: Any) -> float | None:
-    """Return tesla, from the frequency of the protons where the field is not told."""
+    """Return tesla, from the frequency of the protons where the header does not state the field."""
     frequency = number_of(data, "ImagingFrequency", "TransmitterFrequency")
     return number_of(data, "MagneticFieldStrength") or (round(frequency / _PROTON_MHZ_PER_T, 4) if frequency else None)
 

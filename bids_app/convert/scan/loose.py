@@ -4,18 +4,21 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from bids_app.convert.scan.frames import Frames, part_of
 from bids_app.convert.scan.header import Instance
+from bids_app.convert.scan.series_header import SeriesHeader
+from bids_app.derivatives.nifti import load
+from bids_app.model.json_values import JsonObject, JsonValue
 
 #: What comes after the name of a series in dcm2niix's file names, and in BIDS.
 _ENDINGS = re.compile(r"(_(e\d+|ph|real|imaginary|part-[a-z]+|echo-\d+|MEGRE|GRE|T2starw|T1w)[a-z]?)+$")
 _NAMED_PART = re.compile(r"_(?:part-)?(ph(?:ase)?|real|imag(?:inary)?|mag(?:nitude)?)[a-z]?(?=_|$)")
 _SHORT = {"ph": "phase", "re": "real", "im": "imag", "ma": "mag"}
-#: A day that no scan has, for times of a day that is not told; BIDS wants shifted dates before 1925.
+#: A day that no scan has, for times of an unknown day; BIDS wants shifted dates before 1925.
 _NO_DAY = "19000101"
 
 
@@ -26,7 +29,7 @@ class Loose:
     path: Path
     logical: PurePosixPath  # where the user finds it
     series: str  # files with the same text are one series
-    values: dict[str, Any] = field(default_factory=dict)  # its sidecar, and what a table says instead
+    values: JsonObject = field(default_factory=dict)  # its sidecar, and what a table says instead
     part: str = ""  # from a table
     study: str = ""  # files with the same text belong to one examination
 
@@ -46,10 +49,8 @@ def describe(loose: Loose) -> Instance:
 
     Raises ValueError when the image cannot be read or has not three dimensions.
     """
-    import nibabel as nib
-
     try:
-        image: Any = nib.load(loose.path)
+        image = load(loose.path)
         shape, affine = image.shape, image.affine
     except Exception as error:  # nibabel raises its own and the operating system's errors
         raise ValueError(f"cannot be read as NIfTI ({type(error).__name__})") from error
@@ -63,7 +64,7 @@ def describe(loose: Loose) -> Instance:
 
 
 def _part(loose: Loose) -> str:
-    """Tell the part from the table, the name and ImageType; ``unknown`` where they disagree or say nothing."""
+    """Return the part from the table, the name and ImageType; ``unknown`` where they disagree or say nothing."""
     if loose.part:
         return loose.part
     if loose.values.get("Units") == "Hz" or "_fieldmaphz" in loose.logical.name:
@@ -83,7 +84,7 @@ def _part(loose: Loose) -> str:
     return by_type
 
 
-def _series_values(loose: Loose, shape: Sequence[int], affine: Any) -> dict[str, Any]:
+def _series_values(loose: Loose, shape: Sequence[int], affine: npt.NDArray[np.float64]) -> SeriesHeader:
     """Return the values that :mod:`bids_app.convert.scan.header` finds in DICOM."""
     get = loose.values.get
     axes = np.asarray(affine)[:3, :3]
@@ -134,12 +135,12 @@ def _series_values(loose: Loose, shape: Sequence[int], affine: Any) -> dict[str,
     }
 
 
-def _milliseconds(seconds: Any) -> float | None:
+def _milliseconds(seconds: JsonValue) -> float | None:
     return None if seconds is None else float(seconds) * 1000
 
 
-def _date_time(values: dict[str, Any]) -> str:
-    """Return ``YYYYMMDDHHMMSS.ffffff`` of a sidecar, on a day that never was where only the time is told."""
+def _date_time(values: JsonObject) -> str:
+    """Return ``YYYYMMDDHHMMSS.ffffff`` of a sidecar, on a day that never was where only the time is known."""
     joint = str(values.get("AcquisitionDateTime", ""))
     if re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", joint):
         return re.sub(r"[-:T]", "", joint)
@@ -158,7 +159,7 @@ def split_volumes(loose: Loose, folder: Path) -> list[Loose]:
     if not isinstance(times, list):
         return [loose]
     try:
-        image: Any = nib.load(loose.path)
+        image = load(loose.path)
         shape = image.shape
         count = shape[3] if len(shape) == 4 else 1
         if count != len(times):

@@ -2,16 +2,18 @@
 
 import csv
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from bids_app.convert.model import PARTS, Problem
 from bids_app.convert.name.patients import sanitise
 from bids_app.convert.scan.loose import Loose, series_stem, stem_of
-from bids_app.derivatives.presence import is_system_file
+from bids_app.derivatives.presence import absence, is_system_file
+from bids_app.derivatives.text import decoded
 from bids_app.errors import UsageError
+from bids_app.model.json_values import JsonObject, JsonValue
 
 _COLUMNS = {
     "path": "path",
@@ -58,14 +60,14 @@ def from_folder(folder: Path, own: Sequence[Path], problems: list[Problem]) -> l
     return found
 
 
-def _sidecar(path: Path) -> dict[str, Any] | None:
+def _sidecar(path: Path) -> JsonObject | None:
     """Return what the JSON file beside an image says; None when there is none."""
     beside = path.with_name(f"{stem_of(path.name)}.json")
     if not beside.is_file():
         return None
     try:
         values = json.loads(beside.read_text(encoding="utf-8", errors="replace"))
-    except (OSError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"its JSON file cannot be read ({error})") from error
     if not isinstance(values, dict):
         raise ValueError("its JSON file holds no fields")
@@ -80,9 +82,13 @@ def from_table(table: Path, problems: list[Problem]) -> tuple[list[Loose], dict[
     """
     found: list[Loose] = []
     places: dict[str, tuple[str, str | None]] = {}
+    lines: dict[str, int] = {}
     for number, row in _rows(table):
         try:
+            if row["path"] in lines:
+                raise ValueError(f"path {row['path']!r} is in line {lines[row['path']]} already; keep one of them")
             loose = _from_row(table, row)
+            lines[row["path"]] = number
         except ValueError as error:
             problems.append(Problem(f"{table.name}, line {number}", str(error)))
             continue
@@ -92,10 +98,11 @@ def from_table(table: Path, problems: list[Problem]) -> tuple[list[Loose], dict[
 
 
 def _rows(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    try:
-        text = table.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--nifti-table {table} cannot be read: {error}") from error
+    if problem := absence(table):
+        raise UsageError(f"--nifti-table {table}: {problem}")
+    text, note = decoded(table.read_bytes())
+    if note:
+        raise UsageError(f"--nifti-table {table}: is not UTF-8; save it as UTF-8 (iconv -f latin1 -t utf-8)")
     delimiter = "\t" if "\t" in text.partition("\n")[0] else ","
     reader = csv.DictReader(text.splitlines(), delimiter=delimiter)
     columns = {c: _COLUMNS.get(re.sub(r"\s*\(.*\)|[\s_]+$", "", c.strip()).lower()) for c in reader.fieldnames or ()}
@@ -125,7 +132,7 @@ def _from_row(table: Path, row: Mapping[str, str]) -> Loose:
     if row.get("suffix"):
         values.setdefault("SeriesDescription", row["suffix"])
     study = f"{row['subject']}:{row.get('session', '')}"
-    # Rows of one subject and session are one acquisition, unless the table tells them apart.
+    # Rows of one subject and session are one acquisition, unless the table separates them.
     series = ":".join([study, *(row.get(x, "") for x in ("acq", "run", "suffix"))])
     if row.get("acq"):
         values["ProtocolName"] = row["acq"]
@@ -133,12 +140,18 @@ def _from_row(table: Path, row: Mapping[str, str]) -> Loose:
     return Loose(path, logical, series, values, _PARTS[part], study)
 
 
-def _numbers(name: str, text: str) -> Any:
+def _numbers(name: str, text: str) -> JsonValue:
     """Return a number, or a list of them."""
+    if re.fullmatch(r"\s*\d+,\d+\s*", text):
+        raise ValueError(
+            f"{name} is {text.strip()!r}: write {text.strip().replace(',', '.')}; a comma separates numbers"
+        )
     try:
         numbers = [float(x) for x in re.split(r"[,;\s]+", text.strip("[] "))]
     except ValueError as error:
         raise ValueError(f"{name} is {text!r}: no number") from error
+    if not all(math.isfinite(number) and number > 0 for number in numbers):
+        raise ValueError(f"{name} is {text!r}: it is above 0")
     if name == "EchoTime" and max(numbers) > _LONGEST_ECHO_TIME:
         raise ValueError(f"EchoTime is {text}: it looks like milliseconds, seconds are wanted")
     return numbers if len(numbers) > 1 else numbers[0]

@@ -1,4 +1,4 @@
-"""Enhanced multi-frame files taken apart to one file per image, for what dcm2niix cannot tell apart by itself."""
+"""Enhanced multi-frame files split into one file per image, for what dcm2niix cannot separate by itself."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -9,12 +9,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from bids_app import __version__
 from bids_app.convert.name.patients import Place
 from bids_app.convert.write.tables import read_table, write_table
 from bids_app.derivatives.files import write_bytes, write_json
+from bids_app.model.json_values import JsonObject
 
 _ATTEMPTS = 20
 _README = """# {name}
@@ -61,7 +61,7 @@ def write_dataset_files(bids_dir: Path) -> None:
         write_bytes(bids_dir / "README.md", _README.format(name=name, version=__version__).encode("utf-8"))
 
 
-def _create_json(path: Path, values: Mapping[str, Any]) -> None:
+def _create_json(path: Path, values: Mapping[str, object]) -> None:
     """Write a JSON file unless there is one."""
     if not path.exists():
         write_json(path, values)
@@ -102,9 +102,9 @@ def notes_dir(bids_dir: Path) -> Path:
     return bids_dir / "sourcedata" / "conversion"
 
 
-def read_notes(bids_dir: Path) -> dict[str, dict[str, Any]]:
+def read_notes(bids_dir: Path) -> dict[str, JsonObject]:
     """Return the notes of earlier runs by subject; one file per study, so that runs do not share files."""
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, JsonObject] = {}
     for note in _notes(bids_dir, "sub-*.json"):
         subject = found.setdefault(note["subject"], {"studies": {}})
         subject["studies"][note["study"]] = note["session"]
@@ -118,10 +118,10 @@ def known_studies(bids_dir: Path) -> dict[str, dict[str, str | None]]:
     return {subject: note["studies"] for subject, note in read_notes(bids_dir).items()}
 
 
-def noted_series(bids_dir: Path, subject: str, session: str | None) -> dict[str, dict[str, Any]]:
+def noted_series(bids_dir: Path, subject: str, session: str | None) -> dict[str, JsonObject]:
     """Return what earlier runs noted on the series of a session, by hash and by number and description."""
     name = f"sub-{subject}" + (f"_ses-{session}" if session else "")
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, JsonObject] = {}
     for note in _notes(bids_dir, f"{name}_*.json"):
         if (note["subject"], note["session"]) == (subject, session):
             for row in note.get("series") or ():
@@ -130,7 +130,7 @@ def noted_series(bids_dir: Path, subject: str, session: str | None) -> dict[str,
     return found
 
 
-def _notes(bids_dir: Path, pattern: str) -> Iterator[dict[str, Any]]:
+def _notes(bids_dir: Path, pattern: str) -> Iterator[JsonObject]:
     """Yield the notes that can be read; other files of the folder are not ours."""
     for path in sorted(notes_dir(bids_dir).glob(pattern)):
         try:
@@ -156,7 +156,7 @@ def write_note(
     study: str,
     person: Mapping[str, str],
     original: str,
-    series: Sequence[Mapping[str, Any]],
+    series: Sequence[Mapping[str, object]],
 ) -> None:
     """Write the note on one study: what it was called, what it became, series by series."""
     name = f"sub-{place.subject}" + (f"_ses-{place.session}" if place.session else "") + f"_{study}.json"

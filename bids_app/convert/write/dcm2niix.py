@@ -1,17 +1,19 @@
-"""Convert with dcm2niix alone, under the heuristic's names: the way for what heudiconv cannot tell apart."""
+"""Convert with dcm2niix alone, under the heuristic's names: for images that heudiconv cannot separate."""
 
 import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+
+import pydicom
 
 from bids_app.convert.name.plan import VolumePlan
 from bids_app.convert.scan.frames import part_of
 from bids_app.convert.scan.multiframe import single_images
 from bids_app.convert.write.heudiconv import link_files
 from bids_app.convert.write.tools import find_dcm2niix, run
+from bids_app.model.json_values import JsonObject
 
 #: Echo times (ms) closer than this are one.
 _SAME_ECHO = 0.011
@@ -20,8 +22,8 @@ _SAME_ECHO = 0.011
 _PATH = re.compile(r"/\S*")
 
 
-def run_taken_apart(volumes: Sequence[VolumePlan], scratch: Path) -> tuple[Path, dict[str, str]]:
-    """Convert volumes of enhanced multi-frame files after taking the files apart; returns what run_dcm2niix does."""
+def run_split(volumes: Sequence[VolumePlan], scratch: Path) -> tuple[Path, dict[str, str]]:
+    """Convert volumes of enhanced multi-frame files after splitting the files; return what run_dcm2niix does."""
     single = []
     for index, volume in enumerate(volumes):
         folder = scratch / f"single-{index:04d}"
@@ -42,35 +44,43 @@ def run_dcm2niix(volumes: Sequence[VolumePlan], scratch: Path) -> tuple[Path, di
     for volume in volumes:
         groups.setdefault(volume.files, []).append(volume)
     for index, (files, members) in enumerate(groups.items(), start=1):
-        folder, made = scratch / f"dicom-{index:04d}", scratch / f"made-{index:04d}"
+        folder = scratch / f"dicom-{index:04d}"
         folder.mkdir()
-        made.mkdir()
         link_files(files, folder)
-        ran = run(
-            [
-                find_dcm2niix(),
-                "-b",
-                "y",
-                "-ba",
-                "y",
-                "-z",
-                "y",
-                "-x",
-                "n",
-                "-m",
-                "0",
-                "-w",
-                "2",
-                "-f",
-                "image",
-                "-o",
-                str(made),
-                str(folder),
-            ],
-            scratch,
-        )
-        _match(sorted(made.glob("*.nii.gz")), members, out, missing, ran.last_line)
+        images, said = _convert(folder, scratch / f"made-{index:04d}", scratch)
+        if len(images) > len(members) and _unite_echo_times(folder, [one.volume.echo_time for one in members]):
+            images, said = _convert(folder, scratch / f"made-{index:04d}-united", scratch)
+        _match(images, members, out, missing, said)
     return out, missing
+
+
+def _convert(folder: Path, made: Path, scratch: Path) -> tuple[list[Path], str]:
+    """Run dcm2niix on a folder; returns the images and the last line that it printed."""
+    made.mkdir()
+    options = ["-b", "y", "-ba", "y", "-z", "y", "-x", "n", "-m", "0", "-w", "2", "-f", "image", "-o"]
+    ran = run([find_dcm2niix(), *options, str(made), str(folder)], scratch)
+    return sorted(made.glob("*.nii.gz")), ran.last_line
+
+
+def _unite_echo_times(folder: Path, echo_times: Sequence[float | None]) -> bool:
+    """Give slices whose echo times (ms) hardly differ from a volume's that very time; return whether any changed.
+
+    dcm2niix makes images of their own of slices that differ by a microsecond.
+    """
+    known = [time for time in echo_times if time is not None]
+    changed = False
+    for path in sorted(path for path in folder.iterdir() if path.is_file()):
+        stated = pydicom.dcmread(path, specific_tags=["EchoTime"]).get("EchoTime")
+        near = min(known, key=lambda time: abs(time - float(stated)), default=None) if stated is not None else None
+        if near is None or float(stated) == near or not _same_echo(float(stated), near):
+            continue
+        data = pydicom.dcmread(path)
+        data.EchoTime = f"{near:g}"
+        part = path.with_name(f"{path.name}.part")
+        data.save_as(part)
+        part.replace(path)  # the name was a link to the user's file, which stays as it is
+        changed = True
+    return changed
 
 
 def _match(
@@ -85,7 +95,9 @@ def _match(
             if len(members) == 1 or (part == member.volume.part and _same_echo(echo_time, member.volume.echo_time))
         ]
         if len(candidates) != 1:
-            what = f"dcm2niix made {len(candidates)} images of it instead of one"
+            times = sorted({time for image, _, time in described if image in candidates and time is not None})
+            which = f" (echo times {', '.join(f'{time:g}' for time in times)} ms)" if len(times) > 1 else ""
+            what = f"dcm2niix made {len(candidates)} images of it instead of one{which}"
             missing[member.target] = (
                 what if candidates else f"dcm2niix made no image of it ({_PATH.sub('its files', said)})"
             )
@@ -102,7 +114,7 @@ def sidecar(image: Path) -> Path:
 
 
 def _describe(image: Path) -> tuple[str, float | None]:
-    values: dict[str, Any] = json.loads(sidecar(image).read_text(encoding="utf-8"))
+    values: JsonObject = json.loads(sidecar(image).read_text(encoding="utf-8"))
     tokens = [str(t) for t in values.get("ImageType", [])][2:]
     ending = re.search(r"_(ph|real|imaginary|fieldmaphz)[a-z]?\.nii\.gz$", image.name)
     words = {"ph": "PHASE", "real": "REAL", "imaginary": "IMAGINARY", "fieldmaphz": "B0"}

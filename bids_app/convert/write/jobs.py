@@ -115,7 +115,7 @@ def check_labels(request: ConvertRequest, found: Sequence[tuple[str, str | None]
 
 
 def is_wanted(request: ConvertRequest, subject: str, ses: str | None) -> bool:
-    """Tell whether the labels asked for include this subject and session."""
+    """Return whether the labels asked for include this subject and session."""
     subjects = {sanitise(x) for x in request.participant_labels}
     sessions = {sanitise(x) for x in request.session_labels}
     return (not subjects or subject in subjects) and (not sessions or (ses is not None and ses in sessions))

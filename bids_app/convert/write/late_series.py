@@ -4,7 +4,6 @@ import filecmp
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from bids_app.convert.model import CONVERTED, KEPT, NOT_CONVERTED, PLANNED, SeriesOutcome
 from bids_app.convert.name.plan import SeriesPlan
@@ -12,8 +11,9 @@ from bids_app.convert.write import dataset_files
 from bids_app.convert.write.session import PlacementError
 from bids_app.convert.write.tables import read_table, write_table
 from bids_app.derivatives.scratch import scratch_folder
+from bids_app.model.json_values import JsonObject
 
-Noted = Mapping[str, Mapping[str, Any]]
+Noted = Mapping[str, JsonObject]
 
 
 def compare(
@@ -90,10 +90,11 @@ def _add_rows(new: Path, table: Path) -> None:
     known = {row.get("filename") for row in rows}
     rows += [row for row in added if row["filename"] not in known]
     names = [*columns, *(name for name in added_columns if name not in columns)]
-    write_table(table, names, sorted(rows, key=lambda row: row.get("filename", "")))
+    rows.sort(key=lambda row: row.get("filename", ""))
+    write_table(table, names, rows)
 
 
-def noted_rows(notes: Noted, outcomes: Sequence[SeriesOutcome]) -> Iterator[Mapping[str, Any]]:
+def noted_rows(notes: Noted, outcomes: Sequence[SeriesOutcome]) -> Iterator[Mapping[str, object]]:
     """Yield the earlier rows of series that are kept, and rows of what is new, for the note on their study."""
     for outcome in outcomes:
         noted = notes.get(outcome.uid) or notes.get(f"{outcome.number}/{outcome.description}")

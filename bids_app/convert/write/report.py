@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from bids_app.convert.model import (
     CONVERTED,
@@ -27,6 +26,7 @@ from bids_app.convert.model import (
 from bids_app.convert.write.tables import write_table
 from bids_app.derivatives.escaping import markdown_code, markdown_text
 from bids_app.derivatives.files import write_bytes, write_json
+from bids_app.model.json_values import JsonObject
 
 COLUMNS = (
     "subject",
@@ -54,7 +54,8 @@ _HEADINGS = {
 def write_report(report: ConversionReport, report_dir: Path, source: str) -> ConversionReport:
     """Write ``conversion_report.tsv`` and ``conversion_report.md``; returns the report with their paths.
 
-    ``source`` names the folder that the scans came from (a hash): what cannot be read in it is told by the last run.
+    ``source`` names the folder that the scans came from (a hash): what cannot be read in it is reported by the last
+    run.
     """
     table, page = report_dir / "conversion_report.tsv", report_dir / "conversion_report.md"
     records = report_dir / "logs" / "conversion"
@@ -77,13 +78,13 @@ def write_report(report: ConversionReport, report_dir: Path, source: str) -> Con
             return replace(report, table=table, page=page)
 
 
-def merge(bids_dir: Path, records: Iterable[Mapping[str, Any]]) -> ConversionReport:
+def merge(bids_dir: Path, records: Iterable[JsonObject]) -> ConversionReport:
     """Return one report of several runs, oldest first: a series has its last fate.
 
     What an earlier run converted stays listed as converted when a later run leaves it alone.
     """
     outcomes: dict[tuple[str, str | None, str], SeriesOutcome] = {}
-    last: dict[str, Mapping[str, Any]] = {}
+    last: dict[str, JsonObject] = {}
     for record in records:
         last[record["source"]] = record
         for values in record["outcomes"]:
@@ -97,9 +98,9 @@ def merge(bids_dir: Path, records: Iterable[Mapping[str, Any]]) -> ConversionRep
     return ConversionReport(bids_dir, tuple(in_order), tuple(problems.values()), tuple(notes))
 
 
-def rows(report: ConversionReport) -> list[dict[str, Any]]:
+def rows(report: ConversionReport) -> list[Mapping[str, object]]:
     """Return the rows of the table: series, then files that cannot be read."""
-    found = [
+    found: list[Mapping[str, object]] = [
         {
             "subject": f"sub-{o.subject}",
             "session": f"ses-{o.session}" if o.session else "",

@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from bids_app.convert.name.heuristic import Heuristic, add_entity, get_entity
 from bids_app.convert.name.plan import SeriesPlan, VolumePlan
 from bids_app.convert.name.privacy import Redactor
 from bids_app.convert.write import sidecars
-from bids_app.convert.write.dcm2niix import run_dcm2niix, run_taken_apart, sidecar
+from bids_app.convert.write.dcm2niix import run_dcm2niix, run_split, sidecar
 from bids_app.convert.write.heudiconv import run_heudiconv
 from bids_app.convert.write.tables import write_table
 from bids_app.derivatives.files import write_json
+from bids_app.derivatives.nifti import load
 from bids_app.derivatives.scratch import scratch_folder
 
 
@@ -66,11 +66,11 @@ def make_images(
 
 
 def _by_dcm2niix(plan: SeriesPlan, scratch: Path, tree: Path, made: Made, redact: Redactor) -> None:
-    """Convert one series with dcm2niix: its files as they are, then enhanced ones taken apart."""
+    """Convert one series with dcm2niix: its files as they are, then enhanced ones after they are split."""
     uid = plan.series.facts.uid
     made.ways[uid] = "dcm2niix"
     first = ""
-    for way in (run_dcm2niix, run_taken_apart) if plan.series.facts.mixed_files else (run_dcm2niix,):
+    for way in (run_dcm2niix, run_split) if plan.series.facts.mixed_files else (run_dcm2niix,):
         made.failures.pop(uid, None)
         out, missing = way(plan.volumes, scratch / way.__name__)
         if not missing:
@@ -96,7 +96,7 @@ def collect(out: Path, plan: SeriesPlan, tree: Path, made: Made, redact: Redacto
     for volume in plan.volumes:
         image = out / f"{volume.target}.nii.gz"
         problem = _wrong_size(image, plan, volume)
-        if not problem and volume.volume.part == "mag" and not facts.told and sidecars.looks_like_phase(image):
+        if not problem and volume.volume.part == "mag" and not facts.is_stated and sidecars.looks_like_phase(image):
             problem = "its header does not say whether it is magnitude or phase, and its values look like phase"
         if problem:
             made.failures[facts.uid] = problem
@@ -120,19 +120,15 @@ def collect(out: Path, plan: SeriesPlan, tree: Path, made: Made, redact: Redacto
         made.times[f"{volume.target}.nii.gz"] = facts.date_time
 
 
-def _units(image: Path, declared: Any) -> str:
-    import nibabel as nib
-
-    return sidecars.phase_units(nib.load(image), declared)
+def _units(image: Path, declared: object) -> str:
+    return sidecars.phase_units(load(image), declared)
 
 
 def _wrong_size(image: Path, plan: SeriesPlan, volume: VolumePlan) -> str:
     """Return what is wrong with the number of voxels of an image, or an empty text."""
-    import nibabel as nib
-
     values = plan.series.instances[0].values
     try:
-        shape = nib.load(image).shape
+        shape = load(image).shape
     except Exception as error:  # nibabel raises its own and the operating system's errors
         return f"the converted image cannot be read ({type(error).__name__})"
     voxels, expected = 1, values["rows"] * values["columns"] * volume.volume.images
@@ -170,7 +166,7 @@ def write_scans(tree: Path, subject: str, session: str | None, times: Mapping[st
     """Write the session's ``_scans.tsv``: file name and acquisition time of every image."""
     base = tree / f"sub-{subject}" / (f"ses-{session}" if session else "")
     name = f"sub-{subject}" + (f"_ses-{session}" if session else "") + "_scans.tsv"
-    rows: list[dict[str, Any]] = []
+    rows: list[dict[str, object]] = []
     for output in sorted(times):
         relative = (tree / output).relative_to(base).as_posix()
         rows.append({"filename": relative, "acq_time": _iso(times[output])})
@@ -187,7 +183,7 @@ def _iso(date_time: str) -> str:
 
 
 def existing(bids_dir: Path, subject: str, session: str | None) -> bool:
-    """Tell whether the dataset holds images of this subject and session already."""
+    """Return whether the dataset holds images of this subject and session already."""
     folder = bids_dir / f"sub-{subject}" / (f"ses-{session}" if session else "")
     return folder.is_dir() and next(folder.rglob("*.nii*"), None) is not None
 

@@ -4,13 +4,14 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from bids_app.convert.classify.series import SeriesFacts, Volume
 from bids_app.convert.name.privacy import CODED_FIELDS, PRIVATE_FIELDS, Redactor, holds_name
 from bids_app.derivatives.files import write_bytes, write_json
+from bids_app.derivatives.nifti import StoredImage, load, new
+from bids_app.model.json_values import JsonObject
 
 #: ``ucReadOutMode`` of the protocol that Siemens scanners store in every image.
 _SIEMENS_READOUT = {1: "monopolar", 2: "bipolar"}
@@ -27,7 +28,7 @@ _READOUT = re.compile(rb"ucReadOutMode\s*=\s*(0x)?(\d+)")
 
 
 def readout_polarity(files: Sequence[Path]) -> str | None:
-    """Return ``monopolar`` or ``bipolar`` where the DICOM file tells it (the protocol of Siemens scanners)."""
+    """Return ``monopolar`` or ``bipolar`` where the DICOM file states it (the protocol of Siemens scanners)."""
     if not files:
         return None
     # The protocol is plain text inside a private element, which has its place in the first megabytes.
@@ -37,13 +38,8 @@ def readout_polarity(files: Sequence[Path]) -> str | None:
 
 
 def finish_sidecar(
-    values: dict[str, Any],
-    volume: Volume,
-    facts: SeriesFacts,
-    units: str | None,
-    polarity: str | None,
-    redact: Redactor,
-) -> dict[str, Any]:
+    values: JsonObject, volume: Volume, facts: SeriesFacts, units: str | None, polarity: str | None, redact: Redactor
+) -> JsonObject:
     """Return the sidecar of one image: private fields out, echo time, field strength and units in."""
     kept = {
         key: value if key in CODED_FIELDS else redact.value(value)
@@ -63,11 +59,11 @@ def finish_sidecar(
     return dict(sorted(kept.items()))
 
 
-def _agrees(value: Any, expected: float) -> bool:
+def _agrees(value: object, expected: float) -> bool:
     return isinstance(value, (int, float)) and abs(float(value) - expected) < 6e-6
 
 
-def phase_units(image: Any, declared: Any = None) -> str:
+def phase_units(image: StoredImage, declared: object = None) -> str:
     """Return ``rad`` when the values of a phase image lie within (-pi, pi] or [0, 2 pi) and are no integers.
 
     Values beyond that are radians too where the sidecar says so and they are no integers: unwrapped phase. Everything
@@ -84,10 +80,8 @@ def phase_units(image: Any, declared: Any = None) -> str:
 
 
 def looks_like_phase(path: Path) -> bool:
-    """Tell whether an image cannot be a magnitude: values below zero, or jumps over half the range, as wraps are."""
-    import nibabel as nib
-
-    image: Any = nib.load(path)
+    """Return whether an image cannot be a magnitude: values below zero, or jumps over half the range, as wraps are."""
+    image = load(path)
     data = np.nan_to_num(np.asanyarray(image.dataobj, dtype=np.float32))
     low, high = np.percentile(data, (0.1, 99.9))
     if low < 0 or high <= low:
@@ -100,16 +94,14 @@ def looks_like_phase(path: Path) -> bool:
 
 
 def scale_to_radians(paths: Sequence[Path], vendor: str, rescale_type: str) -> bool:
-    """Rewrite the phase images of a series in radians where they are in milliradians; tell whether they were.
+    """Rewrite the phase images of a series in radians where they are in milliradians; return whether they were.
 
     Milliradians are what RescaleType calls ``mrad``, and GE's integers that stay within -3142 and 3142.
     """
-    import nibabel as nib
-
     named = "mrad" in rescale_type.lower()
     if not paths or not (named or vendor == "GE"):
         return False
-    images: list[Any] = [nib.load(path) for path in paths]
+    images = [load(path) for path in paths]
     stored = [np.asanyarray(image.dataobj, dtype=np.float32) for image in images]
     largest = max(float(np.abs(data).max(initial=0.0)) for data in stored)
     integers = all(np.array_equal(data, np.round(data)) for data in stored)
@@ -120,15 +112,13 @@ def scale_to_radians(paths: Sequence[Path], vendor: str, rescale_type: str) -> b
         header.set_data_dtype(np.float32)
         header.set_slope_inter(1.0, 0.0)
         radians = np.clip(data / 1000, -np.pi, np.pi).astype(np.float32)
-        write_bytes(path, _to_gz(nib.Nifti1Image(radians, image.affine, header)))
+        write_bytes(path, _to_gz(new(radians, image.affine, header)))
     return True
 
 
 def clean_header(path: Path, words: Sequence[str]) -> bool:
-    """Empty the text fields of a NIfTI header that hold a patient's name; tell whether there was one."""
-    import nibabel as nib
-
-    image = nib.load(path)
+    """Empty the text fields of a NIfTI header that hold a patient's name; return whether there was one."""
+    image = load(path)
     texts = {name: bytes(image.header[name].tobytes()).decode("ascii", "ignore") for name in _TEXT_FIELDS}
     named = [name for name, text in texts.items() if holds_name(text, words)]
     if not named and not len(image.header.extensions):
@@ -137,7 +127,7 @@ def clean_header(path: Path, words: Sequence[str]) -> bool:
     header.extensions.clear()
     for name in named:
         header[name] = b""
-    copy = nib.Nifti1Image(np.asanyarray(image.dataobj.get_unscaled()), image.affine, header)
+    copy = new(np.asanyarray(image.dataobj.get_unscaled()), image.affine, header)
     slope, inter = image.dataobj.slope, image.dataobj.inter
     copy.header.set_slope_inter(slope, inter)
     write_bytes(path, _to_gz(copy))
@@ -147,7 +137,7 @@ def clean_header(path: Path, words: Sequence[str]) -> bool:
 _TEXT_FIELDS = ("descrip", "aux_file", "db_name", "intent_name")
 
 
-def _to_gz(image: Any) -> bytes:
+def _to_gz(image: StoredImage) -> bytes:
     import gzip
 
     return gzip.compress(image.to_bytes(), compresslevel=6, mtime=0)
@@ -158,9 +148,7 @@ def write_complex_parts(real: Path, imag: Path, magnitude: Path, phase: Path) ->
 
     The sidecars are the real image's; the phase says that its unit is rad.
     """
-    import nibabel as nib
-
-    first, second = nib.load(real), nib.load(imag)
+    first, second = load(real), load(imag)
     if first.shape != second.shape or not np.allclose(first.affine, second.affine, atol=1e-3):
         raise ValueError("real and imaginary images differ in size or position")
     a = np.asanyarray(first.dataobj, dtype=np.float32)
@@ -172,7 +160,7 @@ def write_complex_parts(real: Path, imag: Path, magnitude: Path, phase: Path) ->
     values.pop("Units", None)
     words = [t for t in values.get("ImageType", []) if str(t).upper() not in ("R", "REAL", "R_FFE")]
     for path, data, kind in ((magnitude, np.hypot(a, b), "M"), (phase, np.arctan2(b, a), "P")):
-        write_bytes(path, _to_gz(nib.Nifti1Image(data.astype(np.float32), first.affine, header)))
+        write_bytes(path, _to_gz(new(data.astype(np.float32), first.affine, header)))
         own = {**values, "ImageType": [*words, kind], "ComputedFrom": "real and imaginary images"}
         write_json(_json_of(path), {**own, "Units": "rad"} if kind == "P" else own)
 

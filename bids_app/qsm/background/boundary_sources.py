@@ -102,7 +102,7 @@ BOUNDARY_SOURCES: Correction = Method(
     function=exclude_boundary_sources,
     params=Params,
     sentence=(
-        "Strong sources at the mask boundary, found in an initial map, were left out of "
+        "Strong sources at the mask boundary, found in an initial map, were excluded from "
         "background removal and inversion; their susceptibility was estimated from the "
         "remaining field by single-step total generalised variation [langkammer2015]."
     ),

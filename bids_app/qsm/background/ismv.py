@@ -81,7 +81,7 @@ def ismv(
     True
     """
     crop, field, valid, sphere = sphere_problem(total_field_ppm, mask, grid, weights, params.radius, "iSMV")
-    # The mean over the rim would cost digits.
+    # The mean over the boundary would cost digits.
     outer = (1 - valid) * (field != 0)
     if outer.any():
         field -= np.float32(field[outer > 0].mean(dtype=np.float64)) * (outer + valid)
@@ -93,7 +93,7 @@ def ismv(
         means *= valid
         return means
 
-    # The unknown is the local field: background = total - local keeps the rim, where local is zero.
+    # The unknown is the local field: background = total - local keeps the boundary, where local is zero.
     local = solve_symmetric(change, change(field), params.iterations, params.tolerance, progress)
     return crop.put(local, grid.shape), crop.put(valid > 0, grid.shape)
 

@@ -158,8 +158,8 @@ LBV_CORRECTIONS: Correction = Method(
     function=lbv,
     params=Params,
     sentence=(
-        "The field of the sources inside the mask was removed from the boundary values of LBV, "
-        "as many times as corrections are given."
+        "The field of the sources inside the mask was estimated and removed from the boundary "
+        "values of LBV, in as many passes as “corrections” states."
     ),
     maturity="this software's own",
 )

@@ -18,7 +18,9 @@ class PdfParams(Params):
         20, low=1, high=2000, doc="Maximum number of conjugate-gradient iterations on the finest grid"
     )
     tolerance: float = param(0.01, low=0.0, high=1.0, doc="Gradient, relative to that without sources, that ends them")
-    padding: float = param(20.0, low=0.0, high=300.0, unit="mm", doc="Room around the object for outside sources")
+    padding: float = param(
+        20.0, low=0.0, high=300.0, unit="mm", doc="Empty space around the object for outside sources"
+    )
 
 
 def pdf(
@@ -33,7 +35,7 @@ def pdf(
     """Remove the background field by projection onto dipole fields (PDF); the mask stays whole.
 
     Minimises ||w (f - D x)||^2 over sources x outside the mask, by conjugate gradients that start from coarser
-    grids, and subtracts their field. A constant field, which far sources make and the finite grid has no room for,
+    grids, and subtracts their field. A constant field, which far sources make and the finite grid cannot hold,
     is removed first.
 
     Parameters

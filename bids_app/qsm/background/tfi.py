@@ -18,7 +18,9 @@ class TfiParams(Params):
         15, low=1, high=2000, doc="Maximum number of conjugate-gradient iterations on the finest grid"
     )
     tolerance: float = param(0.005, low=0.0, high=1.0, doc="Gradient, relative to that without sources, that ends them")
-    padding: float = param(20.0, low=0.0, high=300.0, unit="mm", doc="Room around the object for outside sources")
+    padding: float = param(
+        20.0, low=0.0, high=300.0, unit="mm", doc="Empty space around the object for outside sources"
+    )
     inner_sd: float = param(0.05, low=1e-4, high=1.0, unit="ppm", doc="Spread of susceptibility expected inside")
     outer_sd: float = param(2.0, low=1e-2, high=100.0, unit="ppm", doc="Spread of susceptibility expected outside")
     noise: float = param(0.003, low=1e-6, high=0.1, unit="ppm", doc="Standard error of the field in a typical voxel")

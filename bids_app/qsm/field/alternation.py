@@ -1,5 +1,5 @@
 # mypy: disable-error-code=no-untyped-def
-"""What alternates from voxel to voxel in a field: no tissue makes it, and Laplacians see nothing but it.
+"""Nyquist-frequency alternation of a field: no tissue makes it, and Laplacians see nothing but it.
 
 Edges of air that are cut off at the highest frequency of the grid ring through the whole head with a period of two
 voxels, k-space that ends there does the same (Gibbs), and slices that were acquired in turn can differ from their
@@ -22,13 +22,14 @@ _LANES = 16
 #: Standard deviation of the window along a line in voxels: it passes frequencies within 0.03 of the highest one (0.5).
 _WINDOW = 5.0
 _REACH = 15
-#: The frequency (per voxel) whose power tells what the highest one should have, for structure and noise alike.
+#: The frequency (per voxel) whose power says what the highest one should have, for structure and noise alike.
 _BESIDE = 0.42
-#: Power relative to that beside from which the alternating part is taken off, and from which all of it is.
+#: Power relative to that of slightly slower changes from which the alternating part is removed, and from which all of
+#: it is.
 _EXCESS = (1.1, 1.5)
-#: Shortest line with enough voxels to tell the two apart.
+#: Shortest line with enough voxels to separate the two.
 _SHORTEST = 16
-#: So many planes of lines, evenly spaced, tell the powers; and how many of their standard deviations do not count.
+#: So many planes of lines, evenly spaced, give the powers; and how many of their standard deviations do not count.
 _PLANES = 48
 _CHANCE = 3.0
 
@@ -42,7 +43,7 @@ class Alternation(NamedTuple):
 
     @property
     def axes(self) -> tuple[int, ...]:
-        """The axes along which something was taken off."""
+        """The axes along which something was removed."""
         return tuple(axis for axis, share in enumerate(self.removed) if share > 0)
 
 
@@ -129,11 +130,11 @@ def _subtract(field, weights, mask, waves, window, share, out):
 def remove_alternation(
     total_field_ppm: FloatArray, mask: BoolArray, *, weights: FloatArray | None = None
 ) -> Alternation:
-    """Take off what alternates from voxel to voxel along an axis, where there is more of it than there should be.
+    """Remove Nyquist-frequency alternation along an axis, where there is more of it than there should be.
 
     Its power, in a narrow band at the highest frequency of the axis, is compared with that beside the band: noise and
     tissue have as much in both or less at the end. Beyond what chance does to noise, up to 1.1 times as much nothing
-    is changed, from 1.5 times on the whole band is taken off, whose own signal is a few percent of the grid's highest
+    is changed, from 1.5 times on the whole band is removed, whose own signal is a few percent of the grid's highest
     frequencies.
 
     Parameters
@@ -148,8 +149,8 @@ def remove_alternation(
     Returns
     -------
     Alternation
-        ``field`` (float32, ppm, the input itself where nothing is taken off), ``excess`` (power over that beside, 1
-        for noise, nan where an axis has no line of 16 voxels) and ``removed`` (share, 0 to 1) of each axis.
+        ``field`` (float32, ppm, the input itself where nothing is removed), ``excess`` (power over that of slower
+        changes, 1 for noise, nan where an axis has no line of 16 voxels) and ``removed`` (share, 0 to 1) of each axis.
     """
     found = np.asarray(total_field_ppm, np.float32)
     known = mask.astype(np.float32) if weights is None else np.where(mask, weights, np.float32(0))

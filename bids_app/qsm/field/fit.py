@@ -15,14 +15,14 @@ from bids_app.qsm.results import FieldFit
 INTERCEPT = ("auto", "smooth", "free", "zero")
 INTERCEPT_DOC = "Phase at echo time zero: smooth, free in every voxel, zero (auto: smooth from 3 echoes on)"
 SMOOTHING_DOC = "Gaussian smoothing of the intercept"
-#: Voxels whose residual is this many times the median's do not tell the intercept, and none counts for more than this
-#: many medians.
-_TOLERATED, _MOST_WEIGHT = 3.0, 4.0
+#: Voxels whose residual is this many times the median's do not determine the intercept, and none counts for more than
+#: this many medians.
+_TOLERATED, _MAX_WEIGHT = 3.0, 4.0
 
 
 @jit(parallel=True)
 def _fit(phase, magnitude, times, mask, offset, free, limits, maps, used):  # type: ignore[no-untyped-def]
-    """Fit every voxel of the mask; ``offset`` (none or one value per voxel) is taken off the phases.
+    """Fit every voxel of the mask; ``offset`` (none or one value per voxel) is subtracted from the phases.
 
     ``maps`` is [5, voxel]: field (Hz), standard error for unit noise (Hz), intercept, weighted rms residual (rad), chi
     square; ``limits`` the iterations on the complex signal (0: line alone) and their tolerance; ``used`` the
@@ -134,14 +134,14 @@ def _fitted(data: EchoData, free: bool, limits: tuple[float, float], offset: Flo
 
 
 def _smooth(fit: FieldFit, grid: Grid, width: float) -> FloatArray:
-    """Return the intercept of a fit (rad), smoothed as a complex number: whole turns of it do not count."""
+    """Return the intercept of a fit (rad), smoothed as a complex number: multiples of 2 pi do not count."""
     known = fit.sd_hz > 0
     weight = np.zeros(known.shape, np.float32)
     if not known.any():
         return weight
     weight[known] = 1 / np.square(fit.sd_hz[known])
     weight /= float(np.median(weight[known]))
-    np.minimum(weight, np.float32(_MOST_WEIGHT), out=weight)
+    np.minimum(weight, np.float32(_MAX_WEIGHT), out=weight)
     weight[fit.residual_rad > _TOLERATED * float(np.median(fit.residual_rad[known]))] = 0
     sigma = [width / size for size in grid.voxel_size]
     return gaussian_phase(fit.intercept_rad, weight, known, sigma) * known

@@ -92,8 +92,8 @@ LINEAR: FieldFitter[LinearFitParams] = Method(
     function=fit_linear,
     params=LinearFitParams,
     sentence=(
-        "The total field was fitted to the echoes by a linear fit weighted by squared magnitude "
-        "and echo time [robinson2017]{parameters}."
+        "The total field was estimated by a linear fit to the unwrapped phase of the echoes, "
+        "weighted by squared magnitude and echo time [robinson2017]{parameters}."
     ),
     uses=frozenset({"magnitude"}),
     key="fit_linear",

@@ -92,7 +92,7 @@ NONLINEAR: FieldFitter[NonlinearFitParams] = Method(
     function=fit_nonlinear,
     params=NonlinearFitParams,
     sentence=(
-        "The total field was fitted to the complex signal of the echoes by a non-linear fit [liu2013]{parameters}."
+        "The total field was estimated by a non-linear fit to the complex signal of the echoes [liu2013]{parameters}."
     ),
     uses=frozenset({"magnitude"}),
     key="fit_nonlinear",

@@ -11,7 +11,7 @@ HIGHEST = np.float32(2)
 TOLERATED = np.float32(3)
 #: Smaller residuals than this are harmless, even where there is no noise and every misfit is many times the expected.
 HARMLESS_RAD = np.float32(0.05)
-#: Where they are this many times the expected ones, and this large in rad, the phases tell nothing of the field: beside
+#: Where they are this many times the expected ones, and this large in rad, the phases do not determine the field: near
 #: air the signal is dephased within the voxel. One number alone would take noise for it, or what is far above noise and
 #: still harmless. On simulated heads 3 to 6 times and 0.1 to 0.2 rad give the same maps. Inside the object (veins, gas
 #: whose hole was filled) a little weight is better than none.
@@ -62,7 +62,7 @@ def reliability_weights(sd_hz: FloatArray, mask: BoolArray, residual_rad: FloatA
 
 
 def relative_reliability(sd: FloatArray, residual: FloatArray | None) -> tuple[FloatArray, BoolArray]:
-    """Return the weights of some voxels by their errors and residuals alone, and where the phases tell no field.
+    """Return the weights of some voxels by their errors and residuals alone, and where the phases determine no field.
 
     Arguments as of :func:`reliability_weights`, of any one shape; every error is above 0.
     """

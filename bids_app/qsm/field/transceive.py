@@ -1,10 +1,10 @@
 """The part of the transmit and receive phase that no background method removes, off a field from one echo.
 
-Several echoes tell the phase at echo time zero from the field; one does not. In tissue of one conductivity the
+Several echoes separate the phase at echo time zero from the field; one does not. In tissue of one conductivity the
 Laplacian of that phase is a constant (2 x angular frequency x permeability x conductivity,
-10.1109/RBME.2013.2297206): a parabola, about 1 rad from the middle to the rim of a head at 3 T; coils that are near
-one side add a slope to it. Background methods remove the harmonic part alone, and a dome that can be ten times as high
-as the tissue's field is left.
+10.1109/RBME.2013.2297206): a parabola, about 1 rad from the middle to the surface of a head at 3 T; coils that are near
+one side add a slope to it. Background methods remove the harmonic part alone, and the transmit/receive phase that can
+be ten times as high as the tissue's field is left.
 """
 
 from typing import NamedTuple
@@ -31,7 +31,7 @@ _UNIT_MM = 60.0
 
 
 class TransceivePhase(NamedTuple):
-    """Field without the dome, and the dome's root mean square over the object, both in ppm."""
+    """Field without the transmit/receive phase, and the root mean square of that over the object, both in ppm."""
 
     field: FloatArray
     removed: float
@@ -55,12 +55,12 @@ def remove_transceive_phase(
     grid : Grid
         Sampling.
     weights : float32, ``[x, y, z]``, optional
-        Weights of the field; voxels without weight at the rim are left out of the fit.
+        Weights of the field; voxels without weight at the boundary are left out of the fit.
 
     Returns
     -------
     TransceivePhase
-        ``field`` (float32, ppm, the input itself where nothing is taken off) and ``removed`` (ppm).
+        ``field`` (float32, ppm, the input itself where nothing is removed) and ``removed`` (ppm).
 
     Raises
     ------
@@ -73,15 +73,15 @@ def remove_transceive_phase(
         return TransceivePhase(total, 0.0)  # nothing lies within its surface
     local, valid = _inside_zero_surface(total, known, grid)
     potentials, laplacians = _terms(valid, grid)
-    domes = [_inside_zero_surface(term, known, grid)[0] for term in potentials]
-    amplitudes = _amplitudes(local[valid], [d[valid] for d in domes], [p[valid] for p in laplacians])
+    parabolas = [_inside_zero_surface(term, known, grid)[0] for term in potentials]
+    amplitudes = _amplitudes(local[valid], [d[valid] for d in parabolas], [p[valid] for p in laplacians])
     if not amplitudes.any():
         return TransceivePhase(total, 0.0)
-    found, dome = total.copy(), np.zeros(int(valid.sum()), np.float32)
-    for amplitude, term, single in zip(amplitudes, potentials, domes, strict=True):
+    found, parabola = total.copy(), np.zeros(int(valid.sum()), np.float32)
+    for amplitude, term, single in zip(amplitudes, potentials, parabolas, strict=True):
         found -= np.float32(amplitude) * term
-        dome += np.float32(amplitude) * single[valid]
-    return TransceivePhase(np.where(mask, found, total), float(np.sqrt(np.mean(np.square(dome, dtype=np.float64)))))
+        parabola += np.float32(amplitude) * single[valid]
+    return TransceivePhase(np.where(mask, found, total), float(np.sqrt(np.mean(np.square(parabola, dtype=np.float64)))))
 
 
 def _inside_zero_surface(field: FloatArray, mask: BoolArray, grid: Grid) -> tuple[FloatArray, BoolArray]:
@@ -107,19 +107,21 @@ def _terms(mask: BoolArray, grid: Grid) -> tuple[list[FloatArray], list[FloatArr
     return [np.asarray(a * square, np.float32) for a in (ones / 6, x / 10, y / 10, z / 10)], laplacians
 
 
-def _amplitudes(local: FloatArray, domes: list[FloatArray], laplacians: list[FloatArray]) -> npt.NDArray[np.float64]:
+def _amplitudes(
+    local: FloatArray, parabolas: list[FloatArray], laplacians: list[FloatArray]
+) -> npt.NDArray[np.float64]:
     """Return the amplitudes of the terms, values inside the mask, as far as they exceed what tissue has itself."""
 
     def product(one: FloatArray, other: FloatArray) -> float:
         return -float(np.sum(one * other, dtype=np.float64))  # of the gradients: both vanish at the surface
 
-    gram = np.array([[product(dome, term) for term in laplacians] for dome in domes])
+    gram = np.array([[product(parabola, term) for term in laplacians] for parabola in parabolas])
     try:
         inverse = np.linalg.inv(np.linalg.cholesky((gram + gram.T) / 2))
     except np.linalg.LinAlgError:
-        return np.zeros(len(domes))  # an object of few voxels, all of them surface
+        return np.zeros(len(parabolas))  # an object of few voxels, all of them surface
     modes = inverse @ [product(local, term) for term in laplacians]
-    sizes = [np.sqrt(np.mean(np.square(sum(w * d for w, d in zip(row, domes, strict=True))))) for row in inverse]
+    sizes = [np.sqrt(np.mean(np.square(sum(w * d for w, d in zip(row, parabolas, strict=True))))) for row in inverse]
     size = np.abs(modes) * sizes
     slope = np.hypot(_OWN_SLOPE, _SHARE * size[0])
     kept = [_beyond(size[0], _OWN_CONSTANT), *[_beyond(float(np.linalg.norm(size[1:])), slope)] * 3]

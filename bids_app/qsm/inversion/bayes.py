@@ -67,21 +67,21 @@ def bayes(
        spectra per shell of |k| (:mod:`bids_app.qsm.inversion.spectra`). The linear (Wiener) estimate starts.
     2. Outside the mask, and where ``weights`` (relative reliability, about 1) are below one half, the
        field is replaced, the more the less certain it is, by that of the present map; so it is where both are more than
-       ``outliers`` robust SDs apart: no map explains that (dephasing, flow, wrong unwrapping). Where such outliers hold
-       more than 15 % of the residual's power, the linear estimate is made again without them first. The spectra are
-       measured again, now with little leakage through the mask's edge. From the second round on, the certainty of a
-       voxel also falls with the residual around it (:func:`bids_app.qsm.inversion.field_error.local_certainty`): at the
-       surface and beside sinuses the field has several times its typical error. The replacement counts by the share of
-       the field that a map explains. The sources of a local field are in the mask, so that
-       the map outside counts by ``outside`` only: 0 is best for a local field that is free of other errors. A
-       background method that takes the local field at the surface for background (LBV without corrections) leaves
-       the field of sources outside, and 1 is better.
+       ``outliers`` robust SDs from each other: no map explains that (dephasing, flow, wrong unwrapping). Where such
+       outliers hold more than 15 % of the residual's power, the linear estimate is made again without them first. The
+       spectra are measured again, now with little leakage through the mask's edge. From the second iteration on, the
+       certainty of a voxel also falls with the residual around it
+       (:func:`bids_app.qsm.inversion.field_error.local_certainty`): at the surface and beside sinuses the field has
+       several times its typical error. The replacement counts by the share of the field that a map explains. The
+       sources of a local field are in the mask, so that the map outside counts by ``outside`` only: 0 is best for a
+       local field that is free of other errors. A background method that takes the local field at the surface for
+       background (LBV without corrections) leaves the field of sources outside, and 1 is better.
     3. The map minimises sum |F - D X|^2 / N + ``gaussian`` sum |X|^2 / P, both halved, + ``sparsity`` / b
        ||grad chi||_1 with b the measured scale of the gradient, by ADMM in k-space; then again from step 2. N depends
        on |k| and on the angle to B0: its structured part is strongest in the cone.
        Differences that exceed ``edge`` times the gradient's SD in the present map are edges and not penalised, so
        that nuclei and veins keep their contrast. Both weights fall with the share of the field that a map explains
-       (:attr:`bids_app.qsm.inversion.spectra.Spectra.explained`, measured in the first round), with its 2nd and 3rd
+       (:attr:`bids_app.qsm.inversion.spectra.Spectra.explained`, measured in the first iteration), with its 2nd and 3rd
        power for ``relief`` 1: anisotropy, microstructure and remnants of the background are error in the cone, and
        full priors would take half of the nuclei's susceptibility in a field that is full of them. What the nuclei
        keep, the error keeps too: against COSMOS of simulated heads the map is nearer, against an isotropic truth up to
@@ -117,7 +117,7 @@ def bayes(
         return problem.finish(problem.field)
     inside = problem.crop.take(mask, np.bool_)
     estimate = Estimate(problem.grid, problem.field, problem.weight, inside)
-    split, total, done = SplitGradient(problem.grid), params.rounds * params.iterations, [0]
+    split, total, done = SplitGradient(problem.grid), params.outer_iterations * params.iterations, [0]
     report = counted(progress, info)
 
     def advance() -> None:
@@ -125,7 +125,7 @@ def bayes(
         report(done[0], total)
 
     spectra = estimate.start()
-    for _ in range(params.rounds):
+    for _ in range(params.outer_iterations):
         before = estimate.chi
         estimate.fill(params.outside, params.outliers)
         spectra = estimate.refine(split, params, advance)
@@ -157,10 +157,10 @@ BAYES: Inversion[BayesParams] = Method(
     params=BayesParams,
     sentence=(
         "Susceptibility was estimated by an empirical Bayes inversion with Gaussian and total-"
-        "variation priors, whose weights follow from the spectrum of the data, built on the "
-        "methods of [bilgic2014] and [milovic2021]; the given share of the amplitude that the "
-        "priors take was restored, and the fine detail improved by as many iterations of total "
-        "generalised variation as given [langkammer2015]{parameters}."
+        "variation priors, whose weights follow from the spectrum of the data; it builds on "
+        "published inversions [bilgic2014; milovic2021]. The share “amplitude” of the contrast "
+        "that the priors remove was restored, and fine detail was refined by “detail” "
+        "iterations of total generalised variation [langkammer2015]{parameters}."
     ),
     maturity="this software's own",
     uses=frozenset({"weights"}),

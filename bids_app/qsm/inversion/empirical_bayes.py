@@ -20,7 +20,7 @@ from bids_app.qsm.operators.gradient import laplacian_spectrum
 from bids_app.qsm.params import Params, param
 from bids_app.qsm.solvers.split_gradient import SplitGradient
 
-#: SD of normally distributed values over the median of their magnitudes, and how many voxels tell it.
+#: SD of normally distributed values over the median of their magnitudes, and how many voxels estimate it.
 _SD_OF_MEDIAN, _MEDIAN_OF = 1.4826, 200_000
 #: Share of the residual's power that voxels beyond the limit of outliers hold, from which on the linear estimate is
 #: made again without them, and how often at most. Living brains have 0.03, strong sources 0.01, gross errors 0.2 and
@@ -35,9 +35,11 @@ class BayesParams(Params):
     gaussian: float = param(0.5, low=0.0, high=10.0, doc="Weight of the Gaussian prior; 1 is the measured spectrum's")
     sparsity: float = param(0.1, low=0.0, high=10.0, doc="Weight of the gradient's Laplacian prior; 1 as measured")
     edge: float = param(1.0, low=0.0, high=100.0, doc="Differences beyond this many gradient SDs are not penalised")
-    rounds: int = param(4, low=1, high=50, doc="Maximum number of times that spectra and missing data are estimated")
-    iterations: int = param(3, low=1, high=200, doc="ADMM iterations in each round")
-    tolerance: float = param(2e-2, low=0.0, high=1.0, doc="Relative change from round to round that ends them")
+    outer_iterations: int = param(
+        4, low=1, high=50, doc="Maximum number of times that spectra and missing data are estimated"
+    )
+    iterations: int = param(3, low=1, high=200, doc="ADMM iterations in each outer iteration")
+    tolerance: float = param(2e-2, low=0.0, high=1.0, doc="Relative change between outer iterations that ends them")
     outside: float = param(0.5, low=0.0, high=1.0, doc="Share of the map outside the mask that makes field; see text")
     amplitude: float = param(0.9, low=0.0, high=1.0, doc="Share of the shrinkage by the priors that is restored")
     relief: float = param(
@@ -77,7 +79,7 @@ class Estimate:
         self.noise_sd = 0.0
         self.trust = 0.0  # in the priors; not known yet
         self.judged = False  # the weights by the residual
-        self.explained = 1.0  # share of the field, by the first round
+        self.explained = 1.0  # share of the field, by the first iteration
         certain = np.flatnonzero(2 * weight >= 1)
         self._sample = certain[:: max(1, certain.size // _MEDIAN_OF)]  # enough for a median
         self._gain = np.empty_like(self.kernel)
@@ -85,7 +87,7 @@ class Estimate:
     def forward(self, outside: float) -> FloatArray:
         """Return the field of the present map, which counts less outside the mask.
 
-        Its arbitrary level (k = 0 is unknown) is taken off first, so that the mask's edge is no step.
+        Its arbitrary level (k = 0 is unknown) is subtracted first, so that the mask's edge is no step.
         """
         if outside < 1:
             relative = self.chi - np.float32(self.chi.mean(where=self.inside, dtype=np.float64))
@@ -126,7 +128,7 @@ class Estimate:
             self.weight = np.minimum(self.weight, np.float32(0.5)) * np.sqrt(certainty)
             self.judged = True
         # What the map predicts where nothing is measured holds the map's error as well, and counts as far as maps
-        # explain the field. Without that, error grows outside from round to round.
+        # explain the field. Without that, error grows outside from iteration to iteration.
         self.filled *= np.float32(self.explained)
         kernels.mix(self.field, self.filled, self.weight, limit, self.certainty)
 

@@ -7,7 +7,7 @@ from bids_app.qsm.grid import Grid
 from bids_app.qsm.operators.smoothing import mean_of_known
 
 #: Shares of the field that a map explains: priors are trusted least at the first, wholly from the second downwards.
-_DOUBT, _ERROR = 0.7, 0.5
+_PRIOR_TRUST, _ERROR = 0.7, 0.5
 #: SD of the neighbourhood in which the residual's variance is taken, mm. 2, 3 and 5 mm gave the same maps.
 _AROUND_MM = 3.0
 #: Share of the field that no map explains from which on residuals are taken for errors of the field alone.
@@ -23,9 +23,9 @@ def prior_trust(explained: float) -> float:
     priors, weighted for the cone's error, would take too much. In a field that is error above all (half or more), the
     priors are right again.
     """
-    if explained >= _DOUBT:
+    if explained >= _PRIOR_TRUST:
         return explained
-    return _DOUBT + (1 - _DOUBT) * min(1.0, (_DOUBT - explained) / (_DOUBT - _ERROR))
+    return _PRIOR_TRUST + (1 - _PRIOR_TRUST) * min(1.0, (_PRIOR_TRUST - explained) / (_PRIOR_TRUST - _ERROR))
 
 
 def local_certainty(residual: FloatArray, known: BoolArray, limit: float, explained: float, grid: Grid) -> FloatArray:

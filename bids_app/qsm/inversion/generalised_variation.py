@@ -21,7 +21,8 @@ from bids_app.qsm.solvers.multigrid import coarse_to_fine
 from bids_app.qsm.solvers.primal_dual import Problem, State, coarsen, refine, solve
 
 #: Longest over shortest voxel edge from which a voxel's Laplacian needs all 18 neighbours: with fewer it leaves, at
-#: the object's rim, more of the background than the tissue's own field. With other voxels the rim is worth more.
+#: the object's boundary, more of the background than the tissue's own field. With other voxels the boundary is worth
+#: more.
 LONG = 1.7
 
 

@@ -8,12 +8,12 @@ from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.inversion.problem import (
     counted,
+    downweight_outliers,
     note,
     prepare,
     residual_of,
     spectra_of,
     total_variation_weight,
-    without_outliers,
 )
 from bids_app.qsm.method import Inversion, Method
 from bids_app.qsm.params import Params, param
@@ -116,7 +116,7 @@ def hdqsm(
         task, iterations=params.first_iterations, tolerance=params.tolerance, progress=lambda n, _: advance(0, n)
     )
     noise = spectra_of(problem).noise_sd
-    trusted = without_outliers(problem.weight, residual_of(problem, first), params.outlier, noise)
+    trusted = downweight_outliers(problem.weight, residual_of(problem, first), params.outlier, noise)
     note(info, outliers=int(np.count_nonzero(trusted < problem.weight)))
     task = replace(task, weight=trusted, regularisation=weight, loss="linear", penalty=0.0)
     chi = minimise(

@@ -1,4 +1,4 @@
-"""iLSQR: least squares, then the streaks inside the magic-angle cone estimated and taken off."""
+"""iLSQR: least squares, then the streaks inside the magic-angle cone are estimated and removed."""
 
 from dataclasses import dataclass
 

@@ -10,11 +10,11 @@ from bids_app.qsm.grid import Grid
 from bids_app.qsm.inversion.problem import (
     Prepared,
     counted,
+    downweight_outliers,
     note,
     prepare,
     residual_of,
     total_variation_weight,
-    without_outliers,
 )
 from bids_app.qsm.method import Inversion, Method
 from bids_app.qsm.params import Params, param
@@ -138,7 +138,7 @@ def medi(
     chi = np.zeros_like(problem.field)
     for part in range(params.merit + 1):
         if part > 0:
-            trusted = without_outliers(problem.weight, residual_of(problem, chi), params.outlier)
+            trusted = downweight_outliers(problem.weight, residual_of(problem, chi), params.outlier)
             task = replace(task, weight=trusted)
         done = [0]
 

@@ -1,4 +1,4 @@
-"""What no field can tell: smooth trends of a map, told by tissue that looks alike.
+"""The null-space trend: smooth trends of a map that no field determines, estimated from tissue of the same appearance.
 
 The field of a susceptibility that changes linearly in space, or in any other way that solves
 (laplace / 3 - d^2/dB0^2) chi = 0, has no Laplacian inside the object. It is harmonic there, as a background is, so that
@@ -31,12 +31,12 @@ Array = npt.NDArray[np.float64]
 DEGREE = 6
 #: mm: the coil's shading is smoother, tissue is not; and what is around a voxel.
 _SHADING, _AROUND = 16.0, 4.0
-#: Voxels that tell the trends, and intervals with as many of them into which each property is cut.
+#: Voxels that estimate the trends, and intervals with as many of them into which each property is cut.
 _SAMPLE, _BINS = 60_000, 15
-#: Rounds of the robust fit, and the residual in medians of its magnitude at which a voxel counts half.
+#: Iterations of the robust fit, and the residual in medians of its magnitude at which a voxel counts half.
 _ROUNDS, _HALF = 8, 1.5
 #: mm. Errors of voxels in the same cube of this size are not independent; so many cubes for each polynomial at least.
-_CUBE, _FEWEST_CUBES = 20.0, 3.0
+_CUBE, _MIN_N_CUBES = 20.0, 3.0
 #: How many times their variance the trends' errors count: differences between like tissue reach further than a cube.
 _CAUTION = 3.0
 #: Polynomials with less than this share of the strongest one's power are no more than rounding.
@@ -71,7 +71,7 @@ def _mean_around(values: FloatArray, known: BoolArray, sd: float, grid: Grid) ->
 
 
 def null_space_polynomials(degree: int, b0_dir: Sequence[float]) -> tuple[list[tuple[int, ...]], Array]:
-    """Return exponents of x, y, z and the polynomials of degree 1 to ``degree`` that no field can tell.
+    """Return exponents of x, y, z and the polynomials of degree 1 to ``degree`` that no field determines.
 
     One column each, with a coefficient per exponents; all solve (laplace / 3 - d^2/dB0^2) p = 0. There are 2 n + 1 of
     degree n. Axes are those of ``b0_dir``, a unit vector.
@@ -106,10 +106,10 @@ def null_space_trend(
     """Return the smooth trend of a map that tissue of like appearance does not share; subtract it from the map.
 
     Voxels are sorted into classes by their properties. A robust fit (Cauchy weights) finds the polynomials that no
-    field can tell which, with a level for each class, come nearest to the map. Their covariance is told by residuals
-    that may be alike within cubes of 20 mm (cluster-robust, Liang and Zeger 1986, 10.1093/biomet/73.1.13), and the fit
-    is drawn towards zero as far as it is unsure: the mean of a normal prior whose variance is what is left of the
-    coefficients' squares after that of their errors (empirical Bayes).
+    field determines which, with a level for each class, come nearest to the map. Their covariance is estimated from
+    residuals that may be alike within cubes of 20 mm (cluster-robust, Liang and Zeger 1986, 10.1093/biomet/73.1.13),
+    and the fit shrinks towards zero as far as it is unsure: the mean of a normal prior whose variance is what is left
+    of the coefficients' squares after that of their errors (empirical Bayes).
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def null_space_trend(
 
     Returns
     -------
-    float32, ``grid.shape``, ppm: with mean 0 in the mask, 0 outside; 0 everywhere where the mask is too small to tell.
+    float32, ``grid.shape``, ppm: with mean 0 in the mask, 0 outside; 0 everywhere where the mask is too small.
 
     Raises
     ------
@@ -197,8 +197,8 @@ class _Space:
 
 
 def _most(cubes: int) -> int:
-    """Return the highest degree whose polynomials, n (n + 2) up to degree n, so many cubes can tell."""
-    return math.isqrt(int(cubes / _FEWEST_CUBES) + 1) - 1
+    """Return the highest degree whose polynomials, n (n + 2) up to degree n, so many cubes can determine."""
+    return math.isqrt(int(cubes / _MIN_N_CUBES) + 1) - 1
 
 
 def _classes(properties: list[npt.NDArray[np.float32]], count: int) -> npt.NDArray[np.int64]:
@@ -211,11 +211,11 @@ def _classes(properties: list[npt.NDArray[np.float32]], count: int) -> npt.NDArr
 
 
 def _fit(values: Array, classes: npt.NDArray[np.int64], trends: Array, cubes: npt.NDArray[np.int64]) -> Array:
-    """Return the coefficients of the trends, drawn towards zero as far as they are unsure."""
+    """Return the coefficients of the trends, shrunk towards zero as far as they are unsure."""
     order = np.argsort(classes, kind="stable")
     values, trends, classes = values[order], trends[order] - trends.mean(axis=0), classes[order]
     # Of unit size and independent of each other: a prior that is the same for each. Those that a flat object does not
-    # tell from others are left out.
+    # separate from others are left out.
     size, turn = linalg.eigh(trends.T @ trends / len(trends))
     kept = size > _INDEPENDENT * size[-1]
     basis = turn[:, kept] / np.sqrt(size[kept])
@@ -250,7 +250,7 @@ def _fit(values: Array, classes: npt.NDArray[np.int64], trends: Array, cubes: np
 
 
 def field_of_trend(trend: FloatArray, mask: BoolArray, grid: Grid) -> FloatArray:
-    """Field in ppm that a trend makes inside the mask, to be taken off a local field with it; 0 outside."""
+    """Field in ppm that a trend makes inside the mask, to be subtracted from a local field with it; 0 outside."""
     return np.where(mask, field_in_box(trend, mask, grid, _PADDING), np.float32(0)).astype(np.float32)
 
 
@@ -261,9 +261,9 @@ NULL_SPACE_TREND: Correction = Method(
     function=null_space_trend,
     params=Params,
     sentence=(
-        "Smooth trends of the map that the field does not determine (polynomials whose field "
-        "has no Laplacian inside the mask) were estimated from voxels of similar magnitude by a "
-        "robust fit, shrunk towards zero by its cluster-robust errors [liang1986], and removed."
+        "Smooth trends of the map that the field does not determine (polynomials whose field is "
+        "harmonic) were estimated by a robust fit to voxels of similar magnitude. They were shrunk "
+        "towards zero by their cluster-robust errors [liang1986] and removed."
     ),
     maturity="this software's own",
     uses=frozenset({"magnitude"}),

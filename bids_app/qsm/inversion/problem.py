@@ -13,7 +13,7 @@ from bids_app.qsm.operators.fft import rfftn
 from bids_app.qsm.operators.gradient import laplacian_spectrum
 from bids_app.qsm.signatures import Info, Progress
 
-#: Weights above this many times the typical reliability add nothing but numerical trouble.
+#: Weights above this many times the typical reliability add nothing but numerical errors.
 LARGEST_WEIGHT = 3.0
 
 
@@ -93,7 +93,7 @@ def residual_of(problem: Prepared, chi: FloatArray) -> FloatArray:
     return residual
 
 
-def without_outliers(weight: FloatArray, residual: FloatArray, limit: float, min_sd: float = 0.0) -> FloatArray:
+def downweight_outliers(weight: FloatArray, residual: FloatArray, limit: float, min_sd: float = 0.0) -> FloatArray:
     """Weights divided by (|residual| / limit)^2 where the weighted residual exceeds ``limit`` robust SDs.
 
     ``min_sd`` is the least SD that is assumed: an L1 data term fits most voxels nearly exactly, so that the residuals'

@@ -33,12 +33,12 @@ CONE, WELL = 0.05, 0.2
 FLOOR = 1e-4
 #: Power relative to the largest that counts as none.
 _NOTHING = 1e-12
-#: Shells, as shares of the resolved ones, whose error tells that of white noise.
+#: Shells, as shares of the resolved ones, whose error estimates that of white noise.
 _FINE = 0.7, 1.0
 #: Mean square of the dipole kernel over all directions.
 _MEAN_SQUARE = 4 / 45
 #: A shell needs this many cone samples for an error estimate of its own.
-_FEWEST = 16
+_MIN_N = 16
 #: Kernel magnitude at which structured error has half the power that it has in the cone. Measured on two heads with
 #: COSMOS (0.05 to 0.4 cycles/mm): 0.8 of the cone's at |D| = 0.1, 0.6 at 0.17, 0.4 at 0.24, 0.35 above 0.3.
 HALF_STRUCTURED = 0.2
@@ -188,7 +188,7 @@ def _separate(sums: Vector, resolved: int) -> tuple[Vector, Vector, float, float
     samples in the cone (the innermost) take the noise-to-power ratio of the next one that has enough.
     """
     index = np.arange(sums.shape[1])
-    cone, well = sums[0] >= _FEWEST, sums[2] > 0
+    cone, well = sums[0] >= _MIN_N, sums[2] > 0
     power = np.interp(index, index[well], sums[3][well] / sums[2][well]) if well.any() else np.ones(index.size)
     squared = np.interp(index, index[well], sums[4][well] / sums[2][well]) if well.any() else np.ones(index.size)
     power = np.maximum(power, _NOTHING * max(float(power.max()), _NOTHING))

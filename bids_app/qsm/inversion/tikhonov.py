@@ -114,5 +114,5 @@ TIKHONOV: Inversion[TikhonovParams] = Method(
     label="Tikhonov",
     function=tikhonov,
     params=TikhonovParams,
-    sentence=("Susceptibility was estimated by inversion with a Tikhonov regularisation [bilgic2014l2]{parameters}."),
+    sentence=("Susceptibility was estimated by inversion with Tikhonov regularisation [bilgic2014l2]{parameters}."),
 )

@@ -173,7 +173,7 @@ def grow(phase, cells, mask, shape, second, ratio, strength):
 
     Prim's algorithm with one bucket a cost. An edge is offered once at most, so that the counts of the costs bound the
     buckets and all of them share one array; the last edge in is the first out, which keeps the front in the cache.
-    The voxel a tree starts from does not matter but for whole turns: every part is shifted by those that bring its
+    The voxel a tree starts from matters only by multiples of 2 pi: every part is shifted by those that bring its
     median nearest to zero, or with which the ``second`` echo (flat; ``ratio`` of the echo times, 0 without) agrees
     better. Voxels count by the square of their ``strength`` (flat): air has no say. Cells outside the mask are marked
     as done.
@@ -237,7 +237,7 @@ def grow(phase, cells, mask, shape, second, ratio, strength):
 
 @jit
 def _shift_part(phase, second, ratio, strength, order, plane, turns):
-    """Subtract whole turns from a part: those of its median, or those with which the second echo agrees better."""
+    """Subtract multiples of 2 pi from a part: those of its median, or of the second echo."""
     total = turns.sum()
     if not total > 0:
         return  # there is no signal that could decide

@@ -2,7 +2,7 @@
 
 Every field is an array of its own and every loop writes one array and reads few: LLVM then needs few alias checks
 and vectorises; the row buffers of a piece stay in the first-level cache. Indices are unsigned, which spares the
-wrap-around test of negative ones. Neighbouring rows are told by offsets, eight for each row of voxels
+wrap-around test of negative ones. Neighbouring rows are given by offsets, eight for each row of voxels
 (:class:`bids_app.qsm.kernels.rows.RowSpans`). Results do not depend on the number of threads.
 """
 

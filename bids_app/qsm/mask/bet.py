@@ -2,7 +2,7 @@
 """Brain extraction by a deformable surface (Smith 2002), without atlas, network or training.
 
 A sphere inside the brain is inflated against a local intensity threshold and its own stiffness until it rests on the
-dark skull. Three things differ from the paper, for gradient echoes. The image is the magnitude, freed of the receive
+dark skull. Three things differ from the paper, for gradient echoes. The image is the magnitude without the receive
 coils' shading, times the quality of the phase: scalp, muscle and orbits are bright in the magnitude, but their phase is
 less coherent than the brain's. Every vertex stays on its ray from the middle, so that the surface cannot cut itself.
 The brightness below a vertex is a mean over a small disc, so that noise and veins do not stop it and thin bone does.
@@ -39,10 +39,10 @@ _BEYOND_MM = 20.0
 _TISSUE = 0.35
 #: First radius of the surface, relative to the ball that fits in.
 _START = 0.6
-#: Times that the faces of an icosahedron are quartered: vertices are about 5 mm apart on a brain.
+#: Times that the faces of an icosahedron are quartered: vertices are about 5 mm from each other on a brain.
 _SUBDIVISIONS = 4
 #: Most steps of the surface, and the mean movement at which it rests, mm.
-_MOST_STEPS, _AT_REST_MM = 600, 0.01
+_MAX_STEPS, _AT_REST_MM = 600, 0.01
 #: Medians over a vertex and its neighbours, at last: a vertex that stands out is an error.
 _MEDIANS = 2
 
@@ -90,7 +90,7 @@ def _move(vertices, unit, table, image, sizes, levels, stiffness, out):
     """Move every vertex once along its ray (equations 6 to 14 of the paper); ``out`` holds the new vertices.
 
     ``levels`` is t2, t, tm and the share bt; ``stiffness`` E and F of the curvature's sigmoid. What is below a vertex
-    is the mean over discs of seven points: noise and veins stop nothing, a sheet of bone does.
+    is the mean over discs of seven points: noise and veins stop nothing, a layer of bone does.
     """
     t2, t, tm, share = levels
     middle, steep = stiffness
@@ -269,7 +269,7 @@ def _settle(
     stiffness = ((sharp + flat) / 2, 6 / (sharp - flat))
     vertices = unit * radii[:, None] + seed
     moved = np.empty_like(vertices)
-    for count in range(_MOST_STEPS):
+    for count in range(_MAX_STEPS):
         _move(vertices, unit, table, image, sizes, levels, stiffness, moved)
         vertices, moved = moved, vertices
         if count % 10 == 9 and np.abs(moved - vertices).mean() < _AT_REST_MM:

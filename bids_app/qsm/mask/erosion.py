@@ -17,16 +17,16 @@ def _pack(mask, heights, out):
     """Pack rows eroded along z by 0 to ``heights`` voxels to both sides; beyond the volume nothing is set."""
     nx, ny, nz = mask.shape
     for i in numba.prange(nx):
-        room = np.empty(nz, np.int64)
+        reach = np.empty(nz, np.int64)
         for j in range(ny):
             run = 0
             for k in range(nz):
                 run = run + 1 if mask[i, j, k] else 0
-                room[k] = run - 1
+                reach[k] = run - 1
             run = 0
             for k in range(nz - 1, -1, -1):
                 run = run + 1 if mask[i, j, k] else 0
-                most = min(room[k], run - 1, heights)
+                most = min(reach[k], run - 1, heights)
                 for h in range(most + 1):
                     out[h, i, j, k >> 6] |= np.uint64(1) << np.uint64(k & 63)
 

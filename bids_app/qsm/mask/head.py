@@ -15,7 +15,7 @@ MARGIN_MM = 1.0
 #: Mean radius of the surface, mm: from an infant's brain to more than the largest one.
 SMALLEST_MM, LARGEST_MM = 38.0, 95.0
 #: Spread of its radii over their mean: heads have 0.11 to 0.17 (slabs), long or flat objects more than 0.2.
-MOST_UNEVEN = 0.19
+MAX_UNEVEN = 0.19
 #: Part of the surface outside of which it is dark: heads have more than 0.9, organs of an abdomen 0.5 to 0.7.
 MIN_ON_BONE = 0.8
 #: Part of the surface outside of whose dark shell it is bright again, as scalp is: heads have 0.15 to 0.8, objects in
@@ -89,7 +89,7 @@ def _why_no_head(surface: Surface, even: FloatArray, sizes: Vectors, voxel_size:
     radii = np.linalg.norm(surface.vertices - middle, axis=1)
     if not SMALLEST_MM <= radii.mean() <= LARGEST_MM:
         return f"the object has a radius of {radii.mean():.0f} mm"
-    if radii.std() > MOST_UNEVEN * radii.mean():
+    if radii.std() > MAX_UNEVEN * radii.mean():
         return "the object is not round"
     seen, on_bone, under_scalp = _surroundings(surface, even, sizes, voxel_size)
     if seen < MIN_SEEN:

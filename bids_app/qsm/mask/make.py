@@ -61,11 +61,11 @@ def _level(operation: Operation, source: str, data: FloatArray) -> float:
 
 
 def _apply(mask: BoolArray, operations: tuple[Operation, ...], discarded: list[float] | None = None) -> BoolArray:
-    """Do the operations in the box of the mask, with room for what makes it grow; see :func:`make_mask`."""
+    """Do the operations in the box of the mask, with a margin for what makes it grow; see :func:`make_mask`."""
     if not operations or not mask.any():
         return mask
-    room = 3 + int(sum(max(1, 3 * o.numbers[0]) for o in operations if o.name in ("dilate", "close", "smooth")))
-    box = bounding_box(mask, room)
+    border = 3 + int(sum(max(1, 3 * o.numbers[0]) for o in operations if o.name in ("dilate", "close", "smooth")))
+    box = bounding_box(mask, border)
     part = np.ascontiguousarray(mask[box])
     for operation in operations:
         before = part

@@ -56,7 +56,7 @@ def _count27(mask, shape, out):
 
 @jit
 def _find_runs(mask, value, first, begin, end):
-    """Runs of ``value`` along z: ``first[row]`` is the number of a row's first run; count alone if no room is given."""
+    """Runs of ``value`` along z: ``first[row]`` is the number of a row's first run; a count without arrays."""
     rows, nz = mask.shape
     count = 0
     for row in range(rows):
@@ -163,7 +163,7 @@ def opened(mask: BoolArray, times: int) -> BoolArray:
 
 
 def closed(mask: BoolArray, times: int) -> BoolArray:
-    """Dilate and erode, with room around the volume: closes gaps."""
+    """Dilate and erode, with a margin around the volume: closes gaps."""
     if times < 1:
         return mask
     margin = times + 1

@@ -12,7 +12,7 @@ from bids_app.qsm.operators.fft import irfftn, rfftn
 
 #: Points per voxel edge that find the part of a voxel inside the sphere, and the part below which it is left out:
 #: voxels that the sphere hardly touches would cost a whole layer of the mask.
-_POINTS, _LEAST = 6, 0.1
+_POINTS, _MIN_SHARE = 6, 0.1
 
 
 def sphere_weights(radius: float, voxel_size: tuple[float, float, float]) -> FloatArray:
@@ -31,9 +31,9 @@ def sphere_weights(radius: float, voxel_size: tuple[float, float, float]) -> Flo
     inside = squares[0][:, None, None] + squares[1][None, :, None] + squares[2][None, None, :] <= radius**2
     blocks = inside.reshape([m for n in reach for m in (n + 1, _POINTS)])
     parts = blocks.mean(axis=(1, 3, 5), dtype=np.float32)
-    parts[parts < _LEAST] = 0
+    parts[parts < _MIN_SHARE] = 0
     for neighbour in ((1, 0, 0), (0, 1, 0), (0, 0, 1)):
-        parts[neighbour] = max(parts[neighbour], _LEAST)
+        parts[neighbour] = max(parts[neighbour], _MIN_SHARE)
     parts = parts[np.ix_(*(np.abs(np.arange(-n, n + 1)) for n in reach))]
     return np.asarray(parts / parts.sum(), np.float32)
 

@@ -1,4 +1,4 @@
-"""Bipolar readouts: even echoes, read the other way round, have a phase of their own."""
+"""Bipolar readouts: even echoes, read in the opposite direction, have a phase of their own."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -128,7 +128,7 @@ def even_echo_phase(
 
 
 def is_bipolar(even: EvenEchoes, params: BipolarParams = BipolarParams()) -> bool:
-    """Whether the phase of the even echoes tells a bipolar readout: a ramp along one axis that explains the data."""
+    """Whether the phase of the even echoes shows a bipolar readout: a ramp along one axis that explains the data."""
     return even.across > params.ramp and even.coherence > 0.5
 
 

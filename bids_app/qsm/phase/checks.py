@@ -8,7 +8,7 @@ from bids_app.qsm.kernels import jit
 
 #: Share of 2 x 2 loops around which pure noise makes a turn.
 NOISE_RESIDUES = 1 / 3
-#: Share of neighbours that differ by a quarter of the range and more; one sheet of wraps through a volume has more.
+#: Share of neighbours that differ by a quarter of the range and more; one surface of wraps through a volume has more.
 _FEW_STEPS = 1e-3
 
 
@@ -61,7 +61,7 @@ def has_no_wraps(stored: NumericArray) -> bool:
     large = pairs = 0
     for axis in range(3):
         line = np.moveaxis(values, axis, 0)
-        inside = (line[1:] != 0) & (line[:-1] != 0)  # the rim of masked phase is no wrap
+        inside = (line[1:] != 0) & (line[:-1] != 0)  # the boundary of masked phase is no wrap
         pairs += int(np.count_nonzero(inside))
         large += int(np.count_nonzero(inside & (np.abs(np.diff(line, axis=0)) > span / 4)))
     return large < _FEW_STEPS * pairs

@@ -79,7 +79,7 @@ def between_echoes(
     return romeo(difference, inside, grid, magnitude=None if magnitude is None else strength), strength, inside
 
 
-#: Length of the steps that tell the parabola of an offset, about: longer ones have less noise.
+#: Length of the steps that estimate the parabola of an offset, about: longer ones have less noise.
 _STEP_MM = 5.0
 
 
@@ -94,8 +94,8 @@ def smooth_offset(
 ) -> FloatArray:
     """Return phase - factor * difference, smoothed (``width``, mm) as a complex image and so continued beyond it.
 
-    Done in the box of the mask and two sigma around it; 0 farther away. At a rim, be it that of the mask or of dark
-    bone, a mean is that of one side, which errs where the offset is steep: a parabola is taken off before.
+    Done in the box of the mask and two sigma around it; 0 farther away. At a boundary, be it that of the mask or of
+    dark bone, a mean is that of one side, which errs where the offset is steep: a parabola is subtracted before.
     """
     sigma = [width / size for size in grid.voxel_size]
     wide = [int(np.ceil(2 * s)) for s in sigma]

@@ -89,7 +89,7 @@ def parabola(phase: FloatArray, weight: FloatArray, known: BoolArray, steps: Seq
 
     Returns
     -------
-    float32, ``[x, y, z]``, rad; zero where no two voxels are a step apart.
+    float32, ``[x, y, z]``, rad; zero where no two voxels have the distance of a step.
     """
     scale = 2.0 / np.asarray(phase.shape)
     sums = np.zeros((phase.shape[0], _TERMS, _TERMS + 1))

@@ -82,7 +82,7 @@ def _code_of(values: FloatArray, low: float, high: float, manufacturer: str) -> 
 
 @dataclass(frozen=True)
 class PhaseScale:
-    """How stored values become radians: ``(value - zero) * factor``, and what the user is told."""
+    """How stored values become radians: ``(value - zero) * factor``, and the sentence about it for the user."""
 
     zero: float
     factor: float

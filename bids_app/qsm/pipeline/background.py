@@ -67,7 +67,7 @@ class LocalField:
     boundary_sources : bool, ``[x, y, z]``
         Strong sources at the mask boundary that were left out of any pass.
     excess : 3 floats
-        Power of what alternates from voxel to voxel along each axis, over what it should be; nan where not estimated.
+        Power of the Nyquist-frequency alternation along each axis, over what it should be; nan where not estimated.
     transmit_phase : float
         Root mean square of the transmit and receive phase that was removed, in ppm.
     iterations : int or None
@@ -129,8 +129,8 @@ def local_field(
     r"""Remove the background field.
 
     The total field is the sum of that of sources inside and outside the mask, :math:`f = f_{in} + f_{out}`, with
-    :math:`\nabla^2 f_{out} = 0` inside. Before :math:`f_{out}` is removed by ``options.method``, what alternates from
-    voxel to voxel is removed, the phase of transmission and reception where there is one echo, and strong sources at
+    :math:`\nabla^2 f_{out} = 0` inside. Before :math:`f_{out}` is removed by ``options.method``,
+    Nyquist-frequency alternation is removed, and the transmit/receive phase where there is one echo. Strong sources at
     the mask boundary are left out of the mask where ``options.boundary_sources`` says so.
 
     Parameters

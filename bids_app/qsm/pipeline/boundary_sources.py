@@ -20,7 +20,7 @@ from bids_app.qsm.mask.erosion import dilate_by_sphere
 from bids_app.qsm.operators.dipole import field_in_box
 
 #: Parameters of the initial map: enough to find the sources, in a third of the time.
-_INITIAL = LbvParams(corrections=1), BayesParams(rounds=2, detail=0)
+_INITIAL = LbvParams(corrections=1), BayesParams(outer_iterations=2, detail=0)
 #: mm around the sources in which TGV finds them: 8 and less are too few for its level, 16 are no better.
 AROUND = 12.0
 #: Sources are far above the noise: longer primal steps, and as many iterations as large ones need.

@@ -201,7 +201,7 @@ def fit_total_field(
         fit.sd_hz,
         fit.residual_rad,
         quality,
-        _root_sum_of_squares(strength),
+        combine_magnitudes(strength),
         support,
         wraps,
         drift,
@@ -211,7 +211,8 @@ def fit_total_field(
     )
 
 
-def _root_sum_of_squares(magnitude: FloatArray) -> FloatArray:
+def combine_magnitudes(magnitude: FloatArray) -> FloatArray:
+    """Return the root of the sum of squares of the echoes' magnitude ``[echo, x, y, z]``."""
     combined: FloatArray = np.square(magnitude[0])
     for echo in magnitude[1:]:
         combined += np.square(echo)

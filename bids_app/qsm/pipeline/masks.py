@@ -89,6 +89,7 @@ def make_masks(
     residual: FloatArray | None = None,
     given: BoolArray | None = None,
     anatomy: BoolArray | None = None,
+    brain: BoolArray | None = None,
     options: MaskChoices = MaskChoices(),
 ) -> Masks:
     """Make the object's mask, what is processed around it, and with two passes the mask of reliable voxels.
@@ -105,6 +106,8 @@ def make_masks(
         A mask from elsewhere; it is taken for the object's unless the recipe of the filled mask starts from it.
     anatomy : bool, ``[x, y, z]``, optional
         Brain mask of a segmentation, for ``options.from_anatomy``.
+    brain : bool, ``[x, y, z]``, optional
+        Brain mask that another program has found; it stands for ``bet`` in the recipes.
     options : MaskChoices
         Recipes, number of passes and margin.
 
@@ -138,7 +141,9 @@ def make_masks(
     kept, wider = is_given(options, has_given), is_processed_wider(options, has_given)
     discarded: list[float] = []
 
-    def made(recipe: str, brain: Brain | None = None, lost: list[float] | None = None) -> BoolArray:
+    elsewhere = None if brain is None else Brain(brain)
+
+    def made(recipe: str, surface: Brain | None, lost: list[float] | None = None) -> BoolArray:
         mask = make_mask(
             recipe,
             quality=quality,
@@ -146,7 +151,7 @@ def make_masks(
             given=given,
             reliability=reliability,
             voxel_size=grid.voxel_size,
-            brain=brain,
+            brain=surface,
             discarded=lost,
         )
         return mask & known
@@ -154,23 +159,23 @@ def make_masks(
     found: BoolArray | None = None
     warnings: tuple[str, ...] = ()
     if wider or not kept:
-        surface = find_brain(options.filled, magnitude, quality, grid.voxel_size)
+        surface = elsewhere or find_brain(options.filled, magnitude, quality, grid.voxel_size)
         found = made(options.filled, surface, discarded)
         if surface is not None and not surface.is_head:
             warnings = (_NO_HEAD.format(surface.reason),)
-    brain = given & known if kept and given is not None else found
-    if options.from_anatomy and not kept and brain is not None:
+    mask = given & known if kept and given is not None else found
+    if options.from_anatomy and not kept and mask is not None:
         if anatomy is None:
             raise ValueError("options.from_anatomy needs the brain mask of a segmentation (anatomy)")
-        brain = brain & anatomy
-    processing = brain = _not_empty(brain, "the given mask is empty" if kept else _leaves_none(options.filled))
+        mask = mask & anatomy
+    processing = mask = _not_empty(mask, "the given mask is empty" if kept else _leaves_none(options.filled))
     if wider and found is not None:
-        processing = brain | (found & dilate_by_sphere(brain, options.margin, grid.voxel_size))
+        processing = mask | (found & dilate_by_sphere(mask, options.margin, grid.voxel_size))
     if not options.two_pass:
-        return Masks(brain, processing, warnings=warnings, discarded=tuple(discarded))
+        return Masks(mask, processing, warnings=warnings, discarded=tuple(discarded))
     # Reliable voxels of the object, not of the scalp.
-    reliable = made(options.reliable) & processing
-    return Masks(brain, processing, _not_empty(reliable, _leaves_none(options.reliable)), warnings, tuple(discarded))
+    reliable = made(options.reliable, elsewhere) & processing
+    return Masks(mask, processing, _not_empty(reliable, _leaves_none(options.reliable)), warnings, tuple(discarded))
 
 
 def _leaves_none(recipe: str) -> str:

@@ -1,7 +1,7 @@
-"""Quality of the echoes as they come from the scanner: signal, noise, ghosts, drift of the field, wraps left.
+"""Quality of the echoes as they come from the scanner: signal, noise, ghosts, drift of the field, residual wraps.
 
-Usual ranges are guides: of one simulated head (``bids_app.phantom``: Gaussian noise, no motion) and the physics named
-with each function; data of a scanner may lie beside them and be good.
+Expected ranges are guides: of one simulated head (``bids_app.phantom``: Gaussian noise, no motion) and the physics
+named with each function; data of a scanner may lie beside them and be good.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ NORMAL_MAD = 0.6744898
 #: Voxels between the object and what counts as background: blurred edges and fat that is shifted.
 _MARGIN = 3
 #: Fewer voxels than this say nothing.
-_FEWEST = 200
+_MIN_N = 200
 #: Above so many voxels every second one along each axis is enough for a median.
 _MANY = 2_000_000
 
@@ -70,7 +70,7 @@ def noise_sd(magnitude: FloatArray, mask: BoolArray) -> float | None:
     coefficients = np.empty(blocks, np.float32)
     _diagonals(np.ascontiguousarray(magnitude, np.float32), np.ascontiguousarray(mask), steps, coefficients)
     inside = coefficients[coefficients >= 0]
-    if inside.size < _FEWEST:
+    if inside.size < _MIN_N:
         return None
     return float(np.median(inside)) / NORMAL_MAD or None
 
@@ -78,7 +78,7 @@ def noise_sd(magnitude: FloatArray, mask: BoolArray) -> float | None:
 def snr(magnitude: FloatArray, mask: BoolArray) -> float | None:
     """Signal-to-noise ratio of one echo: median over the object, over :func:`noise_sd`; None where there is no noise.
 
-    Usual: 20 to 200 at the first echo, half of it and less at the last. Arguments as :func:`noise_sd`.
+    Expected: 20 to 200 at the first echo, half of it and less at the last. Arguments as :func:`noise_sd`.
     """
     sd = noise_sd(magnitude, mask)
     return None if sd is None else float(np.median(magnitude[mask])) / sd
@@ -93,7 +93,8 @@ def ghost_fraction(magnitude: FloatArray, mask: BoolArray, axes: Sequence[int] =
     that alternate from line to line (echo-planar and multi-shot readouts, interleaved segments, periodic motion);
     motion that spreads ghosts evenly is seen by ``residual_correlation`` and the SNR instead.
 
-    Usual: 0 to 0.01; above 0.03 a ghost can be seen. None where there is too little background, 0 where it is zeroed.
+    Expected: 0 to 0.01; above 0.03 a ghost can be seen. None where there is too little background, 0 where it is
+    zeroed.
 
     Parameters
     ----------
@@ -111,7 +112,7 @@ def ghost_fraction(magnitude: FloatArray, mask: BoolArray, axes: Sequence[int] =
     for axis in axes:
         shifted = np.roll(mask, mask.shape[axis] // 2, axis)[every]
         ghost, rest = values[outside & shifted], values[outside & ~shifted]
-        if min(ghost.size, rest.size) >= _FEWEST:
+        if min(ghost.size, rest.size) >= _MIN_N:
             found.append(float(np.median(ghost)) - float(np.median(rest)))
     signal = float(np.median(magnitude[mask])) if mask.any() else 0.0
     return max(0.0, *found) / signal if found and signal > 0 else None
@@ -145,7 +146,7 @@ def field_drift(
     the magnitudes as weights. Without drift all intervals agree: phase is a line in echo time. Eddy currents, a
     readout whose polarity alternates and was not undone, breathing within the train, and a wrong echo time part them.
 
-    Usual: below 0.5 Hz (noise averages out); remnants of eddy currents reach some Hz.
+    Expected: below 0.5 Hz (noise averages out); remnants of eddy currents reach some Hz.
 
     Parameters
     ----------
@@ -201,9 +202,10 @@ def residual_wraps(unwrapped: FloatArray, mask: BoolArray) -> npt.NDArray[np.uin
     """Number of neighbours (next along x, y and z) from which a voxel's unwrapped phase differs by half a turn or more.
 
     In smooth unwrapped phase there is none. Wraps that are left draw lines of them; noise without signal and fields
-    that are steeper than half a turn in a voxel, which nothing can unwrap, count as well. Any echo counts.
+    that are steeper than half a turn in a voxel, which nothing can unwrap, count as well. object echo counts.
 
-    Usual: below 1 of 100 pairs in a brain mask, most of them above the sinuses; more with long echoes and large voxels.
+    Expected: below 1 of 100 pairs in a brain mask, most of them above the sinuses; more with long echoes and large
+    voxels.
 
     Parameters
     ----------

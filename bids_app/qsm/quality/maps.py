@@ -1,7 +1,7 @@
-"""Quality of what is made of the echoes: reliability of the field, background left at the rim, streaks in the map.
+"""Quality of what is made of the echoes: reliability of the field, background left at the boundary, streaks in the map.
 
-Usual ranges are guides: of one simulated head (``bids_app.phantom``: Gaussian noise, no motion) and the physics named
-with each function; data of a scanner may lie beside them and be good.
+Expected ranges are guides: of one simulated head (``bids_app.phantom``: Gaussian noise, no motion) and the physics
+named with each function; data of a scanner may lie beside them and be good.
 """
 
 from dataclasses import dataclass
@@ -21,15 +21,15 @@ from bids_app.qsm.quality.echoes import NORMAL_MAD
 
 #: Weight below which a voxel counts as unreliable.
 UNRELIABLE = 0.5
-#: Thickness of the rim, and depth at which the core begins, mm.
+#: Thickness of the boundary, and depth at which the core begins, mm.
 RIM_MM, CORE_MM = 4.0, 10.0
 #: Kernel magnitude below which k-space counts as cone, above which as beside it.
 CONE, BESIDE = 0.07, 0.2
 #: Structures larger than this say nothing of streaks, mm.
 _LARGEST_MM = 40.0
 #: Fewer voxels than this say nothing.
-_FEWEST = 200
-#: Medians and fractions are those of every n-th voxel: so many tell them to a quarter of a percent of the spread.
+_MIN_N = 200
+#: Medians and fractions are those of every n-th voxel: so many estimate them to a quarter of a percent of the spread.
 _MEDIAN_OF = 1 << 18
 #: Residuals of a fit without degrees of freedom are rounding errors.
 _ROUNDING_RAD = 1e-5
@@ -37,7 +37,7 @@ _ROUNDING_RAD = 1e-5
 
 @dataclass(frozen=True)
 class FieldQuality:
-    """Numbers of a field fit over its mask; None where the number of echoes leaves nothing to tell them from."""
+    """Numbers of a field fit over its mask; None where the number of echoes leaves nothing to estimate them from."""
 
     unreliable_fraction: float
     error_hz: float | None
@@ -53,7 +53,7 @@ def robust_sd(values: FloatArray) -> float:
 
 @jit(parallel=True)
 def _neighbours(ratio, mask, sums):  # type: ignore[no-untyped-def]
-    """``sums[plane]``: pairs, sums of both members, of their squares and of their products."""
+    """``sums[plane]``: pairs, sums of both values, of their squares and of their products."""
     nx, ny, nz = mask.shape
     for index in prange(nx):
         i = np.int64(index)
@@ -78,7 +78,7 @@ def neighbour_correlation(image: FloatArray, mask: BoolArray) -> float | None:
     sums = np.zeros((mask.shape[0], 6))
     _neighbours(image, np.ascontiguousarray(mask), sums)
     n, p, q, pp, qq, pq = sums.sum(axis=0)
-    if n < _FEWEST:
+    if n < _MIN_N:
         return None
     spread = (pp - p * p / n) * (qq - q * q / n)
     return float((pq - p * q / n) / np.sqrt(spread)) if spread > 0 else None
@@ -90,13 +90,13 @@ def field_quality(sd_hz: FloatArray, residual_rad: FloatArray, mask: BoolArray) 
     * ``unreliable_fraction``: part of the voxels whose weight
     (:func:`bids_app.qsm.field.reliability.reliability_weights`) is
       below one half: the standard error is twice the median voxel's, or the residual is six times what it lets expect.
-      Usual: 0.02 to 0.2; bleeding, dropout above the sinuses and motion raise it.
-    * ``error_hz``: median standard error, Hz. Usual: 0.05 to 0.5 Hz at 3 T: noise over signal, over 2 pi and
+      Expected: 0.02 to 0.2; bleeding, dropout above the sinuses and motion raise it.
+    * ``error_hz``: median standard error, Hz. Expected: 0.05 to 0.5 Hz at 3 T: noise over signal, over 2 pi and
       the spread of the echo times (10.1002/nbm.3601).
-    * ``residual_rad``: median of the weighted rms residual. Usual: near 1 / SNR of the echoes, 0.01 to 0.1 rad.
+    * ``residual_rad``: median of the weighted rms residual. Expected: near 1 / SNR of the echoes, 0.01 to 0.1 rad.
     * ``residual_correlation``: correlation of next neighbours' residuals, each over its standard error and cut at three
       medians. Noise of neighbours is independent: 0. Whatever is wrong with the model is smooth over some voxels:
-      motion or breathing between echoes, flow, fat, wraps, and interpolation of the images. Usual: 0 to 0.2.
+      motion or breathing between echoes, flow, fat, wraps, and interpolation of the images. Expected: 0 to 0.2.
 
     Parameters
     ----------
@@ -127,8 +127,8 @@ def field_quality(sd_hz: FloatArray, residual_rad: FloatArray, mask: BoolArray) 
 def boundary_ratio(local: FloatArray, mask: BoolArray, grid: Grid) -> float | None:
     """Spread (robust SD) of the local field in the outer 4 mm of its mask over that deeper than 10 mm.
 
-    Background that was not removed decays from the boundary inwards. Anatomy at the rim, cortex and veins, has about
-    the spread of the core. Usual: 0.7 to 2; above 3 the background removal or the mask deserves a look.
+    Background that was not removed decays from the boundary inwards. Anatomy at the boundary, cortex and veins, has
+    about the spread of the core. Expected: 0.7 to 2; above 3 the background removal or the mask deserves a look.
 
     Parameters
     ----------
@@ -150,11 +150,11 @@ def boundary_ratio(local: FloatArray, mask: BoolArray, grid: Grid) -> float | No
     depth = max(1, round(RIM_MM / edge))
     deeper = erode(inside, depth)
     core = erode(deeper, max(1, round(CORE_MM / edge)) - depth) if CORE_MM > RIM_MM else deeper
-    rim = inside & ~deeper
-    if min(np.count_nonzero(core), np.count_nonzero(rim)) < _FEWEST:
+    boundary = inside & ~deeper
+    if min(np.count_nonzero(core), np.count_nonzero(boundary)) < _MIN_N:
         return None
     spread = robust_sd(field[core])
-    return robust_sd(field[rim]) / spread if spread > 0 else None
+    return robust_sd(field[boundary]) / spread if spread > 0 else None
 
 
 @jit(parallel=True)
@@ -186,7 +186,7 @@ def streak_ratio(chi: FloatArray, mask: BoolArray, grid: Grid) -> float | None:
     streaks at the magic angle. Anatomy knows no cone, so both powers, compared in shells of |k| and summed, should be
     alike. No truth is needed; the balance was used for choosing a weight by Milovic et al. 2021, 10.1002/mrm.28435.
 
-    Usual: 0.3 to 1.3. More: streaks. Much less: regularised so strongly that the cone is empty, contrast is lost.
+    Expected: 0.3 to 1.3. More: streaks. Much less: regularised so strongly that the cone is empty, contrast is lost.
 
     Parameters
     ----------

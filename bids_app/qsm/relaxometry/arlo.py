@@ -96,7 +96,7 @@ ARLO: Relaxometry[RelaxationParams] = Method(
     params=RelaxationParams,
     sentence=(
         "R2* and T2* were estimated by auto-regression on linear operations (ARLO) [pei2015], "
-        "with the noise floor of the magnitude [gudbjartsson1995]{parameters}."
+        "which accounts for the noise floor of the magnitude [gudbjartsson1995]{parameters}."
     ),
     min_echoes=3,
 )

@@ -65,8 +65,8 @@ LOGLINEAR: Relaxometry[RelaxationParams] = Method(
     function=r2star_loglinear,
     params=RelaxationParams,
     sentence=(
-        "R2* and T2* were estimated by a weighted fit of the logarithm of the magnitude, with "
-        "its noise floor [gudbjartsson1995]{parameters}."
+        "R2* and T2* were estimated by a weighted linear fit to the logarithm of the magnitude, "
+        "which accounts for the noise floor [gudbjartsson1995]{parameters}."
     ),
     min_echoes=2,
 )

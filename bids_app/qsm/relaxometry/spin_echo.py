@@ -155,7 +155,7 @@ SPIN_ECHO_LINE: SpinEcho[SpinEchoParams] = Method(
     function=r2_loglinear,
     params=SpinEchoParams,
     sentence=(
-        "R2 was estimated from multi-echo spin echoes by a weighted fit of the logarithm of the magnitude "
+        "R2 was estimated from multi-echo spin echoes by a weighted linear fit to the logarithm of the magnitude "
         "[mcphee2018]{parameters}."
     ),
     min_echoes=2,

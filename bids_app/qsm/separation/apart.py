@@ -101,8 +101,8 @@ APART: Separation[ApartParams] = Method(
     function=apart,
     params=ApartParams,
     sentence=(
-        "Paramagnetic and diamagnetic susceptibility were estimated in turn with a decay kernel that differs from "
-        "place to place (APART-QSM) [li2023]{parameters}."
+        "Paramagnetic and diamagnetic susceptibility were estimated in turn with a decay kernel that varies over "
+        "space (APART-QSM) [li2023]{parameters}."
     ),
     needs=("chi", "r2prime"),
 )

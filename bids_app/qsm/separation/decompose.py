@@ -54,7 +54,7 @@ def _pools(real, imag, weight, r2, wave, rate, trial):  # type: ignore[no-untype
                 gram[c, d] += column_re[c] * column_re[d] + column_im[c] * column_im[d]
         power += real[e] ** 2 + imag[e] ** 2
     shares = np.zeros(3)
-    # Cyclic coordinate descent with a bound at zero: three unknowns converge in a few rounds.
+    # Cyclic coordinate descent with a bound at zero: three unknowns converge in a few iterations.
     for _ in range(30):
         for c in range(3):
             value = right[c]

@@ -25,6 +25,8 @@ _MIN_CORE, _IRON, _IRON_SD = 500, 0.015, 0.01
 _NEAR = 0.02
 #: Standard deviation of the natural logarithm of ``cylinders``, beside theory, and the largest deviation tried.
 _CYLINDER_LOG_SD, _CYLINDER_RANGE = 0.4, 1.2
+#: Size of a part of the diamagnetic R2' that does not depend on orientation, relative to spheres; theory has none.
+_CONSTANT_SD = 0.1
 #: Largest diamagnetic R2' over that of spheres that the data may ask for, and the uncertainty (ppm) of the diamagnetic
 #: part that it is divided by.
 _LARGEST_RATIO, _DIAMAGNETIC_SD = 4.0, 0.005
@@ -51,7 +53,10 @@ class WhiteMatterParams(Params):
     passes: int = param(2, low=1, high=10, doc="Times that orientation and sources are estimated in turn")
     lambda_: float = param(0.0, low=0.0, high=1.0, unit="ppm mm", doc="Weight of total variation; 0: from the data")
     rate_error: float = param(
-        0.15, low=0.001, high=2.0, doc="Error of R2' beside its noise: share of its root mean square in the mask"
+        0.15,
+        low=0.001,
+        high=2.0,
+        doc="Error of R2' in addition to its noise: share of its root mean square in the mask",
     )
     edges: float = param(0.3, low=0.0, high=0.95, doc="Share of the magnitude's differences that count as edges")
     iterations: int = param(60, low=5, high=2000, doc="Most iterations of each pass")
@@ -95,42 +100,52 @@ def iron_of_white_matter(chi: FloatArray, total: FloatArray, core: BoolArray, cy
     return float(iron[np.argmin(cost)])
 
 
-def cylinders_by_angle(
-    maps: tuple[FloatArray, FloatArray, FloatArray], core: BoolArray, cylinders: float, samples: float
-) -> float:
-    """Estimate the R2' of fibres across the field over that of spheres, where a map of fibre angles is known.
+def relaxivity_by_angle(
+    maps: tuple[FloatArray, FloatArray, FloatArray, FloatArray], core: BoolArray, cylinders: float, samples: float
+) -> tuple[float, float]:
+    """Estimate how the diamagnetic R2' depends on a known fibre angle: c = c0 + C sin^2, relative to spheres.
 
-    Least squares of R2'/Dr = p + C (p s - s chi), s = sin^2 of the angle, over the core of white matter, for one p and
-    C. ``maps`` are R2'/Dr, s and s chi, smoothed alike; ``samples`` is the number of independent voxels. ``cylinders``
-    is the value of theory, whose uncertainty decides where the angles hardly differ.
+    Least squares of R2'/Dr = p + (c0 + C s) (p - chi), s = sin^2 of the angle, over the core of white matter. ``maps``
+    are R2'/Dr, chi, s and s chi, smoothed alike; ``samples`` is the number of independent voxels. Theory has c0 = 0 and
+    C = ``cylinders``; where the angles hardly differ, it and the iron content of white matter decide.
     """
     if np.count_nonzero(core) < _MIN_CORE:
-        return cylinders
-    rate, sine2, product = (one[core].astype(np.float64) for one in maps)
-    trials = cylinders * np.exp(np.linspace(-1, 1, 81) * _CYLINDER_RANGE)
-    left = []
-    for c in trials:
-        weight, value = 1 + c * sine2, rate + c * product
-        iron = max(float(weight @ value) / float(weight @ weight), 0.0)
-        left.append(float(np.mean((value - iron * weight) ** 2)))
-    misfit = samples * (np.array(left) / max(min(left), 1e-12) - 1)
-    return float(trials[np.argmin(misfit + (np.log(trials / cylinders) / _CYLINDER_LOG_SD) ** 2)])
+        return 0.0, cylinders
+    rate, chi, sine2, product = (one[core].astype(np.float64) for one in maps)
+    # All misfits are quadratic forms of these moments: (1 + c0, C) of the weight and (1, c0, C) of the value.
+    weights, values = np.stack([np.ones_like(rate), sine2]), np.stack([rate, chi, product])
+    ww, wv, vv = (a @ b.T / rate.size for a, b in ((weights, weights), (weights, values), (values, values)))
+    constant, slope = np.meshgrid(np.linspace(0, 3, 61), np.linspace(0, 4.2 * cylinders, 85), indexing="ij")
+    w, v = np.stack([1 + constant, slope]), np.stack([np.ones_like(slope), constant, slope])
+    quadratic, linear = (np.einsum("a...,ab,b...->...", *form) for form in ((w, ww, w), (w, wv, v)))
+    square = np.einsum("a...,ab,b...->...", v, vv, v)
+    best = np.min(square - linear**2 / quadratic)
+    spread = max(float(best), 1e-12) / samples
+    iron = np.maximum((linear / spread + _IRON / _IRON_SD**2) / (quadratic / spread + 1 / _IRON_SD**2), 0)
+    cost = (square - 2 * iron * linear + iron**2 * quadratic) / spread + ((iron - _IRON) / _IRON_SD) ** 2
+    cost += ((slope - cylinders) / (_CYLINDER_LOG_SD * cylinders)) ** 2 / (1 + slope / cylinders)
+    cost += np.log1p((constant / _CONSTANT_SD) ** 2)  # long tails: other laws are rare and not excluded
+    at = np.unravel_index(np.argmin(cost), cost.shape)
+    return float(constant[at]), float(slope[at])
 
 
 def _across(
-    data: SeparationData, params: WhiteMatterParams, chi: FloatArray, smooth_total: FloatArray, core: BoolArray
+    data: SeparationData, params: WhiteMatterParams, maps: tuple[FloatArray, FloatArray, FloatArray], core: BoolArray
 ) -> FloatArray:
-    """Return the diamagnetic R2' over that of spheres by the map of fibre angles, not finite where there is none."""
+    """Return the diamagnetic R2' over that of spheres by the map of fibre angles, not finite where there is none.
+
+    ``maps``: susceptibility, and R2' over the relaxivity and susceptibility after smoothing (ppm).
+    """
     angle = np.asarray(data.fibre_angle, np.float32)
     has_angle = data.mask & np.isfinite(angle)
     sine2 = np.sin(np.where(has_angle, angle, np.float32(0))) ** 2
     sigma = [params.smoothing / size for size in data.grid.voxel_size]
     known = core & has_angle
-    smooth = [mean_of_known(np.where(known, one, np.float32(0)), known, sigma) for one in (sine2, sine2 * chi)]
+    smooth = [mean_of_known(np.where(known, one, np.float32(0)), known, sigma) for one in (sine2, sine2 * maps[0])]
     volume = (4 * np.pi) ** 1.5 * params.smoothing**3 / data.grid.voxel_volume
-    samples = np.count_nonzero(known) / max(volume, 1.0)
-    scale = cylinders_by_angle((smooth_total, smooth[0], smooth[1]), known, params.cylinders, samples)
-    return np.where(has_angle, np.float32(scale) * sine2, np.float32(np.nan))
+    samples = max(np.count_nonzero(known) / max(volume, 1.0), 1.0)
+    constant, scale = relaxivity_by_angle((maps[1], maps[2], smooth[0], smooth[1]), known, params.cylinders, samples)
+    return np.where(has_angle, np.float32(constant) + np.float32(scale) * sine2, np.float32(np.nan))
 
 
 def _orientation(
@@ -155,7 +170,7 @@ def _orientation(
     near = data.valid & (share > 0) & (gaussian(known.astype(np.float32), sigma) > _NEAR)
     ratio = np.where(near, ratio, np.float32(1))
     if data.fibre_angle is not None:
-        across = _across(data, params, chi, smooth_total, core)
+        across = _across(data, params, (chi, smooth_total, smooth_chi), core)
         ratio = np.where(np.isfinite(across), across, ratio)
     return (1 + share * (ratio - 1)).astype(np.float32), iron
 
@@ -174,9 +189,10 @@ def white_matter(
 
     field = D * (p - n),  R2'/Dr = p + c n,  c = 1 + w (c_fibre - 1),  c_fibre = cylinders sin^2(angle),
 
-    with p = chi+, n = abs(chi-) and the fraction w of white matter. With a map of fibre angles c is known. Without one
-    it is estimated: fibres keep their direction over some millimetres, and white matter holds little iron, whose mean
-    value follows from the bounds that 0 <= sin^2 <= 1 sets (:func:`iron_of_white_matter`). Smoothed over
+    with p = chi+, n = abs(chi-) and the fraction w of white matter. With a map of fibre angles c_fibre is known but for
+    its size, and a part that does not depend on the angle, which the data give (:func:`relaxivity_by_angle`). Without
+    one it is estimated: fibres keep their direction over some millimetres, and white matter holds little iron, whose
+    mean value follows from the bounds that 0 <= sin^2 <= 1 sets (:func:`iron_of_white_matter`). Smoothed over
     ``params.smoothing``, c_fibre = (R2'/Dr - iron) / (iron - chi); fine detail of both sources then follows voxel by
     voxel from field and R2'. Estimating c and the joint fit of :mod:`bids_app.qsm.separation.chi_separation` (with c
     in its R2' term) alternate. The estimation of c is this software's own.
@@ -255,8 +271,8 @@ WHITE_MATTER: Separation[WhiteMatterParams] = Method(
     function=white_matter,
     params=WhiteMatterParams,
     sentence=(
-        "Paramagnetic and diamagnetic susceptibility were estimated by a joint fit of local field and R2' [shin2021] "
-        "in which the relaxivity of myelin depends on the orientation of the fibres as that of cylinders "
+        "Paramagnetic and diamagnetic susceptibility were estimated by a joint fit of local field and R2' [shin2021]. "
+        "The relaxivity of myelin depends on the orientation of the fibres as that of cylinders "
         "[yablonskiy1994; wharton2012]{parameters}."
     ),
     maturity="this software's own",

@@ -81,7 +81,7 @@ def minimise(
     """Susceptibility that minimises ``problem``, on its working grid.
 
     Stops when chi changes by less than ``tolerance`` (relative) from one iteration to the next, never before the
-    third: the first iterates tell nothing about convergence.
+    third: the first iterates say nothing about convergence.
     """
     grid, shape = problem.grid, problem.grid.shape
     dipole, laplacian = DipoleConvolution(grid), laplacian_spectrum(grid)

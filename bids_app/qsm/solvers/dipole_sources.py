@@ -183,5 +183,5 @@ def outside_field(problem: SourceProblem, sources: FloatArray) -> FloatArray:
 
 
 def source_crop(mask: BoolArray, grid: Grid, padding_mm: float) -> Crop:
-    """Crop with ``padding_mm`` on both sides: the grid is periodic, so the room behind is in front, too."""
+    """Crop with ``padding_mm`` on both sides: the grid is periodic, so the space behind is in front, too."""
     return Crop.around(mask, grid, 2 * padding_mm)

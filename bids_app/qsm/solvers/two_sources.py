@@ -106,10 +106,10 @@ def _solve(data, plus, minus, kernel, laplacian, penalties):  # type: ignore[no-
                 below = local + tv * laplacian[i, j, k]
                 together = (plus[i, j, k] + minus[i, j, k]) / below
                 push = 2 * penalty * d * data[i, j, k]
-                apart = (plus[i, j, k] - minus[i, j, k] + push) / (below + 2 * penalty * d * d)
-                plus[i, j, k] = half * (together + apart)
-                minus[i, j, k] = half * (together - apart)
-                data[i, j, k] = apart * d
+                difference = (plus[i, j, k] - minus[i, j, k] + push) / (below + 2 * penalty * d * d)
+                plus[i, j, k] = half * (together + difference)
+                minus[i, j, k] = half * (together - difference)
+                data[i, j, k] = difference * d
 
 
 def minimise_two_sources(

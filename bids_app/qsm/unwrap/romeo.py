@@ -33,7 +33,7 @@ class _Problem:
     template: int
     second: int  # the echo beside the template (meaningless for one echo)
     cells: npt.NDArray[np.uint32]  # see romeo_kernels
-    strength: FloatArray  # by whose square voxels count where whole turns are chosen
+    strength: FloatArray  # by whose square voxels count where multiples of 2 pi are chosen
 
     def put(self, inner: FloatArray) -> FloatArray:
         """Return a whole volume (or echoes of it) with the box's values in place, zero elsewhere."""

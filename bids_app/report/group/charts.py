@@ -9,9 +9,9 @@ import numpy as np
 from bids_app.report.charts import number
 from bids_app.report.group.tables import Line, QcNumber, Region, Segmentation, label_of
 from bids_app.report.group.terms import Groups, unit_of_term, words_of
-from bids_app.report.svg import CHARACTER, Axis, Chart, Drawing, axis_of, told
+from bids_app.report.svg import CHARACTER, Axis, Chart, Drawing, axis_of, short
 
-#: Panels are this wide; the page puts as many beside each other as there is room for.
+#: Panels are this wide; the page puts as many beside each other as fit.
 _PANEL = 300.0
 #: More runs than this are drawn as a box, and single dots only beyond the 5th and 95th percentile and where marked.
 MANY = 250
@@ -38,7 +38,7 @@ def axis_name(measure: str, unit: str) -> str:
 
 
 def qc_panel(number_: QcNumber, runs: Sequence[Line], groups: Groups) -> Chart:
-    """Draw one quality-control number of all runs over its usual range."""
+    """Draw one quality-control metric of all runs over its expected range."""
     values = [(line, line.numbers.get(number_.name, math.nan)) for line in runs]
     values = [(line, value) for line, value in values if math.isfinite(value)]
     drawing = Drawing(_PANEL, 96)
@@ -46,31 +46,31 @@ def qc_panel(number_: QcNumber, runs: Sequence[Line], groups: Groups) -> Chart:
     low = axis.low if number_.low is None else number_.low
     high = axis.high if number_.high is None else number_.high
     if number_.low is not None or number_.high is not None:
-        drawing.box(axis(low), 6, axis(high), 58, "usual")
-    dots = [(v, line.run, f"{line.run}: {told(v)} {number_.unit}", number_.name in line.flags) for line, v in values]
+        drawing.box(axis(low), 6, axis(high), 58, "expected")
+    dots = [(v, line.run, f"{line.run}: {short(v)} {number_.unit}", number_.name in line.flags) for line, v in values]
     _strip(drawing, axis, 32, 22, dots, groups)
     drawing.across(axis, 60, number_.unit)
     groups.legend(drawing, 6, 91)
     flagged = [line.run for line, _ in values if number_.name in line.flags]
-    usual = _range(number_)
+    expected = _range(number_)
     middle = float(np.median([value for _, value in values]))
     spoken = (
-        f"{number_.name} of {len(values)} runs: from {told(min(v for _, v in values))} to "
-        f"{told(max(v for _, v in values))}, median {told(middle)} {number_.unit}. {usual} "
+        f"{number_.name} of {len(values)} runs: from {short(min(v for _, v in values))} to "
+        f"{short(max(v for _, v in values))}, median {short(middle)} {number_.unit}. {expected} "
         f"Out of it: {', '.join(flagged[:8]) or 'none'}."
     )
-    return Chart(number_.name, f"{number_.meaning}. {usual}", drawing.done(spoken))
+    return Chart(number_.name, f"{number_.meaning}. {expected}", drawing.done(spoken))
 
 
 def _range(number_: QcNumber) -> str:
     low, high = number_.low, number_.high
     if low is None and high is None:
-        return "No usual range is set."
+        return "No expected range is set."
     if low is None:
-        return f"Usual: up to {told(high or 0.0)}."
+        return f"Expected: up to {short(high or 0.0)}."
     if high is None:
-        return f"Usual: from {told(low)}."
-    return f"Usual: {told(low)} to {told(high)}."
+        return f"Expected: from {short(low)}."
+    return f"Expected: {short(low)} to {short(high)}."
 
 
 def _strip(
@@ -113,7 +113,7 @@ def region_strips(segmentation: Segmentation, measure: str = "chi_mean") -> Char
     for place, region in enumerate(regions):
         y = 17.0 + 26 * place
         drawing.text(left - 8, y + 4, region.label[:40], "end")
-        dots = [(v.value, v.run, f"{v.run}: {region.label} {told(v.value)}", v.marked) for v in region.values]
+        dots = [(v.value, v.run, f"{v.run}: {region.label} {short(v.value)}", v.marked) for v in region.values]
         _strip(drawing, axis, y, 14, dots, segmentation.groups)
     marked = [f"{v.run} {region.label}" for region in regions for v in region.values if v.marked]
     spoken = f"Values of {len(regions)} regions of all runs; outliers: {', '.join(marked[:8]) or 'none'}."
@@ -159,7 +159,7 @@ def effects(segmentation: Segmentation, response: str) -> Iterator[Chart]:
             drawing.text(left - 8, y + 4, label_of(row)[:40], "end")
             kind = "found" if row["significant"] == "true" else ""
             drawing.line(axis(number(row["ci_low"])), y, axis(number(row["ci_high"])), y, f"interval {kind}".strip())
-            words = f"{label_of(row)}: {told(number(row['estimate']))}, FDR {told(number(row['p_fdr']))}"
+            words = f"{label_of(row)}: {short(number(row['estimate']))}, FDR {short(number(row['p_fdr']))}"
             drawing.dot(axis(number(row["estimate"])), y, "", words, bool(kind), "estimate")
         found = [label_of(row) for row in rows if row["significant"] == "true"]
         spoken = f"Estimates of {name} with intervals for {len(rows)} regions; found: {', '.join(found) or 'none'}."
@@ -215,10 +215,10 @@ def _scatter(
         drawing.line(across(ends[0][0]), up(ends[0][1]), across(ends[1][0]), up(ends[1][1]), "fit")
     for run, x, y, marked in points:
         drawing.dot(
-            across(number(x)), up(y), run, f"{run}: {column} {x}, {told(y)} {unit}", marked, group=groups.number(run)
+            across(number(x)), up(y), run, f"{run}: {column} {x}, {short(y)} {unit}", marked, group=groups.number(run)
         )
-    spoken = f"{region.label} against {column}: slope {told(slope)} {per}."
-    caption = f"The line has the model's slope, {told(slope)} {per}."
+    spoken = f"{region.label} against {column}: slope {short(slope)} {per}."
+    caption = f"The line has the model's slope, {short(slope)} {per}."
     return Chart(f"{region.label}: {column}", caption, drawing.done(spoken))
 
 
@@ -245,10 +245,10 @@ def _boxes(
             axis,
             y,
             20,
-            [(p[2], p[0], f"{p[0]}: {told(p[2])}, {level}", p[3]) for p in inside],
+            [(p[2], p[0], f"{p[0]}: {short(p[2])}, {level}", p[3]) for p in inside],
             segmentation.groups,
         )
-        spoken.append(f"{level} median {told(float(np.median([p[2] for p in inside])))} ({len(inside)} runs)")
+        spoken.append(f"{level} median {short(float(np.median([p[2] for p in inside])))} ({len(inside)} runs)")
     words = f"{region.label} by {column}: {'; '.join(spoken)}."
     return Chart(f"{region.label}: {column}", "; ".join(spoken) + ".", drawing.done(words))
 
@@ -280,9 +280,9 @@ def convergence(rows: Sequence[dict[str, str]]) -> Iterator[Chart]:
             drawing.line(across(before[0]), up(before[1]), across(after[0]), up(after[1]), "fit")
         names = [*(f"{int(at)} {kind}" for at, _, kind in points), *("single affine pass" for _ in single)]
         for (at, value, kind), words in zip(every, names, strict=True):
-            drawing.dot(across(at), up(value), "", f"{words}: {told(value)}", kind="estimate")
+            drawing.dot(across(at), up(value), "", f"{words}: {short(value)}", kind="estimate")
             drawing.text(across(at), 158, kind, "middle")
-        spoken = "; ".join(f"{words} {told(value)}" for words, (_, value, _) in zip(names, every, strict=True))
+        spoken = "; ".join(f"{words} {short(value)}" for words, (_, value, _) in zip(names, every, strict=True))
         if single:
             meaning += " single: one affine registration of each, to compare with."
         yield Chart(title, meaning, drawing.done(f"{title} by average: {spoken}."))

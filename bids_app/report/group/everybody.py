@@ -32,7 +32,7 @@ def pictures(runs: Sequence[str], output_dir: Path) -> list[Picture]:
         except (QsmAppError, OSError, ValueError):
             lost.append(run)
     parts = range(0, len(slices), _IN_PICTURE)
-    return [_sheet(slices[start : start + _IN_PICTURE], start, len(slices), lost) for start in parts]
+    return [_mosaic(slices[start : start + _IN_PICTURE], start, len(slices), lost) for start in parts]
 
 
 def _slice(path: Path) -> tuple[Array, float]:
@@ -42,22 +42,22 @@ def _slice(path: Path) -> tuple[Array, float]:
     return np.where(image != 0, image, np.float32(np.nan)), aspect
 
 
-def _sheet(slices: Sequence[tuple[str, Array, float]], start: int, total: int, lost: Sequence[str]) -> Picture:
-    from bids_app.report.mosaic import Place, Sheet
+def _mosaic(slices: Sequence[tuple[str, Array, float]], start: int, total: int, lost: Sequence[str]) -> Picture:
+    from bids_app.report.mosaic import Place, SliceMosaic
 
     width = _WIDTH / _COLUMNS
     height = 1.2 * width + _NAME
-    sheet = Sheet(_WIDTH, height * -(-len(slices) // _COLUMNS))
+    mosaic = SliceMosaic(_WIDTH, height * -(-len(slices) // _COLUMNS))
     for number, (run, image, aspect) in enumerate(slices):
         row, column = divmod(number, _COLUMNS)
         place = Place(column * width, row * height + _NAME, width, height - _NAME)
-        sheet.slice(image, "gray", CHI_WINDOW, place.holding(image.shape, aspect))
-        sheet.write(_short(run), place.left + 0.04, row * height + 0.75 * _NAME, 7)
+        mosaic.slice(image, "gray", CHI_WINDOW, place.holding(image.shape, aspect))
+        mosaic.write(_short(run), place.left + 0.04, row * height + 0.75 * _NAME, 7)
     low, high = CHI_WINDOW
     names = f"{start + 1} to {start + len(slices)} of {total}" if total > len(slices) else f"{total}"
     more = f" No map that can be read: {', '.join(lost[:20])}." if lost else ""
     return picture(
-        sheet.finish(),
+        mosaic.finish(),
         f"Susceptibility maps, {names}",
         f"One axial slice of every run through the middle of its map, {low} to {high} ppm, the patient's left on the "
         f"right.{more}",

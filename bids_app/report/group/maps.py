@@ -167,15 +167,15 @@ def statistics(runs: Sequence[Run], levels: Levels) -> list[Picture]:
         layers = [Layer(space.inside(t), symmetric(t, space.mask), "t", "", "PuOr_r", outlines)]
         if background is not None:
             layers.append(Layer(space.inside(background), CHI_WINDOW, "mean χ", "ppm", contours=outlines))
-        told = f"{words_of(row['term'], levels)} on {row['response']}"
+        title = f"{words_of(row['term'], levels)} on {row['response']}"
         found.append(
             picture(
                 planes(layers, shown),
-                told,
+                title,
                 f"t of {row['participants']} participants ({row['df']} degrees of freedom) at its largest value, "
                 "purple below zero, orange above. "
                 f"Significant: {'; '.join(words) or 'not tested'}.",
-                f"Three planes of the map of t of {told}. Significant: {'; '.join(words) or 'not tested'}.",
+                f"Three planes of the map of t of {title}. Significant: {'; '.join(words) or 'not tested'}.",
             )
         )
     return found

@@ -5,13 +5,15 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from bids_app.derivatives.files import write_bytes, write_json
+from bids_app.derivatives.presence import read_json_object
 from bids_app.derivatives.records import record_files, records_root, split_name
 from bids_app.model.cohort import Cohort
 from bids_app.model.context import Context
-from bids_app.model.results import Payload, StepFailure
+from bids_app.model.json_values import JsonObject
+from bids_app.model.results import Payload, StepFailure, earlier_failures
 from bids_app.model.settings import Settings
 from bids_app.report.group.current import Current, earlier_products, write_earlier
 from bids_app.report.group.everybody import map_of
@@ -19,6 +21,11 @@ from bids_app.report.group.tables import Line
 from bids_app.report.group.terms import Groups, Levels, unit_of_term, words_of
 from bids_app.report.participant.collect import Run, load_runs, spaces_of
 from bids_app.report.participant.page import code_digest
+
+if TYPE_CHECKING:  # they load matplotlib, which the check whether a page is there does without
+    from bids_app.report.group.tables import Line, Segmentation
+    from bids_app.report.methods.text import Methods
+    from bids_app.report.pictures import Picture
 
 #: Lists of the page have so many lines at most.
 _LINES = 200
@@ -44,17 +51,18 @@ def report(cohort: Cohort, settings: Settings, context: Context, payload: Payloa
     current = Current.of(payload, settings.to_mapping())
     cohorts, template = _records(context, payload, current)
     failures = _failures(context, payload)
-    content, problems = _content(cohorts, template, settings, context, current)
-    problems += _outdated(cohort, content["lines"])
-    content["earlier"] = earlier_products(current, context.output_dir)
-    write_earlier(content["earlier"], context.output_dir)
+    lines, content, text, problems = _content(cohorts, template, settings, context, current)
+    problems += _outdated(cohort, lines)
+    earlier = earlier_products(current, context.output_dir)
+    write_earlier(earlier, context.output_dir)
+    content |= {"lines": lines, "earlier": earlier, "methods": text, "problems": problems}
     page = render("group.html.j2", content | {"failures": failures, "parameters": _parameters(settings)})
     write_bytes(context.output_dir / "group.html", page.encode())
     state = {
         "digest": _digest((*cohorts, *template), failures, cohort, settings, context),
         "size": len(page.encode()),
         "failures": {name: [vars(failure) for failure in found] for name, found in failures.items()},
-        "methods": {"group": content["methods"].paragraphs},
+        "methods": {"group": text.paragraphs},
     }
     write_json(_state_path(context), state)
     return problems
@@ -74,12 +82,8 @@ def _state_path(context: Context) -> Path:
     return context.output_dir / "logs" / "reports" / "group.json"
 
 
-def _state(context: Context) -> dict[str, Any]:
-    try:
-        state = json.loads(_state_path(context).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return state if isinstance(state, dict) else {}
+def _state(context: Context) -> JsonObject:
+    return read_json_object(_state_path(context))
 
 
 def _records(context: Context, payload: Payload, current: Current) -> tuple[list[Run], list[Run]]:
@@ -106,7 +110,7 @@ def _outdated(cohort: Cohort | None, lines: Sequence[Line]) -> list[str]:
 def _failures(context: Context, payload: Payload) -> dict[str, list[StepFailure]]:
     """Return failures by job; those of the call before where a job has no part in this one."""
     results = payload.get("results", {})
-    before = {name: [StepFailure(**f) for f in found] for name, found in _state(context).get("failures", {}).items()}
+    before = earlier_failures(_state(context).get("failures"))
     now = {name: list(result.failures) for name, result in results.items()}
     expected = payload.get("expected")
     known = {name: found for name, found in before.items() if expected is None or name in expected}
@@ -121,43 +125,45 @@ def _digest(
     context: Context,
 ) -> str:
     records = [(run.basename, n, r.fingerprint, r.started) for run in runs for n, r in run.records.items()]
-    told = [(name, f.step, f.sentence) for name, found in failures.items() for f in found]
+    failed = [(name, f.step, f.sentence) for name, found in failures.items() for f in found]
     pages = sorted(path.name for path in context.output_dir.glob("sub-*.html"))
     maps = [map_of(run.basename, context.output_dir) for run in (cohort.runs if cohort is not None else ())]
     shown = [(path.name, path.stat().st_mtime_ns) for path in maps if path.is_file()]
-    text = json.dumps([records, told, pages, shown, settings.to_mapping(), code_digest()], default=str, sort_keys=True)
+    text = json.dumps(
+        [records, failed, pages, shown, settings.to_mapping(), code_digest()], default=str, sort_keys=True
+    )
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def _parameters(settings: Settings) -> dict[str, Any]:
+def _parameters(settings: Settings) -> dict[str, object]:
     names = ("qc", "statistics", "group", "template", "voxelwise")
     return {name: values for name, values in settings.to_mapping().items() if name in names}
 
 
 def _content(
     cohorts: Sequence[Run], template: Sequence[Run], settings: Settings, context: Context, current: Current
-) -> tuple[dict[str, Any], list[str]]:
-    """Return what the template of the page shows, and what could not be drawn."""
+) -> tuple[list[Line], dict[str, object], "Methods", list[str]]:
+    """Return the runs, what the template of the page shows, the methods text, and what could not be drawn."""
     from bids_app.report.group import charts as cohort_charts
     from bids_app.report.group import everybody
     from bids_app.report.group import tables as cohort_tables
     from bids_app.report.methods.group import GroupRecords, group_methods_text
 
     lines = cohort_tables.lines(cohorts, context.output_dir)
-    numbers = cohort_tables.qc_numbers(lines, settings.to_mapping().get("qc", {}))
+    bounds = {k: v for k, v in settings.to_mapping().get("qc", {}).items() if isinstance(v, int | float)}
+    numbers = cohort_tables.qc_numbers(lines, bounds)
     counts = {s: sum(line.status == s for line in lines) for s in dict.fromkeys(line.status for line in lines)}
     problems: list[str] = []
     iterations = cohort_tables.table_of(template, "convergence")
     found = [line.participant for line in lines if line.status == "found"]
     repeated = len(found) > len(set(found))
-    told = GroupRecords(cohorts, template, _registrations(context, lines, current), counts, repeated)
+    group_records = GroupRecords(cohorts, template, _registrations(context, lines, current), counts, repeated)
     records = [record for run in (*cohorts, *template) for record in run.records.values()]
     segmentations = [one for run in cohorts for one in cohort_tables.segmentations(run)]
     groups = next((one.groups for one in segmentations if one.groups.levels), Groups())
     levels = {name: values for one in segmentations for name, values in one.levels.items()}
     with_map = [line.run for line in lines if line.status in ("found", "incomplete")]
-    content = {
-        "lines": lines,
+    content: dict[str, object] = {
         "words": partial(words_of, levels=levels),
         "is_rated": any(line.rating or line.note for line in lines),
         "tables": _files(cohorts),
@@ -172,10 +178,8 @@ def _content(
         "convergence_charts": list(cohort_charts.convergence(iterations)),
         "overlaps": _overlaps(template),
         "standard": _standard_space(template),
-        "methods": group_methods_text(told),
-        "problems": problems,
     }
-    return content, problems
+    return lines, content, group_methods_text(group_records), problems
 
 
 def _files(cohorts: Sequence[Run]) -> list[tuple[str, str]]:
@@ -184,7 +188,7 @@ def _files(cohorts: Sequence[Run]) -> list[tuple[str, str]]:
     return [(words, path.name) for key, words in known.items() for run in cohorts if (path := run.path(key))]
 
 
-def _space(name: str, runs: Sequence[Run], levels: Levels, problems: list[str]) -> dict[str, Any]:
+def _space(name: str, runs: Sequence[Run], levels: Levels, problems: list[str]) -> dict[str, object]:
     """Return what is shown of a template's space, or of an output space."""
     from bids_app.report.group import maps as cohort_maps
     from bids_app.report.group import tables as cohort_tables
@@ -210,7 +214,7 @@ def _standard_space(template: Sequence[Run]) -> dict[str, dict[str, object]]:
     return {name: dict(record.metrics) for name, record in found.items()}
 
 
-#: Steps of one participant in the template that the methods text tells of.
+#: Steps of one participant in the template that the methods text describes.
 _PER_PARTICIPANT = ("register", "subject", "manual_regions")
 
 
@@ -225,11 +229,12 @@ def _registrations(context: Context, lines: Sequence[Line], current: Current) ->
     return []
 
 
-def _segmentation(one: Any) -> dict[str, Any]:
+def _segmentation(one: "Segmentation") -> dict[str, object]:
     from bids_app.report.group import charts as cohort_charts
     from bids_app.report.group.tables import RESPONSES
 
-    response = RESPONSES.get(one.formula.partition("~")[0].strip(), one.formula.partition("~")[0].strip())
+    named = one.formula.partition("~")[0].strip()
+    response = RESPONSES.get(named, "") or named
     return {
         "table": one,
         "strips": cohort_charts.region_strips(one),
@@ -242,8 +247,8 @@ def _segmentation(one: Any) -> dict[str, Any]:
 
 
 def _pictures_of(
-    draw: Callable[[Sequence[Run]], list[Any]], what: str, template: Sequence[Run], problems: list[str]
-) -> list[Any]:
+    draw: "Callable[[Sequence[Run]], list[Picture]]", what: str, template: Sequence[Run], problems: list[str]
+) -> "list[Picture]":
     try:
         return draw(template)
     except Exception as error:  # a figure that cannot be drawn must not take the page with it

@@ -5,12 +5,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from bids_app.derivatives import quality
 from bids_app.derivatives.names import sidecar_path
 from bids_app.derivatives.products import PRODUCTS
 from bids_app.model.cohort import PROBLEMS
+from bids_app.model.json_values import JsonObject
 from bids_app.report.charts import number, read_table
 from bids_app.report.group.terms import Groups, groups_of, levels_of
 from bids_app.report.participant.collect import Run
@@ -52,7 +52,7 @@ class Line:
 
 @dataclass(frozen=True)
 class QcNumber:
-    """A column of quality-control numbers with its usual range (None: no bound)."""
+    """A column of quality-control numbers with its expected range (None: no bound)."""
 
     name: str
     unit: str
@@ -158,7 +158,7 @@ def _known(row: Mapping[str, str], name: str) -> str:
     return "" if value in _MISSING else value
 
 
-def qc_numbers(runs: Sequence[Line], bounds: Mapping[str, Any]) -> list[QcNumber]:
+def qc_numbers(runs: Sequence[Line], bounds: Mapping[str, float]) -> list[QcNumber]:
     """Return the columns that any run has a value of."""
     names = list(dict.fromkeys(name for line in runs for name, v in line.numbers.items() if math.isfinite(v)))
     known = quality.numbers(sum(name.startswith(quality.SNR) for name in names))
@@ -242,7 +242,7 @@ def _rows(run: Run, key: str) -> list[dict[str, str]]:
     return [] if path is None else read_table(path)
 
 
-def _facts(run: Run, key: str) -> dict[str, Any]:
+def _facts(run: Run, key: str) -> JsonObject:
     path = run.path(key)
     if path is None:
         return {}

@@ -5,26 +5,27 @@ Each item is read from the sidecars or the image itself; one that is in neither 
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from bids_app.derivatives.files import read_grid
+from bids_app.model.json_values import JsonObject
 from bids_app.report.participant.collect import Run
 
 #: Planes by the axis of the scanner that the third voxel axis lies nearest to.
 _PLANES = ("sagittal", "coronal", "axial")
 #: A slab that is turned by less than this is straight, degrees.
 _STRAIGHT = 1.0
-Metadata = Mapping[str, Any]
+Metadata = JsonObject
 
 
 @dataclass(frozen=True)
 class Item:
-    """One thing that a publication should tell; ``text`` is empty where the data do not state it."""
+    """One thing that a publication should state; ``text`` is empty where the data do not state it."""
 
     name: str
     text: str
@@ -52,11 +53,11 @@ def _number(metadata: Metadata, *keys: str) -> float | None:
 
 
 def _measured(text: str, *keys: str, scale: float = 1.0, unit: str = "") -> Callable[[Metadata], str]:
-    def told(metadata: Metadata) -> str:
+    def stated(metadata: Metadata) -> str:
         value = _number(metadata, *keys)
         return "" if value is None else f"{text} {scale * value:g}{unit}"
 
-    return told
+    return stated
 
 
 #: Brackets cite in the methods text: those of a sidecar do not.
@@ -123,7 +124,7 @@ def _strength(metadata: Metadata) -> str:
     return "" if value is None else f"{value:g} T"
 
 
-#: What sidecars state: name, fields, how it is told. The readout's polarity and the echo times come after the third.
+#: What sidecars state: name, fields, its words. The readout's polarity and the echo times come after the third.
 _STATED: tuple[tuple[str, str, Callable[[Metadata], str]], ...] = (
     ("scanner", "Manufacturer, ManufacturersModelName", _scanner),
     ("receive coil", "ReceiveCoilName", _coil),
@@ -181,7 +182,7 @@ def _first_image(run: Run) -> Path | None:
     return None if echo is None else echo.phase or echo.real
 
 
-def _orientation(affine: Any, sizes: Any) -> str:
+def _orientation(affine: npt.NDArray[np.float64], sizes: npt.NDArray[np.float64]) -> str:
     """Return the slab's plane, from the third voxel axis, and how far it is turned from the scanner's axis."""
     normal = np.abs(affine[:3, 2] / sizes[2])
     axis = int(np.argmax(normal))

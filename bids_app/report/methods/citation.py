@@ -1,10 +1,10 @@
 """The files ``CITATION.md`` and ``CITATION.bib``: every methods text once, and the works that they cite."""
 
-import html
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bids_app import __version__
+from bids_app.derivatives.escaping import no_html
 from bids_app.derivatives.files import write_bytes
 from bids_app.derivatives.presence import read_json_object
 from bids_app.report.methods.references import REFERENCES
@@ -42,11 +42,7 @@ def write_citation(folder: Path, texts: Mapping[str, Methods]) -> None:
         groups.setdefault(methods.paragraphs, []).append(name)
     lines = ["# Methods", ""]
     for paragraphs, names in groups.items():
-        lines += [
-            f"## {_listed(names)}",
-            "",
-            *(f"{html.escape(text, quote=False)}\n" for text in Methods(paragraphs).plain()),
-        ]
+        lines += [f"## {_listed(names)}", "", *(f"{no_html(text)}\n" for text in Methods(paragraphs).plain())]
     keys = list(dict.fromkeys(key for methods in texts.values() for key in methods.keys if key in REFERENCES))
     lines += ["# References", "", f"* {SOFTWARE}", *(f"* {REFERENCES[key].text}" for key in keys)]
     write_bytes(folder / "CITATION.md", ("\n".join(lines) + "\n").encode())

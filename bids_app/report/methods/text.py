@@ -2,7 +2,7 @@
 
 The order follows what the consensus on susceptibility mapping asks authors to report (Bilgic et al. 2024,
 10.1002/mrm.30006): acquisition, phase processing, masks, background, inversion, reference, analysis, software. What the
-data do not state is named, so that nobody thinks it was told.
+data do not state is named, so that nobody takes it for stated.
 """
 
 import platform
@@ -11,24 +11,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib import metadata
-from typing import Any
 
 from bids_app import __version__
+from bids_app.model.json_values import JsonObject, JsonValue
 from bids_app.model.step_record import StepRecord
 from bids_app.qsm.method import PARAMETERS
 from bids_app.qsm.registry import BY_KEY, AnyMethod
 from bids_app.report.methods.acquisition import items
+from bids_app.report.methods.given import imported, mask_sentences
 from bids_app.report.methods.references import REFERENCES, Reference
 from bids_app.report.participant.collect import Run
 
 #: Sentences about what other tools and the chain itself did, by the key that a step records. ``[key]`` cites.
 _OTHER_SENTENCES: dict[str, str] = {
-    "coils_echoes": "Images of single receive coils were added without the coils' own phases, which were estimated "
-    "from the first two echoes and smoothed [eckstein2018].",
-    "coils_reference": "Images of single receive coils were added without the coils' own phases, which were estimated "
-    "against a virtual reference coil and smoothed [parker2014].",
-    "per_echo": "Each echo was inverted separately; the maps were averaged with the square of magnitude times echo "
-    "time as weight.",
+    "coils_echoes": "Images of single receive coils were combined after removal of the coils' own phases, which were "
+    "estimated from the first two echoes and smoothed [eckstein2018].",
+    "coils_reference": "Images of single receive coils were combined after removal of the coils' own phases, which "
+    "were estimated against a virtual reference coil and smoothed [parker2014].",
+    "per_echo": "Each echo was inverted separately; the maps were averaged, weighted by the square of magnitude times "
+    "echo time.",
     "n4": "Intensity inhomogeneity was corrected by N4 [tustison2010].",
     "rigid": "The T1-weighted image was registered to the magnitude by a rigid transform with mutual information "
     "(ANTs) [avants2011].",
@@ -36,10 +37,15 @@ _OTHER_SENTENCES: dict[str, str] = {
     "information (ANTs) [avants2011]; R2 was interpolated once.",
     "affine": "The T1-weighted image was registered to the magnitude by an affine transform with mutual information "
     "(ANTs) [avants2011].",
-    "atlas_to_all": "There was no T1-weighted image: the atlas was registered to the magnitude of all echoes and to "
-    "the magnitude at echo time zero together.",
-    "atlas_to_magnitude": "There was no T1-weighted image: the atlas was registered to the gradient-echo magnitude.",
+    "atlas_to_all": "No T1-weighted image was available: the atlas was registered to the magnitude of all echoes and "
+    "to the magnitude at echo time zero together.",
+    "atlas_to_magnitude": "No T1-weighted image was available: the atlas was registered to the gradient-echo "
+    "magnitude.",
     "syn": "Non-linear registration used symmetric normalisation (SyN, ANTs) [avants2008].",
+    "synthstrip": "The brain was extracted by SynthStrip [hoopes2022].",
+    "hd_bet": "The brain was extracted by HD-BET [isensee2019].",
+    "fsl_bet": "The brain was extracted by BET of FSL [smith2002].",
+    "brain_program": "The brain was extracted by an external program.",
     "fastsurfer": "The T1-weighted image was segmented by FastSurfer [henschel2020].",
 }
 #: What marks the sentence of a method that no paper describes.
@@ -53,6 +59,7 @@ def _sentence_of(method: AnyMethod) -> str:
 #: What is said of a method that ran, by the key that its step records. ``[key]`` cites; ``{parameters}`` stands for the
 #: parameters.
 SENTENCES: dict[str, str] = {key: _sentence_of(method) for key, method in BY_KEY.items()} | _OTHER_SENTENCES
+_TWO_BRACKETS = re.compile(r"\) \((?!this software)")
 _CITATION = re.compile(r"\[([a-z0-9]+(?:; [a-z0-9]+)*)\]")
 
 
@@ -81,8 +88,8 @@ class Methods:
         return [REFERENCES[key] for key in self.keys]
 
     def plain(self) -> list[str]:
-        """Return the paragraphs with citations as authors and year."""
-        return [_CITATION.sub(_spelled, text) for text in self.paragraphs]
+        """Return the paragraphs with citations as authors and year, in one pair of brackets with what precedes them."""
+        return [_TWO_BRACKETS.sub("; ", _CITATION.sub(_spelled, text)) for text in self.paragraphs]
 
 
 def _spelled(match: re.Match[str]) -> str:
@@ -116,7 +123,7 @@ def _sentences(records: Iterable[StepRecord], only: Iterable[str] | None = None)
     return " ".join(said.values())
 
 
-def _said_of(key: str, parameters: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+def _said_of(key: str, parameters: Mapping[str, JsonObject]) -> dict[str, str]:
     """Return the sentence of what ran by its key, and those of the own stages that its parameters switch on."""
     method = BY_KEY.get(key)
     if method is None:
@@ -126,21 +133,21 @@ def _said_of(key: str, parameters: Mapping[str, Mapping[str, Any]]) -> dict[str,
     return sentences | {stage: SENTENCES[stage] for name, stage in method.stages.items() if values.get(name, 0) > 0}
 
 
-def _flat(parameters: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+def _flat(parameters: Mapping[str, Mapping[str, JsonValue]]) -> dict[str, JsonObject]:
     """Return the parameters of every method by its name."""
     return {
         name: values for section in parameters.values() for name, values in section.items() if isinstance(values, dict)
     }
 
 
-def _values(parameters: Mapping[str, Any]) -> str:
+def _values(parameters: JsonObject) -> str:
     if not parameters:
         return ""
-    told = ", ".join(f"{name.rstrip('_')} = {_number(value)}" for name, value in parameters.items())
-    return f" ({told})"
+    words = ", ".join(f"{name.rstrip('_')} = {_number(value)}" for name, value in parameters.items())
+    return f" ({words})"
 
 
-def _number(value: Any) -> str:
+def _number(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -149,6 +156,8 @@ def _acquisition(run: Run) -> tuple[str, list[str]]:
     source = run.source
     if source is None:
         return "", ["acquisition (the data were not part of this call)"]
+    if not source.echo_times:
+        return f"The data were field maps{f' at {source.field_strength:g} T' if source.field_strength else ''}.", []
     found = items(run)
     number = len(source.echo_times)
     text = f"Gradient-echo data with {number} echo{'es' if number != 1 else ''} were acquired"
@@ -164,11 +173,11 @@ def _acquisition(run: Run) -> tuple[str, list[str]]:
 def _phase(run: Run) -> str:
     field = run.records.get("field")
     if field is None:
-        return ""
+        return imported(run)
     phase = run.records.get("phase")
     notes = run.metric("phase", "phase")
     text = [_sentences([run.records["coils"]])] if "coils" in run.records else []
-    text += [f"Before processing: {'; '.join(map(str, notes))}."] if isinstance(notes, list) and notes else []
+    text += [f"Phase input: {'; '.join(map(str, notes))}."] if isinstance(notes, list) and notes else []
     if phase is None or not {"mcpc3ds", "bipolar"} & set(phase.methods):
         text.append("No phase offset was removed.")
     text.append(_sentences([] if phase is None else [phase]))
@@ -178,41 +187,22 @@ def _phase(run: Run) -> str:
     else:
         text.append(_sentences([field]))
     if run.path("magnitude") is not None:
-        text.append("Magnitudes of the echoes were combined as the root of their sum of squares.")
+        text.append("The magnitudes of the echoes were combined as the root of the sum of their squares.")
     return " ".join(filter(None, text))
-
-
-def mask_sentences(record: StepRecord | None) -> list[str]:
-    """Return where the mask comes from, and where the field was processed."""
-    choice = {} if record is None else record.section("mask")
-    if record is None or not choice:
-        return []
-    given = record.metrics.get("mask_given", False)
-    text = [
-        "The mask was that of another dataset."
-        if given
-        else f"The mask was made from the data by the recipe “{choice['filled']}”."
-    ]
-    if choice.get("from_anatomy") and not given:
-        text.append("It was restricted to the brain mask of the segmentation.")
-    if "mask_processing" in record.paths:
-        text.append(
-            f"Up to {choice['margin']:g} mm around it the field was processed too, where the recipe "
-            f"“{choice['filled']}” finds the object, and the maps were cut to the mask."
-        )
-    return text
 
 
 def _maps(run: Run) -> str:
     mask, inversion, reference = (run.records.get(name) for name in ("mask", "inversion", "reference"))
     choice = {} if mask is None else mask.section("mask")
     text = mask_sentences(mask)
+    if "brain-extraction" in run.records:
+        text += [_sentences([run.records["brain-extraction"]]), "Its mask stands for “bet” in the recipe."]
     if inversion is not None:
         stages = (run.records.get(name) for name in ("background", "inversion", "null_space_trend"))
         text += [_sentences(record for record in stages if record is not None), _chosen(inversion)]
         if choice.get("two_pass"):
             text.append(
-                "Inversion was done twice, in this mask and in one of reliable voxels alone (recipe "
+                "The inversion was computed twice, in this mask and in a mask of reliable voxels only (recipe "
                 f"“{choice['reliable']}”), and the maps were combined to suppress artefacts of strong sources "
                 "[stewart2022]."
             )
@@ -235,6 +225,7 @@ _TOLD = frozenset(
         "phase",
         "field",
         "mask",
+        "brain-extraction",
         "background",
         "inversion",
         "null_space_trend",
@@ -255,8 +246,8 @@ _CHOSEN = {
 
 def _chosen(inversion: StepRecord) -> str:
     """Return what the inversion has found in the data by itself."""
-    told = [words.format(inversion.number(k)) for k, words in _CHOSEN.items() if inversion.number(k) is not None]
-    return f"The data gave: {', '.join(told)}." if told else ""
+    choices = [words.format(inversion.number(k)) for k, words in _CHOSEN.items() if inversion.number(k) is not None]
+    return f"Estimated from the data: {', '.join(choices)}." if choices else ""
 
 
 def _analysis(run: Run, records: Sequence[StepRecord]) -> str:
@@ -267,7 +258,7 @@ def _analysis(run: Run, records: Sequence[StepRecord]) -> str:
         shrunk = f" after erosion by {erosion} voxels" if erosion else ""
         several = "s" if len(names) > 1 else ""
         text.append(
-            f"Values of regions were taken over the valid mask from the segmentation{several} "
+            f"Regional values were calculated inside the valid mask for the segmentation{several} "
             f"{', '.join(names)}{shrunk}."
         )
     return " ".join(filter(None, text))
@@ -281,9 +272,9 @@ def _software(records: Sequence[StepRecord]) -> str:
     found = [record.metrics.get("version") for record in records if "fastsurfer" in record.methods]
     others += "".join(f", FastSurfer {version}" for version in dict.fromkeys(found) if version)
     return (
-        f"Processing was done by qsm-bids-app {named}, a BIDS App [gorgolewski2017] on data in BIDS "
-        f"[gorgolewski2016], with Python {platform.python_version()}, {others}. This text reports what the consensus "
-        "on quantitative susceptibility mapping asks for [bilgic2024]."
+        f"The data were processed with qsm-bids-app {named}, a BIDS App [gorgolewski2017] for data in the Brain "
+        f"Imaging Data Structure (BIDS) [gorgolewski2016], with Python {platform.python_version()}, {others}. This "
+        "text follows the reporting list of the consensus on quantitative susceptibility mapping [bilgic2024]."
     )
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -10,13 +9,13 @@ from bids_app.qsm.units import ppm_to_hz
 from bids_app.report.participant import figures_separation
 from bids_app.report.participant.collect import Run
 from bids_app.report.participant.figures_anatomy import regions, registration, segmentations
+from bids_app.report.participant.figures_echoes import echoes
+from bids_app.report.participant.figures_magnitude import relaxometry, swi
 from bids_app.report.participant.figures_map import boundary_sources, histogram, susceptibility, trend, two_pass
-from bids_app.report.participant.volumes import Maps, first_volume, stored_image
+from bids_app.report.participant.volumes import Maps, stored_image
 from bids_app.report.pictures import COLOURS, Contour, Layer, Picture, grid, picture, planes, symmetric, window_of
-from bids_app.report.slices import Array, positions, stored_box
+from bids_app.report.slices import positions
 
-#: So many echoes are shown at most.
-_ECHOES = 6
 #: Share of the largest field that differences of two stored fields may have by rounding.
 _ROUNDING = 1e-5
 
@@ -62,52 +61,6 @@ def _files(run: Run, keys: tuple[str, ...]) -> list[str]:
     names = [name for key in keys for name in (run.keys(key) if key.endswith("@") else [key])]
     paths = [run.path(name) for name in names]
     return [path.relative_to(run.output_dir).as_posix() for path in paths if path is not None]
-
-
-def echoes(maps: Maps) -> Iterator[Picture]:
-    """Magnitude and wrapped phase of the echoes."""
-    source = maps.run.source
-    if source is None:
-        return
-    chosen = [source.echoes[k] for k in np.unique(np.linspace(0, len(source.echoes) - 1, _ECHOES).round().astype(int))]
-    middle = maps.whole.centre[2]
-    slab = (*maps.whole.box[:2], slice(middle, middle + 1))
-    stored = stored_box(slab, maps.shape, maps.affine)
-    which = ", of the first coil" if source.coils > 1 else ""
-    rows: list[list[tuple[Layer, str, int | None]]] = []
-    for kind, paths in _parts(chosen).items():
-        row: list[tuple[Layer, str, int | None]] = []
-        limits: tuple[float, float] | None = None
-        for echo, path in zip(chosen, paths, strict=True):
-            if limits is None:  # they are those of the first echo as a whole; of the others a slice is enough
-                data = maps.oriented(first_volume(path, source.coils))
-                limits = window_of(data, None, 0.5, 99.5) if kind == "magnitude" else _full(data)
-                data = data[slab].copy()
-            else:
-                data = maps.oriented(first_volume(path, source.coils, stored))
-            shade = "gray" if kind == "magnitude" else "twilight"
-            name = f"{kind}, {1000 * echo.echo_time:.1f} ms" if echo.echo_time else kind
-            row.append((Layer(data, limits, name, "as stored", shade), "axial", 0))
-        rows.append(row)
-    if rows:
-        yield picture(
-            grid(rows, maps.frame),
-            "Echoes",
-            f"One axial slice of every echo as stored{which}. Magnitude should fade smoothly with echo time; phase "
-            "should show bands that get denser with echo time, without grain inside the brain and without open-ended "
-            "lines.",
-            f"Axial slices of {len(chosen)} echoes: {' and '.join(_parts(chosen))}.",
-        )
-
-
-def _parts(chosen: list[Any]) -> dict[str, list[Any]]:
-    kinds = ("magnitude", "phase") if chosen[0].phase is not None else ("real", "imag")
-    return {kind: [getattr(e, kind) for e in chosen] for kind in kinds if all(getattr(e, kind) for e in chosen)}
-
-
-def _full(data: Array) -> tuple[float, float]:
-    low, high = float(np.nanmin(data)), float(np.nanmax(data))
-    return (low, high) if high > low else (low, low + 1)
 
 
 def masks(maps: Maps) -> Iterator[Picture]:
@@ -215,40 +168,6 @@ def residuals(maps: Maps) -> Iterator[Picture]:
             "Dark is good. Where it is bright inside the brain, the phase of the echoes does not follow a line: flow, "
             "motion, unwrapping errors, or a phase offset that remains.",
             f"Three planes of the {' and of the '.join(layer.name for layer in layers)} of the field fit.",
-        )
-
-
-def relaxometry(maps: Maps) -> Iterator[Picture]:
-    """R2* and T2*."""
-    layers = []
-    for key, name, unit, top in (("r2star", "R2*", "1/s", 80.0), ("t2star", "T2*", "ms", 100.0)):
-        data = maps.get(key)
-        if data is not None:
-            values = 1000 * data if unit == "ms" else data
-            layers.append(Layer(values, (0.0, top), name, unit, "inferno", inside=maps.mask))
-    if layers:
-        yield picture(
-            planes(layers, maps.frame),
-            "R2* and T2*",
-            "At 3 T white matter has an R2* of about 20 /s and iron-rich nuclei of 30 to 60 /s. Bright areas above the "
-            "sinuses and ear canals are signal loss by the field's slope, not iron.",
-            f"Three planes of {' and '.join(layer.name for layer in layers)}.",
-        )
-
-
-def swi(maps: Maps) -> Iterator[Picture]:
-    """Susceptibility-weighted image and its minimum-intensity projection."""
-    layers = []
-    for key, name in (("swi", "SWI"), ("minip", "minimum-intensity projection")):
-        data = maps.get(key)
-        if data is not None:
-            layers.append(Layer(data, window_of(data, maps.mask), name, "a.u.", inside=maps.mask))
-    if layers:
-        yield picture(
-            grid([[(layer, "axial", at) for at in positions(maps.frame, "axial", 3)] for layer in layers], maps.frame),
-            "Susceptibility-weighted image",
-            "Veins should be dark and continuous in the projection.",
-            f"Three axial slices of the {' and of the '.join(layer.name for layer in layers)}.",
         )
 
 

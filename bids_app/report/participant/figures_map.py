@@ -17,7 +17,7 @@ from bids_app.report.pictures import (
     planes,
     symmetric,
 )
-from bids_app.report.slices import Array, Index, positions
+from bids_app.report.slices import Array, Index, mosaic_places, positions
 
 #: The mosaic: slices in a row, most slices, and the least distance between them (mm).
 _COLUMNS, _MOSAIC_SLICES, _MOSAIC_MM = 6, 60, 2.5
@@ -46,7 +46,7 @@ def susceptibility(maps: Maps) -> Iterator[Picture]:
         "Six slices at equal distances, from below upwards.",
         f"Six axial slices of the susceptibility map, {low} to {high} ppm.",
     )
-    places = _all_slices(maps)
+    places = mosaic_places(maps.frame, _MOSAIC_SLICES, _MOSAIC_MM)
     yield replace(
         picture(
             mosaic(layer, maps.frame, _COLUMNS, places),
@@ -56,13 +56,6 @@ def susceptibility(maps: Maps) -> Iterator[Picture]:
         ),
         collapsed=True,
     )
-
-
-def _all_slices(maps: Maps) -> list[int]:
-    """Return the axial slices of the mosaic: all of a thick-sliced scan, every second, third ... of a fine one."""
-    part = maps.frame.box[2]
-    step = max(1, -(-(part.stop - part.start) // _MOSAIC_SLICES), round(_MOSAIC_MM / maps.voxel_size[2]))
-    return list(range(part.start + step // 2, part.stop, step))
 
 
 def two_pass(maps: Maps) -> Iterator[Picture]:

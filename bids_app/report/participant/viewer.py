@@ -7,9 +7,9 @@ import base64
 import gzip
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from bids_app.derivatives.files import read_image, read_mask
 from bids_app.report.participant.collect import Run
@@ -23,7 +23,7 @@ _STEP = 0.0005
 BUDGET = 1_500_000
 _LARGEST_MM = 6.0
 #: The best compression never makes less of a map than this part of the quickest one's size.
-_LEAST_GAIN = 0.8
+_MIN_GAIN = 0.8
 
 
 @dataclass(frozen=True)
@@ -80,15 +80,15 @@ def volumes(run: Run, budget: int = BUDGET) -> Volumes | None:
     return None
 
 
-def _packed_chi(chi: Array, step: Any, affine: Any, budget: int) -> str:
+def _packed_chi(chi: Array, step: npt.NDArray[np.int_], affine: npt.NDArray[np.float64], budget: int) -> str:
     """Return the map in blocks of voxels as a compressed NIfTI file; nothing where that is far beyond the budget."""
     values = np.rint(np.clip(_joined(chi, step) / _STEP, -32767, 32767)).astype(np.int16)
     content = _nifti(values, affine, _STEP)
     # The finest map takes longest and often does not fit. A quick try is 4 % larger, in a seventh of the time.
-    return _packed(content) if len(_packed(content, 1)) * _LEAST_GAIN <= budget else ""
+    return _packed(content) if len(_packed(content, 1)) * _MIN_GAIN <= budget else ""
 
 
-def _joined(data: Array, step: Any) -> Array:
+def _joined(data: Array, step: npt.NDArray[np.int_]) -> Array:
     """Return the mean of blocks of voxels; what does not fill a block at the end is left out."""
     shape = [n // int(s) for n, s in zip(data.shape, step, strict=True)]
     part = data[tuple(slice(0, n * int(s)) for n, s in zip(shape, step, strict=True))]
@@ -97,7 +97,7 @@ def _joined(data: Array, step: Any) -> Array:
     return joined
 
 
-def _picked(labels: Array, step: Any) -> Array:
+def _picked(labels: Array, step: npt.NDArray[np.int_]) -> Array:
     """Return the label in the middle of each block."""
     shape = [n // int(s) for n, s in zip(labels.shape, step, strict=True)]
     picked = labels[
@@ -106,7 +106,7 @@ def _picked(labels: Array, step: Any) -> Array:
     return picked[: shape[0], : shape[1], : shape[2]].astype(np.int32)
 
 
-def _nifti(data: Array, affine: Any, slope: float) -> bytes:
+def _nifti(data: Array, affine: npt.NDArray[np.float64], slope: float) -> bytes:
     """Return a NIfTI-1 file of integers; bytes are the same for the same data."""
     kind = np.dtype(
         [

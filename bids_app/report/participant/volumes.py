@@ -1,7 +1,6 @@
 """The volumes of a run as its figures show them."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -71,7 +70,7 @@ class Maps:
         return self.oriented(np.rint(read_image(path)[0]))
 
 
-def stored_image(run: Run) -> Any:
+def stored_image(run: Run) -> Path | None:
     """Return the first image of the run in the dataset."""
     echo = run.source.echoes[0] if run.source is not None and run.source.echoes else None
     return next((path for part in ("magnitude", "phase", "real") if (path := getattr(echo, part, None))), None)

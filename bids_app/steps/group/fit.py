@@ -15,7 +15,7 @@ def judge(step: StepInput[Space]) -> StepResult:
     """Compare every run's magnitude and mask with the group's; who is far below the others is flagged, and stays."""
     import pandas as pd
 
-    from bids_app.group.statistics import robust_z
+    from bids_app.group.outliers import robust_z
 
     record = step.record
     group = read_image(step.inputs["mask_group"])[0] > 0

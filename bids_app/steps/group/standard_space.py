@@ -24,9 +24,9 @@ def register(step: StepInput[StandardSpace]) -> StepResult:
     choice, work = step.settings.template.choice, step.work_dir
     both = [n for n in CHANNELS if f"fixed_{n}" in step.inputs and f"moving_{n}" in step.inputs]
     names = (both[0], both[0]) if both else (_first(step, "fixed"), _first(step, "moving"))
-    told = []
+    sentences = []
     if not both:
-        told.append(
+        sentences.append(
             f"the template has no image of the contrast of {record.target}: its {names[1]} was registered to the "
             f"{names[0]} there, which is less exact"
         )
@@ -51,7 +51,7 @@ def register(step: StepInput[StandardSpace]) -> StepResult:
     seen = warps.resample(*read_image(moving), data.shape, own, maps)
     quality = (f"the template {record.target}", f"the template {record.template}")
     metrics, warnings = registration_quality(data, seen, Grid.from_affine(data.shape, own).voxel_size, quality)
-    return StepResult(outputs, metrics, (*told, *warnings), ("affine", "syn"))
+    return StepResult(outputs, metrics, (*sentences, *warnings), ("affine", "syn"))
 
 
 def _first(step: StepInput[StandardSpace], what: str) -> str:

@@ -9,6 +9,7 @@ from bids_app.derivatives import quality
 from bids_app.derivatives.columns import MANUAL_COLUMNS, REGION_COLUMNS
 from bids_app.group import statistics, tables
 from bids_app.group.adequacy import MIN_DF, caution, min_participants
+from bids_app.group.outliers import outliers
 from bids_app.group.table_checks import listings
 from bids_app.model.cohort import EXCLUDED, WITHDRAWN, Cohort, CompletenessEntry
 from bids_app.model.records import Record
@@ -90,19 +91,21 @@ def quality_table(step: StepInput[Cohort]) -> StepResult:
         flags = ";".join(name for name, number in values.items() if number["flag"])
         rows.append(keys | {name: values.get(name, {}).get("value") for name in described} | {"flags": flags or None})
     flagged = sum(row["flags"] is not None for row in rows)
-    told = [f"{flagged} of {len(rows)} runs have numbers out of their usual range: see flags"] if flagged else []
-    return StepResult({"group_qc": Output(rows=rows, sidecar=described)}, {"flagged": flagged}, tuple(told))
+    sentences = (
+        [f"{flagged} of {len(rows)} runs have metrics out of their expected range: see flags"] if flagged else []
+    )
+    return StepResult({"group_qc": Output(rows=rows, sidecar=described)}, {"flagged": flagged}, tuple(sentences))
 
 
 def find_outliers(step: StepInput[Cohort]) -> StepResult:
     """Flag runs whose regional values are far from the cohort's; nothing is removed."""
     outputs, warnings, metrics = {}, [], {}
     for seg, path in _long(step).items():
-        rows, told = statistics.outliers(statistics.read_long(path), step.settings.statistics.choice.outlier_z)
+        rows, sentences = outliers(statistics.read_long(path), step.settings.statistics.choice.outlier_z)
         for row in rows:
             row["registration_similarity"] = step.record.quality_of(str(row["run"]))
         outputs[f"group_outliers@{seg}"] = Output(rows=rows)
-        warnings += told
+        warnings += sentences
         metrics[seg] = {"flagged": len({row["run"] for row in rows if row["flagged"]})}
     return StepResult(outputs, metrics, tuple(warnings))
 
@@ -120,13 +123,13 @@ def model(step: StepInput[Cohort]) -> StepResult:
     for seg, path in _long(step).items():
         data = statistics.read_long(path)
         least = min_participants(choice.small_groups)
-        rows, told = statistics.fit(data, choice.model, choice.confidence, choice.fdr, least, MIN_DF)
+        rows, sentences = statistics.fit(data, choice.model, choice.confidence, choice.fdr, least, MIN_DF)
         fitted = [row for row in rows if row["estimate"] is not None]
         fewest = min(fitted, key=lambda row: float(str(row["participants"])))
-        told += filter(None, [caution(int(str(fewest["participants"])), float(str(fewest["df"])))])
+        sentences += filter(None, [caution(int(str(fewest["participants"])), float(str(fewest["df"])))])
         facts = {"Model": choice.model, "FalseDiscoveryRate": choice.fdr, "Confidence": choice.confidence}
         outputs[f"group_model@{seg}"] = Output(rows=rows, sidecar=facts)
-        warnings += [f"segmentation {seg}: {text}" for text in told]
+        warnings += [f"segmentation {seg}: {text}" for text in sentences]
         metrics[seg] = {"significant": sum(bool(row["significant"]) for row in rows)}
     methods = {str(row["method"]) for output in outputs.values() for row in output.rows or () if row["method"]}
     return StepResult(outputs, metrics, tuple(warnings), (*sorted(methods), "fdr"))

@@ -11,6 +11,7 @@ from bids_app.derivatives.files import read_image
 from bids_app.errors import QsmAppError
 from bids_app.group import tables, voxelwise
 from bids_app.group.adequacy import MIN_DF, caution, min_participants
+from bids_app.group.clusters import clusters, peak
 from bids_app.group.table_checks import listings
 from bids_app.group.values import Values, in_mask
 from bids_app.model.records import Record
@@ -137,7 +138,7 @@ class _Contrast:
                 "permutations": choice.permutations,
                 "fwe_threshold": fwe,
                 "fwe_voxels": int((images["fwe"][volume] != 0).sum()),
-                **voxelwise.peak(in_mask(one.t, tested), affine),
+                **peak(in_mask(one.t, tested), affine),
             }
             for volume, (one, (fdr, fwe)) in enumerate(zip(self.maps, self.cuts, strict=True))
         ]
@@ -149,7 +150,7 @@ class _Contrast:
         listed: list[dict[str, object]] = []
         for volume in range(len(self.numbers)):
             for correction in ("fdr", "fwe"):
-                rows = voxelwise.clusters(in_mask(images[correction][volume], tested), affine, *atlas) or [_NO_CLUSTER]
+                rows = clusters(in_mask(images[correction][volume], tested), affine, *atlas) or [_NO_CLUSTER]
                 key = {**self._key(volume), "correction": correction, "df": self.model.df}
                 listed += [{**key, **row} for row in rows]
         return listed

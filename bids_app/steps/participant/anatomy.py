@@ -217,7 +217,7 @@ T1W = Step(
     "T1w without its bias field",
     prepare_t1w,
     sources=_t1w_file,
-    makes=lambda record, settings: ("t1w_preproc",) if is_wanted(settings) else (),
+    makes=lambda record, settings: ("t1w_preproc",) if is_wanted(settings) or record.is_needed else (),
     memory=lambda record, settings: 1_500_000_000,
 )
 FASTSURFER = Step(

@@ -19,6 +19,7 @@ from bids_app.steps.participant.common import (
     memory,
     padding_of,
     read_array,
+    starts_after_background,
     total_field_ppm,
 )
 from bids_app.steps.participant.mask import pass_masks
@@ -49,7 +50,7 @@ def local_field(step: StepInput[GreRun]) -> StepResult:
         grid_of(run, total.shape),
         sd=read_array(step.inputs["field_sd"]),
         residual=read_array(step.inputs["residual"]),
-        single_echo=len(run.echoes) == 1,
+        single_echo=run.starts_from_phase and len(run.echoes) == 1,
         echoes=echo_phase(step, total) if "phase" in step.inputs else None,
         options=section.choice,
         parameters=section.methods,
@@ -86,7 +87,7 @@ def _keeps_total_field(settings: Settings) -> bool:
 
 def local_field_outputs(step: StepInput[GreRun], field_ppm: FloatArray, key: str = "local_field") -> dict[str, Output]:
     """Return the local field as a field map with its magnitude, or as a working file for the trend's step."""
-    run, like = step.record, step.inputs["total_field"]
+    run, like = step.record, step.inputs["magnitude"]
     if key != "local_field":
         return {key: Output(field_ppm, like)}
     facts = {"MagneticFieldStrength": run.field_strength}
@@ -98,17 +99,31 @@ def local_field_outputs(step: StepInput[GreRun], field_ppm: FloatArray, key: str
 
 def _needs(run: GreRun, settings: Settings) -> tuple[str, ...]:
     keys = ("total_field", "field_sd", "residual", *pass_masks(run, settings))
-    each = settings.inversion.choice.per_echo and settings.background.choice.method != "none"
+    each = inverts_each_echo(run, settings) and settings.background.choice.method != "none"
     return (*keys, "phase") if each else keys
+
+
+def inverts_each_echo(run: GreRun, settings: Settings) -> bool:
+    """Return whether each echo is inverted by itself: the settings say so, and the run starts from their phase."""
+    return settings.inversion.choice.per_echo and run.starts_from_phase
 
 
 def background_keys(run: GreRun, settings: Settings) -> tuple[str, ...]:
     """Return the products of background removal that the inversion needs."""
     choice = settings.background.choice
+    if starts_after_background(run):
+        return ("pass_mask", "pass_field")
     keys: tuple[str, ...] = ("pass_mask",) if choice.method == "none" else ("pass_mask", "pass_field")
     if _keeps_total_field(settings):
         keys += ("corrected_field",)
     return keys if choice.boundary_sources == "keep" else (*keys, "pass_domain", "mask_boundary_sources")
+
+
+def has_local_field(run: GreRun, settings: Settings) -> bool:
+    """Return whether the run has a local field: its own, or that of another dataset."""
+    if run.given("chimap"):
+        return run.given("local_field") is not None
+    return settings.background.choice.method != "none"
 
 
 def _padding(settings: Settings) -> float:

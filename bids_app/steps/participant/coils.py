@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 from itertools import chain
-from typing import Any
 
 import numpy as np
 
 from bids_app.derivatives.files import read_grid, read_volumes
 from bids_app.model.records import GreRun
 from bids_app.model.step import Output, Step, StepInput, StepResult
+from bids_app.qsm.arrays import FloatArray
 from bids_app.qsm.phase.scaling import PhaseScale, phase_scale
 from bids_app.steps.participant.common import combined, echo_files, grid_of, like_of, memory
 
@@ -33,7 +33,7 @@ class _Stored:
             first, low, high, units=metadata.get("Units"), manufacturer=str(metadata.get("Manufacturer", ""))
         )
 
-    def __call__(self) -> Iterator[tuple[Any, Any]]:
+    def __call__(self) -> Iterator[tuple[FloatArray, FloatArray]]:
         """Give phase (rad) and magnitude of one coil after the other, echoes first."""
         from bids_app.qsm.phase.checks import slices_alternate, undo_alternation
 

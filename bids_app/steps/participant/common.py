@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -16,12 +16,13 @@ from bids_app.model.settings import Section, Settings
 from bids_app.model.step import StepInput
 from bids_app.qsm.arrays import FloatArray
 from bids_app.qsm.grid import Grid
+from bids_app.qsm.params import Params
 from bids_app.qsm.units import hz_to_ppm
 
 if TYPE_CHECKING:
     from bids_app.qsm import EchoPhase
 
-#: Longest side (mm) of the smallest image that is taken as a head's, and of a usual image of a head.
+#: Longest side (mm) of the smallest image that is taken as a head's, and of a common image of a head.
 SMALLEST_HEAD, HEAD_LENGTH = 100.0, 200.0
 #: Growth of a head's volume by the padding of the inversion, which the numbers of volumes of the estimates include.
 _PADDED_HEAD = 1.4
@@ -49,8 +50,8 @@ def combined(run: GreRun) -> tuple[str, ...]:
 
 
 def like_of(run: GreRun) -> Path:
-    """Return an image whose affine the run's maps take."""
-    return next(iter(echo_files(run).values()))
+    """Return an image whose affine the run's maps take: of an echo, or the map of another dataset where none is."""
+    return next(iter((*echo_files(run).values(), *(given.path for given in run.given_maps))))
 
 
 def grid_image(run: GreRun, settings: object = None) -> dict[str, Path]:
@@ -95,7 +96,7 @@ def stack_images(paths: Sequence[Path]) -> FloatArray:
     return out
 
 
-def _finite(array: FloatArray, what: str, notes: list[str]) -> FloatArray:
+def finite(array: FloatArray, what: str, notes: list[str]) -> FloatArray:
     """Set what is not finite to 0, in place, and note it."""
     lost = 0
     for part in array:
@@ -129,9 +130,9 @@ def memory(
     return estimate
 
 
-def padding_of(section: Section[Any]) -> float:
+def padding_of(section: Section[Params]) -> float:
     """Return the padding (mm) of a section's method, 0 where it has none."""
-    return float(getattr(section.methods.get(section.choice.method), "padding", 0.0))
+    return float(getattr(section.methods.get(getattr(section.choice, "method", "")), "padding", 0.0))
 
 
 @lru_cache(maxsize=64)
@@ -149,8 +150,13 @@ def _padded_voxels(path: Path, padding: float) -> int:
 
 
 def has_magnitude(run: GreRun) -> bool:
-    """Tell whether every echo has a magnitude, or the parts that make one."""
-    return all(echo.magnitude or echo.real for echo in run.echoes)
+    """Return whether every echo has a magnitude, or the parts that make one."""
+    return bool(run.echoes) and all(echo.magnitude or echo.real for echo in run.echoes)
+
+
+def starts_after_background(run: GreRun) -> bool:
+    """Return whether another dataset has the local field or the map itself: the background field is removed already."""
+    return run.given("local_field") is not None or run.given("chimap") is not None
 
 
 def magnitude_files(run: GreRun, settings: object = None) -> dict[str, Path]:
@@ -207,14 +213,14 @@ def finite_magnitude(step: StepInput[GreRun]) -> FloatArray | None:
     if run.coils > 1:
         return load_magnitude(step)
     if run.echoes[0].phase is None:
-        return _polar(run, [])[0]
-    return _stored_magnitude(run, [])
+        return polar(run, [])[0]
+    return stored_magnitude(run, [])
 
 
-def _stored_magnitude(run: GreRun, notes: list[str]) -> FloatArray | None:
+def stored_magnitude(run: GreRun, notes: list[str]) -> FloatArray | None:
     """Return the magnitude images of all echoes, None where one has none."""
     paths = [echo.magnitude for echo in run.echoes if echo.magnitude]
-    return _finite(stack_images(paths), "magnitude", notes) if len(paths) == len(run.echoes) else None
+    return finite(stack_images(paths), "magnitude", notes) if len(paths) == len(run.echoes) else None
 
 
 class _EchoMagnitudes:
@@ -242,77 +248,10 @@ def echo_phase(step: StepInput[GreRun], total_ppm: FloatArray, counted: bool = T
     )
 
 
-def load_echoes(step: StepInput[GreRun]) -> tuple[FloatArray | None, FloatArray, list[str]]:
-    """Return magnitude (None where there is none) and phase of all echoes, echoes first, and notes on the phase.
-
-    The first note says how the phase was scaled; the others are warnings.
-    """
-    run = step.record
-    if run.coils > 1:
-        magnitude: FloatArray | None = load_magnitude(step)
-        phase = np.load(step.inputs["coil_phase"])
-        notes = [f"phase is that of {run.coils} receive coils together"]
-    else:
-        magnitude, phase, notes = _load_images(run)
-    _remove_slice_offsets(run, magnitude, phase, notes)
-    return magnitude, phase, notes
-
-
-def _remove_slice_offsets(run: GreRun, magnitude: FloatArray | None, phase: FloatArray, notes: list[str]) -> None:
-    """Remove, in place, phase offsets of single slices, as 2D acquisitions have them.
-
-    Between echoes they cancel. In a single echo the offset of a slice cannot be separated from the mean field in it:
-    both are removed, but not where the sidecar says that the acquisition is 3D.
-    """
-    from bids_app.qsm.phase.slice_offsets import has_own_offsets, remove_slice_offsets, slice_steps
-
-    kind = str(run.echoes[0].metadata.get("MRAcquisitionType", "")).upper()
-    single = len(run.echoes) == 1
-    if single and kind == "3D":
-        return
-    for axis in (2, 1, 0) if kind == "2D" else (2,):
-        steps, weights = slice_steps(phase, magnitude, run.echo_times, axis)
-        if has_own_offsets(steps, weights, kind == "2D", single):
-            remove_slice_offsets(phase, steps, axis)
-            how = (
-                "with one echo the mean field of each slice cannot be separated from it and was removed with it, so "
-                "that the map lacks what differs from slice to slice alone; acquire two echoes or more, or 3D"
-                if single
-                else "the offsets are the same in all echoes and were removed"
-            )
-            notes.append(
-                f"every slice has a phase offset of its own along axis {'ijk'[axis]}, as in 2D acquisitions; {how}"
-            )
-            return
-
-
-def _load_images(run: GreRun) -> tuple[FloatArray | None, FloatArray, list[str]]:
-    from bids_app.qsm.phase.checks import has_no_wraps
-    from bids_app.qsm.phase.scaling import TWO_PI, to_radians
-
-    if run.echoes[0].phase is None:
-        notes = ["phase is that of real and imaginary"]
-        return *_polar(run, notes), notes
-    metadata = run.echoes[0].metadata
-    units, manufacturer = metadata.get("Units"), str(metadata.get("Manufacturer", ""))
-    notes = []
-    stored = _finite(stack_images([e.phase for e in run.echoes if e.phase]), "phase", notes)
-    span = float(np.ptp(stored))
-    if units is None and span > 1.1 * TWO_PI and has_no_wraps(stored):
-        units = "rad"
-        notes.append(
-            f"the phase has no wraps and covers {span:.1f}: it is taken as radians that are unwrapped already; say "
-            '"Units": "rad" in its sidecar if that is right, else export the phase as the scanner stores it'
-        )
-    scaled = to_radians(stored, units=units, manufacturer=manufacturer)
-    magnitude = _stored_magnitude(run, notes)
-    return magnitude, scaled.phase, [scaled.note, *notes]
-
-
-def _polar(run: GreRun, notes: list[str]) -> tuple[FloatArray, FloatArray]:
+def polar(run: GreRun, notes: list[str]) -> tuple[FloatArray, FloatArray]:
     """Return magnitude and phase of all echoes from their real and imaginary parts."""
-    magnitude = _finite(stack_images([e.real for e in run.echoes if e.real]), "real part", notes)
-    phase = _finite(stack_images([e.imag for e in run.echoes if e.imag]), "imaginary part", notes)
+    magnitude = finite(stack_images([e.real for e in run.echoes if e.real]), "real part", notes)
+    phase = finite(stack_images([e.imag for e in run.echoes if e.imag]), "imaginary part", notes)
     for real, imag in zip(magnitude, phase, strict=True):
         strength = np.hypot(real, imag)
         np.arctan2(imag, real, out=imag)

@@ -1,5 +1,6 @@
 """Local field of each pass to susceptibility: inversion, boundary sources, combination of two passes."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,12 @@ from bids_app.model.records import GreRun
 from bids_app.model.settings import Settings
 from bids_app.model.step import Output, Step, StepInput, StepResult
 from bids_app.qsm.arrays import FloatArray
-from bids_app.steps.participant.background import background_keys, local_field_outputs, read_pass_masks
+from bids_app.steps.participant.background import (
+    background_keys,
+    inverts_each_echo,
+    local_field_outputs,
+    read_pass_masks,
+)
 from bids_app.steps.participant.common import (
     combined,
     echo_phase,
@@ -20,9 +26,10 @@ from bids_app.steps.participant.common import (
     memory,
     padding_of,
     read_array,
+    starts_after_background,
     total_field_ppm,
 )
-from bids_app.steps.participant.mask import mask_keys
+from bids_app.steps.participant.mask import mask_keys, two_pass
 from bids_app.steps.participant.null_space_trend import removes_trend
 
 if TYPE_CHECKING:
@@ -33,19 +40,19 @@ def susceptibility(step: StepInput[GreRun]) -> StepResult:
     """Invert the field of every pass; the trend's step and the reference's finish the map."""
     from bids_app import qsm
 
-    run, section, like = step.record, step.settings.inversion, step.inputs["total_field"]
-    total = total_field_ppm(step)
+    run, section, like = step.record, step.settings.inversion, step.inputs["magnitude"]
+    total = total_field_ppm(step) if "total_field" in step.inputs else np.load(step.inputs["pass_field"])[0]
     found = qsm.susceptibility(
         _local_field(step, total),
         grid_of(run, total.shape),
         magnitude=read_array(step.inputs["magnitude"]),
         echoes=_echoes(step, total),
         inside=read_mask(step.inputs["mask_brain"]) if "mask_processing" in step.inputs else None,
-        options=section.choice,
+        options=replace(section.choice, per_echo=inverts_each_echo(run, step.settings)),
         parameters=section.methods,
         progress=step.progress,
     )
-    keys = _map_keys(run, step.settings, two_pass="mask_reliable" in step.inputs)
+    keys = _map_keys(run, step.settings, "mask_reliable" in step.inputs)
     arrays = {"chi": found.chi, "chi_singlepass": found.single_chi, "mask_singlepass": found.single_mask}
     outputs = {keys[name]: Output(data, like) for name, data in arrays.items() if name in keys}
     outputs["mask_qsm"] = Output(found.mask, like)
@@ -60,7 +67,7 @@ def susceptibility(step: StepInput[GreRun]) -> StepResult:
 
 def _echoes(step: StepInput[GreRun], total: FloatArray) -> "EchoPhase | None":
     """Return the phase of every echo where each is inverted by itself."""
-    if not step.settings.inversion.choice.per_echo:
+    if not inverts_each_echo(step.record, step.settings):
         return None
     return echo_phase(step, total, counted=step.settings.field.choice.unwrap == "romeo")
 
@@ -93,29 +100,31 @@ def _local_field(step: StepInput[GreRun], total: FloatArray) -> "LocalField":
 
 def _sources(run: GreRun, settings: Settings) -> dict[str, Path]:
     """Return the images that weigh the echoes."""
-    return magnitude_files(run) if settings.inversion.choice.per_echo else {}
+    return magnitude_files(run) if inverts_each_echo(run, settings) else {}
 
 
 def _needs(run: GreRun, settings: Settings) -> tuple[str, ...]:
-    keys = ("total_field", "field_sd", "residual", "magnitude", *mask_keys(run, settings))
+    keys: tuple[str, ...] = ("field_sd", "residual", "magnitude", *mask_keys(run, settings))
     keys += background_keys(run, settings)
-    return (*keys, "phase", *combined(run)[1:]) if settings.inversion.choice.per_echo else keys
+    if not starts_after_background(run):
+        keys += ("total_field",)
+    return (*keys, "phase", *combined(run)[1:]) if inverts_each_echo(run, settings) else keys
 
 
-def _map_keys(run: GreRun, settings: Settings, two_pass: bool) -> dict[str, str]:
+def _map_keys(run: GreRun, settings: Settings, has_two_passes: bool) -> dict[str, str]:
     """Return the products' keys of map, local field and what the first of two passes gives."""
     removes = removes_trend(run, settings)
     keys = {"chi": "chi_with_trend" if removes else "chi_unreferenced"}
     if settings.background.choice.method != "none":
         keys["local_field"] = "local_field_with_trend" if removes else "local_field"
-    if two_pass:
+    if has_two_passes:
         keys["chi_singlepass"] = f"{keys['chi']}_singlepass"
         keys["mask_singlepass"] = "mask_singlepass"
     return keys
 
 
 def _makes(run: GreRun, settings: Settings) -> tuple[str, ...]:
-    keys = (*_map_keys(run, settings, settings.mask.choice.two_pass).values(), "mask_qsm")
+    keys = (*_map_keys(run, settings, two_pass(run, settings)).values(), "mask_qsm")
     return (*keys, "local_field_magnitude") if "local_field" in keys else keys
 
 

@@ -9,16 +9,8 @@ from bids_app.errors import QsmAppError
 from bids_app.model.records import GreRun
 from bids_app.model.settings import Settings
 from bids_app.model.step import Output, Step, StepInput, StepResult
-from bids_app.steps.participant.common import (
-    combined,
-    echo_files,
-    grid_image,
-    grid_of,
-    like_of,
-    load_echoes,
-    memory,
-    single_files,
-)
+from bids_app.steps.participant.common import combined, echo_files, grid_image, grid_of, like_of, memory, single_files
+from bids_app.steps.participant.load import load_echoes
 
 
 def corrected_phase(step: StepInput[GreRun]) -> StepResult:
@@ -42,14 +34,14 @@ def corrected_phase(step: StepInput[GreRun]) -> StepResult:
         )
     except qsm.NoSignalError as error:
         raise QsmAppError(_no_signal(run, magnitude is None or bool(np.any(magnitude)))) from error
-    like, told = like_of(run), [*notes, *found.notes[1:]]
+    like, sentences = like_of(run), [*notes, *found.notes[1:]]
     return StepResult(
         {
             "phase": Output(found.phase, like),
             "support": Output(found.support, like),
-            "phase_checks": Output(sidecar={"scaling": notes[0], "notes": told}),
+            "phase_checks": Output(sidecar={"scaling": notes[0], "notes": sentences}),
         },
-        {"phase": told, "residue_share": found.residues, "support_voxels": int(np.count_nonzero(found.support))},
+        {"phase": sentences, "residue_share": found.residues, "support_voxels": int(np.count_nonzero(found.support))},
         (*notes[1:], *found.warnings),
         found.methods,
     )

@@ -3,22 +3,26 @@
 import json
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from bids_app.derivatives import quality
 from bids_app.derivatives.files import read_image, read_mask
 from bids_app.model.records import GreRun
 from bids_app.model.settings import Settings
 from bids_app.model.step import SIDECAR, Output, Step, StepInput, StepResult
+from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import Grid, bounding_box
 from bids_app.qsm.units import ppm_per_hz
+from bids_app.steps.participant.background import has_local_field
 from bids_app.steps.participant.common import field_strength, grid_image, grid_of, memory, true_grid_of
 from bids_app.steps.participant.r2prime import R2PRIME
 from bids_app.steps.participant.registration import REGISTRATION
 from bids_app.steps.participant.separation import SEPARATION
 
+#: Images that are read meanwhile, by the key of the product: values and affine.
+Parts = Mapping[str, Future[tuple[FloatArray, npt.NDArray[np.float64]]]]
 _TRANSFORMS = ("xfm_t1w_to_gre", "xfm_t1w_to_gre_warp")
 #: Metrics that the sidecars of these products hold, and their fields there.
 _SEPARATION_FACTS = {
@@ -32,28 +36,30 @@ _SEPARATION_FACTS = {
 
 
 def numbers_of(step: StepInput[GreRun]) -> StepResult:
-    """Measure, compare with the usual ranges, and tell what is outside."""
-    run, bounds = step.record, dict(step.settings.qc.choice.to_mapping())
-    found = json.loads(step.inputs["echo_quality"].read_text(encoding="utf-8"))
+    """Measure, compare with the expected ranges, and report what is outside."""
+    run, choice = step.record, step.settings.qc.choice
+    bounds: dict[str, float] = {name: value for name, value in vars(choice).items() if isinstance(value, int | float)}
+    echoes = step.inputs.get("echo_quality")  # none where the run starts from a map of another dataset
+    found: dict[str, float | None] = json.loads(echoes.read_text(encoding="utf-8")) if echoes else {}
     found |= _measured(step)
     found["registration_similarity"] = _similarity(step)
     found |= _separation(step)
     known = quality.numbers(len(run.echoes))
-    bounds["volume_min"] *= found.pop("seen_part")  # a slab cannot hold a whole brain
+    bounds["volume_min"] *= found.pop("seen_part") or 0.0  # a slab cannot hold a whole brain
     described = {name: number.describe(_plain(found.get(name)), bounds) for name, number in known.items()}
     flags = [name for name, number in described.items() if number["flag"]]
     content = {
-        "Description": "Numbers for quality control; usual: lowest and highest usual value, null where there is none",
+        "Description": "Metrics of quality control; expected: lowest and highest value, null where there is no bound",
         "run": run.basename,
         "flags": flags,
         "numbers": described,
     }
-    metrics = {name: number["value"] for name, number in described.items()}
+    metrics: dict[str, object] = {name: number["value"] for name, number in described.items()}
     warnings = tuple(quality.sentence(name, described[name]) for name in flags)
     return StepResult({"qc": Output(sidecar=content)}, metrics | {"flags": flags}, warnings)
 
 
-def _measured(step: StepInput[GreRun]) -> dict[str, Any]:
+def _measured(step: StepInput[GreRun]) -> dict[str, float | None]:
     """Return the numbers of field, masks and map; what is measured next is read meanwhile, inside the object's box."""
     with ThreadPoolExecutor(max(1, min(2, step.threads))) as pool:
         masks = pool.map(lambda name: read_mask(step.inputs[name]), ("mask_brain", "mask_qsm"))
@@ -66,11 +72,12 @@ def _measured(step: StepInput[GreRun]) -> dict[str, Any]:
         parts = {name: pool.submit(read_image, step.inputs[name], box) for name in names if name in step.inputs}
         mask, valid = mask[box], valid[box]
         small = Grid(mask.shape, grid.voxel_size, grid.b0_dir)
-        found = _field(parts, mask, field_strength(step.record)) | _maps(parts, mask, valid, small)
+        found = _field(parts, mask, field_strength(step.record)) if "wraps" in parts else {}
+        found |= _maps(parts, mask, valid, small)
         return found | _shape(mask, true)
 
 
-def _shape(mask: Any, grid: Grid) -> dict[str, Any]:
+def _shape(mask: BoolArray, grid: Grid) -> dict[str, float | None]:
     """Return the numbers of the object mask's shape; the grid is that of the whole field of view."""
     from bids_app.qsm.quality.masks import mask_shape, seen_part
 
@@ -83,7 +90,7 @@ def _shape(mask: Any, grid: Grid) -> dict[str, Any]:
     }
 
 
-def _field(parts: Mapping[str, Future[Any]], mask: Any, tesla: float) -> dict[str, Any]:
+def _field(parts: Parts, mask: BoolArray, tesla: float) -> dict[str, float | None]:
     """Return the numbers of the field fit and of unwrapping inside the mask."""
     from bids_app.qsm.quality.maps import field_quality
 
@@ -101,14 +108,14 @@ def _field(parts: Mapping[str, Future[Any]], mask: Any, tesla: float) -> dict[st
     }
 
 
-def _maps(parts: Mapping[str, Future[Any]], mask: Any, valid: Any, grid: Grid) -> dict[str, Any]:
+def _maps(parts: Parts, mask: BoolArray, valid: BoolArray, grid: Grid) -> dict[str, float | None]:
     """Return the numbers of the local field and the susceptibility map."""
     from bids_app.qsm.quality.maps import boundary_ratio, robust_sd, streak_ratio
 
     if not valid.any():
         return {"valid_fraction": 0.0}
     chi = parts["chi_unreferenced"].result()[0]
-    found = {
+    found: dict[str, float | None] = {
         "valid_fraction": np.count_nonzero(valid & mask) / np.count_nonzero(mask),
         "chi_spread": robust_sd(chi[valid]),
         "streak_ratio": streak_ratio(chi, valid, grid),
@@ -127,9 +134,9 @@ def _similarity(step: StepInput[GreRun]) -> float | None:
     return None
 
 
-def _separation(step: StepInput[GreRun]) -> dict[str, Any]:
+def _separation(step: StepInput[GreRun]) -> dict[str, float | None]:
     """Return what R2' and the source separation have measured, of the maps that are there."""
-    found: dict[str, Any] = {}
+    found: dict[str, float | None] = {}
     for key, facts in _SEPARATION_FACTS.items():
         if key in step.inputs:
             content = json.loads(step.inputs[SIDECAR + key].read_text(encoding="utf-8"))
@@ -137,7 +144,7 @@ def _separation(step: StepInput[GreRun]) -> dict[str, Any]:
     return found
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: float | None) -> float | None:
     """Return a number as JSON knows it, with six digits: more are noise."""
     if value is None or isinstance(value, int):
         return value
@@ -145,16 +152,10 @@ def _plain(value: Any) -> Any:
 
 
 def _needs(run: GreRun, settings: Settings) -> tuple[str, ...]:
-    keys: tuple[str, ...] = (
-        "echo_quality",
-        "wraps",
-        "field_sd",
-        "residual",
-        "mask_brain",
-        "mask_qsm",
-        "chi_unreferenced",
-    )
-    if settings.background.choice.method != "none":
+    keys: tuple[str, ...] = ("mask_brain", "mask_qsm", "chi_unreferenced")
+    if run.starts_from_phase:
+        keys += ("echo_quality", "wraps", "field_sd", "residual")
+    if has_local_field(run, settings):
         keys += ("local_field",)
     return keys + _described(run, settings)
 

@@ -18,7 +18,9 @@ from bids_app.steps.participant.common import (
     magnitude_files,
     memory,
 )
-from bids_app.steps.participant.spin_echo import spin_echo_keys
+from bids_app.steps.participant.spin_echo import has_r2
+
+_MADE = ("r2prime", "r2prime_sd", "mask_r2prime")
 
 
 def reversible(step: StepInput[GreRun]) -> StepResult:
@@ -30,8 +32,8 @@ def reversible(step: StepInput[GreRun]) -> StepResult:
     r2 = read_image(files["r2"])[0]
     r2_sd = read_image(files["r2_sd"])[0] if "r2_sd" in files else None
     known = mask & (r2 > 0)
-    if "r2star_given" in files:
-        star, valid = read_image(files["r2star_given"])[0], known
+    if "r2star" in files:
+        star, valid = read_image(files["r2star"])[0], known
         star_sd: FloatArray | None = None
         added, methods = np.zeros_like(star), tuple[str, ...]()
     else:
@@ -92,23 +94,22 @@ def slice_axis(run: GreRun) -> int | None:
 
 
 def _files(run: GreRun, settings: Settings) -> dict[str, Path]:
-    given = {name: run.given(name) for name in ("r2", "r2star_given")}
-    files = {name: path for name, path in given.items() if path is not None}
-    return files if "r2star_given" in files else files | magnitude_files(run)
+    return {} if run.given("r2star") else magnitude_files(run)
 
 
 def _needs(run: GreRun, settings: Settings) -> tuple[str, ...]:
-    keys: tuple[str, ...] = ("mask_brain", "total_field", "field_sd")
+    keys: tuple[str, ...] = ("mask_brain", "r2")
     if run.given("r2") is None:
-        keys += ("r2", "r2_sd")
-    return keys if run.given("r2star_given") else (*keys, *combined(run)[1:])
+        keys += ("r2_sd",)
+    return (*keys, "r2star") if run.given("r2star") else (*keys, "total_field", "field_sd", *combined(run)[1:])
 
 
 def r2prime_keys(run: GreRun, settings: Settings) -> tuple[str, ...]:
-    """Return the products of R2'; none where R2 or R2* cannot be had, or another dataset has R2'."""
-    r2 = run.given("r2") is not None or bool(spin_echo_keys(run, settings))
-    r2star = run.given("r2star_given") is not None or (len(run.echoes) > 1 and has_magnitude(run))
-    return ("r2prime", "r2prime_sd", "mask_r2prime") if r2 and r2star and run.given("r2prime") is None else ()
+    """Return the products of R2'; none where R2 or R2* is missing, the map alone where another dataset has it."""
+    if run.given("r2prime"):
+        return ("r2prime",)
+    r2star = run.given("r2star") is not None or (len(run.echo_times) > 1 and has_magnitude(run))
+    return _MADE if has_r2(run, settings) and r2star else ()
 
 
 R2PRIME = Step(
@@ -119,6 +120,6 @@ R2PRIME = Step(
     sources=_files,
     headers=grid_image,
     needs=_needs,
-    makes=r2prime_keys,
+    makes=lambda run, settings: keys if (keys := r2prime_keys(run, settings)) == _MADE else (),
     memory=memory(16, 1),
 )

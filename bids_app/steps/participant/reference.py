@@ -9,6 +9,7 @@ from bids_app.model.records import GreRun
 from bids_app.model.settings import Settings
 from bids_app.model.step import Output, Step, StepInput, StepResult
 from bids_app.steps.participant.common import memory
+from bids_app.steps.participant.mask import two_pass
 from bids_app.steps.participant.null_space_trend import removes_trend
 from bids_app.steps.participant.segmentations import gre_keys, regions_in
 
@@ -71,7 +72,7 @@ def _region(step: StepInput[GreRun], name: str) -> tuple[npt.NDArray[np.bool_], 
 
 def _needs(run: GreRun, settings: Settings) -> tuple[str, ...]:
     keys: tuple[str, ...] = ("chi_unreferenced", "mask_qsm", "magnitude")
-    if settings.mask.choice.two_pass:
+    if two_pass(run, settings):
         keys += ("chi_unreferenced_singlepass", "mask_singlepass")
     if _keeps_trend_map(run, settings):
         keys += ("chi_with_trend",)
@@ -79,11 +80,12 @@ def _needs(run: GreRun, settings: Settings) -> tuple[str, ...]:
 
 
 def _keeps_trend_map(run: GreRun, settings: Settings) -> bool:
-    return settings.reference.choice.keep_trend_map and removes_trend(run, settings)
+    own = run.given("chimap") is None
+    return own and settings.reference.choice.keep_trend_map and removes_trend(run, settings)
 
 
 def _makes(run: GreRun, settings: Settings) -> tuple[str, ...]:
-    keys: tuple[str, ...] = ("chimap", "chimap_singlepass") if settings.mask.choice.two_pass else ("chimap",)
+    keys: tuple[str, ...] = ("chimap", "chimap_singlepass") if two_pass(run, settings) else ("chimap",)
     return (*keys, "chimap_with_trend") if _keeps_trend_map(run, settings) else keys
 
 

@@ -16,7 +16,7 @@ from bids_app.steps.participant.anatomy import labels_in, resampled_labels, rows
 from bids_app.steps.participant.common import memory
 from bids_app.steps.participant.r2prime import r2prime_keys
 from bids_app.steps.participant.registration import atlas_to_gre_keys, on_grid_of, registered, xfm_key
-from bids_app.steps.participant.relaxometry import RELAXOMETRY
+from bids_app.steps.participant.relaxometry import has_r2star
 from bids_app.steps.participant.segmentations import (
     KINDS,
     Segmentation,
@@ -173,7 +173,7 @@ def _labels_step(kind: str) -> Step[GreRun]:
 
 def _table_needs(run: GreRun, settings: Settings, kind: str) -> tuple[str, ...]:
     keys = ["chimap", "mask_qsm", *(f"dseg_gre@{s.name}" for s in _own(run, settings, kind))]
-    if "r2star" in RELAXOMETRY.makes(run, settings):
+    if has_r2star(run, settings):
         keys.append("r2star")
     keys += [key for key in r2prime_keys(run, settings) if key == "r2prime"]
     return (*keys, *(key for key in separation_keys(run, settings) if key in SOURCES))

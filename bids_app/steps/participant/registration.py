@@ -1,7 +1,6 @@
 """Steps that bring the anatomy to a gradient-echo run: its T1-weighted image, or the atlas where there is none."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from bids_app.derivatives.files import read_grid, read_image, write_image
 from bids_app.model.records import GreRun
 from bids_app.model.settings import Settings
 from bids_app.model.step import Output, Step, StepInput, StepResult
+from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.steps.participant.anatomy import atlas_files, corrected, deform_atlas, judged
 from bids_app.steps.participant.common import (
     combined,
@@ -73,7 +73,7 @@ def atlas_to_gre(step: StepInput[GreRun]) -> StepResult:
     name = key.partition("@")[2]
     names = ("the gradient-echo magnitude", f"the atlas {name}")
     warp, metrics, warnings = deform_atlas(step.inputs[key], fixed, step, names, others)
-    told = f"no T1w image: the atlas {name} was registered to the gradient-echo magnitude, which is less exact"
+    sentences = f"no T1w image: the atlas {name} was registered to the gradient-echo magnitude, which is less exact"
     facts = {
         "Similarity": metrics,
         "RegisteredTo": [_IMAGES[image] for image, _ in images],
@@ -82,12 +82,12 @@ def atlas_to_gre(step: StepInput[GreRun]) -> StepResult:
     }
     outputs = {f"xfm_atlas_to_gre@{name}": Output(file=warp, sidecar=facts)}
     how = "atlas_to_all" if others else "atlas_to_magnitude"
-    return StepResult(outputs, metrics | {"atlas": name}, (told, *warnings), ("n4", how, "syn"))
+    return StepResult(outputs, metrics | {"atlas": name}, (sentences, *warnings), ("n4", how, "syn"))
 
 
 def _decays(run: GreRun) -> bool:
-    """Whether the echoes tell the magnitude at echo time 0."""
-    return len(run.echoes) > 1 and has_magnitude(run)
+    """Whether the echoes determine the magnitude at echo time 0."""
+    return len(run.echo_times) > 1 and has_magnitude(run)
 
 
 def without_decay(step: StepInput[GreRun]) -> Path:
@@ -113,7 +113,7 @@ def without_decay(step: StepInput[GreRun]) -> Path:
     return out
 
 
-def _object(step: StepInput[GreRun], sd: Any) -> Any:
+def _object(step: StepInput[GreRun], sd: FloatArray) -> BoolArray:
     """Return the object by phase quality alone: the run's own mask may want the atlas that is to be brought here."""
     from bids_app.qsm.field.reliability import reliability_weights
     from bids_app.qsm.mask.make import make_mask
@@ -128,7 +128,11 @@ def _object(step: StepInput[GreRun], sd: Any) -> Any:
 
 def registered(run: GreRun, settings: Settings) -> bool:
     """Whether something of the T1w image's space has to come to the run."""
-    if run.t1w is None or not is_wanted(settings):
+    if run.t1w is None:
+        return False
+    if run.given_mask is not None and run.given_mask.space == "t1w":
+        return True
+    if not is_wanted(settings):
         return False
     return any(
         segmentation.image is None or segmentation.kind == "atlas" or not on_grid_of(segmentation.image, like_of(run))

@@ -27,8 +27,13 @@ def relaxation(step: StepInput[GreRun]) -> StepResult:
 
 
 def _relaxation_keys(run: GreRun, settings: Settings) -> tuple[str, ...]:
-    possible = len(run.echoes) > 1 and has_magnitude(run)
+    possible = len(run.echo_times) > 1 and has_magnitude(run)
     return ("r2star", "t2star", "s0") if possible and settings.relaxometry.choice.method != "none" else ()
+
+
+def has_r2star(run: GreRun, settings: Settings) -> bool:
+    """Return whether the run has a map of R2*: its own, or that of another dataset."""
+    return run.given("r2star") is not None or bool(_relaxation_keys(run, settings))
 
 
 RELAXOMETRY = Step(

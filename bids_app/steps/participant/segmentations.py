@@ -1,11 +1,11 @@
-"""Which segmentations a run has: of the settings' words, those that can be had for this record."""
+"""Which segmentations a run has: of the settings' words, those that exist for this record."""
 
 import csv
 from dataclasses import dataclass
 from pathlib import Path
 
 from bids_app.adapters import atlas, existing, fastsurfer
-from bids_app.adapters.labels import FASTSURFER, Region, from_rows
+from bids_app.adapters.labels import FASTSURFER, Region, from_rows, read_table
 from bids_app.derivatives.names import lookup_path
 from bids_app.errors import QsmAppError
 from bids_app.model.records import Anatomical, GreRun
@@ -29,7 +29,7 @@ class Segmentation:
         if self.kind == "fastsurfer":
             return dict(FASTSURFER)
         if self.table is not None:
-            return atlas.table_of(self.table)
+            return read_table(self.table)
         return dict(FASTSURFER) if self.image and self.image.name.endswith(".mgz") else {}
 
 

@@ -13,17 +13,24 @@ from bids_app.qsm.operators.smoothing import gaussian
 from bids_app.qsm.registry import SEPARATION as METHODS
 from bids_app.qsm.separation.sources import SeparationData
 from bids_app.qsm.units import hz_to_ppm
+from bids_app.steps.participant.background import has_local_field
 from bids_app.steps.participant.common import combined, grid_image, grid_of, load_magnitude, magnitude_files, memory
 from bids_app.steps.participant.r2prime import r2prime_keys
-from bids_app.steps.participant.relaxometry import RELAXOMETRY
-from bids_app.steps.participant.spin_echo import spin_echo_keys
+from bids_app.steps.participant.relaxometry import has_r2star
+from bids_app.steps.participant.spin_echo import has_r2
 
 #: Labels of white matter in FastSurfer's segmentation: hemispheres, cerebellum, hypointensities, corpus callosum.
 _WHITE = (2, 41, 7, 46, 77, 85, 251, 252, 253, 254, 255)
 #: Edges of labels are blurred by this share of a voxel's width, as partial volume would.
 _BLUR = 0.6
 #: Sidecar texts that every map carries.
-_SIGN = "Diamagnetic susceptibility is negative; the sum of both maps is the susceptibility"
+SIGN = "Diamagnetic susceptibility is negative; the sum of both maps is the susceptibility"
+#: What a method finds about its relaxivity, by the sidecar's field.
+RELAXIVITY = {
+    "relaxivity": "RelaxivityHzPerPpm",
+    "relaxivity_sd": "RelaxivitySd",
+    "relaxivity_source": "RelaxivitySource",
+}
 SOURCES = ("chi_paramagnetic", "chi_diamagnetic")
 
 
@@ -35,13 +42,8 @@ def separate(step: StepInput[GreRun]) -> StepResult:
     info: dict[str, object] = {}
     found = method(data, params=section.of(method.name), progress=step.progress, info=info)
     like = files["mask_qsm"]
-    facts: dict[str, object] = {"Method": method.name, "MagneticFieldStrength": run.field_strength, "Sign": _SIGN}
-    names = {
-        "relaxivity": "RelaxivityHzPerPpm",
-        "relaxivity_sd": "RelaxivitySd",
-        "relaxivity_source": "RelaxivitySource",
-    }
-    facts |= {names[key]: value for key, value in info.items() if key in names}
+    facts: dict[str, object] = {"Method": method.name, "MagneticFieldStrength": run.field_strength, "Sign": SIGN}
+    facts |= {RELAXIVITY[key]: value for key, value in info.items() if key in RELAXIVITY}
     maps = {"chi_paramagnetic": found.paramagnetic, "chi_diamagnetic": found.diamagnetic}
     outputs = {key: Output(maps[key], like, facts) for key in SOURCES}
     metrics = dict(info)
@@ -76,7 +78,7 @@ def _data(step: StepInput[GreRun]) -> SeparationData:
         if key in files
     }
     local = hz_to_ppm(read_image(files["local_field"])[0], field_strength) if "local_field" in files else None
-    several = len(run.echoes) > 1
+    several = len(run.echo_times) > 1
     return SeparationData(
         grid_of(run, mask.shape),
         mask,
@@ -104,18 +106,17 @@ def _white_matter(files: "dict[str, Path] | object") -> FloatArray | None:
 
 
 def _files(run: GreRun, settings: Settings) -> dict[str, Path]:
-    given = {name: run.given(name) for name in ("r2", "r2prime", "fibre_angle")}
-    given["r2star"] = run.given("r2star_given")
-    return {name: path for name, path in given.items() if path is not None} | magnitude_files(run)
+    angle = run.given("fibre_angle")
+    return ({"fibre_angle": angle.path} if angle else {}) | magnitude_files(run)
 
 
 def _needs(run: GreRun, settings: Settings) -> tuple[str, ...]:
     keys: tuple[str, ...] = ("chimap", "mask_qsm", *combined(run)[1:], *r2prime_keys(run, settings))
-    if settings.background.choice.method != "none":
+    if has_local_field(run, settings):
         keys += ("local_field",)
-    if run.given("r2") is None and spin_echo_keys(run, settings):
+    if has_r2(run, settings):
         keys += ("r2",)
-    if run.given("r2star_given") is None and "r2star" in RELAXOMETRY.makes(run, settings):
+    if has_r2star(run, settings):
         keys += ("r2star",)
     if run.t1w is not None and "fastsurfer" in settings.segmentation.choice.which:
         keys += ("dseg_gre@fastsurfer",)

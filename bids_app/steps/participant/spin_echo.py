@@ -93,9 +93,14 @@ def _files(run: GreRun, settings: Settings) -> dict[str, Path]:
 
 
 def spin_echo_keys(run: GreRun, settings: Settings) -> tuple[str, ...]:
-    """Return the products that the run's spin echoes give; none where another dataset has R2."""
-    wanted = bool(run.spin_echo) and settings.separation.choice.r2 != "none" and run.given("r2") is None
+    """Return the products that the run's spin echoes give."""
+    wanted = bool(run.spin_echo) and settings.separation.choice.r2 != "none"
     return (*MAPS, "xfm_mese_to_gre") if wanted else ()
+
+
+def has_r2(run: GreRun, settings: Settings) -> bool:
+    """Return whether the run has a map of R2: its own, or that of another dataset."""
+    return run.given("r2") is not None or bool(spin_echo_keys(run, settings))
 
 
 SPIN_ECHO = Step(

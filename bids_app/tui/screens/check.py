@@ -30,8 +30,8 @@ _HELP = """\
 The table shows what is in your data. ✓ is used, – is left out, ✗ cannot be used. Move through the rows: the \
 text below says why, and what you can do.
 
-Scans: a series that was judged wrongly can be corrected. Press C on its row and say what it is. The \
-corrections are kept in a table beside the results, and the command uses it (--series).
+Scans: a series that was judged wrongly can be corrected. Press C on its row and say what it is. The corrections \
+are kept in a table beside the results, and the command uses it (--series).
 
 BIDS datasets: these are the checks that the command does before it starts. It refuses to start while there is a \
 problem, so correct the files, then press Ctrl+R to check again."""
@@ -71,7 +71,7 @@ class CheckScreen(StepScreen):
         if chosen != self._checked:
             self._checked = chosen
             self.action_again()
-        self.query_one(DataTable).focus()
+        self.set_focus(self.query_one(DataTable))
 
     def action_again(self) -> None:
         """Check again."""
@@ -195,7 +195,7 @@ class CheckScreen(StepScreen):
 
 
 def _becomes(outcome: SeriesOutcome, width: int) -> str:
-    """Return the names of a series' images, or why there are none, in so many characters."""
+    """Return the names of a series' images, or why there are none, in a limited number of characters."""
     names = [path.rpartition("/")[2].removesuffix(".nii.gz") for path in outcome.outputs]
     if not names:
         return outcome.reason if len(outcome.reason) <= width else f"{outcome.reason[: width - 1]}…"
@@ -205,7 +205,7 @@ def _becomes(outcome: SeriesOutcome, width: int) -> str:
 
 def _of_series(outcome: SeriesOutcome) -> str:
     names = ", ".join(path.rpartition("/")[2] for path in outcome.outputs)
-    lines = [outcome.reason, f"becomes {names}" if names else ""]
+    lines = [outcome.reason, f"becomes {names}" if names else "Press C to say what it is."]
     return "\n".join(filter(None, [*lines, f"{outcome.title}: {outcome.files} files in {outcome.source}"]))
 
 

@@ -1,11 +1,9 @@
 """Step 1: which folder, where the results go, and what is done."""
 
 from pathlib import Path
-from typing import ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Button, Checkbox, DirectoryTree, Input, Label, Static
 
@@ -32,7 +30,6 @@ class DataScreen(StepScreen):
 
     step = "data"
     help_text = _HELP
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+u", "up", "Folder above")]
 
     def body(self) -> ComposeResult:
         """Make the fields."""
@@ -72,11 +69,6 @@ class DataScreen(StepScreen):
     @on(DirectoryTree.DirectorySelected)
     def _picked(self, event: DirectoryTree.DirectorySelected) -> None:
         self._choose(event.path.absolute())
-
-    def action_up(self) -> None:
-        """Show the folder above in the tree."""
-        tree = self.query_one(FolderTree)
-        tree.path = Path(tree.path).absolute().parent
 
     def _choose(self, folder: Path, output_dir: Path | None = None) -> None:
         self.query_one("#folder", Input).value = str(folder)

@@ -17,7 +17,7 @@ _HELP = """\
 Most data need none of this: go on with Ctrl+N. The preset is the one choice that many people make.
 
 Move through the list to read what an option does. Change its value on the right; the command at the bottom \
-follows at once. ● marks what you have changed, and Ctrl+D sets the marked option back to its default. Type in \
+follows at once. ● marks what you have changed, and Ctrl+R sets the marked option back to its default. Type in \
 the line at the top to search names and explanations; with several words all must be there.
 
 Parameters belong to the methods. Their values come from the preset unless you change them."""
@@ -29,8 +29,9 @@ class OptionsScreen(StepScreen):
     step = "options"
     help_text = _HELP
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+d", "default", "Default"),
-        Binding("ctrl+f", "search", "Search"),
+        Binding("ctrl+r", "default", "Reset"),
+        Binding("ctrl+g", "search", "Search", priority=True),  # before the next key is handed out
+        Binding("slash", "search", show=False),
     ]
 
     def __init__(self) -> None:
@@ -64,7 +65,7 @@ class OptionsScreen(StepScreen):
 
     def enter(self) -> None:
         """Show the problem that other screens may have made or removed."""
-        self.query_one(Tree).focus()
+        self.set_focus(self.query_one(Tree))
         self._check()
 
     @work(thread=True, group="load")
@@ -120,7 +121,7 @@ class OptionsScreen(StepScreen):
 
     @on(Input.Submitted, "#search")
     def _to_list(self) -> None:
-        self.query_one(Tree).focus()
+        self.set_focus(self.query_one(Tree))
 
     @on(Tree.NodeHighlighted)
     def _show(self, event: Tree.NodeHighlighted[Entry]) -> None:
@@ -159,7 +160,7 @@ class OptionsScreen(StepScreen):
     def _edit(self, event: Tree.NodeSelected[Entry]) -> None:
         if event.node.data is not None:
             choice = self.query_one("#choice", Select)
-            (choice if choice.display else self.query_one("#value", Input)).focus()
+            self.set_focus(choice if choice.display else self.query_one("#value", Input))
 
     @on(Input.Changed, "#value")
     def _typed(self, event: Input.Changed) -> None:
@@ -167,7 +168,7 @@ class OptionsScreen(StepScreen):
 
     @on(Input.Submitted, "#value")
     def _entered(self) -> None:
-        self.query_one(Tree).focus()
+        self.set_focus(self.query_one(Tree))
 
     @on(Select.Changed, "#choice")
     def _picked(self, event: Select.Changed) -> None:
@@ -180,7 +181,7 @@ class OptionsScreen(StepScreen):
 
     def action_search(self) -> None:
         """Go to the line for searches."""
-        self.query_one("#search", Input).focus()
+        self.set_focus(self.query_one("#search", Input))
 
     def _take(self, value: str) -> None:
         plan, entry = self.qsm.plan, self._entry

@@ -61,7 +61,7 @@ class ResultsScreen(StepScreen):
 
     def enter(self) -> None:
         """Read what is there now."""
-        self.query_one(DataTable).focus()
+        self.set_focus(self.query_one(DataTable))
         self._load()
 
     @work(thread=True, exclusive=True, group="load")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bids_app.adapters import atlas, existing
-from bids_app.adapters.labels import Region
+from bids_app.adapters import atlas, choose, existing
+from bids_app.adapters.labels import Region, read_table
 from bids_app.errors import ToolMissingError, UsageError
 
 TABLE = "index\tname\n1\tleft putamen\n2\tright putamen\n"
@@ -42,7 +42,7 @@ def test_folder(tmp_path):
     assert [name for name, *_ in found.segmentations] == ["nuclei", "tissue"]
     assert found.brain_mask.name == "tpl-x_desc-brain_mask.nii.gz"
     assert [name for name, *_ in atlas.find(f"{folder}:nuclei").segmentations] == ["nuclei"]
-    assert atlas.table_of(found.segmentations[0][2])[1] == Region(1, "putamen", "L")
+    assert read_table(found.segmentations[0][2])[1] == Region(1, "putamen", "L")
     with pytest.raises(UsageError, match="nuclei, tissue"):
         atlas.find(f"{folder}:nuclie")
 
@@ -141,3 +141,30 @@ def test_templateflows_own_client_is_not_asked_where_the_files_are(home):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path.cwd())
     client, ours = done.stdout.split()[-2:]
     assert client == ours == str(folder / "tpl-Mine_res-01_T1w.nii.gz")
+
+
+@pytest.mark.parametrize(
+    ("names", "which"),
+    [
+        (["anat/sub-01_desc-aseg_dseg"], "anat/*_desc-aseg_dseg.nii.gz"),
+        (["anat/sub-01_desc-aseg_dseg", "anat/sub-01_desc-aparcaseg_dseg"], "anat/*_desc-aparcaseg_dseg.nii.gz"),
+        (["func/sub-01_task-rest_space-T1w_desc-aseg_dseg"], None),
+        (["anat/sub-01_dseg"], None),
+    ],
+)
+def test_a_segmentation_of_the_t1w_image_that_exists_is_used(names, which, tmp_path, monkeypatch):
+    monkeypatch.setattr(choose.fastsurfer, "find_script", lambda home: tmp_path / "run_fastsurfer.sh")
+    for name in names:
+        path = tmp_path / f"fmriprep/sub-01/{name}.nii.gz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    if which is None:  # it would be made by FastSurfer, which cannot run here
+        monkeypatch.setattr(choose.fastsurfer, "require", lambda home: tmp_path / "run_fastsurfer.sh")
+        monkeypatch.setattr(choose.fastsurfer, "check_python", lambda script, python: None)
+    found, _, warning = choose.resolve(("auto",), "", "", [tmp_path / "fmriprep"])
+    assert found == ((which,) if which else ("fastsurfer",))
+    assert warning == ""
+    if which:
+        run = {"sub": "01"}
+        label = which.partition("desc-")[2].partition("_")[0]
+        assert existing.find(which, [tmp_path / "fmriprep"], run).name == f"sub-01_desc-{label}_dseg.nii.gz"

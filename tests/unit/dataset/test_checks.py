@@ -13,6 +13,7 @@ from bids_app.dataset.derived import with_given_mask
 from bids_app.dataset.image_checks import remarks
 from bids_app.dataset.images import look_at
 from bids_app.dataset.query import find_subjects
+from bids_app.model.records import GivenMask
 from tests.unit.dataset.conftest import PLACE
 
 
@@ -225,7 +226,7 @@ def test_nothing_to_do_is_told_with_what_is_there(dataset):
     (fmap / "sub-01_fieldmap.nii.gz").write_bytes(b"x")
     (problem,) = problems(dataset)
     assert "no gradient-echo phase" in problem
-    assert "field maps" in problem
+    assert "field map" in problem
     dataset.megre("sub-02")
     assert problems(dataset) == []
     assert "participant '01' has no" in problems(dataset, participants=["01", "02"])[0]
@@ -250,7 +251,8 @@ def test_a_given_mask_is_found_by_entities_and_grid(others):
     mask(folder, "sub-01_label-GM")
     mask(folder, "sub-01_run-1_desc-qsm")
     assert with_given_mask(run, [folder.parents[1]]).given_mask is None
-    mask(folder, "sub-01_run-1_desc-brain", (3, 4, 6))
+    (folder.parent / "func").mkdir()
+    mask(folder.parent / "func", "sub-01_desc-brain", (3, 4, 6))
     found = with_given_mask(run, [folder.parents[1]])
     assert found.given_mask is None
     assert "another grid" in found.remarks[0]
@@ -265,9 +267,9 @@ def test_a_given_mask_is_found_by_entities_and_grid(others):
         "sub-01_run-2_desc-brain_mask.nii.gz": "its run-2 is not that of sub-01_run-1",
     }
     found = with_given_mask(run, [folder.parents[1]], "lesion")
-    assert found.given_mask.name == "sub-01_desc-lesion_mask.nii.gz"
+    assert found.given_mask.path.name == "sub-01_desc-lesion_mask.nii.gz"
     assert "is used" in found.remarks[0] and len(found.remarks) == 1
     path = mask(folder, "sub-01_run-1_desc-brain")
-    assert with_given_mask(run, [folder.parents[1]]).given_mask == path
+    assert with_given_mask(run, [folder.parents[1]]).given_mask == GivenMask(path)
     stranger = replace(run, subject="02", entities=(("sub", "02"),))
     assert with_given_mask(stranger, [folder.parents[1]]).given_mask is None

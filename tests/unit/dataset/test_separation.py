@@ -139,7 +139,7 @@ def test_maps_of_other_datasets_are_used(root, tmp_path):
     image(other / "sub-1" / "anat" / "sub-1_desc-R2prime_R2map.nii.gz")
     image(other / "sub-1" / "anat" / "sub-1_R2map.nii.gz", shape=(4, 4, 4))
     run = with_given_maps(run_of(root), [other])
-    assert run.given("r2prime").name == "sub-1_desc-R2prime_R2map.nii.gz"
+    assert run.given("r2prime").path.name == "sub-1_desc-R2prime_R2map.nii.gz"
     assert run.given("r2") is None
     assert any("lies on another grid" in remark for remark in run.remarks)
     assert missing_maps(run, chosen(method="white_matter")) == []

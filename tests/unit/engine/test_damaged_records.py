@@ -228,6 +228,7 @@ def test_a_record_that_another_command_wrote_is_no_success(path, run, settings, 
     settings.mask.values["level"] = 3
     Chain(STEPS, run, settings, context).run()
     assert [failure.step for failure in chain.verify().failures] == ["first"]
+    assert Chain(STEPS, run, settings, context).unfinished() == []  # what lies there is the other command's
 
 
 def test_outputs_have_the_digests_of_what_was_written_and_not_of_what_lies_there(run, settings, context, monkeypatch):

@@ -156,7 +156,7 @@ def test_the_file_wins(tmp_path):
         ("slurm", 'resource_spec = "x"', "unknown keyword 'resource_spec'"),  # known to PBS and Grid Engine
         ("pbs", "minutes = 0", "minutes must be a whole number"),
         ("pbs", 'maximum_jobs = "many"', "maximum_jobs must be a whole number"),
-        ("pbs", "walltime = ", "cannot be used"),
+        ("pbs", "walltime = ", "is not valid TOML"),
     ],
 )
 def test_mistakes_in_the_file_are_one_sentence(name, config, says, tmp_path):
@@ -167,7 +167,7 @@ def test_mistakes_in_the_file_are_one_sentence(name, config, says, tmp_path):
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path):
-    with pytest.raises(UsageError, match=r"nowhere\.toml cannot be used"):
+    with pytest.raises(UsageError, match=r"nowhere\.toml cannot be read"):
         ClusterEngine("slurm", config_file=tmp_path / "nowhere.toml").configuration(JOBS)
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from bids_app.errors import QsmAppError
 from bids_app.group import statistics
+from bids_app.group.outliers import outliers
 
 
 def cohort(count=40, age_effect=0.001, group_effect=0.02, sessions=1, seed=0, regions=6, between=0.01):
@@ -130,7 +131,7 @@ def test_false_discovery_rate_agrees_with_statsmodels(p):
 def test_outliers_are_flagged_and_kept():
     data = cohort(age_effect=0, group_effect=0)
     data.loc[(data["run"] == "7-0") & (data["index"] == 4), "chi_mean"] = 0.5
-    rows, told = statistics.outliers(data, 5.0)
+    rows, told = outliers(data, 5.0)
     assert [row["run"] for row in rows if row["flagged"]] == ["7-0"]
     assert next(row for row in rows if row["flagged"])["worst_region"] == "r3 L"
     assert len(rows) == data["run"].nunique()
@@ -138,7 +139,7 @@ def test_outliers_are_flagged_and_kept():
 
 
 def test_few_runs_flag_nothing():
-    rows, told = statistics.outliers(cohort(count=4))
+    rows, told = outliers(cohort(count=4))
     assert not told
     assert all(row["worst_z"] is None and not row["flagged"] for row in rows)
 

@@ -6,6 +6,7 @@ from scipy import stats
 
 from bids_app.errors import QsmAppError, UsageError
 from bids_app.group import voxelwise
+from bids_app.group.clusters import clusters
 from bids_app.group.values import Stored, Values, in_mask
 
 PEOPLE = 16
@@ -175,7 +176,7 @@ def test_clusters_are_listed_with_size_place_and_region():
     t, labels, affine = np.zeros((8, 8, 8), np.float32), np.zeros((8, 8, 8), int), np.diag([2.0, 2, 2, 1])
     t[1:3, 1, 1], t[5, 5, 5] = (4, 6), -5
     labels[2, 1, 1] = 3
-    first, second = voxelwise.clusters(t, affine, labels, {3: "left putamen"})
+    first, second = clusters(t, affine, labels, {3: "left putamen"})
     assert (first["voxels"], first["volume_mm3"], first["region"], first["region_fraction"]) == (
         2,
         pytest.approx(16),

@@ -8,6 +8,7 @@ from bids_app.model.aliases import RENAMED, with_new_names
 from bids_app.model.settings import build_settings, parse_set
 
 CASES = [
+    ("inversion.bayes.rounds=3", "inversion.bayes.outer_iterations", 3),
     ("background.ringing=keep", "background.alternation", "keep"),
     ("background.ringing=auto", "background.alternation", "remove"),
     ("background.transceive=auto", "background.transmit_receive_phase", "remove"),
@@ -22,8 +23,9 @@ CASES = [
 
 
 def value_of(settings, name):
-    section, _, key = name.partition(".")
-    return getattr(settings.sections[section].choice, key)
+    section, *method, key = name.split(".")
+    values = settings.sections[section]
+    return getattr(values.methods[method[0]] if method else values.choice, key)
 
 
 def settings_of(*options):

@@ -23,8 +23,8 @@ from bids_app.qsm.separation.sources import (
 )
 from bids_app.qsm.separation.white_matter import (
     WhiteMatterParams,
-    cylinders_by_angle,
     iron_of_white_matter,
+    relaxivity_by_angle,
     white_matter,
 )
 from bids_app.qsm.units import GAMMA_MHZ_PER_T
@@ -219,14 +219,15 @@ def test_iron_of_white_matter_does_not_rest_on_one_relaxivity_of_myelin(iron, cy
     assert found == pytest.approx(iron, abs=0.015)
 
 
-@pytest.mark.parametrize("cylinders", [0.7, 1.24, 2.9])
-def test_a_map_of_angles_gives_the_relaxivity_of_myelin(cylinders):
+@pytest.mark.parametrize(("constant", "cylinders"), [(0, 0.7), (0, 1.24), (0, 2.9), (1, 0), (2, 0), (0.5, 0.75)])
+def test_a_map_of_angles_gives_the_relaxivity_of_myelin(constant, cylinders):
     rng = np.random.default_rng(7)
     sine2, n = 1 - rng.random(5000) ** 2, 0.04 + 0.004 * rng.standard_normal(5000)
-    chi, rate = 0.015 - n, 0.015 + cylinders * sine2 * n + 0.001 * rng.standard_normal(5000)
-    maps, core = (rate, sine2, sine2 * chi), np.ones(5000, bool)
-    assert cylinders_by_angle(maps, core, CYLINDERS_OVER_SPHERES, 500) == pytest.approx(cylinders, rel=0.05)
-    assert cylinders_by_angle(maps, core & False, CYLINDERS_OVER_SPHERES, 500) == CYLINDERS_OVER_SPHERES
+    chi, rate = 0.015 - n, 0.015 + (constant + cylinders * sine2) * n + 0.002 * rng.standard_normal(5000)
+    maps, core = (rate, chi, sine2, sine2 * chi), np.ones(5000, bool)
+    found = relaxivity_by_angle(maps, core, CYLINDERS_OVER_SPHERES, 500)
+    assert found == pytest.approx((constant, cylinders), abs=0.15)
+    assert relaxivity_by_angle(maps, core & False, CYLINDERS_OVER_SPHERES, 500) == (0, CYLINDERS_OVER_SPHERES)
 
 
 @pytest.mark.parametrize("relaxivity", [137.0, 320.0])

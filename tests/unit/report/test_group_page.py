@@ -224,7 +224,7 @@ def test_the_missing_the_flagged_and_the_outlying_are_told(page):
     assert "<td>field_drift</td>" in row[4]
     assert "caudate R (chi_mean, z" in row[5]
     assert [n for n in row if 'class="marked"' in row[n]] == [3, 4, 5]
-    assert "3 runs have numbers for quality control out of their usual range" in page
+    assert "3 runs have metrics of quality control out of their expected range" in page
     assert "3 &lt;b&gt;runs&lt;/b&gt; are flagged" in page
 
 
@@ -232,7 +232,7 @@ def test_dots_are_marked_where_the_tables_say_so(page):
     panel = re.search(r"<h3>field_drift</h3>.*?</svg>", page, re.S)[0]
     marked = re.findall(r'class="dot marked" data-run="(sub-\d+)"', panel)
     assert sorted(marked) == ["sub-04", "sub-08", "sub-12"]
-    assert 'class="usual"' in panel
+    assert 'class="expected"' in panel
     assert "<title>sub-04: 1.7 Hz</title>" in panel
     strips = re.search(r"<h3>Regions of nuclei</h3>.*?</svg>", page, re.S)[0]
     assert re.findall(r'dot marked" data-run="(sub-\d+)"[^>]*><title>(.*?)</title>', strips) == [

@@ -33,6 +33,10 @@ OTHERS = {
     "affine",
     "syn",
     "fastsurfer",
+    "synthstrip",
+    "hd_bet",
+    "fsl_bet",
+    "brain_program",
 }
 
 #: Works whose DOI nobody could confirm.
@@ -44,7 +48,12 @@ def test_every_method_has_a_sentence_and_every_sentence_a_known_reference():
     for key, text in SENTENCES.items():
         own = key in BY_KEY and BY_KEY[key].is_own
         assert text.endswith(OWN_MARK) == own, key
-        if not own and key not in {"per_echo", "atlas_to_all", "atlas_to_magnitude"}:  # what the chain itself does
+        if not own and key not in {
+            "per_echo",
+            "atlas_to_all",
+            "atlas_to_magnitude",
+            "brain_program",
+        }:  # what the chain itself does
             assert Methods((text,)).references, key
         assert set(Methods((text,)).keys) <= set(REFERENCES), f"add the works of {key} to references.bib"
 
@@ -153,13 +162,13 @@ def test_the_text_says_what_ran_and_with_what(text):
         "2 echoes were acquired at 3 T (Simulated): echo times 5, 10 ms; repetition time 30 ms",
         "field of view 60 × 61.8 × 60 mm³; matrix 24 × 30 × 20; voxel size 2.5 × 2.06 × 3 mm³; axial slab.",
         "Not stated in the data: receive coil, sequence type, readout polarity, flip angle, bandwidth",
-        "root of their sum of squares",
+        "root of the sum of their squares",
         "NumPy 2.",
-        "ROMEO (Dymerska et al. 2021) (template_echo = 1, magnitude_weight = true)",
+        "ROMEO (Dymerska et al. 2021; template_echo = 1, magnitude_weight = true)",
         "MCPC-3D-S",
-        "rapid two-step inversion (RTS) (Kames et al. 2018) (delta = 0.15, mu = 100000, rho = 10)",
+        "rapid two-step inversion (RTS; Kames et al. 2018; delta = 0.15, mu = 100000, rho = 10)",
         "V-SHARP",
-        "Values of regions were taken over the valid mask from the segmentation atlas",
+        "Regional values were calculated inside the valid mask for the segmentation atlas",
         "qsm-bids-app 0.1.0+0",
     ):
         assert part in said
@@ -239,13 +248,13 @@ def test_each_item_that_is_missing_is_named(subject, context, name, keys):
     [
         ({}, {}, {}, "made from the data by the recipe “quality,open:1”."),
         ({"from_anatomy": True}, {"mask_given": False}, {}, "restricted to the brain mask of the segmentation."),
-        ({}, {"mask_given": True}, {}, "The mask was that of another dataset."),
+        ({}, {"mask_given": True}, {}, "The mask was taken from another dataset."),
         (
             {"margin": 5.0},
             {"mask_given": True},
             {"mask_processing": "x"},
-            "Up to 5 mm around it the field was processed too, where the recipe “quality,open:1” finds the object, and "
-            "the maps were cut to the mask.",
+            "The field was also processed up to 5 mm outside the mask, where the recipe “quality,open:1” finds the "
+            "object; the maps were then restricted to the mask.",
         ),
     ],
 )
@@ -280,7 +289,7 @@ def test_citation_files_have_each_text_once_and_what_it_cites(text, tmp_path):
     assert f"QSM BIDS App (qsm-bids-app), version {bids_app.__version__}" in markdown
     assert "## sub-01, sub-02\n" in markdown
     assert "## sub-03\n" in markdown
-    assert markdown.count("rapid two-step inversion (RTS)") == 1
+    assert markdown.count("rapid two-step inversion (RTS; ") == 1
     assert set(re.findall(r"@article\{(\w+),", bib)) == {*text.keys, "schofield2003"}
 
 

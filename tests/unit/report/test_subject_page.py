@@ -42,6 +42,21 @@ def page(tmp_path_factory):
     return (context.output_dir / "sub-01.html").read_text()
 
 
+@pytest.mark.parametrize("time", ["2026-12-01 09:58:02 ", ""])
+def test_the_page_names_the_command_date_version_and_zero(tmp_path, time):
+    context = context_in(tmp_path)
+    logs = context.output_dir / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    (logs / "qsm-bids-app-1.log").write_text(
+        f"{time}qsm-bids-app 0.2.0: in out participant --mem 4\n{time}sub-01: done\n"
+    )
+    report(subject_in(context), Settings(), context, {"results": {"sub-01": Result()}})
+    page = (context.output_dir / "sub-01.html").read_text()
+    assert "<code>qsm-bids-app in out participant --mem 4</code>" in page
+    top = page[: page.index('id="sub-01-chi"')]
+    assert re.search(r"Processed: .* UTC, version ", top)
+
+
 def test_every_stage_has_its_figures(page):
     titles = re.findall(r"<h4>(.*?)</h4>", page)
     mosaic = next(title for title in titles if re.fullmatch(r"Susceptibility, \d+ axial slices", title))
@@ -203,13 +218,13 @@ def test_the_table_of_quality_has_what_is_out_of_range_first_with_what_to_do(sub
         "chi_spread",
         "residual_wraps",
     ]
-    assert re.search(r"too low .*right for a test object.* 90 ml\s+600 to 2300", rows[0], re.S)
-    assert re.search(r"too high .*an echo whose phase is not of this scan.* 29.4 Hz\s+1 or less", rows[1], re.S)
+    assert re.search(r"too low .*For a test object.* 90 ml\s+600 to 2300", rows[0], re.S)
+    assert re.search(r"too high .*an echo that belongs to another scan.* 29.4 Hz\s+1 or less", rows[1], re.S)
     assert re.search(r"40\s+15 or more", rows[2])
     assert "not known" in rows[3]
     assert "too" not in rows[4]
     assert 'href="#sub-01-qc"' in page
-    assert "mask_volume is 90 ml, usual is 600 ml or more (qc.volume_min)" in page
+    assert "mask_volume is 90 ml, expected is 600 ml or more (qc.volume_min)" in page
     assert rows[2].count("Signal-to-noise") == 1  # the numbers of an earlier version, without advice, are shown too
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from bids_app.dataset.query import find_subjects
 from bids_app.model.step import StepInput
-from bids_app.steps.participant.common import load_echoes
+from bids_app.steps.participant.load import load_echoes
 
 SHAPE = (24, 24, 24)
 

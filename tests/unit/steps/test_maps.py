@@ -21,6 +21,8 @@ from bids_app.steps.participant.null_space_trend import NULL_SPACE_TREND
 SHAPE = (28, 26, 24)
 #: Without what comes on top of background removal and inversion.
 PLAIN = {"background": {"boundary_sources": "keep", "null_space_trend": "keep"}}
+#: A run for which no other dataset has anything.
+NOTHING_GIVEN = {"given": lambda product: None, "given_maps": (), "starts_from_phase": True}
 STEPS = (BACKGROUND, INVERSION, NULL_SPACE_TREND)
 
 
@@ -82,7 +84,7 @@ def maps(tmp_path_factory):
     np.save(inputs["phase"], phase[None].astype(np.float32))
     echo = Echo(1, 0.01, magnitude=inputs["magnitude1"], phase=inputs["total_field"], metadata={})
     return SimpleNamespace(
-        echoes=(echo,), echo_times=(0.01,), field_strength=3.0, b0_dir=None, coils=1, given_mask=None
+        echoes=(echo,), echo_times=(0.01,), field_strength=3.0, b0_dir=None, coils=1, given_mask=None, **NOTHING_GIVEN
     ), inputs
 
 
@@ -291,7 +293,9 @@ def head(tmp_path_factory):
     echo = Echo(1, 0.01, magnitude=inputs["magnitude"], phase=inputs["total_field"], metadata={})
     bare = Echo(1, 0.01, phase=inputs["total_field"], metadata={})
     runs = [
-        SimpleNamespace(echoes=(e,), echo_times=(0.01,), field_strength=3.0, b0_dir=None, coils=1, given_mask=None)
+        SimpleNamespace(
+            echoes=(e,), echo_times=(0.01,), field_strength=3.0, b0_dir=None, coils=1, given_mask=None, **NOTHING_GIVEN
+        )
         for e in (echo, bare)
     ]
     return runs, inputs, images["magnitude"].astype(np.float32), grid

@@ -53,7 +53,13 @@ def step_of(ball, tmp_path):
             inputs["coil_magnitude"] = tmp_path / "coils.npy"
             np.save(inputs["coil_magnitude"], signal)
         run = SimpleNamespace(
-            echoes=tuple(found), echo_times=TIMES[:echoes], field_strength=3.0, b0_dir=None, coils=coils, t1w=None
+            echoes=tuple(found),
+            echo_times=TIMES[:echoes],
+            field_strength=3.0,
+            b0_dir=None,
+            coils=coils,
+            t1w=None,
+            given_maps=(),
         )
         return StepInput(run, build_settings({}), inputs, tmp_path, 1)
 

@@ -7,12 +7,13 @@ import pytest
 
 from bids_app.derivatives import quality
 from bids_app.derivatives.files import write_image
-from bids_app.model.records import Echo, GreRun
+from bids_app.model.records import Echo, GivenMap, GreRun
 from bids_app.model.settings import build_settings
-from bids_app.model.step import StepInput
+from bids_app.model.step import StepInput, plan
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.operators.dipole import forward_field
 from bids_app.qsm.units import ppm_to_hz
+from bids_app.steps import PARTICIPANT
 from bids_app.steps.participant.r2prime import R2PRIME, slice_axis
 from bids_app.steps.participant.regions import TABLES
 from bids_app.steps.participant.separation import SEPARATION, SOURCES
@@ -62,7 +63,8 @@ def run_of(files, given=(), spin_echo=True, **metadata):
         for e, t in enumerate(TIMES, start=1)
     )
     train = tuple(Echo(e, 0.01 * e, magnitude=files["magnitude1"]) for e in range(1, 5)) if spin_echo else ()
-    return GreRun("01", None, (("sub", "01"),), "MEGRE", "anat", echoes, 3.0, spin_echo=train, given_maps=given)
+    maps = tuple(GivenMap(product, path, "1/s") for product, path in given)
+    return GreRun("01", None, (("sub", "01"),), "MEGRE", "anat", echoes, 3.0, spin_echo=train, given_maps=maps)
 
 
 def done(step, run, settings, files, folder):
@@ -101,7 +103,7 @@ def test_r2prime_is_that_of_the_sources(files, tmp_path):
 def test_r2_above_r2star_is_measured_for_quality_control(files, tmp_path):
     high = tmp_path / "high.nii.gz"
     write_image(high, np.full(SHAPE, 60, np.float32), np.eye(4), "float32")
-    made = done(R2PRIME, run_of(files, (("r2", high),)), chosen(), files, tmp_path)
+    made = done(R2PRIME, run_of(files, (("r2", high),)), chosen(), files | {"r2": high}, tmp_path)
     sidecar = made.outputs["r2prime"].sidecar
     assert sidecar["NegativeShare"] == made.metrics["negative_share"] > 0.9
     metric = quality.numbers(4)["r2prime_negative_share"]
@@ -116,7 +118,9 @@ def test_nothing_is_made_without_spin_echoes_or_maps(files):
     assert SPIN_ECHO.makes(run_of(files), settings) == ("r2", "t2", "r2_sd", "xfm_mese_to_gre")
     assert SPIN_ECHO.makes(run_of(files), chosen(r2="none")) == ()
     given = (("r2", Path("r2")),)
-    assert SPIN_ECHO.makes(run_of(files, given), settings) == ()
+    names = [step.name for step in plan(PARTICIPANT, run_of(files, given), settings).steps]
+    assert "import-r2" in names
+    assert "spin-echo" not in names
     assert R2PRIME.makes(run_of(files, given, spin_echo=False), settings) == ("r2prime", "r2prime_sd", "mask_r2prime")
 
 
@@ -142,7 +146,8 @@ def test_a_map_of_r2prime_from_elsewhere_is_used(files, tmp_path):
     write_image(path, (137 * (p + n)).astype(np.float32), np.eye(4), "float32")
     run, settings = run_of(files, (("r2prime", path),), spin_echo=False), chosen()
     assert R2PRIME.makes(run, settings) == ()
-    made = done(SEPARATION, run, settings, files, tmp_path)
+    assert SEPARATION in plan(PARTICIPANT, run, settings).steps
+    made = done(SEPARATION, run, settings, files | {"r2prime": path}, tmp_path)
     np.testing.assert_allclose(made.outputs["chi_paramagnetic"].data, p, atol=1e-4)
     np.testing.assert_allclose(made.outputs["chi_diamagnetic"].data, -n, atol=1e-4)
 
@@ -153,7 +158,7 @@ def test_a_relaxivity_that_does_not_fit_is_measured_for_quality_control(files, t
     settings = build_settings(
         {"separation": {"method": "chi_separation", "chi_separation": {"relaxivity": 5000.0, "rate_error": 2.0}}}
     )
-    made = done(SEPARATION, run_of(files, (("r2prime", path),)), settings, files, tmp_path)
+    made = done(SEPARATION, run_of(files, (("r2prime", path),)), settings, files | {"r2prime": path}, tmp_path)
     share = made.outputs["separation_residual"].sidecar["RelativeResidual"]
     described = quality.numbers(4)["separation_residual"].describe(share, settings.qc.choice.to_mapping())
     assert described["flag"] == "high"

@@ -70,6 +70,7 @@ def test_a_folder_is_picked_in_the_tree_and_completed_while_typed(tmp_path, monk
         await press(pilot, "down", "enter")
         assert app.plan.bids_dir == tmp_path / "study"
         app.screen.query_one("#participant").value = False
+        await settle(pilot)
         await press(pilot, "ctrl+n")
         assert app.screen.step == "data"  # nothing is to be done
 

@@ -67,7 +67,7 @@ def test_the_command_follows_every_choice(tmp_path):
         assert app.plan.command.endswith("--set inversion.method=medi")
         assert "MEDI" in text(app, "#explanation")
         assert str(tree.cursor_node.label).startswith("● inversion.method medi")
-        await press(pilot, "ctrl+d")
+        await press(pilot, "ctrl+r")
         assert "--set" not in app.plan.command
 
     drive(script, write_bids(tmp_path / "bids"))
@@ -82,7 +82,7 @@ def test_a_wrong_value_is_said_at_once_and_a_preset_changes_defaults(tmp_path):
         await press(pilot)
         assert "--preset tgv" in text(app, "#command")
         assert "Single-step TGV" in text(app, "#explanation")
-        await press(pilot, "ctrl+f", *"two_pass", "enter", "down")
+        await press(pilot, "ctrl+g", *"two_pass", "enter", "down")
         assert app.screen.query_one("#choice").prompt == "default: true"
         await type_into(app, pilot, "#search", "--mem")
         await press(pilot, "down")

@@ -16,7 +16,8 @@ say(kind="jobs", names=["sub-01", "sub-01_report"])
 say(kind="job-started", job="sub-01", step="", done=0, total=0, left_s=12)
 say(kind="progress", job="sub-01", step="inversion", done=1, total=4, left_s=9)
 print("[1/2] sub-01: inversion started", flush=True)
-time.sleep(0.8)
+while not page.with_name("go").exists():
+    time.sleep(0.02)
 say(kind="job-finished", job="sub-01", step="", done=0, total=0, left_s=None)
 say(kind="result", job="sub-01", status="done", seconds=3.2, warnings=["noisy"], failures=[])
 say(kind="result", job="sub-01_report", status="unchanged", seconds=0.0, warnings=[], failures=[])
@@ -42,6 +43,7 @@ def test_a_run_is_watched_to_its_end_and_the_report_opens(tmp_path, monkeypatch)
         assert table(app)[0][:3] == ["sub-01", "▶ running", "inversion"]
         assert text(app, "#time") == "0 of 2  about 10 s left"
         assert app.screen.query_one("#start").disabled
+        page.with_name("go").touch()
         await settle(pilot)
         assert text(app, "#status") == "✓ All done."
         assert [row[:3] for row in table(app)] == [

@@ -97,7 +97,7 @@ def test_iterations_end_by_the_tolerance_and_are_reported(name):
     counts = []
     for tolerance in (0.5, 0.02, 0.0):
         calls, info = [], {}
-        most = {"rounds": 40} if name == "bayes" else {"iterations": 40}
+        most = {"outer_iterations": 40} if name == "bayes" else {"iterations": 40}
         qsm.INVERSIONS[name](
             field,
             mask,

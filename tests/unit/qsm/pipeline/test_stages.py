@@ -184,7 +184,8 @@ def test_wrong_names_and_shapes_are_refused_with_the_right_one(data):
 
 
 def test_presets_are_those_of_the_command():
-    from bids_app.model.settings import build_settings, parse_toml, preset_names, preset_text
+    from bids_app.model.settings import build_settings, preset_names, preset_text
+    from bids_app.model.toml_files import parse_toml
 
     assert list(qsm.presets()) == preset_names()
     for name in qsm.presets():
