@@ -42,7 +42,7 @@ shell(f"qsm-bids-app {data} {out} convert --dicom-dir {dicom} --dry-run")
 # or an atlas on the T1w image, or files that you have. Here, the atlas of the simulated head is registered to the
 # gradient echo, because the scan has no T1w image.
 atlas = head / "derivatives/phantom/tpl-phantom"
-coarse = "--set registration.resolution=4 --set registration.syn_resolution=4 --set registration.syn_fine=0"
+coarse = "--set registration.atlas=affine --set registration.resolution=4"
 shell(
     f"qsm-bids-app {data} {out} convert participant --dicom-dir {dicom} "
     f"--segmentation atlas --atlas {atlas} {coarse} --skip-bids-validation"

@@ -26,7 +26,7 @@ def shell(command: str) -> None:
 
 folder = Path(tempfile.gettempdir()) / "qsm-tutorials" / "study"
 data, out = folder / "data", folder / "out"
-scan = "--voxel-size 4 --snr 100 --echo-times 0.004 0.009 0.014 0.019 --no-t1w"
+scan = "--voxel-size 4 --snr 100 --echo-times 0.004 0.009 0.014 0.019 --oversampling 1 --no-t1w"
 shell(f"python -m bids_app.phantom {data} --subjects 12 {scan}")
 participants = pd.read_csv(data / "participants.tsv", sep="\t")
 print(participants.head().to_string(index=False))
