@@ -77,7 +77,8 @@ class Method(Generic[F_co, P_co]):
     uses
         Optional data that the result depends on.
     needs
-        Maps that a separation cannot do without, by the names of ``separation.sources.INPUTS``.
+        Maps that a separation cannot do without, by the names of ``separation.sources.INPUTS``; ``chi`` for
+        susceptibility-weighted images that take the map.
     min_echoes
         Echoes that it needs.
     key

@@ -44,7 +44,7 @@ def _field_side(phase: FloatArray, magnitude: FloatArray, times: Sequence[float]
         relaxometry(magnitude, times, mask)
     _separation(magnitude, times, mask, grid)
     for swi in qsm.SWI.values():
-        swi(unwrapped[0], magnitude[0], mask, grid)
+        swi(unwrapped[0], magnitude[0], mask, grid, echo_time=times[0], chi_ppm=magnitude[0])
 
 
 def _separation(magnitude: FloatArray, times: Sequence[float], mask: BoolArray, grid: Grid) -> None:
