@@ -102,7 +102,7 @@ def _every_inversion(field: FloatArray, mask: BoolArray, grid: Grid, magnitude: 
     for background in qsm.BACKGROUND.values():
         background(field, mask, grid)
         background(field, mask, grid, weights=weights)
-    for inversion in qsm.INVERSIONS.values():
+    for inversion in (method for method in qsm.INVERSIONS.values() if "model" not in method.needs):
         inversion(field, mask, grid)
         inversion(field, mask, grid, weights=weights, magnitude=magnitude)
 
