@@ -75,7 +75,7 @@ def main(argv=None):
     size = (4.0,) * 3 if args.quick else (args.voxel_size,) * 3
     kinds = {"phantom": {}, "phantom, in vivo": {"in_vivo": True, "coil_shading": 0.5, "snr": 40.0}}
     rows = []
-    for name, choices in kinds.items():
+    for name, choices in kinds.items() if args.persons else ():
         found = rows_of(name, (heads.simulated(person=p, voxel_size=size, **choices) for p in range(args.persons)))
         rows += _told(found)
     for folder, subject in args.bids:

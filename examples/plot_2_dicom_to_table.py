@@ -2,7 +2,7 @@
 From DICOM files to a table
 ===========================
 
-Convert a folder of DICOM files to BIDS, map the scan, and read the values of the deep grey nuclei, in one command.
+Convert a folder of DICOM files to BIDS, map the scan, and read the values of the deep grey nuclei.
 """
 
 # %%
@@ -10,11 +10,14 @@ Convert a folder of DICOM files to BIDS, map the scan, and read the values of th
 # ---------------
 # The scan of this page is simulated. :download:`simulated_dicom.py <../../examples/simulated_dicom.py>` writes it as a
 # scanner would export it: one file for each slice, magnitude and phase in two series.
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
 
+import nibabel as nib
 import pandas as pd
+from nibabel.processing import resample_from_to
 from simulated_dicom import write_dicom
 
 
@@ -36,17 +39,9 @@ print(write_dicom(head, "01", dicom), "DICOM files")
 shell(f"qsm-bids-app {data} {out} convert --dicom-dir {dicom} --dry-run")
 
 # %%
-# Convert and map
-# ---------------
-# The levels ``convert`` and ``participant`` run one after the other. The regions come from a segmentation: FastSurfer
-# or an atlas on the T1w image, or files that you have. Here, the atlas of the simulated head is registered to the
-# gradient echo, because the scan has no T1w image.
-atlas = head / "derivatives/phantom/tpl-phantom"
-coarse = "--set registration.resolution=4 --set registration.syn_resolution=4 --set registration.syn_fine=0"
-shell(
-    f"qsm-bids-app {data} {out} convert participant --dicom-dir {dicom} "
-    f"--segmentation atlas --atlas {atlas} {coarse} --skip-bids-validation"
-)
+# Convert
+# -------
+shell(f"qsm-bids-app {data} {out} convert --dicom-dir {dicom}")
 
 # %%
 # What became of every series
@@ -60,6 +55,27 @@ print(report.dropna(axis="columns", how="all").to_string(index=False, max_colwid
 # The patient's name is in no file.
 for path in sorted(data.rglob("sub-*/**/*.*")):
     print(path.relative_to(data))
+
+# %%
+# Map and measure
+# ---------------
+# The regions come from a segmentation: ``--segmentation fastsurfer`` or ``--segmentation atlas``, which take minutes,
+# or files that you have. This page uses the true labels of the simulated head, on the voxels of the converted image.
+#
+# With FastSurfer or an atlas, one command does all of this page: ``qsm-bids-app data out convert participant
+# --dicom-dir dicom``.
+name = "sub-volunteer01"
+image = nib.load(next(data.glob("sub-*/anat/*_echo-1_part-mag_MEGRE.nii.gz")))
+labels = nib.load(head / "derivatives/phantom/sub-01/anat/sub-01_seg-nuclei_dseg.nii.gz")
+mine = folder / "segmentations" / name / "anat"
+mine.mkdir(parents=True, exist_ok=True)
+nib.save(resample_from_to(labels, image, order=0), mine / f"{name}_seg-nuclei_dseg.nii.gz")
+shutil.copy(head / "derivatives/phantom/seg-nuclei_dseg.tsv", mine / f"{name}_seg-nuclei_dseg.tsv")
+shutil.copy(head / "derivatives/phantom/dataset_description.json", folder / "segmentations")
+shell(
+    f"qsm-bids-app {data} {out} participant --derivatives {folder}/segmentations "
+    "--segmentation '*_seg-nuclei_dseg.nii.gz' --skip-bids-validation"
+)
 
 # %%
 # The table of regions

@@ -2,7 +2,7 @@
 A study with statistics
 =======================
 
-Map twelve simulated people, six of them patients, and test whether their nuclei differ.
+Map ten simulated people, five of them patients, and test whether their nuclei differ.
 """
 
 # %%
@@ -26,8 +26,8 @@ def shell(command: str) -> None:
 
 folder = Path(tempfile.gettempdir()) / "qsm-tutorials" / "study"
 data, out = folder / "data", folder / "out"
-scan = "--voxel-size 4 --snr 100 --echo-times 0.004 0.009 0.014 0.019 --no-t1w"
-shell(f"python -m bids_app.phantom {data} --subjects 12 {scan}")
+scan = "--voxel-size 4 --snr 100 --echo-times 0.004 0.009 0.014 0.019 --oversampling 1 --no-t1w"
+shell(f"python -m bids_app.phantom {data} --subjects 10 {scan}")
 participants = pd.read_csv(data / "participants.tsv", sep="\t")
 print(participants.head().to_string(index=False))
 
@@ -58,7 +58,7 @@ print(effect[columns].round(3).to_string(index=False))
 
 # %%
 # The putamen and the pallidum differ, as planted. Their estimates are below 0.04 ppm: voxels of 4 mm mix each nucleus
-# with its surroundings. A region with a small p value that is not one of these two is a false positive. With twelve
+# with its surroundings. A region with a small p value that is not one of these two is a false positive. With ten
 # people and fourteen regions, expect such surprises.
 
 # %%

@@ -104,7 +104,8 @@ leak.parent.mkdir(parents=True, exist_ok=True)
 shutil.copy(head / "dataset_description.json", masks)
 nib.save(nib.Nifti1Image(ndimage.binary_dilation(brain.get_fdata() > 0, iterations=4).astype(np.uint8), affine), leak)
 
-command = f"qsm-bids-app {data} {out} participant --derivatives {masks} --segmentation none --skip-bids-validation"
+options = "--segmentation none --preset fast --skip-bids-validation"
+command = f"qsm-bids-app {data} {out} participant --derivatives {masks} {options}"
 done = subprocess.run(command, shell=True, check=True, capture_output=True)
 
 # %%

@@ -4,7 +4,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bids_app.adapters import brain_extraction
@@ -142,19 +142,37 @@ def _cohort(search: CohortSearch, patience: float) -> tuple[Cohort, str]:
         return everybody.everybody(), "; ".join(reasons)
 
 
-def _participant_level(config: Config) -> int:
+@dataclass(frozen=True)
+class Checked:
+    """What the level ``participant`` would work on, and everything that is wrong with it."""
+
+    subjects: tuple[Subject, ...]
+    settings: Settings
+    skipped: tuple[str, ...]  # a sentence for every run that is left out
+    problems: tuple[str, ...]
+    warning: str = ""
+
+
+def check_participants(config: Config) -> Checked:
+    """Find the runs of the selected participants and check them; nothing is written.
+
+    Raises
+    ------
+    UsageError, ToolMissingError
+        If a program or an atlas of the chosen segmentation is missing.
+    InputRefusedError
+        If the folder is no BIDS dataset, or a participant or session is unknown.
+    """
     chosen = config.selection
     coils = config.settings.field.choice.coils == "combine"
     subjects = selected_subjects(config.bids_dir, chosen.participants, chosen.sessions, chosen.filters, coils)
     subjects = tuple(_with_given(subject, config) for subject in subjects)
     subjects, skipped = without_magnitudes_alone(subjects)
-    for sentence in skipped:
-        print(sentence)
     needs_t1w = tuple(config.settings.segmentation.choice.which) != ("none",)
     needs_t1w |= any(image.is_needed for subject in subjects for image in subject.t1w)
     problems = preflight(subjects, config.bids_dir, config.output_dir, chosen.participants, needs_t1w)
     if problems:
-        raise InputRefusedError(problems)
+        return Checked(tuple(subjects), config.settings, tuple(skipped), tuple(problems))
     if program := config.settings.brain_extraction.choice.program:
         brain_extraction.require(program)
     settings, warning = segmentations.decided(with_network(config.settings), config.bids_dir)
@@ -163,8 +181,16 @@ def _participant_level(config: Config) -> int:
     )
     segmentations.check_reference(subjects, settings)
     problems = [*problems_of(subjects, settings), *single_step(subjects, settings)]
-    if problems:
-        raise InputRefusedError(problems)
+    return Checked(subjects, settings, tuple(skipped), tuple(problems), warning)
+
+
+def _participant_level(config: Config) -> int:
+    checked = check_participants(config)
+    for sentence in checked.skipped:
+        print(sentence)
+    if checked.problems:
+        raise InputRefusedError(checked.problems)
+    subjects, settings, warning = checked.subjects, checked.settings, checked.warning
     jobs = participant_jobs(subjects, settings, config.context, SUBJECT_REPORT, config.reports_only)
     _check_memory(jobs, config)
     if config.dry_run:

@@ -31,7 +31,7 @@ def create_key(template: str, outtype: tuple[str, ...] = ("nii.gz",)) -> Key:
 
 
 def keys_by_content(seqinfo: Iterable[SeqInfo], *, field_maps: bool = False) -> dict[Key, list[str]]:
-    """Return keys and series as ``infotodict`` does: MEGRE, T2starw and T1w, the rest is left out.
+    """Return keys and series as ``infotodict`` does: MEGRE, T2starw, T1w and UNIT1, the rest is left out.
 
     Magnitude and phase (separate series or one) are put together by content and time; repeated acquisitions get run
     numbers, different protocols ``acq-`` labels. ``echo-`` and ``part-`` of a series that holds several are added when

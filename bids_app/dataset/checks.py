@@ -11,10 +11,11 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+from bids_app.dataset.coils import coils
 from bids_app.dataset.content_checks import contents
 from bids_app.dataset.derived import given_units
 from bids_app.dataset.image_checks import anatomical, few_slices, field_maps, files_of, images, lead_of
-from bids_app.dataset.metadata_checks import metadata_values
+from bids_app.dataset.metadata_checks import filtered_phase, metadata_values
 from bids_app.dataset.separation import spin_echo
 from bids_app.model.json_values import JsonValue
 from bids_app.model.records import GreRun, Subject
@@ -45,7 +46,7 @@ def clashes(run: GreRun) -> Iterator[str]:
             continue
         yield (
             f"{name} and {other} are the same echo and part: they differ by an entity that is not used here "
-            "(single receive coils go into one image, as its fourth dimension); keep one, or rename with acq- or run-"
+            "(single receive coils have coil-, or are the fourth dimension); keep one, or rename with acq- or run-"
         )
 
 
@@ -67,13 +68,16 @@ def no_phase(run: GreRun) -> Iterator[str]:
 
 
 def echo_gaps(run: GreRun) -> Iterator[str]:
-    """Echoes are numbered without gaps, and a magnitude is there for all of them or for none."""
+    """Echoes have no gaps unless the user chose single ones; a magnitude is there for all of them or for none."""
     numbers = [echo.number for echo in run.echoes]
     lost = max(numbers) - len(set(numbers) - {0})
-    if lost > 0:
+    if lost > 0 and not run.has_chosen_echoes:
         gaps = list(itertools.islice((n for n in itertools.count(1) if n not in numbers), min(lost, _NAMED)))
         shown = ", ".join(map(str, gaps)) + (f" and {lost - len(gaps)} more" if lost > len(gaps) else "")
-        yield f"{run.basename}: echo {shown} is missing; add its files or renumber the echoes"
+        yield (
+            f"{run.basename}: echo {shown} is missing; add its files, or choose the echoes that you want with "
+            '--bids-filter-file ({"gre": {"echo": [1, 3]}})'
+        )
     without = [echo.number for echo in run.echoes if echo.phase and not echo.magnitude]
     if 0 < len(without) < len(numbers):
         yield f"{run.basename}: echo {', '.join(map(str, without))} has a phase but no magnitude; add it"
@@ -126,12 +130,6 @@ def _distinct(values: Sequence[float]) -> Counter[float]:
     return found
 
 
-def coils(run: GreRun) -> Iterator[str]:
-    """Coils are weighed by their magnitudes."""
-    if run.coils > 1 and any(echo.phase and not echo.magnitude for echo in run.echoes):
-        yield f"{run.basename}: coils are weighed by their magnitudes, which are not there; add part-mag with all coils"
-
-
 def field_strength(run: GreRun) -> Iterator[str]:
     """The field strength is there, in tesla, and one for all echoes."""
     value, name = run.field_strength, lead_of(run.echoes[0]).name
@@ -177,6 +175,7 @@ RUN_CHECKS: tuple[Callable[[GreRun], Iterator[str]], ...] = (
     given_units,
     field_maps,
     metadata_values,
+    filtered_phase,
     images,
     few_slices,
     contents,
@@ -257,6 +256,6 @@ def _is_ours(output_dir: Path) -> bool:
 
 def _nothing_found(bids_dir: Path) -> str:
     return (
-        f"{bids_dir}: no gradient-echo phase (MEGRE or T2starw with part-phase) and no field map (fmap/*_fieldmap) "
-        "found for this selection"
+        f"{bids_dir}: no gradient-echo phase (MEGRE, T2starw, T1w, MPM, VFA or multi-echo MP2RAGE with part-phase) "
+        "and no field map (fmap/*_fieldmap) found for this selection"
     )

@@ -1,16 +1,13 @@
 """What a dataset holds by the names of its files alone, so that thousands of participants take seconds."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from bids_app.model.cohort import Cohort
 from bids_app.model.group_run import GroupRun
-from bids_app.model.naming import entities_in, run_entities
+from bids_app.model.naming import entities_in, is_gradient_echo_phase, run_entities
 from bids_app.model.records import spelled
-
-_PHASE = re.compile(r"_part-(?:phase|real)(?:_[a-z]+-[A-Za-z0-9+]+)*_(?:MEGRE|T2starw|T1w)\.nii(?:\.gz)?$")
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,7 @@ def homes(bids_dir: Path, participants: Sequence[str] = (), sessions: Sequence[s
             names = {
                 spelled(run_entities(path.name))
                 for path in place.glob(f"anat/{home.name}_*.nii*")
-                if _PHASE.search(path.name)
+                if is_gradient_echo_phase(path.name)
             }
             found.append(
                 Home(subject, session, tuple(sorted(names)), frozenset(spelled(run_entities(n)) for n in images))

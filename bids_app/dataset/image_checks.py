@@ -20,7 +20,7 @@ MIN_VOXELS = 3
 
 def files_of(echo: Echo) -> list[Path]:
     """Return the images of an echo."""
-    return [path for path in (echo.magnitude, echo.phase, echo.real, echo.imag) if path is not None]
+    return [path for part in ("magnitude", "phase", "real", "imag") for path in echo.files(part)]
 
 
 def lead_of(echo: Echo) -> Path:
@@ -34,13 +34,15 @@ def images(run: GreRun) -> Iterator[str]:
     unknown: list[tuple[str, str]] = []
     for echo in run.echoes:
         for path in files_of(echo):
-            state = look_at(path, is_phase=path == echo.phase, coils=run.coils)
+            state = look_at(path, is_phase=path in echo.files("phase"), coils=run.coils)
             if state.orientation.unknown and run.b0_dir is None:
                 unknown.append((path.name, state.orientation.unknown))
             if state.problem:
                 yield state.problem
-            elif state.volumes != run.coils:
-                yield f"{path.name}: is 3D, other images of this run hold {run.coils} coils; all have the same"
+            elif state.volumes != run.volumes:
+                own = "is 3D" if state.volumes == 1 else f"holds {state.volumes} volumes"
+                others = f"hold {run.coils} coils" if run.volumes > 1 else "hold one coil each"
+                yield f"{path.name}: {own}, other images of this run {others}; all have the same"
             elif first is None:
                 first = (path.name, state)
             elif state.shape != first[1].shape:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 
+from bids_app.model.filtered_phase import is_filtered_phase
 from bids_app.model.records import GreRun
 
 #: What BIDS knows as the unit of phase.
@@ -11,6 +12,22 @@ _AXIS = re.compile(r"[ijk]-?")
 #: Fields that hold a text, and fields that hold an axis of the image.
 _TEXTS = ("Units", "Manufacturer", "MRAcquisitionType", "ReadoutMode", "ReadoutPolarity", "MultiEchoReadout")
 _AXES = ("PhaseEncodingDirection", "SliceEncodingDirection")
+
+
+def filtered_phase(run: GreRun) -> Iterator[str]:
+    """A phase that was filtered for SWI has lost the field."""
+    for echo in run.echoes:
+        kinds, description = echo.metadata.get("ImageType"), echo.metadata.get("SeriesDescription")
+        tokens = kinds if isinstance(kinds, list) else []
+        name = description if isinstance(description, str) else ""
+        if echo.phase is not None and run.starts_from_phase and is_filtered_phase(name, tokens):
+            yield (
+                f"{echo.phase.name}: the scanner filtered this phase for SWI, by its JSON sidecar (SeriesDescription "
+                f"{name!r}, ImageType {', '.join(map(str, tokens)) or 'not given'}): the filter removed the field that "
+                "QSM needs. Take the unfiltered phase, or leave this run out with --bids-filter-file. If the phase is "
+                "not filtered, correct these two fields"
+            )
+            return
 
 
 def metadata_values(run: GreRun) -> Iterator[str]:
@@ -38,6 +55,11 @@ def _problems(name: str, metadata: Mapping[str, object]) -> Iterator[str]:
 
 def metadata_remarks(run: GreRun) -> Iterator[str]:
     """Yield what the user should know about values that are passed over."""
+    if run.suffix == "MP2RAGE" and dict(run.entities).get("inv") == "1":
+        yield (
+            "inv-1 of MP2RAGE: tissue whose magnetisation is still inverted has half a turn of phase more, which gives "
+            "errors at its boundary; take the last inversion, for example with --bids-filter-file"
+        )
     units = {echo.metadata["Units"] for echo in run.echoes if "Units" in echo.metadata and echo.phase is not None}
     for unknown in sorted(str(unit) for unit in units if unit not in PHASE_UNITS):
         yield f'"Units" of the phase is {unknown!r}, which BIDS does not know: its range gives the scale to radians'

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from bids_app.model.naming import T1_WEIGHTED
 from bids_app.model.records import Anatomical, GreRun
 
 
@@ -10,9 +11,9 @@ def choose_t1w(run: GreRun, images: Sequence[Anatomical]) -> tuple[Anatomical | 
     """Return the T1-weighted image for a run, and one sentence that says which and why.
 
     The rule, in this order: an image of the run's own session, else of the subject's other sessions; without contrast
-    agent (``ce``); intensity-normalised (``rec-norm``), else without ``rec``, else with another ``rec``; the fewest
-    entities; the lowest ``run``; the first name in alphabetical order. ``acq`` plays no part: scanners and sites name
-    acquisitions as they like.
+    agent (``ce``); T1w, else the combined image of MP2RAGE (UNIT1); intensity-normalised (``rec-norm``), else without
+    ``rec``, else with another ``rec``; the fewest entities; the lowest ``run``; the first name in alphabetical order.
+    ``acq`` plays no part: scanners and sites name acquisitions as they like.
     """
     if not images:
         return None, "no T1w image of this subject"
@@ -34,6 +35,7 @@ def _order(image: Anatomical) -> tuple[object, ...]:
     return (
         image.session or "",
         "ce" in entities,
+        T1_WEIGHTED.index(image.suffix),
         rec,
         len(entities.keys() - {"run"}),
         int(run) if run.isdigit() else 0,

@@ -10,13 +10,21 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from bids_app.dataset.coils import coil_files
 from bids_app.dataset.pairing import choose_t1w, with_spin_echo
 from bids_app.dataset.sidecars import Sidecars
 from bids_app.errors import InputRefusedError
-from bids_app.model.naming import run_entities
+from bids_app.model.naming import (
+    GRADIENT_ECHOES,
+    GRADIENT_ECHOES_WITH_PHASE,
+    T1_WEIGHTED,
+    is_gradient_echo_phase,
+    run_entities,
+)
 from bids_app.model.records import Anatomical, Echo, Entities, GreRun, Subject
 
-_IMAGE = re.compile(r"_(?:MEGRE|T2starw|T1w|MESE)\.nii(?:\.gz)?$")
+_SUFFIXES = "|".join(dict.fromkeys((*GRADIENT_ECHOES, *GRADIENT_ECHOES_WITH_PHASE, *T1_WEIGHTED, "MESE")))
+_IMAGE = re.compile(rf"_(?:{_SUFFIXES})\.nii(?:\.gz)?$")
 #: So many participants are listed when an unknown one is asked for.
 _NAMED = 30
 
@@ -58,14 +66,18 @@ def find_subjects(
     sidecars = Sidecars(bids_dir)
     for file in _image_files(bids_dir, participants or known, sidecars):
         entities = run_entities(Path(file.path).name)
-        is_t1w = file.entities["suffix"] == "T1w"
+        suffix = file.entities["suffix"]
         seen.add(dict(entities).get("ses"))
-        if is_t1w and "part" not in file.entities and matches(file.entities, filters.get("t1w", {})):
-            images.append(Anatomical(Path(file.path), file.entities["subject"], dict(entities).get("ses"), entities))
+        is_t1w = suffix in T1_WEIGHTED and "part" not in file.entities
+        if is_t1w and matches(file.entities, filters.get("t1w", {})):
+            visit = dict(entities).get("ses")
+            images.append(Anatomical(Path(file.path), file.entities["subject"], visit, entities, suffix))
+        if suffix == "UNIT1":
+            continue
         wanted = not sessions or dict(entities).get("ses") in sessions
-        kind = "mese" if file.entities["suffix"] == "MESE" else "gre"
+        kind = "mese" if suffix == "MESE" else "gre"
         if wanted and matches(file.entities, filters.get(kind, {})):
-            groups.setdefault((file.entities["suffix"], entities), []).append(file)
+            groups.setdefault((suffix, entities), []).append(file)
     if sidecars.problems:
         raise InputRefusedError(list(dict.fromkeys(sidecars.problems)))
     missing = [label for label in sessions if label not in seen]
@@ -74,6 +86,8 @@ def find_subjects(
         text = "session {!r} is not in this selection; there are: {}"
         raise InputRefusedError([text.format(label, there) for label in missing])
     found = [_run(suffix, entities, files) for (suffix, entities), files in sorted(groups.items(), key=str)]
+    if "echo" in filters.get("gre", {}):
+        found = [replace(run, has_chosen_echoes=run.suffix != "MESE") for run in found]
     trains = [run for run in found if run.suffix == "MESE"]
     runs = [with_spin_echo(run, trains) for run in found if run.suffix != "MESE"]
     subjects = []
@@ -135,8 +149,10 @@ def _same(there: Any, wanted: Any) -> bool:
 
 
 def _is_gradient_echo(run: GreRun) -> bool:
-    # Without a phase a T1w is an anatomical image and nothing that we reconstruct.
-    return run.suffix != "T1w" or any(echo.phase or echo.real for echo in run.echoes)
+    # Without a phase a T1w is an anatomical image, and MPM, VFA and MP2RAGE are nothing that we reconstruct.
+    if run.suffix not in GRADIENT_ECHOES_WITH_PHASE:
+        return True
+    return any(is_gradient_echo_phase(path.name) for echo in run.echoes for path in (echo.phase, echo.real) if path)
 
 
 def _with_t1w(run: GreRun, images: Sequence[Anatomical]) -> GreRun:
@@ -180,7 +196,9 @@ def _image_files(bids_dir: Path, labels: Sequence[str], sidecars: Sidecars) -> I
 
 
 def _run(suffix: str, entities: Entities, files: Sequence[Any]) -> GreRun:
-    by_echo, clashes = _by_echo(files)
+    of_coils = coil_files(Path(file.path) for file in files)
+    others = {path for paths in of_coils.values() for path in paths[1:]}
+    by_echo, clashes = _by_echo([file for file in files if Path(file.path) not in others])
     echoes = []
     for number, parts in by_echo.items():
         lead = parts.get("phase") or parts.get("real") or next(iter(parts.values()))
@@ -196,6 +214,7 @@ def _run(suffix: str, entities: Entities, files: Sequence[Any]) -> GreRun:
                 imag=paths.get("imag"),
                 metadata=dict(metadata),
                 magnitude_echo_time=parts["mag"].metadata_cache.get("EchoTime") if "mag" in parts else None,
+                coil_files=tuple(of_coils[path] for path in paths.values() if path in of_coils),
             )
         )
     echoes.sort(key=lambda echo: (echo.echo_time if isinstance(echo.echo_time, float | int) else 0.0, echo.number))

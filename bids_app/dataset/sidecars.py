@@ -10,9 +10,11 @@ from pathlib import Path
 from bids_app.derivatives.presence import absence, is_system_file
 from bids_app.derivatives.text import decoded
 from bids_app.model.json_values import JsonObject, JsonValue
+from bids_app.model.naming import GRADIENT_ECHOES, GRADIENT_ECHOES_WITH_PHASE, T1_WEIGHTED
 
 _PAIR = re.compile(r"(?:^|_)([a-zA-Z]+)-([a-zA-Z0-9+]+)")
-_ENDINGS = ("MEGRE.json", "T2starw.json", "T1w.json", "MESE.json", "fieldmap.json")
+_SUFFIXES = (*GRADIENT_ECHOES, *GRADIENT_ECHOES_WITH_PHASE, *T1_WEIGHTED, "MESE", "fieldmap")
+_ENDINGS = tuple(f"{suffix}.json" for suffix in _SUFFIXES)
 #: Entities, suffix, path and content of the JSON files of one folder.
 _Listed = list[tuple[dict[str, str], str, Path, JsonObject]]
 #: Whole numbers with more digits mean nothing.

@@ -25,6 +25,14 @@ _ORDER = (
 )
 #: Entities that distinguish the images of one run. Coils belong into one image, as its fourth dimension.
 _OF_IMAGES = ("echo", "part", "coil", "channel", "rx")
+#: Suffixes of images that are gradient echoes whether they have a phase or not.
+GRADIENT_ECHOES = ("MEGRE", "T2starw")
+#: Suffixes of images that are gradient echoes where they have a phase; without one they serve other purposes.
+GRADIENT_ECHOES_WITH_PHASE = ("T1w", "MPM", "VFA", "MP2RAGE")
+#: Suffixes of T1-weighted anatomy, in order of preference.
+T1_WEIGHTED = ("T1w", "UNIT1")
+_SUFFIXES = "|".join((*GRADIENT_ECHOES, *GRADIENT_ECHOES_WITH_PHASE))
+_PHASE = re.compile(rf"_part-(?:phase|real)(?:_[a-z]+-[A-Za-z0-9+]+)*_({_SUFFIXES})\.nii(?:\.gz)?$")
 _PAIR = re.compile(r"(?:^|_)([a-zA-Z]+)-([a-zA-Z0-9+]+)(?=_|$|\.)")
 
 
@@ -37,6 +45,22 @@ def entities_in(name: str) -> Entities:
     (('sub', '01'), ('run', '01'))
     """
     return tuple((key, value) for key, value in _PAIR.findall(name))
+
+
+def is_gradient_echo_phase(name: str) -> bool:
+    """Return whether a file, by its name, holds the phase (or the real part) of a gradient echo.
+
+    The inversion images of MP2RAGE are gradient echoes where they have several echoes (``echo-``).
+
+    Examples
+    --------
+    >>> is_gradient_echo_phase("sub-01_acq-PDw_echo-1_flip-1_mt-off_part-phase_MPM.nii.gz")
+    True
+    >>> is_gradient_echo_phase("sub-01_inv-1_part-phase_MP2RAGE.nii.gz")
+    False
+    """
+    match = _PHASE.search(name)
+    return match is not None and (match[1] != "MP2RAGE" or "echo" in dict(entities_in(name)))
 
 
 def run_entities(name: str) -> Entities:

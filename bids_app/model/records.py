@@ -59,6 +59,15 @@ class Echo:
     imag: Path | None = None
     metadata: JsonObject = field(default_factory=dict, compare=False, hash=False)  # of the phase (or real) image
     magnitude_echo_time: float | None = None  # by the magnitude's own sidecar
+    #: Files of single receive coils, where there is one for each; the parts above are those of the first coil.
+    coil_files: tuple[tuple[Path, ...], ...] = ()
+
+    def files(self, part: str) -> tuple[Path, ...]:
+        """Return the files of a part (magnitude, phase, real, imag): of all coils where each has its own, else one."""
+        first: Path | None = getattr(self, part)
+        if first is None:
+            return ()
+        return next((files for files in self.coil_files if files[0] == first), (first,))
 
 
 @dataclass(frozen=True)
@@ -109,7 +118,7 @@ class GreRun:
     subject: str
     session: str | None
     entities: Entities  # short BIDS keys in file-name order: sub, ses, acq, rec, run ...
-    suffix: str  # MEGRE, T2starw or T1w
+    suffix: str  # MEGRE, T2starw, T1w, MPM, VFA or MP2RAGE
     datatype: str
     echoes: tuple[Echo, ...]  # by echo time
     field_strength: float | None  # tesla
@@ -125,8 +134,10 @@ class GreRun:
     spin_echo: tuple[Echo, ...] = ()
     #: Maps of other datasets (``--derivatives``, field maps of ``fmap/``) on the run's grid, one of a product at most.
     given_maps: tuple[GivenMap, ...] = ()
-    #: Receive coils in the images' fourth dimension, which are combined.
+    #: Receive coils, in the images' fourth dimension or in files of their own, which are combined.
     coils: int = 1
+    #: Whether the user chose single echoes: then gaps in their numbers are no mistake.
+    has_chosen_echoes: bool = False
     #: Names of files that cannot be distinguished by the entities that we know, in pairs.
     clashes: tuple[tuple[str, str], ...] = ()
     #: What the user should know about the input, in sentences.
@@ -136,6 +147,16 @@ class GreRun:
     def basename(self) -> str:
         """``sub-01_ses-1_acq-x_run-1``: every entity of the source, so that two runs never collide."""
         return spelled(self.entities)
+
+    @property
+    def has_coil_files(self) -> bool:
+        """Whether every receive coil has files of its own."""
+        return any(echo.coil_files for echo in self.echoes)
+
+    @property
+    def volumes(self) -> int:
+        """Volumes that each file has."""
+        return 1 if self.has_coil_files else self.coils
 
     @property
     def echo_times(self) -> tuple[float, ...]:
@@ -159,6 +180,9 @@ class GreRun:
     def facts(self) -> Mapping[str, object]:
         """Return what results depend on besides bytes of images and parameters."""
         several: dict[str, object] = {"coils": self.coils} if self.coils > 1 else {}
+        numbers = [echo.number for echo in self.echoes]
+        if numbers and numbers != [*range(numbers[0], numbers[0] + len(numbers))]:
+            several["echo_numbers"] = numbers  # they say which echoes of a bipolar readout have which polarity
         if self.spin_echo:
             several["spin_echo"] = [echo.metadata for echo in self.spin_echo]
         return several | {

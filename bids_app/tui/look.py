@@ -11,11 +11,14 @@ from urllib.parse import unquote, urlparse
 
 from bids_app.convert import ConversionReport, ConvertRequest, convert
 from bids_app.derivatives.presence import is_system_file
+from bids_app.errors import InputRefusedError, QsmAppError
 from bids_app.model.records import GreRun
 from bids_app.tui.plan import BIDS, DICOM, NIFTI, RESULTS, Plan
 
 #: So many files are looked at to see what a folder holds.
 _FILES = 2000
+#: Of results whose dataset is unknown or has moved.
+NO_DATASET = "The dataset of these results is not known. Choose its folder in step 1 to map it again."
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 
 
@@ -104,18 +107,18 @@ def _is_dicom(path: Path) -> bool:
 
 def survey(plan: Plan) -> Survey:
     """Return the runs of the plan's dataset with what the command would refuse before it starts."""
-    from bids_app.dataset.checks import preflight, without_magnitudes_alone
-    from bids_app.dataset.subjects import selected_subjects
-    from bids_app.errors import InputRefusedError
+    from bids_app.cli.app import check_participants
 
-    assert plan.bids_dir is not None and plan.output_dir is not None
+    if plan.bids_dir is None:
+        return Survey((), (NO_DATASET,))
     try:
-        subjects = selected_subjects(plan.bids_dir, (), (), {}, combine_coils=False)
+        checked = check_participants(plan.config())
     except InputRefusedError as error:
         return Survey((), error.problems)
-    subjects, notes = without_magnitudes_alone(subjects)
-    problems = preflight(subjects, plan.bids_dir, plan.output_dir)
-    return assigned([run for subject in subjects for run in subject.runs], problems, notes)
+    except QsmAppError as error:
+        return Survey((), (str(error).partition("\n")[0],))
+    runs = [run for subject in checked.subjects for run in subject.runs]
+    return assigned(runs, checked.problems, [*checked.skipped, *filter(None, [checked.warning])])
 
 
 def assigned(runs: Sequence[GreRun], problems: Sequence[str], notes: Sequence[str] = ()) -> Survey:
@@ -158,6 +161,6 @@ def planned(plan: Plan, say: Callable[[str], None]) -> ConversionReport:
             series_table=table,
             add="add" in plan.options,
             dry_run=True,
-            nprocs=1,
+            nprocs=min(os.cpu_count() or 1, 4),
         )
         return convert(request, say)

@@ -7,12 +7,16 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bids_app.cli.options import LEVELS, build_parser
 from bids_app.convert.model import SeriesOutcome
 from bids_app.convert.name.series_table import KEYS, VALUES
 from bids_app.derivatives.files import write_table
 from bids_app.errors import UsageError
+
+if TYPE_CHECKING:
+    from bids_app.cli.config import Config
 
 #: What a folder can hold, and the option that converts it.
 BIDS, DICOM, NIFTI, RESULTS = "bids", "dicom", "nifti", "results"
@@ -79,13 +83,17 @@ class Plan:
         """The command as it is typed in a shell."""
         return shlex.join(["qsm-bids-app", *self.words()])
 
-    def problem(self) -> str:
-        """Return what is wrong with the command line and the settings, or an empty text."""
+    def config(self) -> "Config":
+        """Return what the command makes of its arguments; raises UsageError where one is wrong."""
         from bids_app.cli.config import from_arguments
 
+        with contextlib.redirect_stderr(io.StringIO()):  # warnings come again when the command runs
+            return from_arguments(build_parser().parse_args(self.words()))
+
+    def problem(self) -> str:
+        """Return what is wrong with the command line and the settings, or an empty text."""
         try:
-            with contextlib.redirect_stderr(io.StringIO()):  # warnings come again when the command runs
-                from_arguments(build_parser().parse_args(self.words()))
+            self.config()
         except UsageError as error:
             return str(error).partition("\n")[0]
         except SystemExit:  # an option that prints and ends

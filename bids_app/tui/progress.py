@@ -22,6 +22,7 @@ ENDINGS = {
     2: "The command line or a parameter is wrong.",
     3: "The input was refused; the reasons are below.",
     4: "A required tool is missing.",
+    5: "Another command is writing the same output; nothing was computed.",
     130: "Stopped. Start again to continue where it ended.",
     143: "Stopped. Start again to continue where it ended.",
 }

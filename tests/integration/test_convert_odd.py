@@ -152,3 +152,19 @@ def test_very_old_and_very_young_people(run, tmp_path):
     assert validator_errors(tmp_path / "bids") == []
     text = (tmp_path / "bids" / "participants.tsv").read_text()
     assert "sub-Old\t89+\tF" in text and "sub-Young\t0.50\tF" in text
+
+
+def test_parts_that_no_header_says_are_given_by_a_series_table(run, tmp_path):
+    """Programs that remove identities empty ImageType: a person says which series holds the phase."""
+    magnitudes, phases = dicom.truth()
+    stored = {5: [dicom.magnitude_pixels(m) for m in magnitudes], 6: [dicom.siemens_phase(p) for p in phases]}
+    for number, volumes in stored.items():
+        for index, te in enumerate(dicom.ECHO_TIMES):
+            data = dicom.header(dicom.Scanner(), number, "gre_qsm", ImageType=["ORIGINAL", "PRIMARY"])
+            data.EchoTime, data.EchoNumbers = te, index + 1
+            dicom.write_slices(tmp_path / "dicom" / str(number), data, volumes[index], 1 + 8 * index, stem=f"{index}_")
+    table = tmp_path / "series.tsv"
+    table.write_text("series\tpart\n6\tphase\n")
+    assert run("--series", str(table)) == 0
+    assert report_rows(tmp_path / "out")[1]["reason"] == "phase by --series"
+    assert_phase_is_the_truth(tmp_path / "bids", "P001")

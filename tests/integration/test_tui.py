@@ -72,7 +72,7 @@ def test_from_a_dicom_folder_to_a_rated_map(terminal, tmp_path):
     terminal.keys("C-n")
     terminal.wait("2 would be converted")
     terminal.keys("C-n")
-    terminal.wait("Parameters of mask")
+    terminal.wait("Parameters of field")
     for option, value in (("--segmentation", "none"), ("--omp-nthreads", "1")):
         terminal.keys("C-g", "C-u")
         terminal.type(option)

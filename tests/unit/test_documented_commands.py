@@ -21,9 +21,7 @@ TEXTS = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path 
 #: Options of other programs that the pages name.
 _OTHERS = {
     *("--rm", "--user", "--userns", "--cleanenv", "--build-arg", "--install", "--read-only", "--network", "--bids"),
-    *("--upgrade", "--strict", "--qos", "--image"),
-    *("--algorithm", "--mip", "--b0-direction"),  # of qsmxt
-    *("--disable", "--save", "--no"),  # of hd-bet, as far as the pattern goes
+    *("--upgrade", "--strict", "--qos", "--image", "--b0-direction"),
 }
 
 
@@ -44,7 +42,8 @@ def known_options():
 
 
 def own_text(name, text):
-    """Return a page without the columns of other programs: the first one of the tables about coming from them."""
+    """Return a page without command lines of other programs, and without the first column of what to come from."""
+    text = re.sub(r"`(?:qsmxt|hd-bet|mri_synthstrip|bet) [^`]*`|'my-tool [^']*'", "", text)
     return re.sub(r"^\|[^|]*\|", "|", text, flags=re.MULTILINE) if name.endswith("coming_from.md") else text
 
 

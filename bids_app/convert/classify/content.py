@@ -7,6 +7,7 @@ import re
 
 from bids_app.convert.classify.series import SeriesFacts
 from bids_app.convert.model import PARTS
+from bids_app.model.filtered_phase import is_filtered_phase
 
 #: Fewer slices than this are no volume.
 _MIN_SLICES = 3
@@ -84,6 +85,8 @@ def _derived(f: SeriesFacts) -> str | None:
         return "derived: intensity projection or reformatted images"
     if f.tokens & _SWI or re.search(r"(^|[\W_])swi_images?([\W_]|$)", f.description, re.I):
         return "derived: susceptibility-weighted images of the scanner; the app makes its own"
+    if "phase" in f.parts and is_filtered_phase(f.description, f.tokens):
+        return "phase that the scanner filtered for SWI: the filter removed the field that QSM needs"
     maps = f.tokens & (_MAPS | (_MAPS_IF_DERIVED if "DERIVED" in f.tokens else set()))
     if maps:
         return f"derived: {', '.join(sorted(maps)).lower()} made by the scanner"

@@ -25,7 +25,7 @@ class Decision:
     """The fate of a series: the BIDS entities of its images, or why there are none."""
 
     facts: SeriesFacts
-    suffix: str = ""  # MEGRE, T2starw, T1w; empty when skipped
+    suffix: str = ""  # MEGRE, T2starw, T1w, UNIT1; empty when skipped
     entities: tuple[tuple[str, str], ...] = ()  # of acq, run, echo, part those that hold for the whole series
     reason: str = ""
 
@@ -98,16 +98,14 @@ def _decide_t1w(series: list[SeriesFacts], decisions: dict[str, Decision]) -> No
             _skip(decisions, [s], "echoes or phase of an inversion-prepared scan: not a T2*-weighted gradient echo")
     mprage = _drop_duplicates([s for s in rest if s.uid not in decisions], decisions)
     uni = _drop_duplicates(uni, decisions)
-    _number_runs(mprage, "T1w", (), decisions)
-    _number_runs(uni, "T1w", (("acq", "UNI"),) if mprage else (), decisions)
+    _number_runs(mprage, "T1w", decisions)
+    _number_runs(uni, "UNIT1", decisions)
 
 
-def _number_runs(
-    series: list[SeriesFacts], suffix: str, entities: tuple[tuple[str, str], ...], decisions: dict[str, Decision]
-) -> None:
+def _number_runs(series: list[SeriesFacts], suffix: str, decisions: dict[str, Decision]) -> None:
     for number, s in enumerate(series, start=1):
         run = (("run", str(number)),) if len(series) > 1 else ()
-        decisions[s.uid] = Decision(s, suffix, (*entities, *run))
+        decisions[s.uid] = Decision(s, suffix, run)
 
 
 def _drop_duplicates(series: list[SeriesFacts], decisions: dict[str, Decision]) -> list[SeriesFacts]:

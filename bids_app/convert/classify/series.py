@@ -218,7 +218,7 @@ def _is_gradient_echo(values: SeriesHeader) -> bool | None:
     if pulse == "SPIN" or "SE" in codes:
         return False
     sequence = values["sequence"].lower()
-    if any(word in sequence for word in ("ffe", "fl3d", "fl2d", "gre", "tfl")):
+    if any(word in sequence for word in ("ffe", "tfe", "fl3d", "fl2d", "gre", "tfl")):
         return True
     return None if codes in ([""], ["RM"]) else "EP" in codes or None
 

@@ -14,6 +14,8 @@ from bids_app.convert.name.privacy import holds_name, short_hash
 from bids_app.errors import UsageError
 
 _PLACEHOLDER = re.compile(r"(anon\w*|unknown|none|null|no ?id|0*|x+|patient|deidentified|removed|n/?a)?$", re.I)
+#: IDs that a scanner makes of date and time where nobody typed one: 24.01.31-10:15:00-STD-1.3.12.2.
+_MADE_OF_TIME = re.compile(r"\d\d\.\d\d\.\d\d-\d\d:\d\d:\d\d-")
 _SUBJECT_FOLDER = re.compile(r"sub-([A-Za-z0-9]+)$")
 _SESSION_FOLDER = re.compile(r"ses-([A-Za-z0-9]+)$")
 
@@ -121,10 +123,12 @@ def _subject(study: Study, pattern: re.Pattern[str] | None, studies: Sequence[St
             if named := _SUBJECT_FOLDER.fullmatch(part):
                 return Place(named.group(1), None, f"folder {part}", patient, part, explicit=True)
     private = holds_name(study.patient_id, study.private_words)
-    if not private and not _PLACEHOLDER.fullmatch(study.patient_id) and sanitise(study.patient_id):
+    timed = not private and _holds_scan_time(study)
+    if not (private or timed or _PLACEHOLDER.fullmatch(study.patient_id)) and sanitise(study.patient_id):
         return _made(study.patient_id, "PatientID", patient, notes)
     why = "holds the patient's name" if private else "is empty or a placeholder"
-    own = _own_folder(study, studies, private)
+    why = "is made of the date and time of the scan" if timed else why
+    own = _own_folder(study, studies, private or timed)
     if own and sanitise(own) and not holds_name(own, study.private_words):
         notes.append(f"The PatientID in folder {own!r} {why}: sub-{sanitise(own)} is named after the folder.")
         # Without a usable PatientID the folder distinguishes patients.
@@ -132,6 +136,15 @@ def _subject(study: Study, pattern: re.Pattern[str] | None, studies: Sequence[St
     label = "P" + short_hash(study.patient_id or study.uid)
     notes.append(f"A PatientID {why}, and no folder is named after the subject: the label sub-{label} is made up.")
     return Place(label, None, "hash of the PatientID", patient)
+
+
+def _holds_scan_time(study: Study) -> bool:
+    """Return whether a PatientID holds date and time of the scan: it names nobody and should not be published."""
+    if _MADE_OF_TIME.match(study.patient_id):
+        return True
+    digits, hour_and_minute = re.sub(r"\D", "", study.patient_id), study.time[:4]
+    known = len(study.date) == 8 and len(hour_and_minute) == 4
+    return known and any(date + hour_and_minute in digits for date in (study.date, study.date[2:]))
 
 
 def _made(text: str, basis: str, patient: str, notes: list[str], explicit: bool = False) -> Place:

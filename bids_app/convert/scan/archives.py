@@ -3,7 +3,10 @@
 Members are written under numbers, so that no name in an archive decides where a file comes to lie, or hides another.
 """
 
+import gzip
+import hashlib
 import lzma
+import os
 import re
 import shutil
 import tarfile
@@ -16,6 +19,8 @@ from typing import IO, Protocol
 from bids_app.convert.model import Problem
 
 _ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+#: DICOM files that are compressed one by one.
+_COMPRESSED = (".dcm.gz", ".ima.gz", ".dicom.gz")
 #: Archives in archives are opened down to this depth.
 MAX_NESTING = 3
 #: An archive may hold this much more than its own size, and this much in any case: more is no archive of images.
@@ -55,6 +60,30 @@ def archive_stem(name: str) -> str | None:
     for extension in sorted(_ENDINGS, key=len, reverse=True):
         if lower.endswith(extension) and len(name) > len(extension):
             return name[: -len(extension)]
+    return None
+
+
+def is_compressed_dicom(name: str) -> bool:
+    """Return whether a name is that of a single DICOM file compressed with gzip (``.dcm.gz``)."""
+    return name.lower().endswith(_COMPRESSED)
+
+
+def decompress(file: Path, logical: PurePosixPath, target: Path, problems: list[Problem]) -> Path | None:
+    """Write a compressed file's content below ``target`` and return its path; None, and a problem, if it is damaged."""
+    target.mkdir(exist_ok=True)
+    name = hashlib.sha256(os.fsencode(file)).hexdigest()[:24]  # files of one name may come from several folders
+    path = target / f"{name}{Path(logical.name).with_suffix('').suffix}"
+    try:
+        with gzip.open(file) as source:
+            _Budget(file, target).copy(source, path)
+    except _TooLargeError as error:
+        reason = str(error)
+    except _DAMAGE as error:
+        reason = f"cannot be decompressed to its end ({_words(error)})"
+    else:
+        return path
+    path.unlink(missing_ok=True)
+    problems.append(Problem(str(logical), reason))
     return None
 
 

@@ -10,7 +10,7 @@ from multiprocessing import get_context
 from pathlib import Path, PurePosixPath
 
 from bids_app.convert.model import Problem
-from bids_app.convert.scan.archives import MAX_NESTING, archive_stem, unpack
+from bids_app.convert.scan.archives import MAX_NESTING, archive_stem, decompress, is_compressed_dicom, unpack
 from bids_app.convert.scan.header import BrokenDicomError, Instance, read_instance
 from bids_app.derivatives.presence import is_system_file
 
@@ -84,8 +84,12 @@ def _walk(
 
 
 def _opened(located: Located, unpack_dir: Path, problems: list[Problem], depth: int) -> Iterator[Located]:
-    """Give a file, or the files of an archive."""
-    if archive_stem(located.logical.name) is None:
+    """Give a file, decompressed where it is a single compressed DICOM file, or the files of an archive."""
+    if is_compressed_dicom(located.logical.name):
+        path = decompress(located.path, located.logical, unpack_dir / "single", problems)
+        if path is not None:
+            yield Located(path, located.logical)
+    elif archive_stem(located.logical.name) is None:
         yield located
     elif depth >= MAX_NESTING:
         problems.append(Problem(str(located.logical), f"archives lie in each other more than {MAX_NESTING} times"))

@@ -100,6 +100,7 @@ def _values(data: Any) -> SeriesHeader:
     modifier = first_item(shared, "MRModifierSequence")
     sop_class = text_of(data, "SOPClassUID")
     sequence = text_of(data, "SequenceName") or text_of(data, "PulseSequenceName") or private_text(data, 0x19, 0x9C)
+    sequence = sequence or private_text(data, 0x2001, 0x20, "Philips Imaging DD 001")  # the scanning technique: FFE
     return {
         "study_uid": text_of(data, "StudyInstanceUID") or "none",
         "series_uid": text_of(data, "SeriesInstanceUID") or _series_without_uid(data),

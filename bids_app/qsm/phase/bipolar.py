@@ -79,30 +79,65 @@ def _ramp(signal: npt.NDArray[np.complexfloating], axis: int) -> float:
     return float(np.angle(np.vdot(part[:-1], part[1:]))) if part.shape[0] > 1 else 0.0
 
 
+def polarity_of(numbers: Sequence[int]) -> tuple[bool, ...]:
+    """Return for each echo whether it is read in the direction opposite to the first one, by its number in the train.
+
+    Examples
+    --------
+    >>> polarity_of((1, 2, 4))
+    (False, True, True)
+    """
+    return tuple(bool((number - numbers[0]) % 2) for number in numbers)
+
+
+def _compared(polarity: Sequence[bool]) -> tuple[int, int, int]:
+    """Return two echoes of one polarity and, in the middle, one of the other, between them where there is one."""
+    n = range(len(polarity))
+    found = [
+        (first, other, last)
+        for first in n
+        for last in n
+        for other in n
+        if first < last and polarity[first] == polarity[last] != polarity[other]
+    ]
+    if not found:
+        raise ValueError("all echoes have the same readout polarity: nothing distinguishes it from the field")
+    return min(found, key=lambda one: (not one[0] < one[1] < one[2], max(one), one))
+
+
 def even_echo_phase(
-    phase: FloatArray, magnitude: FloatArray | None, echo_times: Sequence[float], mask: BoolArray | None, grid: Grid
+    phase: FloatArray,
+    magnitude: FloatArray | None,
+    echo_times: Sequence[float],
+    mask: BoolArray | None,
+    grid: Grid,
+    polarity: Sequence[bool] | None = None,
 ) -> EvenEchoes:
     """Estimate the constant and linear phase that the even echoes have beyond the odd ones.
 
     phi1 + phi3 - k phi2 with k = (TE1 + TE3) / TE2 does not hold the field. With equal spacing it is taken from the
     wrapped phases (k = 2 but for the offset, which cancels); otherwise the second echo is compared with the one that
     is interpolated between the first and the third, whose difference is unwrapped. A plane is fitted to it, weighted
-    by the magnitudes. Arguments as :func:`~bids_app.qsm.phase.offsets.mcpc3ds`; three echoes are needed.
+    by the magnitudes. Arguments as :func:`~bids_app.qsm.phase.offsets.mcpc3ds`; three echoes are needed. Where echoes
+    are left out, ``polarity`` says which of the others have the opposite readout: then two echoes of one polarity are
+    compared with one of the other.
     """
     check_echoes(phase, echo_times, 3)
-    share = (echo_times[1] - echo_times[0]) / (echo_times[2] - echo_times[0])
+    polarity = polarity_of(range(len(echo_times))) if polarity is None else polarity
+    one, other, last = _compared(polarity)
+    share = (echo_times[other] - echo_times[one]) / (echo_times[last] - echo_times[one])
     if abs(share - 0.5) < 0.005:
-        inside: BoolArray = np.isfinite(phase[0]) & np.isfinite(phase[1]) & np.isfinite(phase[2])
+        inside: BoolArray = np.isfinite(phase[one]) & np.isfinite(phase[other]) & np.isfinite(phase[last])
         if mask is not None:
             inside &= mask
-        strength = inside.astype(np.float32) if magnitude is None else np.nan_to_num(magnitude[1])
-        third, factors, times = phase[2], (-1.0, 2.0, -1.0), 2
+        strength = inside.astype(np.float32) if magnitude is None else np.nan_to_num(magnitude[other])
+        third, factors, times = phase[last], (-1.0, 2.0, -1.0), 2
     else:
-        third, strength, inside = between_echoes(phase, magnitude, (0, 2), mask, grid)
-        inside = inside & np.isfinite(phase[1])
+        third, strength, inside = between_echoes(phase, magnitude, (one, last), mask, grid)
+        inside = inside & np.isfinite(phase[other])
         factors, times = (-1.0, 1.0, -share), 1
     blocks = np.zeros([max(n // _BLOCK, 0) for n in inside.shape], np.complex128)
-    arrays = [np.ascontiguousarray(a, np.float32) for a in (phase[0], phase[1], third)]
+    arrays = [np.ascontiguousarray(a, np.float32) for a in (phase[one], phase[other], third)]
     _block_sums(*arrays, factors, np.ascontiguousarray(strength, np.float32), inside, blocks)
     total = float(np.abs(blocks).sum())
     if total == 0:
@@ -118,6 +153,8 @@ def even_echo_phase(
     # Known up to half a turn, or a share of the turns of the third echo against the first: the smallest is taken.
     constant = float(np.angle(mean)) / times
     slope = [s / _BLOCK / times for s in slopes]
+    if not polarity[other]:  # what was compared is the echo of the first one's polarity
+        constant, slope = -constant, [-s for s in slope]
     # The blocks cover whole multiples of their edge from voxel 0 on: their centre is not the volume's.
     for axis, n in enumerate(blocks.shape):
         constant += slope[axis] * ((inside.shape[axis] - 1) / 2 - (n * _BLOCK - 1) / 2)
@@ -141,6 +178,7 @@ def bipolar(
     *,
     params: BipolarParams = BipolarParams(),
     even: EvenEchoes | None = None,
+    polarity: Sequence[bool] | None = None,
 ) -> OffsetResult:
     """Remove the even echoes' own phase of a bipolar readout, then the phase offset by MCPC-3D-S.
 
@@ -162,6 +200,8 @@ def bipolar(
         Smoothing in mm, and the model of the even echoes' phase.
     even : EvenEchoes, optional
         Phase of the even echoes, from :func:`even_echo_phase` of the same data; estimated without it.
+    polarity : sequence of bool, optional
+        Whether each echo is read in the direction opposite to the first one; without it, every second echo is.
 
     Returns
     -------
@@ -171,18 +211,19 @@ def bipolar(
     Raises
     ------
     ValueError
-        For fewer than three echoes, or echo times that do not ascend.
+        For fewer than three echoes, echo times that do not ascend, or echoes that all have the same polarity.
 
     References
     ----------
     Eckstein et al. 2018, 10.1002/mrm.26963.
     """
+    polarity = polarity_of(range(len(echo_times))) if polarity is None else polarity
     if even is None:
-        even = even_echo_phase(phase, magnitude, echo_times, mask, grid)
+        even = even_echo_phase(phase, magnitude, echo_times, mask, grid, polarity)
     plane = even.plane(phase.shape[1:])
     corrected = np.empty(phase.shape, np.float32)
     for echo, out in enumerate(corrected):
-        out[...] = wrap(phase[echo] - plane) if echo % 2 else phase[echo]
+        out[...] = wrap(phase[echo] - plane) if polarity[echo] else phase[echo]
     return mcpc3ds(corrected, magnitude, echo_times, mask, grid, params=OffsetParams(params.sigma))
 
 

@@ -11,7 +11,7 @@ from bids_app.qsm.mask.morphology import opened
 from bids_app.qsm.mask.support import signal_support
 from bids_app.qsm.options import FieldChoices
 from bids_app.qsm.params import Params
-from bids_app.qsm.phase.bipolar import BipolarParams, bipolar, even_echo_phase, is_bipolar
+from bids_app.qsm.phase.bipolar import BipolarParams, bipolar, even_echo_phase, is_bipolar, polarity_of
 from bids_app.qsm.phase.checks import residue_share, slices_alternate, undo_alternation
 from bids_app.qsm.phase.offsets import OffsetParams, mcpc3ds
 from bids_app.qsm.pipeline.arguments import Parameters, check_echoes, parameters_of
@@ -57,7 +57,7 @@ class CorrectedPhase:
     warnings: tuple[str, ...] = ()
 
 
-def correct_phase(
+def correct_phase(  # noqa: PLR0913 (what is known of a scan; all but the images are keywords)
     phase: FloatArray,
     magnitude: FloatArray | None,
     echo_times: Sequence[float],
@@ -65,6 +65,7 @@ def correct_phase(
     *,
     manufacturer: str = "",
     readout: str = "",
+    echo_numbers: Sequence[int] | None = None,
     scaling: str = "taken as radians",
     options: FieldChoices = FieldChoices(),
     parameters: Mapping[str, Params] = {},
@@ -90,6 +91,8 @@ def correct_phase(
         Maker of the scanner; with ``options.sign`` ``"auto"`` the sign is inverted for GE.
     readout : str
         ``"monopolar"``, ``"bipolar"``, or empty where it is not known and the data decide.
+    echo_numbers : sequence of int, optional
+        Place of each echo in the readout, where echoes were left out: a bipolar readout alternates by it.
     scaling : str
         How the phase was scaled, for notes and warnings.
     options : FieldChoices
@@ -151,8 +154,20 @@ def correct_phase(
             f"the phase looks like noise ({residues:.0%} of small loops make a turn, noise has 33 %): check that it is "
             "phase, that it belongs to the magnitude and is not filtered or interpolated"
         )
-    echoes, methods = _remove_offset(echoes, strength, echo_times, support, grid, readout, options, parameters)
+    polarity = polarity_of(range(len(echo_times)) if echo_numbers is None else echo_numbers)
+    if options.offsets == "bipolar" and len(set(polarity)) == 1 < len(polarity):
+        warnings.append("no correction of a bipolar readout: by their numbers, all echoes were read in one direction")
+    scan = _Readout(readout, polarity)
+    echoes, methods = _remove_offset(echoes, strength, echo_times, support, grid, scan, options, parameters)
     return CorrectedPhase(echoes, support, residues, methods, tuple(notes), tuple(warnings))
+
+
+@dataclass(frozen=True)
+class _Readout:
+    """What is known of the readout: ``monopolar``, ``bipolar`` or empty, and each echo's direction if it is bipolar."""
+
+    stated: str
+    polarity: tuple[bool, ...]
 
 
 def _made_up_magnitude(phase: FloatArray) -> FloatArray:
@@ -182,7 +197,7 @@ def _remove_offset(
     times: Sequence[float],
     mask: BoolArray,
     grid: Grid,
-    readout: str,
+    readout: _Readout,
     options: FieldChoices,
     parameters: Parameters,
 ) -> tuple[FloatArray, tuple[str, ...]]:
@@ -191,12 +206,14 @@ def _remove_offset(
     if choice == "none" or len(times) < 2:
         return phase, ()
     params = parameters_of("bipolar", BipolarParams(), parameters)
-    even = None
-    if choice == "auto" and len(times) >= 3 and readout != "monopolar":
-        even = even_echo_phase(phase, magnitude, times, mask, grid)
-        if not is_bipolar(even, params) and readout != "bipolar":
+    even, polarity = None, readout.polarity
+    alternates = len(set(polarity)) > 1
+    if choice == "auto" and len(times) >= 3 and alternates and readout.stated != "monopolar":
+        even = even_echo_phase(phase, magnitude, times, mask, grid, polarity)
+        if not is_bipolar(even, params) and readout.stated != "bipolar":
             even = None
-    if choice == "bipolar" or even is not None:
-        return bipolar(phase, magnitude, times, mask, grid, params=params, even=even).phase, ("bipolar", "mcpc3ds")
+    if (choice == "bipolar" and alternates) or even is not None:
+        corrected = bipolar(phase, magnitude, times, mask, grid, params=params, even=even, polarity=polarity)
+        return corrected.phase, ("bipolar", "mcpc3ds")
     offset = parameters_of("mcpc3ds", OffsetParams(), parameters)
     return mcpc3ds(phase, magnitude, times, mask, grid, params=offset).phase, ("mcpc3ds",)

@@ -22,7 +22,7 @@ class R2star:
     r2star : float32, ``[x, y, z]``
         Rate in 1/s; 0 outside the mask.
     t2star : float32, ``[x, y, z]``
-        Time in s; 0 where the rate is 0.
+        Time in s, at most ``t2star_max`` of the method; 0 outside the mask and where there is no signal.
     s0 : float32, ``[x, y, z]``
         Magnitude at echo time 0.
     noise : float

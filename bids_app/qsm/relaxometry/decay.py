@@ -17,6 +17,9 @@ class RelaxationParams(Params):
     """Parameters of the R2* fits."""
 
     r2star_max: float = param(1000.0, low=10.0, high=1e5, unit="1/s", doc="Upper bound of R2*")
+    t2star_max: float = param(
+        1.0, low=0.01, high=10.0, unit="s", doc="Upper bound of T2*, which is infinite where the signal does not decay"
+    )
     floor: float = param(
         3.0, low=0.0, high=20.0, doc="Echoes below this multiple of the noise, and those after them, are left out"
     )
@@ -99,6 +102,7 @@ def fit_decay(
     limits = (float(arlo), params.r2star_max, 2 * noise**2, params.floor * noise)
     _fit(flat, np.asarray(echo_times, np.float64), np.ascontiguousarray(mask).reshape(-1), limits, maps)
     r2star, t2star, s0 = (m.reshape(mask.shape) for m in maps)
+    t2star[(s0 > 0) & (r2star < 1 / params.t2star_max)] = params.t2star_max
     return Relaxation(r2star, t2star, s0)
 
 

@@ -59,8 +59,8 @@ def _sentence_of(method: AnyMethod) -> str:
 #: What is said of a method that ran, by the key that its step records. ``[key]`` cites; ``{parameters}`` stands for the
 #: parameters.
 SENTENCES: dict[str, str] = {key: _sentence_of(method) for key, method in BY_KEY.items()} | _OTHER_SENTENCES
-_TWO_BRACKETS = re.compile(r"\) \((?!this software)")
-_CITATION = re.compile(r"\[([a-z0-9]+(?:; [a-z0-9]+)*)\]")
+#: A citation, with the brackets before and after it that it shares: of a method's parameters, for example.
+_CITATION = re.compile(r"(\) )?\[([a-z0-9]+(?:; [a-z0-9]+)*)\]( \((?!this software))?")
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,8 @@ class Methods:
         found = [
             key
             for text in self.paragraphs
-            for group in _CITATION.findall(text)
-            for key in group.split("; ")
+            for match in _CITATION.finditer(text)
+            for key in match[2].split("; ")
             if key in REFERENCES
         ]
         return list(dict.fromkeys(found))
@@ -89,13 +89,14 @@ class Methods:
 
     def plain(self) -> list[str]:
         """Return the paragraphs with citations as authors and year, in one pair of brackets with what precedes them."""
-        return [_TWO_BRACKETS.sub("; ", _CITATION.sub(_spelled, text)) for text in self.paragraphs]
+        return [_CITATION.sub(_spelled, text) for text in self.paragraphs]
 
 
 def _spelled(match: re.Match[str]) -> str:
-    if any(key not in REFERENCES for key in match[1].split("; ")):
+    if any(key not in REFERENCES for key in match[2].split("; ")):
         return match[0]  # brackets of a text from outside
-    return f"({'; '.join(REFERENCES[key].short for key in match[1].split('; '))})"
+    works = "; ".join(REFERENCES[key].short for key in match[2].split("; "))
+    return f"{'; ' if match[1] else '('}{works}{'; ' if match[3] else ')'}"
 
 
 def methods_text(runs: Sequence[Run]) -> Methods:

@@ -1,4 +1,4 @@
-"""Echoes whose images hold one volume for each receive coil: combined before anything else."""
+"""Echoes that have one image for each receive coil: combined before anything else."""
 
 from collections.abc import Iterator
 from itertools import chain
@@ -6,11 +6,16 @@ from itertools import chain
 import numpy as np
 
 from bids_app.derivatives.files import read_grid, read_volumes
-from bids_app.model.records import GreRun
+from bids_app.model.records import Echo, GreRun
 from bids_app.model.step import Output, Step, StepInput, StepResult
 from bids_app.qsm.arrays import FloatArray
 from bids_app.qsm.phase.scaling import PhaseScale, phase_scale
 from bids_app.steps.participant.common import combined, echo_files, grid_of, like_of, memory
+
+
+def _volumes(echo: Echo, part: str) -> Iterator[FloatArray]:
+    """Give the images of all coils, from the fourth dimension of a file or from one file for each."""
+    return chain.from_iterable(read_volumes(path) for path in echo.files(part))
 
 
 class _Stored:
@@ -24,7 +29,7 @@ class _Stored:
     def _scale(self) -> PhaseScale:
         """Return what makes radians of all coils' and echoes' phase."""
         low, high, first, metadata = np.inf, -np.inf, None, self.run.echoes[0].metadata
-        for volume in chain.from_iterable(read_volumes(echo.phase) for echo in self.run.echoes if echo.phase):
+        for volume in chain.from_iterable(_volumes(echo, "phase") for echo in self.run.echoes):
             finite = volume if np.isfinite(volume).all() else np.nan_to_num(volume, posinf=0, neginf=0)
             first = finite if first is None else first
             low, high = min(low, float(finite.min())), max(high, float(finite.max()))
@@ -38,7 +43,7 @@ class _Stored:
         from bids_app.qsm.phase.checks import slices_alternate, undo_alternation
 
         parts = ("phase", "magnitude") if self.by_phase else ("imag", "real")
-        files = [[read_volumes(getattr(echo, part)) for echo in self.run.echoes] for part in parts]
+        files = [[_volumes(echo, part) for echo in self.run.echoes] for part in parts]
         for volumes in zip(*(zip(*part, strict=True) for part in files), strict=True):
             phase, magnitude = (np.stack(echoes) for echoes in volumes)
             if self.by_phase:

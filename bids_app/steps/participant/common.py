@@ -33,10 +33,13 @@ COMBINED = ("coil_phase", "coil_magnitude")
 
 
 def echo_files(run: GreRun, settings: object = None) -> dict[str, Path]:
-    """Return the images of all echoes by name: ``magnitude1``, ``phase1``, ``magnitude2`` ..."""
-    parts = ("magnitude", "phase", "real", "imag")
-    found = {(f"{part}{echo.number}"): getattr(echo, part) for echo in run.echoes for part in parts}
-    return {name: path for name, path in found.items() if path is not None}
+    """Return the images of all echoes by name: ``magnitude1``, ``phase1``, ``magnitude2`` ... (``phase1_coil2``)."""
+    found: dict[str, Path] = {}
+    for echo in run.echoes:
+        for part in ("magnitude", "phase", "real", "imag"):
+            for coil, path in enumerate(echo.files(part), start=1):
+                found[f"{part}{echo.number}" + (f"_coil{coil}" if coil > 1 else "")] = path
+    return found
 
 
 def single_files(run: GreRun, settings: object = None) -> dict[str, Path]:

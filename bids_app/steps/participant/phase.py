@@ -27,6 +27,7 @@ def corrected_phase(step: StepInput[GreRun]) -> StepResult:
             grid_of(run, phase.shape[1:]),
             manufacturer=str(run.echoes[0].metadata.get("Manufacturer", "")),
             readout=_readout(run),
+            echo_numbers=[echo.number for echo in run.echoes],
             scaling=notes[0],
             options=section.choice,
             parameters=section.methods,

@@ -67,7 +67,7 @@ class CheckScreen(StepScreen):
     def enter(self) -> None:
         """Check what has been chosen, unless that is what the table shows."""
         plan = self.qsm.plan
-        chosen = (plan.folder, plan.kind, plan.bids_dir, plan.output_dir, tuple(plan.options.items()))
+        chosen = (plan.folder, plan.kind, plan.bids_dir, plan.output_dir, str(plan.options), str(plan.parameters))
         if chosen != self._checked:
             self._checked = chosen
             self.action_again()

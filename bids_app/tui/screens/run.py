@@ -12,6 +12,7 @@ from textual.widgets import Button, DataTable, ProgressBar, RichLog, Static
 
 from bids_app.errors import QsmAppError
 from bids_app.tui.dialogs import Confirm
+from bids_app.tui.look import NO_DATASET
 from bids_app.tui.progress import ENDINGS, Command, Events, JobState, Progress
 from bids_app.tui.quality import report_of
 from bids_app.tui.widgets import StepScreen
@@ -76,12 +77,14 @@ class RunScreen(StepScreen):
         self._buttons()
         self.query_one("#bar").display = self.runs or bool(self._progress.jobs)
         if self._code is None and not self.runs:
-            self._say(f"Ready: {', then '.join(self.qsm.plan.levels)}. Press Start.", problem=False)
+            ready = f"Ready: {', then '.join(self.qsm.plan.levels)}. Press Start."
+            known = self.qsm.plan.bids_dir is not None
+            self._say(ready if known else NO_DATASET, problem=not known)
         (self.query_one("#stop") if self.runs else self.query_one("#start")).focus()
 
     def _buttons(self) -> None:
         output_dir = self.qsm.plan.output_dir
-        self.query_one("#start", Button).disabled = self.runs
+        self.query_one("#start", Button).disabled = self.runs or self.qsm.plan.bids_dir is None
         self.query_one("#stop", Button).disabled = not self.runs
         self.query_one("#open", Button).disabled = output_dir is None or report_of(output_dir) is None
         self.query_one("#next", Button).disabled = self.runs
@@ -93,7 +96,7 @@ class RunScreen(StepScreen):
 
     def action_start(self) -> None:
         """Start the command."""
-        if self.runs:
+        if self.runs or self.qsm.plan.bids_dir is None:
             return
         try:
             self.qsm.plan.write_series()

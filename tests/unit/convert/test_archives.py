@@ -66,6 +66,17 @@ def test_whole_archives(read, name, content):
     assert found == {f"a/{key}": value for key, value in CONTENT.items()} and problems == []
 
 
+def test_a_single_compressed_dicom_file_is_read(read):
+    found, problems = read("im.dcm.gz", gzip.compress(b"content"))
+    assert found == {"im.dcm.gz": b"content"} and problems == []
+
+
+def test_a_single_compressed_dicom_file_that_is_cut_short_is_named(read):
+    found, problems = read("im.IMA.gz", gzip.compress(bytes(range(250)) * 40)[:-9])
+    assert found == {} and [p.path for p in problems] == ["im.IMA.gz"]
+    assert "cannot be decompressed to its end" in problems[0].reason
+
+
 @pytest.mark.parametrize("ending", [".tar", ".tar.gz"])
 def test_a_broken_header_in_a_tar_is_no_end(read, ending):
     content = bytearray(tar_bytes())

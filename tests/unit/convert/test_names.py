@@ -80,6 +80,21 @@ def test_placeholder_or_private_ids_give_way_to_folders():
     assert "meier" not in notes and "holds the patient's name" in notes
 
 
+@pytest.mark.parametrize(
+    "patient", ["24.01.31-10:15:00-STD-1.3.12.2.1107.5.2.19", "20240131_101500", "anon-2401311015"]
+)
+def test_ids_made_of_the_time_of_the_scan_give_way_to_folders(patient):
+    labels, notes = places(study(patient, "case5/x"), study("P2", "case6/x"))
+    assert labels == [("case5", None), ("P2", None)]
+    assert "is made of the date and time of the scan" in notes and patient not in notes
+    ((label, _),) = places(study(patient, "scans"), study("P2", "scans"))[0][:1]
+    assert label.startswith("P") and "1015" not in label and "0131" not in label
+
+
+def test_ids_with_a_date_alone_are_labels():
+    assert places(study("20240131A"))[0] == [("20240131A", None)]
+
+
 def test_without_any_name_a_label_is_made_up_and_said():
     (label, _), *_ = places(study("Meier", "Meier", words=("meier",)))[0]
     assert re.fullmatch(r"P[0-9a-f]{8}", label)

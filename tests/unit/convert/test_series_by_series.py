@@ -1,6 +1,9 @@
 """What becomes of every kind of series that a QSM protocol leaves on the disk; decided by content."""
 
+import gzip
+
 import numpy as np
+import pydicom
 import pytest
 
 from tests.helpers import dicom
@@ -21,6 +24,13 @@ def test_magnitude_and_phase_of_three_echoes(planned, folder):
     dicom.siemens_gre(folder, SIEMENS)
     fates = planned()
     assert (fates[3].outputs, fates[4].outputs) == (MAGNITUDES, PHASES)
+
+
+def test_files_that_are_compressed_one_by_one(planned, folder):
+    for path in dicom.siemens_gre(folder, SIEMENS, echo_times=(20.0,)):
+        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes(), 1))
+        path.unlink()
+    assert planned()[4].outputs == ("sub-A/anat/sub-A_part-phase_T2starw.nii.gz",)
 
 
 def test_single_echo_is_t2starw(planned, folder):
@@ -74,6 +84,17 @@ def test_what_the_scanner_derived_is_skipped(planned, folder, image_type, descri
     assert (fates[3].outputs, fates[4].outputs) == (MAGNITUDES, PHASES)
 
 
+def test_phase_that_was_filtered_for_swi_is_skipped_with_the_reason(planned, folder):
+    paths = dicom.siemens_gre(folder, SIEMENS, echo_times=(20.0,))
+    for path in paths:
+        data = pydicom.dcmread(path)
+        data.SeriesDescription = "Pha_Images" if data.ImageType[2] == "P" else "Mag_Images"
+        data.save_as(path)
+    fates = planned()
+    assert skipped(fates[4], "filtered for SWI")
+    assert skipped(fates[3], "without phase")
+
+
 def test_aspire_duplicate_gives_way_to_the_original(planned, folder):
     """The ASPIRE sequence stores its own combination beside the usual one, with the same parts and echoes."""
     dicom.siemens_gre(folder, SIEMENS, 3)
@@ -110,6 +131,30 @@ def test_phase_difference_field_map_is_skipped(planned, folder):
     fates = planned()
     assert skipped(fates[3], "phase-difference field map")
     assert skipped(fates[4], "phase-difference field map")
+
+
+@pytest.mark.parametrize("technique", ["", "FFE"])
+def test_classic_philips_files_whose_names_say_nothing(planned, folder, technique):
+    """ImageType alone, or the scanning technique alone, shows that these are gradient echoes."""
+    scanner = dicom.replace(PHILIPS, patient_id="A")
+    paths = dicom.siemens_gre(folder, scanner, joint=True, ProtocolName="WIP 3D head", SequenceName="")
+    for path in paths:
+        data = pydicom.dcmread(path)
+        is_phase = data.ImageType[2] == "P"
+        kind = [data.ImageType[2]] if technique else (["PHASE MAP", "P", "FFE"] if is_phase else ["M_FFE", "M", "FFE"])
+        data.ImageType = ["ORIGINAL", "PRIMARY", *kind]
+        data.SeriesDescription, data.ScanningSequence = "WIP 3D head", "RM"
+        if technique:
+            data.private_block(0x2001, "Philips Imaging DD 001", create=True).add_new(0x20, "LO", technique)
+        data.save_as(path)
+    assert set(planned(heuristic="philips_gre")[3].outputs) == {*MAGNITUDES, *PHASES}
+
+
+def test_classic_philips_spin_echo_is_not_taken(planned, folder):
+    scanner = dicom.replace(PHILIPS, patient_id="A")
+    kind = ["ORIGINAL", "PRIMARY", "M_SE", "M", "SE"]
+    dicom.plain_series(folder, scanner, 9, "WIP head", ImageType=kind, ScanningSequence="SE", SequenceName="TSE")
+    assert planned(heuristic="philips_gre")[9].status == "skipped"
 
 
 def test_field_map_in_hz_is_skipped(planned, folder):
@@ -186,7 +231,7 @@ def test_mp2rage_keeps_the_uni_image_alone(planned, folder):
         more |= {"ImageType": ["DERIVED" if kind == "UNI" else "ORIGINAL", "PRIMARY", kind, "ND"]}
         dicom.mprage(folder, SIEMENS, number, description=description, ProtocolName="t1_mp2rage", **more)
     fates = planned()
-    assert fates[4].outputs == ("sub-A/anat/sub-A_T1w.nii.gz",)
+    assert fates[4].outputs == ("sub-A/anat/sub-A_UNIT1.nii.gz",)
     assert skipped(fates[1], "MP2RAGE") and skipped(fates[2], "MP2RAGE") and skipped(fates[3], "MP2RAGE")
     assert skipped(fates[5], "denoised copy")
 

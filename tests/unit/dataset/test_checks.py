@@ -14,6 +14,8 @@ from bids_app.dataset.image_checks import remarks
 from bids_app.dataset.images import look_at
 from bids_app.dataset.query import find_subjects
 from bids_app.model.records import GivenMask
+from bids_app.steps.participant.coils import _Stored
+from bids_app.steps.participant.common import echo_files
 from tests.unit.dataset.conftest import PLACE
 
 
@@ -273,3 +275,68 @@ def test_a_given_mask_is_found_by_entities_and_grid(others):
     assert with_given_mask(run, [folder.parents[1]]).given_mask == GivenMask(path)
     stranger = replace(run, subject="02", entities=(("sub", "02"),))
     assert with_given_mask(stranger, [folder.parents[1]]).given_mask is None
+
+
+@pytest.mark.parametrize(
+    "sidecar",
+    [{"SeriesDescription": "Pha_Images"}, {"SeriesDescription": "FILT_PHA: Ax SWAN"}, {"ImageType": ["P", "SWI"]}],
+)
+def test_phase_filtered_for_swi_is_refused_with_the_reason(dataset, sidecar):
+    dataset.image("sub-01_part-phase_T2starw", EchoTime=0.02, MagneticFieldStrength=3, **sidecar)
+    (problem,) = problems(dataset)
+    assert problem.startswith("sub-01_part-phase_T2starw.nii.gz: the scanner filtered this phase for SWI")
+    assert "correct these two fields" in problem
+
+
+def test_unfiltered_phase_is_taken(dataset):
+    for text in ("swi_unfiltered_phase", "gre_qsm"):
+        name = f"sub-01_acq-{text[:3]}_part-phase_T2starw"
+        dataset.image(name, EchoTime=0.02, MagneticFieldStrength=3, SeriesDescription=text, ImageType=["P", "ND"])
+    assert problems(dataset) == []
+
+
+def test_gaps_between_echoes_are_refused_unless_the_user_chose_echoes(dataset):
+    dataset.megre("sub-01", echoes=3)
+    for part in ("mag", "phase"):
+        (dataset.root / f"sub-01/anat/sub-01_echo-2_part-{part}_MEGRE.nii.gz").unlink()
+    (problem,) = problems(dataset)
+    assert "echo 2 is missing" in problem and "--bids-filter-file" in problem
+    chosen = find_subjects(dataset.root, filters={"gre": {"echo": [1, 3]}})
+    assert preflight(chosen, dataset.root, dataset.root.parent / "out") == []
+    assert chosen[0].runs[0].facts()["echo_numbers"] == [1, 3]
+
+
+def one_file_per_coil(dataset, coils=("9", "10", "11")):
+    for echo in (1, 2):
+        for part in ("mag", "phase"):
+            sidecar = {"EchoTime": 0.005 * echo, "MagneticFieldStrength": 3}
+            for number, coil in enumerate(coils):
+                image = np.arange(60, dtype=np.int16).reshape(3, 4, 5) + 100 * number
+                dataset.image(f"sub-01_coil-{coil}_echo-{echo}_part-{part}_MEGRE", image, **sidecar)
+
+
+def test_one_file_per_coil_is_combined_on_request(dataset):
+    one_file_per_coil(dataset)
+    (problem,) = problems(dataset)
+    assert "single receive coils (coil- in their names); --set field.coils=combine" in problem
+    assert coil_problems(dataset) == []
+    (run,) = with_coils(find_subjects(dataset.root))[0].runs
+    assert (run.coils, run.volumes, run.basename) == (3, 1, "sub-01")
+    assert [path.name.split("_")[1] for path in run.echoes[1].files("phase")] == ["coil-9", "coil-10", "coil-11"]
+    assert len(echo_files(run)) == 12
+    phase, _ = list(_Stored(run)())[2]
+    first, _ = next(iter(_Stored(run)()))
+    assert phase.shape == (2, 3, 4, 5) and float(phase.mean()) > float(first.mean())
+
+
+def test_a_coil_that_is_missing_from_one_echo_is_named(dataset):
+    one_file_per_coil(dataset)
+    (dataset.root / "sub-01/anat/sub-01_coil-10_echo-2_part-mag_MEGRE.nii.gz").unlink()
+    (problem,) = coil_problems(dataset)
+    assert problem.startswith("sub-01_coil-9_echo-2_part-mag_MEGRE.nii.gz: the coils differ") and "(10)" in problem
+
+
+def test_coil_files_on_another_grid_are_named(dataset):
+    one_file_per_coil(dataset)
+    dataset.image("sub-01_coil-11_echo-1_part-mag_MEGRE", np.arange(48, dtype=np.int16).reshape(3, 4, 4))
+    assert any("sub-01_coil-11_echo-1_part-mag_MEGRE" in problem for problem in coil_problems(dataset))

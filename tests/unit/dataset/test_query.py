@@ -7,8 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bids_app.dataset.expected import homes
+from bids_app.dataset.metadata_checks import metadata_remarks
 from bids_app.dataset.pairing import choose_t1w
 from bids_app.dataset.query import find_subjects, matches
+from bids_app.derivatives.names import product_path
+from bids_app.derivatives.products import PRODUCTS
 from bids_app.errors import InputRefusedError
 from bids_app.model.records import Anatomical, GreRun
 
@@ -172,3 +176,70 @@ def test_the_choice_is_of_the_own_session_and_does_not_depend_on_order(several, 
         assert "ce" not in dict(image.entities) or all(
             "ce" in dict(other.entities) for other in own or images if own or other.session == image.session
         )
+
+
+def test_the_combined_image_of_mp2rage_is_anatomy_where_there_is_no_t1w(dataset):
+    for prefix in ("sub-01", "sub-02"):
+        dataset.megre(prefix)
+        dataset.image(f"{prefix}_UNIT1")
+    dataset.image("sub-02_T1w")
+    first, second = runs_of(dataset)
+    assert (first.t1w.suffix, first.t1w.basename) == ("UNIT1", "sub-01_UNIT1")
+    assert second.t1w.path.name == "sub-02_T1w.nii.gz"
+    assert runs_of(dataset, filters={"t1w": {"suffix": "UNIT1"}})[1].t1w.path.name == "sub-02_UNIT1.nii.gz"
+
+
+def quantitative(dataset):
+    """Write MPM, VFA and MP2RAGE images, with and without phase."""
+    for flip, mt in ((1, "on"), (1, "off"), (2, "off")):
+        for echo in (1, 2):
+            for part in ("mag", "phase"):
+                name = f"sub-01_echo-{echo}_flip-{flip}_mt-{mt}_part-{part}_MPM"
+                dataset.image(name, EchoTime=0.005 * echo, MagneticFieldStrength=3)
+    dataset.image("sub-01_acq-mag_echo-1_flip-1_mt-off_MPM", EchoTime=0.005)
+    for flip in (1, 2):
+        dataset.image(f"sub-01_flip-{flip}_part-phase_VFA", EchoTime=0.005)
+        dataset.image(f"sub-01_flip-{flip}_part-mag_VFA", EchoTime=0.005)
+    for inv in (1, 2):
+        dataset.image(f"sub-01_inv-{inv}_part-phase_MP2RAGE", EchoTime=0.003)
+        for echo in (1, 2):
+            for part in ("mag", "phase"):
+                name = f"sub-01_acq-multi_echo-{echo}_inv-{inv}_part-{part}_MP2RAGE"
+                dataset.image(name, EchoTime=0.005 * echo, MagneticFieldStrength=3)
+
+
+def test_quantitative_scans_with_phase_are_gradient_echoes_at_both_levels(dataset):
+    quantitative(dataset)
+    names = [run.basename for run in runs_of(dataset)]
+    assert sorted(names) == [
+        "sub-01_acq-multi_inv-1",
+        "sub-01_acq-multi_inv-2",
+        "sub-01_flip-1",
+        "sub-01_flip-1_mt-off",
+        "sub-01_flip-1_mt-on",
+        "sub-01_flip-2",
+        "sub-01_flip-2_mt-off",
+    ]
+    (home,) = homes(dataset.root)
+    assert list(home.runs) == sorted(names)
+    assert [len(run.echoes) for run in sorted(runs_of(dataset), key=lambda run: run.basename)] == [2, 2, 1, 2, 2, 1, 2]
+
+
+def test_filters_select_by_magnetisation_transfer_flip_angle_and_inversion(dataset):
+    quantitative(dataset)
+    wanted = {"gre": {"mt": "off", "flip": 2}}
+    assert [run.basename for run in runs_of(dataset, filters=wanted)] == ["sub-01_flip-2_mt-off"]
+    assert [run.basename for run in runs_of(dataset, filters={"gre": {"inv": 2}})] == ["sub-01_acq-multi_inv-2"]
+
+
+def test_products_of_quantitative_scans_carry_their_entities(dataset, tmp_path):
+    quantitative(dataset)
+    paths = {product_path(PRODUCTS["chimap"], dict(run.entities), tmp_path, tmp_path).name for run in runs_of(dataset)}
+    assert len(paths) == 7
+    assert {"sub-01_flip-1_mt-on_Chimap.nii.gz", "sub-01_acq-multi_inv-2_Chimap.nii.gz"} <= paths
+
+
+def test_the_first_inversion_is_reported(dataset):
+    quantitative(dataset)
+    said = {run.basename: " ".join(metadata_remarks(run)) for run in runs_of(dataset)}
+    assert [name for name, text in said.items() if "still inverted" in text] == ["sub-01_acq-multi_inv-1"]

@@ -354,7 +354,7 @@ def test_the_text_says_nothing_of_what_did_not_run(page, tmp_path):
         "corrected for intensity inhomogeneity by N4",
         "registered to the given template",
         "Several runs",
-        "500 permutations (Freedman and Lane 1983; Nichols and Holmes 2002) (seed 3)",
+        "500 permutations (Freedman and Lane 1983; Nichols and Holmes 2002; seed 3)",
         "Sessions of a",
     ):
         assert part in said, part

@@ -82,6 +82,19 @@ def test_problems_of_no_run_are_shown_too(tmp_path):
 
     async def script(app, pilot):
         await press(pilot, "ctrl+n")
-        assert "no gradient-echo phase found" in text(app, "#why")
+        assert "no gradient-echo phase" in text(app, "#why")
 
     drive(script, bids)
+
+
+def test_the_check_is_that_of_the_command_with_its_options(tmp_path):
+    async def script(app, pilot):
+        app.plan.options["participant_label"] = "02"
+        await press(pilot, "ctrl+n")
+        assert [row[0] for row in table(app)] == ["sub-02"]
+        app.plan.options["segmentation"] = "nosuch"
+        await press(pilot, "escape", "ctrl+n")
+        assert table(app) == []
+        assert "nosuch" in text(app, "#why")
+
+    drive(script, write_bids(tmp_path / "bids"))

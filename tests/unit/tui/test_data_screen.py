@@ -1,5 +1,7 @@
 """Step 1: what a folder is, and what follows from it."""
 
+import json
+
 import pytest
 
 pytest.importorskip("textual", reason="textual is not installed")
@@ -83,5 +85,22 @@ def test_results_lead_to_their_ratings(tmp_path):
     async def script(app, pilot):
         await press(pilot, "ctrl+n")
         assert app.screen.step == "results"
+
+    drive(script, results)
+
+
+def test_results_of_an_unknown_dataset_can_be_rated_but_not_made_again(tmp_path):
+    results = write_results(tmp_path / "out", tmp_path / "bids")
+    description = json.loads((results / "dataset_description.json").read_text())
+    (results / "dataset_description.json").write_text(json.dumps({**description, "DatasetLinks": {}}))
+
+    async def script(app, pilot):
+        app.action_go("check")
+        await settle(pilot)
+        assert "Choose its folder in step 1" in text(app, "#why")
+        app.action_go("run")
+        await press(pilot, "s")
+        assert "Choose its folder in step 1" in text(app, "#status")
+        assert app.screen.query_one("#start").disabled and not app.screen.runs
 
     drive(script, results)

@@ -5,7 +5,7 @@ import pytest
 
 from bids_app.qsm.field.linear import fit_linear
 from bids_app.qsm.grid import Grid
-from bids_app.qsm.phase.bipolar import BipolarParams, bipolar, even_echo_phase, is_bipolar
+from bids_app.qsm.phase.bipolar import BipolarParams, bipolar, even_echo_phase, is_bipolar, polarity_of
 from bids_app.qsm.phase.offsets import mcpc3ds
 from bids_app.qsm.phase.scaling import wrap
 from bids_app.qsm.unwrap.romeo import romeo
@@ -15,8 +15,9 @@ GRID = Grid(SHAPE, (2.0, 2.0, 2.5))
 EQUAL, UNEQUAL = (0.004, 0.009, 0.014, 0.019), (0.004, 0.008, 0.015, 0.021)
 
 
-def scene(times, ramp=0.0, noise=1.0, constant=0.0):
-    """Return magnitude, phase, field (Hz) and mask; even echoes have a ramp (rad per voxel) along y."""
+def scene(times, ramp=0.0, noise=1.0, constant=0.0, numbers=None):
+    """Return magnitude, phase, field (Hz) and mask; echoes of even number have a ramp (rad per voxel) along y."""
+    numbers = range(1, len(times) + 1) if numbers is None else numbers
     x, y, z = np.meshgrid(*[np.linspace(-1, 1, n, dtype=np.float32) for n in SHAPE], indexing="ij")
     mask = x**2 + y**2 + z**2 < 0.9
     field = (50 * np.exp(-3 * ((x - 0.2) ** 2 + y**2 + z**2)) + 15 * x).astype(np.float32)
@@ -24,8 +25,8 @@ def scene(times, ramp=0.0, noise=1.0, constant=0.0):
     own = ramp * (np.arange(SHAPE[1]) - (SHAPE[1] - 1) / 2).reshape(1, -1, 1) + constant
     rng = np.random.default_rng(0)
     data = []
-    for echo, time in enumerate(times):
-        angle = 2 * np.pi * field * time + offset + (own if echo % 2 else 0)
+    for number, time in zip(numbers, times, strict=True):
+        angle = 2 * np.pi * field * time + offset + (0 if number % 2 else own)
         data.append(100 * mask * np.exp(-25 * time) * np.exp(1j * angle))
     signal = np.stack(data)
     signal = signal + noise * (rng.normal(size=signal.shape) + 1j * rng.normal(size=signal.shape))
@@ -66,6 +67,28 @@ def test_bipolar_ramp_is_found_and_removed(times, ramp):
 def test_a_monopolar_train_is_not_taken_for_bipolar(times):
     magnitude, phase, _, mask = scene(times)
     assert not is_bipolar(even_echo_phase(phase, magnitude, times, mask, GRID))
+
+
+@pytest.mark.parametrize("numbers", [(1, 2, 4), (2, 3, 5), (1, 3, 4), (1, 2, 4, 5)])
+def test_bipolar_readout_with_echoes_left_out(numbers):
+    """The echoes' numbers say which were read in which direction; the first echo's direction is the reference."""
+    times, ramp = tuple(0.0045 * number for number in numbers), 0.08
+    magnitude, phase, field, mask = scene(times, ramp, constant=0.4, numbers=numbers)
+    polarity = polarity_of(numbers)
+    even = even_echo_phase(phase, magnitude, times, mask, GRID, polarity)
+    assert is_bipolar(even)
+    assert even.slope[1] == pytest.approx(ramp if numbers[0] % 2 else -ramp, abs=0.006)
+    corrected = bipolar(phase, magnitude, times, mask, GRID, polarity=polarity).phase
+    by_place = bipolar(phase, magnitude, times, mask, GRID).phase
+    error = field_error(corrected, magnitude, times, field, mask)
+    assert error < 1.0
+    assert error < 0.5 * field_error(by_place, magnitude, times, field, mask)
+
+
+def test_echoes_of_one_polarity_show_no_bipolar_readout():
+    magnitude, phase, _, mask = scene((0.004, 0.012, 0.02), numbers=(1, 3, 5))
+    with pytest.raises(ValueError, match="same readout polarity"):
+        bipolar(phase, magnitude, (0.004, 0.012, 0.02), mask, GRID, polarity=polarity_of((1, 3, 5)))
 
 
 def test_noise_is_not_taken_for_bipolar():

@@ -86,6 +86,15 @@ def test_sign_of_the_phase(maker, sign, turned):
     assert len(found.notes) == 1 + turned
 
 
+def test_echoes_left_out_decide_by_their_numbers():
+    magnitude, phase, _ = echoes(0.15)
+    grid, forced = qsm.Grid(SHAPE), qsm.FieldChoices(offsets="bipolar")
+    assert qsm.correct_phase(phase, magnitude, TIMES, grid, echo_numbers=(1, 4, 7)).methods[0] == "bipolar"
+    assert qsm.correct_phase(phase, magnitude, TIMES, grid, echo_numbers=(1, 3, 5)).methods == ("mcpc3ds",)
+    found = qsm.correct_phase(phase, magnitude, TIMES, grid, echo_numbers=(1, 3, 5), options=forced)
+    assert found.methods == ("mcpc3ds",) and "all echoes were read in one direction" in found.warnings[-1]
+
+
 @pytest.mark.parametrize(
     ("ramp", "choice", "readout", "first"),
     [

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bids_app.qsm.relaxometry.arlo import r2star_arlo
-from bids_app.qsm.relaxometry.decay import noise_level
+from bids_app.qsm.relaxometry.decay import RelaxationParams, noise_level
 from bids_app.qsm.relaxometry.loglinear import r2star_loglinear
 
 SHAPE = (20, 20, 20)
@@ -51,6 +51,20 @@ def test_what_is_not_finite_or_without_signal_is_zero():
             assert np.isfinite(data).all()
             assert data[0, 0, 0] == 0
             assert not data[1].any()
+
+
+@pytest.mark.parametrize("method", [r2star_arlo, r2star_loglinear])
+def test_t2star_has_a_ceiling_where_the_signal_hardly_decays(method):
+    magnitude, mask = np.ones((len(EQUAL), *SHAPE), np.float32), np.ones(SHAPE, bool)
+    mask[0] = False
+    magnitude[:, 1] *= np.exp(-0.1 * np.asarray(EQUAL, np.float32))[:, None, None]  # a T2* of 10 s
+    magnitude[:, 2] *= np.exp(-1.01 * np.arange(len(EQUAL), dtype=np.float32))[:, None, None]
+    maps = method(magnitude, EQUAL, mask)
+    assert not maps.t2star[0].any()
+    assert (maps.t2star[1] == 1).all() and (maps.t2star[3:] == 1).all()
+    np.testing.assert_allclose(maps.t2star[2], 1 / maps.r2star[2], rtol=1e-5)
+    lower = method(magnitude, EQUAL, mask, params=RelaxationParams(t2star_max=0.5)).t2star
+    assert lower.max() == 0.5
 
 
 def test_noise_level_of_air():
