@@ -100,7 +100,7 @@ def field_of(done, snr):
 
 def pairs(default_background):
     """Every inversion after the default background method, and every background method before the default inversion."""
-    for name in sorted(qsm.INVERSIONS):
+    for name in sorted(name for name, method in qsm.INVERSIONS.items() if "model" not in method.needs):
         yield ("none" if name in qsm.SINGLE_STEP else default_background), name
     yield default_background, PRESET
     for name in sorted(set(qsm.BACKGROUND) - {default_background}):

@@ -197,7 +197,8 @@ def main(argv=None):
     options.add_argument("--seed", type=int, default=1, help="of fibres, orientations and noise")
     args = options.parse_args(argv)
     head = head_of(4.0 if args.quick else args.voxel_size)
-    names = [n for n in sorted(qsm.INVERSIONS) if not args.only or n in args.only]
+    networks = {name for name, method in qsm.INVERSIONS.items() if "model" in method.needs}
+    names = [n for n in sorted(set(qsm.INVERSIONS) - networks) if not args.only or n in args.only]
     for strength in list(STRENGTHS)[: 1 if args.quick else None]:
         subject = textured(head, STRENGTHS[strength].texture, args.seed)
         data = measured(subject, STRENGTHS[strength], args.seed)

@@ -43,7 +43,12 @@ KERNEL_VALUES = {"rts": 13.5, "tv": 21, "nltv": 21}
 def methods():
     """Every method of the registries and every stage, then the peers: (kind, name)."""
     own = {"unwrap": qsm.UNWRAP, "background": qsm.BACKGROUND, "inversion": qsm.INVERSIONS}
-    found = [(kind, name) for kind, registry in own.items() for name in sorted(registry)]
+    found = [
+        (kind, name)
+        for kind, registry in own.items()
+        for name in sorted(registry)
+        if "model" not in registry[name].needs
+    ]
     found += [("inversion", name) for name in LONG]
     found += [("stage", name) for name in stages.STAGES]
     if importlib.util.find_spec("skimage"):

@@ -15,13 +15,21 @@ from bids_app.qsm.unwrap.romeo import romeo, romeo_quality
 
 FIELD_STRENGTH = 3.0
 FIRST, STEP = 0.004, 0.006
+
+
+def _swi(method, echoes):
+    """Make susceptibility-weighted images; the field in ppm stands for the map, which takes as long."""
+    time, chi = echoes.times[0], echoes.field
+    return method(echoes.field, echoes.magnitude[0], echoes.mask, echoes.grid, echo_time=time, chi_ppm=chi)
+
+
 #: How a method of each kind is called with echoes, and what stands before its name in the table. Phase that is wrapped
 #: takes a fit as long.
 KINDS = {
     "offsets": ("", lambda m, e: m(e.phase, e.magnitude, e.times, e.mask, e.grid)),
     "field_fit": ("fit, ", lambda m, e: m(e.phase, e.magnitude, e.times, e.mask, grid=e.grid)),
     "relaxometry": ("r2star, ", lambda m, e: m(e.magnitude, e.times, e.mask)),
-    "swi": ("swi, ", lambda m, e: m(e.field, e.magnitude[0], e.mask, e.grid)),
+    "swi": ("swi, ", _swi),
 }
 METHODS = {prefix + m.name: (m, call) for kind, (prefix, call) in KINDS.items() for m in qsm.METHODS[kind].values()}
 

@@ -32,8 +32,10 @@ field = forward_field(chi, grid) + rng.normal(0, 0.002, grid.shape).astype(np.fl
 # %%
 # Invert
 # ------
-# Every method is called in the same way; a registry gives it by its name. All run with their default parameters.
-maps = {name: qsm.INVERSIONS[name](field, mask, grid) for name in sorted(qsm.INVERSIONS)}
+# Every method is called in the same way; a registry gives it by its name. All run with their default parameters. A
+# network of your own (``onnx``) is left out, since it needs a model.
+methods = {name: method for name, method in sorted(qsm.INVERSIONS.items()) if "model" not in method.needs}
+maps = {name: method(field, mask, grid) for name, method in methods.items()}
 
 figure, axes = plt.subplots(3, 4, figsize=(11, 9), layout="constrained")
 for ax, (name, image) in zip(axes.flat, {"truth": chi, **maps}.items(), strict=True):

@@ -172,7 +172,8 @@ def test_libraries_have_their_owners(library, owners):
 def test_numerics_import_numpy_scipy_numba_alone():
     allowed = {"numpy", "scipy", "numba", "bids_app"} | set(sys.stdlib_module_names)
     for path in (PACKAGE / "qsm").rglob("*.py"):
-        assert {top for top, *_ in imports(path)} <= allowed, path
+        extra = {"onnxruntime"} if path.name == "onnx_contract.py" else set()  # imported when a network is run
+        assert {top for top, *_ in imports(path)} <= allowed | extra, path
 
 
 def test_modules_are_short():

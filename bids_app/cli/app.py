@@ -13,6 +13,7 @@ from bids_app.cli.cohort import CohortSearch
 from bids_app.cli.config import Config
 from bids_app.cli.early import check_cohort, check_plans
 from bids_app.cli.event_log import EventLog
+from bids_app.cli.network import with_network
 from bids_app.cli.session import Session
 from bids_app.dataset.checks import preflight, without_magnitudes_alone
 from bids_app.dataset.derived import USES, with_given
@@ -174,7 +175,7 @@ def check_participants(config: Config) -> Checked:
         return Checked(tuple(subjects), config.settings, tuple(skipped), tuple(problems))
     if program := config.settings.brain_extraction.choice.program:
         brain_extraction.require(program)
-    settings, warning = segmentations.decided(config.settings, config.bids_dir)
+    settings, warning = segmentations.decided(with_network(config.settings), config.bids_dir)
     subjects = tuple(
         replace(subject, runs=tuple(_completed(run, settings) for run in subject.runs)) for subject in subjects
     )

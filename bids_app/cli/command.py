@@ -47,8 +47,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             start_early()
         from bids_app.cli.app import run
         from bids_app.cli.config import from_arguments
+        from bids_app.cli.dicom_export import check_export, export_maps
 
-        return run(from_arguments(args, arguments, options_for_jobs(args)))
+        check_export(args)
+        config = from_arguments(args, arguments, options_for_jobs(args))
+        code = run(config)
+        if args.export_dicom is None or args.dry_run:
+            return code
+        return max(code, export_maps(args, config.selection, config.context))
     except QsmAppError as error:
         print(f"qsm-bids-app: {error}", file=sys.stderr)
         return error.exit_code

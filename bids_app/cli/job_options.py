@@ -13,6 +13,8 @@ _NOT_FOR_JOBS = {
     "participant_label",
     "session_label",
     "write_jobs",
+    "export_dicom",
+    "dicom_source",
     "cluster",
     "cluster_config",
     "account",

@@ -62,6 +62,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_conversion(parser.add_argument_group("conversion to BIDS (level convert): the scans, and their names"))
     _add_processing(parser.add_argument_group("how it is processed"))
     _add_regions(parser.add_argument_group("regions: segmentation of the T1w image, registration, tables"))
+    _add_export(parser.add_argument_group("maps as DICOM"))
     group = parser.add_argument_group("group: template, maps, tables and statistics of the study")
     add_group(group)
     add_execution(parser.add_argument_group("how it is run"))
@@ -179,6 +180,24 @@ def _add_processing(group: "argparse._ArgumentGroup") -> None:
         type=words,
         metavar="REGION",
         help="where susceptibility is zero: mask (default), none, csf, or a region of the segmentation",
+    )
+
+
+def _add_export(group: "argparse._ArgumentGroup") -> None:
+    add = group.add_argument
+    add(
+        "--export-dicom",
+        type=place,
+        metavar="DIR",
+        help="after level participant, write the maps as DICOM into DIR, with the identity of the scans: a new folder "
+        "outside every BIDS dataset (needs the DICOM source and highdicom)",
+    )
+    add(
+        "--dicom-source",
+        type=place,
+        metavar="DIR",
+        help="DICOM files that the dataset was converted from, for --export-dicom (default: --dicom-dir); each run's "
+        "series is found by its grid and pixel values",
     )
 
 

@@ -8,6 +8,8 @@ from bids_app.model.records import GreRun
 
 #: What BIDS knows as the unit of phase.
 PHASE_UNITS = ("rad", "arbitrary")
+#: Distance between slices, relative to their thickness, above which there are gaps between them.
+_GAP = 1.05
 _AXIS = re.compile(r"[ijk]-?")
 #: Fields that hold a text, and fields that hold an axis of the image.
 _TEXTS = ("Units", "Manufacturer", "MRAcquisitionType", "ReadoutMode", "ReadoutPolarity", "MultiEchoReadout")
@@ -60,9 +62,24 @@ def metadata_remarks(run: GreRun) -> Iterator[str]:
             "inv-1 of MP2RAGE: tissue whose magnetisation is still inverted has half a turn of phase more, which gives "
             "errors at its boundary; take the last inversion, for example with --bids-filter-file"
         )
+    yield from _slice_gaps(run)
     units = {echo.metadata["Units"] for echo in run.echoes if "Units" in echo.metadata and echo.phase is not None}
     for unknown in sorted(str(unit) for unit in units if unit not in PHASE_UNITS):
         yield f'"Units" of the phase is {unknown!r}, which BIDS does not know: its range gives the scale to radians'
+
+
+def _slice_gaps(run: GreRun) -> Iterator[str]:
+    """Yield a sentence where the slices of a 2D acquisition do not touch."""
+    metadata = run.echoes[0].metadata
+    spacing, thickness = metadata.get("SpacingBetweenSlices"), metadata.get("SliceThickness")
+    if not (isinstance(spacing, int | float) and isinstance(thickness, int | float) and 0 < thickness < spacing):
+        return
+    is_2d = str(metadata.get("MRAcquisitionType", "")).upper() == "2D"
+    if is_2d and spacing > _GAP * thickness:
+        yield (
+            f"slices of {thickness:g} mm are {spacing:g} mm apart: nothing is measured in the gaps between them, and "
+            "sources there are missing from the map; acquire slices without gaps, or 3D"
+        )
 
 
 def _shown(value: object, most: int = 40) -> str:

@@ -158,7 +158,8 @@ def remove_products(before: StepRecord, record: Record, kept: Collection[str], c
     The earlier record says which products these are, and never where they lie: a file of another record, or in the
     working folder of outputs that these were copied from, stays.
     """
+    staying = {file for key in kept for file in files_of(key, path_of(key, record, context))}  # may share a sidecar
     for key in (key for key in before.paths if key in PRODUCTS and key not in kept):
-        for file in files_of(key, path_of(key, record, context)):
+        for file in (file for file in files_of(key, path_of(key, record, context)) if file not in staying):
             with suppress(IsADirectoryError, PermissionError):  # no product of ours
                 file.unlink(missing_ok=True)

@@ -77,7 +77,9 @@ class Method(Generic[F_co, P_co]):
     uses
         Optional data that the result depends on.
     needs
-        Maps that a separation cannot do without, by the names of ``separation.sources.INPUTS``.
+        Maps that a separation cannot do without, by the names of ``separation.sources.INPUTS``; ``chi`` for
+        susceptibility-weighted images that take the map; ``model`` for inversions by a network of the user's own, which
+        are neither warmed up nor measured.
     min_echoes
         Echoes that it needs.
     key

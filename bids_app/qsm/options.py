@@ -141,6 +141,7 @@ class SwiChoices(Params):
     """Susceptibility-weighted image."""
 
     method: str = param("clearswi", choices=(*SWI, "none"), doc="Method (data with magnitude)")
+    per_echo: bool = param(False, doc="Write the image of every echo too (desc-swiechoes)")
 
 
 @dataclass(frozen=True)

@@ -129,10 +129,22 @@ class RelaxometryFunction(Protocol[P_contra]):
 
 
 class SwiFunction(Protocol[P_contra]):
-    """Makes susceptibility-weighted images from a field in Hz and a magnitude."""
+    """Makes susceptibility-weighted images from a field in Hz and a magnitude.
+
+    Some methods need the echo time of the magnitude in s, or the susceptibility in ppm (``Method.needs``).
+    """
 
     def __call__(
-        self, field_hz: FloatArray, magnitude: FloatArray, mask: BoolArray, grid: Grid, /, *, params: P_contra = ...
+        self,
+        field_hz: FloatArray,
+        magnitude: FloatArray,
+        mask: BoolArray,
+        grid: Grid,
+        /,
+        *,
+        params: P_contra = ...,
+        echo_time: float | None = ...,
+        chi_ppm: FloatArray | None = ...,
     ) -> Swi:
         """Make the images."""
         ...

@@ -44,7 +44,7 @@ def _field_side(phase: FloatArray, magnitude: FloatArray, times: Sequence[float]
         relaxometry(magnitude, times, mask)
     _separation(magnitude, times, mask, grid)
     for swi in qsm.SWI.values():
-        swi(unwrapped[0], magnitude[0], mask, grid)
+        swi(unwrapped[0], magnitude[0], mask, grid, echo_time=times[0], chi_ppm=magnitude[0])
 
 
 def _separation(magnitude: FloatArray, times: Sequence[float], mask: BoolArray, grid: Grid) -> None:
@@ -102,7 +102,7 @@ def _every_inversion(field: FloatArray, mask: BoolArray, grid: Grid, magnitude: 
     for background in qsm.BACKGROUND.values():
         background(field, mask, grid)
         background(field, mask, grid, weights=weights)
-    for inversion in qsm.INVERSIONS.values():
+    for inversion in (method for method in qsm.INVERSIONS.values() if "model" not in method.needs):
         inversion(field, mask, grid)
         inversion(field, mask, grid, weights=weights, magnitude=magnitude)
 

@@ -9,9 +9,12 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
 
 from bids_app.cli.command import main
+from bids_app.convert.write.tools import find_dcm2niix
+from bids_app.convert.write.tools import run as call
 from tests.helpers import dicom
 from tests.helpers.dicom_study import (
     GE,
@@ -232,7 +235,7 @@ def test_whole_study_in_one_call_ends_with_maps(run, tmp_path):
 
     What is odd about GE's phase (its sign, half a turn from slice to slice) is undone in the field step.
     """
-    dicom.siemens_gre(tmp_path / "dicom" / "1", patient("A"))
+    dicom.siemens_gre(tmp_path / "dicom" / "1", patient("A"), FrameOfReferenceUID="1.2.3")
     dicom.ge_gre(tmp_path / "dicom" / "2", patient("B", GE), as_scanned=True)
     assert run("--preset", "fast", levels=("participant",)) == 0
     for label in ("A", "B"):
@@ -243,7 +246,20 @@ def test_whole_study_in_one_call_ends_with_maps(run, tmp_path):
     assert np.ptp(fields[0]) > 50
     assert np.abs(fields[0] - fields[1]).max() < 0.1
     assert validator_errors(tmp_path / "bids") == []
-    assert run("--preset", "fast", levels=("convert", "participant")) == 0  # all is there: nothing to do
+    export = ("--export-dicom", str(tmp_path / "back"), "--dicom-source", str(tmp_path / "dicom" / "1"))
+    words = ("--preset", "fast", "--participant-label", "A", *export)  # all is there: nothing to do but the export
+    assert run(*words, levels=("convert", "participant")) == 0
+    slices = sorted((tmp_path / "back" / "sub-A" / "chimap_classic").iterdir())
+    assert {pydicom.dcmread(path).PatientID for path in slices} == {patient("A").patient_id}
+    (tmp_path / "read").mkdir()
+    call([find_dcm2niix(), "-b", "n", "-z", "n", "-o", str(tmp_path / "read"), str(slices[0].parent)], tmp_path)
+    (image,) = (tmp_path / "read").iterdir()
+    chi = nib.as_closest_canonical(nib.load(tmp_path / "out/sub-A/anat/sub-A_Chimap.nii.gz"))
+    back = nib.as_closest_canonical(nib.load(image))  # ppb
+    np.testing.assert_allclose(back.affine, chi.affine, atol=1e-3)
+    np.testing.assert_allclose(back.get_fdata(), 1000 * chi.get_fdata(), atol=0.1)
+    assert run(*words, levels=("participant",)) == 3  # the folder is not empty any more
+    assert not list((tmp_path / "out").rglob("*.dcm"))
 
 
 def test_failed_series_keeps_exit_code_1_through_the_following_levels(run, tmp_path):

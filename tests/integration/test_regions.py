@@ -311,7 +311,7 @@ def test_without_any_segmentation_the_maps_are_made_and_told(study, tmp_path, mo
     monkeypatch.setenv("TEMPLATEFLOW_HOME", str(tmp_path / "templateflow"))
     out = tmp_path / "out"
     assert main([str(study), str(out), "participant", *CHEAP]) == 0
-    assert capsys.readouterr().err.count("neither FastSurfer nor an atlas is here") == 1
+    assert capsys.readouterr().err.count("neither FastSurfer nor an atlas was found") == 1
     assert main([str(study), str(out), "participant", *CHEAP, "--segmentation", "none"]) == 0
     captured = capsys.readouterr()
     assert "neither" not in captured.err

@@ -98,6 +98,17 @@ def test_companion_maps(scan, tmp_path):
     words = ["swi", scan["local"], "--magnitude", scan["magnitude"][0], "--mask", scan["mask"], "--units", "hz"]
     assert main([*words, "-o", str(swi)]) == 0
     assert (tmp_path / "swi_minip.nii.gz").is_file()
+    weighted = [*words, "--chi", scan["chi"], "--method", "tswi", "--upper", "0.2", "-o", str(tmp_path / "tswi.nii.gz")]
+    assert main(weighted) == 0
+    expected = qsm.swi.true_swi(
+        read(scan["local"]),
+        read(scan["magnitude"][0]),
+        read(scan["mask"]) > 0,
+        GRID,
+        params=qsm.swi.TswiParams(upper=0.2),
+        chi_ppm=read(scan["chi"]),
+    )
+    np.testing.assert_array_equal(read(tmp_path / "tswi.nii.gz"), expected.swi)
 
 
 def test_sources_of_r2star_and_r2_are_those_of_their_difference(scan, tmp_path):
@@ -114,6 +125,9 @@ def test_sources_of_r2star_and_r2_are_those_of_their_difference(scan, tmp_path):
         one, two = (read(tmp_path / f"{stem}_{name}.nii.gz") for stem in ("one", "two"))
         assert np.array_equal(one, getattr(expected, name))
         assert np.array_equal(one, two)
+
+
+_SWI = ["swi", "{local}", "--magnitude", "{local}", "--mask", "{mask}", "--units", "hz"]
 
 
 @pytest.mark.parametrize(
@@ -141,6 +155,8 @@ def test_sources_of_r2star_and_r2_are_those_of_their_difference(scan, tmp_path):
             "does not lie on the grid",
         ),
         (["mask"], 2, "give --magnitude, --phase, or both"),
+        ([*_SWI, "--method", "smwi"], 2, "--chi: SMWI needs the susceptibility map"),
+        ([*_SWI, "--method", "phase_mask"], 2, "--te: SWI (phase mask) needs the echo time"),
     ],
 )
 def test_what_is_wrong_is_one_sentence(words, code, says, scan, tmp_path, capsys):

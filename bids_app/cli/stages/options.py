@@ -125,10 +125,11 @@ _OPTIONS: tuple[tuple[tuple[str, ...], tuple[str, ...], dict[str, object]], ...]
         {"nargs": "+", "type": Path, "help": "magnitude of each echo"},
     ),
     (("--magnitude",), ("invert",), {"type": Path, "help": "combined magnitude"}),
-    (("--magnitude",), ("swi",), {"type": Path, "required": True, "help": "combined magnitude"}),
+    (("--magnitude",), ("swi",), {"type": Path, "required": True, "help": "magnitude, combined or of one echo"}),
+    (("--chi",), ("swi",), {"type": Path, "help": "susceptibility map in ppm, for tswi and smwi"}),
     (
         ("--te",),
-        ("unwrap", "field", "r2star", "reconstruct", "mask", "separate"),
+        ("unwrap", "field", "r2star", "reconstruct", "mask", "separate", "swi"),
         {"nargs": "+", "type": number, "metavar": "S", "help": "echo times in seconds"},
     ),
     (("--recipe",), ("mask",), {"help": "source and operations (default: the recipe of the preset default)"}),
@@ -150,7 +151,7 @@ _OPTIONS: tuple[tuple[tuple[str, ...], tuple[str, ...], dict[str, object]], ...]
     (("--no-report",), ("reconstruct",), {"action": "store_true", "help": "write no report"}),
     (
         ("--method",),
-        ("unwrap", "background", "invert", "r2star", "separate"),
+        ("unwrap", "background", "invert", "r2star", "separate", "swi"),
         {"help": "method; its parameters are options of their own, such as --lambda 2e-4"},
     ),
 )

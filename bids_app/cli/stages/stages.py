@@ -23,7 +23,6 @@ from bids_app.errors import InputRefusedError, ParameterError, UsageError
 from bids_app.qsm.inversion.combine import reference
 from bids_app.qsm.pipeline.field import combine_magnitudes
 from bids_app.qsm.process import prepare_process
-from bids_app.qsm.swi.clearswi import clear_swi
 from bids_app.qsm.unwrap.romeo import romeo_quality
 
 
@@ -168,7 +167,8 @@ def _r2star(args: argparse.Namespace, further: Sequence[str]) -> Iterator[str]:
     yield f"{save(beside(args.output, 's0'), found.s0, image, Units='arbitrary', **facts)}: signal at echo time zero"
 
 
-def _swi(args: argparse.Namespace, _: Sequence[str]) -> Iterator[str]:
+def _swi(args: argparse.Namespace, further: Sequence[str]) -> Iterator[str]:
+    method = method_of(qsm.SWI, args.method or qsm.SwiChoices().method)
     image = load(args.image)
     grid, mask = image.grid(b0_dir(args)), load_mask(args.mask, image)
     units = (args.units or str(image.sidecar.get("Units", ""))).lower()
@@ -176,11 +176,18 @@ def _swi(args: argparse.Namespace, _: Sequence[str]) -> Iterator[str]:
         raise UsageError("qsm swi takes the total field in Hz: convert it, or give the field map of qsm field")
     if units != "hz":
         raise UsageError(f"--units: say that {image.path.name} is in hz (its sidecar does not)")
-    magnitude = volume_of(args.magnitude, image)
+    magnitude, params = volume_of(args.magnitude, image), parameters_of(method, further)
     assert magnitude is not None  # the parser asks for it
-    found = clear_swi(image.data, magnitude, mask, grid)
-    yield f"{save(args.output, found.swi, image, Units='arbitrary')}: susceptibility-weighted image"
-    projection = save(beside(args.output, "minip"), found.minip, image, Units="arbitrary")
+    if "chi" in method.needs and args.chi is None:
+        raise UsageError(f"--chi: {method.label} needs the susceptibility map")
+    time = args.te[-1] if args.te else None
+    if method.name == "phase_mask" and time is None and not params.to_mapping()["echo_time"]:
+        raise UsageError(f"--te: {method.label} needs the echo time of the magnitude in seconds")
+    chi = volume_of(args.chi, image)
+    found = method(image.data, magnitude, mask, grid, params=params, echo_time=time, chi_ppm=chi)
+    facts = {"Units": "arbitrary", "Method": method.label, "Parameters": params.to_mapping()}
+    yield f"{save(args.output, found.swi, image, **facts)}: susceptibility-weighted image, by {method.label}"
+    projection = save(beside(args.output, "minip"), found.minip, image, **facts)
     yield f"{projection}: its minimum-intensity projection"
 
 

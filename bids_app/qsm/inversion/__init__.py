@@ -8,6 +8,7 @@ from bids_app.qsm.inversion.ilsqr import IlsqrParams, ilsqr
 from bids_app.qsm.inversion.lsqr import LsqrParams, lsqr
 from bids_app.qsm.inversion.medi import MediParams, medi
 from bids_app.qsm.inversion.nltv import NltvParams, nltv
+from bids_app.qsm.inversion.onnx_network import OnnxParams, onnx
 from bids_app.qsm.inversion.rts import RtsParams, rts
 from bids_app.qsm.inversion.tgv import tgv
 from bids_app.qsm.inversion.tikhonov import TikhonovParams, tikhonov
@@ -21,6 +22,7 @@ __all__ = [
     "LsqrParams",
     "MediParams",
     "NltvParams",
+    "OnnxParams",
     "RtsParams",
     "TgvParams",
     "TikhonovParams",
@@ -32,6 +34,7 @@ __all__ = [
     "lsqr",
     "medi",
     "nltv",
+    "onnx",
     "rts",
     "tgv",
     "tikhonov",

@@ -4,16 +4,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from numba import prange
-from scipy import ndimage
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.kernels import jit
-from bids_app.qsm.mask.thresholds import even_brightness
 from bids_app.qsm.method import Method, SwiMethod
 from bids_app.qsm.operators.smoothing import mean_of_known
 from bids_app.qsm.params import Params, param
 from bids_app.qsm.results import Swi
+from bids_app.qsm.swi.weighting import finite_magnitude, with_projection
 
 #: Percentile of the positive high-pass field that veins reach and little else does.
 _STRONG = 97
@@ -42,7 +41,14 @@ def _weigh(magnitude, field, typical, power, mask):  # type: ignore[no-untyped-d
 
 
 def clear_swi(
-    field_hz: FloatArray, magnitude: FloatArray, mask: BoolArray, grid: Grid, *, params: SwiParams = SwiParams()
+    field_hz: FloatArray,
+    magnitude: FloatArray,
+    mask: BoolArray,
+    grid: Grid,
+    *,
+    params: SwiParams = SwiParams(),
+    echo_time: float | None = None,
+    chi_ppm: FloatArray | None = None,
 ) -> Swi:
     """Make a susceptibility-weighted image in the manner of CLEAR-SWI.
 
@@ -62,7 +68,11 @@ def clear_swi(
     grid : Grid
         Voxel size; slabs are stacked along the third axis.
     params : SwiParams
-        Widths of the filters, power of the mask, and slices of the minimum intensity projection.
+        Widths of the filters, power of the mask, and slab of the minimum-intensity projection.
+    echo_time : float, optional
+        Not used: the phase mask has no unit.
+    chi_ppm : float32, ``grid.shape``, optional
+        Not used.
 
     Returns
     -------
@@ -80,9 +90,7 @@ def clear_swi(
     """
     if field_hz.shape != grid.shape or magnitude.shape != grid.shape or mask.shape != grid.shape:
         raise ValueError(f"field {field_hz.shape}, magnitude {magnitude.shape}, mask {mask.shape} and grid differ")
-    bright = np.nan_to_num(magnitude, posinf=0, neginf=0).astype(np.float32)
-    if params.even > 0:
-        bright = even_brightness(bright, tuple(params.even / size for size in grid.voxel_size))
+    bright = finite_magnitude(magnitude, params.even, grid)
     inside = mask & np.isfinite(field_hz)
     sigma = [params.high_pass / size for size in grid.voxel_size]
     field = np.where(inside, field_hz, np.float32(0))
@@ -91,10 +99,7 @@ def clear_swi(
     typical = np.float32(np.percentile(positive, _STRONG)) if positive.size else np.float32(0)
     if typical > 0:
         _weigh(bright.reshape(-1), field.reshape(-1), typical, params.power, inside.reshape(-1))
-    slab = max(1, round(params.thickness / grid.voxel_size[2]))
-    lowest = ndimage.minimum_filter1d(np.where(inside, bright, np.float32(np.inf)), slab, axis=2, mode="nearest")
-    lowest[~inside] = 0
-    return Swi(bright, lowest)
+    return with_projection(bright, inside, grid, params.thickness)
 
 
 CLEARSWI: SwiMethod[SwiParams] = Method(

@@ -7,6 +7,7 @@ import pytest
 
 from bids_app.dataset.checks import preflight
 from bids_app.dataset.image_checks import remarks
+from bids_app.dataset.metadata_checks import metadata_remarks
 from bids_app.dataset.query import find_subjects
 from bids_app.errors import InputRefusedError
 
@@ -112,3 +113,14 @@ def test_echo_times_of_spin_echoes_have_a_range(dataset, tmp_path, text):
         path.with_name(f"sub-01_echo-{echo}_MESE.json").write_text(f'{{"EchoTime": {text}}}')
     problems = preflight(find_subjects(dataset.root), dataset.root, tmp_path / "out")
     assert any("MESE.nii.gz" in problem and "EchoTime" in problem for problem in problems)
+
+
+@pytest.mark.parametrize(
+    ("kind", "spacing", "said"), [("2D", 2.5, True), ("2D", 2.0, False), ("3D", 2.5, False), ("2D", "x", False)]
+)
+def test_gaps_between_the_slices_of_a_2d_acquisition_are_reported(dataset, kind, spacing, said):
+    dataset.megre(
+        "sub-01", MRAcquisitionType=kind, SliceThickness=2.0, SpacingBetweenSlices=spacing, MagneticFieldStrength=3
+    )
+    (run,) = find_subjects(dataset.root)[0].runs
+    assert any("slices of 2 mm are 2.5 mm apart" in text for text in metadata_remarks(run)) is said

@@ -15,7 +15,8 @@ from bids_app.qsm.operators.gradient import gradient, gradient_adjoint, laplacia
 from bids_app.qsm.solvers.split_gradient import SplitGradient
 
 GRID = Grid((44, 40, 36), (1.0, 1.1, 1.3), (0.3, -0.2, 0.9))
-NAMES = sorted(set(qsm.INVERSIONS) - qsm.SINGLE_STEP)  # single-step methods: test_tgv.py
+#: Single-step methods are tested in test_tgv.py, networks in test_onnx.py.
+NAMES = sorted(name for name, m in qsm.INVERSIONS.items() if not m.single_step and "model" not in m.needs)
 ITERATIVE = [name for name in NAMES if hasattr(qsm.INVERSIONS[name].params(), "tolerance")]
 #: Error in per cent of the truth that each method stays below on the noisy phantom; chi of zero has 100. A method that
 #: is not named here stays below the last figure.

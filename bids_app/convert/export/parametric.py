@@ -1,0 +1,56 @@
+"""Write a map as a DICOM parametric map: one file, values as floating-point numbers."""
+
+from pathlib import Path
+
+import numpy as np
+from pydicom.uid import generate_uid
+
+from bids_app import __version__
+from bids_app.convert.export.classic import MANUFACTURER, MODEL, Map
+from bids_app.convert.export.source import Volume
+
+
+def write_parametric(one: Map, volume: Volume, path: Path, number: int) -> Path:
+    """Write a map with its values in float32, as they are, and a real-world value mapping with the unit.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If highdicom is not installed.
+    """
+    from highdicom.content import VOILUTTransformation
+    from highdicom.pm import ParametricMap, RealWorldValueMapping
+    from highdicom.sr.coding import CodedConcept
+
+    values = np.nan_to_num(one.values, posinf=0, neginf=0).transpose(2, 1, 0)
+    low, high = float(values.min()), float(values.max())
+    mapping = RealWorldValueMapping(
+        lut_label=one.unit_meaning[:16],
+        lut_explanation=one.derivation[:64],
+        unit=CodedConcept(one.unit, "UCUM", one.unit_meaning),
+        value_range=(low, high),
+        slope=1.0,
+        intercept=0.0,
+    )
+    window = VOILUTTransformation(window_center=(low + high) / 2, window_width=max(high - low, 1e-6))
+    made = ParametricMap(
+        source_images=list(volume.slices),
+        pixel_array=np.ascontiguousarray(values, np.float32),
+        series_instance_uid=generate_uid(prefix=None),
+        series_number=number,
+        sop_instance_uid=generate_uid(prefix=None),
+        instance_number=1,
+        manufacturer=MANUFACTURER,
+        manufacturer_model_name=MODEL,
+        software_versions=__version__,
+        device_serial_number="none",
+        contains_recognizable_visual_features=False,
+        real_world_value_mappings=[mapping],
+        voi_lut_transformations=[window],
+        content_label="QSM",
+        content_description=one.description,
+    )
+    made.SeriesDescription, made.DerivationDescription = one.description, one.derivation
+    path.parent.mkdir(parents=True, exist_ok=True)
+    made.save_as(path, enforce_file_format=True)
+    return path
