@@ -7,6 +7,7 @@ from bids_app.qsm.inversion.hdqsm import HdQsmParams, hdqsm
 from bids_app.qsm.inversion.ilsqr import IlsqrParams, ilsqr
 from bids_app.qsm.inversion.lsqr import LsqrParams, lsqr
 from bids_app.qsm.inversion.medi import MediParams, medi
+from bids_app.qsm.inversion.ndi import NdiParams, ndi
 from bids_app.qsm.inversion.nltv import NltvParams, nltv
 from bids_app.qsm.inversion.onnx_network import OnnxParams, onnx
 from bids_app.qsm.inversion.rts import RtsParams, rts
@@ -21,6 +22,7 @@ __all__ = [
     "IlsqrParams",
     "LsqrParams",
     "MediParams",
+    "NdiParams",
     "NltvParams",
     "OnnxParams",
     "RtsParams",
@@ -33,6 +35,7 @@ __all__ = [
     "ilsqr",
     "lsqr",
     "medi",
+    "ndi",
     "nltv",
     "onnx",
     "rts",
