@@ -5,6 +5,7 @@ from bids_app.qsm.inversion.empirical_bayes import BayesParams
 from bids_app.qsm.inversion.generalised_variation import TgvParams
 from bids_app.qsm.inversion.hdqsm import HdQsmParams, hdqsm
 from bids_app.qsm.inversion.ilsqr import IlsqrParams, ilsqr
+from bids_app.qsm.inversion.l1qsm import L1QsmParams, l1qsm
 from bids_app.qsm.inversion.lsqr import LsqrParams, lsqr
 from bids_app.qsm.inversion.medi import MediParams, medi
 from bids_app.qsm.inversion.ndi import NdiParams, ndi
@@ -20,6 +21,7 @@ __all__ = [
     "BayesParams",
     "HdQsmParams",
     "IlsqrParams",
+    "L1QsmParams",
     "LsqrParams",
     "MediParams",
     "NdiParams",
@@ -33,6 +35,7 @@ __all__ = [
     "bayes",
     "hdqsm",
     "ilsqr",
+    "l1qsm",
     "lsqr",
     "medi",
     "ndi",

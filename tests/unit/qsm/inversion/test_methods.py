@@ -24,6 +24,7 @@ BOUNDS = {
     "bayes": 30,
     "hdqsm": 50,
     "ilsqr": 53,
+    "l1qsm": 42,
     "medi": 44,
     "ndi": 55,
     "nltv": 45,
@@ -126,7 +127,7 @@ def test_iterations_end_by_the_tolerance_and_are_reported(name):
     assert counts[0] < counts[1] < counts[2]
 
 
-@pytest.mark.parametrize("name", ["bayes", "tv", "ndi", "nltv", "hdqsm", "medi", "ilsqr"])
+@pytest.mark.parametrize("name", ["bayes", "tv", "l1qsm", "ndi", "nltv", "hdqsm", "medi", "ilsqr"])
 def test_voxels_without_weight_do_not_count(name):
     _, mask, field, _ = brain()
     spoiled, weights = field.copy(), mask.astype(np.float32)
