@@ -28,7 +28,7 @@ class L1QsmParams(Params):
 
 
 def _regularisation(problem: Prepared, chosen: float, info: Info | None) -> float:
-    """Weight of total variation in mm: ``chosen``, or a quarter root of the weight against the squared residual."""
+    """Weight of total variation in mm: ``chosen``, or a quarter of the root of the weight of the squared data term."""
     weight = chosen if chosen > 0 else float(np.sqrt(total_variation_weight(problem, 0.0, info))) / 4
     note(info, regularisation=weight)
     return weight
