@@ -96,7 +96,7 @@ def test_coils_are_combined_on_request_and_give_the_map_of_their_sum(plain, tmp_
     rates = [np.median(read(folder, "R2starmap")[inside]) for folder in (reference, out)]
     assert rates[1] == pytest.approx(rates[0], rel=0.05)
     page = (out / "sub-01.html").read_text(encoding="utf-8")
-    assert "Images of single receive coils were added" in page
+    assert "Images of single receive coils were combined" in page
     assert "as stored, of the first coil" in page
     assert "not drawn" not in page.lower()
     assert "phase is that of 3 receive coils together" in page

@@ -56,8 +56,8 @@ def _maker(
 
 
 def _swi_keys(run: GreRun, settings: Settings) -> tuple[str, ...]:
-    if not has_magnitude(run) or settings.swi.choice.method == "none":
-        return ()
+    if not (has_magnitude(run) and run.echo_times) or settings.swi.choice.method == "none":
+        return ()  # the magnitude of a field map has no echo time of its own
     return ("swi", "minip", "swi_echoes") if settings.swi.choice.per_echo else ("swi", "minip")
 
 

@@ -90,7 +90,7 @@ def test_an_edit_of_a_background_method_repeats_the_step_that_chooses_it_and_no_
 def test_lazy_imports_and_what_they_import_count(edited):
     """The map of voxel weights is imported inside a function, two modules away from the step."""
     repeated = edited("qsm/operators/smoothing.py", "_PASSES = ", "_PASSES = 0 + ")
-    assert "GreRun swi" in repeated
+    assert "GreRun mask" in repeated
     assert "GreRun reference" not in repeated
 
 
