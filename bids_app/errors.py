@@ -52,7 +52,7 @@ class ParameterError(ValueError):
 
 
 #: Packages whose name differs from that of the module.
-_PACKAGES = {"ants": "antspyx", "bids": "pybids"}
+_PACKAGES = {"ants": "antspyx"}
 
 
 def missing_package(error: ModuleNotFoundError) -> str:
