@@ -51,10 +51,10 @@ def earlier_revision():
 
 
 @contextmanager
-def version_of(revision):
+def version_of(commit):
     """Give a temporary folder with the package as it was; compiled kernels are shared where they are the same."""
     with tempfile.TemporaryDirectory(prefix="qsm-quick-") as folder:
-        with tarfile.open(fileobj=io.BytesIO(git("archive", revision, "bids_app"))) as archive:
+        with tarfile.open(fileobj=io.BytesIO(git("archive", commit, "bids_app"))) as archive:
             archive.extractall(folder, filter="data")
         share_kernels(ROOT / "bids_app", Path(folder) / "bids_app")
         yield Path(folder)
@@ -180,11 +180,11 @@ def main(argv=None):
     options.add_argument("--quick", action="store_true", help="tiny problems and one round: does it run at all?")
     args = options.parse_args(argv)
     revision = args.against or earlier_revision()
-    with tempfile.TemporaryDirectory(prefix="qsm-quick-data-") as scratch, version_of(revision) as earlier:
+    commit = git("rev-parse", "--short", f"{revision}^{{commit}}").decode().strip()  # now: HEAD may move meanwhile
+    with tempfile.TemporaryDirectory(prefix="qsm-quick-data-") as scratch, version_of(commit) as earlier:
         prepare(Path(scratch), args.only, args.quick)
         trees = {"earlier": earlier, "this": ROOT}
         rows = rows_of(in_turns(args.only, trees, Path(scratch), ROUNDS[args.quick]))
-    commit = git("rev-parse", "--short", revision).decode().strip()
     print(f"{machine()}, {circumstances()}. Earlier: {revision} ({commit}).\n\n{table(HEAD, rows)}")
 
 
