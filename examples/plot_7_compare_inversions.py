@@ -37,12 +37,14 @@ field = forward_field(chi, grid) + rng.normal(0, 0.002, grid.shape).astype(np.fl
 methods = {name: method for name, method in sorted(qsm.INVERSIONS.items()) if "model" not in method.needs}
 maps = {name: method(field, mask, grid) for name, method in methods.items()}
 
-figure, axes = plt.subplots(3, 4, figsize=(11, 9), layout="constrained")
-for ax, (name, image) in zip(axes.flat, {"truth": chi, **maps}.items(), strict=True):
+columns = 4
+figure, axes = plt.subplots(-(-(len(maps) + 1) // columns), columns, figsize=(11, 12), layout="constrained")
+for ax in axes.flat:
+    ax.axis("off")
+for ax, (name, image) in zip(axes.flat, {"truth": chi, **maps}.items(), strict=False):
     shown = ax.imshow(np.where(mask, image, np.nan)[:, :, 28].T, cmap="gray", vmin=-0.1, vmax=0.2, origin="lower")
     error = np.linalg.norm((image - image[mask].mean() - chi + chi[mask].mean())[mask]) / np.linalg.norm(chi[mask])
     ax.set_title(name if name == "truth" else f"{name}: {100 * error:.0f} %")
-    ax.axis("off")
 figure.colorbar(shown, ax=axes, label="susceptibility (ppm)", shrink=0.6)
 plt.show()
 

@@ -15,8 +15,7 @@ from bids_app.qsm.operators.gradient import laplacian_spectrum
 from bids_app.qsm.signatures import Progress
 from bids_app.qsm.solvers.split_gradient import SplitGradient
 
-_LINEAR, _NONLINEAR, _ABSOLUTE = 0, 1, 2
-_KINDS = {"linear": _LINEAR, "nonlinear": _NONLINEAR, "l1": _ABSOLUTE}
+_KINDS = {"linear": 0, "nonlinear": 1, "l1": 2, "nonlinear-l1": 3}
 
 
 class WeakHarmonic:
@@ -53,8 +52,9 @@ class Problem:
     """What the ADMM minimises: loss(weight (D chi - field)) + regularisation ||grad chi||_1 + ridge/2 ||chi||^2.
 
     Everything lives on the (padded) working grid. ``loss`` is ``linear`` (half the square), ``nonlinear`` (the same
-    of the complex signal, ``phase_scale`` radians per unit of the field) or ``l1``. ``penalty`` couples the split
-    gradient, ``data_penalty`` the split field.
+    of the complex signal, ``phase_scale`` radians per unit of the field), ``l1`` (the absolute value) or
+    ``nonlinear-l1`` (that of the complex signal). ``penalty`` couples the split gradient, ``data_penalty`` the split
+    field.
     """
 
     grid: Grid

@@ -20,7 +20,19 @@ NAMES = sorted(name for name, m in qsm.INVERSIONS.items() if not m.single_step a
 ITERATIVE = [name for name in NAMES if hasattr(qsm.INVERSIONS[name].params(), "tolerance")]
 #: Error in per cent of the truth that each method stays below on the noisy phantom; chi of zero has 100. A method that
 #: is not named here stays below the last figure.
-BOUNDS = {"bayes": 30, "tkd": 60, "tikhonov": 56, "ilsqr": 53, "rts": 48, "tv": 45, "nltv": 45, "hdqsm": 50, "medi": 44}
+BOUNDS = {
+    "bayes": 30,
+    "hdqsm": 50,
+    "ilsqr": 53,
+    "l1qsm": 42,
+    "medi": 44,
+    "ndi": 55,
+    "nltv": 45,
+    "rts": 48,
+    "tikhonov": 56,
+    "tkd": 60,
+    "tv": 45,
+}
 BOUND = 70
 
 
@@ -85,7 +97,7 @@ def test_swapping_axes_swaps_the_map(name):
 def test_the_map_scales_with_the_field(name, factor):
     _, mask, field, _ = brain()
     one = other = {}
-    if name in {"nltv", "medi"}:
+    if hasattr(params_of(name), "phase_scale"):
         one, other = {"phase_scale": 16.0}, {"phase_scale": 16.0 / factor}
     found = qsm.INVERSIONS[name](field, mask, GRID, params=params_of(name, **one))
     scaled = qsm.INVERSIONS[name](np.float32(factor) * field, mask, GRID, params=params_of(name, **other))
@@ -115,7 +127,7 @@ def test_iterations_end_by_the_tolerance_and_are_reported(name):
     assert counts[0] < counts[1] < counts[2]
 
 
-@pytest.mark.parametrize("name", ["bayes", "tv", "nltv", "hdqsm", "medi", "ilsqr"])
+@pytest.mark.parametrize("name", ["bayes", "tv", "l1qsm", "ndi", "nltv", "hdqsm", "medi", "ilsqr"])
 def test_voxels_without_weight_do_not_count(name):
     _, mask, field, _ = brain()
     spoiled, weights = field.copy(), mask.astype(np.float32)
@@ -233,7 +245,8 @@ def test_cylinder_in_its_analytic_field(name, angle):
     mask = np.ones(grid.shape, bool)
     found = qsm.INVERSIONS[name](field.astype(np.float32), mask, grid, params=params_of(name, padding=0.0))
     contrast = found[r < 5].mean() - found[(r > 12) & (r < 28)].mean()
-    assert contrast == pytest.approx(0.1, abs=0.033)
+    # Stopping early leaves less of a cylinder near the magic angle, without noise as well.
+    assert contrast == pytest.approx(0.1, abs=0.04 if name == "ndi" else 0.033)
 
 
 def test_field_of_the_map_explains_the_data():
