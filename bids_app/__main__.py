@@ -1,5 +1,7 @@
 """The entry point: ``python -m bids_app`` is the same as ``qsm-bids-app``."""
 
+import atexit
+import gc
 import sys
 from collections.abc import Sequence
 
@@ -8,6 +10,8 @@ from bids_app.cli.command import main as command
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command, or the terminal app (``tui``), and return the exit code."""
+    # At its end Python looks for garbage in all that is loaded, a tenth of the time of a short command.
+    atexit.register(gc.freeze)
     arguments = tuple(sys.argv[1:] if argv is None else argv)
     if arguments[:1] != ("tui",):
         return command(arguments)

@@ -41,7 +41,7 @@ LIBRARY_LAYERS = [
     {"warmup"},
 ]
 OWNERS = {
-    "bids": {"dataset/query.py"},
+    "bids": {"dataset/entity_names.py"},
     "nibabel": {"derivatives/nifti.py", "derivatives/files.py", "convert/name/heuristic.py", "convert/scan/loose.py"},
 }
 #: The modules at the border to what has no types, with what it is. Everywhere else types are named to the leaf.
@@ -52,7 +52,6 @@ UNTYPED = {
     "convert/scan/frames.py": "data sets of pydicom",
     "convert/scan/header.py": "data sets of pydicom",
     "convert/scan/multiframe.py": "data sets of pydicom",
-    "dataset/query.py": "files of pybids",
     "engine/certificates.py": "security settings of Dask",
     "engine/dask.py": "clients and futures of Dask",
     "engine/schedulers.py": "clusters of dask-jobqueue",

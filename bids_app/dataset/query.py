@@ -1,26 +1,20 @@
-"""Finding the data; the only module that knows pybids."""
+"""Finding the data: the images in the folders of participants, and the runs that they make up."""
 
 import os
 import re
-import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 
 from bids_app.dataset.coils import coil_files
+from bids_app.dataset.entity_names import EntityReader
 from bids_app.dataset.pairing import choose_t1w, with_spin_echo
 from bids_app.dataset.sidecars import Sidecars
 from bids_app.errors import InputRefusedError
-from bids_app.model.naming import (
-    GRADIENT_ECHOES,
-    GRADIENT_ECHOES_WITH_PHASE,
-    T1_WEIGHTED,
-    is_gradient_echo_phase,
-    run_entities,
-)
+from bids_app.model.json_values import JsonObject
+from bids_app.model.naming import GRADIENT_ECHOES, GRADIENT_ECHOES_WITH_PHASE, T1_WEIGHTED, is_gradient_echo_phase
 from bids_app.model.records import Anatomical, Echo, Entities, GreRun, Subject
 
 _SUFFIXES = "|".join(dict.fromkeys((*GRADIENT_ECHOES, *GRADIENT_ECHOES_WITH_PHASE, *T1_WEIGHTED, "MESE")))
@@ -28,7 +22,7 @@ _IMAGE = re.compile(rf"_(?:{_SUFFIXES})\.nii(?:\.gz)?$")
 #: So many participants are listed when an unknown one is asked for.
 _NAMED = 30
 
-Filter = Mapping[str, Any]
+Filter = Mapping[str, object]
 
 
 def participant_labels(bids_dir: Path) -> list[str]:
@@ -60,21 +54,20 @@ def find_subjects(
     """
     known = _known_participants(bids_dir, participants)
     filters = filters or {}
-    groups: dict[tuple[str, Entities], list[Any]] = {}
+    groups: dict[tuple[str, Entities], list[_File]] = {}
     images: list[Anatomical] = []
     seen = set()
     sidecars = Sidecars(bids_dir)
     for file in _image_files(bids_dir, participants or known, sidecars):
-        entities = run_entities(Path(file.path).name)
-        suffix = file.entities["suffix"]
-        seen.add(dict(entities).get("ses"))
+        entities, suffix = file.run_entities, file.entities["suffix"]
+        visit = dict(entities).get("ses")
+        seen.add(visit)
         is_t1w = suffix in T1_WEIGHTED and "part" not in file.entities
         if is_t1w and matches(file.entities, filters.get("t1w", {})):
-            visit = dict(entities).get("ses")
-            images.append(Anatomical(Path(file.path), file.entities["subject"], visit, entities, suffix))
+            images.append(Anatomical(file.path, file.entities["subject"], visit, entities, suffix))
         if suffix == "UNIT1":
             continue
-        wanted = not sessions or dict(entities).get("ses") in sessions
+        wanted = not sessions or visit in sessions
         kind = "mese" if suffix == "MESE" else "gre"
         if wanted and matches(file.entities, filters.get(kind, {})):
             groups.setdefault((suffix, entities), []).append(file)
@@ -85,7 +78,7 @@ def find_subjects(
         there = ", ".join(sorted(label for label in seen if label)) or "none"
         text = "session {!r} is not in this selection; there are: {}"
         raise InputRefusedError([text.format(label, there) for label in missing])
-    found = [_run(suffix, entities, files) for (suffix, entities), files in sorted(groups.items(), key=str)]
+    found = [_run(*key, groups[key]) for key in sorted(groups, key=str)]
     if "echo" in filters.get("gre", {}):
         found = [replace(run, has_chosen_echoes=run.suffix != "MESE") for run in found]
     trains = [run for run in found if run.suffix == "MESE"]
@@ -121,10 +114,10 @@ def _known_participants(bids_dir: Path, participants: Sequence[str]) -> list[str
     return known
 
 
-def matches(entities: Mapping[str, Any], wanted: Filter) -> bool:
+def matches(entities: Mapping[str, object], wanted: Filter) -> bool:
     """Return whether a file's entities are those that a filter asks for.
 
-    A filter maps pybids entity names (``acquisition``, ``run``, ``suffix`` ...) to a value, ``null`` (the entity must
+    A filter maps names of entities (``acquisition``, ``run``, ``suffix`` ...) to a value, ``null`` (the entity must
     be absent), a list of these, or ``"*"`` (it must be there).
     """
     for name, value in wanted.items():
@@ -142,8 +135,8 @@ def matches(entities: Mapping[str, Any], wanted: Filter) -> bool:
     return True
 
 
-def _same(there: Any, wanted: Any) -> bool:
-    # run-01, "01" and 1 are one run, whether pybids gives a number or text.
+def _same(there: object, wanted: object) -> bool:
+    # run-01, "01" and 1 are one run.
     first, second = str(there), str(wanted)
     return first == second or (first.isdecimal() and second.isdecimal() and int(first) == int(second))
 
@@ -162,48 +155,45 @@ def _with_t1w(run: GreRun, images: Sequence[Anatomical]) -> GreRun:
 
 @dataclass(frozen=True)
 class _File:
-    """An image with its pybids entities and its inherited metadata."""
+    """An image with its entities and its inherited metadata."""
 
-    path: str
-    entities: Mapping[str, Any]
-    metadata_cache: Mapping[str, Any]
+    path: Path
+    entities: Mapping[str, str]  # by the names that filters use
+    run_entities: Entities
+    metadata: JsonObject
     notes: tuple[str, ...] = ()
 
 
 def _image_files(bids_dir: Path, labels: Sequence[str], sidecars: Sidecars) -> Iterator[_File]:
-    """Give the images of participants, by the names in their folders ``anat`` and pybids' rules for entities.
+    """Give the images of participants, by the names in their folders ``anat``.
 
     A pybids layout of 10,000 participants takes many minutes, most of them for its database; we look at each file once.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pybids' and its libraries' own deprecations are nothing to the user
-        from bids.layout import parse_file_entities
-        from bids.layout.models import Config
-
-        rules = [Config.load("bids")]
-        for label in labels:
-            home = bids_dir / f"sub-{label}"
-            visits = sorted(e.name for e in os.scandir(home) if e.is_dir() and e.name.startswith("ses-"))
-            for folder in (home / "anat", *(home / visit / "anat" for visit in visits)):
-                if not folder.is_dir():
-                    continue
-                for name in sorted(entry.name for entry in os.scandir(folder)):
-                    if _IMAGE.search(name) and name.startswith(f"sub-{label}_"):
-                        path = folder / name
-                        # The folders above the dataset may be called like entities: they say nothing of the image.
-                        entities = parse_file_entities(f"/{path.relative_to(bids_dir).as_posix()}", config=rules)
-                        yield _File(str(path), entities, sidecars.of(path), sidecars.notes_of(path))
+    reader = EntityReader()
+    for label in labels:
+        home = bids_dir / f"sub-{label}"
+        names = {entry.name for entry in os.scandir(home) if entry.is_dir()}
+        visits = [f"{name}/anat" for name in sorted(names) if name.startswith("ses-")]
+        for visit in (*(["anat"] if "anat" in names else []), *visits):
+            folder = home / visit
+            if visit != "anat" and not folder.is_dir():
+                continue
+            for name in sorted(os.listdir(folder)):  # noqa: PTH208 - names alone, ten times as fast as paths
+                if _IMAGE.search(name) and name.startswith(f"sub-{label}_"):
+                    entities, of_run = reader.read(label, visit, name)
+                    metadata, notes = sidecars.read(folder, name)
+                    yield _File(folder / name, entities, of_run, metadata, notes)
 
 
-def _run(suffix: str, entities: Entities, files: Sequence[Any]) -> GreRun:
-    of_coils = coil_files(Path(file.path) for file in files)
+def _run(suffix: str, entities: Entities, files: Sequence[_File]) -> GreRun:
+    of_coils = coil_files(file.path for file in files)
     others = {path for paths in of_coils.values() for path in paths[1:]}
-    by_echo, clashes = _by_echo([file for file in files if Path(file.path) not in others])
+    by_echo, clashes = _by_echo([file for file in files if file.path not in others])
     echoes = []
     for number, parts in by_echo.items():
         lead = parts.get("phase") or parts.get("real") or next(iter(parts.values()))
-        metadata: Mapping[str, Any] = lead.metadata_cache
-        paths = {part: Path(file.path) for part, file in parts.items()}
+        metadata = lead.metadata
+        paths = {part: file.path for part, file in parts.items()}
         echoes.append(
             Echo(
                 number=number,
@@ -213,7 +203,7 @@ def _run(suffix: str, entities: Entities, files: Sequence[Any]) -> GreRun:
                 real=paths.get("real"),
                 imag=paths.get("imag"),
                 metadata=dict(metadata),
-                magnitude_echo_time=parts["mag"].metadata_cache.get("EchoTime") if "mag" in parts else None,
+                magnitude_echo_time=parts["mag"].metadata.get("EchoTime") if "mag" in parts else None,
                 coil_files=tuple(of_coils[path] for path in paths.values() if path in of_coils),
             )
         )
@@ -234,19 +224,19 @@ def _run(suffix: str, entities: Entities, files: Sequence[Any]) -> GreRun:
     )
 
 
-def _by_echo(files: Sequence[Any]) -> tuple[dict[int, dict[str, Any]], tuple[tuple[str, str], ...]]:
+def _by_echo(files: Sequence[_File]) -> tuple[dict[int, dict[str, _File]], tuple[tuple[str, str], ...]]:
     """Return files by echo and part, and pairs of names that cannot be distinguished."""
-    found: dict[int, dict[str, Any]] = {}
+    found: dict[int, dict[str, _File]] = {}
     clashes = []
     for file in sorted(files, key=lambda file: str(file.path)):
         parts = found.setdefault(int(file.entities.get("echo", 1)), {})
         other = parts.setdefault(file.entities.get("part", ""), file)
         if other is not file:
-            clashes.append((Path(other.path).name, Path(file.path).name))
+            clashes.append((other.path.name, file.path.name))
     for parts in found.values():
         plain = parts.pop("", None)  # a magnitude may go without its part
         if plain is not None and "mag" not in parts:
             parts["mag"] = plain
         elif plain is not None and plain.entities["suffix"] != "T1w":
-            clashes.append((Path(plain.path).name, Path(parts["mag"].path).name))
+            clashes.append((plain.path.name, parts["mag"].path.name))
     return dict(sorted(found.items())), tuple(clashes)

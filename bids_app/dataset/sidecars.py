@@ -3,7 +3,6 @@
 import json
 import os
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,36 +31,42 @@ class Sidecars:
     problems: list[str] = field(default_factory=list)
     _folders: dict[Path, _Listed] = field(default_factory=dict)
     _notes: dict[Path, str] = field(default_factory=dict)
+    #: The folder of the last image, and the JSON files that may apply to it.
+    _last: tuple[Path, list[_Listed]] | None = None
 
     def of(self, image: Path) -> JsonObject:
         """Return an image's metadata: of all JSON files from the root on that apply to it, the nearest wins.
 
         A JSON file applies to images of its suffix, in its folder and below, that have all its entities.
         """
+        return self.read(image.parent, image.name)[0]
+
+    def read(self, folder: Path, name: str) -> tuple[JsonObject, tuple[str, ...]]:
+        """Return the metadata of an image, and what the user should know about how its JSON files were read."""
+        entities, suffix = _parts(name.partition(".")[0])
         found: JsonObject = {}
-        for _, content in self._applying(image):
-            found |= content
-        return found
+        notes = []
+        for listed in self._above(folder):
+            applies = [one for one in listed if one[1] == suffix and one[0].items() <= entities.items()]
+            for _, _, path, content in sorted(applies, key=lambda one: len(one[0])):
+                found |= content
+                if path in self._notes:
+                    notes.append(self._notes[path])
+        return found, tuple(notes)
 
-    def notes_of(self, image: Path) -> tuple[str, ...]:
-        """Return what the user should know about how an image's JSON files were read."""
-        return tuple(self._notes[path] for path, _ in self._applying(image) if path in self._notes)
-
-    def _applying(self, image: Path) -> Iterator[tuple[Path, JsonObject]]:
-        entities, suffix = _parts(image.name.partition(".")[0])
-        for folder in [*reversed(image.relative_to(self.root).parents)]:
-            applies = [
-                (len(asked), path, content)
-                for asked, ending, path, content in self._listed(self.root / folder)
-                if ending == suffix and asked.items() <= entities.items()
-            ]
-            yield from ((path, content) for _, path, content in sorted(applies, key=lambda one: one[0]))
+    def _above(self, folder: Path) -> list[_Listed]:
+        """Return the JSON files of a folder and of those above it, from the root on."""
+        if self._last is None or self._last[0] != folder:
+            inside = [self.root / part for part in reversed(folder.relative_to(self.root).parents)]
+            listings = [self._listed(place) for place in dict.fromkeys((*inside, folder))]
+            self._last = folder, [listed for listed in listings if listed]
+        return self._last[1]
 
     def _listed(self, folder: Path) -> _Listed:
         if folder not in self._folders:
+            above = {self.root, *folder.parents}
             if folder != self.root:  # those of other participants are not needed any more
-                for other in [f for f in self._folders if f != self.root and f not in folder.parents]:
-                    del self._folders[other]
+                self._folders = {other: listed for other, listed in self._folders.items() if other in above}
             names = (e.name for e in os.scandir(folder) if e.name.endswith(_ENDINGS) and not is_system_file(e.name))
             self._folders[folder] = [
                 (*_parts(name.removesuffix(".json")), folder / name, self._content(folder / name))

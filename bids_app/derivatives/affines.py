@@ -6,12 +6,11 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
+from bids_app.derivatives.grids import UNITS_MM
 from bids_app.derivatives.nifti import StoredImage
 
 Array = npt.NDArray[np.float64]
 
-#: Length unit of a NIfTI header (the lowest three bits of xyzt_units) in mm: metre, millimetre, micrometre.
-_UNITS = {1: 1000.0, 2: 1.0, 3: 0.001}
 #: Corners of two images on one grid lie nearer together than this, in voxels.
 _SAME_PLACE = 0.1
 
@@ -19,7 +18,7 @@ _SAME_PLACE = 0.1
 def millimetres(image: StoredImage) -> float:
     """Return the length of a NIfTI header's unit in mm; millimetres are assumed where it names none."""
     header = image.header
-    return _UNITS.get(int(header["xyzt_units"]) & 7, 1.0) if "xyzt_units" in header else 1.0
+    return UNITS_MM.get(int(header["xyzt_units"]) & 7, 1.0) if "xyzt_units" in header else 1.0
 
 
 def affine_in_mm(image: StoredImage) -> Array:

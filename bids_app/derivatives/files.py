@@ -17,6 +17,7 @@ import numpy.typing as npt
 from bids_app.derivatives import nifti
 from bids_app.derivatives.affines import affine_in_mm
 from bids_app.derivatives.digests import new_digest
+from bids_app.derivatives.grids import common_grid
 from bids_app.derivatives.scratch import part_path
 from bids_app.errors import QsmAppError
 
@@ -158,6 +159,9 @@ def read_volumes(path: Path) -> Iterator[npt.NDArray[np.float32]]:
 
 def read_grid(path: Path) -> tuple[tuple[int, ...], npt.NDArray[np.float64]]:
     """Return shape and affine of an image from its header alone."""
+    grid = common_grid(path)
+    if grid is not None:
+        return grid
     image = nifti.load(path)
     return tuple(image.shape), affine_in_mm(image)
 

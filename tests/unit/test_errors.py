@@ -20,11 +20,11 @@ def test_the_command_ends_with_the_code_of_a_missing_tool(monkeypatch, tmp_path,
     plain = builtins.__import__
 
     def without(name, *arguments, **keywords):
-        if name.partition(".")[0] == "bids":
-            raise ModuleNotFoundError("No module named 'bids'", name="bids")
+        if name == "bids_app.cli.app":  # what it imports may be missing
+            raise ModuleNotFoundError("No module named 'ants'", name="ants")
         return plain(name, *arguments, **keywords)
 
     (tmp_path / "dataset_description.json").write_text('{"Name": "x", "BIDSVersion": "1.10.0"}')
     monkeypatch.setattr(builtins, "__import__", without)
     assert main([str(tmp_path), str(tmp_path / "out"), "participant", "--dry-run"]) == 4
-    assert capsys.readouterr().err == "qsm-bids-app: the Python package pybids is not installed: pip install pybids\n"
+    assert capsys.readouterr().err == "qsm-bids-app: the Python package antspyx is not installed: pip install antspyx\n"

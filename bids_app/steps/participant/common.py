@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -54,7 +55,8 @@ def combined(run: GreRun) -> tuple[str, ...]:
 
 def like_of(run: GreRun) -> Path:
     """Return an image whose affine the run's maps take: of an echo, or the map of another dataset where none is."""
-    return next(iter((*echo_files(run).values(), *(given.path for given in run.given_maps))))
+    images = (path for echo in run.echoes for path in (echo.magnitude, echo.phase, echo.real, echo.imag) if path)
+    return next(chain(images, (given.path for given in run.given_maps)))
 
 
 def grid_image(run: GreRun, settings: object = None) -> dict[str, Path]:
@@ -138,15 +140,18 @@ def padding_of(section: Section[Params]) -> float:
     return float(getattr(section.methods.get(getattr(section.choice, "method", "")), "padding", 0.0))
 
 
+#: Every step of a record asks; the plan of 10,000 participants would read each header ten times.
+_grid_of_file = lru_cache(maxsize=64)(read_grid)
+
+
 @lru_cache(maxsize=64)
 def _voxels(path: Path) -> int:
-    # Every step of a record asks; the plan of 10,000 participants would read each header seven times.
-    return math.prod(read_grid(path)[0][:3])
+    return math.prod(_grid_of_file(path)[0][:3])
 
 
 @lru_cache(maxsize=64)
 def _padded_voxels(path: Path, padding: float) -> int:
-    shape, affine = read_grid(path)
+    shape, affine = _grid_of_file(path)
     grid = Grid.from_affine(shape[:3], affine)
     lengths = [enlargement(grid) * size for size in grid.voxel_size]
     return math.prod(n + math.ceil(padding / length) for n, length in zip(grid.shape, lengths, strict=True))
