@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from types import FrameType
 from typing import NoReturn
 
 from bids_app.cli.job_options import options_for_jobs
@@ -18,8 +19,23 @@ class _TerminatedError(BaseException):
     """The command was asked to end (SIGTERM)."""
 
 
+#: Signals that asked this command to end.
+_SIGNALS: list[int] = []
+
+
 def _terminate(*_: object) -> NoReturn:
+    _SIGNALS.append(signal.SIGTERM)
     raise _TerminatedError
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    _SIGNALS.append(signal.SIGINT)
+    signal.default_int_handler(number, frame)
+
+
+def _stopped() -> int:
+    print("qsm-bids-app: stopped. Run the same command again to continue.", file=sys.stderr)
+    return 128 + _SIGNALS[-1] if _SIGNALS else 130
 
 
 def _presets() -> Sequence[str]:
@@ -30,35 +46,17 @@ def _presets() -> Sequence[str]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    arguments = tuple(sys.argv[1:] if argv is None else argv)
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _terminate)  # schedulers send it before they kill
+    _handle_signals()
     try:
-        if arguments[:1] == ("demo",):
-            from bids_app.cli.demo import demo
-
-            return demo(arguments[1:], main)
-        parser = build_parser()
-        complete(parser, {"preset": _presets, "show_preset": _presets})
-        args = parser.parse_args(arguments)
-        if not (args.dry_run or args.write_jobs or args.cluster or "convert" in args.levels):  # jobs are to come soon
-            from bids_app.engine.server import start_early
-
-            start_early()
-        from bids_app.cli.app import run
-        from bids_app.cli.config import from_arguments
-        from bids_app.cli.dicom_export import check_export, export_maps
-
-        check_export(args)
-        config = from_arguments(args, arguments, options_for_jobs(args))
-        code = run(config)
-        if args.export_dicom is None or args.dry_run:
-            return code
-        return max(code, export_maps(args, config.selection, config.context))
+        return _run(tuple(sys.argv[1:] if argv is None else argv))
     except QsmAppError as error:
         print(f"qsm-bids-app: {error}", file=sys.stderr)
         return error.exit_code
-    except ModuleNotFoundError as error:
+    except ImportError as error:
+        if _SIGNALS:  # in the middle of a compiled module's start a signal ends as an error of the import
+            return _stopped()
+        if not isinstance(error, ModuleNotFoundError):
+            raise
         print(f"qsm-bids-app: {missing_package(error)}", file=sys.stderr)
         return ToolMissingError.exit_code
     except BrokenPipeError:  # who read the output has gone, as `| head` does
@@ -69,6 +67,37 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"qsm-bids-app: nothing can be written any more: {error}", file=sys.stderr)
         return 1
-    except (KeyboardInterrupt, _TerminatedError) as error:
-        print("qsm-bids-app: stopped. Run the same command again to continue.", file=sys.stderr)
-        return 143 if isinstance(error, _TerminatedError) else 130
+    except (KeyboardInterrupt, _TerminatedError):
+        return _stopped()
+
+
+def _handle_signals() -> None:
+    _SIGNALS.clear()
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _terminate)  # schedulers send it before they kill
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, _interrupt)
+
+
+def _run(arguments: tuple[str, ...]) -> int:
+    if arguments[:1] == ("demo",):
+        from bids_app.cli.demo import demo
+
+        return demo(arguments[1:], main)
+    parser = build_parser()
+    complete(parser, {"preset": _presets, "show_preset": _presets})
+    args = parser.parse_args(arguments)
+    if not (args.dry_run or args.write_jobs or args.cluster or "convert" in args.levels):  # jobs are to come soon
+        from bids_app.engine.server import start_early
+
+        start_early()
+    from bids_app.cli.app import run
+    from bids_app.cli.config import from_arguments
+    from bids_app.cli.dicom_export import check_export, export_maps
+
+    check_export(args)
+    config = from_arguments(args, arguments, options_for_jobs(args))
+    code = run(config)
+    if args.export_dicom is None or args.dry_run:
+        return code
+    return max(code, export_maps(args, config.selection, config.context))

@@ -166,7 +166,7 @@ def test_ctrl_c_while_everything_is_still_loading_is_no_error_of_the_server(stud
     wait_for(lambda: children_of(process))
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the command and to the server
     _, stderr = process.communicate(timeout=20)
-    assert process.returncode == 130
+    assert process.returncode == 130, stderr
     assert "Run the same command again" in stderr
     assert "Traceback" not in stderr
 
