@@ -1,6 +1,5 @@
 """What other datasets (``--derivatives``) have for a gradient-echo run: a mask, and maps that stand for steps of it."""
 
-import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 from bids_app.dataset.given_masks import belongs, homes, on_grid, with_given_mask
 from bids_app.dataset.images import look_at
 from bids_app.derivatives.names import sidecar_path
+from bids_app.derivatives.presence import read_json_object
 from bids_app.model.naming import entities_in
 from bids_app.model.records import GivenMap, GreRun
 from bids_app.qsm.units import FIELD_UNITS
@@ -87,7 +87,7 @@ def with_given_maps(run: GreRun, folders: Sequence[Path], products: Collection[s
             elif not on_grid(run, state.shape, state.affine):
                 remarks.append(f"{path.name} of --derivatives is not used: it lies on another grid than the run")
             elif kind.product not in found:
-                found[kind.product] = GivenMap(kind.product, path, units_of(kind, _content(path)))
+                found[kind.product] = GivenMap(kind.product, path, units_of(kind, read_json_object(sidecar_path(path))))
                 remarks.append(f"{path.name} of {path.parent} is used as the {kind.title} of the run")
     return replace(run, given_maps=tuple(found.values()), remarks=(*run.remarks, *remarks))
 
@@ -96,15 +96,6 @@ def units_of(kind: MapKind, sidecar: Mapping[str, object]) -> str:
     """Return the unit by a sidecar, as :class:`MapKind` spells it; one that is not understood stays as it is."""
     said = str(sidecar.get("Units", kind.default)).strip()
     return next((unit for unit in kind.units if unit.lower() == said.lower()), said)
-
-
-def _content(path: Path) -> Mapping[str, object]:
-    """Return the sidecar of a map; empty where there is none, or it cannot be read (then its unit is missing)."""
-    try:
-        content = json.loads(sidecar_path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _maps(run: GreRun, folder: Path, kind: MapKind) -> list[Path]:

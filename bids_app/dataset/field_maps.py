@@ -21,7 +21,7 @@ def with_field_maps(subjects: Sequence[Subject], bids_dir: Path, sessions: Seque
     """Return the subjects with the field maps of sessions that have no phase of a gradient echo.
 
     A field map on the grid of a gradient echo without phase is that run's total field; another one is a run of its
-    own, with the magnitude that BIDS keeps beside it. One that is intended for other images (``IntendedFor``,
+    own, with its own magnitude (``*_magnitude``). One that is intended for other images (``IntendedFor``,
     ``B0FieldIdentifier``: the distortion correction of functional images) is left alone.
     """
     sidecars = Sidecars(bids_dir)

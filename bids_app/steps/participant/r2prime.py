@@ -68,11 +68,8 @@ def _r2star(
     from bids_app.qsm.relaxometry import GradientParams, r2star_corrected
 
     run, section = step.record, step.settings.separation
-    field, grid, name = (
-        read_image(step.inputs["total_field"])[0],
-        grid_of(step.record, mask.shape),
-        (section.choice.gradient),
-    )
+    field, grid = read_image(step.inputs["total_field"])[0], grid_of(run, mask.shape)
+    name = section.choice.gradient
     if name == "none":
         params = GradientParams(profile="none")
         fit = r2star_corrected(magnitude, run.echo_times, field, mask, grid, params=params, noise=noise)
