@@ -5,7 +5,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
@@ -46,9 +47,13 @@ def _presets() -> Sequence[str]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    _handle_signals()
+    with _signals_handled():
+        return _guarded(tuple(sys.argv[1:] if argv is None else argv))
+
+
+def _guarded(arguments: tuple[str, ...]) -> int:
     try:
-        return _run(tuple(sys.argv[1:] if argv is None else argv))
+        return _run(arguments)
     except QsmAppError as error:
         print(f"qsm-bids-app: {error}", file=sys.stderr)
         return error.exit_code
@@ -71,12 +76,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _stopped()
 
 
-def _handle_signals() -> None:
+@contextmanager
+def _signals_handled() -> Iterator[None]:
+    """Signals end the command as stopped; a caller of `main` has its own handlers again afterwards."""
     _SIGNALS.clear()
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _terminate)  # schedulers send it before they kill
-        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            signal.signal(signal.SIGINT, _interrupt)
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    signal.signal(signal.SIGTERM, _terminate)  # schedulers send it before they kill
+    if before[signal.SIGINT] is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if handler is not None:  # None: set by a library in C, which has its own reasons
+                signal.signal(number, handler)
 
 
 def _run(arguments: tuple[str, ...]) -> int:
