@@ -25,11 +25,12 @@ LAYERS = [
 #: Packages and modules of the library from the bottom up: each imports its own package and those below it.
 LIBRARY_LAYERS = [
     {"arrays"},
-    {"params", "process", "results", "threads", "units"},
+    {"device", "params", "process", "results", "threads", "units"},
     {"grid"},
     {"signatures"},
     {"method"},
     {"kernels"},
+    {"plain"},
     {"operators"},
     {"solvers", "mask"},
     {"field", "inversion", "relaxometry", "swi", "unwrap"},
@@ -44,6 +45,8 @@ OWNERS = {
     "bids": {"dataset/entity_names.py"},
     "nibabel": {"derivatives/nifti.py", "derivatives/files.py", "convert/name/heuristic.py", "convert/scan/loose.py"},
 }
+#: Optional packages of the numerics, imported when a network is run, or a GPU asked for.
+OPTIONAL = {"onnx_contract.py": {"onnxruntime"}, "device.py": {"torch", "array_api_compat"}}
 #: The modules at the border to what has no types, with what it is. Everywhere else types are named to the leaf.
 UNTYPED = {
     "adapters/ants_jobs.py": "images of ANTs",
@@ -60,6 +63,7 @@ UNTYPED = {
     "group/statistics.py": "design matrices of patsy and tables of pandas",
     "group/voxelwise.py": "columns of pandas",
     "model/json_values.py": "JSON and TOML files that others wrote",
+    "qsm/device.py": "the functions of numpy and PyTorch, under one standard",
     "qsm/kernels/cache.py": "dispatchers of numba",
     "report/pictures.py": "figures of matplotlib",
     "tui/app.py": "screens of textual",
@@ -171,7 +175,7 @@ def test_libraries_have_their_owners(library, owners):
 def test_numerics_import_numpy_scipy_numba_alone():
     allowed = {"numpy", "scipy", "numba", "bids_app"} | set(sys.stdlib_module_names)
     for path in (PACKAGE / "qsm").rglob("*.py"):
-        extra = {"onnxruntime"} if path.name == "onnx_contract.py" else set()  # imported when a network is run
+        extra = OPTIONAL.get(path.name, set())
         assert {top for top, *_ in imports(path)} <= allowed | extra, path
 
 
