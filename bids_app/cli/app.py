@@ -11,6 +11,7 @@ from bids_app.adapters import brain_extraction
 from bids_app.cli import segmentations
 from bids_app.cli.cohort import CohortSearch
 from bids_app.cli.config import Config
+from bids_app.cli.device import with_device
 from bids_app.cli.early import check_cohort, check_plans
 from bids_app.cli.event_log import EventLog
 from bids_app.cli.network import with_network
@@ -175,13 +176,14 @@ def check_participants(config: Config) -> Checked:
         return Checked(tuple(subjects), config.settings, tuple(skipped), tuple(problems))
     if program := config.settings.brain_extraction.choice.program:
         brain_extraction.require(program)
-    settings, warning = segmentations.decided(with_network(config.settings), config.bids_dir)
+    settings, note = with_device(with_network(config.settings), config.cluster.engine is not None)
+    settings, warning = segmentations.decided(settings, config.bids_dir)
     subjects = tuple(
         replace(subject, runs=tuple(_completed(run, settings) for run in subject.runs)) for subject in subjects
     )
     segmentations.check_reference(subjects, settings)
     problems = [*problems_of(subjects, settings), *single_step(subjects, settings)]
-    return Checked(subjects, settings, tuple(skipped), tuple(problems), warning)
+    return Checked(subjects, settings, tuple(skipped), tuple(problems), " ".join(filter(None, (note, warning))))
 
 
 def _participant_level(config: Config) -> int:

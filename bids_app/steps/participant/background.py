@@ -71,6 +71,8 @@ def _metrics(found: "LocalField", choice: BackgroundChoices) -> dict[str, object
     metrics: dict[str, object] = {"alternation": [round(v, 3) if np.isfinite(v) else None for v in found.excess]}
     if found.transmit_phase:
         metrics["transmit_receive_phase_ppm"] = found.transmit_phase
+    if found.device:
+        metrics["background_device"] = found.device
     if found.iterations is not None:
         metrics["background_iterations"] = found.iterations
     if choice.boundary_sources != "keep":

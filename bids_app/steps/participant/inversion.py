@@ -62,7 +62,7 @@ def susceptibility(step: StepInput[GreRun]) -> StepResult:
     metrics |= {f"inversion_{name}": value for name, value in found.info.items()}
     if found.iterations is not None:
         metrics["inversion_iterations"] = found.iterations
-    return StepResult(outputs, metrics, (), found.methods)
+    return StepResult(outputs, metrics, found.warnings, found.methods)
 
 
 def _echoes(step: StepInput[GreRun], total: FloatArray) -> "EchoPhase | None":
