@@ -65,19 +65,19 @@ def _automatic(
     others = tuple(word for word in asked if word != "auto")
     if home is not None:
         fastsurfer.require(home)  # whoever names its folder wants it
-    found: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
     if _outputs_in(derivatives):
-        found = ("fastsurfer",)
+        sources = ("fastsurfer",)
     elif home is None and (pattern := _segmented_in(derivatives)):
-        found = (pattern,)
+        sources = (pattern,)
     elif fastsurfer.find_script(home) is not None:
-        found = ("fastsurfer",)
+        sources = ("fastsurfer",)
     if atlas_spec:
-        found += ("atlas",)
-    elif not found and (name := atlas.default()) is not None:
-        found, atlas_spec = ("atlas",), name
-    if found or others:
-        return (*found, *others), atlas_spec, ""
+        sources += ("atlas",)
+    elif not sources and (name := atlas.default()) is not None:
+        sources, atlas_spec = ("atlas",), name
+    if sources or others:
+        return (*sources, *others), atlas_spec, ""
     return (
         (),
         "",

@@ -75,8 +75,8 @@ class Session:
             If another command works on one of the jobs.
         """
         with claimed(self.context, {job.name: job.is_shared for job in jobs}, self._digest()) as context:
-            own = [replace(job, context=replace(job.context, claim=context.claim)) for job in jobs]
-            return self._process(own, [*facts, *prepare()], validation, warning)
+            claimed_jobs = [replace(job, context=replace(job.context, claim=context.claim)) for job in jobs]
+            return self._process(claimed_jobs, [*facts, *prepare()], validation, warning)
 
     def _digest(self) -> str:
         """Return a digest of what results depend on besides the data."""

@@ -55,7 +55,7 @@ class ConvertRequest:
     nprocs: int = 1
 
     @property
-    def own(self) -> tuple[Path, ...]:
+    def outputs(self) -> tuple[Path, ...]:
         """The folders that we write: what is in them is no input."""
         return self.bids_dir, self.report_dir, self.work_dir
 

@@ -95,7 +95,7 @@ def product_from(key: str, values: Mapping[str, object]) -> Product:
         raise ValueError(f"product {key!r}: kind must be one of {', '.join(KINDS)}, not {kind!r}")
     given = {"datatype": "anat", **KINDS[kind], **{name: value for name, value in values.items() if name != "kind"}}
     default = Product(key, "anat", "")
-    unknown = set(given) - {one.name for one in fields(Product)}
+    unknown = set(given) - {field.name for field in fields(Product)}
     if unknown:
         raise ValueError(f"product {key!r}: unknown fields {sorted(unknown)}")
     made: JsonObject = {name: _read(key, name, value, getattr(default, name)) for name, value in given.items()}

@@ -175,8 +175,8 @@ def is_consistent(saved: StepRecord, parameters: Mapping[str, object], paths: Ma
     Working files may lie in another folder than now.
     """
     same_parameters = saved.parameters == json.loads(json.dumps(parameters, default=str))
-    own = {key for key, path in paths.items() if saved.paths.get(key) == path or PRODUCTS[key].in_work_dir}
-    return same_parameters and own == set(paths) == set(saved.paths)
+    recorded = {key for key, path in paths.items() if saved.paths.get(key) == path or PRODUCTS[key].in_work_dir}
+    return same_parameters and recorded == set(paths) == set(saved.paths)
 
 
 def is_intact(saved: StepRecord, outputs: Mapping[str, Path], hashes: Hashes) -> bool:

@@ -172,8 +172,8 @@ class Chain(Generic[R]):
             remove_record(self._record_path(step))
         before = self.records.pop(step.name, None)
         keys = dict.fromkeys((*step.makes(self.record, self.settings), *(before.paths if before is not None else ())))
-        own = [key for key in keys if key in PRODUCTS and self.makers.get(key, step).name == step.name]
-        remove_quietly(file for key in own for file in files_of(key, self._path(key)))
+        made = [key for key in keys if key in PRODUCTS and self.makers.get(key, step).name == step.name]
+        remove_quietly(file for key in made for file in files_of(key, self._path(key)))
 
     def _paths(self, step: Step[R]) -> dict[str, Path]:
         """Return the step's inputs by name, present or not."""
@@ -186,8 +186,8 @@ class Chain(Generic[R]):
         known = {name: path_of(key, of, self.context) for name, (of, key) in collected.items()}
         paths |= {n: path for n, path in known.items() if is_there(path) or self._recorded(step, *collected[n])}
         keys = {name: key for name, (_, key) in (products | dict(collected)).items()}
-        found = {name: (keys[name], path) for name, path in paths.items()}
-        beside = files_beside(found, step.sidecars(record, settings))
+        files = {name: (keys[name], path) for name, path in paths.items()}
+        beside = files_beside(files, step.sidecars(record, settings))
         headers = {HEADER + name: path for name, path in step.headers(record, settings).items()}
         return {**step.sources(record, settings), **paths, **beside, **headers}
 

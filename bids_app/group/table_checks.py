@@ -59,8 +59,8 @@ def check_tables(participants: Path | None, sessions: Sequence[Path]) -> list[st
 
 def dictionaries(path: Path) -> tuple[Path, ...]:
     """Return the dictionaries of a table that are there, the nearest first; those of sessions may share one."""
-    own = path.with_suffix(".json")
-    places = (own,) if path.name == "participants.tsv" else (own, path.parent.parent / "sessions.json")
+    nearest = path.with_suffix(".json")
+    places = (nearest,) if path.name == "participants.tsv" else (nearest, path.parent.parent / "sessions.json")
     return tuple(place for place in places if place.is_file())
 
 

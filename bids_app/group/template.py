@@ -88,8 +88,8 @@ def shape_update(maps: Iterable[Map], head: tuple[npt.NDArray[np.bool_], Float64
     if isinstance(first, Backward):
         raise TypeError("an inverse is no map that can be averaged")
     if isinstance(first, Field):
-        return inverse(_mean_shape((one for one in chain([first], every) if isinstance(one, Field)), head))
-    parts = [rotation_of(one.matrix[:3, :3]).T @ one.matrix[:3, :3] for one in (first, *every)]  # type: ignore[union-attr]
+        return inverse(_mean_shape((field for field in chain([first], every) if isinstance(field, Field)), head))
+    parts = [rotation_of(part.matrix[:3, :3]).T @ part.matrix[:3, :3] for part in (first, *every)]  # type: ignore[union-attr]
     update = np.eye(4)
     update[:3, :3] = np.linalg.inv(np.mean(parts, axis=0))
     return Linear(update)

@@ -163,12 +163,12 @@ def plan(steps: Sequence[Step[R]], record: R, settings: Settings) -> Plan[R]:
     names = {name for step in makers for name in step.replaces}
     if not names:
         return Plan(tuple(makers))
-    there: set[str] = set()
+    products: set[str] = set()
     active, left_out = [], []
     for step in (step for step in makers if step.name not in names):
-        if there.issuperset(step.needs(record, settings)):
+        if products.issuperset(step.needs(record, settings)):
             active.append(step)
-            there.update(step.makes(record, settings))
+            products.update(step.makes(record, settings))
         else:
             left_out.append(step)
     return Plan(tuple(active), tuple(step for step in makers if step.name in names), tuple(left_out))

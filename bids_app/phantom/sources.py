@@ -70,7 +70,7 @@ class SourceTruth:
 
     def within(self, mask: BoolArray) -> "SourceTruth":
         """Return the truth with zeros outside the brain."""
-        return SourceTruth(*(np.where(mask, one, np.float32(0)) for one in vars(self).values()))
+        return SourceTruth(*(np.where(mask, component, np.float32(0)) for component in vars(self).values()))
 
 
 def relaxation(

@@ -152,22 +152,22 @@ def remove_alternation(
         ``field`` (float32, ppm, the input itself where nothing is removed), ``excess`` (power over that of slower
         changes, 1 for noise, nan where an axis has no line of 16 voxels) and ``removed`` (share, 0 to 1) of each axis.
     """
-    found = np.asarray(total_field_ppm, np.float32)
+    field = np.asarray(total_field_ppm, np.float32)
     known = mask.astype(np.float32) if weights is None else np.where(mask, weights, np.float32(0))
     window = np.exp(-0.5 * (np.arange(-_REACH, _REACH + 1) / _WINDOW) ** 2).astype(np.float32)
     excess, removed = [], []
     for axis in range(3):
-        ratio, deviation = _excess(_along(found, axis), _along(known, axis), window)
+        ratio, deviation = _excess(_along(field, axis), _along(known, axis), window)
         excess.append(ratio)
         over = (ratio - _CHANCE * deviation - _EXCESS[0]) / (_EXCESS[1] - _EXCESS[0])
         removed.append(min(over, 1.0) if over > 0 else 0.0)
         if removed[-1] > 0:
-            wave, out = _wave(found.shape[axis], 0.5)[:1], np.empty_like(found)
-            lines, here, where = (_along(a, axis) for a in (found, known, mask))
+            wave, out = _wave(field.shape[axis], 0.5)[:1], np.empty_like(field)
+            lines, here, where = (_along(a, axis) for a in (field, known, mask))
             _subtract(lines, here, where, wave, window, np.float32(removed[-1]), _along(out, axis))
-            found = out
+            field = out
     x, y, z = excess
-    return Alternation(found, (x, y, z), (removed[0], removed[1], removed[2]))
+    return Alternation(field, (x, y, z), (removed[0], removed[1], removed[2]))
 
 
 def _along(array, axis):

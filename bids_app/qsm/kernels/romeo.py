@@ -150,11 +150,11 @@ def _offer(word, at, shift, stack, tops, entry, lowest):
     Nobody can foretell which edges these are: without a branch, the others go to bucket 0, which does not grow.
     """
     cost = np.uint64((word >> shift) & _BYTE) * np.uint64(at < DONE)
-    there = np.uint64(cost > _NONE)
+    grows = np.uint64(cost > _NONE)
     place = tops[cost]
     stack[place] = entry
-    tops[cost] = place + there
-    return min(lowest, cost + (_FAR - _FAR * there))
+    tops[cost] = place + grows
+    return min(lowest, cost + (_FAR - _FAR * grows))
 
 
 @jit
@@ -216,8 +216,8 @@ def grow(phase, cells, mask, shape, second, ratio, strength):
                 lowest = _offer(word, cells[ahead], shift, stack, tops, ahead * _EIGHT + way, lowest)
                 back = cells[behind]
                 lowest = _offer(back, back, shift, stack, tops, behind * _EIGHT + _BACK + way, lowest)
-            found = False
-            while lowest < _FAR and not found:
+            is_open = False
+            while lowest < _FAR and not is_open:
                 top = tops[lowest]
                 if top == begin[lowest]:
                     lowest += _NEXT
@@ -225,8 +225,8 @@ def grow(phase, cells, mask, shape, second, ratio, strength):
                 tops[lowest] = top - _NEXT
                 entry = np.uint64(stack[top - _NEXT])
                 current = entry // _EIGHT
-                found = cells[current] < DONE
-            if not found:
+                is_open = cells[current] < DONE
+            if not is_open:
                 break
             step = steps[entry & _AXIS]
             old = current + step if entry & _BACK else current - step

@@ -93,16 +93,16 @@ def polarity_of(numbers: Sequence[int]) -> tuple[bool, ...]:
 def _compared(polarity: Sequence[bool]) -> tuple[int, int, int]:
     """Return two echoes of one polarity and, in the middle, one of the other, between them where there is one."""
     n = range(len(polarity))
-    found = [
+    triples = [
         (first, other, last)
         for first in n
         for last in n
         for other in n
         if first < last and polarity[first] == polarity[last] != polarity[other]
     ]
-    if not found:
+    if not triples:
         raise ValueError("all echoes have the same readout polarity: nothing distinguishes it from the field")
-    return min(found, key=lambda one: (not one[0] < one[1] < one[2], max(one), one))
+    return min(triples, key=lambda triple: (not triple[0] < triple[1] < triple[2], max(triple), triple))
 
 
 def even_echo_phase(
@@ -124,20 +124,20 @@ def even_echo_phase(
     """
     check_echoes(phase, echo_times, 3)
     polarity = polarity_of(range(len(echo_times))) if polarity is None else polarity
-    one, other, last = _compared(polarity)
-    share = (echo_times[other] - echo_times[one]) / (echo_times[last] - echo_times[one])
+    first, other, last = _compared(polarity)
+    share = (echo_times[other] - echo_times[first]) / (echo_times[last] - echo_times[first])
     if abs(share - 0.5) < 0.005:
-        inside: BoolArray = np.isfinite(phase[one]) & np.isfinite(phase[other]) & np.isfinite(phase[last])
+        inside: BoolArray = np.isfinite(phase[first]) & np.isfinite(phase[other]) & np.isfinite(phase[last])
         if mask is not None:
             inside &= mask
         strength = inside.astype(np.float32) if magnitude is None else np.nan_to_num(magnitude[other])
         third, factors, times = phase[last], (-1.0, 2.0, -1.0), 2
     else:
-        third, strength, inside = between_echoes(phase, magnitude, (one, last), mask, grid)
+        third, strength, inside = between_echoes(phase, magnitude, (first, last), mask, grid)
         inside = inside & np.isfinite(phase[other])
         factors, times = (-1.0, 1.0, -share), 1
     blocks = np.zeros([max(n // _BLOCK, 0) for n in inside.shape], np.complex128)
-    arrays = [np.ascontiguousarray(a, np.float32) for a in (phase[one], phase[other], third)]
+    arrays = [np.ascontiguousarray(a, np.float32) for a in (phase[first], phase[other], third)]
     _block_sums(*arrays, factors, np.ascontiguousarray(strength, np.float32), inside, blocks)
     total = float(np.abs(blocks).sum())
     if total == 0:

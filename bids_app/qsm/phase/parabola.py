@@ -95,7 +95,7 @@ def parabola(phase: FloatArray, weight: FloatArray, known: BoolArray, steps: Seq
     sums = np.zeros((phase.shape[0], _TERMS, _TERMS + 1))
     _equations(phase, weight, known, np.asarray(steps, np.int64), scale, sums)
     total = sums.sum(axis=0)
-    found = np.linalg.lstsq(total[:, :_TERMS], total[:, _TERMS], rcond=1e-9)[0]
+    coefficients = np.linalg.lstsq(total[:, :_TERMS], total[:, _TERMS], rcond=1e-9)[0]
     out = np.empty(phase.shape, np.float32)
-    _polynomial(found, scale, out)
+    _polynomial(coefficients, scale, out)
     return out

@@ -108,14 +108,14 @@ def ghost_fraction(magnitude: FloatArray, mask: BoolArray, axes: Sequence[int] =
     background = ~dilate(mask, _MARGIN)
     every = (slice(None, None, 2 if mask.size > _MANY else 1),) * 3
     values, outside = magnitude[every], background[every]
-    found = []
+    excesses = []
     for axis in axes:
         shifted = np.roll(mask, mask.shape[axis] // 2, axis)[every]
         ghost, rest = values[outside & shifted], values[outside & ~shifted]
         if min(ghost.size, rest.size) >= _MIN_N:
-            found.append(float(np.median(ghost)) - float(np.median(rest)))
+            excesses.append(float(np.median(ghost)) - float(np.median(rest)))
     signal = float(np.median(magnitude[mask])) if mask.any() else 0.0
-    return max(0.0, *found) / signal if found and signal > 0 else None
+    return max(0.0, *excesses) / signal if excesses and signal > 0 else None
 
 
 @jit(parallel=True)

@@ -162,9 +162,9 @@ def chi_separation(
     total = rate / np.float32(relaxivity)
     joint = joint_input(data, total, relaxivity, params, info)
     positive, negative = separated(chi, np.where(data.valid, total, np.abs(chi)), data.mask)
-    one = np.ones_like(joint.rate)
+    ones = np.ones_like(joint.rate)
     zero = np.zeros((1, 1, 1), np.float32)
-    p, n = solve_joint(data, joint, (positive, -negative), one, np.broadcast_to(zero, one.shape), params, progress)
+    p, n = solve_joint(data, joint, (positive, -negative), ones, np.broadcast_to(zero, ones.shape), params, progress)
     left = np.where(data.valid, rate - np.float32(relaxivity) * (p + n), np.float32(0))
     return Sources(p, -n, left.astype(np.float32))
 

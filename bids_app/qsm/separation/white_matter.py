@@ -111,7 +111,7 @@ def relaxivity_by_angle(
     """
     if np.count_nonzero(core) < _MIN_CORE:
         return 0.0, cylinders
-    rate, chi, sine2, product = (one[core].astype(np.float64) for one in maps)
+    rate, chi, sine2, product = (values[core].astype(np.float64) for values in maps)
     # All misfits are quadratic forms of these moments: (1 + c0, C) of the weight and (1, c0, C) of the value.
     weights, values = np.stack([np.ones_like(rate), sine2]), np.stack([rate, chi, product])
     ww, wv, vv = (a @ b.T / rate.size for a, b in ((weights, weights), (weights, values), (values, values)))
@@ -141,7 +141,9 @@ def _across(
     sine2 = np.sin(np.where(has_angle, angle, np.float32(0))) ** 2
     sigma = [params.smoothing / size for size in data.grid.voxel_size]
     known = core & has_angle
-    smooth = [mean_of_known(np.where(known, one, np.float32(0)), known, sigma) for one in (sine2, sine2 * maps[0])]
+    smooth = [
+        mean_of_known(np.where(known, values, np.float32(0)), known, sigma) for values in (sine2, sine2 * maps[0])
+    ]
     volume = (4 * np.pi) ** 1.5 * params.smoothing**3 / data.grid.voxel_volume
     samples = max(np.count_nonzero(known) / max(volume, 1.0), 1.0)
     constant, scale = relaxivity_by_angle((maps[1], maps[2], smooth[0], smooth[1]), known, params.cylinders, samples)

@@ -80,8 +80,8 @@ def _problem(
     data = np.empty((len(needed), *size), np.float32)
     for place, echo in enumerate(needed):
         kernels.take(echoes[echo], tuple(s.start for s in box), data[place], inside)
-    own = data[list(needed).index(template)]
-    other = data[list(needed).index(second)] if count > 1 else own
+    first = data[list(needed).index(template)]
+    other = data[list(needed).index(second)] if count > 1 else first
     ratio = np.float32(echo_times[second] / echo_times[template]) if count > 1 and echo_times else np.float32(1)
     use_magnitude = magnitude is not None and params.magnitude_weight
     scale = np.float32(0)
@@ -89,9 +89,9 @@ def _problem(
         strength = _take(magnitude[template], box, inside)
         scale = _signal_scale(strength, inside) if use_magnitude else scale
     else:  # air that was set to 0 has a phase of exactly 0 in every echo
-        strength = np.asarray((own != 0) | (other != 0), np.float32)
+        strength = np.asarray((first != 0) | (other != 0), np.float32)
     cells = np.zeros((size[0] + 2) * size[1] * size[2], np.uint32)
-    kernels.edge_cells(own, other, ratio, strength, scale, inside, (count > 1, use_magnitude), cells)
+    kernels.edge_cells(first, other, ratio, strength, scale, inside, (count > 1, use_magnitude), cells)
     return _Problem(shape, box, data, inside, template, second, cells, strength)
 
 

@@ -161,8 +161,10 @@ def effects(segmentation: Segmentation, response: str) -> Iterator[Chart]:
             drawing.line(axis(number(row["ci_low"])), y, axis(number(row["ci_high"])), y, f"interval {kind}".strip())
             words = f"{label_of(row)}: {short(number(row['estimate']))}, FDR {short(number(row['p_fdr']))}"
             drawing.dot(axis(number(row["estimate"])), y, "", words, bool(kind), "estimate")
-        found = [label_of(row) for row in rows if row["significant"] == "true"]
-        spoken = f"Estimates of {name} with intervals for {len(rows)} regions; found: {', '.join(found) or 'none'}."
+        significant = [label_of(row) for row in rows if row["significant"] == "true"]
+        spoken = (
+            f"Estimates of {name} with intervals for {len(rows)} regions; found: {', '.join(significant) or 'none'}."
+        )
         caption = (
             f"Estimate and {100 * segmentation.confidence:g} % confidence interval. Diamonds: below a false discovery "
             f"rate of {segmentation.fdr:g}."

@@ -75,11 +75,11 @@ def group_methods_text(records: GroupRecords) -> Methods:
 def _who(counts: Mapping[str, int]) -> str:
     if not counts:
         return ""
-    found = counts.get("found", 0)
+    complete = counts.get("found", 0)
     others = ", ".join(f"{number} {status}" for status, number in counts.items() if status != "found" and number)
     rest = f" ({others})" if others else ""
     return (
-        f"{found} of {sum(counts.values())} gradient-echo runs had complete susceptibility maps and regional "
+        f"{complete} of {sum(counts.values())} gradient-echo runs had complete susceptibility maps and regional "
         f"values{rest}."
     )
 

@@ -86,8 +86,8 @@ class Run:
 
     def keys(self, start: str) -> list[str]:
         """Return the keys of products that begin with a text and are there."""
-        found = [key for record in self.records.values() for key in record.paths if key.startswith(start)]
-        return [key for key in dict.fromkeys(found) if self.path(key) is not None]
+        keys = [key for record in self.records.values() for key in record.paths if key.startswith(start)]
+        return [key for key in dict.fromkeys(keys) if self.path(key) is not None]
 
     def parameters(self, step: str) -> Mapping[str, JsonObject]:
         """Return the parameters that a step ran with, by section; empty where it did not run."""
@@ -112,12 +112,12 @@ class Run:
     @property
     def notices(self) -> list[Notice]:
         """Return remarks on the input and warnings of all steps, each once."""
-        found = {text: Notice(text) for text in self.remarks}
+        notices = {text: Notice(text) for text in self.remarks}
         for step, record in self.records.items():
             part = "regions" if step.startswith(("labels-", "regions-")) else _PARTS.get(step, "")
             for text in record.warnings:
-                found.setdefault(text, Notice(text, part))
-        return list(found.values())
+                notices.setdefault(text, Notice(text, part))
+        return list(notices.values())
 
     @property
     def warnings(self) -> list[str]:

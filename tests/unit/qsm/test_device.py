@@ -84,13 +84,13 @@ def counting(device=None):
 def test_a_device_gives_the_result_of_the_kernels(name, device):
     expected, (counted, shapes) = run(name), counting(device)
     with use_device(counted):
-        found = run(name)
+        result = run(name)
     assert shapes
-    assert type(found) is np.ndarray
-    assert found.dtype == np.float32
+    assert type(result) is np.ndarray
+    assert result.dtype == np.float32
     # Sums have another order, and the conjugate gradients of TFI, which are ill-conditioned, enlarge the difference.
     tolerance = 2e-2 if name == "tfi" else 1e-4
-    assert np.abs(found - expected).max() <= tolerance * np.abs(expected).max()
+    assert np.abs(result - expected).max() <= tolerance * np.abs(expected).max()
     assert np.abs(expected).max() > 0.01
 
 
@@ -98,8 +98,8 @@ def test_a_device_gives_the_result_of_the_kernels(name, device):
 def test_methods_that_cannot_use_a_device_leave_it_alone(name):
     counted, shapes = counting()
     with use_device(counted):
-        found = run(name)
-    assert np.array_equal(found, run(name))
+        result = run(name)
+    assert np.array_equal(result, run(name))
     assert shapes == []
 
 
@@ -111,9 +111,9 @@ def test_plain_data_terms_are_those_of_the_kernel(kind, device):
     with use_device(device):
         moved = [to_device(array) for array in (image, dual, field, weight)]
         plain_admm.fit_data(*moved, np.float32(0.8), kind, np.float32(1.3))
-        found = [to_host(array) for array in moved[:2]]
+        result = [to_host(array) for array in moved[:2]]
     admm.fit_data(image, dual, field, weight, np.float32(0.8), kind, np.float32(1.3))
-    np.testing.assert_allclose(found, [image, dual], atol=3e-6)
+    np.testing.assert_allclose(result, [image, dual], atol=3e-6)
 
 
 def test_plain_normal_equations_and_quotients_are_those_of_the_kernels(device):
@@ -147,12 +147,12 @@ def test_the_plain_split_gradient_is_that_of_the_kernel(edges, device):
     with use_device(device):
         parts = [to_device(part) for part in dual]
         bits = to_device(free) if edges else None
-        found = to_host(plain_gradient.split_gradient(to_device(chi), parts, [float(v) for v in steps], 0.4, bits))
+        result = to_host(plain_gradient.split_gradient(to_device(chi), parts, [float(v) for v in steps], 0.4, bits))
         clipped = [to_host(part) for part in parts]
     out, planes, first = np.empty(shape, np.float32), np.empty((1, 4, 6), np.float32), np.array([0, 5])
     none = np.zeros((1, 1, 1), np.uint8)
     gradient.split_gradient(chi, dual, steps, bound, free if edges else none, out, planes, first)
-    np.testing.assert_allclose(found, out, atol=1e-5)
+    np.testing.assert_allclose(result, out, atol=1e-5)
     np.testing.assert_allclose(clipped, dual, atol=1e-6)
 
 
@@ -160,8 +160,8 @@ def test_the_plain_split_gradient_is_that_of_the_kernel(edges, device):
 def test_the_power_of_a_half_spectrum_is_that_of_the_volume(shape, device):
     volume = np.random.default_rng(3).normal(size=shape).astype(np.float32)
     with use_device(device):
-        found = power(rfftn(to_device(volume)), shape)
-    assert found == pytest.approx(np.sum(volume**2, dtype=np.float64), rel=1e-5)
+        result = power(rfftn(to_device(volume)), shape)
+    assert result == pytest.approx(np.sum(volume**2, dtype=np.float64), rel=1e-5)
 
 
 #: Volumes of float32 on the working grid that a device holds at once, without the transforms' work space, as
@@ -270,7 +270,7 @@ def test_gpus_without_enough_memory_give_a_sentence():
 
 def test_the_documentation_lists_what_runs_on_a_gpu():
     text = (Path(__file__).parents[3] / "docs" / "resources.md").read_text(encoding="utf-8")
-    table = text.split("| method | on the GPU |\n")[1].split("\n\n")[0]
+    table = text.split("| method | on the GPU |\n|---|---|\n")[1].split("\n\n")[0]
     *listed, nothing = [set(line.split("|")[1].strip().split(", ")) for line in table.splitlines()]
     methods = [*METHODS.values(), qsm.INVERSIONS["onnx"]]
     assert set.union(*listed) == {method.label for method in methods if method.on_device}
