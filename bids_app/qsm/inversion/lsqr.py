@@ -28,7 +28,7 @@ class LsqrParams(Params):
 
 def _normalise(vector: FloatArray) -> float:
     """Scale a vector to unit length in place and return the length that it had."""
-    length = float(np.sqrt(dot(vector, vector)))
+    length = float(np.sqrt(np.float32(dot(vector, vector))))
     if length > 0:
         vector *= 1 / length
     return length
