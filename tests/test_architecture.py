@@ -170,9 +170,9 @@ def test_libraries_have_their_owners(library, owners):
 
 def test_numerics_import_numpy_scipy_numba_alone():
     allowed = {"numpy", "scipy", "numba", "bids_app"} | set(sys.stdlib_module_names)
+    extras = {"onnx_contract.py": {"onnxruntime"}, "lanes.py": {"llvmlite"}}  # when a network is run; numba's own layer
     for path in (PACKAGE / "qsm").rglob("*.py"):
-        extra = {"onnxruntime"} if path.name == "onnx_contract.py" else set()  # imported when a network is run
-        assert {top for top, *_ in imports(path)} <= allowed | extra, path
+        assert {top for top, *_ in imports(path)} <= allowed | extras.get(path.name, set()), path
 
 
 def test_modules_are_short():

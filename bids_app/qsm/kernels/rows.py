@@ -11,6 +11,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from bids_app.qsm.arrays import BoolArray, FloatArray, Scalar
+from bids_app.qsm.kernels.lanes import WIDTH
 from bids_app.qsm.kernels.spans import IndexArray, Spans
 
 #: Start, stop, pieces (or limits of planes), longest row, and the offsets to the rows beside each.
@@ -77,18 +78,22 @@ class Layout:
 
     @property
     def size(self) -> int:
-        """Length of a field."""
-        return int(np.count_nonzero(self.stored))
+        """Length of a field: its voxels, and a vector behind them, which kernels read and do not use."""
+        return int(np.count_nonzero(self.stored)) + WIDTH
 
     def take(self, volume: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
         """Return a volume's values as a field."""
-        return volume[self.stored]
+        return np.append(volume[self.stored], np.zeros(WIDTH, volume.dtype))
 
     def put(self, field: FloatArray) -> FloatArray:
         """Return a field as a volume, zero where nothing is stored."""
         volume = np.zeros(self.stored.shape, np.float32)
-        volume[self.stored] = field
+        self.fill(volume, field)
         return volume
+
+    def fill(self, volume: FloatArray, field: FloatArray) -> None:
+        """Put a field into a volume, which keeps its values where nothing is stored."""
+        volume[self.stored] = field[:-WIDTH]
 
     def spans(self, region: BoolArray) -> RowSpans:
         """Return the spans of a region of which all 18 neighbours are stored."""
