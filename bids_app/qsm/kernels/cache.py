@@ -2,7 +2,7 @@
 
 :func:`jit` is ``numba.njit`` for the functions of this package. numba by itself refuses a cache folder that it cannot
 write to. It then compiles every kernel again in each process (read-only image, site-wide installation), or stops where
-the home folder cannot be written either. The cache of :func:`jit` always reads the ``__pycache__`` folder beside the
+the home folder cannot be written either. The cache of :func:`jit` always reads the ``__pycache__`` folder of the
 source, and a kernel that cannot be saved is used without being saved. No class or setting of numba is changed.
 
 A cache folder or locator that the user has set by numba's own variables (``NUMBA_CACHE_DIR``,
@@ -18,7 +18,7 @@ from numba.core import caching
 
 
 class PackageCacheLocator(caching.InTreeCacheLocator):
-    """numba's cache beside the source, whether or not it can be written."""
+    """numba's cache in the source's folder, whether or not it can be written."""
 
     def ensure_cache_path(self) -> None:
         """Make the folder where that is possible."""
@@ -29,7 +29,7 @@ class PackageCacheLocator(caching.InTreeCacheLocator):
 
 
 class _PackageCacheImpl(caching.CompileResultCacheImpl):
-    """numba's cache entries, found beside the source first."""
+    """numba's cache entries, those in the source's folder first."""
 
     _locator_classes = [PackageCacheLocator, *caching.CacheImpl._locator_classes]  # noqa: RUF012 (numba's own form)
 

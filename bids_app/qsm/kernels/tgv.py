@@ -92,11 +92,11 @@ def _primal_plane(x, primal, bars, dual, wide, narrow, weights, stencils, taus, 
     eta, px, py, pz, qxx, qyy, qzz, qxy, qxz, qyz = dual
     laplace, wave, h = stencils
     tau_chi, tau_psi, tau_w = taus
-    start, stop, planes, _, beside = wide
-    start_psi, stop_psi, planes_psi, _, beside_psi = narrow
+    start, stop, planes, _, neighbours = wide
+    start_psi, stop_psi, planes_psi, _, neighbours_psi = narrow
     for row in range(planes[x], planes[x + 1]):
         a, b = start[row], stop[row]
-        rows = beside[row]
+        rows = neighbours[row]
         xp, yp = rows[1], rows[3]
         _chi_row(a, b, rows, eta, px, py, pz, wave, h, g)
         _relax_row(chi, chi_bar, a, b, g, tau_chi, rho)
@@ -108,7 +108,7 @@ def _primal_plane(x, primal, bars, dual, wide, narrow, weights, stencils, taus, 
         _relax_row(wz, wz_bar, a, b, g, tau_w, rho)
     for row in range(planes_psi[x], planes_psi[x + 1]):
         a, b = start_psi[row], stop_psi[row]
-        _laplace_row(eta, a, b, beside_psi[row], laplace, g)
+        _laplace_row(eta, a, b, neighbours_psi[row], laplace, g)
         for i in range(a, b):
             # The proximal step of the weighted square; the adjoint of -Laplacian has the minus of it.
             g[i - a] = (psi[i] + tau_psi * g[i - a]) / (1 + tau_psi * weights[i])
@@ -191,17 +191,17 @@ def _dual_plane(x, bars, dual, data, narrow, inner, stencils, sigmas, radii, rho
     eta, px, py, pz, qxx, qyy, qzz, qxy, qxz, qyz = dual
     laplace, wave, h = stencils
     sigma_eta, sigma_p, sigma_q = sigmas
-    start, stop, planes, _, beside = narrow
-    start_eta, stop_eta, planes_eta, _, beside_eta = inner
+    start, stop, planes, _, neighbours = narrow
+    start_eta, stop_eta, planes_eta, _, neighbours_eta = inner
     w, p, q = (wx, wy, wz), (px, py, pz), (qxx, qyy, qzz, qxy, qxz, qyz)
     wave_chi, laplace_psi = t[0], t[1]
     for row in range(planes[x], planes[x + 1]):
         a, b = start[row], stop[row]
-        _dual_p_row(a, b, beside[row, 1], beside[row, 3], chi, w, p, sigma_p, h, radii[0], rho, t)
-        _dual_q_row(a, b, beside[row, 0], beside[row, 2], w, q, sigma_q, h, radii[1], rho, t)
+        _dual_p_row(a, b, neighbours[row, 1], neighbours[row, 3], chi, w, p, sigma_p, h, radii[0], rho, t)
+        _dual_q_row(a, b, neighbours[row, 0], neighbours[row, 2], w, q, sigma_q, h, radii[1], rho, t)
     for row in range(planes_eta[x], planes_eta[x + 1]):
         a, b = start_eta[row], stop_eta[row]
-        rows = beside_eta[row]
+        rows = neighbours_eta[row]
         _wave_row(chi, a, b, rows, wave, wave_chi)
         _laplace_row(psi, a, b, rows, laplace, laplace_psi)
         for i in range(a, b):
@@ -276,8 +276,8 @@ def _product(phase, mask, i, a, b, period):
     if not (mask[i + plus] and mask[i - plus] and mask[i + minus] and mask[i - minus]):
         return np.float32(0)
     # Each difference is that of two neighbours, so that wrapped phase needs no other care.
-    beside = _second_difference(phase, i + b, a, period) + _second_difference(phase, i - b, a, period)
-    return beside - 2 * _second_difference(phase, i, a, period)
+    neighbours = _second_difference(phase, i + b, a, period) + _second_difference(phase, i - b, a, period)
+    return neighbours - 2 * _second_difference(phase, i, a, period)
 
 
 @jit(parallel=True, **_OPTIONS)

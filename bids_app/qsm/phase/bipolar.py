@@ -150,7 +150,7 @@ def even_echo_phase(
             line = np.exp(-1j * rest * (np.arange(n) - (n - 1) / 2))
             blocks = blocks * line.reshape([-1 if a == axis else 1 for a in range(3)])
     mean = blocks.sum()
-    # Known up to half a turn, or a share of the turns of the third echo against the first: the smallest is taken.
+    # Known up to pi, or a share of the multiples of 2 pi of the third echo against the first: the smallest is taken.
     constant = float(np.angle(mean)) / times
     slope = [s / _BLOCK / times for s in slopes]
     if not polarity[other]:  # what was compared is the echo of the first one's polarity

@@ -53,7 +53,7 @@ class JointParams(Protocol):
 
     @property
     def rate_error(self) -> float:
-        """Error of R2' beside its noise, as a share of its root mean square."""
+        """Error of R2' in addition to its noise, as a share of its root mean square."""
 
     @property
     def edges(self) -> float:

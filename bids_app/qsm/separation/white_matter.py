@@ -23,7 +23,7 @@ _SOME, _CORE = 0.5, 0.9
 _MIN_CORE, _IRON, _IRON_SD = 500, 0.015, 0.01
 #: Least share of core voxels around a voxel that takes over their orientation.
 _NEAR = 0.02
-#: Standard deviation of the natural logarithm of ``cylinders``, beside theory, and the largest deviation tried.
+#: Standard deviation of the natural logarithm of ``cylinders``, relative to theory, and the largest deviation tried.
 _CYLINDER_LOG_SD, _CYLINDER_RANGE = 0.4, 1.2
 #: Size of a part of the diamagnetic R2' that does not depend on orientation, relative to spheres; theory has none.
 _CONSTANT_SD = 0.1
