@@ -13,7 +13,8 @@ from bids_app.qsm.options import FieldChoices
 from bids_app.qsm.params import Params
 from bids_app.qsm.phase.bipolar import BipolarParams, bipolar, even_echo_phase, is_bipolar, polarity_of
 from bids_app.qsm.phase.checks import residue_share, slices_alternate, undo_alternation
-from bids_app.qsm.phase.offsets import OffsetParams, mcpc3ds
+from bids_app.qsm.phase.mcpc3ds import mcpc3ds
+from bids_app.qsm.phase.offsets import OffsetParams
 from bids_app.qsm.pipeline.arguments import Parameters, check_echoes, parameters_of
 from bids_app.qsm.unwrap.romeo import RomeoParams, romeo_quality
 
