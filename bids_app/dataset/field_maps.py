@@ -9,6 +9,7 @@ from bids_app.dataset.given_masks import on_grid
 from bids_app.dataset.images import look_at
 from bids_app.dataset.pairing import choose_t1w
 from bids_app.dataset.sidecars import Sidecars
+from bids_app.model.json_values import JsonObject
 from bids_app.model.naming import run_entities
 from bids_app.model.records import Echo, GivenMap, GreRun, Subject
 
@@ -66,6 +67,15 @@ def _field_maps(home: Path, label: str) -> Iterator[Path]:
             yield from (path for path in paths if path.is_file() and path.name.startswith(f"sub-{label}_"))
 
 
+def _period(metadata: JsonObject) -> float:
+    """Return the period (Hz) of GE's field maps, which the scanner does not unwrap; 0 for the maps of others."""
+    first, second = metadata.get("EchoTime1"), metadata.get("EchoTime2")
+    is_ge = str(metadata.get("Manufacturer", "")).upper().startswith("GE")
+    if is_ge and isinstance(first, float) and isinstance(second, float) and second > first:
+        return 1.0 / (second - first)
+    return 0.0
+
+
 def _run(path: Path, sidecars: Sidecars) -> GreRun:
     """Return the run that a field map and its magnitude are."""
     entities, metadata = run_entities(path.name), sidecars.of(path)
@@ -82,6 +92,6 @@ def _run(path: Path, sidecars: Sidecars) -> GreRun:
         echoes=(Echo(1, None, magnitude=magnitude, metadata=metadata),),
         field_strength=strength,
         b0_dir=tuple(b0_dir) if isinstance(b0_dir, list) else None,
-        given_maps=(GivenMap("total_field", path, units_of(KINDS["total_field"], metadata)),),
+        given_maps=(GivenMap("total_field", path, units_of(KINDS["total_field"], metadata), _period(metadata)),),
         remarks=(f"{path.name} is used as the total field: there is no phase of a gradient echo in its session",),
     )

@@ -101,6 +101,7 @@ class GivenMap:
     product: str  # total_field, local_field, chimap, r2star, r2, r2prime, fibre_angle
     path: Path
     units: str = ""
+    period_hz: float = 0.0  # values that differ by it are the same wrapped field; 0: the field is not wrapped
 
 
 @dataclass(frozen=True)

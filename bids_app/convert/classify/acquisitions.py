@@ -7,8 +7,8 @@ from bids_app.convert.classify.series import SeriesFacts, Volume
 #: Magnitude and phase of one acquisition start within this time (s); repetitions are separated by more.
 SAME_ACQUISITION_S = 10.0
 
-#: Part, echo time in ms and repetition of a volume.
-Slot = tuple[str, float | None, int]
+#: Part, echo time in ms, repetition and coil element of a volume.
+Slot = tuple[str, float | None, int, str]
 
 
 @dataclass
@@ -44,7 +44,7 @@ class Acquisition:
 
 def slot_of(v: Volume) -> Slot:
     """Return what names a volume inside an acquisition; echo times count to 0.01 ms."""
-    return v.part, None if v.echo_time is None else round(v.echo_time, 2), v.repetition
+    return v.part, None if v.echo_time is None else round(v.echo_time, 2), v.repetition, v.coil
 
 
 def acquisitions_of(series: list[SeriesFacts]) -> list[Acquisition]:

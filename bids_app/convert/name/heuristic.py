@@ -17,7 +17,8 @@ from bids_app.errors import RunFailedError, UsageError
 
 #: Entities that may follow ``part-`` in a file name; everything else comes before it.
 _AFTER_PART = ("proc", "hemi", "space", "split", "recording", "chunk", "res", "den", "label", "desc")
-_AFTER_ECHO = ("flip", "inv", "mt", "part", *_AFTER_PART)
+_AFTER_COIL = ("flip", "inv", "mt", "part", *_AFTER_PART)
+_AFTER_ECHO = ("coil", *_AFTER_COIL)
 _AFTER_RUN = ("mod", "echo", *_AFTER_ECHO)
 
 
@@ -177,7 +178,7 @@ def add_entity(path: str, key: str, value: str) -> str:
     folder, _, name = path.rpartition("/")
     *entities, suffix = name.split("_")
     entities = [e for e in entities if not e.startswith(f"{key}-")]
-    after = {"part": _AFTER_PART, "echo": _AFTER_ECHO, "run": _AFTER_RUN}[key]
+    after = {"part": _AFTER_PART, "coil": _AFTER_COIL, "echo": _AFTER_ECHO, "run": _AFTER_RUN}[key]
     place = next((i for i, e in enumerate(entities) if e.split("-")[0] in after), len(entities))
     entities.insert(place, f"{key}-{value}")
     return (f"{folder}/" if folder else "") + "_".join([*entities, suffix])

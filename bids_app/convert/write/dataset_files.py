@@ -17,6 +17,7 @@ from bids_app.derivatives.files import write_bytes, write_json
 from bids_app.model.json_values import JsonObject
 
 _ATTEMPTS = 20
+_COIL_FILES = "*_coil-*"
 _README = """# {name}
 
 This dataset was converted with QSM BIDS App {version} (heudiconv and dcm2niix) for quantitative susceptibility mapping.
@@ -59,6 +60,14 @@ def write_dataset_files(bids_dir: Path) -> None:
     )
     if not any((bids_dir / n).exists() for n in ("README", "README.md", "README.txt", "README.rst")):
         write_bytes(bids_dir / "README.md", _README.format(name=name, version=__version__).encode("utf-8"))
+
+
+def ignore_coils(bids_dir: Path) -> None:
+    """Let BIDS validators ignore images of single coil elements: BIDS has no entity for them yet."""
+    path = bids_dir / ".bidsignore"
+    before = path.read_text(encoding="utf-8") if path.exists() else ""
+    if _COIL_FILES not in before.splitlines():
+        write_bytes(path, f"{before.rstrip()}\n{_COIL_FILES}\n".lstrip().encode("utf-8"))
 
 
 def _create_json(path: Path, values: Mapping[str, object]) -> None:

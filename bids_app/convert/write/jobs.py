@@ -224,6 +224,8 @@ def _convert(
         return
     session.write_scans(tree, job.subject, job.session, kept_times)
     dataset_files.write_dataset_files(request.bids_dir)
+    if any("_coil-" in output for output in kept_times):
+        dataset_files.ignore_coils(request.bids_dir)
     # The note comes first: with it a later run completes the table of participants after a kill.
     _take_notes(intake, job, base)
     try:

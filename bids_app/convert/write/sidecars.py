@@ -46,7 +46,9 @@ def finish_sidecar(
         for key, value in values.items()
         if key not in PRIVATE_FIELDS and key not in _OF_ONE_WAY
     }
-    if volume.echo_time is not None and not _agrees(kept.get("EchoTime"), volume.echo_time / 1000):
+    if volume.part == "field" and not kept.get("EchoTime"):
+        kept.pop("EchoTime", None)  # Philips writes 0
+    elif volume.echo_time is not None and not _agrees(kept.get("EchoTime"), volume.echo_time / 1000):
         kept["EchoTime"] = round(volume.echo_time / 1000, 8)
     supplied = {"MagneticFieldStrength": facts.field, "ImageType": sorted(facts.tokens), "Manufacturer": facts.vendor}
     kept |= {key: value for key, value in supplied.items() if value and not kept.get(key)}
@@ -57,6 +59,19 @@ def finish_sidecar(
     if polarity is not None:
         kept["ReadoutPolarity"] = polarity
     return dict(sorted(kept.items()))
+
+
+def echo_times_of_field(first: float | None, spacing: float | None) -> JsonObject:
+    """Return the echo times (s) of a field map that the scanner computed from two echoes, as far as they are known.
+
+    Parameters
+    ----------
+    first, spacing
+        First echo time, and from there to the second one, in ms.
+    """
+    if first is None or not spacing:
+        return {}
+    return {"EchoTime1": round(first / 1000, 8), "EchoTime2": round((first + spacing) / 1000, 8)}
 
 
 def _agrees(value: object, expected: float) -> bool:
