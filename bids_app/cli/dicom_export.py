@@ -139,4 +139,4 @@ def _export(run: GreRun, maps: Sequence[tuple[str, Path]], volumes: "Sequence[Vo
         number = _FIRST_SERIES + 2 * place
         write_classic(exported, volume, folder / f"{key}_classic", number)
         write_parametric(exported, volume, folder / f"{key}_parametric" / "0001.dcm", number + 1)
-        yield f"{folder / f'{key}_classic'}: {title} as DICOM, unit {unit.meaning}; {key}_parametric beside it"
+        yield f"{folder / f'{key}_classic'}: {title} as DICOM, unit {unit.meaning}; {key}_parametric in the same folder"

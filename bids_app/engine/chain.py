@@ -11,8 +11,8 @@ from bids_app.derivatives.records import is_damaged, load_own_record, record_pat
 from bids_app.derivatives.scratch import remove_parts, remove_quietly
 from bids_app.engine.cache import (
     Hashes,
+    accompanying_files,
     difference,
-    files_beside,
     files_of,
     fingerprint,
     is_consistent,
@@ -187,9 +187,9 @@ class Chain(Generic[R]):
         paths |= {n: path for n, path in known.items() if is_there(path) or self._recorded(step, *collected[n])}
         keys = {name: key for name, (_, key) in (products | dict(collected)).items()}
         files = {name: (keys[name], path) for name, path in paths.items()}
-        beside = files_beside(files, step.sidecars(record, settings))
+        accompanying = accompanying_files(files, step.sidecars(record, settings))
         headers = {HEADER + name: path for name, path in step.headers(record, settings).items()}
-        return {**step.sources(record, settings), **paths, **beside, **headers}
+        return {**step.sources(record, settings), **paths, **accompanying, **headers}
 
     def _recorded(self, step: Step[R], of: Record, key: str) -> str | None:
         """Return the hash that is recorded of another record's working file, None where it was never made."""

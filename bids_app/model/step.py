@@ -28,7 +28,7 @@ Rows = Sequence[Mapping[str, object]]
 Products = Mapping[str, tuple[Record, str]]
 #: Beginnings of the names of inputs that the sidecars of products do not list: the look-up table and the sidecar of
 #: another product, and an image of which only the header is read.
-LOOKUP, SIDECAR, HEADER = BESIDE = ("lookup:", "sidecar:", "header:")
+LOOKUP, SIDECAR, HEADER = ACCOMPANYING = ("lookup:", "sidecar:", "header:")
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class StepInput(Generic[R_co]):
 
     record: R_co  # what the step runs over
     settings: Settings  # only the sections named in Step.reads
-    #: Files by the names that sources, needs, needs_t1w and collects gave them, and what is read beside them (BESIDE).
+    #: Files by the names that sources, needs, needs_t1w and collects gave them, and those ACCOMPANYING them.
     inputs: Mapping[str, Path]
     work_dir: Path  # scratch of this step, removed afterwards
     threads: int

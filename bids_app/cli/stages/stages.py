@@ -10,12 +10,12 @@ from bids_app import qsm
 from bids_app.cli.stages.images import echo_times, field_strength, in_ppm, load, load_echoes, load_mask, save, stem_of
 from bids_app.cli.stages.inputs import (
     b0_dir,
-    beside,
     magnitude_of,
     method_of,
     parameters_of,
     phase_of,
     preset_of,
+    related,
     volume_of,
 )
 from bids_app.cli.stages.separation import separate
@@ -85,7 +85,7 @@ def _field(args: argparse.Namespace, _: Sequence[str]) -> Iterator[str]:
         ("quality", field.quality, "1"),
         ("magnitude", field.magnitude, "arbitrary"),
     ):
-        yield f"{save(beside(args.output, name), data, phase, Units=unit)}: {_FIELD_FILES[name]}"
+        yield f"{save(related(args.output, name), data, phase, Units=unit)}: {_FIELD_FILES[name]}"
 
 
 _FIELD_FILES = {
@@ -131,7 +131,7 @@ def _background(args: argparse.Namespace, further: Sequence[str]) -> Iterator[st
     yield from (f"warning: {text}" for text in device_notes(method, device))
     facts = {"Units": "ppm", "Method": method.label, "Parameters": params.to_mapping(), **_device(method, device)}
     yield f"{save(args.output, local, image, **facts)}: local field in ppm, by {method.label}"
-    yield f"{save(beside(args.output, 'mask'), valid, image)}: mask where it is valid"
+    yield f"{save(related(args.output, 'mask'), valid, image)}: mask where it is valid"
 
 
 def _invert(args: argparse.Namespace, further: Sequence[str]) -> Iterator[str]:
@@ -176,8 +176,8 @@ def _r2star(args: argparse.Namespace, further: Sequence[str]) -> Iterator[str]:
     )
     facts = {"EchoTimes": list(times), "Method": method.label}
     yield f"{save(args.output, fit.r2star, image, Units='1/s', **facts)}: R2* in 1/s, by {method.label}"
-    yield f"{save(beside(args.output, 't2star'), fit.t2star, image, Units='s', **facts)}: T2* in s"
-    yield f"{save(beside(args.output, 's0'), fit.s0, image, Units='arbitrary', **facts)}: signal at echo time zero"
+    yield f"{save(related(args.output, 't2star'), fit.t2star, image, Units='s', **facts)}: T2* in s"
+    yield f"{save(related(args.output, 's0'), fit.s0, image, Units='arbitrary', **facts)}: signal at echo time zero"
 
 
 def _swi(args: argparse.Namespace, further: Sequence[str]) -> Iterator[str]:
@@ -200,7 +200,7 @@ def _swi(args: argparse.Namespace, further: Sequence[str]) -> Iterator[str]:
     weighted = method(image.data, magnitude, mask, grid, params=params, echo_time=time, chi_ppm=chi)
     facts = {"Units": "arbitrary", "Method": method.label, "Parameters": params.to_mapping()}
     yield f"{save(args.output, weighted.swi, image, **facts)}: susceptibility-weighted image, by {method.label}"
-    projection = save(beside(args.output, "minip"), weighted.minip, image, **facts)
+    projection = save(related(args.output, "minip"), weighted.minip, image, **facts)
     yield f"{projection}: its minimum-intensity projection"
 
 
@@ -234,7 +234,7 @@ def _reconstruct(args: argparse.Namespace, _: Sequence[str]) -> Iterator[str]:
     }
     facts |= {"Device": result.inverted.info["device"]} if "device" in result.inverted.info else {}
     yield f"{save(args.output, result.chi, phase, **facts)}: susceptibility in ppm (preset {args.preset})"
-    yield f"{save(beside(args.output, 'mask'), result.mask, phase)}: mask where it is valid"
+    yield f"{save(related(args.output, 'mask'), result.mask, phase)}: mask where it is valid"
     if not args.no_report:
         from bids_app.report.loose import write_page
 

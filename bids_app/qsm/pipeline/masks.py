@@ -92,7 +92,7 @@ def make_masks(
     brain: BoolArray | None = None,
     options: MaskChoices = MaskChoices(),
 ) -> Masks:
-    """Make the object's mask, what is processed around it, and with two passes the mask of reliable voxels.
+    """Make the brain mask, what is processed around it, and with two passes the mask of reliable voxels.
 
     Parameters
     ----------

@@ -58,7 +58,7 @@ class FusedIteration:
     ) -> None:
         self._spans, self._chi, self._before = domain.in_mask.argument, fields[0][0], fields[0][0].copy()
         slabs = domain.in_dilated.slabs(numba.get_num_threads())
-        stencils, both = Stencils.of(domain.grid).arrays, (steps.taus, steps.sigmas)
+        stencils, both = Stencils.of(domain.grid).weights, (steps.taus, steps.sigmas)
         self._arguments = fields, data, domain.regions, slabs, stencils, both
         self._radii, self._rho = (np.float32(radii[0]), np.float32(radii[1])), np.float32(rho)
 
@@ -92,7 +92,7 @@ class DeviceIteration:
         self._primal, _, self._dual = fields
         primal, bars, dual = ([to_device(self._put(array)) for array in group] for group in fields)
         self._fields = plain.Fields(primal, bars, dual)
-        laplace, wave, gradient = (tuple(float(v) for v in array) for array in Stencils.of(domain.grid).arrays)
+        laplace, wave, gradient = (tuple(float(v) for v in array) for array in Stencils.of(domain.grid).weights)
         self._step = plain.Step(
             (_indicator(domain.dilated), _indicator(domain.mask), _indicator(domain.data)),
             plain.shifted(to_device(self._put(data[0]))),

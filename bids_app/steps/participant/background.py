@@ -131,7 +131,7 @@ def has_local_field(run: GreRun, settings: Settings) -> bool:
 
 
 def _padding(settings: Settings) -> float:
-    """Return the padding of the sources outside: the grid is periodic, so the room behind is in front, too."""
+    """Return the padding of the sources outside: the grid is periodic, so what lies behind is in front, too."""
     return 2 * padding_of(settings.background)
 
 

@@ -78,7 +78,7 @@ def _measured(step: StepInput[GreRun]) -> dict[str, float | None]:
 
 
 def _shape(mask: BoolArray, grid: Grid) -> dict[str, float | None]:
-    """Return the numbers of the object mask's shape; the grid is that of the whole field of view."""
+    """Return the numbers of the brain mask's shape; the grid is that of the whole field of view."""
     from bids_app.qsm.quality.masks import mask_shape, seen_part
 
     shape = mask_shape(mask, grid.voxel_size)
