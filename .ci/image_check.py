@@ -96,7 +96,7 @@ class Builder:
             is_rootless = "rootless" in call(["docker", "info", "-f", "{{.SecurityOptions}}"]).stdout
             yield ("Docker, rootless" if is_rootless else "Docker"), self.tag
         if shutil.which("podman"):
-            yield "podman", self.tag
+            yield ("podman, as root" if os.geteuid() == 0 else "podman"), self.tag
         if shutil.which("apptainer") and self.engine is not None:
             archive, image = self.scratch / "image.tar", self.scratch / "image.sif"
             save = ["docker", "save", "-o"] if self.engine == "docker" else ["buildah", "push", self.tag]
@@ -124,6 +124,19 @@ def documented(engine: str, image: str, data: Path, out: Path) -> list[str]:
     return words
 
 
+@contextlib.contextmanager
+def set_environment(name: str, value: str) -> Iterator[None]:
+    """Give the commands that are called in the block a variable."""
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        del os.environ[name]
+        if before is not None:
+            os.environ[name] = before
+
+
 def callers(builder: Builder, data: Path, scratch: Path) -> Iterator[Row]:
     """Run the documented commands as the caller, and with a Python path of the host that breaks everything."""
     poison = scratch / "poison"
@@ -135,15 +148,16 @@ def callers(builder: Builder, data: Path, scratch: Path) -> Iterator[Row]:
         out = scratch / f"out-{len(seen)}"
         out.mkdir()
         command = documented(engine, image, data, out)
-        done = builder.podman(command) if engine == "podman" else call(command)
+        run = builder.podman if engine.startswith("podman") else call
+        done = run(command)
         owners = {path.stat().st_uid for path in out.rglob("*")}
         good = not done.returncode and owners == {os.getuid()}
         yield f"{engine}: documented command", verdict(good), f"exit code {done.returncode}, owners {sorted(owners)}"
         words = [word for word in command[: command.index(image)] if word != "--cleanenv"]
         host = [] if engine == "Apptainer" else ["-e", f"PYTHONPATH={poison}", "-v", f"{poison}:{poison}:ro"]
         bound = ["-B", f"{poison}:{poison}:ro"] if engine == "Apptainer" else []
-        environment = {**os.environ, "PYTHONPATH": str(poison), "CONTAINERS_CONF": str(builder.limited)}
-        done = call([*words, *host, *bound, image, "--version"], env=environment)
+        with set_environment("PYTHONPATH", str(poison)):
+            done = run([*words, *host, *bound, image, "--version"])
         yield f"{engine}: PYTHONPATH of the host", verdict(not done.returncode), done.stderr.strip()[-200:]
     for engine in sorted({"Docker", "podman", "Apptainer"} - seen):
         yield f"{engine}: documented command", "not checked", f"no {engine} here"

@@ -177,7 +177,7 @@ def image_check():
     return module
 
 
-@pytest.mark.parametrize("engine", ["Docker", "Docker, rootless", "podman", "Apptainer"])
+@pytest.mark.parametrize("engine", ["Docker", "Docker, rootless", "podman", "podman, as root", "Apptainer"])
 def test_the_commands_of_the_documentation_are_those_that_the_check_runs(image_check, tmp_path, engine):
     data, out = tmp_path / "my data", tmp_path / "my out"
     words = image_check.documented(engine, "localhost/image:check", data, out)

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import Grid
+from bids_app.qsm.kernels import jit
 from bids_app.qsm.method import Method, SpinEcho
 from bids_app.qsm.params import Params, param
 from bids_app.qsm.results import SpinEchoFit
@@ -24,7 +25,7 @@ class SpinEchoParams(Params):
     )
 
 
-@njit(cache=True, nogil=True, inline="always")
+@jit(inline="always")
 def unpack(magnitude, v, limits, signal):  # type: ignore[no-untyped-def]
     """Write a voxel's echoes without their noise power into ``signal``; return how many count, 0 if one is not finite.
 
@@ -60,7 +61,7 @@ def checked_echoes(
     return flat, np.ascontiguousarray(mask).reshape(-1)
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@jit(parallel=True)
 def _line(magnitude, mask, times, skip, largest, limits, maps):  # type: ignore[no-untyped-def]
     echoes, voxels = magnitude.shape
     for v in prange(voxels):

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
 from bids_app.qsm.inversion.problem import note
+from bids_app.qsm.kernels import jit
 from bids_app.qsm.method import Method, Separation
 from bids_app.qsm.params import Params, param
 from bids_app.qsm.results import Sources
@@ -32,7 +33,7 @@ class DecomposeParams(Params):
     )
 
 
-@njit(cache=True, nogil=True, inline="always")
+@jit(inline="always")
 def _pools(real, imag, weight, r2, wave, rate, trial):  # type: ignore[no-untyped-def]
     """Fit the three shares >= 0 at given pool susceptibilities; return (residual power, shares).
 
@@ -70,7 +71,7 @@ def _pools(real, imag, weight, r2, wave, rate, trial):  # type: ignore[no-untype
     return left, shares
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@jit(parallel=True)
 def _fit(magnitude, chi, r2, mask, times, constants, maps):  # type: ignore[no-untyped-def]
     """Write share-weighted chi+ and abs(chi-) and the relative residual of flat voxels into ``maps`` [3, voxel]."""
     wave, rate, largest = constants
