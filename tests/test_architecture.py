@@ -228,6 +228,16 @@ def is_kernel(function):
     return bool(names & {"jit", "njit"})
 
 
+def test_kernels_are_compiled_by_the_decorator_of_the_package():
+    plain = re.compile(r"\b(njit|(numba|nb)\.(jit|vectorize|guvectorize|stencil))\b|import.*\b(njit|vectorize)\b")
+    users = [str(p.relative_to(PACKAGE)) for p in MODULES if any(map(plain.search, code_lines(p)))]
+    assert users == ["qsm/kernels/cache.py"], "numba's own cache ends the command in a read-only image"
+
+
+def code_lines(path):
+    return [line.partition("#")[0] for line in path.read_text().splitlines()]
+
+
 def long_functions(tree):
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):

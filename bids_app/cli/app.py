@@ -1,11 +1,8 @@
 """From a Config to an exit code: find, check, run every job, sum up."""
 
-import os
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from bids_app.adapters import brain_extraction
 from bids_app.cli import segmentations
@@ -16,6 +13,7 @@ from bids_app.cli.early import check_cohort, check_plans
 from bids_app.cli.event_log import EventLog
 from bids_app.cli.network import with_network
 from bids_app.cli.session import Session
+from bids_app.cli.temporary import ensure_temporary_folder
 from bids_app.dataset.checks import preflight, without_magnitudes_alone
 from bids_app.dataset.derived import USES, with_given
 from bids_app.dataset.image_checks import remarks
@@ -59,16 +57,6 @@ def run(config: Config) -> int:
 
     code, config = convert_first(config)
     return max(code, run_levels(config)) if config.levels else code
-
-
-def ensure_temporary_folder(work_dir: Path) -> None:
-    """Let temporary files lie in the work folder where the system has no folder for them (read-only containers)."""
-    try:
-        tempfile.gettempdir()
-    except FileNotFoundError:
-        folder = work_dir / "tmp"
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.tempdir = os.environ["TMPDIR"] = str(folder)
 
 
 def run_levels(config: Config) -> int:
