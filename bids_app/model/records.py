@@ -101,6 +101,7 @@ class GivenMap:
     product: str  # total_field, local_field, chimap, r2star, r2, r2prime, fibre_angle
     path: Path
     units: str = ""
+    period_hz: float = 0.0  # values that differ by it are the same wrapped field; 0: the field is not wrapped
 
 
 @dataclass(frozen=True)
@@ -175,7 +176,7 @@ class GreRun:
 
     def given(self, product: str) -> GivenMap | None:
         """Return the map that another dataset has of a product, if it has one."""
-        return next((one for one in self.given_maps if one.product == product), None)
+        return next((given_map for given_map in self.given_maps if given_map.product == product), None)
 
     def facts(self) -> Mapping[str, object]:
         """Return what results depend on besides bytes of images and parameters."""

@@ -45,7 +45,7 @@ def mask_shape(mask: BoolArray, voxel_size: tuple[float, float, float]) -> MaskS
     >>> x, y, z = np.mgrid[-20:21, -20:21, -20:21]
     >>> shape = mask_shape(x**2 + y**2 + z**2 < 15**2, (2.0, 2.0, 2.0))
     >>> shape.pieces, round(shape.volume_ml), abs(shape.roughness) < 0.05
-    (1, 113, True)
+    (1, 112, True)
     """
     voxel_ml = float(np.prod(voxel_size)) / 1000
     if not mask.any():
