@@ -27,7 +27,7 @@ class Home:
 
 def homes(bids_dir: Path, participants: Sequence[str] = (), sessions: Sequence[str] = ()) -> list[Home]:
     """Return all sessions of a dataset, or those that are selected."""
-    found = []
+    listed = []
     for home in sorted(bids_dir.glob("sub-*")):
         subject = home.name.removeprefix("sub-")
         if not home.is_dir() or (participants and subject not in participants):
@@ -43,10 +43,10 @@ def homes(bids_dir: Path, participants: Sequence[str] = (), sessions: Sequence[s
                 for path in place.glob(f"anat/{home.name}_*.nii*")
                 if is_gradient_echo_phase(path.name)
             }
-            found.append(
+            listed.append(
                 Home(subject, session, tuple(sorted(names)), frozenset(spelled(run_entities(n)) for n in images))
             )
-    return found
+    return listed
 
 
 def planned(bids_dir: Path, participants: Sequence[str] = (), sessions: Sequence[str] = ()) -> Cohort:

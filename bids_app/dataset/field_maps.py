@@ -38,7 +38,7 @@ def _with_field_maps(subject: Subject, bids_dir: Path, sidecars: Sidecars, sessi
             continue
         if any(sidecars.of(path).get(field) for field in _OF_OTHERS):
             continue
-        t1w, sentence = choose_t1w(own := _run(path, sidecars), subject.t1w)
+        t1w, sentence = choose_t1w(new := _run(path, sidecars), subject.t1w)
         state = look_at(path, is_phase=False)
         place = next(
             (
@@ -52,11 +52,11 @@ def _with_field_maps(subject: Subject, bids_dir: Path, sidecars: Sidecars, sessi
             None,
         )
         if place is None:
-            runs.append(replace(own, t1w=t1w, t1w_choice=sentence))
+            runs.append(replace(new, t1w=t1w, t1w_choice=sentence))
         else:
             text = f"{path.name} is used as the total field of the run, which has no phase"
             old = runs[place]
-            runs[place] = replace(old, given_maps=own.given_maps, remarks=(*old.remarks, text))
+            runs[place] = replace(old, given_maps=new.given_maps, remarks=(*old.remarks, text))
     return replace(subject, runs=tuple(runs))
 
 

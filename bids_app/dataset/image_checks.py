@@ -39,9 +39,9 @@ def images(run: GreRun) -> Iterator[str]:
             if state.problem:
                 yield state.problem
             elif state.volumes != run.volumes:
-                own = "is 3D" if state.volumes == 1 else f"holds {state.volumes} volumes"
+                extent = "is 3D" if state.volumes == 1 else f"holds {state.volumes} volumes"
                 others = f"hold {run.coils} coils" if run.volumes > 1 else "hold one coil each"
-                yield f"{path.name}: {own}, other images of this run {others}; all have the same"
+                yield f"{path.name}: {extent}, other images of this run {others}; all have the same"
             elif first is None:
                 first = (path.name, state)
             elif state.shape != first[1].shape:
@@ -64,12 +64,14 @@ def field_maps(run: GreRun) -> Iterator[str]:
     """A field map of the dataset is whole, and lies on the grid of its magnitude."""
     if run.suffix != "fieldmap":
         return
-    own = look_at(files_of(run.echoes[0])[0], is_phase=False)
+    magnitude = look_at(files_of(run.echoes[0])[0], is_phase=False)
     for given in run.given_maps:
         state = look_at(given.path, is_phase=False)
         if state.problem:
             yield state.problem
-        elif not own.problem and (state.shape != own.shape or not same_place(state.affine, own.affine, own.shape)):
+        elif not magnitude.problem and (
+            state.shape != magnitude.shape or not same_place(state.affine, magnitude.affine, magnitude.shape)
+        ):
             yield f"{given.path.name}: does not lie on the grid of {files_of(run.echoes[0])[0].name}; make it again"
 
 

@@ -178,7 +178,7 @@ class GreRun:
 
     def given(self, product: str) -> GivenMap | None:
         """Return the map that another dataset has of a product, if it has one."""
-        return next((one for one in self.given_maps if one.product == product), None)
+        return next((given_map for given_map in self.given_maps if given_map.product == product), None)
 
     def facts(self) -> Mapping[str, object]:
         """Return what results depend on besides bytes of images and parameters."""

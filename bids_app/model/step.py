@@ -28,7 +28,7 @@ Rows = Sequence[Mapping[str, object]]
 Products = Mapping[str, tuple[Record, str]]
 #: Beginnings of the names of inputs that the sidecars of products do not list: the look-up table and the sidecar of
 #: another product, and an image of which only the header is read.
-LOOKUP, SIDECAR, HEADER = BESIDE = ("lookup:", "sidecar:", "header:")
+LOOKUP, SIDECAR, HEADER = ACCOMPANYING = ("lookup:", "sidecar:", "header:")
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class StepInput(Generic[R_co]):
 
     record: R_co  # what the step runs over
     settings: Settings  # only the sections named in Step.reads
-    #: Files by the names that sources, needs, needs_t1w and collects gave them, and what is read beside them (BESIDE).
+    #: Files by the names that sources, needs, needs_t1w and collects gave them, and those ACCOMPANYING them.
     inputs: Mapping[str, Path]
     work_dir: Path  # scratch of this step, removed afterwards
     threads: int
@@ -163,12 +163,12 @@ def plan(steps: Sequence[Step[R]], record: R, settings: Settings) -> Plan[R]:
     names = {name for step in makers for name in step.replaces}
     if not names:
         return Plan(tuple(makers))
-    there: set[str] = set()
+    products: set[str] = set()
     active, left_out = [], []
     for step in (step for step in makers if step.name not in names):
-        if there.issuperset(step.needs(record, settings)):
+        if products.issuperset(step.needs(record, settings)):
             active.append(step)
-            there.update(step.makes(record, settings))
+            products.update(step.makes(record, settings))
         else:
             left_out.append(step)
     return Plan(tuple(active), tuple(step for step in makers if step.name in names), tuple(left_out))

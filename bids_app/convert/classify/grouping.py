@@ -45,7 +45,7 @@ def decide(series: Sequence[SeriesFacts], *, field_maps: bool = False) -> dict[s
         s
         for s in left
         if content.is_inversion_prepared(s)
-        # A name like "t1" does not make anatomy of what has a phase beside it.
+        # A name like "t1" does not make anatomy of a series that has a phase.
         or (content.is_t1w(s) and ("UNI" in s.tokens or (s.study_uid, s.geometry, s.echo_times) not in with_phase))
     ]
     _decide_t1w(anatomy, decisions)
@@ -124,14 +124,14 @@ def _decide_gre(series: list[SeriesFacts], decisions: dict[str, Decision], field
     groups: dict[tuple[object, ...], list[SeriesFacts]] = {}
     for s in series:
         groups.setdefault((s.geometry, _round(s.tr), s.flip, s.epi), []).append(s)
-    found: dict[str, list[list[Acquisition]]] = {}  # suffix -> protocols -> repeated acquisitions
+    by_suffix: dict[str, list[list[Acquisition]]] = {}  # suffix -> protocols -> repeated acquisitions
     for members in groups.values():
         kept = [a for a in acquisitions_of(members) if not _skip_acquisition(a, decisions, field_maps)]
         kept = [a for a in kept if not _skip_with_counterpart(a, incomplete, decisions)]
         for protocol in by_echoes(kept):
             suffix = "MEGRE" if len(protocol[0].echoes("mag", "phase", "real", "imag")) > 1 else "T2starw"
-            found.setdefault(suffix, []).append(protocol)
-    for suffix, protocols in found.items():
+            by_suffix.setdefault(suffix, []).append(protocol)
+    for suffix, protocols in by_suffix.items():
         _name_gre(suffix, protocols, decisions)
 
 

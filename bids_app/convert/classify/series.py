@@ -184,14 +184,14 @@ def volumes_of(instances: Sequence[Instance]) -> dict[Volume, tuple[Path, ...]]:
             echo_time = None if frame.echo_time is None else round(frame.echo_time, 2)
             key = (frame.part, echo_time, instance.values["coil"] if by_coil else "")
             groups[key].append((frame.repetition, frame.positions, instance.path))
-    found: dict[Volume, tuple[Path, ...]] = {}
+    files: dict[Volume, tuple[Path, ...]] = {}
     for key in sorted(groups, key=lambda k: (k[0], k[1] or 0.0, coil_order(k[2]))):
         for number, frames in enumerate(_split_repetitions(groups[key]), start=1):
             positions = Counter(z for _, zs, _ in frames for z in zs)
             gap = _has_gap(sorted(positions))
             volume = Volume(key[0], key[1], number, len(positions), sum(positions.values()), gap, key[2])
-            found[volume] = tuple(sorted({path for *_, path in frames}))
-    return found
+            files[volume] = tuple(sorted({path for *_, path in frames}))
+    return files
 
 
 #: Repetition, slice positions and file of an image.

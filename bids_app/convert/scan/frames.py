@@ -45,10 +45,10 @@ def part_of(tokens: Iterable[str], component: str = "", description: str = "", s
             return part
     if component.upper() in _COMPONENTS:
         return _COMPONENTS[component.upper()]
-    found = [part for part in ("phase", "real", "imag", "mag") if words & _TOKENS[part]]
-    if len(found) == 1:
-        return found[0]
-    if len(found) > 1:
+    parts = [part for part in ("phase", "real", "imag", "mag") if words & _TOKENS[part]]
+    if len(parts) == 1:
+        return parts[0]
+    if len(parts) > 1:
         return "unknown"
     if re.search(r"(^|[\W_])(pha|phase|ph)([\W_]|$)", description, re.IGNORECASE):
         return "phase"
@@ -63,8 +63,8 @@ def frames_of(data: Any) -> tuple[Frames, ...]:
     for key, position, is_stated in each_frame(data):
         groups.setdefault(key, []).append((position, is_stated))
     return tuple(
-        Frames(part, echo_time, tuple(sorted(z for z, _ in found)), number, all(is_stated for _, is_stated in found))
-        for (part, echo_time, number), found in groups.items()
+        Frames(part, echo_time, tuple(sorted(z for z, _ in listed)), number, all(is_stated for _, is_stated in listed))
+        for (part, echo_time, number), listed in groups.items()
     )
 
 

@@ -33,8 +33,8 @@ def readout_polarity(files: Sequence[Path]) -> str | None:
         return None
     # The protocol is plain text inside a private element, which has its place in the first megabytes.
     with files[0].open("rb") as file:
-        found = _READOUT.search(file.read(8_000_000))
-    return _SIEMENS_READOUT.get(int(found.group(2), 16 if found.group(1) else 10)) if found else None
+        match = _READOUT.search(file.read(8_000_000))
+    return _SIEMENS_READOUT.get(int(match.group(2), 16 if match.group(1) else 10)) if match else None
 
 
 def finish_sidecar(
@@ -103,7 +103,7 @@ def looks_like_phase(path: Path) -> bool:
         return bool(low < 0)
     jumps = [np.abs(np.diff(data, axis=axis)) > 0.5 * (high - low) for axis in range(2)]
     share = max(float(j.mean()) for j in jumps)
-    # Where a magnitude jumps, at the edge of the object, there is air beside it, and air is dark.
+    # Where a magnitude jumps, at the edge of the object, there is air next to it, and air is dark.
     dark = float(np.mean(data < low + 0.1 * (high - low)))
     return share > _MANY_JUMPS or (share > _FEW_JUMPS and dark < _AIR)
 
@@ -176,8 +176,8 @@ def write_complex_parts(real: Path, imag: Path, magnitude: Path, phase: Path) ->
     words = [t for t in values.get("ImageType", []) if str(t).upper() not in ("R", "REAL", "R_FFE")]
     for path, data, kind in ((magnitude, np.hypot(a, b), "M"), (phase, np.arctan2(b, a), "P")):
         write_bytes(path, _to_gz(new(data.astype(np.float32), first.affine, header)))
-        own = {**values, "ImageType": [*words, kind], "ComputedFrom": "real and imaginary images"}
-        write_json(_json_of(path), {**own, "Units": "rad"} if kind == "P" else own)
+        metadata = {**values, "ImageType": [*words, kind], "ComputedFrom": "real and imaginary images"}
+        write_json(_json_of(path), {**metadata, "Units": "rad"} if kind == "P" else metadata)
 
 
 def _json_of(image: Path) -> Path:

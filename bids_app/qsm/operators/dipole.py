@@ -175,7 +175,7 @@ def field_in_box(chi: FloatArray, mask: BoolArray, grid: Grid, padding_mm: float
     grid : Grid
         Sampling.
     padding_mm : float
-        Empty space beside the box in mm, so that the periodic copies of the map are that far away.
+        Empty space around the box in mm, so that the periodic copies of the map are that far away.
 
     Returns
     -------

@@ -265,13 +265,13 @@ class _Removal:
         domain = self._domain(mask, weights)
         if self._method is None:
             return Pass(mask, domain, (), (remove_unreliable_boundary(domain, weights),), weights)
-        found = [
+        results = [
             self._method(
                 total, domain, self._grid, weights=weights, progress=self.iterations.start(), params=self._params
             )
             for total in self._fields()
         ]
-        return Pass(mask, domain, tuple(one for one, _ in found), tuple(valid for _, valid in found), weights)
+        return Pass(mask, domain, tuple(local for local, _ in results), tuple(valid for _, valid in results), weights)
 
     def _fields(self) -> Iterator[FloatArray]:
         if self._echoes is None:

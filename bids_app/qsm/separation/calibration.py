@@ -115,10 +115,10 @@ def relaxivity_of(
     """
     fixed = at_field(constant, data.field_strength)
     if calibrate:
-        found = estimate_relaxivity(chi, rate, data.valid, data.grid)
-        if found.samples:
-            note(info, relaxivity=found.value, relaxivity_sd=found.sd, relaxivity_source="data")
-            return found.value
+        estimate = estimate_relaxivity(chi, rate, data.valid, data.grid)
+        if estimate.samples:
+            note(info, relaxivity=estimate.value, relaxivity_sd=estimate.sd, relaxivity_source="data")
+            return estimate.value
         note(info, relaxivity=fixed, relaxivity_source="constant: too little iron-rich tissue to estimate it")
         return fixed
     note(info, relaxivity=fixed, relaxivity_source="constant")

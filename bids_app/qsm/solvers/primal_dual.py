@@ -102,8 +102,8 @@ def solve(
     with threads(numba.get_num_threads() if domain.in_mask.voxels > SMALL else 1):
         slabs = domain.in_dilated.slabs(numba.get_num_threads())
         for iteration in range(1, iterations + 1):
-            tgv_kernels.primal_ends(fields, data, regions, slabs, stencils.arrays, both, rho)
-            tgv_kernels.sweep(fields, data, regions, slabs, stencils.arrays, both, radii, rho)
+            tgv_kernels.primal_ends(fields, data, regions, slabs, stencils.weights, both, rho)
+            tgv_kernels.sweep(fields, data, regions, slabs, stencils.weights, both, radii, rho)
             tick()
             if iteration % CHECK_EVERY == 0:
                 difference, size = tgv_kernels.change(state.primal[0], before, domain.in_mask.argument).sum(axis=0)
