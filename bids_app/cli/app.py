@@ -222,10 +222,10 @@ def _completed(run: GreRun, settings: Settings) -> GreRun:
     """Return a run with what the user should know about it."""
     planned = plan(participant_steps(), run, settings)
     notes = []
-    if planned.replaced:
+    if planned.replaced and run.slice_axis is None:
         names = ", ".join(step.name for step in planned.replaced)
         notes.append(f"maps that exist stand for these steps, which are skipped: {names}")
-    if planned.left_out:
+    if planned.left_out and run.slice_axis is None:
         names = ", ".join(step.name for step in planned.left_out)
         notes.append(f"steps that need what the maps do not give are left out: {names}")
     return replace(run, remarks=(*run.remarks, *notes, *remarks(run), *segmentations.remarks(run, settings)))
