@@ -140,21 +140,6 @@ def test_both_recipes_take_the_same_steps_and_settings():
     assert exported == settings
 
 
-def test_kernels_of_the_image_do_not_depend_on_fractions_of_seconds(tmp_path):
-    """A layer of an image keeps whole seconds; numba compiles again what has another time than its cache."""
-    package = tmp_path / "lib" / "python3.11" / "site-packages" / "bids_app"
-    package.mkdir(parents=True)
-    source = package / "kernel.py"
-    source.write_text("")
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "python").write_text('#!/bin/sh\necho "$@" >>called\n')
-    (tmp_path / "bin" / "python").chmod(0o755)
-    subprocess.run(["bash", ROOT / ".ci" / "install-image.sh", "kernels", tmp_path], check=True, cwd=tmp_path)
-    assert source.stat().st_mtime_ns % 10**9 == 0
-    called = (tmp_path / "called").read_text().splitlines()
-    assert "compileall" in called[0] and all(line == "-m bids_app.qsm.warmup" for line in called[1:]) and called[1:]
-
-
 def test_lock_files_name_versions_and_no_address():
     for name in ("requirements.lock", "requirements-dev.lock"):
         lines = [line for line in (ROOT / name).read_text().splitlines() if line and not line.startswith("#")]

@@ -49,7 +49,7 @@ class Fields:
 
 @dataclass(frozen=True)
 class Step:
-    """What a step takes beside the unknowns.
+    """What a step takes, besides the unknowns.
 
     ``regions`` are dilated mask, mask and data as inner volumes of 0 and 1; ``laplacian`` and ``weights`` inner
     volumes; ``stencils`` Laplacian, wave operator and gradient; ``taus`` and ``sigmas`` the step sizes; ``radii`` the

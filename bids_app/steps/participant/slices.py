@@ -62,12 +62,12 @@ def slice_maps(step: StepInput[GreRun]) -> StepResult:
     assert axis is not None  # the step makes nothing for other runs
     magnitude, phase, notes = load_echoes(step)
     shape = phase.shape[1:]
-    found = []
+    slices = []
     for place in range(shape[axis]):
         take = _Copies(axis, place)
         grid = replace(grid_of(run, shape), shape=take.shape(shape))
-        one = None if magnitude is None else take(magnitude, 1)
-        found.append(_one_slice(step, take(phase, 1), one, grid))
+        echoes = None if magnitude is None else take(magnitude, 1)
+        slices.append(_one_slice(step, take(phase, 1), echoes, grid))
 
     def stacked(arrays: Sequence[NumericArray]) -> NumericArray:
         middle = [np.take(array, [_COPIES // 2], axis=axis) for array in arrays]
@@ -75,20 +75,20 @@ def slice_maps(step: StepInput[GreRun]) -> StepResult:
 
     like, facts = like_of(run), {"EchoTimes": list(run.echo_times), "SliceBySlice": True}
     field_facts = facts | {"MagneticFieldStrength": run.field_strength, "PhaseScaling": notes[0]}
-    combined_magnitude = stacked([one.magnitude for one in found])
+    combined_magnitude = stacked([single.magnitude for single in slices])
     outputs = {
         "magnitude": Output(combined_magnitude, like, facts),
-        "total_field": Output(stacked([one.total for one in found]), like, field_facts),
+        "total_field": Output(stacked([single.total for single in slices]), like, field_facts),
         "total_field_magnitude": Output(combined_magnitude, like, facts),
-        "mask_brain": Output(stacked([one.mask for one in found]), like, {"Recipe": _recipe(step.settings)}),
+        "mask_brain": Output(stacked([single.mask for single in slices]), like, {"Recipe": _recipe(step.settings)}),
     }
-    for key in found[0].relaxation:
-        outputs[key] = Output(stacked([one.relaxation[key] for one in found]), like, facts)
-    weighted = [one.swi for one in found if one.swi is not None]
+    for key in slices[0].relaxation:
+        outputs[key] = Output(stacked([single.relaxation[key] for single in slices]), like, facts)
+    weighted = [single.swi for single in slices if single.swi is not None]
     if weighted:
         outputs["swi"] = Output(stacked(weighted), like, facts | {"Method": _swi_method(step.settings)})
-    methods = tuple(dict.fromkeys(name for one in found for name in one.methods))
-    return StepResult(outputs, {"slices": len(found), "phase": list(notes)}, tuple(notes[1:]), methods)
+    methods = tuple(dict.fromkeys(name for single in slices for name in single.methods))
+    return StepResult(outputs, {"slices": len(slices), "phase": list(notes)}, tuple(notes[1:]), methods)
 
 
 @dataclass(frozen=True)
