@@ -60,8 +60,6 @@ MODULES = {
         "Enhanced General Equipment": dict.fromkeys(
             ("Manufacturer", "ManufacturerModelName", "DeviceSerialNumber", "SoftwareVersions"), 1
         ),
-            ("Manufacturer", "ManufacturerModelName", "DeviceSerialNumber", "SoftwareVersions"), 1
-        ),
         "Parametric Map Image": {
             **_PIXELS,
             "ImageType": 1,
