@@ -25,11 +25,12 @@ LAYERS = [
 #: Packages and modules of the library from the bottom up: each imports its own package and those below it.
 LIBRARY_LAYERS = [
     {"arrays"},
-    {"params", "process", "results", "threads", "units"},
+    {"device", "params", "process", "results", "threads", "units"},
     {"grid"},
     {"signatures"},
     {"method"},
     {"kernels"},
+    {"plain"},
     {"operators"},
     {"solvers", "mask"},
     {"field", "inversion", "relaxometry", "swi", "unwrap"},
@@ -44,6 +45,8 @@ OWNERS = {
     "bids": {"dataset/entity_names.py"},
     "nibabel": {"derivatives/nifti.py", "derivatives/files.py", "convert/name/heuristic.py", "convert/scan/loose.py"},
 }
+#: Further packages of the numerics: imported when a network is run or a GPU is asked for, and numba's own layer.
+OPTIONAL = {"device.py": {"torch", "array_api_compat"}, "lanes.py": {"llvmlite"}, "onnx_contract.py": {"onnxruntime"}}
 #: The modules at the border to what has no types, with what it is. Everywhere else types are named to the leaf.
 UNTYPED = {
     "adapters/ants_jobs.py": "images of ANTs",
@@ -60,6 +63,7 @@ UNTYPED = {
     "group/statistics.py": "design matrices of patsy and tables of pandas",
     "group/voxelwise.py": "columns of pandas",
     "model/json_values.py": "JSON and TOML files that others wrote",
+    "qsm/device.py": "the functions of numpy and PyTorch, under one standard",
     "qsm/kernels/cache.py": "dispatchers of numba",
     "report/pictures.py": "figures of matplotlib",
     "tui/app.py": "screens of textual",
@@ -199,9 +203,8 @@ def test_libraries_have_their_owners(library, owners):
 
 def test_numerics_import_numpy_scipy_numba_alone():
     allowed = {"numpy", "scipy", "numba", "bids_app"} | set(sys.stdlib_module_names)
-    extras = {"onnx_contract.py": {"onnxruntime"}, "lanes.py": {"llvmlite"}}  # when a network is run; numba's own layer
     for path in (PACKAGE / "qsm").rglob("*.py"):
-        assert {top for top, *_ in imports(path)} <= allowed | extras.get(path.name, set()), path
+        assert {top for top, *_ in imports(path)} <= allowed | OPTIONAL.get(path.name, set()), path
 
 
 def test_modules_are_short():
@@ -223,6 +226,16 @@ def is_kernel(function):
         part.id for decorator in function.decorator_list for part in ast.walk(decorator) if isinstance(part, ast.Name)
     }
     return bool(names & {"jit", "njit"})
+
+
+def test_kernels_are_compiled_by_the_decorator_of_the_package():
+    plain = re.compile(r"\b(njit|(numba|nb)\.(jit|vectorize|guvectorize|stencil))\b|import.*\b(njit|vectorize)\b")
+    users = [str(p.relative_to(PACKAGE)) for p in MODULES if any(map(plain.search, code_lines(p)))]
+    assert users == ["qsm/kernels/cache.py"], "numba's own cache ends the command in a read-only image"
+
+
+def code_lines(path):
+    return [line.partition("#")[0] for line in path.read_text().splitlines()]
 
 
 def long_functions(tree):

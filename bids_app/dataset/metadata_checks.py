@@ -75,7 +75,7 @@ def _slice_gaps(run: GreRun) -> Iterator[str]:
     if not (isinstance(spacing, int | float) and isinstance(thickness, int | float) and 0 < thickness < spacing):
         return
     is_2d = str(metadata.get("MRAcquisitionType", "")).upper() == "2D"
-    if is_2d and spacing > _GAP * thickness:
+    if is_2d and run.slice_axis is None and spacing > _GAP * thickness:
         yield (
             f"slices of {thickness:g} mm have a spacing of {spacing:g} mm: nothing is measured in the gaps, "
             "and sources there are missing from the map; acquire slices without gaps, or 3D"

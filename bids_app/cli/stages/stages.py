@@ -21,8 +21,10 @@ from bids_app.cli.stages.inputs import (
 from bids_app.cli.stages.separation import separate
 from bids_app.errors import InputRefusedError, ParameterError, UsageError
 from bids_app.qsm.inversion.combine import reference
+from bids_app.qsm.pipeline.devices import device_label, device_notes
 from bids_app.qsm.pipeline.field import combine_magnitudes
 from bids_app.qsm.process import prepare_process
+from bids_app.qsm.registry import AnyMethod
 from bids_app.qsm.unwrap.romeo import romeo_quality
 
 
@@ -123,8 +125,11 @@ def _background(args: argparse.Namespace, further: Sequence[str]) -> Iterator[st
     image = load(args.image)
     field, grid = in_ppm(image, args.units, args.b0), image.grid(b0_dir(args))
     mask, params = load_mask(args.mask, image), parameters_of(method, further)
-    local, valid = method(field, mask, grid, params=params, weights=volume_of(args.weights, image))
-    facts = {"Units": "ppm", "Method": method.label, "Parameters": params.to_mapping()}
+    weights = volume_of(args.weights, image)
+    with qsm.use_device(args.device) as device:
+        local, valid = method(field, mask, grid, params=params, weights=weights)
+    yield from (f"warning: {text}" for text in device_notes(method, device))
+    facts = {"Units": "ppm", "Method": method.label, "Parameters": params.to_mapping(), **_device(method, device)}
     yield f"{save(args.output, local, image, **facts)}: local field in ppm, by {method.label}"
     yield f"{save(related(args.output, 'mask'), valid, image)}: mask where it is valid"
 
@@ -136,11 +141,19 @@ def _invert(args: argparse.Namespace, further: Sequence[str]) -> Iterator[str]:
     mask, params = load_mask(args.mask, image), parameters_of(method, further)
     magnitude = volume_of(args.magnitude, image)
     chosen: dict[str, object] = {}
-    chi = method(
-        field, mask, grid, params=params, weights=volume_of(args.weights, image), magnitude=magnitude, info=chosen
-    )
-    facts = {"Units": "ppm", "Method": method.label, "Parameters": params.to_mapping(), "B0_dir": list(grid.b0_dir)}
+    weights = volume_of(args.weights, image)
+    with qsm.use_device(args.device) as device:
+        chi = method(field, mask, grid, params=params, weights=weights, magnitude=magnitude, info=chosen)
+    yield from (f"warning: {text}" for text in device_notes(method, device))
+    facts = {"Units": "ppm", "Method": method.label, "Parameters": params.to_mapping(), **_device(method, device)}
+    facts["B0_dir"] = list(grid.b0_dir)
     yield f"{save(args.output, chi, image, **facts)}: susceptibility in ppm, by {method.label}"
+
+
+def _device(method: AnyMethod, device: qsm.Device) -> dict[str, object]:
+    """Return the field of the sidecar for what ran elsewhere than on the processor."""
+    label = device_label(method, device)
+    return {"Device": label} if label else {}
 
 
 def _reference(args: argparse.Namespace, _: Sequence[str]) -> Iterator[str]:
@@ -196,16 +209,17 @@ def _reconstruct(args: argparse.Namespace, _: Sequence[str]) -> Iterator[str]:
     phase, note = phase_of(args.phase)
     times, grid = echo_times(args.te, phase), phase.grid(b0_dir(args))
     strength = field_strength(args.b0, phase)
-    result = qsm.reconstruct(
-        phase.data,
-        magnitude_of(args.magnitude, phase),
-        times,
-        grid,
-        strength,
-        options,
-        mask=None if args.mask is None else load_mask(args.mask, phase),
-        manufacturer=str(phase.sidecar.get("Manufacturer", "")),
-    )
+    with qsm.use_device(args.device):
+        result = qsm.reconstruct(
+            phase.data,
+            magnitude_of(args.magnitude, phase),
+            times,
+            grid,
+            strength,
+            options,
+            mask=None if args.mask is None else load_mask(args.mask, phase),
+            manufacturer=str(phase.sidecar.get("Manufacturer", "")),
+        )
     yield from (f"warning: {text}" for text in result.warnings)
     facts = {
         "Units": "ppm",
@@ -218,6 +232,7 @@ def _reconstruct(args: argparse.Namespace, _: Sequence[str]) -> Iterator[str]:
         "ReferenceOffset": result.reference,
         "Methods": list(result.methods),
     }
+    facts |= {"Device": result.inverted.info["device"]} if "device" in result.inverted.info else {}
     yield f"{save(args.output, result.chi, phase, **facts)}: susceptibility in ppm (preset {args.preset})"
     yield f"{save(related(args.output, 'mask'), result.mask, phase)}: mask where it is valid"
     if not args.no_report:

@@ -164,4 +164,5 @@ BAYES: Inversion[BayesParams] = Method(
     ),
     maturity="this software's own",
     uses=frozenset({"weights"}),
+    on_device=True,
 )

@@ -146,4 +146,5 @@ MEDI: Inversion[MediParams] = Method(
         "linear data term [liu2012; liu2013]{parameters}."
     ),
     uses=frozenset({"weights", "magnitude"}),
+    on_device=True,
 )

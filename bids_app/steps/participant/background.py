@@ -73,6 +73,8 @@ def _metrics(local: "LocalField", choice: BackgroundChoices) -> dict[str, object
     metrics: dict[str, object] = {"alternation": [round(v, 3) if np.isfinite(v) else None for v in local.excess]}
     if local.transmit_phase:
         metrics["transmit_receive_phase_ppm"] = local.transmit_phase
+    if local.device:
+        metrics["background_device"] = local.device
     if local.iterations is not None:
         metrics["background_iterations"] = local.iterations
     if choice.boundary_sources != "keep":
