@@ -210,4 +210,4 @@ def regional(chi, valid, scan):
     """Return found and true means (ppm) of regions of ten voxels or more, both relative to the mean of the mask."""
     inside = valid & scan.mask
     kept = metrics.regions(chi, scan.chi, inside, scan.labels, scan.names)
-    return {r.name: (r.found, r.true) for r in kept if r.voxels >= 10}
+    return {r.name: (r.estimate, r.true) for r in kept if r.voxels >= 10}

@@ -37,12 +37,19 @@ BANNED = {
     r"everybody together|besides, interpolated": "of all participants, as well",
     r"goes on without|go on (when|without)": "continue",
     r"in so many|that many seconds": "a number and what it counts",
+    r"beside": "next to, with, in addition to, relative to",
+    r"(?<!`)apart(?!`)": "separate, separately",
+    r"(a|half a|quarter of a|full) turn|turns of": "2 pi, pi, residual wraps, a rotation",
+    r"object masks?": "brain mask",
+    r"fre(es|ed|eing) (it|them|the \w+) (from|of)|unseen|houses?|rooms?": "remove, invisible, package or module",
 }
 #: Private words in names of variables, functions, classes, modules, steps and products, between underscores.
 PRIVATE_NAMES = {
     *("told", "tell", "tells", "rim", "dome", "domes", "oddity", "oddities", "mended", "onward", "drawn"),
-    *("sheet", "troubles", "usual", "ringing", "apart", "rounds", "LEAST", "MOST", "FEWEST", "DOUBT"),
+    *("sheet", "troubles", "usual", "ringing", "apart", "beside", "rounds", "LEAST", "MOST", "FEWEST", "DOUBT"),
 }
+#: Names that say nothing of what a variable holds: none of the package has one of them.
+EMPTY_NAMES = {"found", "one", "own", "there", "told", "having"}
 #: Modules that hold the old names on purpose.
 OLD_NAMES = {"model/aliases.py"}
 #: Words in a sentence of the documentation at most, and in one of any other text that users read.
@@ -201,6 +208,55 @@ def test_no_private_word_is_in_a_name():
     """APART-QSM is the name of a published method."""
     found = {(place, name) for place, name in of_the_names() if private_part(name) and name.lower() != "apart"}
     assert found == set()
+
+
+def names_given_in(tree):
+    """Yield (name, line) of all variables, arguments, functions, classes and attributes that a module defines."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield (node.id if isinstance(node, ast.Name) else node.attr), node.lineno
+        elif isinstance(node, ast.arg):
+            yield node.arg, node.lineno
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name, node.lineno
+        elif isinstance(node, ast.alias):
+            yield node.asname or "", node.lineno
+        elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name:
+            yield node.name, node.lineno
+
+
+def empty_names_in(text):
+    return [(name, line) for name, line in names_given_in(ast.parse(text)) if name in EMPTY_NAMES]
+
+
+@pytest.mark.parametrize("folder", ["bids_app"])
+def test_names_say_what_they_hold(folder):
+    places = {
+        f"{path.relative_to(ROOT)}:{line}: {name}"
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        for name, line in empty_names_in(path.read_text(encoding="utf-8"))
+    }
+    assert places == set()
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "found = 1",
+        "for one in x: pass",
+        "f = lambda own: own",
+        "[x for there in y]",
+        "def told(): pass",
+        "if (having := x): pass",
+        "with x as found: pass",
+        "self.own = 1",
+        "import x as one",
+        "try: pass\nexcept E as found: pass",
+    ],
+)
+def test_a_name_that_says_nothing_is_found(code):
+    assert empty_names_in(code)
+    assert empty_names_in("found.x()\nf(found=1)") == []
 
 
 @pytest.mark.parametrize("name", ["told", "_FEWEST", "rim_sources", "regions_drawn"])

@@ -65,7 +65,7 @@ def linear(fixed: str, moving: str, out: str, kind: str, resolution: float, star
     starts: dict[str, dict[str, object]] = {"headers": {"initial_transform": "Identity"}, "centres": {}}
     initial = starts.get(start, {"initial_transform": start})
     for stage in kind.split("+"):
-        found = ants.registration(
+        registered = ants.registration(
             a,
             b,
             type_of_transform={"rigid": "Rigid", "affine": "Affine"}[stage],
@@ -74,7 +74,7 @@ def linear(fixed: str, moving: str, out: str, kind: str, resolution: float, star
             aff_random_sampling_rate=0.25,
             **initial,
         )
-        _one_transform(found["fwdtransforms"], out)
+        _one_transform(registered["fwdtransforms"], out)
         initial = {"initial_transform": out}
     return {}
 
@@ -109,7 +109,7 @@ def syn(
     whole = a
     if region:
         a = _box_of(a, region, initial)
-    found = ants.registration(
+    registered = ants.registration(
         a,
         b,
         type_of_transform="SyNOnly",
@@ -123,7 +123,7 @@ def syn(
     )
     # One displacement field for all of it. HDF5, ITK's other form of a composite, holds times: no two are the same.
     # Outside the box SyN's field is nothing, and the linear transform alone holds.
-    shutil.move(ants.apply_transforms(whole, b, found["fwdtransforms"], compose=prefix), out)
+    shutil.move(ants.apply_transforms(whole, b, registered["fwdtransforms"], compose=prefix), out)
     for rest in Path(out).parent.glob("syn_*"):
         rest.unlink()
     return {}

@@ -28,8 +28,8 @@ class Atlas:
 def entities_of(path: Path) -> dict[str, str]:
     """Return the entities in a file's name; the suffix is ``suffix``."""
     *pairs, suffix = path.name.split(".", 1)[0].split("_")
-    found = dict(pair.split("-", 1) for pair in pairs if "-" in pair)
-    return found | {"suffix": suffix}
+    entities = dict(pair.split("-", 1) for pair in pairs if "-" in pair)
+    return entities | {"suffix": suffix}
 
 
 @lru_cache(maxsize=8)
@@ -74,8 +74,8 @@ def default() -> str | None:
 
 def _files(folder: Path) -> list[Path]:
     inner = folder / "anat"
-    found = [p for place in (folder, inner) if place.is_dir() for p in sorted(place.iterdir())]
-    return [path for path in found if path.is_file() and path.stat().st_size > 0]
+    paths = [p for place in (folder, inner) if place.is_dir() for p in sorted(place.iterdir())]
+    return [path for path in paths if path.is_file() and path.stat().st_size > 0]
 
 
 def _from_files(name: str, files: Iterable[Path], wanted: str, origin: str) -> Atlas:
@@ -93,8 +93,8 @@ def _from_files(name: str, files: Iterable[Path], wanted: str, origin: str) -> A
             labelled[_label(entities)] = (path, table)
     if wanted:
         if wanted not in labelled:
-            there = ", ".join(labelled) or "none"
-            raise UsageError(f"--atlas: {origin} has no segmentation {wanted!r} with a table; there are: {there}")
+            choices = ", ".join(labelled) or "none"
+            raise UsageError(f"--atlas: {origin} has no segmentation {wanted!r} with a table; there are: {choices}")
         labelled = {wanted: labelled[wanted]}
     if not labelled:
         raise UsageError(f"--atlas: {origin} holds no *_dseg.nii.gz with data and a *_dseg.tsv that names its labels")
@@ -140,7 +140,7 @@ def _fetch(template: str, wanted: str) -> None:
         from templateflow import api
 
         query = {"atlas": wanted} if wanted else {}
-        found = [
+        images = [
             api.get(template, resolution=1, suffix="T1w", desc=None),
             api.get(template, resolution=1, suffix="dseg", extension=".nii.gz", **query),
             api.get(template, suffix="dseg", extension=".tsv", **query),
@@ -151,5 +151,5 @@ def _fetch(template: str, wanted: str) -> None:
             f"cannot be fetched ({type(error).__name__}): give a folder by --atlas DIR, set TEMPLATEFLOW_HOME, or run "
             "without regions (--segmentation none)"
         ) from error
-    if not all(found):
+    if not all(images):
         raise UsageError(f"--atlas: TemplateFlow has no template {template!r} with T1w and labels at 1 mm")

@@ -48,8 +48,8 @@ class Extractor:
 
 _PATH = "install it so that it is on the PATH"
 KNOWN = {
-    one.name: one
-    for one in (
+    extractor.name: extractor
+    for extractor in (
         Extractor(
             "synthstrip",
             "mri_synthstrip -i {image} -m {mask}",
@@ -122,10 +122,10 @@ def extract(word: str, image: Path, folder: Path, threads: int) -> BoolArray:
     """
     extractor = extractor_of(word)
     folder.mkdir(parents=True, exist_ok=True)
-    own = folder / "image.nii.gz"  # programs leave files beside their input
-    shutil.copyfile(image, own)
+    copy = folder / "image.nii.gz"  # programs leave files in the folder of their input
+    shutil.copyfile(image, copy)
     stem = folder / "extracted"
-    words = {"image": str(own), "mask": f"{stem}_mask.nii.gz", "stem": str(stem), "threads": str(threads)}
+    words = {"image": str(copy), "mask": f"{stem}_mask.nii.gz", "stem": str(stem), "threads": str(threads)}
     line = [part.format(**words) for part in shlex.split(extractor.template)]
     environment = os.environ | {"OMP_NUM_THREADS": str(threads), "FSLOUTPUTTYPE": "NIFTI_GZ"}
     try:
@@ -145,7 +145,7 @@ def extract(word: str, image: Path, folder: Path, threads: int) -> BoolArray:
         said = [text.strip() for text in (done.stderr or done.stdout).splitlines() if text.strip()] or ["no message"]
         raise QsmAppError(f"{extractor.program} failed with exit code {done.returncode}: {said[-1][:300]}")
     made = Path(extractor.mask.format(**words))
-    problem = _problem(made, own)
+    problem = _problem(made, copy)
     if problem:
         raise QsmAppError(
             f"{extractor.program} gave no usable brain mask: {problem}; look at the image, or leave out "

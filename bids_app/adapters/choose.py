@@ -19,12 +19,12 @@ def resolve(
 
     ``auto`` is what a derivative dataset has: FastSurfer's outputs, or fMRIPrep's segmentation. Else it is FastSurfer
     where it is installed, else the atlas that was named, else TemplateFlow's default where its files are here, else
-    nothing, with a warning. A named atlas is used beside the others too.
+    nothing, with a warning. A named atlas is used in addition to the others.
 
     Raises
     ------
     UsageError
-        For a word that is no method and no pattern, or ``none`` beside others.
+        For a word that is no method and no pattern, or ``none`` together with others.
     ToolMissingError
         If FastSurfer or an atlas was asked for by name and is not here, or FastSurfer's Python (``python``, see
         :func:`bids_app.adapters.fastsurfer.python_of`) cannot run it.
@@ -65,19 +65,19 @@ def _automatic(
     others = tuple(word for word in asked if word != "auto")
     if home is not None:
         fastsurfer.require(home)  # whoever names its folder wants it
-    found: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
     if _outputs_in(derivatives):
-        found = ("fastsurfer",)
+        sources = ("fastsurfer",)
     elif home is None and (pattern := _segmented_in(derivatives)):
-        found = (pattern,)
+        sources = (pattern,)
     elif fastsurfer.find_script(home) is not None:
-        found = ("fastsurfer",)
+        sources = ("fastsurfer",)
     if atlas_spec:
-        found += ("atlas",)
-    elif not found and (name := atlas.default()) is not None:
-        found, atlas_spec = ("atlas",), name
-    if found or others:
-        return (*found, *others), atlas_spec, ""
+        sources += ("atlas",)
+    elif not sources and (name := atlas.default()) is not None:
+        sources, atlas_spec = ("atlas",), name
+    if sources or others:
+        return (*sources, *others), atlas_spec, ""
     return (
         (),
         "",

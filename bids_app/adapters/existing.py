@@ -18,9 +18,9 @@ def is_pattern(word: str) -> bool:
 def name_of(pattern: str, default: str) -> str:
     """Return the name in our file names: ``seg``, ``atlas``, ``label`` or ``desc`` of the pattern."""
     for key in ("seg", "atlas", "label", "desc"):
-        found = re.search(rf"(?:^|[_/*]){key}-([A-Za-z0-9]+)(?=[_.*]|$)", pattern)
-        if found:
-            return found.group(1)
+        match = re.search(rf"(?:^|[_/*]){key}-([A-Za-z0-9]+)(?=[_.*]|$)", pattern)
+        if match:
+            return match.group(1)
     return default
 
 
@@ -57,10 +57,10 @@ def find(
     filled = pattern.replace("{subject}", wanted["sub"]).replace("{session}", wanted.get("ses", ""))
     if Path(filled).is_absolute():
         anchor = Path(Path(filled).anchor)
-        found = list(anchor.glob(str(Path(filled).relative_to(anchor))))
+        paths = list(anchor.glob(str(Path(filled).relative_to(anchor))))
     else:
-        found = [path for root in roots for path in root.glob(f"**/{filled}")]
-    candidates = [p for p in found if p.is_file() and p.name.endswith(_EXTENSIONS) and p.stat().st_size > 0]
+        paths = [path for root in roots for path in root.glob(f"**/{filled}")]
+    candidates = [p for p in paths if p.is_file() and p.name.endswith(_EXTENSIONS) and p.stat().st_size > 0]
     scored = [(score, path) for path in candidates if (score := _agreement(path, wanted, alternatives or {})) >= 0]
     return min(scored, key=lambda item: (-item[0], str(item[1])))[1] if scored else None
 
@@ -90,7 +90,7 @@ def _entities_of_folders(folders: Sequence[str]) -> dict[str, str]:
 
 
 def table_for(path: Path) -> Path | None:
-    """Return the table that names an image's labels: beside it, or above it; None where there is none."""
+    """Return the table that names an image's labels: in its folder, or above it; None where there is none."""
     stem = path.name.split(".", 1)[0]
     entities = entities_of(path)
     for folder in (path.parent, *path.parents[:4]):

@@ -54,8 +54,8 @@ def find_script(home: Path | None = None, environment: Mapping[str, str] | None 
     if given is not None:
         script = given if given.name == _SCRIPT else given / _SCRIPT
         return script if script.is_file() else None
-    found = shutil.which(_SCRIPT, path=environment.get("PATH"))
-    return Path(found) if found else None
+    path = shutil.which(_SCRIPT, path=environment.get("PATH"))
+    return Path(path) if path else None
 
 
 def require(home: Path | None = None) -> Path:
@@ -87,14 +87,14 @@ def python_of(script: Path, wanted: str = "", environment: Mapping[str, str] | N
     named = wanted or environment.get("FASTSURFER_PYTHON", "")
     if named:
         return named
-    own = (home_of(script) / folder / "bin" / "python3" for folder in ("venv", ".venv"))
-    found = next((path for path in own if path.exists()), None)
-    if found is not None and re.search(r"\s", str(found)):
+    places = (home_of(script) / folder / "bin" / "python3" for folder in ("venv", ".venv"))
+    python = next((path for path in places if path.exists()), None)
+    if python is not None and re.search(r"\s", str(python)):
         raise ToolMissingError(
-            f"FastSurfer's script cannot start its Python, {found}, because of the space in the path: name a link to "
+            f"FastSurfer's script cannot start its Python, {python}, because of the space in the path: name a link to "
             "its folder whose path has none, --fastsurfer-home LINK"
         )
-    return f"{found} -s" if found else ""
+    return f"{python} -s" if python else ""
 
 
 def check_python(script: Path, wanted: str = "") -> None:
@@ -127,9 +127,9 @@ def environment_for(script: Path, threads: int = 1, cache: Path | None = None) -
     environment = {name: value for name, value in os.environ.items() if name not in ours}
     if sys.prefix != sys.base_prefix:
         # In a virtual environment of ours "python3" would be ours, which has no torch.
-        own = {Path(sys.prefix, "bin"), Path(sys.executable).parent}
+        folders = {Path(sys.prefix, "bin"), Path(sys.executable).parent}
         parts = environment.get("PATH", os.defpath).split(os.pathsep)
-        environment["PATH"] = os.pathsep.join(part for part in parts if Path(part) not in own)
+        environment["PATH"] = os.pathsep.join(part for part in parts if Path(part) not in folders)
     environment["FASTSURFER_HOME"] = str(home_of(script))
     environment |= {"OMP_NUM_THREADS": str(threads), "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": str(threads)}
     if cache is not None:  # containers have no home to write to
@@ -272,7 +272,7 @@ def existing(root: Path, subject: str, session: str | None) -> Segmentation | No
     """Return FastSurfer's (or FreeSurfer-like named) output of a subject in a folder of such outputs, None: none."""
     names = [f"sub-{subject}_ses-{session}", f"sub-{subject}/ses-{session}"] if session else []
     for name in (*names, f"sub-{subject}", subject):
-        found = Segmentation(root / name / _LABELS, root / name / _MASK, "unknown")
-        if found.labels.is_file() and found.brain_mask.is_file():
-            return found
+        output = Segmentation(root / name / _LABELS, root / name / _MASK, "unknown")
+        if output.labels.is_file() and output.brain_mask.is_file():
+            return output
     return None

@@ -33,12 +33,12 @@ def fetch() -> list[str]:
     files = []
     for query in queries:
         try:
-            found = api.get(template, **query)
+            paths = api.get(template, **query)
         except Exception as error:  # no network shows in many ways
             raise ToolMissingError(f"TemplateFlow's {template} cannot be fetched: {type(error).__name__}") from error
-        if not found:
+        if not paths:
             raise ToolMissingError(f"TemplateFlow has no file of {template} for {query}")
-        files += [str(path) for path in (found if isinstance(found, list) else [found])]
+        files += [str(path) for path in (paths if isinstance(paths, list) else [paths])]
     if atlas.default() is None:
         raise ToolMissingError(f"what was fetched of {template} is no complete atlas: {', '.join(files)}")
     return files

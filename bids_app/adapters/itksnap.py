@@ -31,15 +31,15 @@ def read_labels(path: Path) -> dict[int, Region]:
     if content and _LINE.match(content[0][1]):
         regions, seen = {}, dict[int, int]()
         for number, line in content:
-            found = _LINE.match(line)
-            if found is None:
+            match = _LINE.match(line)
+            if match is None:
                 raise UsageError(f"{path}: line {number} is no label of ITK-SNAP: {line.strip()[:80]}")
-            index = int(found.group(1))
+            index = int(match.group(1))
             if index in seen:
                 raise UsageError(f"{path}: line {number}: label {index} is in line {seen[index]} already")
             seen[index] = number
             if index:  # 0 is the clear label
-                regions[index] = Region(index, *side_of(found.group(2)))
+                regions[index] = Region(index, *side_of(match.group(2)))
     elif content and "index" in re.split(r"[\t,; ]+", content[0][1]):
         regions = read_table(path)
     else:

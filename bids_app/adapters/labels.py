@@ -119,11 +119,11 @@ _FLUID = (re.compile(r"lateral.?ventricle", re.IGNORECASE), re.compile(r"\bcsf\b
 
 def side_of(name: str) -> tuple[str, str]:
     """Return a name without its side, and the side: ``Left-Putamen`` gives ``Putamen`` and ``L``."""
-    found = _SIDE.search(name)
-    if found is None:
+    match = _SIDE.search(name)
+    if match is None:
         return name, "n/a"
-    rest = (name[: found.start()] + " " + name[found.end() :]).strip(" _.-")
-    return (rest or name), found.group(1)[0].upper()
+    rest = (name[: match.start()] + " " + name[match.end() :]).strip(" _.-")
+    return (rest or name), match.group(1)[0].upper()
 
 
 def from_rows(rows: Iterable[Mapping[str, str]]) -> dict[int, Region]:

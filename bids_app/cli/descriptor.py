@@ -171,7 +171,7 @@ def bids_descriptor() -> dict[str, object]:
         "container-image": {"type": "docker", "image": f"{_IMAGE}:{__version__}", "entrypoint": False},
         "inputs": [*inputs, chosen],
         "groups": [group],
-        "output-files": [one for one in _outputs() if one["id"] == "dataset"],
+        "output-files": [output for output in _outputs() if output["id"] == "dataset"],
     }
 
 

@@ -95,8 +95,8 @@ def export_maps(args: argparse.Namespace, chosen: Selection, context: Context) -
     assert source is not None  # check_export has asked for it
     subjects = selected_subjects(context.bids_dir, chosen.participants, chosen.sessions, chosen.filters, False)
     with tempfile.TemporaryDirectory(dir=context.work_dir if context.work_dir.is_dir() else None) as scratch:
-        found = scan(source, Path(scratch) / "unpacked", args.nprocs or 1, (args.export_dicom,))
-        volumes = volumes_of(found.instances)
+        series = scan(source, Path(scratch) / "unpacked", args.nprocs or 1, (args.export_dicom,))
+        volumes = volumes_of(series.instances)
         if not volumes:
             raise InputRefusedError([f"--dicom-source: no classic MR images (one slice in a file) are in {source}"])
         for run in (run for subject in subjects for run in subject.runs):
@@ -135,8 +135,8 @@ def _export(run: GreRun, maps: Sequence[tuple[str, Path]], volumes: "Sequence[Vo
         if turned is None:
             raise InputRefusedError([f"{path} does not lie on the grid of {image.name}: compute it again"])
         derivation = f"{PRODUCTS[key].description}, by QSM BIDS App"
-        one = Map(np.asarray(turned, np.float32), title, derivation, unit.code, unit.meaning)
+        exported = Map(np.asarray(turned, np.float32), title, derivation, unit.code, unit.meaning)
         number = _FIRST_SERIES + 2 * place
-        write_classic(one, volume, folder / f"{key}_classic", number)
-        write_parametric(one, volume, folder / f"{key}_parametric" / "0001.dcm", number + 1)
-        yield f"{folder / f'{key}_classic'}: {title} as DICOM, unit {unit.meaning}; {key}_parametric beside it"
+        write_classic(exported, volume, folder / f"{key}_classic", number)
+        write_parametric(exported, volume, folder / f"{key}_parametric" / "0001.dcm", number + 1)
+        yield f"{folder / f'{key}_classic'}: {title} as DICOM, unit {unit.meaning}; {key}_parametric in the same folder"

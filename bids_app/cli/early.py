@@ -68,8 +68,8 @@ def _without_map(cohort: Cohort, settings: Settings) -> str:
         return ""
     response, _ = terms_of(settings.statistics.choice.model)
     key = {"chi": "chimap"}.get(response, response)
-    having = {run.subject for run in cohort.runs if key in run.made}
-    names = sorted({f"sub-{run.subject}" for run in cohort.runs} - {f"sub-{subject}" for subject in having})
+    with_map = {run.subject for run in cohort.runs if key in run.made}
+    names = sorted({f"sub-{run.subject}" for run in cohort.runs} - {f"sub-{subject}" for subject in with_map})
     return f"--voxelwise needs a map of {response} of everybody; {', '.join(names[:10])} have none" if names else ""
 
 

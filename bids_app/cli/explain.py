@@ -40,7 +40,7 @@ def explain(name: str, width: int = 100) -> str:
 def _inside(name: str, section: Section[Params], rest: Sequence[str]) -> Iterator[Paragraph]:
     """Yield the paragraphs about a choice or a method of a section."""
     methods = {method.name: method for method in methods_of(name)}
-    choices = [one.name for one in dataclasses.fields(section.choice)]
+    choices = [field.name for field in dataclasses.fields(section.choice)]
     first, *parameter = rest
     if first in choices and not parameter:
         yield from _parameters(name, section.choice, only=first)
@@ -51,8 +51,8 @@ def _inside(name: str, section: Section[Params], rest: Sequence[str]) -> Iterato
         word = ".".join(rest)
         raise UsageError(f"--explain: no {name}.{word}: {nearest(first, [*choices, *methods])}")
     method, params = methods[first], section.methods[first]
-    if parameter and parameter[0] not in [one.name for one in dataclasses.fields(params)]:
-        hint = nearest(parameter[0], [one.name for one in dataclasses.fields(params)])
+    if parameter and parameter[0] not in [field.name for field in dataclasses.fields(params)]:
+        hint = nearest(parameter[0], [field.name for field in dataclasses.fields(params)])
         raise UsageError(f"--explain: {name}.{first} has no parameter {parameter[0]!r}: {hint}")
     if not parameter:
         yield from [(f"{method.label}: {method.summary}", ""), _GAP, *_about(method), _GAP]
@@ -82,18 +82,20 @@ def _about(method: AnyMethod) -> Iterator[Paragraph]:
 
 def _parameters(prefix: str, params: Params, only: str = "") -> Iterator[Paragraph]:
     """Yield name, default, range and meaning of the parameters of a class, or of one of them."""
-    for one in described(params):
-        if only and one.name != only:
+    for item in described(params):
+        if only and item.name != only:
             continue
-        unit = f" {one.unit}" if one.unit else ""
-        value = str(one.value).lower() if isinstance(one.value, bool) else one.value if one.value != "" else "(empty)"
+        unit = f" {item.unit}" if item.unit else ""
+        value = item.value if item.value != "" else "(empty)"
+        if isinstance(value, bool):
+            value = str(value).lower()
         limits = ""
-        if one.choices:
-            limits = f"; one of {', '.join(one.choices)}"
-        elif one.low is not None or one.high is not None:
-            limits = f"; {one.low:g} to {one.high:g}{unit}"
-        yield f"{prefix}.{one.name} = {value}{unit}{limits}", ""
-        yield f"{one.doc}.", "    "
+        if item.choices:
+            limits = f"; one of {', '.join(item.choices)}"
+        elif item.low is not None or item.high is not None:
+            limits = f"; {item.low:g} to {item.high:g}{unit}"
+        yield f"{prefix}.{item.name} = {value}{unit}{limits}", ""
+        yield f"{item.doc}.", "    "
 
 
 def _wrapped(text: str, first: str, width: int) -> list[str]:

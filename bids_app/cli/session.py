@@ -75,8 +75,8 @@ class Session:
             If another command works on one of the jobs.
         """
         with claimed(self.context, {job.name: job.is_shared for job in jobs}, self._digest()) as context:
-            own = [replace(job, context=replace(job.context, claim=context.claim)) for job in jobs]
-            return self._process(own, [*facts, *prepare()], validation, warning)
+            claimed_jobs = [replace(job, context=replace(job.context, claim=context.claim)) for job in jobs]
+            return self._process(claimed_jobs, [*facts, *prepare()], validation, warning)
 
     def _digest(self) -> str:
         """Return a digest of what results depend on besides the data."""
@@ -155,7 +155,7 @@ class Session:
         readme = (
             "Quantitative susceptibility maps by qsm-bids-app.\n\n"
             "*_Chimap is susceptibility in ppm, *_R2starmap is R2* in 1/s, *_T2starmap is T2* in s, and *_fieldmap is "
-            "a field in Hz.\nThe JSON file beside each image names its unit, its sources and every parameter.\n"
+            "a field in Hz.\nThe JSON file of each image names its unit, its sources and every parameter.\n"
         )
         write_if_changed(output_dir / "README.md", readme.encode())
 

@@ -25,7 +25,7 @@ from bids_app.model.records import Subject
 from bids_app.model.settings import Settings
 from bids_app.model.step_record import StepRecord
 
-#: NFS clients keep what they know of a folder for a minute at most: so long may a file of another node stay unseen.
+#: NFS clients keep what they know of a folder for a minute at most: so long may a file of another node stay invisible.
 _PATIENCE_S = 60
 
 
@@ -97,14 +97,14 @@ class Submission:
         if "group" not in self.levels:
             return chain
         cohort = planned(self.context.bids_dir, self.selection.participants, self.selection.sessions)
-        for one in group_stages(cohort, self.settings, self.context):
-            kind = "group" if one.name == FIRST_STAGE else "stage"
-            memory, count = one.memory(self.settings), len(one.records)
-            chain.append(self._group_array(one.name, one.step_names(), kind, memory, count))
+        for stage in group_stages(cohort, self.settings, self.context):
+            kind = "group" if stage.name == FIRST_STAGE else "stage"
+            memory, count = stage.memory(self.settings), len(stage.records)
+            chain.append(self._group_array(stage.name, stage.step_names(), kind, memory, count))
         return [*chain, self._group_array(REPORT_STAGE, (), "stage", 0, 1)]
 
     def _participant_array(self, elements: Sequence[Element]) -> ArrayStage:
-        steps = {name for one in participant_stages(Subject("", ())) for name in one.step_names()}
+        steps = {name for stage in participant_stages(Subject("", ())) for name in stage.step_names()}
         chosen = '--participant-label "$subject" ${session:+--session-label "$session"}'
         memory = self._participant_memory(elements)
         array = self._array("participant", "participant", steps, "participant", memory, chosen)

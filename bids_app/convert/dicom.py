@@ -29,42 +29,44 @@ def convert_dicom(request: ConvertRequest, scratch: Path, on_event: OnEvent) -> 
     assert request.dicom_dir is not None
     heuristic, table = load_heuristic(request.heuristic), read_series_table(request.series_table)
     check_tools(dcm2niix=not request.dry_run)
-    found = scan(request.dicom_dir, scratch / "unpacked", request.nprocs, request.own)
-    redact = Redactor(words_of_patients(found.instances), birth_dates(found.instances))
-    problems = [Problem(redact(p.path), p.reason) for p in found.problems]
-    if not found.instances:
+    scanned = scan(request.dicom_dir, scratch / "unpacked", request.nprocs, request.outputs)
+    redact = Redactor(words_of_patients(scanned.instances), birth_dates(scanned.instances))
+    problems = [Problem(redact(p.path), p.reason) for p in scanned.problems]
+    if not scanned.instances:
         what = [f"No DICOM file that can be read is in {request.dicom_dir}."]
         raise InputRefusedError(what + [f"{p.path}: {p.reason}" for p in problems])
-    series = [s.redacted(redact) for s in group_series(found.instances)]
-    places, notes = place_studies(_studies(series, found, redact), request, known_studies(request.bids_dir))
+    series = [s.redacted(redact) for s in group_series(scanned.instances)]
+    places, notes = place_studies(_studies(series, scanned, redact), request, known_studies(request.bids_dir))
     jobs, notes = make_jobs(series, places, request), [redact(n) for n in notes]
-    if found.others:
-        notes.append(f"{found.others} file(s) that are not DICOM were left aside.")
-    if found.duplicates:
-        notes.append(f"{found.duplicates} file(s) are copies of others (same header, same pixels) and were left aside.")
-    on_event(f"Found {len(found.instances)} DICOM files: {len(series)} series, {len(jobs)} session(s).")
-    broken = frozenset(PurePosixPath(p.path).parent for p in found.problems)
+    if scanned.others:
+        notes.append(f"{scanned.others} file(s) that are not DICOM were left aside.")
+    if scanned.duplicates:
+        notes.append(
+            f"{scanned.duplicates} file(s) are copies of others (same header, same pixels) and were left aside."
+        )
+    on_event(f"Found {len(scanned.instances)} DICOM files: {len(series)} series, {len(jobs)} session(s).")
+    broken = frozenset(PurePosixPath(p.path).parent for p in scanned.problems)
 
     def make(plans: Sequence[SeriesPlan], job: Job, folder: Path) -> tuple[Path, session.Made]:
         return session.make_images(plans, heuristic, job.subject, job.session, folder, redact)
 
-    intake = Intake(request, found.logical, redact, broken, partial(plan_job, heuristic), make, table)
+    intake = Intake(request, scanned.logical, redact, broken, partial(plan_job, heuristic), make, table)
     outcomes = run_jobs(intake, jobs, scratch, on_event)
     notes += table.unused(outcomes)
     check_account(series, jobs, outcomes, problems, notes)
     return outcomes, problems, notes
 
 
-def _studies(series: Sequence[Series], found: Scan, redact: Redactor) -> list[Study]:
+def _studies(series: Sequence[Series], scanned: Scan, redact: Redactor) -> list[Study]:
     by_study: dict[str, list[Series]] = defaultdict(list)
     for item in series:
         by_study[item.facts.study_uid].append(item)
-    return [_study(uid, members, found, redact) for uid, members in by_study.items()]
+    return [_study(uid, members, scanned, redact) for uid, members in by_study.items()]
 
 
-def _study(uid: str, members: Sequence[Series], found: Scan, redact: Redactor) -> Study:
+def _study(uid: str, members: Sequence[Series], scanned: Scan, redact: Redactor) -> Study:
     values = members[0].instances[0].values
-    folders = {found.logical[i.path].parent for s in members for i in s.instances}
+    folders = {scanned.logical[i.path].parent for s in members for i in s.instances}
     return Study(
         uid,
         values["patient_id"],

@@ -7,12 +7,15 @@ A heuristic imports ``custom_seqinfo`` (heudiconv then fills ``seqinfo.custom`` 
 from collections.abc import Iterable
 from typing import Protocol
 
+from bids_app.convert.classify.field_maps import FIELD_MAP_SUFFIXES
 from bids_app.convert.classify.grouping import decide
 from bids_app.convert.classify.series import SeriesFacts, custom_seqinfo
 
 __all__ = ["SeriesFacts", "create_key", "custom_seqinfo", "keys_by_content"]
 
-_FOLDER = "{bids_subject_session_dir}/anat/{bids_subject_session_prefix}"
+_FOLDERS = {
+    folder: f"{{bids_subject_session_dir}}/{folder}/{{bids_subject_session_prefix}}" for folder in ("anat", "fmap")
+}
 
 
 class SeqInfo(Protocol):
@@ -31,7 +34,7 @@ def create_key(template: str, outtype: tuple[str, ...] = ("nii.gz",)) -> Key:
 
 
 def keys_by_content(seqinfo: Iterable[SeqInfo], *, field_maps: bool = False) -> dict[Key, list[str]]:
-    """Return keys and series as ``infotodict`` does: MEGRE, T2starw, T1w and UNIT1, the rest is left out.
+    """Return keys and series as ``infotodict`` does: MEGRE, T2starw, T1w, UNIT1, field maps; the rest is left out.
 
     Magnitude and phase (separate series or one) are put together by content and time; repeated acquisitions get run
     numbers, different protocols ``acq-`` labels. ``echo-`` and ``part-`` of a series that holds several are added when
@@ -43,6 +46,7 @@ def keys_by_content(seqinfo: Iterable[SeqInfo], *, field_maps: bool = False) -> 
     for decision in decide([facts for _, facts in wanted], field_maps=field_maps).values():
         if decision.suffix:
             entities = "".join(f"_{key}-{value}" for key, value in decision.entities)
-            key = create_key(f"{_FOLDER}{entities}_{decision.suffix}")
+            start = _FOLDERS["fmap" if decision.suffix in FIELD_MAP_SUFFIXES else "anat"]
+            key = create_key(f"{start}{entities}_{decision.suffix}")
             info.setdefault(key, []).append(ids[decision.facts.uid])
     return info

@@ -55,7 +55,7 @@ class ConvertRequest:
     nprocs: int = 1
 
     @property
-    def own(self) -> tuple[Path, ...]:
+    def outputs(self) -> tuple[Path, ...]:
         """The folders that we write: what is in them is no input."""
         return self.bids_dir, self.report_dir, self.work_dir
 
@@ -119,7 +119,7 @@ class ConversionReport:
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()  # labels that were sanitised, how subjects were found ...
     table: Path | None = None  # the TSV written to the output folder
-    page: Path | None = None  # the readable page beside it
+    page: Path | None = None  # the readable page of the same content
 
     @property
     def failures(self) -> tuple[str, ...]:

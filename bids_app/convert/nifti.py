@@ -42,7 +42,7 @@ def convert_nifti(request: ConvertRequest, scratch: Path, on_event: OnEvent) -> 
     problems: list[Problem] = []
     named: dict[str, tuple[str, str | None]] = {}
     if request.nifti_dir is not None:
-        loose = _with_studies(from_folder(request.nifti_dir, request.own, problems), request)
+        loose = _with_studies(from_folder(request.nifti_dir, request.outputs, problems), request)
     else:
         assert request.nifti_table is not None
         loose, named = from_table(request.nifti_table, problems)
@@ -76,13 +76,13 @@ def convert_nifti(request: ConvertRequest, scratch: Path, on_event: OnEvent) -> 
 def _describe_all(loose: Sequence[Loose], scratch: Path, problems: list[Problem]) -> list[tuple[Instance, Loose]]:
     split = scratch / "split"
     split.mkdir()
-    found = []
+    described = []
     for item in loose:
         try:
-            found += [(describe(volume), volume) for volume in split_volumes(item, split)]
+            described += [(describe(volume), volume) for volume in split_volumes(item, split)]
         except ValueError as error:
             problems.append(Problem(str(item.logical), str(error)))
-    return found
+    return described
 
 
 def _with_studies(loose: Sequence[Loose], request: ConvertRequest) -> list[Loose]:
@@ -91,15 +91,15 @@ def _with_studies(loose: Sequence[Loose], request: ConvertRequest) -> list[Loose
         "subject": compile_pattern(request.subject_pattern, "--subject-pattern"),
         "session": compile_pattern(request.session_pattern, "--session-pattern"),
     }
-    found = []
+    changed = []
     for item in loose:
         matches = [str(match(p, name, [str(item.logical)])) for name, p in patterns.items() if p is not None]
         bids = _BIDS_NAME.findall(f"{item.logical.name}")
         top = item.logical.parts[0] if len(item.logical.parts) > 1 else ""
         date = re.sub(r"\D", "", str(item.values.get("AcquisitionDateTime", "")))[:8]
         key = [item.study, str(item.values.get("PatientID", "")), date, *bids, *matches]
-        found.append(replace(item, study="|".join([top, *key])))
-    return found
+        changed.append(replace(item, study="|".join([top, *key])))
+    return changed
 
 
 def _places(loose: Sequence[Loose], request: ConvertRequest, redact: Redactor) -> tuple[dict[str, Place], list[str]]:

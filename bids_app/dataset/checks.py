@@ -14,9 +14,11 @@ from pathlib import Path
 from bids_app.dataset.coils import coils
 from bids_app.dataset.content_checks import contents
 from bids_app.dataset.derived import given_units
-from bids_app.dataset.image_checks import anatomical, few_slices, field_maps, files_of, images, lead_of
+from bids_app.dataset.filter_checks import filtered_content
+from bids_app.dataset.image_checks import anatomical, field_maps, files_of, images, lead_of
 from bids_app.dataset.metadata_checks import filtered_phase, metadata_values
 from bids_app.dataset.separation import spin_echo
+from bids_app.dataset.slices import few_slices
 from bids_app.model.json_values import JsonValue
 from bids_app.model.records import GreRun, Subject
 
@@ -117,17 +119,17 @@ def echo_times(run: GreRun) -> Iterator[str]:
         yield f"{run.basename}: EchoTime does not rise with the echo number; correct the names or the JSON sidecars"
 
 
-def _same_time(one: JsonValue, other: float) -> bool:
-    return _is_number(one) and abs(one - other) <= ECHO_TIME_TOLERANCE
+def _same_time(value: JsonValue, other: float) -> bool:
+    return _is_number(value) and abs(value - other) <= ECHO_TIME_TOLERANCE
 
 
 def _distinct(values: Sequence[float]) -> Counter[float]:
     """Count values, those within the tolerance as one."""
-    found: Counter[float] = Counter()
+    counts: Counter[float] = Counter()
     for value in sorted(values):
-        same = next((known for known in found if abs(known - value) <= ECHO_TIME_TOLERANCE), value)
-        found[same] += 1
-    return found
+        same = next((known for known in counts if abs(known - value) <= ECHO_TIME_TOLERANCE), value)
+        counts[same] += 1
+    return counts
 
 
 def field_strength(run: GreRun) -> Iterator[str]:
@@ -141,10 +143,10 @@ def field_strength(run: GreRun) -> Iterator[str]:
         yield f"{run.basename}: echoes have different MagneticFieldStrength ({values}); correct them"
 
 
-def _same_field(one: JsonValue, other: JsonValue) -> bool:
-    if not _is_number(one) or not _is_number(other):
-        return bool(one == other)
-    return bool(abs(one - other) <= FIELD_TOLERANCE * abs(other))
+def _same_field(value: JsonValue, other: JsonValue) -> bool:
+    if not _is_number(value) or not _is_number(other):
+        return bool(value == other)
+    return bool(abs(value - other) <= FIELD_TOLERANCE * abs(other))
 
 
 def b0_direction(run: GreRun) -> Iterator[str]:
@@ -179,6 +181,7 @@ RUN_CHECKS: tuple[Callable[[GreRun], Iterator[str]], ...] = (
     images,
     few_slices,
     contents,
+    filtered_content,
     anatomical,
     spin_echo,
 )
@@ -224,8 +227,10 @@ def preflight(
         if count > 1:
             problems.append(f"{name}: {count} images of different suffix would give the same output names; keep one")
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        found = pool.map(lambda run: [problem for check in checks for problem in check(run)], runs)
-        return list(dict.fromkeys([*problems, *(problem for one in found for problem in one)]))
+        results = pool.map(lambda run: [problem for check in checks for problem in check(run)], runs)
+        return list(
+            dict.fromkeys([*problems, *(problem for problems_of_run in results for problem in problems_of_run)])
+        )
 
 
 def _output_problems(bids_dir: Path, output_dir: Path) -> Iterator[str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from bids_app.dataset.expected import Home, homes
+from bids_app.dataset.expected import Home, sessions_of
 from bids_app.dataset.integrity import TABLE_READS, Products, RunRecords, Verifier
 from bids_app.derivatives.ratings import EXCLUDE, Rating
 from bids_app.derivatives.records import load_record, record_files, records_root, split_name
@@ -56,14 +56,16 @@ def survey(
 ) -> tuple[Cohort, dict[str, tuple[StepRecord, ...]]]:
     """Return what is there of whom, and the records of the runs that are in the cohort."""
     wanted = wanted or Wanted()
-    found = homes(bids_dir, wanted.participants, wanted.sessions)
-    made = {one.run.basename: one for one in _made(output_dir, wanted, verifier or Verifier(), threads)}
-    common = _common([one.run for one in made.values()])
-    entries = {name: _judged(one, common, output_dir) for name, one in made.items()}
-    for home in found:
+    sessions = sessions_of(bids_dir, wanted.participants, wanted.sessions)
+    made = {
+        processed.run.basename: processed for processed in _made(output_dir, wanted, verifier or Verifier(), threads)
+    }
+    common = _common([processed.run for processed in made.values()])
+    entries = {name: _judged(processed, common, output_dir) for name, processed in made.items()}
+    for home in sessions:
         entries |= {entry.run: entry for entry in _missing(home, made, output_dir, wanted)}
     if not wanted.with_withdrawn:
-        entries |= {name: _withdrawn(made[name].run) for name in made if not _is_in(made[name].run, found, wanted)}
+        entries |= {name: _withdrawn(made[name].run) for name in made if not _is_in(made[name].run, sessions, wanted)}
     entries = {name: _rated(entry, wanted.ratings.get(name)) for name, entry in entries.items()}
     runs = tuple(made[name].run for name in sorted(made) if _stays(entries[name], made[name]))
     table = bids_dir / "participants.tsv"
@@ -81,8 +83,8 @@ def survey(
     return cohort, {run.basename: made[run.basename].records.current for run in runs}
 
 
-def _stays(entry: CompletenessEntry, one: _Made) -> bool:
-    return entry.status not in (EXCLUDED, WITHDRAWN) and "chimap" in one.run.made
+def _stays(entry: CompletenessEntry, processed: _Made) -> bool:
+    return entry.status not in (EXCLUDED, WITHDRAWN) and "chimap" in processed.run.made
 
 
 def _whose(run: str) -> tuple[str, str | None]:
@@ -90,16 +92,16 @@ def _whose(run: str) -> tuple[str, str | None]:
     return entities.get("sub", ""), entities.get("ses")
 
 
-def _judged(one: _Made, common: Sequence[str], output_dir: Path) -> CompletenessEntry:
+def _judged(processed: _Made, common: Sequence[str], output_dir: Path) -> CompletenessEntry:
     """Return the entry of a run that has records."""
-    run, name = one.run, one.run.basename
+    run, name = processed.run, processed.run.basename
     causes: dict[str, list[str]] = {}
-    for key, (file, cause) in one.products.stale.items():
+    for key, (file, cause) in processed.products.stale.items():
         if not _is_left(key, common):
             causes.setdefault(cause, []).append(file)
-    wrong = [*one.products.changed.values(), *(f"{', '.join(files)}: {cause}" for cause, files in causes.items())]
+    wrong = [*processed.products.changed.values(), *(f"{', '.join(files)}: {cause}" for cause, files in causes.items())]
     lacks = [key for key in common if key not in run.made]
-    has_map = "chimap" in {*run.made, *one.products.changed, *one.products.stale}
+    has_map = "chimap" in {*run.made, *processed.products.changed, *processed.products.stale}
     if not has_map:
         status, reason = "failed", "no susceptibility map that is like its record" + _last_words(output_dir, name)
     elif wrong:
@@ -119,9 +121,9 @@ def _is_left(key: str, common: Sequence[str]) -> bool:
 def _left(made: Iterable[_Made], common: Sequence[str]) -> list[str]:
     """Return what is said of stale products that nobody needs."""
     names: dict[str, list[str]] = {}
-    for one in made:
-        for key in (key for key in one.products.stale if key.startswith(_EXPECTED) and _is_left(key, common)):
-            names.setdefault(key.partition("@")[2], []).append(one.run.basename)
+    for processed in made:
+        for key in (key for key in processed.products.stale if key.startswith(_EXPECTED) and _is_left(key, common)):
+            names.setdefault(key.partition("@")[2], []).append(processed.run.basename)
     return [
         f"segmentation {name}: the tables of {len(runs)} runs were made from earlier maps and are not used: "
         f"{', '.join(runs[:10])}"
@@ -131,11 +133,15 @@ def _left(made: Iterable[_Made], common: Sequence[str]) -> list[str]:
 
 def _missing(home: Home, made: Mapping[str, _Made], output_dir: Path, wanted: Wanted) -> list[CompletenessEntry]:
     """Return entries for what the dataset has and nothing was made of."""
-    own = [one.run for one in made.values() if (one.run.subject, one.run.session) == (home.subject, home.session)]
-    if not home.runs and not any("chimap" in run.made for run in own):
+    runs = [
+        processed.run
+        for processed in made.values()
+        if (processed.run.subject, processed.run.session) == (home.subject, home.session)
+    ]
+    if not home.runs and not any("chimap" in run.made for run in runs):
         reason = "no gradient echo with phase in the dataset"
         return [CompletenessEntry(home.subject, home.session, home.name, "no data", reason)]
-    names = home.runs if wanted.by_run else (() if own else home.runs[:1])
+    names = home.runs if wanted.by_run else (() if runs else home.runs[:1])
     entries = []
     for name in (name for name in names if name not in made):
         words = _last_words(output_dir, name)
@@ -145,10 +151,10 @@ def _missing(home: Home, made: Mapping[str, _Made], output_dir: Path, wanted: Wa
     return entries
 
 
-def _is_in(run: GroupRun, found: Sequence[Home], wanted: Wanted) -> bool:
+def _is_in(run: GroupRun, sessions: Sequence[Home], wanted: Wanted) -> bool:
     """Return whether the dataset has images of a run."""
-    own = [home for home in found if (home.subject, home.session) == (run.subject, run.session)]
-    return any(run.basename in home.images or (not wanted.by_run and home.images) for home in own)
+    matching = [home for home in sessions if (home.subject, home.session) == (run.subject, run.session)]
+    return any(run.basename in home.images or (not wanted.by_run and home.images) for home in matching)
 
 
 def _withdrawn(run: GroupRun) -> CompletenessEntry:
@@ -219,8 +225,8 @@ def _made(output_dir: Path, wanted: Wanted, verifier: Verifier, threads: int) ->
         RunRecords(name, tuple(records), tuple(_used(records, images.get(_whose(name)[0], ()))))
         for name, records in sorted(runs.items())
     ]
-    verifier.read_ahead((one for own in every for one in own.files_read(output_dir, wanted.reads)), threads)
-    return [_made_of(one, output_dir, wanted, verifier) for one in every]
+    verifier.read_ahead((read for records in every for read in records.files_read(output_dir, wanted.reads)), threads)
+    return [_made_of(records, output_dir, wanted, verifier) for records in every]
 
 
 def _is_of_participant(basename: str) -> bool:
@@ -235,12 +241,12 @@ def _used(records: Sequence[StepRecord], images: Sequence[StepRecord]) -> list[S
     return [record for record in images if t1w is not None and entities_in(record.basename) == t1w]
 
 
-def _made_of(one: RunRecords, output_dir: Path, wanted: Wanted, verifier: Verifier) -> _Made:
-    products = one.products(output_dir, wanted.reads, verifier)
-    registration = next((record for record in one.records if record.step == "registration"), None)
+def _made_of(records: RunRecords, output_dir: Path, wanted: Wanted, verifier: Verifier) -> _Made:
+    products = records.products(output_dir, wanted.reads, verifier)
+    registration = next((record for record in records.records if record.step == "registration"), None)
     t1w = None if registration is None else _t1w_of(registration)
     similarity = None if registration is None else registration.number("mutual_information")
-    return _Made(GroupRun(entities_in(one.basename), products.made, t1w, similarity), products, one)
+    return _Made(GroupRun(entities_in(records.basename), products.made, t1w, similarity), products, records)
 
 
 def _t1w_of(registration: StepRecord) -> Entities | None:

@@ -18,9 +18,9 @@ def coil_files(paths: Iterable[Path]) -> Mapping[Path, tuple[Path, ...]]:
     """
     groups: dict[Path, list[tuple[tuple[int, str], Path]]] = {}
     for path in paths:
-        found = _COIL.search(path.name)
-        if found:
-            label = found[1]
+        match = _COIL.search(path.name)
+        if match:
+            label = match[1]
             order = (int(label) if label.isdecimal() else 0, label)
             groups.setdefault(path.with_name(_COIL.sub("", path.name)), []).append((order, path))
     sets = [tuple(path for _, path in sorted(group)) for group in groups.values() if len(group) > 1]
@@ -70,4 +70,4 @@ def _differing(run: GreRun) -> Iterator[str]:
 
 
 def _labels(echo: Echo, part: str) -> frozenset[str]:
-    return frozenset(found[1] if (found := _COIL.search(path.name)) else "none" for path in echo.files(part))
+    return frozenset(match[1] if (match := _COIL.search(path.name)) else "none" for path in echo.files(part))

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bids_app.dataset.given_masks import belongs, homes, on_grid, with_given_mask
+from bids_app.dataset.given_masks import belongs, on_grid, participant_folders, with_given_mask
 from bids_app.dataset.images import look_at
 from bids_app.derivatives.names import sidecar_path
 from bids_app.derivatives.presence import read_json_object
@@ -48,7 +48,7 @@ USES = (MASK, *KINDS)
 
 
 def with_given(
-    run: GreRun, folders: Sequence[Path], own: Path, uses: Collection[str] = USES, mask_desc: str = ""
+    run: GreRun, folders: Sequence[Path], output_dir: Path, uses: Collection[str] = USES, mask_desc: str = ""
 ) -> GreRun:
     """Return the run with what other datasets have for it, and a remark about each.
 
@@ -66,7 +66,7 @@ def with_given(
     """
     if MASK in uses:
         run = with_given_mask(run, folders, mask_desc)
-    others = [folder for folder in folders if folder.resolve() != own.resolve()]
+    others = [folder for folder in folders if folder.resolve() != output_dir.resolve()]
     return with_given_maps(run, others, [name for name in KINDS if name in uses])
 
 
@@ -77,7 +77,7 @@ def with_given_maps(run: GreRun, folders: Sequence[Path], products: Collection[s
     (:func:`bids_app.dataset.given_masks.with_given_mask`), and lies on its grid. A map that the run has already (a
     field map of the dataset itself) stays.
     """
-    found = {given.product: given for given in run.given_maps}
+    maps = {given.product: given for given in run.given_maps}
     remarks = []
     for kind in (KINDS[product] for product in products):
         for path in (path for folder in folders for path in _maps(run, folder, kind)):
@@ -86,10 +86,10 @@ def with_given_maps(run: GreRun, folders: Sequence[Path], products: Collection[s
                 remarks.append(state.problem)
             elif not on_grid(run, state.shape, state.affine):
                 remarks.append(f"{path.name} of --derivatives is not used: it lies on another grid than the run")
-            elif kind.product not in found:
-                found[kind.product] = GivenMap(kind.product, path, units_of(kind, read_json_object(sidecar_path(path))))
+            elif kind.product not in maps:
+                maps[kind.product] = GivenMap(kind.product, path, units_of(kind, read_json_object(sidecar_path(path))))
                 remarks.append(f"{path.name} of {path.parent} is used as the {kind.title} of the run")
-    return replace(run, given_maps=tuple(found.values()), remarks=(*run.remarks, *remarks))
+    return replace(run, given_maps=tuple(maps.values()), remarks=(*run.remarks, *remarks))
 
 
 def units_of(kind: MapKind, sidecar: Mapping[str, object]) -> str:
@@ -99,7 +99,7 @@ def units_of(kind: MapKind, sidecar: Mapping[str, object]) -> str:
 
 
 def _maps(run: GreRun, folder: Path, kind: MapKind) -> list[Path]:
-    home = homes(run, folder)[0]
+    home = participant_folders(run, folder)[0]
     paths = [path for end in (".nii", ".nii.gz") for path in home.glob(f"*/*_{kind.suffix}{end}")]
     return sorted(
         path for path in paths if belongs(run, path) and dict(entities_in(path.name)).get("desc", "") in kind.descs

@@ -25,9 +25,9 @@ class Home:
         return f"sub-{self.subject}" + (f"_ses-{self.session}" if self.session else "")
 
 
-def homes(bids_dir: Path, participants: Sequence[str] = (), sessions: Sequence[str] = ()) -> list[Home]:
+def sessions_of(bids_dir: Path, participants: Sequence[str] = (), sessions: Sequence[str] = ()) -> list[Home]:
     """Return all sessions of a dataset, or those that are selected."""
-    found = []
+    listed = []
     for home in sorted(bids_dir.glob("sub-*")):
         subject = home.name.removeprefix("sub-")
         if not home.is_dir() or (participants and subject not in participants):
@@ -43,13 +43,13 @@ def homes(bids_dir: Path, participants: Sequence[str] = (), sessions: Sequence[s
                 for path in place.glob(f"anat/{home.name}_*.nii*")
                 if is_gradient_echo_phase(path.name)
             }
-            found.append(
+            listed.append(
                 Home(subject, session, tuple(sorted(names)), frozenset(spelled(run_entities(n)) for n in images))
             )
-    return found
+    return listed
 
 
 def planned(bids_dir: Path, participants: Sequence[str] = (), sessions: Sequence[str] = ()) -> Cohort:
     """Return whom the group will hold when the level ``participant`` has made everything."""
-    names = sorted(name for home in homes(bids_dir, participants, sessions) for name in home.runs)
+    names = sorted(name for home in sessions_of(bids_dir, participants, sessions) for name in home.runs)
     return Cohort(tuple(GroupRun(entities_in(name), ()) for name in names))

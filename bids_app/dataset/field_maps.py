@@ -9,6 +9,7 @@ from bids_app.dataset.given_masks import on_grid
 from bids_app.dataset.images import look_at
 from bids_app.dataset.pairing import choose_t1w
 from bids_app.dataset.sidecars import Sidecars
+from bids_app.model.json_values import JsonObject
 from bids_app.model.naming import run_entities
 from bids_app.model.records import Echo, GivenMap, GreRun, Subject
 
@@ -37,7 +38,7 @@ def _with_field_maps(subject: Subject, bids_dir: Path, sidecars: Sidecars, sessi
             continue
         if any(sidecars.of(path).get(field) for field in _OF_OTHERS):
             continue
-        t1w, sentence = choose_t1w(own := _run(path, sidecars), subject.t1w)
+        t1w, sentence = choose_t1w(new := _run(path, sidecars), subject.t1w)
         state = look_at(path, is_phase=False)
         place = next(
             (
@@ -51,11 +52,11 @@ def _with_field_maps(subject: Subject, bids_dir: Path, sidecars: Sidecars, sessi
             None,
         )
         if place is None:
-            runs.append(replace(own, t1w=t1w, t1w_choice=sentence))
+            runs.append(replace(new, t1w=t1w, t1w_choice=sentence))
         else:
             text = f"{path.name} is used as the total field of the run, which has no phase"
             old = runs[place]
-            runs[place] = replace(old, given_maps=own.given_maps, remarks=(*old.remarks, text))
+            runs[place] = replace(old, given_maps=new.given_maps, remarks=(*old.remarks, text))
     return replace(subject, runs=tuple(runs))
 
 
@@ -64,6 +65,15 @@ def _field_maps(home: Path, label: str) -> Iterator[Path]:
         for folder in sorted(home.glob(pattern)):
             paths = sorted(folder.glob(f"*{_SUFFIX}.nii*"))
             yield from (path for path in paths if path.is_file() and path.name.startswith(f"sub-{label}_"))
+
+
+def _period(metadata: JsonObject) -> float:
+    """Return the period (Hz) of GE's field maps, which the scanner does not unwrap; 0 for the maps of others."""
+    first, second = metadata.get("EchoTime1"), metadata.get("EchoTime2")
+    is_ge = str(metadata.get("Manufacturer", "")).upper().startswith("GE")
+    if is_ge and isinstance(first, float) and isinstance(second, float) and second > first:
+        return 1.0 / (second - first)
+    return 0.0
 
 
 def _run(path: Path, sidecars: Sidecars) -> GreRun:
@@ -82,6 +92,6 @@ def _run(path: Path, sidecars: Sidecars) -> GreRun:
         echoes=(Echo(1, None, magnitude=magnitude, metadata=metadata),),
         field_strength=strength,
         b0_dir=tuple(b0_dir) if isinstance(b0_dir, list) else None,
-        given_maps=(GivenMap("total_field", path, units_of(KINDS["total_field"], metadata)),),
+        given_maps=(GivenMap("total_field", path, units_of(KINDS["total_field"], metadata), _period(metadata)),),
         remarks=(f"{path.name} is used as the total field: there is no phase of a gradient echo in its session",),
     )

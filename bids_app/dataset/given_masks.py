@@ -72,7 +72,7 @@ def _not_brought(path: Path) -> str:
     return "" if space.lower() in _T1W_SPACES else f"it lies in the space {space}"
 
 
-def homes(run: GreRun, folder: Path) -> list[Path]:
+def participant_folders(run: GreRun, folder: Path) -> list[Path]:
     """Return the folders of a run's participant: of the session first, then those of all sessions (T1w templates)."""
     subject = folder / f"sub-{run.subject}"
     return [subject / f"ses-{run.session}", subject] if run.session else [subject]
@@ -80,7 +80,11 @@ def homes(run: GreRun, folder: Path) -> list[Path]:
 
 def _masks(run: GreRun, folder: Path) -> list[Path]:
     patterns = ("*/*mask.nii", "*/*mask.nii.gz")
-    return [path for home in homes(run, folder) for path in sorted(p for ends in patterns for p in home.glob(ends))]
+    return [
+        path
+        for home in participant_folders(run, folder)
+        for path in sorted(p for ends in patterns for p in home.glob(ends))
+    ]
 
 
 def _desc(path: Path) -> str:
@@ -96,8 +100,8 @@ def _candidates(run: GreRun, folder: Path, wanted: Sequence[str]) -> list[Path]:
 def _nearly(run: GreRun, folder: Path, wanted: Sequence[str]) -> Iterator[str]:
     """Yield a sentence for each mask of the participant that is not used, with the reason."""
     for path in _masks(run, folder):
-        entities, own = dict(entities_in(path.name)), dict(run.entities)
-        differs = [f"{key}-{entities[key]}" for key in own if key in entities and entities[key] != own[key]]
+        entities, of_run = dict(entities_in(path.name)), dict(run.entities)
+        differs = [f"{key}-{entities[key]}" for key in of_run if key in entities and entities[key] != of_run[key]]
         if "label" in entities or _desc(path) in _OTHERS:
             continue
         if not _IS_MASK.search(path.name):
@@ -127,17 +131,19 @@ def _of_freesurfer(run: GreRun, folder: Path) -> Iterator[Path]:
 
 def belongs(run: GreRun, path: Path) -> bool:
     """Return whether an image of another dataset is of a run, by its entities."""
-    entities, own = dict(entities_in(path.name)), dict(run.entities)
+    entities, of_run = dict(entities_in(path.name)), dict(run.entities)
     if "label" in entities or entities.get("desc", "") in _OTHERS:
         return False
-    shared = (*own, "ses", "acq", "ce", "rec", "dir", "run")
+    shared = (*of_run, "ses", "acq", "ce", "rec", "dir", "run")
     return entities.get("sub") == run.subject and all(
-        entities[key] == own.get(key) for key in shared if key in entities
+        entities[key] == of_run.get(key) for key in shared if key in entities
     )
 
 
 def on_grid(run: GreRun, shape: tuple[int, ...], affine: npt.NDArray[np.float64]) -> bool:
     """Return whether an image of this shape and affine lies on the run's grid."""
     echo = run.echoes[0]
-    own = look_at(next(path for path in (echo.phase, echo.real, echo.magnitude) if path is not None), False, run.coils)
-    return not own.problem and own.shape == shape and same_place(own.affine, affine, shape)
+    state = look_at(
+        next(path for path in (echo.phase, echo.real, echo.magnitude) if path is not None), False, run.coils
+    )
+    return not state.problem and state.shape == shape and same_place(state.affine, affine, shape)

@@ -71,8 +71,8 @@ class Verifier:
     def read_ahead(self, files: Iterable[tuple[Path, FileState | None]], threads: int) -> None:
         """Read files that will be compared, several at a time."""
 
-        def read(one: tuple[Path, FileState | None]) -> None:
-            self.is_same(*one, "")
+        def read(file: tuple[Path, FileState | None]) -> None:
+            self.is_same(*file, "")
 
         with ThreadPoolExecutor(threads) as pool:
             list(pool.map(read, files))
@@ -126,16 +126,16 @@ class RunRecords:
     @cached_property
     def stale(self) -> Mapping[str, str]:
         """The files that were made from others than those that are recorded now, each with the reason."""
-        found: dict[str, str] = {}
+        reasons: dict[str, str] = {}
         for _ in self.every:  # what is made from a stale file is stale
-            before = len(found)
+            before = len(reasons)
             for record in self.every:
-                own = self._own(record)
-                reason = self._reason(record, own, found)
-                found |= {place: reason for place in own if reason and place not in found}
-            if len(found) == before:
+                places = self._own(record)
+                reason = self._reason(record, places, reasons)
+                reasons |= {place: reason for place in places if reason and place not in reasons}
+            if len(reasons) == before:
                 break
-        return found
+        return reasons
 
     def _own(self, record: StepRecord) -> set[str]:
         """Return the files that a record is the newest one of."""
@@ -147,12 +147,14 @@ class RunRecords:
     @property
     def current(self) -> tuple[StepRecord, ...]:
         """The records that describe files of today: not those that an earlier command with other options has left."""
-        return tuple(record for record in self.every if (own := self._own(record)) and not own & self.stale.keys())
+        return tuple(
+            record for record in self.every if (places := self._own(record)) and not places & self.stale.keys()
+        )
 
-    def _reason(self, record: StepRecord, own: set[str], stale: Mapping[str, str]) -> str:
+    def _reason(self, record: StepRecord, places: set[str], stale: Mapping[str, str]) -> str:
         for state in record.files:
             place = _place_of(state.path)
-            if place in own:
+            if place in places:
                 continue
             claim = self.claims.get(place)
             if claim is not None and claim.digest != state.hash:
@@ -211,7 +213,7 @@ class RunRecords:
                 if not compared and record.basename != self.basename:
                     continue
                 files = self._files(record, key, output_dir)
-                files = [one for one in files if self._claims(record, key, one[0].name)]
+                files = [file for file in files if self._claims(record, key, file[0].name)]
                 problem = _problem(files, compared, verifier)
                 place = _place_of(record.paths.get(key, ""))
                 if problem:
@@ -262,6 +264,6 @@ def _expected_path(key: str, record: StepRecord, output_dir: Path) -> Path | Non
 
 def _place_of(relative: str, name: str = "") -> str:
     """Return what stands for a file of a record: its path, of a working file the name (its folder may change)."""
-    folder, _, own = relative.rpartition("/")  # as text: thousands of participants have a hundred paths each
-    name = name or own
+    folder, _, file_name = relative.rpartition("/")  # as text: thousands of participants have a hundred paths each
+    name = name or file_name
     return f"{folder}/{name}" if folder.rpartition("/")[2] in _FOLDERS else f"work/{name}"

@@ -100,8 +100,8 @@ def _broken(affine: Array) -> Iterator[str]:
 
 def _angle(first: Array, second: Array) -> float:
     """Return the largest angle between the same axes of two affines, degrees."""
-    one, two = (matrix[:3, :3] / np.linalg.norm(matrix[:3, :3], axis=0) for matrix in (first, second))
-    cosines = np.clip(np.sum(one * two, axis=0), -1, 1)
+    a, two = (matrix[:3, :3] / np.linalg.norm(matrix[:3, :3], axis=0) for matrix in (first, second))
+    cosines = np.clip(np.sum(a * two, axis=0), -1, 1)
     return float(np.degrees(np.arccos(cosines.min())))
 
 

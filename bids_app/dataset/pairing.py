@@ -17,14 +17,14 @@ def choose_t1w(run: GreRun, images: Sequence[Anatomical]) -> tuple[Anatomical | 
     """
     if not images:
         return None, "no T1w image of this subject"
-    own = [image for image in images if image.session == run.session]
-    candidates = sorted(own or images, key=_order)
+    of_session = [image for image in images if image.session == run.session]
+    candidates = sorted(of_session or images, key=_order)
     image, name = candidates[0], candidates[0].path.name
     why = "the only T1w image of the session" if run.session else "the only T1w image of the subject"
-    if not own:
+    if not of_session:
         why = f"no T1w image in session {run.session or '(none)'}, taken from session {image.session or '(none)'}"
     if len(candidates) > 1:
-        why = f"{'' if own else why + '; '}first of {len(candidates)} T1w images by the order of preference"
+        why = f"{'' if of_session else why + '; '}first of {len(candidates)} T1w images by the order of preference"
     return image, f"{name}: {why}"
 
 
@@ -48,13 +48,14 @@ def with_spin_echo(run: GreRun, trains: Sequence[GreRun]) -> GreRun:
 
     Of several, the one with the fewest entities is taken, then the first name in alphabetical order.
     """
-    own = [train for train in trains if (train.subject, train.session) == (run.subject, run.session)]
-    if not own:
+    of_session = [train for train in trains if (train.subject, train.session) == (run.subject, run.session)]
+    if not of_session:
         return run
-    train = min(own, key=lambda one: (len(one.entities), one.basename))
+    train = min(of_session, key=lambda mese: (len(mese.entities), mese.basename))
     remarks = run.remarks
-    if len(own) > 1:
+    if len(of_session) > 1:
         remarks += (
-            f"{train.basename}_MESE is used for R2, the first of {len(own)}; choose another with --bids-filter-file",
+            f"{train.basename}_MESE is used for R2, the first of {len(of_session)}; "
+            "choose another with --bids-filter-file",
         )
     return replace(run, spin_echo=train.echoes, clashes=run.clashes + train.clashes, remarks=remarks)

@@ -75,14 +75,14 @@ def find_subjects(
         raise InputRefusedError(list(dict.fromkeys(sidecars.problems)))
     missing = [label for label in sessions if label not in seen]
     if missing:
-        there = ", ".join(sorted(label for label in seen if label)) or "none"
+        listed = ", ".join(sorted(label for label in seen if label)) or "none"
         text = "session {!r} is not in this selection; there are: {}"
-        raise InputRefusedError([text.format(label, there) for label in missing])
-    found = [_run(*key, groups[key]) for key in sorted(groups, key=str)]
+        raise InputRefusedError([text.format(label, listed) for label in missing])
+    every = [_run(*key, groups[key]) for key in sorted(groups, key=str)]
     if "echo" in filters.get("gre", {}):
-        found = [replace(run, has_chosen_echoes=run.suffix != "MESE") for run in found]
-    trains = [run for run in found if run.suffix == "MESE"]
-    runs = [with_spin_echo(run, trains) for run in found if run.suffix != "MESE"]
+        every = [replace(run, has_chosen_echoes=run.suffix != "MESE") for run in every]
+    trains = [run for run in every if run.suffix == "MESE"]
+    runs = [with_spin_echo(run, trains) for run in every if run.suffix != "MESE"]
     subjects = []
     runs_of, t1w_of = defaultdict[str, list[GreRun]](list), defaultdict[str, list[Anatomical]](list)
     for run in runs:
@@ -103,13 +103,13 @@ def _known_participants(bids_dir: Path, participants: Sequence[str]) -> list[str
     known = participant_labels(bids_dir)
     missing = [label for label in participants if label not in known]
     if missing:
-        there = ", ".join(known[:_NAMED]) or "none"
-        there += f" and {len(known) - _NAMED} more" if len(known) > _NAMED else ""
+        listed = ", ".join(known[:_NAMED]) or "none"
+        listed += f" and {len(known) - _NAMED} more" if len(known) > _NAMED else ""
         problems = []
         for label in missing:
             near = get_close_matches(label, known, 3)
             hint = f"; the nearest: {', '.join(near)}" if near and len(known) > _NAMED else ""
-            problems.append(f"participant {label!r} is not in the dataset; there are: {there}{hint}")
+            problems.append(f"participant {label!r} is not in the dataset; there are: {listed}{hint}")
         raise InputRefusedError(problems)
     return known
 
@@ -121,23 +121,25 @@ def matches(entities: Mapping[str, object], wanted: Filter) -> bool:
     be absent), a list of these, or ``"*"`` (it must be there).
     """
     for name, value in wanted.items():
-        there = entities.get(name)
+        given = entities.get(name)
         if value is None:
-            if there is not None:
+            if given is not None:
                 return False
         elif value == "*":
-            if there is None:
+            if given is None:
                 return False
         else:
             values = value if isinstance(value, list) else [value]
-            if not any(there is None if one is None else there is not None and _same(there, one) for one in values):
+            if not any(
+                given is None if choice is None else given is not None and _same(given, choice) for choice in values
+            ):
                 return False
     return True
 
 
-def _same(there: object, wanted: object) -> bool:
+def _same(given: object, wanted: object) -> bool:
     # run-01, "01" and 1 are one run.
-    first, second = str(there), str(wanted)
+    first, second = str(given), str(wanted)
     return first == second or (first.isdecimal() and second.isdecimal() and int(first) == int(second))
 
 
@@ -226,17 +228,17 @@ def _run(suffix: str, entities: Entities, files: Sequence[_File]) -> GreRun:
 
 def _by_echo(files: Sequence[_File]) -> tuple[dict[int, dict[str, _File]], tuple[tuple[str, str], ...]]:
     """Return files by echo and part, and pairs of names that cannot be distinguished."""
-    found: dict[int, dict[str, _File]] = {}
+    by_echo: dict[int, dict[str, _File]] = {}
     clashes = []
     for file in sorted(files, key=lambda file: str(file.path)):
-        parts = found.setdefault(int(file.entities.get("echo", 1)), {})
+        parts = by_echo.setdefault(int(file.entities.get("echo", 1)), {})
         other = parts.setdefault(file.entities.get("part", ""), file)
         if other is not file:
             clashes.append((other.path.name, file.path.name))
-    for parts in found.values():
+    for parts in by_echo.values():
         plain = parts.pop("", None)  # a magnitude may go without its part
         if plain is not None and "mag" not in parts:
             parts["mag"] = plain
         elif plain is not None and plain.entities["suffix"] != "T1w":
             clashes.append((plain.path.name, parts["mag"].path.name))
-    return dict(sorted(found.items())), tuple(clashes)
+    return dict(sorted(by_echo.items())), tuple(clashes)

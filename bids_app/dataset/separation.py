@@ -50,13 +50,15 @@ def spin_echo(run: GreRun) -> Iterator[str]:
 def _field_of_view(run: GreRun, name: str, state: ImageState) -> Iterator[str]:
     """Yield a sentence where the spin echoes cover too little of the run."""
     echo = run.echoes[0]
-    own = look_at(next(p for p in (echo.phase, echo.real, echo.magnitude) if p is not None), False, run.coils)
-    if own.problem:
+    reference = look_at(next(p for p in (echo.phase, echo.real, echo.magnitude) if p is not None), False, run.coils)
+    if reference.problem:
         return
-    index = np.stack(np.meshgrid(*[np.linspace(0, n - 1, 9) for n in own.shape], indexing="ij"), -1).reshape(-1, 3)
-    scanner = index @ np.asarray(own.affine)[:3, :3].T + np.asarray(own.affine)[:3, 3]
-    there = np.linalg.inv(np.asarray(state.affine))
-    voxel = scanner @ there[:3, :3].T + there[:3, 3]
+    index = np.stack(np.meshgrid(*[np.linspace(0, n - 1, 9) for n in reference.shape], indexing="ij"), -1).reshape(
+        -1, 3
+    )
+    scanner = index @ np.asarray(reference.affine)[:3, :3].T + np.asarray(reference.affine)[:3, 3]
+    to_voxel = np.linalg.inv(np.asarray(state.affine))
+    voxel = scanner @ to_voxel[:3, :3].T + to_voxel[:3, 3]
     inside = np.all((voxel > -0.5) & (voxel < np.asarray(state.shape) - 0.5), axis=1).mean()
     if inside < _OVERLAP:
         yield (

@@ -44,15 +44,15 @@ class Sidecars:
     def read(self, folder: Path, name: str) -> tuple[JsonObject, tuple[str, ...]]:
         """Return the metadata of an image, and what the user should know about how its JSON files were read."""
         entities, suffix = _parts(name.partition(".")[0])
-        found: JsonObject = {}
+        metadata: JsonObject = {}
         notes = []
         for listed in self._above(folder):
-            applies = [one for one in listed if one[1] == suffix and one[0].items() <= entities.items()]
-            for _, _, path, content in sorted(applies, key=lambda one: len(one[0])):
-                found |= content
+            applies = [sidecar for sidecar in listed if sidecar[1] == suffix and sidecar[0].items() <= entities.items()]
+            for _, _, path, content in sorted(applies, key=lambda sidecar: len(sidecar[0])):
+                metadata |= content
                 if path in self._notes:
                     notes.append(self._notes[path])
-        return found, tuple(notes)
+        return metadata, tuple(notes)
 
     def _above(self, folder: Path) -> list[_Listed]:
         """Return the JSON files of a folder and of those above it, from the root on."""

@@ -45,7 +45,7 @@ def _images_of(place: str, resolution: str, unlike: str) -> tuple[str, tuple[tup
     if folder is None:
         raise UsageError(f"{place!r} {unlike} template in {home}")
     images = sorted(p for p in [*folder.glob("*.nii.gz"), *folder.glob("anat/*.nii.gz")] if p.stat().st_size > 0)
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for name, suffix in (("t1w", "T1w"), ("magnitude", "T2starw")):
         chosen = [path for path in images if path.name.endswith(f"_{suffix}.nii.gz")]
         if resolution:
@@ -53,8 +53,8 @@ def _images_of(place: str, resolution: str, unlike: str) -> tuple[str, tuple[tup
         # Our own templates, then images of whole heads, of the finest voxels.
         chosen.sort(key=lambda p: ("desc-template" not in p.name, "desc-" in p.name, "res-01" not in p.name, p.name))
         if chosen:
-            found[name] = chosen[0].absolute()
-    if not found:
+            files[name] = chosen[0].absolute()
+    if not files:
         raise UsageError(f"{folder} holds no *_T1w.nii.gz and no *_T2starw.nii.gz with data")
-    label = dict(entities_in(next(iter(found.values())).name)).get("tpl", folder.absolute().name)
-    return re.sub(r"[^A-Za-z0-9]", "", label.removeprefix("tpl-")), tuple(found.items())
+    label = dict(entities_in(next(iter(files.values())).name)).get("tpl", folder.absolute().name)
+    return re.sub(r"[^A-Za-z0-9]", "", label.removeprefix("tpl-")), tuple(files.items())

@@ -30,24 +30,24 @@ def mixtures(runs: Mapping[str, Sequence[StepRecord]]) -> tuple[str, ...]:
     for name, records in runs.items():
         for record in records:
             by_step.setdefault(record.step, []).append((name, record))
-    found: dict[str, list[str]] = {}
-    for own in by_step.values():
-        for text, name in (*_parameters(own), *_code(own)):
-            names = found.setdefault(text, [])
+    remarks: dict[str, list[str]] = {}
+    for step_records in by_step.values():
+        for text, name in (*_parameters(step_records), *_code(step_records)):
+            names = remarks.setdefault(text, [])
             if name not in names:
                 names.append(name)
-    return tuple(f"{_listed(names)}: {text}" for text, names in found.items())
+    return tuple(f"{_listed(names)}: {text}" for text, names in remarks.items())
 
 
-def _parameters(own: _Records) -> Iterator[tuple[str, str]]:
+def _parameters(records: _Records) -> Iterator[tuple[str, str]]:
     """Yield what is different about a run's parameters, and the run."""
-    values = {name: dict(_flat(record.parameters)) for name, record in own}
+    values = {name: dict(_flat(record.parameters)) for name, record in records}
     deviating: dict[str, list[str]] = {}
-    for path in dict.fromkeys(path for one in values.values() for path in one):
-        common, count = _most([(values[name].get(path, _NONE), record.started) for name, record in own])
-        for name, one in values.items():
-            if one.get(path, _NONE) != common:
-                words = f"{path} is {one.get(path, _NONE)}, and {common} in {count} of {len(values)} runs"
+    for path in dict.fromkeys(path for flat in values.values() for path in flat):
+        common, count = _most([(values[name].get(path, _NONE), record.started) for name, record in records])
+        for name, flat in values.items():
+            if flat.get(path, _NONE) != common:
+                words = f"{path} is {flat.get(path, _NONE)}, and {common} in {count} of {len(values)} runs"
                 deviating.setdefault(name, []).append(words)
     for name, texts in deviating.items():
         # Parameters of another method follow from the method.
@@ -55,10 +55,10 @@ def _parameters(own: _Records) -> Iterator[tuple[str, str]]:
             yield text, name
 
 
-def _code(own: _Records) -> Iterator[tuple[str, str]]:
+def _code(records: _Records) -> Iterator[tuple[str, str]]:
     """Yield by which other code a run's step was run, and the run; runs that make the same products are compared."""
     alike: dict[str, list[tuple[str, StepRecord]]] = {}
-    for name, record in own:
+    for name, record in records:
         key = json.dumps([sorted(record.outputs), dict(_flat(record.parameters))], sort_keys=True)
         alike.setdefault(key, []).append((name, record))
     for some in alike.values():
@@ -79,8 +79,8 @@ def _most(values: Sequence[tuple[str, str]]) -> tuple[str, int]:
     """Return the value that most have (of several, that of the newest record), and how many have it."""
     counts = Counter(value for value, _ in values)
     newest = {value: max(started for other, started in values if other == value) for value in counts}
-    found = max(counts, key=lambda value: (counts[value], newest[value]))
-    return found, counts[found]
+    common = max(counts, key=lambda value: (counts[value], newest[value]))
+    return common, counts[common]
 
 
 def _flat(values: Mapping[str, object], start: str = "") -> Iterator[tuple[str, str]]:

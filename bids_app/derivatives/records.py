@@ -79,8 +79,8 @@ def _is_own(key: str, relative: str, basename: str) -> bool:
     if key not in PRODUCTS:  # of another version: nobody asks for it
         return True
     product, path = PRODUCTS[key], PurePosixPath(relative)
-    entities, own = dict(entities_in(path.name)), dict(entities_in(basename))
-    if any(entities.get(name) != own.get(name) for name in ("sub", "ses")):
+    entities, basename_entities = dict(entities_in(path.name)), dict(entities_in(basename))
+    if any(entities.get(name) != basename_entities.get(name) for name in ("sub", "ses")):
         return False
     if not path.name.endswith(f"_{product.suffix}{product.extension}"):
         return False

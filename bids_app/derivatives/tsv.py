@@ -63,7 +63,7 @@ def read_tsv(path: Path, needed: Sequence[str]) -> list[Line]:
     for name in header:
         if header.count(name) > 1:
             raise TableError(f"line 1: column {shown(name)} is there twice")
-    found = []
+    rows = []
     for number, cells in enumerate(lines[1:], start=2):
         if not any(cell.strip() for cell in cells):
             continue
@@ -73,5 +73,5 @@ def read_tsv(path: Path, needed: Sequence[str]) -> list[Line]:
             raise TableError(f"line {number}: has {len(cells)} cells, the header has {len(header)}")
         texts = (cell.strip().removeprefix('"').removesuffix('"').strip() for cell in cells)
         values = ("" if text in MISSING else text for text in texts)
-        found.append(Line(number, dict(zip(header, values, strict=True))))
-    return found
+        rows.append(Line(number, dict(zip(header, values, strict=True))))
+    return rows

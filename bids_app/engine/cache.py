@@ -58,8 +58,8 @@ def files_of(key: str, path: Path) -> list[Path]:
     return [*files, lookup_path(path)] if product.is_segmentation else files
 
 
-def files_beside(products: Mapping[str, tuple[str, Path]], sidecars: Sequence[str]) -> dict[str, Path]:
-    """Return the files that a step reads beside its products, by name: look-up tables, and the sidecars it asks for.
+def accompanying_files(products: Mapping[str, tuple[str, Path]], sidecars: Sequence[str]) -> dict[str, Path]:
+    """Return the files that a step reads with its products, by name: look-up tables, and the sidecars it asks for.
 
     ``products`` are keys and paths by the names that the step gives them.
     """
@@ -175,8 +175,8 @@ def is_consistent(saved: StepRecord, parameters: Mapping[str, object], paths: Ma
     Working files may lie in another folder than now.
     """
     same_parameters = saved.parameters == json.loads(json.dumps(parameters, default=str))
-    own = {key for key, path in paths.items() if saved.paths.get(key) == path or PRODUCTS[key].in_work_dir}
-    return same_parameters and own == set(paths) == set(saved.paths)
+    recorded = {key for key, path in paths.items() if saved.paths.get(key) == path or PRODUCTS[key].in_work_dir}
+    return same_parameters and recorded == set(paths) == set(saved.paths)
 
 
 def is_intact(saved: StepRecord, outputs: Mapping[str, Path], hashes: Hashes) -> bool:

@@ -86,10 +86,10 @@ def _security(certificate: Path, key: Path) -> Any:
         """Dask writes a worker's words into the job script as they are: these are words of a shell."""
 
         def get_tls_config_for_role(self, role: str) -> dict[str, Any]:
-            found = dict(super().get_tls_config_for_role(role))
+            settings = dict(super().get_tls_config_for_role(role))
             if role == "worker":
-                found = {name: shlex.quote(value) if value else value for name, value in found.items()}
-            return found
+                settings = {name: shlex.quote(value) if value else value for name, value in settings.items()}
+            return settings
 
     roles = ("client", "scheduler", "worker")
     files = {f"tls_{role}_{kind}": str(path) for role in roles for kind, path in (("cert", certificate), ("key", key))}
@@ -112,9 +112,9 @@ def own_address() -> str:
         for address in addresses
         if address.family == socket.AF_INET
     ]
-    return next((one for one in candidates if not _is_local(one)), "127.0.0.1")
+    return next((address for address in candidates if not _is_local(address)), "127.0.0.1")
 
 
 def _is_local(address: str) -> bool:
-    found = ipaddress.ip_address(address)
-    return found.is_loopback or found.is_link_local or found.is_unspecified
+    parsed = ipaddress.ip_address(address)
+    return parsed.is_loopback or parsed.is_link_local or parsed.is_unspecified

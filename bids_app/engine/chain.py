@@ -11,8 +11,8 @@ from bids_app.derivatives.records import is_damaged, load_own_record, record_pat
 from bids_app.derivatives.scratch import remove_parts, remove_quietly
 from bids_app.engine.cache import (
     Hashes,
+    accompanying_files,
     difference,
-    files_beside,
     files_of,
     fingerprint,
     is_consistent,
@@ -34,7 +34,7 @@ from bids_app.model.results import StepFailure
 from bids_app.model.settings import Settings
 from bids_app.model.step import HEADER, Step, plan
 from bids_app.model.step_record import StepRecord
-from bids_app.qsm.process import release_memory
+from bids_app.qsm.allocation import release_memory
 
 #: A step that took more than so many bytes gives its memory back; the pages of others serve the next step.
 _LARGE = 1_000_000_000
@@ -175,8 +175,8 @@ class Chain(Generic[R]):
             remove_record(self._record_path(step))
         before = self.records.pop(step.name, None)
         keys = dict.fromkeys((*step.makes(self.record, self.settings), *(before.paths if before is not None else ())))
-        own = [key for key in keys if key in PRODUCTS and self.makers.get(key, step).name == step.name]
-        remove_quietly(file for key in own for file in files_of(key, self._path(key)))
+        made = [key for key in keys if key in PRODUCTS and self.makers.get(key, step).name == step.name]
+        remove_quietly(file for key in made for file in files_of(key, self._path(key)))
 
     def _paths(self, step: Step[R]) -> dict[str, Path]:
         """Return the step's inputs by name, present or not."""
@@ -189,10 +189,10 @@ class Chain(Generic[R]):
         known = {name: path_of(key, of, self.context) for name, (of, key) in collected.items()}
         paths |= {n: path for n, path in known.items() if is_there(path) or self._recorded(step, *collected[n])}
         keys = {name: key for name, (_, key) in (products | dict(collected)).items()}
-        found = {name: (keys[name], path) for name, path in paths.items()}
-        beside = files_beside(found, step.sidecars(record, settings))
+        files = {name: (keys[name], path) for name, path in paths.items()}
+        accompanying = accompanying_files(files, step.sidecars(record, settings))
         headers = {HEADER + name: path for name, path in step.headers(record, settings).items()}
-        return {**step.sources(record, settings), **paths, **beside, **headers}
+        return {**step.sources(record, settings), **paths, **accompanying, **headers}
 
     def _recorded(self, step: Step[R], of: Record, key: str) -> str | None:
         """Return the hash that is recorded of another record's working file, None where it was never made."""

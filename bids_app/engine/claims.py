@@ -26,8 +26,8 @@ _pulse_of_parent = ""
 
 def lock_folders(context: Context) -> tuple[Path, ...]:
     """Return where the locks of what a command writes lie."""
-    own, work = context.output_dir / "logs" / "locks", context.shared_dir or context.work_dir
-    return (own,) if work.is_relative_to(context.output_dir) else (own, work / "locks")
+    output, work = context.output_dir / "logs" / "locks", context.shared_dir or context.work_dir
+    return (output,) if work.is_relative_to(context.output_dir) else (output, work / "locks")
 
 
 def remove_stale_locks(context: Context) -> None:

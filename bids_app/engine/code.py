@@ -166,7 +166,7 @@ def _methods(section: str, registries: frozenset[str]) -> dict[str, Callable[...
     known = [value for name in registries if isinstance(value := getattr(registry, name, None), Mapping)]
     held = {id(method) for methods in known for method in methods.values()}
     everything = bool(registries & {"", "METHODS"})
-    return {one.name: one.function for one in methods_of(section) if everything or id(one) in held}
+    return {method.name: method.function for method in methods_of(section) if everything or id(method) in held}
 
 
 def digest_of(

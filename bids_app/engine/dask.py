@@ -123,11 +123,11 @@ class ClusterEngine:
             () if "python" in changed else self.command,
             self.log_dir,
         )
-        own = engines.keywords_of(self.name, worker)
-        options = own["scheduler_options"] | changed.pop("scheduler_options", {})
+        defaults = engines.keywords_of(self.name, worker)
+        options = defaults["scheduler_options"] | changed.pop("scheduler_options", {})
         if "interface" in changed or "interface" in options:
             options.pop("host")  # the interface gives the address
-        keywords = own | changed | {"scheduler_options": options}
+        keywords = defaults | changed | {"scheduler_options": options}
         keywords["worker_extra_args"] = [*keywords["worker_extra_args"], *engines.WORKER_WORDS]
         return kind, keywords, limits
 

@@ -76,8 +76,8 @@ def jobs_of(
     place: dict[str, int] = {}  # the number of a job's stage
     wanted: set[str] = set()  # what jobs so far read of records that had no job yet: another level's, or a mistake
     shared: dict[tuple[str, ...], tuple[str, ...]] = {}  # jobs that wait for the same ones share one tuple
-    for number, one in enumerate(stages):
-        steps, records = one.of_records()
+    for number, stage in enumerate(stages):
+        steps, records = stage.of_records()
         for record in records:
             active = plan(steps(), record, settings).steps
             if not active:
@@ -93,7 +93,7 @@ def jobs_of(
                     context=context,
                     after=shared.setdefault(after, after),
                     memory=max(step.memory(record, settings) for step in active),
-                    stage=one.name,
+                    stage=stage.name,
                     record=record,
                     steps=steps,
                     **({"t1w_steps": t1w_steps} if t1w_steps else {}),

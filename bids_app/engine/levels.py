@@ -37,7 +37,7 @@ def participant_jobs(
     reports_only: bool = False,
 ) -> list[Job]:
     """Return the jobs of the level ``participant``, in the order in which they are best started."""
-    return [job for one in subjects for job in _jobs_of_subject(one, settings, context, report, reports_only)]
+    return [job for subject in subjects for job in _jobs_of_subject(subject, settings, context, report, reports_only)]
 
 
 def _jobs_of_subject(
@@ -79,7 +79,7 @@ def group_jobs(
     """Return the jobs of the level ``group``; ``refusal`` says on the page why the level has not been run."""
     stages = group_stages(cohort, settings, context) if cohort.runs else []
     jobs = jobs_of(stages, settings, context)
-    spaces = [record.template for one in stages for record in one.records if isinstance(record, Space)]
+    spaces = [record.template for stage in stages for record in stage.records if isinstance(record, Space)]
     # Without a refusal, that of an earlier page does not stand any more.
     participants = JobResult("participants", "", failures=[StepFailure("completeness", refusal)] if refusal else [])
     payload = Payload(

@@ -111,12 +111,12 @@ class PeakMemory:
         return max(self._together, peak_memory() if self._own is None else self._own)
 
     def _watch(self) -> None:
-        own = psutil.Process()
+        process = psutil.Process()
         while not self._over.wait(_INTERVAL_S):
             programs = 0
-            for child in own.children(recursive=True):
+            for child in process.children(recursive=True):
                 with suppress(psutil.Error, OSError):
                     if not _is_copy(child):
                         programs += _peak_of(child.pid) or child.memory_info().rss
             if programs:
-                self._together = max(self._together, programs + own.memory_info().rss)
+                self._together = max(self._together, programs + process.memory_info().rss)

@@ -99,7 +99,7 @@ def _htcondor(worker: Worker) -> dict[str, Any]:
     return {"disk": "1GB", "job_extra_directives": lines}
 
 
-#: dask-jobqueue's class of each scheduler, the program that sends jobs, and its keywords beside the common ones.
+#: dask-jobqueue's class of each scheduler, the program that sends jobs, and its keywords besides the common ones.
 _ENGINES: Mapping[str, tuple[str, str, Callable[[Worker], dict[str, Any]]]] = {
     "slurm": ("SLURMCluster", "sbatch", _named("account")),
     "pbs": ("PBSCluster", "qsub", _named("account")),
@@ -217,14 +217,14 @@ def read(path: Path | None, kind: Any) -> dict[str, Any]:
     if path is None:
         return {}
     origin = f"--cluster-config: {path}"
-    found = parse_toml(read_text(path, origin), origin)
+    values = parse_toml(read_text(path, origin), origin)
     known = set(OWN_KEYS)
     for cls in (*kind.__mro__, *kind.job_cls.__mro__):
         if cls.__module__.startswith("dask_jobqueue"):
             known |= set(inspect.signature(cls.__init__).parameters) - _NOT_FOR_FILES
-    for key, value in found.items():
+    for key, value in values.items():
         if key not in known:
             raise UsageError(f"--cluster-config: {path}: unknown keyword {key!r}: {nearest(key, sorted(known))}")
         if key in OWN_KEYS and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
             raise UsageError(f"--cluster-config: {path}: {key} must be a whole number of 1 or more, not {value!r}")
-    return found
+    return values

@@ -40,7 +40,7 @@ def template_stages(cohort: Cohort, settings: Settings, context: Context) -> lis
     runs: dict[str, list[GroupRun]] = {}
     for run in cohort.runs:
         runs.setdefault(run.subject, []).append(run)
-    subjects = tuple(TemplateSubject(label, tuple(own)) for label, own in runs.items())
+    subjects = tuple(TemplateSubject(label, tuple(runs_of_subject)) for label, runs_of_subject in runs.items())
     if choice.template == "none" or (choice.template == "build" and len(subjects) < 2):
         return []
     stages = [stage("subjects", steps.template_subject_steps, subjects)]
@@ -56,7 +56,7 @@ def template_stages(cohort: Cohort, settings: Settings, context: Context) -> lis
         iterations += single
     else:
         name, files = template_files(choice.template)
-    final = {one.label: Registration(one, target, "final", f"to{name}", files=files) for one in subjects}
+    final = {subject.label: Registration(subject, target, "final", f"to{name}", files=files) for subject in subjects}
     stages.append(stage("register-template", steps.template_registration_steps, tuple(final.values())))
     space = Space(name, tuple(NormalizedRun(run, final[run.subject], name) for run in cohort.runs), iterations)
     stages += _map_stages(space, "")
@@ -88,12 +88,12 @@ def _iterations(name: str, linear: int, syn: int, subjects: tuple[TemplateSubjec
 def _iteration_stages(iterations: tuple[Iteration, ...], single: tuple[Iteration, ...]) -> list[AnyStage]:
     """Return two stages for each iteration: everybody's registration, and the average."""
     stages: list[AnyStage] = []
-    for one in iterations:
-        averages = (one, *(single if one.number == 1 else ()))
-        if one.before is not None:
+    for iteration in iterations:
+        averages = (iteration, *(single if iteration.number == 1 else ()))
+        if iteration.before is not None:
             records = tuple(average.registration(subject) for average in averages for subject in average.subjects)
-            stages.append(stage(f"register-{one.number}", steps.template_registration_steps, records))
-        stages.append(stage(f"average-{one.number}", steps.template_average_steps, averages))
+            stages.append(stage(f"register-{iteration.number}", steps.template_registration_steps, records))
+        stages.append(stage(f"average-{iteration.number}", steps.template_average_steps, averages))
     return stages
 
 

@@ -30,7 +30,7 @@ def clusters(
 ) -> list[Row]:
     """Return a row for every cluster of voxels that are not 0, the largest first."""
     volume = float(abs(np.linalg.det(affine[:3, :3])))
-    found: list[Row] = []
+    rows: list[Row] = []
     for sign in (1, -1):
         numbered, _ = ndimage.label(sign * t > 0, np.ones((3, 3, 3), int))
         for number, place in enumerate(ndimage.find_objects(numbered), start=1):
@@ -39,10 +39,10 @@ def clusters(
             moved[:3, 3] = (affine @ [*(p.start for p in place), 1.0])[:3]
             count = int(inside.sum())
             row: Row = {"voxels": count, "volume_mm3": count * volume, "region": None, "region_fraction": None}
-            if labels is not None and (there := labels[place][inside]).any():
-                index, votes = np.unique(there[there > 0], return_counts=True)
+            if labels is not None and (labelled := labels[place][inside]).any():
+                index, votes = np.unique(labelled[labelled > 0], return_counts=True)
                 row["region"] = names.get(int(index[votes.argmax()]), str(index[votes.argmax()]))
                 row["region_fraction"] = float(votes.max() / count)
-            found.append(row | peak(np.where(inside, t[place], 0), moved))
-    found.sort(key=_size)
-    return [{"cluster": number} | row for number, row in enumerate(found, start=1)]
+            rows.append(row | peak(np.where(inside, t[place], 0), moved))
+    rows.sort(key=_size)
+    return [{"cluster": number} | row for number, row in enumerate(rows, start=1)]

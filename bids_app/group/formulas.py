@@ -86,7 +86,7 @@ def parse_formula(text: str) -> Formula:
 
 
 def functions() -> dict[str, Any]:
-    """Return what the names of functions stand for, beside those that patsy knows itself."""
+    """Return what the names of functions stand for, in addition to those that patsy knows itself."""
     import numpy as np
 
     plain = {name: getattr(np, name) for name in ("log", "log2", "log10", "exp", "sqrt", "abs")}
@@ -104,15 +104,15 @@ class _Parser:
     def _split(self) -> Iterator[_Token]:
         place = 0
         while self.text[place:].strip():
-            found = _TOKEN.match(self.text, place)
-            if found is None:
+            match = _TOKEN.match(self.text, place)
+            if match is None:
                 place += len(self.text[place:]) - len(self.text[place:].lstrip())
                 yield _Token("other", self.text[place], place + 1)
                 place += 1
                 continue
-            assert found.lastgroup is not None
-            yield _Token(found.lastgroup, found[found.lastgroup], found.start(found.lastgroup) + 1)
-            place = found.end()
+            assert match.lastgroup is not None
+            yield _Token(match.lastgroup, match[match.lastgroup], match.start(match.lastgroup) + 1)
+            place = match.end()
         yield _Token("end", "the end", len(self.text) + 1)
 
     def _wrong(self, token: _Token, wanted: str = "") -> UsageError:

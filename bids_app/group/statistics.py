@@ -87,12 +87,12 @@ def keys_of(data: "pd.DataFrame") -> list[str]:
 
 def describe(data: "pd.DataFrame") -> list[Row]:
     """Return number, mean, standard deviation, median, extremes of every region and measure over all runs."""
-    found = []
+    described = []
     for region, rows in regions_of(data):
         for measure in (name for name in MEASURES if name in rows):
             values = rows[measure].dropna().to_numpy(np.float64)
             some, many = values.size > 0, values.size > 1
-            found.append(
+            described.append(
                 region
                 | {
                     "measure": measure,
@@ -107,7 +107,7 @@ def describe(data: "pd.DataFrame") -> list[Row]:
                     "max": float(values.max()) if some else None,
                 }
             )
-    return found
+    return described
 
 
 def fit(
@@ -141,12 +141,12 @@ def fit(
     dropped: set[str] = set()
     for region, part in regions_of(data):
         try:
-            found, left_out = _fit_region(part, formula, confidence, min_participants, min_df)
+            estimates, left_out = _fit_region(part, formula, confidence, min_participants, min_df)
             dropped |= left_out
         except QsmAppError as error:
-            found = [dict.fromkeys(_MODEL_COLUMNS) | {"note": str(error)}]
+            estimates = [dict.fromkeys(_MODEL_COLUMNS) | {"note": str(error)}]
             notes.setdefault(str(error), []).append(words_of(region))
-        rows += [region | row for row in found]
+        rows += [region | row for row in estimates]
     if not any(row["estimate"] is not None for row in rows):
         reason = next(iter(notes), "there is no region")
         raise QsmAppError(f'the model "{formula}" cannot be fitted: {reason}')

@@ -59,8 +59,8 @@ def check_tables(participants: Path | None, sessions: Sequence[Path]) -> list[st
 
 def dictionaries(path: Path) -> tuple[Path, ...]:
     """Return the dictionaries of a table that are there, the nearest first; those of sessions may share one."""
-    own = path.with_suffix(".json")
-    places = (own,) if path.name == "participants.tsv" else (own, path.parent.parent / "sessions.json")
+    nearest = path.with_suffix(".json")
+    places = (nearest,) if path.name == "participants.tsv" else (nearest, path.parent.parent / "sessions.json")
     return tuple(place for place in places if place.is_file())
 
 
@@ -68,8 +68,8 @@ def listings(participants: Path | None, sessions: Sequence[Path]) -> dict[str, P
     """Return the tables of a dataset and their dictionaries by name, as the sources of a step that reads covariates."""
     files = {"participants": participants} if participants is not None else {}
     files |= {f"sessions@{path.name}": path for path in sessions}
-    beside = dict.fromkeys(path for table in files.values() for path in dictionaries(table))
-    return files | {f"dictionary@{path.name}": path for path in beside}
+    listed = dict.fromkeys(path for table in files.values() for path in dictionaries(table))
+    return files | {f"dictionary@{path.name}": path for path in listed}
 
 
 def description(path: Path, column: str) -> JsonObject | None:

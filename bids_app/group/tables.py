@@ -64,8 +64,8 @@ class Covariates:
         """Return the values of a run, None where they are not known."""
         values: Row = dict.fromkeys(self.columns)
         values |= self.of_participant.get(run.subject, {})
-        own = self.of_session.get((run.subject, run.session or ""), {})
-        return values | {name: value for name, value in own.items() if value is not None}
+        session_values = self.of_session.get((run.subject, run.session or ""), {})
+        return values | {name: value for name, value in session_values.items() if value is not None}
 
 
 def read_rows(path: Path, separator: str = "\t") -> list[Row]:

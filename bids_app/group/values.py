@@ -90,6 +90,6 @@ def in_mask(values: npt.NDArray[np.generic], mask: Bool) -> Float32:
     """Return an image of values given in a mask, 0 outside; several along the first axis become volumes."""
     many = np.atleast_2d(values)
     image = np.zeros((*mask.shape, len(many)), np.float32)
-    for number, one in enumerate(many):
-        image[..., number][mask] = one
+    for number, volume in enumerate(many):
+        image[..., number][mask] = volume
     return image[..., 0] if values.ndim == 1 or len(many) == 1 else image

@@ -44,17 +44,17 @@ def terms_of(formula: str) -> tuple[str, dict[str, str]]:
 
     parse_formula(formula)
     try:
-        found = ModelDesc.from_formula(formula)
+        design = ModelDesc.from_formula(formula)
     except (PatsyError, SyntaxError) as error:
         raise UsageError(f'the model "{formula}" cannot be read: {str(error).splitlines()[0]}') from error
-    response = " + ".join(term.name() for term in found.lhs_termlist)
+    response = " + ".join(term.name() for term in design.lhs_termlist)
     if response not in RESPONSES:
         raise UsageError(
             f'the model "{formula}" cannot be fitted to voxels: its response is {response or "missing"}; it must be '
             f"{' or '.join(RESPONSES)}"
         )
     labels: dict[str, str] = {}
-    for term in found.rhs_termlist:
+    for term in design.rhs_termlist:
         if not term.factors:
             continue
         plain = re.sub(r"[^A-Za-z0-9]", "", term.name().replace(":", "X")) or "term"
@@ -129,14 +129,14 @@ def _numbers(column: Any) -> Any:
 
 def average_covariates(rows: Sequence[Mapping[str, object]]) -> Row:
     """Return the covariates of a participant from those of its sessions: means of numbers, words if all agree."""
-    found: Row = {}
+    averages: Row = {}
     for name in dict.fromkeys(key for row in rows for key in row):
         known = [row[name] for row in rows if row.get(name) is not None]
         try:
-            found[name] = float(np.mean([float(str(value)) for value in known])) if known else None
+            averages[name] = float(np.mean([float(str(value)) for value in known])) if known else None
         except (TypeError, ValueError):
-            found[name] = known[0] if len(set(known)) == 1 else None
-    return found
+            averages[name] = known[0] if len(set(known)) == 1 else None
+    return averages
 
 
 @dataclass
@@ -184,8 +184,8 @@ def fit(
         return np.zeros(values.voxels, np.float32)
 
     made = {k: Maps(zeros(), zeros(), zeros(), zeros()) for k in tested}
-    for one in made.values():
-        one.largest = np.zeros(permutations)
+    for maps in made.values():
+        maps.largest = np.zeros(permutations)
     for part, slab in values.slabs(slab_values):
         y = slab.astype(np.float64)
         flat = np.ptp(y, axis=0) == 0  # the same value in everybody has no variance, and no statistic
@@ -195,22 +195,22 @@ def fit(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             labels, results = run_glm(y, model.matrix, noise_model="ols")
-            for k, one in made.items():
+            for k, maps in made.items():
                 contrast = np.zeros(model.matrix.shape[1])
                 contrast[k] = 1
-                found = compute_contrast(labels, results, contrast, stat_type="t")
-                one.effect[part] = np.where(flat, 0, found.effect_size())
-                t = np.where(flat, 0, np.nan_to_num(np.ravel(found.stat())))
-                one.t[part], one.z[part] = t, np.where(flat, 0, found.z_score())
-                one.logp[part] = -(np.log(2) + stats.t.logsf(np.abs(t), model.df)) / np.log(10)
+                contrasted = compute_contrast(labels, results, contrast, stat_type="t")
+                maps.effect[part] = np.where(flat, 0, contrasted.effect_size())
+                t = np.where(flat, 0, np.nan_to_num(np.ravel(contrasted.stat())))
+                maps.t[part], maps.z[part] = t, np.where(flat, 0, contrasted.z_score())
+                maps.logp[part] = -(np.log(2) + stats.t.logsf(np.abs(t), model.df)) / np.log(10)
                 if permutations and not flat.all():
                     largest = _permuted(y[:, ~flat], model, k, permutations, seed)
-                    one.largest = np.maximum(one.largest, largest)
+                    maps.largest = np.maximum(maps.largest, largest)
         if progress is not None:
             progress(part.stop, values.voxels)
-    for one in made.values():
+    for maps in made.values():
         if permutations:
-            one.logpfwe = -np.log10(family_wise(one.t, one.largest)).astype(np.float32)
+            maps.logpfwe = -np.log10(family_wise(maps.t, maps.largest)).astype(np.float32)
     return made
 
 
@@ -238,7 +238,7 @@ def _permuted(y: Float64, model: Design, column: int, permutations: int, seed: i
     constant = [k for k in others if np.ptp(model.matrix[:, k]) == 0]
     rest = np.ascontiguousarray(model.matrix[:, [k for k in others if k not in constant]])
     # nilearn adds the intercept: one that it finds among the covariates makes it swap signs instead of permuting.
-    found = permuted_ols(
+    tested = permuted_ols(
         np.ascontiguousarray(model.matrix[:, [column]]),
         y,
         confounding_vars=rest if rest.size else None,
@@ -249,7 +249,7 @@ def _permuted(y: Float64, model: Design, column: int, permutations: int, seed: i
         n_jobs=1,
         output_type="dict",
     )
-    return np.ravel(found["h0_max_t"])
+    return np.ravel(tested["h0_max_t"])
 
 
 def family_wise(t: npt.NDArray[np.generic], largest: Float64) -> Float64:
@@ -259,21 +259,21 @@ def family_wise(t: npt.NDArray[np.generic], largest: Float64) -> Float64:
     return (1 + beyond) / (1 + len(ordered))
 
 
-def thresholds(one: Maps, df: int, fdr: float, fwe: float) -> tuple[float | None, float | None]:
+def thresholds(maps: Maps, df: int, fdr: float, fwe: float) -> tuple[float | None, float | None]:
     """Return the size of t from which on voxels are significant: by false discovery rate, by family-wise error rate."""
     from nilearn.glm import fdr_threshold
     from scipy import stats
 
-    size = np.abs(one.t)
-    cut = float(fdr_threshold(np.abs(one.z.astype(np.float64)), fdr / 2))  # both tails
-    beyond = size[np.abs(one.z) >= cut]
+    size = np.abs(maps.t)
+    cut = float(fdr_threshold(np.abs(maps.z.astype(np.float64)), fdr / 2))  # both tails
+    beyond = size[np.abs(maps.z) >= cut]
     by_fdr = float(beyond.min()) if beyond.size else None
-    if not len(one.largest):
+    if not len(maps.largest):
         return by_fdr, float(stats.t.isf(fwe / 2 / max(size.size, 1), df))
-    allowed = int(np.floor(fwe * (1 + len(one.largest)) + 1e-9)) - 1
+    allowed = int(np.floor(fwe * (1 + len(maps.largest)) + 1e-9)) - 1
     if allowed < 0:
         return by_fdr, None
-    return by_fdr, float(np.nextafter(np.sort(one.largest)[::-1][allowed], np.inf))
+    return by_fdr, float(np.nextafter(np.sort(maps.largest)[::-1][allowed], np.inf))
 
 
 def cut_at(t: Float32, threshold: float | None) -> Float32:

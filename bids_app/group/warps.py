@@ -63,23 +63,25 @@ class Backward:
 
     def __call__(self, points: Float64) -> Float64:
         """Return mapped points, ``[..., 3]``."""
-        found = 2 * points - self.field(points)
+        positions = 2 * points - self.field(points)
         for _ in range(self.iterations):
-            step = points - self.field(found)
-            found = found + step
+            step = points - self.field(positions)
+            positions = positions + step
             if not step.size or float(np.abs(step).max()) < self.tolerance_mm:
                 break
-        return found
+        return positions
 
 
 Map = Linear | Field | Backward
 
 
-def inverted(one: Map) -> Map:
+def inverted(mapping: Map) -> Map:
     """Return the inverse of a map."""
-    if isinstance(one, Backward):
-        return one.field
-    return Linear(np.linalg.inv(one.matrix).astype(np.float64)) if isinstance(one, Linear) else Backward(one)
+    if isinstance(mapping, Backward):
+        return mapping.field
+    return (
+        Linear(np.linalg.inv(mapping.matrix).astype(np.float64)) if isinstance(mapping, Linear) else Backward(mapping)
+    )
 
 
 def _voxels(points: Float64, affine: Float64) -> Float64:
@@ -158,8 +160,8 @@ def resample_labels(
     points = displacement(shape, grid, maps)
     best, out = np.zeros(tuple(shape), np.float32), np.zeros(tuple(shape), np.int32)
     share = np.zeros(tuple(shape), np.float32)
-    for part, own in _slabs(shape, grid):
-        voxels = _voxels(own + points[part], affine)
+    for part, offsets in _slabs(shape, grid):
+        voxels = _voxels(offsets + points[part], affine)
         for label in np.unique(labels[labels != 0]):
             ndimage.map_coordinates(
                 (labels == label).astype(np.float32), voxels, share[part], order=1, mode="constant", cval=0
@@ -167,9 +169,9 @@ def resample_labels(
             more = share[part] > best[part]
             out[part][more], best[part][more] = label, share[part][more]
     # What no label holds more than the background does.
-    for part, own in _slabs(shape, grid):
+    for part, offsets in _slabs(shape, grid):
         rest = ndimage.map_coordinates(
-            (labels == 0).astype(np.float32), _voxels(own + points[part], affine), order=1, mode="constant", cval=1
+            (labels == 0).astype(np.float32), _voxels(offsets + points[part], affine), order=1, mode="constant", cval=1
         )
         out[part][rest >= best[part]] = 0
     return out

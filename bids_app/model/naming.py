@@ -71,6 +71,6 @@ def run_entities(name: str) -> Entities:
     >>> run_entities("sub-01_run-1_x-2_mt-off_acq-qsm_echo-1_part-mag_MEGRE.nii.gz")
     (('sub', '01'), ('acq', 'qsm'), ('run', '1'), ('mt', 'off'), ('x', '2'))
     """
-    found = {key: value for key, value in entities_in(name) if key not in _OF_IMAGES}
-    known = [key for key in _ORDER if key in found]
-    return tuple((key, found[key]) for key in (*known, *sorted(found.keys() - set(known))))
+    entities = {key: value for key, value in entities_in(name) if key not in _OF_IMAGES}
+    known = [key for key in _ORDER if key in entities]
+    return tuple((key, entities[key]) for key in (*known, *sorted(entities.keys() - set(known))))

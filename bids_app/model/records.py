@@ -101,6 +101,7 @@ class GivenMap:
     product: str  # total_field, local_field, chimap, r2star, r2, r2prime, fibre_angle
     path: Path
     units: str = ""
+    period_hz: float = 0.0  # values that differ by it are the same wrapped field; 0: the field is not wrapped
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,8 @@ class GreRun:
     given_maps: tuple[GivenMap, ...] = ()
     #: Receive coils, in the images' fourth dimension or in files of their own, which are combined.
     coils: int = 1
+    #: Axis along which every slice is computed by itself, as the run is no volume; None: a volume.
+    slice_axis: int | None = None
     #: Whether the user chose single echoes: then gaps in their numbers are no mistake.
     has_chosen_echoes: bool = False
     #: Names of files that cannot be distinguished by the entities that we know, in pairs.
@@ -175,7 +178,7 @@ class GreRun:
 
     def given(self, product: str) -> GivenMap | None:
         """Return the map that another dataset has of a product, if it has one."""
-        return next((one for one in self.given_maps if one.product == product), None)
+        return next((given_map for given_map in self.given_maps if given_map.product == product), None)
 
     def facts(self) -> Mapping[str, object]:
         """Return what results depend on besides bytes of images and parameters."""

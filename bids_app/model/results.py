@@ -23,11 +23,11 @@ class StepFailure:
 
 def earlier_failures(content: object) -> dict[str, list[StepFailure]]:
     """Return failures by run as a file keeps them; none where it holds anything else."""
-    found: dict[str, list[StepFailure]] = {}
+    by_run: dict[str, list[StepFailure]] = {}
     for name, listed in content.items() if isinstance(content, dict) else ():
         failures = [StepFailure(**entry) for entry in listed if _is_failure(entry)] if isinstance(listed, list) else []
-        found |= {name: failures} if failures else {}
-    return found
+        by_run |= {name: failures} if failures else {}
+    return by_run
 
 
 def _is_failure(entry: object) -> bool:

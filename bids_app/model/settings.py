@@ -67,10 +67,10 @@ class Section(Generic[C_co]):
 
     def to_mapping(self) -> SectionValues:
         """Return the choices and the parameters of the chosen methods alone: what can influence a result."""
-        own = self.choice.to_mapping()
-        chosen = {value for value in own.values() if isinstance(value, str)}
+        values = self.choice.to_mapping()
+        chosen = {value for value in values.values() if isinstance(value, str)}
         chosen |= {name for value in chosen for name in getattr(self.choice, "ALSO", {}).get(value, ())}
-        return {**own, **{name: params.to_mapping() for name, params in self.methods.items() if name in chosen}}
+        return {**values, **{name: params.to_mapping() for name, params in self.methods.items() if name in chosen}}
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ class Settings:
 
 def section_names() -> list[str]:
     """Return the names of the sections in the order of the pipeline."""
-    return [one.name for one in dataclasses.fields(Settings)]
+    return [field.name for field in dataclasses.fields(Settings)]
 
 
 def to_toml(settings: Settings, comment: Sequence[str] = ()) -> str:
@@ -216,8 +216,8 @@ def build_settings(tree: Mapping[str, object], origin: str = "settings") -> Sett
 
 def _build_section(name: str, default: Section[Params], values: Mapping[str, object], origin: str) -> Section[Params]:
     choice, methods = default.choice, default.methods
-    own_names = [one.name for one in dataclasses.fields(choice)]
-    own: dict[str, object] = {}
+    own_names = [field.name for field in dataclasses.fields(choice)]
+    choices: dict[str, object] = {}
     changed = dict(methods)
     where = name
     try:
@@ -228,12 +228,12 @@ def _build_section(name: str, default: Section[Params], values: Mapping[str, obj
                     raise ParameterError("is a method's table, not a value")
                 changed[key] = type(methods[key]).from_mapping(methods[key].to_mapping() | dict(value))
             elif key in own_names:
-                own[key] = value
+                choices[key] = value
             else:
                 where = name
                 raise ParameterError(f"unknown parameter {key!r}: {nearest(key, own_names + list(methods))}")
         where = name
-        return Section(type(choice).from_mapping(choice.to_mapping() | own), changed)
+        return Section(type(choice).from_mapping(choice.to_mapping() | choices), changed)
     except ParameterError as error:
         raise UsageError(f"{origin}: {where}: {error}") from error
 
@@ -246,7 +246,9 @@ def _check_mask_recipes(settings: Settings) -> None:
             raise UsageError(f"mask.{name}: {error}") from error
     choice = settings.mask.choice
     recipes = (choice.filled, choice.reliable) if choice.two_pass else (choice.filled,)
-    if settings.brain_extraction.choice.program and not any("bet" in parse_recipe(one).sources for one in recipes):
+    if settings.brain_extraction.choice.program and not any(
+        "bet" in parse_recipe(recipe).sources for recipe in recipes
+    ):
         raise UsageError(
             f"--brain-extraction: the program's mask stands for bet in the recipe of the mask, and {choice.filled!r} "
             "has no bet: begin the recipe with 'bet & ' (--mask)"
@@ -269,8 +271,8 @@ def _check_combination(settings: Settings, origin: str) -> None:
         )
     if inversion.per_echo and not single and settings.field.choice.unwrap != "romeo":
         raise UsageError(
-            f"{origin}: inversion.per_echo=true with inversion.method={inversion.method} needs the turns of each echo: "
-            f"set field.unwrap=romeo, or inversion.method to {', '.join(sorted(SINGLE_STEP))}"
+            f"{origin}: inversion.per_echo=true with inversion.method={inversion.method} needs the unwrapped phase of "
+            f"each echo: set field.unwrap=romeo, or inversion.method to {', '.join(sorted(SINGLE_STEP))}"
         )
 
 

@@ -46,10 +46,10 @@ def write_template(folder: Folder, head: Head) -> None:
     )
     kinds = {"nuclei": (sampling.NUCLEUS, nucleus_labels()), "tissue": (sampling.TISSUE, sampling.TISSUE_LABELS)}
     for kind, (channel, labels) in kinds.items():
-        own = {**names, "seg": kind}
-        image = ATLAS / spell(own, "dseg", ".nii.gz")
+        atlas_names = {**names, "seg": kind}
+        image = ATLAS / spell(atlas_names, "dseg", ".nii.gz")
         folder.image(image, properties[..., channel], affine, "uint8", {"Manual": False, "Resolution": _ATLAS_GRID})
-        write_labels(folder, ATLAS / spell(own, "dseg", ".tsv"), labels)
+        write_labels(folder, ATLAS / spell(atlas_names, "dseg", ".tsv"), labels)
     brain = ATLAS / spell({**names, "desc": "brain"}, "mask", ".nii.gz")
     inside = properties[..., sampling.BRAIN] >= 0.5
     folder.image(brain, inside, affine, "uint8", {"Type": "Brain", "Resolution": _ATLAS_GRID})

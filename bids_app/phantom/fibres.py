@@ -2,9 +2,10 @@
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 import numpy.typing as npt
+
+from bids_app.qsm.kernels import jit
 
 
 class Fibres(NamedTuple):
@@ -17,7 +18,7 @@ class Fibres(NamedTuple):
 NO_ANISOTROPY = Fibres(np.array([0.0, 0.0, 1.0]), 0.0)
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def fibre_cos2(x: float, y: float, z: float, b0: npt.NDArray[np.float64]) -> float:
     """Squared cosine of the angle between the main field and the fibres at a point of the template (mm).
 

@@ -50,10 +50,10 @@ class Folder:
     def read(self, unit: str) -> JsonObject:
         """Return a unit's record; an empty one if there is none or it is damaged."""
         try:
-            found = json.loads(self.record_path(unit).read_text())
+            content = json.loads(self.record_path(unit).read_text())
         except (OSError, ValueError):
             return {}
-        return found if isinstance(found, dict) else {}
+        return content if isinstance(content, dict) else {}
 
     def is_done(self, unit: str, fingerprint: str) -> bool:
         """Whether the unit was finished with this fingerprint and all its files are still there with their sizes."""

@@ -187,15 +187,15 @@ def shim(field: npt.NDArray[np.floating], positions: npt.NDArray[np.floating]) -
     -------
     nine coefficients for :func:`harmonics`.
     """
-    found = np.linalg.lstsq(harmonics(positions), field.astype(np.float64), rcond=None)[0]
-    return np.asarray(found, np.float64)
+    coefficients = np.linalg.lstsq(harmonics(positions), field.astype(np.float64), rcond=None)[0]
+    return np.asarray(coefficients, np.float64)
 
 
 def harmonics(positions: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
     """Solid harmonics of order 0 to 2 at positions (..., 3): nine columns."""
     x, y, z = (np.asarray(positions[..., a], np.float64) for a in range(3))
-    one = np.ones_like(x)
-    return np.stack([one, x, y, z, x * y, y * z, z * x, x * x - y * y, 2 * z * z - x * x - y * y], axis=-1)
+    constant = np.ones_like(x)
+    return np.stack([constant, x, y, z, x * y, y * z, z * x, x * x - y * y, 2 * z * z - x * x - y * y], axis=-1)
 
 
 @jit

@@ -14,40 +14,40 @@ _WIDTH, _SIGMA = 7, 1.5
 
 
 def _pair(
-    found: Array, true: Array, mask: BoolArray, *, reference: bool = True
+    estimate: Array, true: Array, mask: BoolArray, *, reference: bool = True
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Return both maps' values in the mask as float64, each referenced to its own mean there (if asked)."""
-    if not found.shape == true.shape == mask.shape:
-        raise ValueError(f"shapes differ: found {found.shape}, true {true.shape}, mask {mask.shape}")
+    if not estimate.shape == true.shape == mask.shape:
+        raise ValueError(f"shapes differ: estimate {estimate.shape}, true {true.shape}, mask {mask.shape}")
     if not mask.any():
         raise ValueError("the mask is empty: there is nothing to compare")
-    a, b = found[mask].astype(np.float64), true[mask].astype(np.float64)
+    a, b = estimate[mask].astype(np.float64), true[mask].astype(np.float64)
     return (a - a.mean(), b - b.mean()) if reference else (a, b)
 
 
-def nrmse(found: Array, true: Array, mask: BoolArray, *, reference: bool = True) -> float:
+def nrmse(estimate: Array, true: Array, mask: BoolArray, *, reference: bool = True) -> float:
     """Root-mean-square error over the root mean square of the truth, in percent.
 
     With ``reference`` both maps are referenced to their mean in the mask first, as susceptibility needs it
     (Langkammer et al. 2018, 10.1002/mrm.26830); without, the maps are compared as they are.
     """
-    a, b = _pair(found, true, mask, reference=reference)
+    a, b = _pair(estimate, true, mask, reference=reference)
     return float(100 * np.linalg.norm(a - b) / np.linalg.norm(b))
 
 
-def detrended_nrmse(found: Array, true: Array, mask: BoolArray) -> float:
-    """NRMSE in percent after the line found = slope * true + offset is fitted and undone.
+def detrended_nrmse(estimate: Array, true: Array, mask: BoolArray) -> float:
+    """NRMSE in percent after the line estimate = slope * true + offset is fitted and undone.
 
     Underestimation as a whole does not count (QSM Challenge 2.0, 10.1002/mrm.28754). Infinite where the slope is not
     positive: such a map says nothing of the truth.
     """
-    a, b = _pair(found, true, mask)
+    a, b = _pair(estimate, true, mask)
     slope = float(a @ b / (b @ b))
     return float(100 * np.linalg.norm(a / slope - b) / np.linalg.norm(b)) if slope > 0 else float("inf")
 
 
 def xsim(
-    found: Array,
+    estimate: Array,
     true: Array,
     mask: BoolArray,
     *,
@@ -66,7 +66,7 @@ def xsim(
 
     Parameters
     ----------
-    found, true : array, ``[x, y, z]``
+    estimate, true : array, ``[x, y, z]``
         Maps in ppm.
     mask : bool, ``[x, y, z]``
         Where both maps are valid.
@@ -87,9 +87,9 @@ def xsim(
     if width < 1 or width % 2 == 0:
         raise ValueError(f"the width of XSIM's window must be odd, got {width}")
     scored = mask if scored is None else scored & mask
-    inside_found, inside_true = _pair(found, true, mask, reference=False)
-    a, b = np.zeros(found.shape), np.zeros(true.shape)
-    a[mask], b[mask] = inside_found, inside_true
+    inside_estimate, inside_true = _pair(estimate, true, mask, reference=False)
+    a, b = np.zeros(estimate.shape), np.zeros(true.shape)
+    a[mask], b[mask] = inside_estimate, inside_true
     if not scored.any():
         raise ValueError("no voxel is scored: there is nothing to compare")
     if reference:
@@ -127,14 +127,14 @@ class Region:
     name: str
     voxels: int
     true: float
-    found: float
+    estimate: float
 
 
 def regions(
-    found: Array, true: Array, mask: BoolArray, labels: npt.NDArray[np.integer], names: Mapping[int, str]
+    estimate: Array, true: Array, mask: BoolArray, labels: npt.NDArray[np.integer], names: Mapping[int, str]
 ) -> tuple[Region, ...]:
     """Return the regional means of both maps, referenced to the mask; regions without a voxel in it are left out."""
-    a, b = _pair(found, true, mask)
+    a, b = _pair(estimate, true, mask)
     inside = labels[mask]
     out = []
     for index, name in names.items():
@@ -145,10 +145,10 @@ def regions(
 
 
 def slope(regional: tuple[Region, ...]) -> float:
-    """Slope of the regional means found over the true ones (1 is right); nan with fewer than two regions."""
+    """Slope of the estimated regional means over the true ones (1 is right); nan with fewer than two regions."""
     if len(regional) < 2:
         return float("nan")
     true = np.array([r.true for r in regional])
-    found = np.array([r.found for r in regional])
+    estimates = np.array([r.estimate for r in regional])
     centred = true - true.mean()
-    return float(centred @ (found - found.mean()) / (centred @ centred))
+    return float(centred @ (estimates - estimates.mean()) / (centred @ centred))

@@ -68,14 +68,14 @@ def score(bids_dir: Path, output_dir: Path, labels: Sequence[str] = ()) -> tuple
         if wanted and stem.split("_")[0].removeprefix("sub-") not in wanted:
             continue
         session = mask_path.parent.parent
-        found = output_dir / session.relative_to(truth)
-        scores += _session(session, found, stem, output_dir)
+        maps = output_dir / session.relative_to(truth)
+        scores += _session(session, maps, stem, output_dir)
     if not scores:
         raise InputRefusedError([f"{output_dir} holds no map of the study's participants"])
     return tuple(scores)
 
 
-def _session(truth: Path, found: Path, stem: str, root: Path) -> Iterator[Score]:
+def _session(truth: Path, maps: Path, stem: str, root: Path) -> Iterator[Score]:
     brain, affine = read_image(truth / "anat" / f"{stem}_desc-brain_mask.nii.gz")
     for folder, suffix, desc, is_chi in _MAPS:
         if not (truth / folder / f"{stem}{desc}_{suffix}.nii.gz").is_file():
@@ -83,13 +83,15 @@ def _session(truth: Path, found: Path, stem: str, root: Path) -> Iterator[Score]
         true = _on_grid(truth / folder / f"{stem}{desc}_{suffix}.nii.gz", brain.shape, affine)
         # Susceptibility comes in variants (desc-), the others in one kind.
         pattern = f"{stem}*{desc}_{suffix}.nii.gz"
-        for path in sorted((found / folder).glob(pattern)):
+        # Rates and sources have a zero of their own.
+        is_relative = suffix not in ("R2starmap", "R2map") and f"{desc}_" not in _SOURCES
+        for path in sorted((maps / folder).glob(pattern)):
             if not desc and (
                 any(part in path.name for part in _SOURCES) or (suffix == "R2map" and "_desc-" in path.name)
             ):
                 continue
             values = _on_grid(path, brain.shape, affine)
-            mask = (brain > 0) & _valid(found / "anat", stem, values, affine)
+            mask = (brain > 0) & _valid(maps / "anat", stem, values, affine)
             if not mask.any():
                 raise InputRefusedError([f"{path}: the map is empty inside the true brain"])
             regional: tuple[metrics.Region, ...] = ()
@@ -100,18 +102,17 @@ def _session(truth: Path, found: Path, stem: str, root: Path) -> Iterator[Score]
             yield Score(
                 file=path.relative_to(root).as_posix(),
                 voxels=int(mask.sum()),
-                # Only a rate has a zero of its own.
-                nrmse=metrics.nrmse(values, true, mask, reference=suffix not in ("R2starmap", "R2map")),
+                nrmse=metrics.nrmse(values, true, mask, reference=is_relative),
                 detrended_nrmse=metrics.detrended_nrmse(values, true, mask),
-                xsim=metrics.xsim(values, true, mask) if is_chi else None,
+                xsim=metrics.xsim(values, true, mask, reference=is_relative) if is_chi else None,
                 slope=metrics.slope(regional) if is_chi else None,
                 regions=regional,
             )
 
 
 def _on_grid(path: Path, shape: tuple[int, ...], affine: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
-    values, own = read_image(path)
-    if values.shape != shape or not np.allclose(own, affine, atol=1e-3):
+    values, map_affine = read_image(path)
+    if values.shape != shape or not np.allclose(map_affine, affine, atol=1e-3):
         raise InputRefusedError([f"{path} lies on another grid than the truth: it cannot be compared voxel by voxel"])
     return values
 
@@ -149,7 +150,7 @@ def table(scores: Sequence[Score]) -> str:
         if s.regions and "_desc-" not in s.file:
             lines += ["", f"{Path(s.file).name}, mean susceptibility (ppm, mask mean is 0)"]
             lines.append(f"  {'region':<24}{'voxels':>7}{'true':>9}{'found':>9}")
-            lines += [f"  {r.name:<24}{r.voxels:7d}{r.true:9.4f}{r.found:9.4f}" for r in s.regions]
+            lines += [f"  {r.name:<24}{r.voxels:7d}{r.true:9.4f}{r.estimate:9.4f}" for r in s.regions]
     return "\n".join(lines)
 
 

@@ -203,14 +203,14 @@ def _take_shim(field: FloatArray, factor: int, mask: BoolArray, affine: npt.NDAr
     """Take the harmonics up to second order, fitted over the brain, away from a fine field, in place."""
     scale = 0.01  # decimetres keep the fit well conditioned
     positions = (np.argwhere(mask) @ affine[:3, :3].T + affine[:3, 3]) * scale
-    found = forward.shim(forward.block_mean(field, (factor,) * 3)[mask], positions)
+    coefficients = forward.shim(forward.block_mean(field, (factor,) * 3)[mask], positions)
     # The harmonics are quadratic in the fine index too: get that polynomial from 27 points, then go plane by plane.
     corner = np.array([[i, j, k] for i in range(3) for j in range(3) for k in range(3)], float)
     at = (corner * 10 + 0.5) / factor - 0.5
-    values = forward.harmonics((at @ affine[:3, :3].T + affine[:3, 3]) * scale) @ found
+    values = forward.harmonics((at @ affine[:3, :3].T + affine[:3, 3]) * scale) @ coefficients
     i, j, k = (corner * 10).T
-    one = np.ones_like(i)
-    terms = np.stack([one, i, j, k, i * i, j * j, k * k, i * j, j * k, k * i], axis=1)
+    constant = np.ones_like(i)
+    terms = np.stack([constant, i, j, k, i * i, j * j, k * k, i * j, j * k, k * i], axis=1)
     c = np.linalg.lstsq(terms, values, rcond=None)[0]
     y, z = np.arange(field.shape[1], dtype=float)[:, None], np.arange(field.shape[2], dtype=float)
     fixed = c[2] * y + c[3] * z + c[5] * y * y + c[6] * z * z + c[8] * y * z

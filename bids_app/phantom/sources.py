@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from bids_app.phantom import sampling
 from bids_app.phantom.forward import block_mean
 from bids_app.qsm.arrays import BoolArray, FloatArray
+from bids_app.qsm.kernels import jit
 from bids_app.qsm.relaxometry.epg import epg_signal
 
 #: Nodes of the table of spin echoes: R2 in 1/s (logarithmic), refocusing angles in degrees.
@@ -70,7 +70,7 @@ class SourceTruth:
 
     def within(self, mask: BoolArray) -> "SourceTruth":
         """Return the truth with zeros outside the brain."""
-        return SourceTruth(*(np.where(mask, one, np.float32(0)) for one in vars(self).values()))
+        return SourceTruth(*(np.where(mask, component, np.float32(0)) for component in vars(self).values()))
 
 
 def relaxation(
@@ -95,7 +95,7 @@ def signal_table(model: SourceModel) -> FloatArray:
     return np.ascontiguousarray(np.moveaxis(np.array(table, np.float32), -1, 0))
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _sum_rows(density, r2, angle, table, scale, factor, out):  # type: ignore[no-untyped-def]
     """Add the spin echoes of fine voxels into the data's voxels; ``angle`` [data voxel] in nodes of the table."""
     low, per_node = scale

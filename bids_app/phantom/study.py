@@ -69,11 +69,11 @@ def write_study(study: Study, root: Path, notify: Callable[[str], None] = print)
     for person in persons:
         unit = f"sub-{person.label}"
         # The number of subjects changes nothing for each of them.
-        own = _fingerprint({**asdict(study), "subjects": person.label}, code)
-        if folder.is_done(unit, own):
+        fingerprint = _fingerprint({**asdict(study), "subjects": person.label}, code)
+        if folder.is_done(unit, fingerprint):
             notify(f"{unit}: there already")
             continue
-        folder.make(unit, own, lambda f, p=person: _write_person(f, study, p))  # type: ignore[misc]
+        folder.make(unit, fingerprint, lambda f, p=person: _write_person(f, study, p))  # type: ignore[misc]
         notify(f"{unit}: written ({person.sex}, {person.age:g} years, {person.group})")
         computed += 1
     return computed
@@ -256,9 +256,9 @@ def _write_truth(folder: Folder, study: Study, names: dict[str, str], scan: Scan
         "mask_brain": truth.mask,
     }
     if truth.sources is not None:
-        found = truth.sources
-        images |= {"chi_paramagnetic": found.paramagnetic, "chi_diamagnetic": found.diamagnetic}
-        images |= {"r2": found.r2, "r2prime": found.r2prime}
+        sources = truth.sources
+        images |= {"chi_paramagnetic": sources.paramagnetic, "chi_diamagnetic": sources.diamagnetic}
+        images |= {"r2": sources.r2, "r2prime": sources.r2prime}
     root = folder.root / TRUTH
     for key, data in images.items():
         product = PRODUCTS[key]

@@ -81,9 +81,9 @@ def people(count: int, seed: int) -> tuple[Person, ...]:
     persons = []
     for number in range(count):
         pair = np.random.default_rng([seed, 900, number // 2])
-        own = np.random.default_rng([seed, 901, number])
-        age = float(np.clip(np.round(pair.uniform(21, 79) + own.uniform(-2, 2), 1), 20, 80))
-        sex = "FM"[int(own.integers(2))]
+        random = np.random.default_rng([seed, 901, number])
+        age = float(np.clip(np.round(pair.uniform(21, 79) + random.uniform(-2, 2), 1), 20, 80))
+        sex = "FM"[int(random.integers(2))]
         persons.append(Person(f"{number + 1:02d}", number, seed, age, sex, GROUPS[number % 2]))
     return tuple(persons)
 
@@ -119,20 +119,20 @@ def tissue_table(
     table = np.zeros((sampling.MARROW + in_vivo, sampling.COLUMNS), np.float32)
     for row, values in (*_TISSUE.items(), *(_IN_VIVO.items() if in_vivo else ())):
         table[row, : len(values)] = values
-    own = person.random(1)
-    general = own.normal(1, 0.06)
+    random = person.random(1)
+    general = random.normal(1, 0.06)
     for n, nucleus in enumerate(NUCLEI):
-        chi = iron_ppm(nucleus, age, age_effect) * general * own.normal(1, 0.05)
+        chi = iron_ppm(nucleus, age, age_effect) * general * random.normal(1, 0.05)
         if person.group == "patient" and nucleus in AFFECTED:
             chi += group_effect
         for side in range(2):
-            value = chi * (1 + 0.03 * (own.normal() if side else 0))
+            value = chi * (1 + 0.03 * (random.normal() if side else 0))
             iron = max(value - _MYELIN.get(nucleus, 0.0), 0.0)
             r2star = _R2STAR_BASE + _R2STAR_PER_PPM * iron
             r2, myelin = _R2_BASE + _R2_PER_PPM * iron, _MYELIN.get(nucleus, -0.010)
             values = (value, 0.78, r2star, 190 - 60 * iron, 0.0, myelin, r2, 0.0)
             table[sampling.FIRST_NUCLEUS + 2 * n + side] = values
-    table[sampling.VEIN, sampling.CHI] *= np.float32(own.normal(1, 0.08))
+    table[sampling.VEIN, sampling.CHI] *= np.float32(random.normal(1, 0.08))
     table[:, sampling.R2STAR] *= np.float32(0.4 + 0.6 * field_strength / 3)
     table[:, sampling.R2] *= np.float32(0.7 + 0.3 * field_strength / 3)
     return table

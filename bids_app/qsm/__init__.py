@@ -30,6 +30,7 @@ True
 """
 
 from bids_app.qsm import background, field, inversion, phase, relaxometry, separation, swi, unwrap
+from bids_app.qsm.device import Device, find_device, use_device
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.inversion.combine import reference
 from bids_app.qsm.mask.make import make_mask
@@ -111,6 +112,7 @@ __all__ = [
     "BackgroundChoices",
     "CorrectedPhase",
     "Detrended",
+    "Device",
     "EchoPhase",
     "EmptyMaskError",
     "Field",
@@ -137,6 +139,7 @@ __all__ = [
     "background",
     "correct_phase",
     "field",
+    "find_device",
     "fit_total_field",
     "inversion",
     "local_field",
@@ -158,4 +161,5 @@ __all__ = [
     "to_radians",
     "total_field",
     "unwrap",
+    "use_device",
 ]

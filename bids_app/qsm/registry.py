@@ -34,8 +34,8 @@ def _described() -> Iterator[AnyMethod]:
     """Yield the methods whose descriptors stand in the families' modules."""
     for family in FAMILIES:
         package = importlib.import_module(f"bids_app.qsm.{family}")
-        for found in sorted(pkgutil.iter_modules(package.__path__), key=lambda info: info.name):
-            module = importlib.import_module(f"{package.__name__}.{found.name}")
+        for listed in sorted(pkgutil.iter_modules(package.__path__), key=lambda info: info.name):
+            module = importlib.import_module(f"{package.__name__}.{listed.name}")
             for value in vars(module).values():
                 if isinstance(value, Method) and value.function.__module__ == module.__name__:
                     yield value

@@ -28,12 +28,12 @@ _COLUMNS, _SLICES = 6, 36
 
 
 def write_page(
-    path: Path, name: str, found: Reconstruction, affine: npt.NDArray[np.float64], facts: Mapping[str, object]
+    path: Path, name: str, result: Reconstruction, affine: npt.NDArray[np.float64], facts: Mapping[str, object]
 ) -> None:
     """Write the page: the map in three planes and slice by slice, its mask, its fields, and how it was made."""
-    pictures = list(_pictures(found, affine))
+    pictures = list(_pictures(result, affine))
     rows = [(key, _text(value)) for key, value in facts.items()]
-    page = render("loose.html.j2", {"name": name, "pictures": pictures, "facts": rows, "warnings": found.warnings})
+    page = render("loose.html.j2", {"name": name, "pictures": pictures, "facts": rows, "warnings": result.warnings})
     write_bytes(path, page.encode())
 
 
@@ -41,18 +41,18 @@ def _text(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
-def _pictures(found: Reconstruction, affine: npt.NDArray[np.float64]) -> list[Picture]:
-    mask, sizes = to_ras(found.masks.brain, affine)
-    whole = frame(mask, sizes, affine=ras_affine(affine, found.chi.shape))
+def _pictures(result: Reconstruction, affine: npt.NDArray[np.float64]) -> list[Picture]:
+    mask, sizes = to_ras(result.masks.brain, affine)
+    whole = frame(mask, sizes, affine=ras_affine(affine, result.chi.shape))
     shown = inside_box(whole)
 
     def boxed(data: npt.NDArray[np.generic]) -> FloatArray:
         part: FloatArray = np.asarray(to_ras(data, affine)[0][whole.box], np.float32)
         return part
 
-    brain, valid = boxed(found.masks.brain) > 0, boxed(found.mask) > 0
-    magnitude = boxed(found.field.magnitude)
-    chi = Layer(boxed(found.chi), CHI_WINDOW, "susceptibility", "ppm", inside=brain)
+    brain, valid = boxed(result.masks.brain) > 0, boxed(result.mask) > 0
+    magnitude = boxed(result.field.magnitude)
+    chi = Layer(boxed(result.chi), CHI_WINDOW, "susceptibility", "ppm", inside=brain)
     outlines = [Contour(brain, COLOURS[0], "mask"), Contour(valid, COLOURS[2], "valid map")]
     made = [
         picture(
@@ -69,10 +69,10 @@ def _pictures(found: Reconstruction, affine: npt.NDArray[np.float64]) -> list[Pi
             "Three planes of the magnitude with the outlines of the masks.",
         ),
     ]
-    total = boxed(found.field.total)
+    total = boxed(result.field.total)
     layers = [Layer(total, symmetric(total, brain), "total field", "Hz", "PuOr_r", inside=brain)]
-    if found.local_field is not None:
-        local = boxed(found.local_field)
+    if result.local_field is not None:
+        local = boxed(result.local_field)
         layers.append(Layer(local, symmetric(local, brain), "local field", "ppm", "PuOr_r", inside=brain))
     made.append(
         picture(

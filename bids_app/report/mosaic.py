@@ -97,8 +97,8 @@ class SliceMosaic:
 
     def _point(self, places: Array) -> Array:
         """Return places as pixels of the figure, whose origin is its lower left corner."""
-        found: Array = np.array([0.0, self._size[1]]) + DPI * places * np.array([1.0, -1.0])
-        return found
+        pixels: Array = np.array([0.0, self._size[1]]) + DPI * places * np.array([1.0, -1.0])
+        return pixels
 
 
 class _Ground(Artist):
@@ -157,8 +157,8 @@ def shaded(image: Array, colours: str, window: tuple[float, float]) -> Array:
     low, high = window
     table, known = _table(colours), ~np.isnan(image)
     steps = (np.where(known, image, low) - low) * (len(table) / (high - low))
-    found: Array = table[np.clip(steps, 0, len(table) - 1).astype(np.intp)] * known[..., None]
-    return found
+    coloured: Array = table[np.clip(steps, 0, len(table) - 1).astype(np.intp)] * known[..., None]
+    return coloured
 
 
 def ticks(low: float, high: float) -> tuple[list[float], list[str], str]:

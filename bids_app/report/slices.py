@@ -82,13 +82,13 @@ class Frame:
 def ras_affine(affine: npt.NDArray[np.float64], shape: Sequence[int]) -> Array:
     """Return the affine of :func:`to_ras`'s view; ``shape`` is that of the stored array."""
     order, turned = _axes(affine)
-    found = np.eye(4)
+    view = np.eye(4)
     for axis, (stored, backwards) in enumerate(zip(order, turned, strict=True)):
         step = affine[:3, stored]
-        found[:3, axis] = -step if backwards else step
+        view[:3, axis] = -step if backwards else step
     last = [shape[stored] - 1 if backwards else 0 for stored, backwards in zip(order, turned, strict=True)]
-    found[:3, 3] = affine[:3, 3] + sum(affine[:3, stored] * n for stored, n in zip(order, last, strict=True))
-    return found
+    view[:3, 3] = affine[:3, 3] + sum(affine[:3, stored] * n for stored, n in zip(order, last, strict=True))
+    return view
 
 
 def frame(
@@ -110,7 +110,7 @@ def frame(
 
 
 def inside_box(shown: Frame) -> Frame:
-    """Return the same frame for arrays that hold nothing but its box; a centre beside the box goes to its edge."""
+    """Return the same frame for arrays that hold nothing but its box; a centre outside the box goes to its edge."""
     lengths = [part.stop - part.start for part in shown.box]
     centre = [
         min(max(place - part.start, 0), part.stop - part.start - 1)

@@ -75,18 +75,18 @@ def parameters() -> Iterator[Entry]:
 
     for name, section in Settings().sections.items():
         for prefix, params in ((name, section.choice), *((f"{name}.{m}", p) for m, p in section.methods.items())):
-            for one in dataclasses.fields(params):
-                choices = tuple(one.metadata.get("choices") or ())
-                if isinstance(one.default, bool):
+            for field in dataclasses.fields(params):
+                choices = tuple(field.metadata.get("choices") or ())
+                if isinstance(field.default, bool):
                     choices = _ONE_WORD
                 yield Entry(
-                    f"{prefix}.{one.name}",
-                    f"{prefix}.{one.name}",
+                    f"{prefix}.{field.name}",
+                    f"{prefix}.{field.name}",
                     f"Parameters of {name}",
-                    str(one.metadata.get("doc", "")),
+                    str(field.metadata.get("doc", "")),
                     choices,
                     is_parameter=True,
-                    hint=str(one.metadata.get("unit", "")),
+                    hint=str(field.metadata.get("unit", "")),
                 )
 
 
@@ -122,9 +122,9 @@ def preset_comment(name: str) -> str:
 
 def effective(values: Mapping[str, object], key: str) -> str:
     """Return the value of a parameter in nested settings as the user types it."""
-    found: object = values
+    value: object = values
     for name in key.split("."):
-        found = found.get(name, "") if isinstance(found, Mapping) else ""
-    if isinstance(found, bool):
-        return str(found).lower()
-    return ",".join(map(str, found)) if isinstance(found, tuple | list) else str(found)
+        value = value.get(name, "") if isinstance(value, Mapping) else ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ",".join(map(str, value)) if isinstance(value, tuple | list) else str(value)

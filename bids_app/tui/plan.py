@@ -61,7 +61,7 @@ class Plan:
 
     def set_level(self, level: str, wanted: bool) -> None:
         """Choose a level or leave it out."""
-        self.levels = tuple(one for one in LEVELS if (wanted if one == level else one in self.levels))
+        self.levels = tuple(name for name in LEVELS if (wanted if name == level else name in self.levels))
 
     def words(self) -> list[str]:
         """Return the arguments of the command; what is not chosen yet stands in capitals."""

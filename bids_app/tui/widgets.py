@@ -154,7 +154,7 @@ class FolderSuggester(Suggester):
             names = sorted(p.name for p in parent.iterdir() if p.name.startswith(name) and _is_folder(p))
         except OSError:
             return None
-        visible = [one for one in names if not is_system_file(one)]
+        visible = [folder for folder in names if not is_system_file(folder)]
         return str(parent / visible[0]) if name and visible else None
 
 

@@ -55,9 +55,9 @@ def _accuracy(kind: str, name: str) -> list[str]:
         return []
     partner, fixed = ("background", "lbv") if kind == "inversion" else ("inversion", "bayes")
     fixed = "none" if name == "tgv" else fixed
-    beside = f" with {partner} `{fixed}`" if fixed != "none" else ""
+    fixed_part = f" with {partner} `{fixed}`" if fixed != "none" else ""
     found = [
-        f"{_score(row)}, slope of the nuclei {row['slope']}, on a simulated head of 2 mm at SNR 40{beside}."
+        f"{_score(row)}, slope of the nuclei {row['slope']}, on a simulated head of 2 mm at SNR 40{fixed_part}."
         for row in rows("accuracy")
         if _HEAD.items() <= row.items() and row[kind] == name and row[partner] == fixed
     ]

@@ -249,7 +249,7 @@ def method_pages() -> dict[str, str]:
     """Return the page of every method by its name, and an index of all by kind."""
     from bids_app.qsm.registry import METHODS
 
-    pages, index = {}, "# Every method\n\nMade from the descriptors that stand beside the algorithms.\n"
+    pages, index = {}, "# Every method\n\nMade from the descriptors in the modules of the algorithms.\n"
     for kind, methods in METHODS.items():
         if not methods:
             continue

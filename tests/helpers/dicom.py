@@ -310,13 +310,50 @@ def _philips_frame(letter: str, te: float, echo: int, z: int, part: int, slope: 
     return frame
 
 
-def siemens_coil(folder: Path, scanner: Scanner, number: int, coil: str, first: int = 1) -> list[Path]:
-    """Write the magnitude of one coil element, before it is combined with the others."""
-    magnitudes, _ = truth(scanner.shape, (ECHO_TIMES[0],))
-    data = header(scanner, number, "gre_qsm_coils")
-    data.ImageType, data.EchoTime, data.EchoNumbers = ["ORIGINAL", "PRIMARY", "M", "ND"], ECHO_TIMES[0], 1
-    data.private_block(0x0051, "SIEMENS MR HEADER", create=True).add_new(0x0F, "LO", coil)
-    return write_slices(folder / f"{number:03d}", data, magnitude_pixels(magnitudes[0]), first, stem=coil)
+def siemens_coil(
+    folder: Path,
+    scanner: Scanner,
+    number: int,
+    coil: str,
+    first: int = 1,
+    parts: str = "M",
+    echo_times: Sequence[float] = ECHO_TIMES[:1],
+    turn: float = 0.0,
+) -> list[Path]:
+    """Write the images of one coil element, before it is combined with the others; ``turn`` (rad) is its own phase."""
+    magnitudes, phases = truth(scanner.shape, echo_times)
+    paths: list[Path] = []
+    for letter in parts:
+        for index, te in enumerate(echo_times):
+            data = header(scanner, number, "gre_qsm_coils")
+            data.ImageType, data.EchoTime, data.EchoNumbers = ["ORIGINAL", "PRIMARY", letter, "ND"], te, index + 1
+            data.private_block(0x0051, "SIEMENS MR HEADER", create=True).add_new(0x0F, "LO", coil)
+            if letter == "P":
+                data.RescaleIntercept, data.RescaleSlope, data.RescaleType = -4096, 2, "US"
+            turned = np.angle(np.exp(1j * (phases[index] + turn)))
+            pixels = magnitude_pixels(magnitudes[index]) if letter == "M" else siemens_phase(turned)
+            stem = f"{coil}{letter}{index + 1}_"
+            paths += write_slices(folder / f"{number:03d}", data, pixels, first + len(paths), stem=stem)
+    return paths
+
+
+def ge_field_map(
+    folder: Path, scanner: Scanner = Scanner(vendor="GE MEDICAL SYSTEMS"), number: int = 7, sequence: str = "B0map"
+) -> list[Path]:
+    """Write a field map of GE in one series: the field in Hz, then the magnitude, told apart by their order alone."""
+    (magnitude, *_), _ = truth(scanner.shape)
+    x, y, z = np.meshgrid(*(np.linspace(-1, 1, n) for n in scanner.shape), indexing="ij")
+    paths: list[Path] = []
+    for pixels in (np.round(60.0 * (x + 0.5 * y**2 - 0.7 * z)), np.round(magnitude * 4000)):
+        data = header(scanner, number, "B0map", SequenceName="", ScanningSequence="RM", SequenceVariant="NONE")
+        data.ImageType, data.EchoTime = ["ORIGINAL", "PRIMARY", "OTHER"], 4.608
+        block = data.private_block(0x0019, "GEMS_ACQU_01", create=True)
+        block.add_new(0x9C, "LO", sequence)
+        block.add_new(0xE2, "DS", "-69.077667")
+        data.private_block(0x0021, "GEMS_RELA_01", create=True).add_new(0x4F, "SS", scanner.shape[2])
+        data.private_block(0x0043, "GEMS_PARM_01", create=True).add_new(0x2F, "SS", 0)
+        paths += write_slices(folder / f"{number:03d}", data, pixels.astype(np.int16), 1 + len(paths), stem="i")
+    return paths
 
 
 def plain_series(

@@ -319,10 +319,35 @@ def test_real_siemens_field_map_is_skipped_as_one(run, real_data, tmp_path):
 
 
 @pytest.mark.real_data
-def test_real_philips_field_map_is_skipped_as_one(run, real_data, tmp_path):
-    assert run(source=real_data / "dicom-fieldmaps" / "Philips") == 3
+def test_real_philips_field_map_becomes_a_field_map(run, real_data, tmp_path):
+    assert run(source=real_data / "dicom-fieldmaps" / "Philips") == 0
     (row,) = report_rows(tmp_path / "out")
-    assert row["status"] == "skipped" and "B0 map" in row["reason"]
+    assert "field map in Hz" in row["reason"]
+    field = next((tmp_path / "bids").rglob("fmap/*_fieldmap.nii.gz"))
+    assert read_sidecar(field)["Units"] == "Hz" and np.abs(nib.load(field).get_fdata()).max() < 500
+    assert field.with_name(field.name.replace("fieldmap", "magnitude")).is_file()
+    assert validator_errors(tmp_path / "bids") == []
+
+
+def test_field_map_of_ge_and_images_of_single_coils(run, tmp_path):
+    dicom.ge_field_map(tmp_path / "dicom" / "1", patient("A", GE))
+    for coil in range(3):
+        turn = {"parts": "MP", "echo_times": (5.0,), "turn": 0.5 * coil}
+        dicom.siemens_coil(tmp_path / "dicom" / "2", patient("B"), 9, f"H{coil + 9}", 1 + 100 * coil, **turn)
+    assert run() == 0
+    field = tmp_path / "bids/sub-A/fmap/sub-A_fieldmap.nii.gz"
+    values = read_sidecar(field)
+    assert values["Units"] == "Hz"
+    assert values["EchoTime2"] - values["EchoTime1"] == pytest.approx(0.002304, abs=1e-7)
+    assert nib.load(field).get_fdata().min() == -102
+    assert nib.load(field.with_name("sub-A_magnitude.nii.gz")).get_fdata().min() > 1000
+    first, *_, last = (
+        nib.load(tmp_path / f"bids/sub-B/anat/sub-B_coil-{coil}_part-phase_T2starw.nii.gz").get_fdata() * np.pi / 4096
+        for coil in (1, 2, 3)
+    )
+    turned = np.angle(np.exp(1j * (last - first)))
+    assert np.abs(turned - 1.0).max() < 0.01  # coils are in the order of their numbers: H9, H10, H11
+    assert validator_errors(tmp_path / "bids") == []
 
 
 @pytest.mark.real_data

@@ -21,7 +21,7 @@ TEXTS = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path 
 #: Options of other programs that the pages name.
 _OTHERS = {
     *("--rm", "--user", "--userns", "--cleanenv", "--build-arg", "--install", "--read-only", "--network", "--bids"),
-    *("--upgrade", "--strict", "--qos", "--image", "--b0-direction"),
+    *("--upgrade", "--strict", "--qos", "--image", "--b0-direction", "--nv", "--gres"),
 }
 
 
@@ -43,7 +43,7 @@ def known_options():
 
 def own_text(name, text):
     """Return a page without command lines of other programs, and without the first column of what to come from."""
-    text = re.sub(r"`(?:qsmxt|hd-bet|mri_synthstrip|bet) [^`]*`|'my-tool [^']*'", "", text)
+    text = re.sub(r"`(?:qsmxt|dicom-convert|hd-bet|mri_synthstrip|bet) [^`]*`|'my-tool [^']*'", "", text)
     return re.sub(r"^\|[^|]*\|", "|", text, flags=re.MULTILINE) if name.endswith("coming_from.md") else text
 
 

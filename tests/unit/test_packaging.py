@@ -1,6 +1,5 @@
 """The recipes of the images hold to their grammars and agree with each other and with the lock files."""
 
-import importlib.util
 import os
 import re
 import subprocess
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from bids_app import __version__
+from tests.helpers import ci_scripts
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
@@ -67,7 +67,7 @@ def test_every_file_that_names_the_version_names_the_same():
 def test_the_conda_recipe_needs_what_the_package_needs():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     names = {"matplotlib": "matplotlib-base", "isal": "python-isal"}
-    wanted = dict(line.split(">=") for line in project["dependencies"])
+    wanted = dict(line.partition(",")[0].split(">=") for line in project["dependencies"])
     recipe = (ROOT / "conda.recipe" / "meta.yaml").read_text(encoding="utf-8")
     run = recipe.partition("  run:\n")[2].partition("test:\n")[0]
     found = dict(re.findall(r"^    - (?!python )(\S+) >=(\S+)$", run, re.M))
@@ -146,6 +146,13 @@ def test_lock_files_name_versions_and_no_address():
         assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+", line) for line in lines)
 
 
+def test_the_newest_numba_that_is_allowed_is_that_of_the_compiled_kernels():
+    """Kernels belong to one version of numba: pip takes the newest, for which a release has them."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    (allowed,) = re.findall(r"numba>=[\d.]+,<=([\d.]+)", " ".join(project["dependencies"]))
+    assert f"numba=={allowed}\n" in (ROOT / "requirements.lock").read_text()
+
+
 def test_commands_of_the_image_start_without_the_callers_python_variables(tmp_path):
     """Apptainer lets the variables of the host in, whatever the image's own environment says."""
     (tmp_path / "bin").mkdir()
@@ -171,13 +178,10 @@ def test_commands_of_the_image_start_without_the_callers_python_variables(tmp_pa
 
 @pytest.fixture
 def image_check():
-    spec = importlib.util.spec_from_file_location("image_check", ROOT / ".ci" / "image_check.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return ci_scripts.load("image_check")
 
 
-@pytest.mark.parametrize("engine", ["Docker", "Docker, rootless", "podman", "Apptainer"])
+@pytest.mark.parametrize("engine", ["Docker", "Docker, rootless", "podman", "podman, as root", "Apptainer"])
 def test_the_commands_of_the_documentation_are_those_that_the_check_runs(image_check, tmp_path, engine):
     data, out = tmp_path / "my data", tmp_path / "my out"
     words = image_check.documented(engine, "localhost/image:check", data, out)

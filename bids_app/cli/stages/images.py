@@ -61,13 +61,13 @@ def stem_of(path: Path) -> str:
 
 
 def _sidecar(path: Path) -> Mapping[str, object]:
-    beside = path.with_name(f"{stem_of(path)}.json")
-    if not beside.is_file():
+    sidecar = path.with_name(f"{stem_of(path)}.json")
+    if not sidecar.is_file():
         return {}
     try:
-        content = json.loads(beside.read_text(encoding="utf-8"))
+        content = json.loads(sidecar.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputRefusedError([f"{beside} cannot be read as JSON: {error}"]) from error
+        raise InputRefusedError([f"{sidecar} cannot be read as JSON: {error}"]) from error
     return content if isinstance(content, dict) else {}
 
 
@@ -145,13 +145,15 @@ def echo_times(given: Sequence[float] | None, image: Image) -> tuple[float, ...]
         If they are missing, not as many as the echoes, not ascending, or in milliseconds.
     """
     stated = image.sidecar.get("EchoTimes")
-    found = given if given is not None else stated if isinstance(stated, list) else None
+    seconds = given if given is not None else stated if isinstance(stated, list) else None
     count = image.data.shape[0]
-    if found is None:
-        raise UsageError(f"--te: give the {count} echo times in seconds (no sidecar beside {image.path.name} has them)")
-    if not all(isinstance(time, int | float) and not isinstance(time, bool) and math.isfinite(time) for time in found):
+    if seconds is None:
+        raise UsageError(f"--te: give the {count} echo times in seconds (no sidecar of {image.path.name} has them)")
+    if not all(
+        isinstance(time, int | float) and not isinstance(time, bool) and math.isfinite(time) for time in seconds
+    ):
         raise UsageError(f"--te: EchoTime in the sidecar of {image.path.name} is no number; correct it, or give --te")
-    times = tuple(float(time) for time in found)
+    times = tuple(float(time) for time in seconds)
     if len(times) != count:
         raise UsageError(f"--te: {count} echoes need {count} echo times, got {len(times)}")
     if any(later <= earlier for earlier, later in itertools.pairwise(times)) or times[0] < _SHORTEST_ECHO_S:
@@ -171,14 +173,14 @@ def field_strength(given: float | None, image: Image) -> float:
         If neither says it.
     """
     stated = image.sidecar.get("MagneticFieldStrength")
-    found = given if given is not None else stated
-    if found is None:
-        raise UsageError(f"--b0: give the main field in tesla (no sidecar beside {image.path.name} has it)")
-    if isinstance(found, bool) or not isinstance(found, int | float) or not _MIN_T <= found <= _MAX_T:
+    tesla = given if given is not None else stated
+    if tesla is None:
+        raise UsageError(f"--b0: give the main field in tesla (no sidecar of {image.path.name} has it)")
+    if isinstance(tesla, bool) or not isinstance(tesla, int | float) or not _MIN_T <= tesla <= _MAX_T:
         raise UsageError(
-            f"--b0: MagneticFieldStrength in the sidecar of {image.path.name} is {found!r}; give it in tesla"
+            f"--b0: MagneticFieldStrength in the sidecar of {image.path.name} is {tesla!r}; give it in tesla"
         )
-    return float(found)
+    return float(tesla)
 
 
 def in_ppm(image: Image, units: str | None, b0: float | None) -> FloatArray:

@@ -4,11 +4,11 @@ from dataclasses import dataclass, field
 
 from bids_app.convert.classify.series import SeriesFacts, Volume
 
-#: Magnitude and phase of one acquisition start within this time (s); repetitions are further apart.
+#: Magnitude and phase of one acquisition start within this time (s); repetitions are separated by more.
 SAME_ACQUISITION_S = 10.0
 
-#: Part, echo time in ms and repetition of a volume.
-Slot = tuple[str, float | None, int]
+#: Part, echo time in ms, repetition and coil element of a volume.
+Slot = tuple[str, float | None, int, str]
 
 
 @dataclass
@@ -44,7 +44,7 @@ class Acquisition:
 
 def slot_of(v: Volume) -> Slot:
     """Return what names a volume inside an acquisition; echo times count to 0.01 ms."""
-    return v.part, None if v.echo_time is None else round(v.echo_time, 2), v.repetition
+    return v.part, None if v.echo_time is None else round(v.echo_time, 2), v.repetition, v.coil
 
 
 def acquisitions_of(series: list[SeriesFacts]) -> list[Acquisition]:
@@ -53,23 +53,23 @@ def acquisitions_of(series: list[SeriesFacts]) -> list[Acquisition]:
     A series joins the acquisition that lacks what it holds and is nearest in time; without times the order decides. A
     phase that was stored long after any magnitude joins the nearest one with the same echoes that has none.
     """
-    found: list[Acquisition] = []
+    acquisitions: list[Acquisition] = []
     late: list[SeriesFacts] = []
     for s in series:
         slots = {slot_of(v) for v in s.volumes}
-        free = [a for a in found if not a.slots & slots and _is_related(a, s)]
+        free = [a for a in acquisitions if not a.slots & slots and _is_related(a, s)]
         near = [a for a in free if seconds_between(a, s) <= SAME_ACQUISITION_S]
         if near:
             min(near, key=lambda a: seconds_between(a, s)).series.append(s)
         elif free and s.parts.isdisjoint({"mag"}):
             late.append(s)
         else:
-            found.append(Acquisition([s]))
+            acquisitions.append(Acquisition([s]))
     for s in late:
         slots = {slot_of(v) for v in s.volumes}
         free = [
             a
-            for a in found
+            for a in acquisitions
             if not a.slots & slots
             and not a.parts & s.parts
             and a.echoes(*a.parts) == set(s.echo_times)
@@ -78,8 +78,8 @@ def acquisitions_of(series: list[SeriesFacts]) -> list[Acquisition]:
         if free:
             min(free, key=lambda a: seconds_between(a, s)).series.append(s)
         else:
-            found.append(Acquisition([s]))
-    return found
+            acquisitions.append(Acquisition([s]))
+    return acquisitions
 
 
 def _is_related(a: Acquisition, s: SeriesFacts) -> bool:

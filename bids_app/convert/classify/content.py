@@ -5,6 +5,7 @@
 
 import re
 
+from bids_app.convert.classify.coil_elements import is_element
 from bids_app.convert.classify.series import SeriesFacts
 from bids_app.convert.model import PARTS
 from bids_app.model.filtered_phase import is_filtered_phase
@@ -94,8 +95,10 @@ def _derived(f: SeriesFacts) -> str | None:
 
 
 def _other_contrast(f: SeriesFacts) -> str | None:
-    if f.parts & {"field"}:
-        return "field map in Hz made by the scanner (B0 map): the app needs the phase of every echo"
+    if "difference" in f.parts:
+        return "velocity or phase difference: the app needs the phase of every echo"
+    if "field" in f.parts and not f.parts <= {"field", "mag"}:
+        return "field map in Hz (B0 map) and phase in one series: export the map as a series of its own"
     if f.diffusion:
         return "diffusion-weighted images"
     if f.angio or re.search(r"(^|[\W_])(tof|angio|mra)([\W_]|$)", f.name, re.I):
@@ -108,25 +111,15 @@ def _other_contrast(f: SeriesFacts) -> str | None:
 
 
 def _unusable(f: SeriesFacts) -> str | None:
-    if is_per_coil(f):
-        return f"uncombined coil images ({len(f.coils)} coil elements): combined images are needed"
-    if not f.parts <= set(PARTS):
+    if f.of_coils and not all(is_element(coil) for coil in f.coils):
+        return "combined images and images of single coil elements in one series: export the combined ones alone"
+    if not f.parts <= {*PARTS, "field"}:
         return "magnitude and phase cannot be distinguished: neither ImageType nor any other field says it"
     if any(v.images > v.slices for v in f.volumes):
         return "several images at every position that no header field distinguishes: repeated or uncombined coil images"
     if f.slices < _MIN_SLICES:
         return f"only {f.slices} slice(s): no volume"
     return incomplete(f)
-
-
-def is_per_coil(f: SeriesFacts) -> bool:
-    """Return whether the series holds one image per coil element and position."""
-    return len(f.coils) > 2 and any(v.images >= v.slices * len(f.coils) or v.repetition > 1 for v in f.volumes)
-
-
-def is_single_element(f: SeriesFacts) -> bool:
-    """Return whether the series comes from one coil element (``H7``, ``HC12``), as far as the header says."""
-    return len(f.coils) == 1 and bool(re.fullmatch(r"[A-Za-z]+\d+", f.coils[0]))
 
 
 def incomplete(f: SeriesFacts) -> str | None:
@@ -138,7 +131,7 @@ def incomplete(f: SeriesFacts) -> str | None:
             return f"incomplete: {v.slices} of {expected} slices ({which})"
         if v.gap:
             return f"incomplete: a slice is missing between others ({which})"
-    for part in f.parts:
+    for part in f.parts - ({"mag", "field"} if "field" in f.parts else set()):
         echoes = {v.echo_time for v in f.volumes if v.part == part}
         if part != "phase" and len(echoes) < len(f.echo_times):
             return f"incomplete: {len(echoes)} of {len(f.echo_times)} echoes of the {part} images"

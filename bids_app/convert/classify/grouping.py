@@ -2,9 +2,8 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
-from bids_app.convert.classify import content
+from bids_app.convert.classify import coils, content
 from bids_app.convert.classify.acquisitions import (
     SAME_ACQUISITION_S,
     Acquisition,
@@ -13,21 +12,13 @@ from bids_app.convert.classify.acquisitions import (
     seconds_between,
     slot_of,
 )
+from bids_app.convert.classify.decision import Decision
+from bids_app.convert.classify.field_maps import decide_field_maps
 from bids_app.convert.classify.labels import protocol_labels
 from bids_app.convert.classify.series import SeriesFacts
 
 #: Tokens of ImageType that name the part, not the reconstruction.
 _PART_TOKENS = {"M", "P", "R", "I", "MAGNITUDE", "PHASE", "REAL", "IMAGINARY", "M_FFE", "PHASE MAP", "R_FFE", "I_FFE"}
-
-
-@dataclass(frozen=True)
-class Decision:
-    """The fate of a series: the BIDS entities of its images, or why there are none."""
-
-    facts: SeriesFacts
-    suffix: str = ""  # MEGRE, T2starw, T1w, UNIT1; empty when skipped
-    entities: tuple[tuple[str, str], ...] = ()  # of acq, run, echo, part those that hold for the whole series
-    reason: str = ""
 
 
 def decide(series: Sequence[SeriesFacts], *, field_maps: bool = False) -> dict[str, Decision]:
@@ -43,7 +34,8 @@ def decide(series: Sequence[SeriesFacts], *, field_maps: bool = False) -> dict[s
             decisions[facts.uid] = Decision(facts, reason=reason)
         else:
             left.append(facts)
-    left = _drop_coil_series(left, decisions)
+    maps = [s for s in left if "field" in s.parts]
+    left = _without_needless_coils(coils.marked([s for s in left if s not in maps]), decisions)
     with_phase = {
         (s.study_uid, s.geometry, s.echo_times)
         for s in left
@@ -53,12 +45,12 @@ def decide(series: Sequence[SeriesFacts], *, field_maps: bool = False) -> dict[s
         s
         for s in left
         if content.is_inversion_prepared(s)
-        # A name like "t1" does not make anatomy of what has a phase beside it.
+        # A name like "t1" does not make anatomy of a series that has a phase.
         or (content.is_t1w(s) and ("UNI" in s.tokens or (s.study_uid, s.geometry, s.echo_times) not in with_phase))
     ]
     _decide_t1w(anatomy, decisions)
     _decide_gre([s for s in left if s not in anatomy], decisions, field_maps)
-    return decisions
+    return decisions | decide_field_maps(maps, decisions)
 
 
 def _skip(decisions: dict[str, Decision], members: Iterable[SeriesFacts], reason: str) -> None:
@@ -66,21 +58,11 @@ def _skip(decisions: dict[str, Decision], members: Iterable[SeriesFacts], reason
         decisions[facts.uid] = Decision(facts, reason=reason)
 
 
-def _drop_coil_series(series: list[SeriesFacts], decisions: dict[str, Decision]) -> list[SeriesFacts]:
-    """Skip sets of three and more series that differ in their coil element alone."""
-    groups: dict[tuple[object, ...], list[SeriesFacts]] = {}
-    for s in series:
-        if content.is_single_element(s):
-            groups.setdefault((s.study_uid, s.geometry, s.protocol, s.echo_times, s.parts), []).append(s)
-    for members in groups.values():
-        elements = {m.coils for m in members}
-        if len(elements) >= 3:
-            _skip(
-                decisions,
-                members,
-                f"uncombined coil images ({len(elements)} coil elements): combined images are needed",
-            )
-    return [s for s in series if s.uid not in decisions]
+def _without_needless_coils(series: list[SeriesFacts], decisions: dict[str, Decision]) -> list[SeriesFacts]:
+    """Skip images of single coil elements that are not needed."""
+    reasons = {s.uid: coils.refuse(s, series) for s in series}
+    decisions |= {s.uid: Decision(s, reason=reason) for s in series if (reason := reasons[s.uid])}
+    return [s for s in series if not reasons[s.uid]]
 
 
 def _decide_t1w(series: list[SeriesFacts], decisions: dict[str, Decision]) -> None:
@@ -142,14 +124,14 @@ def _decide_gre(series: list[SeriesFacts], decisions: dict[str, Decision], field
     groups: dict[tuple[object, ...], list[SeriesFacts]] = {}
     for s in series:
         groups.setdefault((s.geometry, _round(s.tr), s.flip, s.epi), []).append(s)
-    found: dict[str, list[list[Acquisition]]] = {}  # suffix -> protocols -> repeated acquisitions
+    by_suffix: dict[str, list[list[Acquisition]]] = {}  # suffix -> protocols -> repeated acquisitions
     for members in groups.values():
         kept = [a for a in acquisitions_of(members) if not _skip_acquisition(a, decisions, field_maps)]
         kept = [a for a in kept if not _skip_with_counterpart(a, incomplete, decisions)]
         for protocol in by_echoes(kept):
             suffix = "MEGRE" if len(protocol[0].echoes("mag", "phase", "real", "imag")) > 1 else "T2starw"
-            found.setdefault(suffix, []).append(protocol)
-    for suffix, protocols in found.items():
+            by_suffix.setdefault(suffix, []).append(protocol)
+    for suffix, protocols in by_suffix.items():
         _name_gre(suffix, protocols, decisions)
 
 
@@ -202,12 +184,15 @@ def _name_gre(suffix: str, protocols: list[list[Acquisition]], decisions: dict[s
         for a in acquisitions:
             number += 1
             echoes = sorted(a.echoes("mag", "phase", "real", "imag"), key=lambda e: e or 0.0)
+            elements = coils.elements_of(a.series)
             for m in a.series:
                 entities: tuple[tuple[str, str], ...] = (("acq", label),) if label else ()
                 # A series with several repetitions gets its run numbers when its volumes are named.
                 entities += (("run", str(number)),) if runs > 1 else ()
                 if suffix == "MEGRE" and len(m.echo_times) == 1:
                     entities += (("echo", str(echoes.index(m.echo_times[0]) + 1)),)
+                if m.of_coils and len(m.coils) == 1:
+                    entities += (("coil", str(elements.index(m.coils[0]) + 1)),)
                 if len(m.parts) == 1:
                     entities += (("part", next(iter(m.parts))),)
                 decisions[m.uid] = Decision(m, suffix, entities, _note(a))
@@ -215,4 +200,7 @@ def _name_gre(suffix: str, protocols: list[list[Acquisition]], decisions: dict[s
 
 
 def _note(a: Acquisition) -> str:
+    elements = coils.elements_of(a.series)
+    if elements:
+        return f"uncombined images of {len(elements)} coil elements: level participant needs --set field.coils=combine"
     return "no magnitude images came with it" if a.parts == {"phase"} else ""

@@ -27,26 +27,26 @@ def identified(instances: Iterable[Instance]) -> list[Instance]:
     share is completed with the examination's. Studies of one patient and date that share a series or a frame of
     reference, and of which no image is there twice, are one examination. UIDs that are unique stay as they are.
     """
-    found = [_with(i, study_uid=_own_study(i)) for i in instances]
+    identified = [_with(i, study_uid=_own_study(i)) for i in instances]
     people: dict[str, set[Person]] = defaultdict(set)
-    for instance in found:
+    for instance in identified:
         people[instance.values["study_uid"]].add(_person(instance))
-    found = [
+    identified = [
         _with(i, study_uid=MARK.join([i.values["study_uid"], *_person(i)]))
         if len(people[i.values["study_uid"]]) > 1
         else i
-        for i in found
+        for i in identified
     ]
-    joined = _joined_studies(found)
-    found = [_with(i, study_uid=joined.get(i.values["study_uid"], i.values["study_uid"])) for i in found]
+    joined = _joined_studies(identified)
+    identified = [_with(i, study_uid=joined.get(i.values["study_uid"], i.values["study_uid"])) for i in identified]
     holders: dict[str, set[str]] = defaultdict(set)
-    for instance in found:
+    for instance in identified:
         holders[instance.values["series_uid"]].add(instance.values["study_uid"])
     return [
         _with(i, series_uid=MARK.join([i.values["series_uid"], i.values["study_uid"]]))
         if len(holders[i.values["series_uid"]]) > 1
         else i
-        for i in found
+        for i in identified
     ]
 
 
@@ -60,12 +60,14 @@ def with_common_echo_times(instances: Sequence[Instance]) -> list[Instance]:
     for instance in instances:
         times[instance.values["study_uid"]] |= {f.echo_time for f in instance.frames if f.echo_time is not None}
     common = {study: _common(sorted(some)) for study, some in times.items()}
-    found = []
+    changed = []
     for instance in instances:
-        own = common[instance.values["study_uid"]]
-        frames = tuple(f if f.echo_time is None else replace(f, echo_time=own[f.echo_time]) for f in instance.frames)
-        found.append(replace(instance, frames=frames))
-    return found
+        echo_times = common[instance.values["study_uid"]]
+        frames = tuple(
+            f if f.echo_time is None else replace(f, echo_time=echo_times[f.echo_time]) for f in instance.frames
+        )
+        changed.append(replace(instance, frames=frames))
+    return changed
 
 
 def _common(times: Sequence[float]) -> dict[float, float]:
@@ -132,9 +134,9 @@ def _is_one_series(studies: dict[str, list[Instance]]) -> bool:
     """Return whether the files of several studies complete each other: no image twice, and one series time."""
     images: set[tuple[object, ...]] = set()
     for members in studies.values():
-        own = {(f.part, f.echo_time, z) for i in members for f in i.frames for z in f.positions}
-        if images & own:
+        of_study = {(f.part, f.echo_time, z) for i in members for f in i.frames for z in f.positions}
+        if images & of_study:
             return False
-        images |= own
+        images |= of_study
     times = {i.values["study_time"][:_SECONDS] for members in studies.values() for i in members}
     return len(times) == 1

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bids_app.convert.classify.coil_elements import coil_order, is_by_coil
 from bids_app.convert.classify.identity import identified, with_common_echo_times
 from bids_app.convert.scan.header import Instance, read_instance
 from bids_app.convert.scan.series_header import SeriesHeader
@@ -26,12 +27,13 @@ _VENDORS = (
 class Volume:
     """All slices of one part of one echo (of one repetition)."""
 
-    part: str  # mag, phase, real, imag, field or unknown
+    part: str  # mag, phase, real, imag, field (Hz), difference or unknown
     echo_time: float | None  # ms, to the hundredth
     repetition: int  # 1, 2 ... in order of acquisition
     slices: int  # different positions
     images: int  # equals slices, unless several images share a position
     gap: bool  # a slice is missing in the middle
+    coil: str = ""  # the coil element, where the series holds an image of each
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class SeriesFacts:
     diffusion: bool
     orientations: int  # slices with different normals: a localizer
     geometry: tuple[object, ...]
-    coils: tuple[str, ...]
+    coils: tuple[str, ...]  # names of coil elements, in the order of their numbers
     seconds: float | None  # acquisition time of the first image; any zero point
     date_time: str  # the same as YYYYMMDDHHMMSS.fff
     files: int
@@ -77,6 +79,11 @@ class SeriesFacts:
     def echo_times(self) -> tuple[float, ...]:
         """Different echo times in ms, ascending."""
         return tuple(sorted({v.echo_time for v in self.volumes if v.echo_time is not None}))
+
+    @property
+    def of_coils(self) -> bool:
+        """Whether it holds an image of each coil element."""
+        return any(v.coil for v in self.volumes)
 
     @property
     def slices(self) -> int:
@@ -140,7 +147,7 @@ def make_series(instances: Sequence[Instance]) -> Series:
         diffusion=any((i.values["b_value"] or 0) > 0 for i in instances),
         orientations=_count_orientations(instances),
         geometry=_geometry(first, files),
-        coils=tuple(sorted({i.values["coil"] for i in instances} - {""})),
+        coils=tuple(sorted({i.values["coil"] for i in instances} - {""}, key=coil_order)),
         seconds=_seconds(times[0]) if times else None,
         date_time=times[0] if times else "",
         files=len(instances),
@@ -168,22 +175,23 @@ def vendor_of(manufacturer: str) -> str:
 
 
 def volumes_of(instances: Sequence[Instance]) -> dict[Volume, tuple[Path, ...]]:
-    """Sort frames into volumes: by part and echo time, and by repetition where positions occur more than once."""
-    groups: dict[tuple[str, float | None], list[tuple[int, tuple[float, ...], Path]]] = defaultdict(list)
+    """Sort frames into volumes: by part, echo time and coil, and by repetition where positions occur again."""
+    groups: dict[tuple[str, float | None, str], list[_Frame]] = defaultdict(list)
+    by_coil = is_by_coil(instances)
     for instance in instances:
         for frame in instance.frames:
             # DICOM's decimal strings may differ in the last digit from slice to slice.
-            key = (frame.part, None if frame.echo_time is None else round(frame.echo_time, 2))
+            echo_time = None if frame.echo_time is None else round(frame.echo_time, 2)
+            key = (frame.part, echo_time, instance.values["coil"] if by_coil else "")
             groups[key].append((frame.repetition, frame.positions, instance.path))
-    found: dict[Volume, tuple[Path, ...]] = {}
-    for key in sorted(groups, key=lambda k: (k[0], k[1] or 0.0)):
+    files: dict[Volume, tuple[Path, ...]] = {}
+    for key in sorted(groups, key=lambda k: (k[0], k[1] or 0.0, coil_order(k[2]))):
         for number, frames in enumerate(_split_repetitions(groups[key]), start=1):
             positions = Counter(z for _, zs, _ in frames for z in zs)
-            volume = Volume(
-                key[0], key[1], number, len(positions), sum(positions.values()), _has_gap(sorted(positions))
-            )
-            found[volume] = tuple(sorted({path for *_, path in frames}))
-    return found
+            gap = _has_gap(sorted(positions))
+            volume = Volume(key[0], key[1], number, len(positions), sum(positions.values()), gap, key[2])
+            files[volume] = tuple(sorted({path for *_, path in frames}))
+    return files
 
 
 #: Repetition, slice positions and file of an image.

@@ -77,12 +77,12 @@ def slope_of(values: npt.NDArray[np.float32]) -> float:
     return (float(np.abs(values).max()) or 1.0) / _LARGEST
 
 
-def write_classic(one: Map, volume: Volume, folder: Path, number: int) -> list[Path]:
+def write_classic(exported: Map, volume: Volume, folder: Path, number: int) -> list[Path]:
     """Write the slices of a map; values are integers times a slope, as the real-world value mapping says too.
 
     Parameters
     ----------
-    one
+    exported
         The map; not a number is written as 0.
     volume
         Source of identity and position.
@@ -96,21 +96,21 @@ def write_classic(one: Map, volume: Volume, folder: Path, number: int) -> list[P
     list of Path
         One file for each slice, in order along the normal.
     """
-    values = np.nan_to_num(one.values, posinf=0, neginf=0)
+    values = np.nan_to_num(exported.values, posinf=0, neginf=0)
     slope, series = slope_of(values), generate_uid(prefix=None)
     folder.mkdir(parents=True)
     paths = []
     for place, source in enumerate(volume.slices):
-        data = _header(one, source, series, number, place)
+        data = _header(exported, source, series, number, place)
         stored = np.round(values[:, :, place].T / slope).astype("<i2")
-        _describe_pixels(data, stored, slope, one)
+        _describe_pixels(data, stored, slope, exported)
         path = folder / f"{place + 1:04d}.dcm"
         data.save_as(path, enforce_file_format=True)
         paths.append(path)
     return paths
 
 
-def _header(one: Map, source: pydicom.Dataset, series: str, number: int, place: int) -> pydicom.Dataset:
+def _header(exported: Map, source: pydicom.Dataset, series: str, number: int, place: int) -> pydicom.Dataset:
     """Return a file's data set with everything but its pixels."""
     data = pydicom.Dataset()
     for name in (*IDENTITY, *_ACQUISITION, "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"):
@@ -123,10 +123,10 @@ def _header(one: Map, source: pydicom.Dataset, series: str, number: int, place: 
     data.SequenceVariant = data.get("SequenceVariant") or "NONE"
     data.SOPClassUID, data.SOPInstanceUID = MRImageStorage, generate_uid(prefix=None)
     data.Modality, data.SeriesInstanceUID, data.SeriesNumber = "MR", series, number
-    data.SeriesDescription, data.InstanceNumber = one.description, place + 1
+    data.SeriesDescription, data.InstanceNumber = exported.description, place + 1
     data.ImageType = ["DERIVED", "SECONDARY", "OTHER"]
     data.Manufacturer, data.ManufacturerModelName, data.SoftwareVersions = MANUFACTURER, MODEL, __version__
-    data.DerivationDescription = one.derivation
+    data.DerivationDescription = exported.derivation
     data.DerivationCodeSequence = Items([code("QSM", "99QSMBIDSAPP", "Quantitative susceptibility mapping")])
     reference = pydicom.Dataset()
     reference.ReferencedSOPClassUID, reference.ReferencedSOPInstanceUID = source.SOPClassUID, source.SOPInstanceUID
@@ -141,7 +141,7 @@ def _header(one: Map, source: pydicom.Dataset, series: str, number: int, place: 
     return data
 
 
-def _describe_pixels(data: pydicom.Dataset, stored: npt.NDArray[np.int16], slope: float, one: Map) -> None:
+def _describe_pixels(data: pydicom.Dataset, stored: npt.NDArray[np.int16], slope: float, exported: Map) -> None:
     """Add the pixels, and how they become values."""
     data.Rows, data.Columns = stored.shape
     data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
@@ -150,8 +150,8 @@ def _describe_pixels(data: pydicom.Dataset, stored: npt.NDArray[np.int16], slope
     mapping = pydicom.Dataset()
     mapping.RealWorldValueFirstValueMapped, mapping.RealWorldValueLastValueMapped = -_LARGEST, _LARGEST
     mapping.RealWorldValueSlope, mapping.RealWorldValueIntercept = float(data.RescaleSlope), 0.0
-    mapping.LUTLabel, mapping.LUTExplanation = one.unit_meaning[:16], one.derivation[:64]
-    mapping.MeasurementUnitsCodeSequence = Items([code(one.unit, "UCUM", one.unit_meaning)])
+    mapping.LUTLabel, mapping.LUTExplanation = exported.unit_meaning[:16], exported.derivation[:64]
+    mapping.MeasurementUnitsCodeSequence = Items([code(exported.unit, "UCUM", exported.unit_meaning)])
     for element in mapping:
         if element.keyword.endswith("ValueMapped"):
             element.VR = "SS"

@@ -10,7 +10,7 @@ from bids_app.convert.export.classic import MANUFACTURER, MODEL, Map
 from bids_app.convert.export.source import Volume
 
 
-def write_parametric(one: Map, volume: Volume, path: Path, number: int) -> Path:
+def write_parametric(exported: Map, volume: Volume, path: Path, number: int) -> Path:
     """Write a map with its values in float32, as they are, and a real-world value mapping with the unit.
 
     Raises
@@ -22,12 +22,12 @@ def write_parametric(one: Map, volume: Volume, path: Path, number: int) -> Path:
     from highdicom.pm import ParametricMap, RealWorldValueMapping
     from highdicom.sr.coding import CodedConcept
 
-    values = np.nan_to_num(one.values, posinf=0, neginf=0).transpose(2, 1, 0)
+    values = np.nan_to_num(exported.values, posinf=0, neginf=0).transpose(2, 1, 0)
     low, high = float(values.min()), float(values.max())
     mapping = RealWorldValueMapping(
-        lut_label=one.unit_meaning[:16],
-        lut_explanation=one.derivation[:64],
-        unit=CodedConcept(one.unit, "UCUM", one.unit_meaning),
+        lut_label=exported.unit_meaning[:16],
+        lut_explanation=exported.derivation[:64],
+        unit=CodedConcept(exported.unit, "UCUM", exported.unit_meaning),
         value_range=(low, high),
         slope=1.0,
         intercept=0.0,
@@ -48,9 +48,9 @@ def write_parametric(one: Map, volume: Volume, path: Path, number: int) -> Path:
         real_world_value_mappings=[mapping],
         voi_lut_transformations=[window],
         content_label="QSM",
-        content_description=one.description,
+        content_description=exported.description,
     )
-    made.SeriesDescription, made.DerivationDescription = one.description, one.derivation
+    made.SeriesDescription, made.DerivationDescription = exported.description, exported.derivation
     path.parent.mkdir(parents=True, exist_ok=True)
     made.save_as(path, enforce_file_format=True)
     return path

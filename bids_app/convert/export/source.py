@@ -61,16 +61,16 @@ class Volume:
 def volumes_of(instances: Sequence[Instance]) -> list[Volume]:
     """Return the volumes of classic files; a volume whose slices do not lie at equal distances is left out."""
     groups: dict[tuple[object, ...], list[Instance]] = defaultdict(list)
-    for one in instances:
-        if not one.values["is_mr_image"] or one.values["enhanced"] or len(one.frames) != 1:
+    for instance in instances:
+        if not instance.values["is_mr_image"] or instance.values["enhanced"] or len(instance.frames) != 1:
             continue
-        frame = one.frames[0]
-        groups[*one.series, frame.part, frame.echo_time, one.values["coil"]].append(one)
+        frame = instance.frames[0]
+        groups[*instance.series, frame.part, frame.echo_time, instance.values["coil"]].append(instance)
     return [volume for members in groups.values() if (volume := _volume(members)) is not None]
 
 
 def _volume(members: Sequence[Instance]) -> Volume | None:
-    read = [(pydicom.dcmread(one.path, stop_before_pixels=True), one.path) for one in members]
+    read = [(pydicom.dcmread(instance.path, stop_before_pixels=True), instance.path) for instance in members]
     if any("ImagePositionPatient" not in data or "ImageOrientationPatient" not in data for data, _ in read):
         return None
     for data, name in ((data, name) for data, _ in read for name in TYPE_2 if name not in data):
@@ -123,8 +123,8 @@ def find_source(volumes: Sequence[Volume], image: Floats, affine: Floats, name: 
         if turned is None:
             continue
         middle = volume.shape[2] // 2
-        one, other = np.asarray(turned[:, :, middle], float).ravel(), volume.pixels(middle).ravel()
-        if one.std() > 0 and other.std() > 0 and np.corrcoef(one, other)[0, 1] >= _SAME_PIXELS:
+        shown, other = np.asarray(turned[:, :, middle], float).ravel(), volume.pixels(middle).ravel()
+        if shown.std() > 0 and other.std() > 0 and np.corrcoef(shown, other)[0, 1] >= _SAME_PIXELS:
             same.append(volume)
     if not same:
         raise InputRefusedError(

@@ -17,7 +17,8 @@ from bids_app.errors import RunFailedError, UsageError
 
 #: Entities that may follow ``part-`` in a file name; everything else comes before it.
 _AFTER_PART = ("proc", "hemi", "space", "split", "recording", "chunk", "res", "den", "label", "desc")
-_AFTER_ECHO = ("flip", "inv", "mt", "part", *_AFTER_PART)
+_AFTER_COIL = ("flip", "inv", "mt", "part", *_AFTER_PART)
+_AFTER_ECHO = ("coil", *_AFTER_COIL)
 _AFTER_RUN = ("mod", "echo", *_AFTER_ECHO)
 
 
@@ -78,14 +79,14 @@ def assign(heuristic: Heuristic, series: Sequence[Series], subject: str, session
     except Exception as error:  # whatever the user's own function raises
         reason = f"the heuristic {heuristic.name} failed in infotodict: {type(error).__name__}: {error}"
         raise RunFailedError(reason) from error
-    found: dict[str, list[str]] = {}
+    paths: dict[str, list[str]] = {}
     for key, items in named.items():
         if not any(kind.startswith("nii") for kind in key[1]):
             continue
         for number, entry in enumerate(items, start=1):
             for path, series_id in _expand(key[0], entry, number, subject, session):
-                found.setdefault(by_id[series_id], []).append(path)
-    return found
+                paths.setdefault(by_id[series_id], []).append(path)
+    return paths
 
 
 def _expand(template: str, entry: Any, number: int, subject: str, session: str | None) -> list[tuple[str, str]]:
@@ -177,7 +178,7 @@ def add_entity(path: str, key: str, value: str) -> str:
     folder, _, name = path.rpartition("/")
     *entities, suffix = name.split("_")
     entities = [e for e in entities if not e.startswith(f"{key}-")]
-    after = {"part": _AFTER_PART, "echo": _AFTER_ECHO, "run": _AFTER_RUN}[key]
+    after = {"part": _AFTER_PART, "coil": _AFTER_COIL, "echo": _AFTER_ECHO, "run": _AFTER_RUN}[key]
     place = next((i for i, e in enumerate(entities) if e.split("-")[0] in after), len(entities))
     entities.insert(place, f"{key}-{value}")
     return (f"{folder}/" if folder else "") + "_".join([*entities, suffix])
@@ -185,8 +186,8 @@ def add_entity(path: str, key: str, value: str) -> str:
 
 def get_entity(path: str, key: str) -> str | None:
     """Return the value of an entity in a path without extension, or None."""
-    found = re.search(rf"_{key}-([A-Za-z0-9]+)(?=_)", path.rpartition("/")[2])
-    return found.group(1) if found else None
+    match = re.search(rf"_{key}-([A-Za-z0-9]+)(?=_)", path.rpartition("/")[2])
+    return match.group(1) if match else None
 
 
 def environment_paths() -> tuple[Path, Path]:

@@ -95,13 +95,13 @@ def place_studies(
 def match(pattern: re.Pattern[str], group: str, texts: Sequence[str]) -> str | None:
     """Return what a pattern finds in the first text that it matches: the named group, the first group or all."""
     for text in texts:
-        found = pattern.search(text)
-        if found:
-            names = found.groupdict()
+        hit = pattern.search(text)
+        if hit:
+            names = hit.groupdict()
             if group in names:
                 return names[group]
             # A pattern with named groups for something else says nothing about this one.
-            return None if names else found.group(1 if pattern.groups else 0)
+            return None if names else hit.group(1 if pattern.groups else 0)
     return None
 
 
@@ -112,12 +112,12 @@ def _texts(study: Study) -> list[str]:
 def _subject(study: Study, pattern: re.Pattern[str] | None, studies: Sequence[Study], notes: list[str]) -> Place:
     patient = short_hash(study.patient_id or study.uid, 12)
     if pattern is not None:
-        found = match(pattern, "subject", _texts(study))
-        if not found or not sanitise(found):
+        word = match(pattern, "subject", _texts(study))
+        if not word or not sanitise(word):
             raise UsageError(
                 f"--subject-pattern matches neither path nor PatientID of the study in {study.folders[0]!s}."
             )
-        return _made(found, "--subject-pattern", patient, notes, explicit=True)
+        return _made(word, "--subject-pattern", patient, notes, explicit=True)
     for folder in study.folders:
         for part in folder.parts:
             if named := _SUBJECT_FOLDER.fullmatch(part):
@@ -128,11 +128,13 @@ def _subject(study: Study, pattern: re.Pattern[str] | None, studies: Sequence[St
         return _made(study.patient_id, "PatientID", patient, notes)
     why = "holds the patient's name" if private else "is empty or a placeholder"
     why = "is made of the date and time of the scan" if timed else why
-    own = _own_folder(study, studies, private or timed)
-    if own and sanitise(own) and not holds_name(own, study.private_words):
-        notes.append(f"The PatientID in folder {own!r} {why}: sub-{sanitise(own)} is named after the folder.")
+    folder_name = _own_folder(study, studies, private or timed)
+    if folder_name and sanitise(folder_name) and not holds_name(folder_name, study.private_words):
+        notes.append(
+            f"The PatientID in folder {folder_name!r} {why}: sub-{sanitise(folder_name)} is named after the folder."
+        )
         # Without a usable PatientID the folder distinguishes patients.
-        return replace(_made(own, "folder name", patient, notes), patient=patient if private else own)
+        return replace(_made(folder_name, "folder name", patient, notes), patient=patient if private else folder_name)
     label = "P" + short_hash(study.patient_id or study.uid)
     notes.append(f"A PatientID {why}, and no folder is named after the subject: the label sub-{label} is made up.")
     return Place(label, None, "hash of the PatientID", patient)
@@ -175,11 +177,11 @@ def _explicit_session(
     study: Study, pattern: re.Pattern[str] | None, subject_pattern: re.Pattern[str] | None
 ) -> str | None:
     if pattern is not None:
-        found = match(pattern, "session", [*(str(f) for f in study.folders), study.date])
-        return sanitise(found) or None if found else None
+        word = match(pattern, "session", [*(str(f) for f in study.folders), study.date])
+        return sanitise(word) or None if word else None
     if subject_pattern is not None and "session" in subject_pattern.groupindex:
-        found = match(subject_pattern, "session", _texts(study))
-        return sanitise(found) or None if found else None
+        word = match(subject_pattern, "session", _texts(study))
+        return sanitise(word) or None if word else None
     for folder in study.folders:
         for part in folder.parts:
             if named := _SESSION_FOLDER.fullmatch(part):

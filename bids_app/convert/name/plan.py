@@ -96,7 +96,10 @@ def _plan_one(
 
 def _lacking(target: str, volume: Volume, item: Series) -> str:
     """Return what QSM needs of a gradient echo and the header does not have, or an empty text."""
-    if target.rpartition("_")[2] in GRE_SUFFIXES:
+    suffix = target.rpartition("_")[2]
+    if suffix == "fieldmap" and volume.part == "field" and not item.facts.field:
+        return "there is no MagneticFieldStrength in its header"
+    if suffix in GRE_SUFFIXES:
         for value, name in ((volume.echo_time, "EchoTime"), (item.facts.field, "MagneticFieldStrength")):
             if not value:
                 return f"there is no {name} in its header"
@@ -121,6 +124,8 @@ def name_volume(template: str, volume: Volume, item: Series) -> tuple[str, str]:
     """
     suffix = template.rpartition("_")[2]
     target = template
+    if suffix == "fieldmap" and "field" in item.facts.parts:
+        return (target if volume.part == "field" else f"{template.removesuffix('fieldmap')}magnitude"), ""
     if suffix in _FIELD_MAP_SUFFIXES:
         echoes = item.facts.echo_times
         if suffix == "magnitude" and len(echoes) == 2 and volume.echo_time is not None:
@@ -131,6 +136,8 @@ def name_volume(template: str, volume: Volume, item: Series) -> tuple[str, str]:
         return "", f"the heuristic calls it part-{named}, its header says {volume.part}"
     if len(item.facts.echo_times) > 1 and volume.echo_time is not None and get_entity(target, "echo") is None:
         target = add_entity(target, "echo", str(item.facts.echo_times.index(volume.echo_time) + 1))
+    if volume.coil:
+        target = add_entity(target, "coil", str(item.facts.coils.index(volume.coil) + 1))
     if suffix in GRE_SUFFIXES or volume.part != "mag":
         target = add_entity(target, "part", volume.part)
     if suffix in GRE_SUFFIXES and max(v.repetition for v in item.facts.volumes) > 1:

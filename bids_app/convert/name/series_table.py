@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from bids_app.convert.classify.field_maps import FIELD_MAP_SUFFIXES
 from bids_app.convert.classify.series import Series
 from bids_app.convert.model import PARTS, SeriesOutcome
 from bids_app.convert.name.heuristic import add_entity, get_entity
@@ -28,7 +29,7 @@ _OF_THE_REPORT = ("status", "reason", "converted_with", "outputs", "files")
 #: In the column ``name``: the series is left out.
 SKIP = "skip"
 #: Suffixes of images that a name may end with.
-SUFFIXES = ("MEGRE", "T2starw", "T1w", "MESE", "UNIT1", "T2w", "FLAIR")
+SUFFIXES = ("MEGRE", "T2starw", "T1w", "MESE", "UNIT1", "T2w", "FLAIR", "fieldmap", "magnitude")
 
 _NAME = re.compile(rf"((?!sub-|ses-)[a-z]+-[A-Za-z0-9]+_)*({'|'.join(SUFFIXES)})")
 _MISSING = ("", "n/a")
@@ -179,7 +180,8 @@ def full_names(wishes: Mapping[str, str], series: Mapping[str, Series], start: s
         times[name, series[uid].facts.parts] |= set(series[uid].facts.echo_times)
     names = {}
     for uid, name in wishes.items():
-        facts, path = series[uid].facts, start + name
+        place = start.replace("/anat/", "/fmap/") if name.rpartition("_")[2] in FIELD_MAP_SUFFIXES else start
+        facts, path = series[uid].facts, place + name
         echoes = sorted(times[name, facts.parts])
         if len(facts.echo_times) == 1 < len(echoes) and get_entity(path, "echo") is None:
             path = add_entity(path, "echo", str(echoes.index(facts.echo_times[0]) + 1))

@@ -48,14 +48,14 @@ def spellings(word: str) -> set[str]:
     >>> sorted(spellings("Müller"))
     ['mueller', 'muller', 'mã¼ller', 'müller']
     """
-    own = unicodedata.normalize("NFC", repaired(word)).casefold()
-    forms = {own, unicodedata.normalize("NFC", word).casefold()}
+    folded = unicodedata.normalize("NFC", repaired(word)).casefold()
+    forms = {folded, unicodedata.normalize("NFC", word).casefold()}
     for digraph, letter in _DIGRAPHS:
-        if digraph in own:
-            forms.add(own.replace(digraph, letter))
+        if digraph in folded:
+            forms.add(folded.replace(digraph, letter))
     for form in tuple(forms):
         forms |= {form.translate(_WRITTEN_OUT), _plain(form)}
-    return {one for form in forms for one in (form, *_broken(form)) if len(one) > 1}
+    return {spelling for form in forms for spelling in (form, *_broken(form)) if len(spelling) > 1}
 
 
 def repaired(text: str) -> str:
@@ -91,10 +91,10 @@ def date_pattern(date: str) -> re.Pattern[str] | None:
     >>> bool(date_pattern("19700203").search("born 3.2.1970")), bool(date_pattern("19700203").search("1970"))
     (True, False)
     """
-    found = re.fullmatch(r"(\d{4})\D?(\d{2})\D?(\d{2})", date.strip())
-    if not found or not 1 <= int(found[2]) <= 12 or not 1 <= int(found[3]) <= 31:
+    match = re.fullmatch(r"(\d{4})\D?(\d{2})\D?(\d{2})", date.strip())
+    if not match or not 1 <= int(match[2]) <= 12 or not 1 <= int(match[3]) <= 31:
         return None
-    year, month, day = found[1], int(found[2]), int(found[3])
+    year, month, day = match[1], int(match[2]), int(match[3])
     y, m, d = f"(?:{year}|{year[2:]})", f"0?{month}", f"0?{day}"
     named, between = (
         "(?:" + "|".join(map(re.escape, sorted(_MONTHS[month - 1], key=len, reverse=True))) + ")",

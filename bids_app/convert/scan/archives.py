@@ -152,8 +152,8 @@ def _plain(name: str) -> PurePosixPath:
 
 
 def _suffix(name: str) -> str:
-    found = re.search(r"(\.nii)?\.[A-Za-z0-9]{1,8}(\.(gz|bz2|xz))?$", name)
-    return found.group(0) if found else ""
+    match = re.search(r"(\.nii)?\.[A-Za-z0-9]{1,8}(\.(gz|bz2|xz))?$", name)
+    return match.group(0) if match else ""
 
 
 def _zip_members(archive: Path, report: Report) -> Iterator[tuple[str, _Source]]:

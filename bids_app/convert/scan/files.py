@@ -59,9 +59,9 @@ class Scan:
     duplicates: int
 
 
-def find_files(folder: Path, unpack_dir: Path, problems: list[Problem], own: Sequence[Path] = ()) -> list[Located]:
-    """Return all files below ``folder``, sorted; archives are unpacked below ``unpack_dir``, ``own`` left aside."""
-    seen = {path.resolve() for path in own}
+def find_files(folder: Path, unpack_dir: Path, problems: list[Problem], outputs: Sequence[Path] = ()) -> list[Located]:
+    """Return all files below ``folder``, sorted; archives are unpacked below ``unpack_dir``, ``outputs`` left out."""
+    seen = {path.resolve() for path in outputs}
     return list(_walk(folder, PurePosixPath(), unpack_dir, problems, seen))
 
 
@@ -101,11 +101,11 @@ def _opened(located: Located, unpack_dir: Path, problems: list[Problem], depth: 
                 yield from _opened(Located(path, logical), unpack_dir, problems, depth + 1)
 
 
-def scan(folder: Path, unpack_dir: Path, nprocs: int = 1, own: Sequence[Path] = ()) -> Scan:
-    """Read the headers of all DICOM files below ``folder``, but for the folders that are our ``own``."""
+def scan(folder: Path, unpack_dir: Path, nprocs: int = 1, outputs: Sequence[Path] = ()) -> Scan:
+    """Read the headers of all DICOM files below ``folder``, but for the folders ``outputs``, which are ours."""
     unpack_dir.mkdir(parents=True, exist_ok=True)
     problems: list[Problem] = []
-    located = find_files(folder, unpack_dir, problems, own)
+    located = find_files(folder, unpack_dir, problems, outputs)
     candidates = [f for f in located if not f.logical.name.lower().endswith(_OTHER) and f.logical.name != "DICOMDIR"]
     logical = {f.path: f.logical for f in candidates}
     instances: list[Instance] = []
@@ -126,11 +126,11 @@ def scan(folder: Path, unpack_dir: Path, nprocs: int = 1, own: Sequence[Path] = 
     return Scan(tuple(instances), logical, tuple(problems), others, duplicates)
 
 
-def _is_copy(one: Instance, other: Instance) -> bool:
+def _is_copy(instance: Instance, other: Instance) -> bool:
     """Return whether two files hold the same image; equal SOPInstanceUIDs alone do not say so."""
-    if one.values != other.values or one.frames != other.frames:
+    if instance.values != other.values or instance.frames != other.frames:
         return False
-    return filecmp.cmp(one.path, other.path, shallow=False) or _pixels(one.path) == _pixels(other.path)
+    return filecmp.cmp(instance.path, other.path, shallow=False) or _pixels(instance.path) == _pixels(other.path)
 
 
 def _pixels(path: Path) -> bytes:

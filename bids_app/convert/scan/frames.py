@@ -6,24 +6,28 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from bids_app.convert.scan.elements import group_of, number_of, orientation_of, private_number, text_of
+from bids_app.convert.scan.elements import group_of, number_of, orientation_of, private_number, private_text, text_of
 
 _GE_PARTS = {0: "mag", 1: "phase", 2: "real", 3: "imag"}
 _COMPONENTS = {"MAGNITUDE": "mag", "PHASE": "phase", "REAL": "real", "IMAGINARY": "imag"}
 _TOKENS = {
-    "field": {"B0", "B0 MAP", "FIELD_MAP", "FIELDMAP", "FIELDMAPHZ", "VELOCITY", "VELOCITY MAP", "PHASE_DIFFERENCE"},
+    "field": {"B0", "B0 MAP", "FIELD_MAP", "FIELDMAP", "FIELDMAPHZ"},
+    "difference": {"VELOCITY", "VELOCITY MAP", "PHASE_DIFFERENCE"},
     "phase": {"P", "PHASE", "PHASE MAP"},
     "real": {"R", "REAL", "R_FFE", "R_SE", "R_IR"},
     "imag": {"I", "IMAGINARY", "I_FFE", "I_SE", "I_IR"},
     "mag": {"M", "MAGNITUDE", "M_FFE", "M_SE", "M_IR"},
 }
 
+#: Sequences of GE that measure the main field (private element 0019,109C).
+_GE_FIELD_MAPS = {"b0map", "b0rf", "3db0map"}
+
 
 @dataclass(frozen=True)
 class Frames:
     """The frames of one file that belong to one volume."""
 
-    part: str  # mag, phase, real, imag, field or unknown
+    part: str  # mag, phase, real, imag, field (Hz), difference (of phases, or velocity) or unknown
     echo_time: float | None  # ms
     positions: tuple[float, ...]  # mm along the slice normal
     repetition: int
@@ -36,14 +40,15 @@ def part_of(tokens: Iterable[str], component: str = "", description: str = "", s
     ``component`` is ComplexImageComponent; ``signed`` says that values below zero are stored, which no magnitude has.
     """
     words = {t.upper() for t in tokens}
-    if words & _TOKENS["field"]:
-        return "field"
+    for part in ("field", "difference"):
+        if words & _TOKENS[part]:
+            return part
     if component.upper() in _COMPONENTS:
         return _COMPONENTS[component.upper()]
-    found = [part for part in ("phase", "real", "imag", "mag") if words & _TOKENS[part]]
-    if len(found) == 1:
-        return found[0]
-    if len(found) > 1:
+    parts = [part for part in ("phase", "real", "imag", "mag") if words & _TOKENS[part]]
+    if len(parts) == 1:
+        return parts[0]
+    if len(parts) > 1:
         return "unknown"
     if re.search(r"(^|[\W_])(pha|phase|ph)([\W_]|$)", description, re.IGNORECASE):
         return "phase"
@@ -58,8 +63,8 @@ def frames_of(data: Any) -> tuple[Frames, ...]:
     for key, position, is_stated in each_frame(data):
         groups.setdefault(key, []).append((position, is_stated))
     return tuple(
-        Frames(part, echo_time, tuple(sorted(z for z, _ in found)), number, all(is_stated for _, is_stated in found))
-        for (part, echo_time, number), found in groups.items()
+        Frames(part, echo_time, tuple(sorted(z for z, _ in listed)), number, all(is_stated for _, is_stated in listed))
+        for (part, echo_time, number), listed in groups.items()
     )
 
 
@@ -94,9 +99,25 @@ def _is_signed(data: Any) -> bool:
     return (number_of(data, "RescaleIntercept") or 0.0) < 0 or int(data.get("PixelRepresentation", 0) or 0) == 1
 
 
+def _ge_field_map_part(data: Any) -> str | None:
+    """Return the part of an image of GE's field map sequences; None for other sequences.
+
+    The series holds the field (Hz) and then the magnitude. No element but the number of the image distinguishes them.
+    """
+    if private_text(data, 0x19, 0x9C, "GEMS_ACQU_01").lower() not in _GE_FIELD_MAPS:
+        return None
+    locations, number = private_number(data, 0x21, 0x4F, "GEMS_RELA_01"), number_of(data, "InstanceNumber")
+    if not locations or number is None:
+        return "unknown"
+    return "field" if number <= locations else "mag"
+
+
 def _classic_frame(data: Any) -> Frames:
     ge_part = private_number(data, 0x43, 0x2F, "GEMS_PARM_01")
-    if ge_part is not None and int(ge_part) in _GE_PARTS:
+    field_map_part = _ge_field_map_part(data)
+    if field_map_part is not None:
+        part = field_map_part
+    elif ge_part is not None and int(ge_part) in _GE_PARTS:
         part = _GE_PARTS[int(ge_part)]
     else:
         # GE stores magnitudes as signed integers; elsewhere a sign means that it is none.
@@ -107,6 +128,7 @@ def _classic_frame(data: Any) -> Frames:
     repetition = number_of(data, "TemporalPositionIdentifier") or number_of(data, "AcquisitionNumber") or 1
     is_stated = (
         ge_part is not None
+        or field_map_part is not None
         or part != "mag"
         or _says_magnitude(text_of(data, "ImageType").split("\\"), text_of(data, "ComplexImageComponent"))
     )

@@ -1,5 +1,6 @@
 """Read what one DICOM file says of its patient, study and series; :mod:`.frames` reads its images."""
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from bids_app.convert.scan.elements import (
     group_of,
     number_of,
     orientation_of,
+    private_number,
     private_text,
     text_of,
 )
@@ -141,8 +143,15 @@ def _values(data: Any) -> SeriesHeader:
         "coil": _coil(data),
         "date_time": _acquisition_time(data),
         "rescale_type": text_of(data, "RescaleType"),
+        "echo_spacing": _ge_echo_spacing(data),
         "enhanced": "PerFrameFunctionalGroupsSequence" in data,
     }
+
+
+def _ge_echo_spacing(data: Any) -> float | None:
+    """Return the time (ms) between the echoes of GE's field maps: 1000 / (2 pi VelocityEncodeScale)."""
+    scale = private_number(data, 0x19, 0xE2, "GEMS_ACQU_01")
+    return 1000.0 / (2 * math.pi * abs(scale)) if scale else None
 
 
 def _series_without_uid(data: Any) -> str:
@@ -189,9 +198,16 @@ def _origin(data: Any) -> tuple[float, ...]:
 
 
 def _coil(data: Any) -> str:
-    """Return the receiving coil element as Siemens names it, or the standard receive coil name."""
+    """Return the receiving coil element as Siemens names it, its number, or the standard receive coil name."""
     return (
         private_text(data, 0x51, 0x0F)
         or private_text(data, 0x21, 0x4F, "SIEMENS MR SDI 02")
+        or _channel(data)
         or text_of(data, "ReceiveCoilName")
     )
+
+
+def _channel(data: Any) -> str:
+    """Return the number of the receiving channel that ICE_Dims of Siemens starts with (X: combined), as ``C3``."""
+    first = private_text(data, 0x21, 0x06, "SIEMENS MR SDI 02").partition("_")[0]
+    return f"C{int(first)}" if first.isdecimal() else ""

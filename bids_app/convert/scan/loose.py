@@ -144,8 +144,8 @@ def _date_time(values: JsonObject) -> str:
     joint = str(values.get("AcquisitionDateTime", ""))
     if re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", joint):
         return re.sub(r"[-:T]", "", joint)
-    found = re.fullmatch(r"(\d{1,2}):(\d\d):(\d\d)(\.\d+)?", str(values.get("AcquisitionTime", "")))
-    return f"{_NO_DAY}{int(found[1]):02d}{found[2]}{found[3]}{found[4] or ''}" if found else ""
+    match = re.fullmatch(r"(\d{1,2}):(\d\d):(\d\d)(\.\d+)?", str(values.get("AcquisitionTime", "")))
+    return f"{_NO_DAY}{int(match[1]):02d}{match[2]}{match[3]}{match[4] or ''}" if match else ""
 
 
 def split_volumes(loose: Loose, folder: Path) -> list[Loose]:

@@ -37,10 +37,10 @@ _PARTS = {**{p: p for p in PARTS}, "magnitude": "mag", "imaginary": "imag", "m":
 _LONGEST_ECHO_TIME = 0.5
 
 
-def from_folder(folder: Path, own: Sequence[Path], problems: list[Problem]) -> list[Loose]:
-    """Return the NIfTI files below a folder (but for our ``own``), with sidecars; what has none is a problem."""
-    found = []
-    ours = {path.resolve() for path in own}
+def from_folder(folder: Path, outputs: Sequence[Path], problems: list[Problem]) -> list[Loose]:
+    """Return the NIfTI files below a folder, but not in ``outputs``, with sidecars; without one is a problem."""
+    sources = []
+    ours = {path.resolve() for path in outputs}
     for path in sorted(p for p in folder.rglob("*") if p.name.lower().endswith((".nii", ".nii.gz")) and p.is_file()):
         logical = PurePosixPath(path.relative_to(folder).as_posix())
         if ours & set(path.resolve().parents) or any(is_system_file(part) for part in logical.parts):
@@ -51,22 +51,22 @@ def from_folder(folder: Path, own: Sequence[Path], problems: list[Problem]) -> l
             problems.append(Problem(str(logical), str(error)))
             continue
         if values is None:
-            problems.append(Problem(str(logical), "has no JSON file beside it; describe it in a --nifti-table"))
+            problems.append(Problem(str(logical), "has no JSON file of the same name; describe it in a --nifti-table"))
             continue
         uid = (
             values.get("SeriesInstanceUID") or f"{logical.parent / series_stem(path.name)}:{values.get('SeriesNumber')}"
         )
-        found.append(Loose(path, logical, str(uid), values, study=str(values.get("StudyInstanceUID", ""))))
-    return found
+        sources.append(Loose(path, logical, str(uid), values, study=str(values.get("StudyInstanceUID", ""))))
+    return sources
 
 
 def _sidecar(path: Path) -> JsonObject | None:
-    """Return what the JSON file beside an image says; None when there is none."""
-    beside = path.with_name(f"{stem_of(path.name)}.json")
-    if not beside.is_file():
+    """Return what the JSON file of an image says; None when there is none."""
+    sidecar = path.with_name(f"{stem_of(path.name)}.json")
+    if not sidecar.is_file():
         return None
     try:
-        values = json.loads(beside.read_text(encoding="utf-8", errors="replace"))
+        values = json.loads(sidecar.read_text(encoding="utf-8", errors="replace"))
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"its JSON file cannot be read ({error})") from error
     if not isinstance(values, dict):
@@ -80,7 +80,7 @@ def from_table(table: Path, problems: list[Problem]) -> tuple[list[Loose], dict[
     Paths are relative to the table. A list of echo times (``0.004,0.008``) describes an image with four dimensions.
     Raises UsageError for a table that cannot be understood; a row that is wrong is a problem.
     """
-    found: list[Loose] = []
+    sources: list[Loose] = []
     places: dict[str, tuple[str, str | None]] = {}
     lines: dict[str, int] = {}
     for number, row in _rows(table):
@@ -92,9 +92,9 @@ def from_table(table: Path, problems: list[Problem]) -> tuple[list[Loose], dict[
         except ValueError as error:
             problems.append(Problem(f"{table.name}, line {number}", str(error)))
             continue
-        found.append(loose)
+        sources.append(loose)
         places[loose.study] = row["subject"], row.get("session") or None
-    return found, places
+    return sources, places
 
 
 def _rows(table: Path) -> Iterator[tuple[int, dict[str, str]]]:

@@ -45,4 +45,5 @@ class SeriesHeader(TypedDict):
     coil: str
     date_time: str  # YYYYMMDDHHMMSS.ffffff
     rescale_type: str
+    echo_spacing: NotRequired[float | None]  # ms between the echoes of a field map
     enhanced: bool

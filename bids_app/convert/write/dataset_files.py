@@ -17,6 +17,7 @@ from bids_app.derivatives.files import write_bytes, write_json
 from bids_app.model.json_values import JsonObject
 
 _ATTEMPTS = 20
+_COIL_FILES = "*_coil-*"
 _README = """# {name}
 
 This dataset was converted with QSM BIDS App {version} (heudiconv and dcm2niix) for quantitative susceptibility mapping.
@@ -61,6 +62,14 @@ def write_dataset_files(bids_dir: Path) -> None:
         write_bytes(bids_dir / "README.md", _README.format(name=name, version=__version__).encode("utf-8"))
 
 
+def ignore_coils(bids_dir: Path) -> None:
+    """Let BIDS validators ignore images of single coil elements: BIDS has no entity for them yet."""
+    path = bids_dir / ".bidsignore"
+    before = path.read_text(encoding="utf-8") if path.exists() else ""
+    if _COIL_FILES not in before.splitlines():
+        write_bytes(path, f"{before.rstrip()}\n{_COIL_FILES}\n".lstrip().encode("utf-8"))
+
+
 def _create_json(path: Path, values: Mapping[str, object]) -> None:
     """Write a JSON file unless there is one."""
     if not path.exists():
@@ -88,10 +97,10 @@ def add_participants(bids_dir: Path) -> None:
 
 def age_of(dicom_age: str) -> str:
     """Return years from DICOM's age (``054Y``, ``018M``); empty when unknown, ``89+`` above 89."""
-    found = re.fullmatch(r"(\d{1,3})([YMWD])", dicom_age.strip())
-    if not found:
+    match = re.fullmatch(r"(\d{1,3})([YMWD])", dicom_age.strip())
+    if not match:
         return ""
-    years = int(found.group(1)) / {"Y": 1, "M": 12, "W": 52.18, "D": 365.25}[found.group(2)]
+    years = int(match.group(1)) / {"Y": 1, "M": 12, "W": 52.18, "D": 365.25}[match.group(2)]
     if years > 89:
         return "89+"
     return f"{years:.0f}" if years >= 3 else f"{years:.2f}"
@@ -104,13 +113,13 @@ def notes_dir(bids_dir: Path) -> Path:
 
 def read_notes(bids_dir: Path) -> dict[str, JsonObject]:
     """Return the notes of earlier runs by subject; one file per study, so that runs do not share files."""
-    found: dict[str, JsonObject] = {}
+    by_subject: dict[str, JsonObject] = {}
     for note in _notes(bids_dir, "sub-*.json"):
-        subject = found.setdefault(note["subject"], {"studies": {}})
+        subject = by_subject.setdefault(note["subject"], {"studies": {}})
         subject["studies"][note["study"]] = note["session"]
         subject.setdefault("age", note.get("age", ""))
         subject.setdefault("sex", note.get("sex", ""))
-    return found
+    return by_subject
 
 
 def known_studies(bids_dir: Path) -> dict[str, dict[str, str | None]]:
@@ -121,13 +130,13 @@ def known_studies(bids_dir: Path) -> dict[str, dict[str, str | None]]:
 def noted_series(bids_dir: Path, subject: str, session: str | None) -> dict[str, JsonObject]:
     """Return what earlier runs noted on the series of a session, by hash and by number and description."""
     name = f"sub-{subject}" + (f"_ses-{session}" if session else "")
-    found: dict[str, JsonObject] = {}
+    rows: dict[str, JsonObject] = {}
     for note in _notes(bids_dir, f"{name}_*.json"):
         if (note["subject"], note["session"]) == (subject, session):
             for row in note.get("series") or ():
                 key = row.get("series_hash") or f"{row.get('series')}/{row.get('description')}"
-                found[key] = row
-    return found
+                rows[key] = row
+    return rows
 
 
 def _notes(bids_dir: Path, pattern: str) -> Iterator[JsonObject]:

@@ -48,7 +48,7 @@ def run_dcm2niix(volumes: Sequence[VolumePlan], scratch: Path) -> tuple[Path, di
         folder.mkdir()
         link_files(files, folder)
         images, said = _convert(folder, scratch / f"made-{index:04d}", scratch)
-        if len(images) > len(members) and _unite_echo_times(folder, [one.volume.echo_time for one in members]):
+        if len(images) > len(members) and _unite_echo_times(folder, [member.volume.echo_time for member in members]):
             images, said = _convert(folder, scratch / f"made-{index:04d}-united", scratch)
         _match(images, members, out, missing, said)
     return out, missing
@@ -109,7 +109,7 @@ def _match(
 
 
 def sidecar(image: Path) -> Path:
-    """Return the JSON file beside an image, whatever dots its name holds."""
+    """Return the JSON file of an image, whatever dots its name holds."""
     return image.with_name(re.sub(r"\.nii(\.gz)?$", ".json", image.name))
 
 

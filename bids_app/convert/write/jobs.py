@@ -100,9 +100,9 @@ def check_account(
         )
 
 
-def check_labels(request: ConvertRequest, found: Sequence[tuple[str, str | None]]) -> None:
+def check_labels(request: ConvertRequest, labels: Sequence[tuple[str, str | None]]) -> None:
     """Raise UsageError when a label that is asked for is not among the subjects and sessions found."""
-    subjects, sessions = {s for s, _ in found}, {x for _, x in found}
+    subjects, sessions = {s for s, _ in labels}, {x for _, x in labels}
     missing = [x for x in request.participant_labels if sanitise(x) not in subjects]
     if missing:
         raise UsageError(
@@ -124,7 +124,7 @@ def is_wanted(request: ConvertRequest, subject: str, ses: str | None) -> bool:
 def run_jobs(intake: Intake, jobs: Sequence[Job], scratch: Path, on_event: OnEvent) -> list[SeriesOutcome]:
     """Convert the sessions, several at a time; one that fails does not stop the others."""
 
-    def one(numbered: tuple[int, Job]) -> list[SeriesOutcome]:
+    def outcomes_of(numbered: tuple[int, Job]) -> list[SeriesOutcome]:
         number, job = numbered
         label = f"sub-{job.subject}" + (f" ses-{job.session}" if job.session else "")
         try:
@@ -138,7 +138,7 @@ def run_jobs(intake: Intake, jobs: Sequence[Job], scratch: Path, on_event: OnEve
 
     # The work is done by other programs; threads are enough to keep several of them busy.
     with ThreadPoolExecutor(max_workers=max(1, intake.request.nprocs)) as pool:
-        return [o for outcomes in pool.map(one, enumerate(jobs, start=1)) for o in outcomes]
+        return [o for outcomes in pool.map(outcomes_of, enumerate(jobs, start=1)) for o in outcomes]
 
 
 def run_job(intake: Intake, job: Job, scratch: Path) -> list[SeriesOutcome]:
@@ -150,12 +150,12 @@ def run_job(intake: Intake, job: Job, scratch: Path) -> list[SeriesOutcome]:
     if conflict:
         return [o.with_status(FAILED, conflict) for o in base.values()]
     job, wishes, remarks, wrong = _with_table(intake.table, job, base)
-    found = intake.plan(job, wishes)
-    refused = {**found.refused, **wrong}
-    planned = {p.series.facts.uid: p for p in found.plans}
+    planning = intake.plan(job, wishes)
+    refused = {**planning.refused, **wrong}
+    planned = {p.series.facts.uid: p for p in planning.plans}
     for item in job.series:
         uid, outcome = item.facts.uid, base[item.facts.uid]
-        reason = "; ".join(filter(None, (remarks.get(uid, ""), found.reasons.get(uid, ""))))
+        reason = "; ".join(filter(None, (remarks.get(uid, ""), planning.reasons.get(uid, ""))))
         if uid in refused:
             base[uid] = outcome.with_status(FAILED, refused[uid])
         elif uid not in planned:
@@ -163,7 +163,7 @@ def run_job(intake: Intake, job: Job, scratch: Path) -> list[SeriesOutcome]:
         else:
             outputs = tuple(f"{v.target}.nii.gz" for v in planned[uid].volumes)
             base[uid] = outcome.with_status(PLANNED, reason, planned[uid].way, outputs)
-    plans = list(found.plans)
+    plans = list(planning.plans)
     if existing:
         base, plans = late_series.compare(base, plans, request.bids_dir, job.subject, job.session, request.add)
         if not request.dry_run:
@@ -224,6 +224,8 @@ def _convert(
         return
     session.write_scans(tree, job.subject, job.session, kept_times)
     dataset_files.write_dataset_files(request.bids_dir)
+    if any("_coil-" in output for output in kept_times):
+        dataset_files.ignore_coils(request.bids_dir)
     # The note comes first: with it a later run completes the table of participants after a kill.
     _take_notes(intake, job, base)
     try:

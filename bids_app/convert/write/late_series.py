@@ -32,21 +32,21 @@ def compare(
     notes = dataset_files.noted_series(bids_dir, subject, session)
     by_uid = {plan.series.facts.uid: plan for plan in plans}
     where = f"sub-{subject}" + (f"/ses-{session}" if session else "")
-    found, left = dict(outcomes), []
+    updated, left = dict(outcomes), []
     for uid, outcome in outcomes.items():
         noted = notes.get(outcome.uid) or notes.get(f"{outcome.number}/{outcome.description}") or {}
         outputs = tuple(noted.get("outputs") or ()) if noted.get("status") == CONVERTED else ()
         names = outputs or (outcome.outputs if not notes else ())
         if names and all((bids_dir / name).is_file() for name in names):
             reason = f"{where} is in the dataset already; remove it to convert it anew"
-            found[uid] = outcome.with_status(KEPT, reason, outcome.way, outputs)
+            updated[uid] = outcome.with_status(KEPT, reason, outcome.way, outputs)
         elif outcome.status == PLANNED:
             if add:
                 left.append(by_uid[uid])
             else:
                 reason = f"came after {where} was converted: add it with --add, or remove {where} to convert it anew"
-                found[uid] = outcome.with_status(NOT_CONVERTED, reason)
-    return found, left
+                updated[uid] = outcome.with_status(NOT_CONVERTED, reason)
+    return updated, left
 
 
 def place_additions(tree: Path, bids_dir: Path, subject: str, session: str | None) -> None:

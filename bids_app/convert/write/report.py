@@ -88,10 +88,10 @@ def merge(bids_dir: Path, records: Iterable[JsonObject]) -> ConversionReport:
     for record in records:
         last[record["source"]] = record
         for values in record["outcomes"]:
-            own = SeriesOutcome(**{**values, "outputs": tuple(values["outputs"])})
-            key = own.subject, own.session, own.uid
-            if not (own.status == KEPT and key in outcomes and outcomes[key].status == CONVERTED):
-                outcomes[key] = own
+            outcome = SeriesOutcome(**{**values, "outputs": tuple(values["outputs"])})
+            key = outcome.subject, outcome.session, outcome.uid
+            if not (outcome.status == KEPT and key in outcomes and outcomes[key].status == CONVERTED):
+                outcomes[key] = outcome
     problems = {p["path"]: Problem(**p) for record in last.values() for p in record["problems"]}
     notes = dict.fromkeys(note for record in last.values() for note in record["notes"])
     in_order = sorted(outcomes.values(), key=lambda o: (o.subject, o.session or "", o.number or 0, o.source))
@@ -100,7 +100,7 @@ def merge(bids_dir: Path, records: Iterable[JsonObject]) -> ConversionReport:
 
 def rows(report: ConversionReport) -> list[Mapping[str, object]]:
     """Return the rows of the table: series, then files that cannot be read."""
-    found: list[Mapping[str, object]] = [
+    listed: list[Mapping[str, object]] = [
         {
             "subject": f"sub-{o.subject}",
             "session": f"ses-{o.session}" if o.session else "",
@@ -116,7 +116,9 @@ def rows(report: ConversionReport) -> list[Mapping[str, object]]:
         }
         for o in report.outcomes
     ]
-    return found + [{"status": "unreadable", "reason": p.reason, "files": 1, "source": p.path} for p in report.problems]
+    return listed + [
+        {"status": "unreadable", "reason": p.reason, "files": 1, "source": p.path} for p in report.problems
+    ]
 
 
 def as_markdown(report: ConversionReport) -> str:
@@ -125,8 +127,8 @@ def as_markdown(report: ConversionReport) -> str:
     for status, heading in _HEADINGS.items():
         lines += _section(heading, [o for o in report.outcomes if o.status == status])
     if report.problems:
-        found = (f"* {markdown_code(p.path)}: {markdown_text(p.reason)}" for p in report.problems)
-        lines += ["## Files that cannot be read", "", *found, ""]
+        problems = (f"* {markdown_code(p.path)}: {markdown_text(p.reason)}" for p in report.problems)
+        lines += ["## Files that cannot be read", "", *problems, ""]
     if report.notes:
         lines += ["## Subjects, sessions, files", "", *(f"* {markdown_text(n)}" for n in report.notes), ""]
     return "\n".join(lines)

@@ -113,15 +113,19 @@ def collect(out: Path, plan: SeriesPlan, tree: Path, made: Made, redact: Redacto
         image = tree / f"{volume.target}.nii.gz"
         image.chmod(0o644)
         described = json.loads(sidecar(image).read_text(encoding="utf-8"))
-        units = _units(image, described.get("Units")) if volume.volume.part == "phase" else None
+        if volume.volume.part == "field":
+            described |= sidecars.echo_times_of_field(volume.volume.echo_time, values.get("echo_spacing"))
+        units = _units(image, volume.volume.part, described.get("Units"))
         sidecars.clean_header(image, redact.words)
         write_json(sidecar(image), sidecars.finish_sidecar(described, volume.volume, facts, units, polarity, redact))
         made.outputs.setdefault(facts.uid, []).append(f"{volume.target}.nii.gz")
         made.times[f"{volume.target}.nii.gz"] = facts.date_time
 
 
-def _units(image: Path, declared: object) -> str:
-    return sidecars.phase_units(load(image), declared)
+def _units(image: Path, part: str, declared: object) -> str | None:
+    if part == "field":
+        return "Hz"
+    return sidecars.phase_units(load(image), declared) if part == "phase" else None
 
 
 def _wrong_size(image: Path, plan: SeriesPlan, volume: VolumePlan) -> str:

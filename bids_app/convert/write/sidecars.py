@@ -33,8 +33,8 @@ def readout_polarity(files: Sequence[Path]) -> str | None:
         return None
     # The protocol is plain text inside a private element, which has its place in the first megabytes.
     with files[0].open("rb") as file:
-        found = _READOUT.search(file.read(8_000_000))
-    return _SIEMENS_READOUT.get(int(found.group(2), 16 if found.group(1) else 10)) if found else None
+        match = _READOUT.search(file.read(8_000_000))
+    return _SIEMENS_READOUT.get(int(match.group(2), 16 if match.group(1) else 10)) if match else None
 
 
 def finish_sidecar(
@@ -46,7 +46,9 @@ def finish_sidecar(
         for key, value in values.items()
         if key not in PRIVATE_FIELDS and key not in _OF_ONE_WAY
     }
-    if volume.echo_time is not None and not _agrees(kept.get("EchoTime"), volume.echo_time / 1000):
+    if volume.part == "field" and not kept.get("EchoTime"):
+        kept.pop("EchoTime", None)  # Philips writes 0
+    elif volume.echo_time is not None and not _agrees(kept.get("EchoTime"), volume.echo_time / 1000):
         kept["EchoTime"] = round(volume.echo_time / 1000, 8)
     supplied = {"MagneticFieldStrength": facts.field, "ImageType": sorted(facts.tokens), "Manufacturer": facts.vendor}
     kept |= {key: value for key, value in supplied.items() if value and not kept.get(key)}
@@ -57,6 +59,19 @@ def finish_sidecar(
     if polarity is not None:
         kept["ReadoutPolarity"] = polarity
     return dict(sorted(kept.items()))
+
+
+def echo_times_of_field(first: float | None, spacing: float | None) -> JsonObject:
+    """Return the echo times (s) of a field map that the scanner computed from two echoes, as far as they are known.
+
+    Parameters
+    ----------
+    first, spacing
+        First echo time, and from there to the second one, in ms.
+    """
+    if first is None or not spacing:
+        return {}
+    return {"EchoTime1": round(first / 1000, 8), "EchoTime2": round((first + spacing) / 1000, 8)}
 
 
 def _agrees(value: object, expected: float) -> bool:
@@ -88,7 +103,7 @@ def looks_like_phase(path: Path) -> bool:
         return bool(low < 0)
     jumps = [np.abs(np.diff(data, axis=axis)) > 0.5 * (high - low) for axis in range(2)]
     share = max(float(j.mean()) for j in jumps)
-    # Where a magnitude jumps, at the edge of the object, there is air beside it, and air is dark.
+    # Where a magnitude jumps, at the edge of the object, there is air next to it, and air is dark.
     dark = float(np.mean(data < low + 0.1 * (high - low)))
     return share > _MANY_JUMPS or (share > _FEW_JUMPS and dark < _AIR)
 
@@ -161,8 +176,8 @@ def write_complex_parts(real: Path, imag: Path, magnitude: Path, phase: Path) ->
     words = [t for t in values.get("ImageType", []) if str(t).upper() not in ("R", "REAL", "R_FFE")]
     for path, data, kind in ((magnitude, np.hypot(a, b), "M"), (phase, np.arctan2(b, a), "P")):
         write_bytes(path, _to_gz(new(data.astype(np.float32), first.affine, header)))
-        own = {**values, "ImageType": [*words, kind], "ComputedFrom": "real and imaginary images"}
-        write_json(_json_of(path), {**own, "Units": "rad"} if kind == "P" else own)
+        metadata = {**values, "ImageType": [*words, kind], "ComputedFrom": "real and imaginary images"}
+        write_json(_json_of(path), {**metadata, "Units": "rad"} if kind == "P" else metadata)
 
 
 def _json_of(image: Path) -> Path:

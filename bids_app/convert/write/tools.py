@@ -46,10 +46,10 @@ def environment(scratch: Path) -> dict[str, str]:
 def find_dcm2niix() -> str:
     """Return the path of dcm2niix; raises ToolMissingError with the way to get it."""
     scripts, _ = environment_paths()
-    found = shutil.which("dcm2niix", path=os.pathsep.join([str(scripts), os.environ.get("PATH", os.defpath)]))
-    if found is None:
+    program = shutil.which("dcm2niix", path=os.pathsep.join([str(scripts), os.environ.get("PATH", os.defpath)]))
+    if program is None:
         raise ToolMissingError("dcm2niix is not installed: pip install dcm2niix.")
-    return found
+    return program
 
 
 def check_tools(*, dcm2niix: bool) -> None:

@@ -61,7 +61,7 @@ def lbv(
     covers a part of the way; longer steps (``relaxation``) save repetitions. The corrections are this software's
     own.
 
-    A wrong boundary value reaches far inside. So voxels without weight at the boundary, as beside air, where the
+    A wrong boundary value reaches far inside. So voxels without weight at the boundary, as next to air, where the
     signal is dephased, give no boundary values: the surface runs below them.
 
     Parameters
@@ -114,14 +114,14 @@ def lbv(
     field, box = split.field, split.crop.grid
     reliable = split.crop.take_clean(weights if weights is not None else mask, mask)
     report, limits = _counted(progress, params), (params.iterations, params.tolerance, params.levels)
-    local, own = field - split.harmonic(field, *limits, report), np.zeros_like(field)
+    local, sources = field - split.harmonic(field, *limits, report), np.zeros_like(field)
     size = float(np.linalg.norm(field[split.boundary]))
     for correction in range(params.corrections):
         # Nothing is known of the surface's local field at first; later what the map before it says.
         known = reliable if correction else reliable * split.interior
         expected = expected_field(local, split.inside, box, known, _OWN)
-        change = np.float32(params.relaxation if correction else 1.0) * (expected - own)
-        own += change
+        change = np.float32(params.relaxation if correction else 1.0) * (expected - sources)
+        sources += change
         # What changes is harmonic, too: a small field, which needs few digits.
         tolerance = min(1.0, params.tolerance * size / max(float(np.linalg.norm(change[split.boundary])), 1e-30))
         local += split.harmonic(change, params.iterations, tolerance, params.levels, report)

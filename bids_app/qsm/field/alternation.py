@@ -23,7 +23,7 @@ _LANES = 16
 _WINDOW = 5.0
 _REACH = 15
 #: The frequency (per voxel) whose power says what the highest one should have, for structure and noise alike.
-_BESIDE = 0.42
+_REFERENCE = 0.42
 #: Power relative to that of slightly slower changes from which the alternating part is removed, and from which all of
 #: it is.
 _EXCESS = (1.1, 1.5)
@@ -132,7 +132,7 @@ def remove_alternation(
 ) -> Alternation:
     """Remove Nyquist-frequency alternation along an axis, where there is more of it than there should be.
 
-    Its power, in a narrow band at the highest frequency of the axis, is compared with that beside the band: noise and
+    Its power, in a narrow band at the highest frequency of the axis, is compared with that next to the band: noise and
     tissue have as much in both or less at the end. Beyond what chance does to noise, up to 1.1 times as much nothing
     is changed, from 1.5 times on the whole band is removed, whose own signal is a few percent of the grid's highest
     frequencies.
@@ -152,22 +152,22 @@ def remove_alternation(
         ``field`` (float32, ppm, the input itself where nothing is removed), ``excess`` (power over that of slower
         changes, 1 for noise, nan where an axis has no line of 16 voxels) and ``removed`` (share, 0 to 1) of each axis.
     """
-    found = np.asarray(total_field_ppm, np.float32)
+    field = np.asarray(total_field_ppm, np.float32)
     known = mask.astype(np.float32) if weights is None else np.where(mask, weights, np.float32(0))
     window = np.exp(-0.5 * (np.arange(-_REACH, _REACH + 1) / _WINDOW) ** 2).astype(np.float32)
     excess, removed = [], []
     for axis in range(3):
-        ratio, deviation = _excess(_along(found, axis), _along(known, axis), window)
+        ratio, deviation = _excess(_along(field, axis), _along(known, axis), window)
         excess.append(ratio)
         over = (ratio - _CHANCE * deviation - _EXCESS[0]) / (_EXCESS[1] - _EXCESS[0])
         removed.append(min(over, 1.0) if over > 0 else 0.0)
         if removed[-1] > 0:
-            wave, out = _wave(found.shape[axis], 0.5)[:1], np.empty_like(found)
-            lines, here, where = (_along(a, axis) for a in (found, known, mask))
+            wave, out = _wave(field.shape[axis], 0.5)[:1], np.empty_like(field)
+            lines, here, where = (_along(a, axis) for a in (field, known, mask))
             _subtract(lines, here, where, wave, window, np.float32(removed[-1]), _along(out, axis))
-            found = out
+            field = out
     x, y, z = excess
-    return Alternation(found, (x, y, z), (removed[0], removed[1], removed[2]))
+    return Alternation(field, (x, y, z), (removed[0], removed[1], removed[2]))
 
 
 def _along(array, axis):
@@ -182,21 +182,21 @@ def _wave(count, frequency):
 
 
 def _excess(field, weights, window) -> tuple[float, float]:
-    """Return the power at the highest frequency along the first axis over that beside, and its deviation for noise."""
+    """Return the power at the highest frequency along the first axis over that next to it, and its SD for noise."""
     n, planes, _ = field.shape
     if n < _SHORTEST:
         return float("nan"), 0.0
-    waves = np.concatenate([_wave(n, 0.5)[:1], _wave(n, _BESIDE)])
+    waves = np.concatenate([_wave(n, 0.5)[:1], _wave(n, _REFERENCE)])
     step = max(1, planes // _PLANES)
     sums = np.zeros(((planes + step - 1) // step, 4))
     _powers(field, weights, waves, window, step, sums)
     top, cosine, sine, voxels = sums.sum(axis=0)
-    beside = (cosine + sine) / np.sin(np.pi * _BESIDE) ** 8  # what the fourth differences take of it
-    if not beside > 0:
+    reference = (cosine + sine) / np.sin(np.pi * _REFERENCE) ** 8  # what the fourth differences take of it
+    if not reference > 0:
         return float("nan"), 0.0
-    # Of the window's values so many are independent; beside the band there are two for each, cosine and sine.
+    # Of the window's values so many are independent; next to the band there are two for each, cosine and sine.
     independent = voxels * float(np.sum(window**2)) / float(np.sum(window)) ** 2
-    return float(top / beside), float(np.sqrt(3 / independent)) * float(top / beside)
+    return float(top / reference), float(np.sqrt(3 / independent)) * float(top / reference)
 
 
 ALTERNATION: Correction = Method(

@@ -24,7 +24,7 @@ from bids_app.qsm.solvers.laplace import BoundaryValues
 #: Most iterations, tolerance and grids of Laplace's equation.
 _ITERATIONS, _TOLERANCE, _LEVELS = 500, 1e-4, 4
 #: How much of such a field the tissue of a head has itself (ppm, root mean square): of a constant Laplacian, and of one
-#: that grows along a line; and what share of the former a fit takes for the latter beside unreliable voxels.
+#: that grows along a line; and what share of the former a fit takes for the latter next to unreliable voxels.
 _OWN_CONSTANT, _OWN_SLOPE, _SHARE = 0.001, 0.0015, 0.1
 #: Coordinates are in this many mm, so that the terms are alike in size.
 _UNIT_MM = 60.0
@@ -77,11 +77,13 @@ def remove_transceive_phase(
     amplitudes = _amplitudes(local[valid], [d[valid] for d in parabolas], [p[valid] for p in laplacians])
     if not amplitudes.any():
         return TransceivePhase(total, 0.0)
-    found, parabola = total.copy(), np.zeros(int(valid.sum()), np.float32)
+    corrected, parabola = total.copy(), np.zeros(int(valid.sum()), np.float32)
     for amplitude, term, single in zip(amplitudes, potentials, parabolas, strict=True):
-        found -= np.float32(amplitude) * term
+        corrected -= np.float32(amplitude) * term
         parabola += np.float32(amplitude) * single[valid]
-    return TransceivePhase(np.where(mask, found, total), float(np.sqrt(np.mean(np.square(parabola, dtype=np.float64)))))
+    return TransceivePhase(
+        np.where(mask, corrected, total), float(np.sqrt(np.mean(np.square(parabola, dtype=np.float64))))
+    )
 
 
 def _inside_zero_surface(field: FloatArray, mask: BoolArray, grid: Grid) -> tuple[FloatArray, BoolArray]:
@@ -112,8 +114,8 @@ def _amplitudes(
 ) -> npt.NDArray[np.float64]:
     """Return the amplitudes of the terms, values inside the mask, as far as they exceed what tissue has itself."""
 
-    def product(one: FloatArray, other: FloatArray) -> float:
-        return -float(np.sum(one * other, dtype=np.float64))  # of the gradients: both vanish at the surface
+    def product(first: FloatArray, other: FloatArray) -> float:
+        return -float(np.sum(first * other, dtype=np.float64))  # of the gradients: both vanish at the surface
 
     gram = np.array([[product(parabola, term) for term in laplacians] for parabola in parabolas])
     try:
@@ -128,9 +130,9 @@ def _amplitudes(
     return np.asarray(inverse.T @ (modes * kept), np.float64)
 
 
-def _beyond(size: float, own: float) -> float:
+def _beyond(size: float, unexplained: float) -> float:
     """Return the share of an amplitude that exceeds what is there without it."""
-    return max(0.0, 1.0 - (own / size) ** 2) if size > 0 else 0.0
+    return max(0.0, 1.0 - (unexplained / size) ** 2) if size > 0 else 0.0
 
 
 TRANSMIT_RECEIVE_PHASE: Correction = Method(

@@ -133,4 +133,5 @@ HDQSM: Inversion[HdQsmParams] = Method(
     params=HdQsmParams,
     sentence=("Susceptibility was estimated by the hybrid data fidelity method (HD-QSM) [lambert2022]{parameters}."),
     uses=frozenset({"weights"}),
+    on_device=True,
 )

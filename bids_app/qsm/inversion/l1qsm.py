@@ -121,4 +121,5 @@ L1QSM: Inversion[L1QsmParams] = Method(
         "[milovic2022]{parameters}."
     ),
     uses=frozenset({"weights"}),
+    on_device=True,
 )

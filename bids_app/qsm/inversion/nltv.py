@@ -111,4 +111,5 @@ NLTV: Inversion[NltvParams] = Method(
     params=NltvParams,
     sentence=("Susceptibility was estimated by a non-linear inversion with total variation [milovic2018]{parameters}."),
     uses=frozenset({"weights"}),
+    on_device=True,
 )

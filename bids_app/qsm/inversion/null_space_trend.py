@@ -48,7 +48,7 @@ _PADDING = 80.0
 def appearance(magnitude: FloatArray, mask: BoolArray, grid: Grid) -> tuple[FloatArray, FloatArray]:
     """Return the properties that identify tissue, for :func:`null_space_trend`, from the combined magnitude.
 
-    Magnitude over its mean within 16 mm, which frees it from the coil's shading, in the voxel and around it. R2* beside
+    Magnitude over its mean within 16 mm, which removes the coil's shading, in the voxel and around it. R2* near
     it or in its place was worse on simulated heads: the field of air raises it over large parts of a head.
 
     Arrays of ``grid.shape``, 0 outside the mask.
@@ -57,11 +57,11 @@ def appearance(magnitude: FloatArray, mask: BoolArray, grid: Grid) -> tuple[Floa
     known = mask[crop.box] & np.isfinite(magnitude[crop.box])
     values = np.where(known, magnitude[crop.box], np.float32(0)).astype(np.float32)
     values /= np.maximum(_mean_around(values, known, _SHADING, grid), np.float32(np.finfo(np.float32).tiny))
-    found = []
-    for one in (values, _mean_around(values, known, _AROUND, grid)):
-        found.append(np.zeros(grid.shape, np.float32))
-        found[-1][crop.box] = one
-    return found[0], found[1]
+    classes = []
+    for image in (values, _mean_around(values, known, _AROUND, grid)):
+        classes.append(np.zeros(grid.shape, np.float32))
+        classes[-1][crop.box] = image
+    return classes[0], classes[1]
 
 
 def _mean_around(values: FloatArray, known: BoolArray, sd: float, grid: Grid) -> FloatArray:
@@ -81,10 +81,10 @@ def null_space_polynomials(degree: int, b0_dir: Sequence[float]) -> tuple[list[t
     exponents = [e for e in itertools.product(range(degree + 1), repeat=3) if sum(e) <= degree]
     columns = []
     for order in range(1, degree + 1):
-        own = [e for e in exponents if sum(e) == order]
+        monomials = [e for e in exponents if sum(e) == order]
         below = {e: n for n, e in enumerate(e for e in exponents if sum(e) == order - 2)}
-        equations = np.zeros((len(below), len(own)))
-        for (n, powers), (a, b) in itertools.product(enumerate(own), itertools.product(range(3), repeat=2)):
+        equations = np.zeros((len(below), len(monomials)))
+        for (n, powers), (a, b) in itertools.product(enumerate(monomials), itertools.product(range(3), repeat=2)):
             left = np.array(powers)
             factor = operator[a, b] * left[a]
             left[a] -= 1
@@ -92,8 +92,8 @@ def null_space_polynomials(degree: int, b0_dir: Sequence[float]) -> tuple[list[t
             left[b] -= 1
             if factor:
                 equations[below[tuple(left.tolist())], n] += factor
-        solutions = linalg.null_space(equations) if below else np.eye(len(own))
-        place = [exponents.index(e) for e in own]
+        solutions = linalg.null_space(equations) if below else np.eye(len(monomials))
+        place = [exponents.index(e) for e in monomials]
         for solution in solutions.T:
             columns.append(np.zeros(len(exponents)))
             columns[-1][place] = solution
@@ -147,12 +147,12 @@ def null_space_trend(
     taken = tuple(places.T)
     classes = _classes([np.asarray(p[taken]) for p in properties], len(places))
     trends = space.trends(positions)
-    found = _fit(np.asarray(chi[taken], np.float64), classes, trends, cubes)
-    if not found.any():
+    weights = _fit(np.asarray(chi[taken], np.float64), classes, trends, cubes)
+    if not weights.any():
         return out
     crop = Crop.around(mask, grid, 0.0)
     inside = mask[crop.box]
-    trend = space.evaluate(found, crop.box, grid)
+    trend = space.evaluate(weights, crop.box, grid)
     trend -= np.float32(trend.mean(where=inside, dtype=np.float64))
     out[crop.box] = np.where(inside, trend, np.float32(0))
     return out
@@ -184,14 +184,14 @@ class _Space:
         monomials = np.stack([x[:, a] * y[:, b] * z[:, c] for a, b, c in self.exponents], axis=1)
         return np.asarray(monomials @ self.polynomials)
 
-    def evaluate(self, found: Array, box: tuple[slice, slice, slice], grid: Grid) -> FloatArray:
+    def evaluate(self, weights: Array, box: tuple[slice, slice, slice], grid: Grid) -> FloatArray:
         """Return the sum of the polynomials in a box of the grid."""
         x, y, z = (
             self._powers(axis, np.arange(cut.start, cut.stop) * grid.voxel_size[axis]) for axis, cut in enumerate(box)
         )
         most = x.shape[1]
         coefficients = np.zeros((most, most, most))
-        coefficients[tuple(np.array(self.exponents).T)] = self.polynomials @ found
+        coefficients[tuple(np.array(self.exponents).T)] = self.polynomials @ weights
         planes = np.einsum("jb,kc,abc->ajk", y, z, coefficients, optimize=True).reshape(most, -1)
         return (x.astype(np.float32) @ planes.astype(np.float32)).reshape(len(x), len(y), len(z))
 
@@ -230,8 +230,8 @@ def _fit(values: Array, classes: npt.NDArray[np.int64], trends: Array, cubes: np
         pulls = slopes * weight[:, None]
         normal = pulls.T @ slopes
         inverse = linalg.pinvh(normal)
-        found = inverse @ (pulls.T @ value)
-        residual = value - slopes @ found
+        estimate = inverse @ (pulls.T @ value)
+        residual = value - slopes @ estimate
         # Where most voxels fit exactly, a class of their own each, the others are no outliers for it.
         least = max(1e-6 * float(np.abs(value).max()), float(np.finfo(np.float32).tiny))
         weight = 1 / (1 + (residual / max(_HALF * float(np.median(np.abs(residual))), least)) ** 2)
@@ -239,13 +239,13 @@ def _fit(values: Array, classes: npt.NDArray[np.int64], trends: Array, cubes: np
     by_cube = np.zeros((int(cubes.max()) + 1, pulls.shape[1]))
     np.add.at(by_cube, cubes[order], pulls)
     # A cube pulls the fit towards itself: without that its residuals would be larger, as in a jackknife over cubes.
-    by_cube /= 1 - len(found) / len(by_cube)
+    by_cube /= 1 - len(estimate) / len(by_cube)
     by_cube = by_cube @ inverse
     spread = by_cube.T @ by_cube
-    variance = float(np.mean(found**2) - np.trace(spread) / len(found))
+    variance = float(np.mean(estimate**2) - np.trace(spread) / len(estimate))
     if variance <= 0:
         return np.zeros(len(basis))
-    sure = variance * linalg.solve(variance * np.eye(len(found)) + _CAUTION * spread, found, assume_a="pos")
+    sure = variance * linalg.solve(variance * np.eye(len(estimate)) + _CAUTION * spread, estimate, assume_a="pos")
     return np.asarray(basis @ sure)
 
 

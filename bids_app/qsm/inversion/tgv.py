@@ -144,4 +144,5 @@ TGV: Inversion[TgvParams] = Method(
     ),
     single_step=True,
     uses=frozenset({"weights"}),
+    on_device=True,
 )

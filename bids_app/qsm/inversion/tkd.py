@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
+from bids_app.qsm.device import to_device, to_host
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.inversion.problem import note
 from bids_app.qsm.method import Inversion, Method
@@ -94,9 +95,9 @@ def tkd(
         # The mean of D times its truncated inverse over k-space is the share of a point source that is recovered.
         inverse /= np.float32(np.mean(kernel * inverse))
     inverse[0, 0, 0] = 0
-    spectrum = rfftn(crop.take_clean(local_field_ppm, mask))
-    spectrum *= inverse.astype(np.float32)
-    chi = irfftn(spectrum, crop.grid.shape) * crop.take(mask)
+    spectrum = rfftn(to_device(crop.take_clean(local_field_ppm, mask)))
+    spectrum *= to_device(inverse.astype(np.float32))
+    chi = to_host(irfftn(spectrum, crop.grid.shape)) * crop.take(mask)
     return crop.put(chi, grid.shape)
 
 
@@ -107,4 +108,5 @@ TKD: Inversion[TkdParams] = Method(
     function=tkd,
     params=TkdParams,
     sentence=("Susceptibility was estimated by thresholded k-space division [shmueli2009; schweser2013]{parameters}."),
+    on_device=True,
 )

@@ -95,4 +95,5 @@ TV: Inversion[TvParams] = Method(
     params=TvParams,
     sentence=("Susceptibility was estimated by inversion with total variation [bilgic2014]{parameters}."),
     uses=frozenset({"weights"}),
+    on_device=True,
 )

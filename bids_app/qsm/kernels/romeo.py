@@ -64,10 +64,10 @@ def _magnitude(m, n, scale, out):
 
 
 @jit
-def _store(weight, inside, beside, shift, cells):
+def _store(weight, inside, neighbour, shift, cells):
     for k in range(cells.size):
         cost = np.uint32(np.int32(np.float32(1.5) + (_ONE - weight[k]) * np.float32(254)))
-        both = np.uint32(inside[k] & beside[k])
+        both = np.uint32(inside[k] & neighbour[k])
         cells[k] |= (cost * both) << shift
 
 
@@ -150,11 +150,11 @@ def _offer(word, at, shift, stack, tops, entry, lowest):
     Nobody can foretell which edges these are: without a branch, the others go to bucket 0, which does not grow.
     """
     cost = np.uint64((word >> shift) & _BYTE) * np.uint64(at < DONE)
-    there = np.uint64(cost > _NONE)
+    grows = np.uint64(cost > _NONE)
     place = tops[cost]
     stack[place] = entry
-    tops[cost] = place + there
-    return min(lowest, cost + (_FAR - _FAR * there))
+    tops[cost] = place + grows
+    return min(lowest, cost + (_FAR - _FAR * grows))
 
 
 @jit
@@ -216,8 +216,8 @@ def grow(phase, cells, mask, shape, second, ratio, strength):
                 lowest = _offer(word, cells[ahead], shift, stack, tops, ahead * _EIGHT + way, lowest)
                 back = cells[behind]
                 lowest = _offer(back, back, shift, stack, tops, behind * _EIGHT + _BACK + way, lowest)
-            found = False
-            while lowest < _FAR and not found:
+            is_open = False
+            while lowest < _FAR and not is_open:
                 top = tops[lowest]
                 if top == begin[lowest]:
                     lowest += _NEXT
@@ -225,8 +225,8 @@ def grow(phase, cells, mask, shape, second, ratio, strength):
                 tops[lowest] = top - _NEXT
                 entry = np.uint64(stack[top - _NEXT])
                 current = entry // _EIGHT
-                found = cells[current] < DONE
-            if not found:
+                is_open = cells[current] < DONE
+            if not is_open:
                 break
             step = steps[entry & _AXIS]
             old = current + step if entry & _BACK else current - step
@@ -257,7 +257,7 @@ def _shift_part(phase, second, ratio, strength, order, plane, turns):
             for t in range(7):
                 expected = (phase[v] - TWO_PI * (shift + np.float32(t - 3))) * ratio
                 agreement[t] += weight * np.cos(second[v] - expected)
-        # Where the ratio of the echo times is a whole number or a simple fraction, several numbers of turns agree as
+        # Where the ratio of the echo times is a whole number or a simple fraction, several multiples of 2 pi agree as
         # well: of these the one with the smallest field is taken.
         best, smallest = 3, np.inf
         for t in range(7):
@@ -272,7 +272,7 @@ def _shift_part(phase, second, ratio, strength, order, plane, turns):
 
 @jit(parallel=True)
 def follow(phase, source, ratio, mask):
-    """Give ``phase`` (flat) the turns that bring it nearest to ``ratio`` times ``source``; 0 outside the mask."""
+    """Add the multiple of 2 pi to ``phase`` (flat) that brings it nearest to ``ratio`` times ``source``, 0 outside."""
     for v in prange(phase.size):
         value = phase[v]
         turned = value - TWO_PI * (((value - source[v] * ratio) * _TURNS + _ROUND) - _ROUND)

@@ -140,9 +140,9 @@ def _eta(i, chosen, rows, bars, eta, data, stencils, sigma, rho):
 @jit(**_INLINE)
 def _row(spans, row):
     """Return start and stop of a row, where its last full vector starts, and the offsets to its neighbours."""
-    start, stop, _, _, beside = spans
+    start, stop, _, _, neighbours = spans
     a, b = start[row], stop[row]
-    near = beside[row]
+    near = neighbours[row]
     return a, b, (near[0], near[1], near[2], near[3], near[4], near[5], near[6], near[7])
 
 
@@ -257,8 +257,8 @@ def _product(phase, mask, i, a, b, period):
     if not (mask[i + plus] and mask[i - plus] and mask[i + minus] and mask[i - minus]):
         return np.float32(0)
     # Each difference is that of two neighbours, so that wrapped phase needs no other care.
-    beside = _second_difference(phase, i + b, a, period) + _second_difference(phase, i - b, a, period)
-    return beside - 2 * _second_difference(phase, i, a, period)
+    neighbours = _second_difference(phase, i + b, a, period) + _second_difference(phase, i - b, a, period)
+    return neighbours - 2 * _second_difference(phase, i, a, period)
 
 
 @jit(parallel=True, **_OPTIONS)

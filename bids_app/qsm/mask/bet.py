@@ -54,12 +54,12 @@ def _sample(image, x, y, z):
     x, y, z = min(max(x, 0.0), nx - 1.001), min(max(y, 0.0), ny - 1.001), min(max(z, 0.0), nz - 1.001)
     i, j, k = int(x), int(y), int(z)
     a, b, c = np.float32(x - i), np.float32(y - j), np.float32(z - k)
-    one = np.float32(1)
-    low = (image[i, j, k] * (one - c) + image[i, j, k + 1] * c) * (one - b)
-    low += (image[i, j + 1, k] * (one - c) + image[i, j + 1, k + 1] * c) * b
-    high = (image[i + 1, j, k] * (one - c) + image[i + 1, j, k + 1] * c) * (one - b)
-    high += (image[i + 1, j + 1, k] * (one - c) + image[i + 1, j + 1, k + 1] * c) * b
-    return low * (one - a) + high * a
+    unit = np.float32(1)
+    low = (image[i, j, k] * (unit - c) + image[i, j, k + 1] * c) * (unit - b)
+    low += (image[i, j + 1, k] * (unit - c) + image[i, j + 1, k + 1] * c) * b
+    high = (image[i + 1, j, k] * (unit - c) + image[i + 1, j, k + 1] * c) * (unit - b)
+    high += (image[i + 1, j + 1, k] * (unit - c) + image[i + 1, j + 1, k + 1] * c) * b
+    return low * (unit - a) + high * a
 
 
 @jit

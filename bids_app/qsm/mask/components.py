@@ -29,13 +29,13 @@ def discarded_shares(
     labels, _ = ndimage.label(rest)
     sizes = np.bincount(labels.ravel())
     every = not _is_compact(kept)
-    found = []
+    shares = []
     for label in np.flatnonzero(sizes > NOTABLE * size):
         part = labels == label
         least = _NOTABLE_AT_BORDER if _reaches_border(part, box, shape) else NOTABLE
         if label and sizes[label] > least * size and (every or _is_compact(part)):
-            found.append(float(sizes[label] / size))
-    return found
+            shares.append(float(sizes[label] / size))
+    return shares
 
 
 def _reaches_border(part: BoolArray, box: tuple[slice, slice, slice], shape: tuple[int, ...]) -> bool:

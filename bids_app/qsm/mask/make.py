@@ -168,7 +168,7 @@ def make_mask(
         data = maps.get(term.source)
         if data is None:
             raise ValueError(f"the mask recipe {recipe!r} needs {term.source}, and there is none")
-        one = _source_mask(term, data, voxel_size, discarded)
-        mask = one if mask is None else (mask & one if term.join == "&" else mask | one)
+        term_mask = _source_mask(term, data, voxel_size, discarded)
+        mask = term_mask if mask is None else (mask & term_mask if term.join == "&" else mask | term_mask)
     assert mask is not None
     return _apply(mask, parsed.then, discarded)

@@ -12,7 +12,7 @@ from bids_app.qsm.grid import Grid
 from bids_app.qsm.kernels import jit
 from bids_app.qsm.method import Method, Offsets
 from bids_app.qsm.params import param
-from bids_app.qsm.phase.offsets import OffsetParams, between_echoes, check_echoes, mcpc3ds
+from bids_app.qsm.phase.offsets import OffsetParams, between_echoes, check_echoes, remove_offset
 from bids_app.qsm.phase.scaling import wrap
 from bids_app.qsm.results import OffsetResult
 
@@ -93,16 +93,16 @@ def polarity_of(numbers: Sequence[int]) -> tuple[bool, ...]:
 def _compared(polarity: Sequence[bool]) -> tuple[int, int, int]:
     """Return two echoes of one polarity and, in the middle, one of the other, between them where there is one."""
     n = range(len(polarity))
-    found = [
+    triples = [
         (first, other, last)
         for first in n
         for last in n
         for other in n
         if first < last and polarity[first] == polarity[last] != polarity[other]
     ]
-    if not found:
+    if not triples:
         raise ValueError("all echoes have the same readout polarity: nothing distinguishes it from the field")
-    return min(found, key=lambda one: (not one[0] < one[1] < one[2], max(one), one))
+    return min(triples, key=lambda triple: (not triple[0] < triple[1] < triple[2], max(triple), triple))
 
 
 def even_echo_phase(
@@ -118,26 +118,26 @@ def even_echo_phase(
     phi1 + phi3 - k phi2 with k = (TE1 + TE3) / TE2 does not hold the field. With equal spacing it is taken from the
     wrapped phases (k = 2 but for the offset, which cancels); otherwise the second echo is compared with the one that
     is interpolated between the first and the third, whose difference is unwrapped. A plane is fitted to it, weighted
-    by the magnitudes. Arguments as :func:`~bids_app.qsm.phase.offsets.mcpc3ds`; three echoes are needed. Where echoes
+    by the magnitudes. Arguments as :func:`~bids_app.qsm.phase.mcpc3ds.mcpc3ds`; three echoes are needed. Where echoes
     are left out, ``polarity`` says which of the others have the opposite readout: then two echoes of one polarity are
     compared with one of the other.
     """
     check_echoes(phase, echo_times, 3)
     polarity = polarity_of(range(len(echo_times))) if polarity is None else polarity
-    one, other, last = _compared(polarity)
-    share = (echo_times[other] - echo_times[one]) / (echo_times[last] - echo_times[one])
+    first, other, last = _compared(polarity)
+    share = (echo_times[other] - echo_times[first]) / (echo_times[last] - echo_times[first])
     if abs(share - 0.5) < 0.005:
-        inside: BoolArray = np.isfinite(phase[one]) & np.isfinite(phase[other]) & np.isfinite(phase[last])
+        inside: BoolArray = np.isfinite(phase[first]) & np.isfinite(phase[other]) & np.isfinite(phase[last])
         if mask is not None:
             inside &= mask
         strength = inside.astype(np.float32) if magnitude is None else np.nan_to_num(magnitude[other])
         third, factors, times = phase[last], (-1.0, 2.0, -1.0), 2
     else:
-        third, strength, inside = between_echoes(phase, magnitude, (one, last), mask, grid)
+        third, strength, inside = between_echoes(phase, magnitude, (first, last), mask, grid)
         inside = inside & np.isfinite(phase[other])
         factors, times = (-1.0, 1.0, -share), 1
     blocks = np.zeros([max(n // _BLOCK, 0) for n in inside.shape], np.complex128)
-    arrays = [np.ascontiguousarray(a, np.float32) for a in (phase[one], phase[other], third)]
+    arrays = [np.ascontiguousarray(a, np.float32) for a in (phase[first], phase[other], third)]
     _block_sums(*arrays, factors, np.ascontiguousarray(strength, np.float32), inside, blocks)
     total = float(np.abs(blocks).sum())
     if total == 0:
@@ -150,7 +150,7 @@ def even_echo_phase(
             line = np.exp(-1j * rest * (np.arange(n) - (n - 1) / 2))
             blocks = blocks * line.reshape([-1 if a == axis else 1 for a in range(3)])
     mean = blocks.sum()
-    # Known up to half a turn, or a share of the turns of the third echo against the first: the smallest is taken.
+    # Known up to pi, or a share of the multiples of 2 pi of the third echo against the first: the smallest is taken.
     constant = float(np.angle(mean)) / times
     slope = [s / _BLOCK / times for s in slopes]
     if not polarity[other]:  # what was compared is the echo of the first one's polarity
@@ -224,7 +224,7 @@ def bipolar(
     corrected = np.empty(phase.shape, np.float32)
     for echo, out in enumerate(corrected):
         out[...] = wrap(phase[echo] - plane) if polarity[echo] else phase[echo]
-    return mcpc3ds(corrected, magnitude, echo_times, mask, grid, params=OffsetParams(params.sigma))
+    return remove_offset(corrected, magnitude, echo_times, mask, grid, params.sigma)
 
 
 BIPOLAR: Offsets[BipolarParams] = Method(

@@ -113,10 +113,12 @@ def combine_one_by_one(
     for phase, magnitude in coils():
         known = inside & np.isfinite(phase[0]) & np.isfinite(magnitude[0])
         weight = np.where(known, magnitude[0], np.float32(0))
-        own = smooth_offset(np.where(known, phase[0], np.float32(0)), common, factor, weight, known, grid, params.sigma)
+        offset = smooth_offset(
+            np.where(known, phase[0], np.float32(0)), common, factor, weight, known, grid, params.sigma
+        )
         power += np.square(weight)
         for echo, out in enumerate(combined):
-            _add(_flat(phase[echo]), own.reshape(-1), _flat(magnitude[echo]), _flat(weight), out.reshape(-1))
+            _add(_flat(phase[echo]), offset.reshape(-1), _flat(magnitude[echo]), _flat(weight), out.reshape(-1))
     scale = np.divide(1, np.sqrt(power), out=np.zeros_like(power), where=power > 0)
     strength = np.abs(combined)
     strength *= scale
@@ -147,6 +149,6 @@ def _virtual_reference(coils: Coils, inside: BoolArray, grid: Grid) -> FloatArra
     for phase, magnitude in coils():
         image = np.zeros(grid.shape, np.complex64)
         _add(_flat(phase[0]), none, _flat(magnitude[0]), _flat(inside.astype(np.float32)), image.reshape(-1))
-        there = complex(np.vdot(near, image))
-        total += image * np.complex64(there.conjugate() / abs(there) if there else 1)
+        overlap = complex(np.vdot(near, image))
+        total += image * np.complex64(overlap.conjugate() / abs(overlap) if overlap else 1)
     return np.angle(total)

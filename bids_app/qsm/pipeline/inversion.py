@@ -14,6 +14,7 @@ from bids_app.qsm.params import Params
 from bids_app.qsm.pipeline.arguments import Iterations, Parameters, parameters_of, registered
 from bids_app.qsm.pipeline.background import LocalField, Pass
 from bids_app.qsm.pipeline.boundary_sources import add_boundary_sources
+from bids_app.qsm.pipeline.devices import device_label, device_notes, device_of
 from bids_app.qsm.pipeline.echoes import EchoPhase
 from bids_app.qsm.registry import INVERSIONS, SINGLE_STEP
 from bids_app.qsm.signatures import Info, Progress
@@ -41,6 +42,8 @@ class Susceptibility:
         Most iterations of any pass (and echo); None where the method does not iterate.
     methods : tuple of str
         Names of the methods that ran.
+    warnings : tuple of str
+        What the user should look at, in sentences.
     """
 
     chi: FloatArray
@@ -51,6 +54,7 @@ class Susceptibility:
     info: Mapping[str, object] = field(default_factory=dict)
     iterations: int | None = None
     methods: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def susceptibility(
@@ -120,7 +124,10 @@ def susceptibility(
     """
     _check(local, options.method)
     stage = _Inversion(local, grid, magnitude, echoes, options, parameters, progress)
-    results = [_cut(stage.run(one), inside) for one in local.passes]
+    with device_of(options.device) as device:
+        results = [_cut(stage.run(mask_pass), inside) for mask_pass in local.passes]
+    if label := device_label(stage.method, device):
+        stage.info["device"] = label
     single_field, single_mask, single_chi = results[0]
     chi, mask = single_chi, single_mask
     if len(results) > 1:
@@ -128,7 +135,8 @@ def susceptibility(
         chi, mask = two_pass(second_chi, second_mask, chi, mask), mask | second_mask
     did = {options.method: True, "boundary_sources": bool(local.boundary_sources.any()), "per_echo": echoes is not None}
     methods = tuple(name for name, ran in did.items() if ran)
-    return Susceptibility(chi, mask, single_field, single_chi, single_mask, stage.info, stage.iterations.most, methods)
+    facts, notes = (stage.info, stage.iterations.most, methods), device_notes(stage.method, device)
+    return Susceptibility(chi, mask, single_field, single_chi, single_mask, *facts, notes)
 
 
 def _check(local: LocalField, method: str) -> None:
@@ -163,30 +171,30 @@ class _Inversion:
         progress: Progress | None,
     ) -> None:
         self._local, self._grid, self._magnitude, self._echoes = local, grid, magnitude, echoes
-        self._method = registered("inversion", options.method, INVERSIONS)
-        self._params = parameters_of(options.method, self._method.params(), parameters)
+        self.method = registered("inversion", options.method, INVERSIONS)
+        self._params = parameters_of(options.method, self.method.params(), parameters)
         self.iterations = Iterations(progress, hasattr(self._params, "iterations"))
         self.info: Info = {}
 
-    def run(self, one: Pass) -> tuple[FloatArray | None, BoolArray, FloatArray]:
+    def run(self, mask_pass: Pass) -> tuple[FloatArray | None, BoolArray, FloatArray]:
         """Return local field (None where the inversion takes the total one), valid mask and map of one pass."""
         if self._echoes is None:
-            field_ppm = one.fields[0] if one.fields else None
-            valid = one.valid[0]
-            chi = self._invert(self._local.total if field_ppm is None else field_ppm, valid, one.weights)
+            field_ppm = mask_pass.fields[0] if mask_pass.fields else None
+            valid = mask_pass.valid[0]
+            chi = self._invert(self._local.total if field_ppm is None else field_ppm, valid, mask_pass.weights)
         else:
-            field_ppm, valid, chi = self._each_echo(self._echoes, one)
-        if not one.has_boundary_sources:
+            field_ppm, valid, chi = self._each_echo(self._echoes, mask_pass)
+        if not mask_pass.has_boundary_sources:
             return field_ppm, valid, chi
         whole, known = add_boundary_sources(
-            chi, valid, one.domain, self._local.total, one.mask, self._grid, one.weights
+            chi, valid, mask_pass.domain, self._local.total, mask_pass.mask, self._grid, mask_pass.weights
         )
         if field_ppm is not None:
             field_ppm = field_with_boundary_sources(field_ppm, valid, whole, known, self._grid)
         return field_ppm, known, whole
 
     def _invert(self, data: FloatArray, mask: BoolArray, weights: FloatArray | None, **scale: float) -> FloatArray:
-        chi: FloatArray = self._method(
+        chi: FloatArray = self.method(
             data,
             mask,
             self._grid,
@@ -199,19 +207,21 @@ class _Inversion:
         )
         return chi
 
-    def _each_echo(self, echoes: EchoPhase, one: Pass) -> tuple[FloatArray | None, BoolArray, FloatArray]:
+    def _each_echo(self, echoes: EchoPhase, mask_pass: Pass) -> tuple[FloatArray | None, BoolArray, FloatArray]:
         """Invert each echo; return local field, valid mask and map, averaged by (magnitude x echo time)^2."""
         valid: BoolArray = np.zeros(self._grid.shape, bool)
         chi, field_ppm, norm = (np.zeros(self._grid.shape, np.float32) for _ in range(3))
         for place in range(len(echoes.echo_times)):
-            data, scale = echoes.data(place, self._local.total) if not one.fields else (one.fields[place], {})
-            known = one.valid[place if one.fields else 0]
+            data, scale = (
+                echoes.data(place, self._local.total) if not mask_pass.fields else (mask_pass.fields[place], {})
+            )
+            known = mask_pass.valid[place if mask_pass.fields else 0]
             weight = echoes.weight(place)
-            chi += weight * self._invert(data, known, one.weights, **scale)
-            if one.fields:
+            chi += weight * self._invert(data, known, mask_pass.weights, **scale)
+            if mask_pass.fields:
                 field_ppm += weight * data
             norm += weight
             valid |= known
         for mean in (chi, field_ppm):
             np.divide(mean, norm, out=mean, where=norm > 0)
-        return field_ppm if one.fields else None, valid, chi
+        return field_ppm if mask_pass.fields else None, valid, chi

@@ -92,7 +92,7 @@ def make_masks(
     brain: BoolArray | None = None,
     options: MaskChoices = MaskChoices(),
 ) -> Masks:
-    """Make the object's mask, what is processed around it, and with two passes the mask of reliable voxels.
+    """Make the brain mask, what is processed around it, and with two passes the mask of reliable voxels.
 
     Parameters
     ----------
@@ -156,21 +156,21 @@ def make_masks(
         )
         return mask & known
 
-    found: BoolArray | None = None
+    estimated: BoolArray | None = None
     warnings: tuple[str, ...] = ()
     if wider or not kept:
         surface = elsewhere or find_brain(options.filled, magnitude, quality, grid.voxel_size)
-        found = made(options.filled, surface, discarded)
+        estimated = made(options.filled, surface, discarded)
         if surface is not None and not surface.is_head:
             warnings = (_NO_HEAD.format(surface.reason),)
-    mask = given & known if kept and given is not None else found
+    mask = given & known if kept and given is not None else estimated
     if options.from_anatomy and not kept and mask is not None:
         if anatomy is None:
             raise ValueError("options.from_anatomy needs the brain mask of a segmentation (anatomy)")
         mask = mask & anatomy
     processing = mask = _not_empty(mask, "the given mask is empty" if kept else _leaves_none(options.filled))
-    if wider and found is not None:
-        processing = mask | (found & dilate_by_sphere(mask, options.margin, grid.voxel_size))
+    if wider and estimated is not None:
+        processing = mask | (estimated & dilate_by_sphere(mask, options.margin, grid.voxel_size))
     if not options.two_pass:
         return Masks(mask, processing, warnings=warnings, discarded=tuple(discarded))
     # Reliable voxels of the object, not of the scalp.

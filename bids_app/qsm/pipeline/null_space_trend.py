@@ -34,7 +34,7 @@ class Detrended:
         return ("null_space_trend",) if self.sd else ()
 
 
-def remove_null_space_trend(found: Susceptibility, magnitude: FloatArray, grid: Grid) -> Detrended:
+def remove_null_space_trend(susceptibility: Susceptibility, magnitude: FloatArray, grid: Grid) -> Detrended:
     r"""Remove the smooth trend of a map that no field distinguishes from a background.
 
     A map :math:`\chi + p` with a polynomial :math:`p` whose field is harmonic inside the mask,
@@ -43,7 +43,7 @@ def remove_null_space_trend(found: Susceptibility, magnitude: FloatArray, grid: 
 
     Parameters
     ----------
-    found : Susceptibility
+    susceptibility : Susceptibility
         Map of :func:`susceptibility`.
     magnitude : float32, ``[x, y, z]``
         Combined magnitude, by which tissue is recognised.
@@ -64,17 +64,19 @@ def remove_null_space_trend(found: Susceptibility, magnitude: FloatArray, grid: 
     >>> mask = x**2 + y**2 + z**2 < 0.9
     >>> tissue = np.random.default_rng(0).random(grid.shape) < 0.5
     >>> chi = np.where(mask, np.where(tissue, 0.02, -0.02) + 0.05 * z, 0).astype(np.float32)
-    >>> found = qsm.Susceptibility(chi, mask, None, chi, mask)
-    >>> without = qsm.remove_null_space_trend(found, np.where(tissue, 100, 80).astype(np.float32), grid)
+    >>> maps = qsm.Susceptibility(chi, mask, None, chi, mask)
+    >>> without = qsm.remove_null_space_trend(maps, np.where(tissue, 100, 80).astype(np.float32), grid)
     >>> bool(np.std((without.trend - 0.05 * z)[mask]) < 0.01)
     True
     """
-    trend = null_space_trend(found.chi, found.mask, grid, appearance(magnitude, found.mask, grid))
-    sd = float(trend.std(where=found.mask, dtype=np.float64))
+    trend = null_space_trend(
+        susceptibility.chi, susceptibility.mask, grid, appearance(magnitude, susceptibility.mask, grid)
+    )
+    sd = float(trend.std(where=susceptibility.mask, dtype=np.float64))
     if not sd:
-        return Detrended(found, trend, 0.0)
-    local = found.local_field
+        return Detrended(susceptibility, trend, 0.0)
+    local = susceptibility.local_field
     if local is not None:
-        local = local - field_of_trend(trend, found.single_mask, grid)
-    chi, single = found.chi - trend, found.single_chi - trend * found.single_mask
-    return Detrended(replace(found, chi=chi, single_chi=single, local_field=local), trend, sd)
+        local = local - field_of_trend(trend, susceptibility.single_mask, grid)
+    chi, single = susceptibility.chi - trend, susceptibility.single_chi - trend * susceptibility.single_mask
+    return Detrended(replace(susceptibility, chi=chi, single_chi=single, local_field=local), trend, sd)

@@ -67,9 +67,13 @@ class Options:
         for name, values in tree.items():
             if name not in stages:
                 raise ParameterError(f"unknown stage {name!r}: {nearest(name, list(stages))}")
-            methods = {one: method for kind in SECTION_KINDS.get(name, ()) for one, method in METHODS[kind].items()}
-            own = {key: value for key, value in values.items() if key not in methods}
-            choices[name] = stages[name].from_mapping(own)
+            methods = {
+                method_name: method
+                for kind in SECTION_KINDS.get(name, ())
+                for method_name, method in METHODS[kind].items()
+            }
+            choice = {key: value for key, value in values.items() if key not in methods}
+            choices[name] = stages[name].from_mapping(choice)
             for key in methods.keys() & values.keys():
                 given = values[key]
                 if not isinstance(given, Mapping):

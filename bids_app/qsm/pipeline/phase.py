@@ -13,7 +13,8 @@ from bids_app.qsm.options import FieldChoices
 from bids_app.qsm.params import Params
 from bids_app.qsm.phase.bipolar import BipolarParams, bipolar, even_echo_phase, is_bipolar, polarity_of
 from bids_app.qsm.phase.checks import residue_share, slices_alternate, undo_alternation
-from bids_app.qsm.phase.offsets import OffsetParams, mcpc3ds
+from bids_app.qsm.phase.mcpc3ds import mcpc3ds
+from bids_app.qsm.phase.offsets import OffsetParams
 from bids_app.qsm.pipeline.arguments import Parameters, check_echoes, parameters_of
 from bids_app.qsm.unwrap.romeo import RomeoParams, romeo_quality
 
@@ -22,7 +23,7 @@ _NOISE = 0.2
 #: Phase that covers less of the circle was probably scaled by a wrong factor.
 _FULL_CIRCLE = 0.8
 #: The warning where slices were corrected.
-ALTERNATED = "the sign of the signal alternated from slice to slice; half a turn was added to every second"
+ALTERNATED = "the sign of the signal alternated from slice to slice; pi was added to every second"
 
 
 class NoSignalError(ValueError):
@@ -151,8 +152,8 @@ def correct_phase(  # noqa: PLR0913 (what is known of a scan; all but the images
     residues = residue_share(echoes[0], support & (strength[0] >= np.median(strength[0][support])))
     if residues > _NOISE:
         warnings.append(
-            f"the phase looks like noise ({residues:.0%} of small loops make a turn, noise has 33 %): check that it is "
-            "phase, that it belongs to the magnitude and is not filtered or interpolated"
+            f"the phase looks like noise ({residues:.0%} of small loops are residues, noise has 33 %): check that it "
+            "is phase, that it belongs to the magnitude and is not filtered or interpolated"
         )
     polarity = polarity_of(range(len(echo_times)) if echo_numbers is None else echo_numbers)
     if options.offsets == "bipolar" and len(set(polarity)) == 1 < len(polarity):

@@ -211,10 +211,10 @@ def _finished(
     """Remove the null-space trend and subtract the reference, as the options say."""
     removes = options.background.null_space_trend != "keep" and has_magnitude  # tissue is recognised by its magnitude
     without: Detrended | None = remove_null_space_trend(inverted, field.magnitude, grid) if removes else None
-    found = inverted if without is None else without.susceptibility
-    chi, zero = found.chi, 0.0
+    final = inverted if without is None else without.susceptibility
+    chi, zero = final.chi, 0.0
     if options.reference.region != "none":
-        chi, zero = reference(chi, found.mask, None if options.reference.region == "mask" else region)
+        chi, zero = reference(chi, final.mask, None if options.reference.region == "mask" else region)
     stages = (
         corrected.methods,
         field.methods,
@@ -224,8 +224,8 @@ def _finished(
     )
     return Reconstruction(
         chi,
-        found.mask,
-        found.local_field,
+        final.mask,
+        final.local_field,
         zero,
         field,
         masks,
@@ -234,5 +234,5 @@ def _finished(
         None if without is None else without.trend,
         options,
         tuple(name for stage in stages for name in stage),
-        corrected.warnings + field.warnings + local.warnings,
+        tuple(dict.fromkeys(corrected.warnings + field.warnings + local.warnings + inverted.warnings)),
     )

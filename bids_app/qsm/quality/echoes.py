@@ -1,7 +1,7 @@
 """Quality of the echoes as they come from the scanner: signal, noise, ghosts, drift of the field, residual wraps.
 
 Expected ranges are guides: of one simulated head (``bids_app.phantom``: Gaussian noise, no motion) and the physics
-named with each function; data of a scanner may lie beside them and be good.
+named with each function; data of a scanner may lie outside them and be good.
 """
 
 from collections.abc import Sequence
@@ -108,14 +108,14 @@ def ghost_fraction(magnitude: FloatArray, mask: BoolArray, axes: Sequence[int] =
     background = ~dilate(mask, _MARGIN)
     every = (slice(None, None, 2 if mask.size > _MANY else 1),) * 3
     values, outside = magnitude[every], background[every]
-    found = []
+    excesses = []
     for axis in axes:
         shifted = np.roll(mask, mask.shape[axis] // 2, axis)[every]
         ghost, rest = values[outside & shifted], values[outside & ~shifted]
         if min(ghost.size, rest.size) >= _MIN_N:
-            found.append(float(np.median(ghost)) - float(np.median(rest)))
+            excesses.append(float(np.median(ghost)) - float(np.median(rest)))
     signal = float(np.median(magnitude[mask])) if mask.any() else 0.0
-    return max(0.0, *found) / signal if found and signal > 0 else None
+    return max(0.0, *excesses) / signal if excesses and signal > 0 else None
 
 
 @jit(parallel=True)
@@ -199,10 +199,10 @@ def _jumps(phase, mask, counts):  # type: ignore[no-untyped-def]
 
 
 def residual_wraps(unwrapped: FloatArray, mask: BoolArray) -> npt.NDArray[np.uint8]:
-    """Number of neighbours (next along x, y and z) from which a voxel's unwrapped phase differs by half a turn or more.
+    """Number of neighbours (next along x, y and z) from which a voxel's unwrapped phase differs by pi or more.
 
     In smooth unwrapped phase there is none. Wraps that are left draw lines of them; noise without signal and fields
-    that are steeper than half a turn in a voxel, which nothing can unwrap, count as well. object echo counts.
+    that are steeper than pi in a voxel, which nothing can unwrap, count as well. object echo counts.
 
     Expected: below 1 of 100 pairs in a brain mask, most of them above the sinuses; more with long echoes and large
     voxels.

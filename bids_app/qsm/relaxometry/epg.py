@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
 from bids_app.qsm.arrays import FloatArray
+from bids_app.qsm.kernels import jit
 from bids_app.qsm.params import Params, param
 
 #: Nodes of the dictionary per factor e in R2, and degrees between its refocusing angles.
@@ -33,7 +33,7 @@ class EpgParams(Params):
     )
 
 
-@njit(cache=True, nogil=True)
+@jit
 def _train(r2, r1, spacing, angle, out):  # type: ignore[no-untyped-def]
     """Write the echoes of a CPMG train into ``out``; transverse states are real, longitudinal ones imaginary."""
     echoes = out.size

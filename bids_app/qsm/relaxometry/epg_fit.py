@@ -3,18 +3,19 @@
 from collections.abc import Sequence
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import Grid
+from bids_app.qsm.kernels import jit
 from bids_app.qsm.method import Method, SpinEcho
 from bids_app.qsm.operators.smoothing import mean_of_known
+from bids_app.qsm.relaxometry.echoes import checked_echoes, unpack
 from bids_app.qsm.relaxometry.epg import EpgParams, epg_dictionary, is_cpmg
-from bids_app.qsm.relaxometry.spin_echo import checked_echoes, unpack
 from bids_app.qsm.results import SpinEchoFit
 
 
-@njit(cache=True, nogil=True, inline="always")
+@jit(inline="always")
 def _best(signal, used, book, inverse, score):  # type: ignore[no-untyped-def]
     """Return the atom of ``book`` [echo, atom] with the largest projection over its norm."""
     atoms = score.size
@@ -34,7 +35,7 @@ def _best(signal, used, book, inverse, score):  # type: ignore[no-untyped-def]
     return place
 
 
-@njit(cache=True, nogil=True, inline="always")
+@jit(inline="always")
 def _summit(score, row, nodes, near):  # type: ignore[no-untyped-def]
     """Return the place of the largest score of an angle's row near a node, and its height between the nodes."""
     first, last = max(near - 4, 1), min(near + 4, nodes - 2)
@@ -47,7 +48,7 @@ def _summit(score, row, nodes, near):  # type: ignore[no-untyped-def]
     return best, top - 0.125 * (high - low) ** 2 / bend if bend < 0 else top
 
 
-@njit(cache=True, nogil=True, inline="always")
+@jit(inline="always")
 def _angle_between(score, place, nodes):  # type: ignore[no-untyped-def]
     """Return the angle as a real number of steps: a parabola through the summits of three neighbouring angles."""
     row, near = place // nodes, place % nodes
@@ -62,7 +63,7 @@ def _angle_between(score, place, nodes):  # type: ignore[no-untyped-def]
     return row + min(max(0.5 * (low - high) / bend, -1.0), 1.0) if bend < 0 else float(row)
 
 
-@njit(cache=True, nogil=True, parallel=True, fastmath={"reassoc", "contract"})
+@jit(parallel=True, fastmath={"reassoc", "contract"})
 def _fit_angle(magnitude, mask, book, inverse, limits, nodes, angle):  # type: ignore[no-untyped-def]
     """Write the place of the best refocusing angle (as a real number of nodes) of every voxel of the mask."""
     echoes, voxels = magnitude.shape
@@ -80,7 +81,7 @@ def _fit_angle(magnitude, mask, book, inverse, limits, nodes, angle):  # type: i
                     angle[v] = np.float32(_angle_between(score, place, nodes))
 
 
-@njit(cache=True, nogil=True, inline="always")
+@jit(inline="always")
 def _solve(signal, used, row, place, step, free, other):  # type: ignore[no-untyped-def]
     """Return (offset in nodes, S0, residual power, SD of ln R2) around the best node of ``row`` [echo, node]."""
     q = np.zeros(3)
@@ -123,7 +124,7 @@ def _solve(signal, used, row, place, step, free, other):  # type: ignore[no-unty
     return shift, s0, left, sd
 
 
-@njit(cache=True, nogil=True, parallel=True, fastmath={"reassoc", "contract"})
+@jit(parallel=True, fastmath={"reassoc", "contract"})
 def _fit_rate(magnitude, mask, signals, log_r2, angle, free, limits, maps):  # type: ignore[no-untyped-def]
     """Write R2, its standard deviation, S0 and the residual's root mean square at the given angle of every voxel."""
     echoes, voxels = magnitude.shape

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import Grid
+from bids_app.qsm.kernels import jit
 from bids_app.qsm.method import GradientCorrection, Method
 from bids_app.qsm.params import Params, param
-from bids_app.qsm.relaxometry.spin_echo import checked_echoes, unpack
+from bids_app.qsm.relaxometry.echoes import checked_echoes, unpack
 from bids_app.qsm.results import CorrectedDecay
 
 
@@ -28,7 +29,7 @@ class GradientParams(Params):
     )
 
 
-@njit(cache=True, nogil=True, inline="always")
+@jit(inline="always")
 def _slope(field, mask, at, axis):  # type: ignore[no-untyped-def]
     """Return the difference of the field per voxel along an axis: central inside the mask, one-sided at its edge."""
     i, j, k = at
@@ -44,7 +45,7 @@ def _slope(field, mask, at, axis):  # type: ignore[no-untyped-def]
     return total / count if count > 0 else 0.0
 
 
-@njit(cache=True, nogil=True, inline="always")
+@jit(inline="always")
 def _line(signal, factor, used, times):  # type: ignore[no-untyped-def]
     """Return rate, its variance factor and the residual's variance of a weighted line through ln(signal / factor)."""
     sw = swt = swl = swtt = swtl = 0.0
@@ -66,7 +67,7 @@ def _line(signal, factor, used, times):  # type: ignore[no-untyped-def]
     return rate, (np.sqrt(left / (used - 2) * sw / spread) if used > 2 else 0.0)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@jit(inline="always")
 def _attenuations(slopes, times, gaussian, smallest, used, factor):  # type: ignore[no-untyped-def]
     """Write the echoes' attenuation by the field's slopes (Hz per voxel); return how many are not too small."""
     for e in range(used):
@@ -83,7 +84,7 @@ def _attenuations(slopes, times, gaussian, smallest, used, factor):  # type: ign
     return used
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@jit(parallel=True)
 def _fit(magnitude, field, mask, times, options, maps, valid):  # type: ignore[no-untyped-def]
     """``options``: axes (3 x 0 or 1), 0 box / 1 Gaussian, smallest factor, largest R2*, noise power, lowest signal."""
     axes, gaussian, smallest, largest, power, floor = options

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
 from bids_app.qsm.inversion.problem import note
+from bids_app.qsm.kernels import jit
 from bids_app.qsm.method import Method, Separation
 from bids_app.qsm.params import Params, param
 from bids_app.qsm.results import Sources
@@ -32,7 +33,7 @@ class DecomposeParams(Params):
     )
 
 
-@njit(cache=True, nogil=True, inline="always")
+@jit(inline="always")
 def _pools(real, imag, weight, r2, wave, rate, trial):  # type: ignore[no-untyped-def]
     """Fit the three shares >= 0 at given pool susceptibilities; return (residual power, shares).
 
@@ -70,7 +71,7 @@ def _pools(real, imag, weight, r2, wave, rate, trial):  # type: ignore[no-untype
     return left, shares
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@jit(parallel=True)
 def _fit(magnitude, chi, r2, mask, times, constants, maps):  # type: ignore[no-untyped-def]
     """Write share-weighted chi+ and abs(chi-) and the relative residual of flat voxels into ``maps`` [3, voxel]."""
     wave, rate, largest = constants
@@ -84,7 +85,7 @@ def _fit(magnitude, chi, r2, mask, times, constants, maps):  # type: ignore[no-u
             real[e] = magnitude[e, v] * np.cos(wave * chi[v] * times[e])
             imag[e] = magnitude[e, v] * np.sin(wave * chi[v] * times[e])
         low, high = np.full(2, 0.002), np.full(2, largest)
-        best, found = np.inf, np.zeros(5)
+        best, fitted = np.inf, np.zeros(5)
         for _ in range(_PASSES):
             step0 = (high[0] / low[0]) ** (1.0 / (_TRIALS - 1))
             step1 = (high[1] / low[1]) ** (1.0 / (_TRIALS - 1))
@@ -94,13 +95,13 @@ def _fit(magnitude, chi, r2, mask, times, constants, maps):  # type: ignore[no-u
                     left, shares = _pools(real, imag, times, r2[v], wave, rate, trial)
                     if left < best:
                         best = left
-                        found[0], found[1] = trial
-                        found[2:] = shares
-            low[0], high[0] = max(found[0] / step0, 0.002), min(found[0] * step0, largest)
-            low[1], high[1] = max(found[1] / step1, 0.002), min(found[1] * step1, largest)
-        total = found[2] + found[3] + found[4]
+                        fitted[0], fitted[1] = trial
+                        fitted[2:] = shares
+            low[0], high[0] = max(fitted[0] / step0, 0.002), min(fitted[0] * step0, largest)
+            low[1], high[1] = max(fitted[1] / step1, 0.002), min(fitted[1] * step1, largest)
+        total = fitted[2] + fitted[3] + fitted[4]
         if total > 0:
-            maps[0, v], maps[1, v] = found[0] * found[2] / total, found[1] * found[3] / total
+            maps[0, v], maps[1, v] = fitted[0] * fitted[2] / total, fitted[1] * fitted[3] / total
             power = 0.0
             for e in range(echoes):
                 power += real[e] ** 2 + imag[e] ** 2

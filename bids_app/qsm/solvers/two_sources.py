@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from bids_app.qsm.arrays import FloatArray
 from bids_app.qsm.grid import Grid
+from bids_app.qsm.kernels import jit
 from bids_app.qsm.kernels.spectrum import change_of
 from bids_app.qsm.operators.dipole import dipole_kernel
 from bids_app.qsm.operators.fft import irfftn, rfftn
@@ -40,7 +41,7 @@ class TwoSourceProblem:
     free: npt.NDArray[np.uint8] | None = None
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@jit(inline="always")
 def _two(v, c, rate, k, prior, m, p, n):  # type: ignore[no-untyped-def]
     """Minimise v/2 (a + c b - rate)^2 + k/2 (a - prior)^2 + m/2 ((a - p)^2 + (b - n)^2) over a, b >= 0."""
     aa, ab, bb = v + k + m, v * c, v * c * c + m
@@ -57,7 +58,7 @@ def _two(v, c, rate, k, prior, m, p, n):  # type: ignore[no-untyped-def]
     return a, b
 
 
-@numba.njit(cache=True, nogil=True, parallel=True)
+@jit(parallel=True)
 def _data_step(image, dual, p, n, dual_p, dual_n, target_p, target_n, maps, inside, penalties):  # type: ignore[no-untyped-def]  # noqa: PLR0913
     """Proximal steps of the field and of the relaxation.
 
@@ -93,7 +94,7 @@ def _data_step(image, dual, p, n, dual_p, dual_n, target_p, target_n, maps, insi
                 target_n[i, j, k] += local * (2 * b - sn)
 
 
-@numba.njit(cache=True, nogil=True, parallel=True)
+@jit(parallel=True)
 def _solve(data, plus, minus, kernel, laplacian, penalties):  # type: ignore[no-untyped-def]
     """Normal equations per frequency: ``plus``, ``minus`` hold the right-hand sides and become p and n."""
     penalty, local, tv = penalties

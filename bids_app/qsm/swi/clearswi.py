@@ -33,10 +33,10 @@ class SwiParams(Params):
 @jit(parallel=True)
 def _weigh(magnitude, field, typical, power, mask):  # type: ignore[no-untyped-def]
     """Multiply the magnitude by the phase mask, in place."""
-    one = np.tanh(np.float32(1))
+    largest = np.tanh(np.float32(1))
     for v in prange(magnitude.size):
         if mask[v] and field[v] > 0:
-            w = (1 + np.tanh(1 - field[v] / typical)) / (1 + one)
+            w = (1 + np.tanh(1 - field[v] / typical)) / (1 + largest)
             magnitude[v] *= w**power
 
 

@@ -31,7 +31,7 @@ class _Problem:
     phase: FloatArray  # [echo, x, y, z] of the box; the problem's own copy
     mask: npt.NDArray[np.uint8]
     template: int
-    second: int  # the echo beside the template (meaningless for one echo)
+    second: int  # the echo next to the template (meaningless for one echo)
     cells: npt.NDArray[np.uint32]  # see romeo_kernels
     strength: FloatArray  # by whose square voxels count where multiples of 2 pi are chosen
 
@@ -80,8 +80,8 @@ def _problem(
     data = np.empty((len(needed), *size), np.float32)
     for place, echo in enumerate(needed):
         kernels.take(echoes[echo], tuple(s.start for s in box), data[place], inside)
-    own = data[list(needed).index(template)]
-    other = data[list(needed).index(second)] if count > 1 else own
+    first = data[list(needed).index(template)]
+    other = data[list(needed).index(second)] if count > 1 else first
     ratio = np.float32(echo_times[second] / echo_times[template]) if count > 1 and echo_times else np.float32(1)
     use_magnitude = magnitude is not None and params.magnitude_weight
     scale = np.float32(0)
@@ -89,9 +89,9 @@ def _problem(
         strength = _take(magnitude[template], box, inside)
         scale = _signal_scale(strength, inside) if use_magnitude else scale
     else:  # air that was set to 0 has a phase of exactly 0 in every echo
-        strength = np.asarray((own != 0) | (other != 0), np.float32)
+        strength = np.asarray((first != 0) | (other != 0), np.float32)
     cells = np.zeros((size[0] + 2) * size[1] * size[2], np.uint32)
-    kernels.edge_cells(own, other, ratio, strength, scale, inside, (count > 1, use_magnitude), cells)
+    kernels.edge_cells(first, other, ratio, strength, scale, inside, (count > 1, use_magnitude), cells)
     return _Problem(shape, box, data, inside, template, second, cells, strength)
 
 
@@ -152,7 +152,7 @@ def romeo(
     """Unwrap phase along the most reliable paths.
 
     The template echo is unwrapped in space; every other echo takes, voxel by voxel, the multiple of 2 pi that brings
-    it nearest to the unwrapped echo beside it scaled by the echo times, so that all echoes agree.
+    it nearest to the unwrapped neighbouring echo scaled by the echo times, so that all echoes agree.
 
     Parameters
     ----------

@@ -115,7 +115,7 @@ def _anatomy(space: _Space) -> list[Picture]:
 
 def _labels(space: _Space) -> list[Picture]:
     chi, magnitude = space.get("mean_chimap"), space.get("template_magnitude")
-    found = []
+    pictures = []
     for key in space.keys("dseg_template@"):
         labels = space.get(key)
         if labels is None or not (labels > 0).any() or chi is None:
@@ -127,7 +127,7 @@ def _labels(space: _Space) -> list[Picture]:
         layers = [Layer(space.inside(chi), CHI_WINDOW, "mean χ", "ppm", contours=outlines)]
         if magnitude is not None and magnitude.shape == labels.shape:
             layers.append(Layer(magnitude, window_of(magnitude), "magnitude", "a.u.", contours=outlines))
-        found.append(
+        pictures.append(
             picture(
                 planes(layers, shown),
                 f"Segmentation {name}",
@@ -135,7 +135,7 @@ def _labels(space: _Space) -> list[Picture]:
                 f"Outlines of the fused regions of {name} on the average maps.",
             )
         )
-    return found
+    return pictures
 
 
 def statistics(runs: Sequence[Run], levels: Levels) -> list[Picture]:
@@ -147,7 +147,7 @@ def statistics(runs: Sequence[Run], levels: Levels) -> list[Picture]:
     if not rows:
         return []
     space = _Space(runs)
-    found = []
+    pictures = []
     for row in rows:
         t = space.get(f"stat_t@{row['contrast']}", int(row["volume"]))
         if t is None or row["term"] == "Intercept":
@@ -168,7 +168,7 @@ def statistics(runs: Sequence[Run], levels: Levels) -> list[Picture]:
         if background is not None:
             layers.append(Layer(space.inside(background), CHI_WINDOW, "mean χ", "ppm", contours=outlines))
         title = f"{words_of(row['term'], levels)} on {row['response']}"
-        found.append(
+        pictures.append(
             picture(
                 planes(layers, shown),
                 title,
@@ -178,4 +178,4 @@ def statistics(runs: Sequence[Run], levels: Levels) -> list[Picture]:
                 f"Three planes of the map of t of {title}. Significant: {'; '.join(words) or 'not tested'}.",
             )
         )
-    return found
+    return pictures

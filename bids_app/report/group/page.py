@@ -61,7 +61,7 @@ def report(cohort: Cohort, settings: Settings, context: Context, payload: Payloa
     state = {
         "digest": _digest((*cohorts, *template), failures, cohort, settings, context),
         "size": len(page.encode()),
-        "failures": {name: [vars(failure) for failure in found] for name, found in failures.items()},
+        "failures": {name: [vars(failure) for failure in listed] for name, listed in failures.items()},
         "methods": {"group": text.paragraphs},
     }
     write_json(_state_path(context), state)
@@ -113,8 +113,8 @@ def _failures(context: Context, payload: Payload) -> dict[str, list[StepFailure]
     before = earlier_failures(_state(context).get("failures"))
     now = {name: list(result.failures) for name, result in results.items()}
     expected = payload.get("expected")
-    known = {name: found for name, found in before.items() if expected is None or name in expected}
-    return {name: found for name, found in (known | now).items() if found}
+    known = {name: listed for name, listed in before.items() if expected is None or name in expected}
+    return {name: listed for name, listed in (known | now).items() if listed}
 
 
 def _digest(
@@ -125,7 +125,7 @@ def _digest(
     context: Context,
 ) -> str:
     records = [(run.basename, n, r.fingerprint, r.started) for run in runs for n, r in run.records.items()]
-    failed = [(name, f.step, f.sentence) for name, found in failures.items() for f in found]
+    failed = [(name, f.step, f.sentence) for name, listed in failures.items() for f in listed]
     pages = sorted(path.name for path in context.output_dir.glob("sub-*.html"))
     maps = [map_of(run.basename, context.output_dir) for run in (cohort.runs if cohort is not None else ())]
     shown = [(path.name, path.stat().st_mtime_ns) for path in maps if path.is_file()]
@@ -155,13 +155,13 @@ def _content(
     counts = {s: sum(line.status == s for line in lines) for s in dict.fromkeys(line.status for line in lines)}
     problems: list[str] = []
     iterations = cohort_tables.table_of(template, "convergence")
-    found = [line.participant for line in lines if line.status == "found"]
-    repeated = len(found) > len(set(found))
+    participants = [line.participant for line in lines if line.status == "found"]
+    repeated = len(participants) > len(set(participants))
     group_records = GroupRecords(cohorts, template, _registrations(context, lines, current), counts, repeated)
     records = [record for run in (*cohorts, *template) for record in run.records.values()]
-    segmentations = [one for run in cohorts for one in cohort_tables.segmentations(run)]
-    groups = next((one.groups for one in segmentations if one.groups.levels), Groups())
-    levels = {name: values for one in segmentations for name, values in one.levels.items()}
+    segmentations = [segmentation for run in cohorts for segmentation in cohort_tables.segmentations(run)]
+    groups = next((segmentation.groups for segmentation in segmentations if segmentation.groups.levels), Groups())
+    levels = {name: values for segmentation in segmentations for name, values in segmentation.levels.items()}
     with_map = [line.run for line in lines if line.status in ("found", "incomplete")]
     content: dict[str, object] = {
         "words": partial(words_of, levels=levels),
@@ -172,7 +172,7 @@ def _content(
         "counts": counts,
         "warnings": list(dict.fromkeys(text for record in records for text in record.warnings))[:_LINES],
         "panels": [cohort_charts.qc_panel(number, lines, groups) for number in numbers],
-        "segmentations": [_segmentation(one) for one in segmentations],
+        "segmentations": [_segmentation(segmentation) for segmentation in segmentations],
         "spaces": [_space(name, runs, levels, problems) for name, runs in spaces_of(template).items()],
         "iterations": iterations,
         "convergence_charts": list(cohort_charts.convergence(iterations)),
@@ -206,12 +206,12 @@ def _space(name: str, runs: Sequence[Run], levels: Levels, problems: list[str]) 
 
 def _standard_space(template: Sequence[Run]) -> dict[str, dict[str, object]]:
     """Return how well the template was registered to an output space."""
-    found = {
+    registrations = {
         run.basename.rpartition("_to")[2]: run.records["standard_space"]
         for run in template
         if "standard_space" in run.records
     }
-    return {name: dict(record.metrics) for name, record in found.items()}
+    return {name: dict(record.metrics) for name, record in registrations.items()}
 
 
 #: Steps of one participant in the template that the methods text describes.
@@ -229,20 +229,23 @@ def _registrations(context: Context, lines: Sequence[Line], current: Current) ->
     return []
 
 
-def _segmentation(one: "Segmentation") -> dict[str, object]:
+def _segmentation(segmentation: "Segmentation") -> dict[str, object]:
     from bids_app.report.group import charts as cohort_charts
     from bids_app.report.group.tables import RESPONSES
 
-    named = one.formula.partition("~")[0].strip()
+    named = segmentation.formula.partition("~")[0].strip()
     response = RESPONSES.get(named, "") or named
     return {
-        "table": one,
-        "strips": cohort_charts.region_strips(one),
-        "effects": list(cohort_charts.effects(one, response)),
-        "words": {row["term"]: words_of(row["term"], one.levels) for row in one.model},
-        "units": {row["term"]: unit_of_term(row["term"], one.unit(response), one.units) for row in one.model},
-        "relations": list(cohort_charts.relations(one, response)),
-        "found": sum(row["significant"] == "true" and row["term"] != "Intercept" for row in one.model),
+        "table": segmentation,
+        "strips": cohort_charts.region_strips(segmentation),
+        "effects": list(cohort_charts.effects(segmentation, response)),
+        "words": {row["term"]: words_of(row["term"], segmentation.levels) for row in segmentation.model},
+        "units": {
+            row["term"]: unit_of_term(row["term"], segmentation.unit(response), segmentation.units)
+            for row in segmentation.model
+        },
+        "relations": list(cohort_charts.relations(segmentation, response)),
+        "significant": sum(row["significant"] == "true" and row["term"] != "Intercept" for row in segmentation.model),
     }
 
 
@@ -257,11 +260,11 @@ def _pictures_of(
 
 
 def _overlaps(template: Sequence[Run]) -> dict[str, float]:
-    found: dict[str, float] = {}
+    overlaps: dict[str, float] = {}
     for run in template:
         maps = run.records.get("maps")
         for name in maps.metrics if maps is not None else ():
             value = maps.number(name) if maps is not None else None
             if name.startswith("overlap_") and value is not None:
-                found[name.removeprefix("overlap_")] = value
-    return found
+                overlaps[name.removeprefix("overlap_")] = value
+    return overlaps

@@ -120,13 +120,13 @@ def lines(cohorts: Sequence[Run], output_dir: Path) -> list[Line]:
 
     ``cohorts`` are the records of the tables, those with the list of participants first.
     """
-    found: dict[str, Line] = {}
+    by_run: dict[str, Line] = {}
     group = cohorts[0]
     for row in _rows(group, "cohort"):
         session = "" if row["session_id"] in _MISSING else row["session_id"]
         reason = "" if row["reason"] in _MISSING else row["reason"]
         page = f"{row['participant_id']}.html"
-        found[row["run"]] = Line(
+        by_run[row["run"]] = Line(
             row["run"],
             row["participant_id"],
             session,
@@ -137,20 +137,20 @@ def lines(cohorts: Sequence[Run], output_dir: Path) -> list[Line]:
             note=_known(row, "note"),
         )
     for row in _rows(group, "group_qc"):
-        line = found.get(row["run"])
+        line = by_run.get(row["run"])
         if line is None:
             continue
         others = (*_KEYS, "status", "flags")
         line.numbers = {name: number(value) for name, value in row.items() if name not in others}
         line.flags = [name for name in row.get("flags", "").split(";") if name not in _MISSING]
-    for one, key in ((run, key) for run in cohorts for key in run.keys("group_outliers@")):
-        for row in _rows(one, key):
-            if row["flagged"] == "true" and row["run"] in found:
+    for cohort, key in ((run, key) for run in cohorts for key in run.keys("group_outliers@")):
+        for row in _rows(cohort, key):
+            if row["flagged"] == "true" and row["run"] in by_run:
                 words = f"{row['worst_region'].removesuffix(' n/a')} ({row['measure']}, z {number(row['worst_z']):.1f}"
                 more = int(number(row["regions_flagged"])) - 1
                 words += f"; {more} more)" if more > 0 else ")"
-                found[row["run"]].outliers.append(words)
-    return list(found.values())
+                by_run[row["run"]].outliers.append(words)
+    return list(by_run.values())
 
 
 def _known(row: Mapping[str, str], name: str) -> str:
@@ -162,18 +162,18 @@ def qc_numbers(runs: Sequence[Line], bounds: Mapping[str, float]) -> list[QcNumb
     """Return the columns that any run has a value of."""
     names = list(dict.fromkeys(name for line in runs for name, v in line.numbers.items() if math.isfinite(v)))
     known = quality.numbers(sum(name.startswith(quality.SNR) for name in names))
-    found = []
+    shown = []
     for name in names:
         if name in known:
             n = known[name]
             low, high = (bounds.get(bound) if bound else None for bound in (n.low, n.high))
-            found.append(QcNumber(name, "" if n.unit == "1" else n.unit, n.meaning, low, high))
-    return found
+            shown.append(QcNumber(name, "" if n.unit == "1" else n.unit, n.meaning, low, high))
+    return shown
 
 
 def segmentations(group: Run, measure: str = "chi_mean") -> list[Segmentation]:
     """Return the regions, descriptions and models of every segmentation."""
-    found = []
+    segmentations = []
     for key in group.keys("group_long@"):
         name = key.partition("@")[2]
         rows = _rows(group, key)
@@ -193,7 +193,7 @@ def segmentations(group: Run, measure: str = "chi_mean") -> list[Segmentation]:
                 region.values.append(Value(row["run"], value, marked, row))
         facts = _facts(group, f"group_model@{name}")
         formula = str(facts.get("Model", ""))
-        found.append(
+        segmentations.append(
             Segmentation(
                 name,
                 [region for region in regions.values() if region.values],
@@ -208,16 +208,16 @@ def segmentations(group: Run, measure: str = "chi_mean") -> list[Segmentation]:
                 tuple((words, path.name) for kind, words in _FILES.items() if (path := group.path(f"{kind}@{name}"))),
             )
         )
-    return found
+    return segmentations
 
 
 def _units(dictionary: Mapping[str, object]) -> dict[str, str]:
     """Return the units that a table's dictionary gives its columns."""
-    found = {}
+    units = {}
     for name, about in dictionary.items():
         if isinstance(about, Mapping) and isinstance(about.get("Units"), str):
-            found[name] = str(about["Units"])
-    return found
+            units[name] = str(about["Units"])
+    return units
 
 
 def label_of(row: Mapping[str, str]) -> str:

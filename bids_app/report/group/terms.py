@@ -40,12 +40,12 @@ class Groups:
 
 def levels_of(rows: Rows) -> dict[str, list[str]]:
     """Return the values of every column of words, sorted."""
-    found = {}
+    levels = {}
     for name in rows[0] if rows else ():
         values = sorted({row[name] for row in rows if row[name] not in _MISSING})
         if values and not all(number(value) == number(value) for value in values):
-            found[name] = values
-    return found
+            levels[name] = values
+    return levels
 
 
 def groups_of(rows: Rows, formula: str) -> Groups:
@@ -72,12 +72,12 @@ def words_of(term: str, levels: Levels) -> str:
 
 
 def _factor(part: str, levels: Levels) -> str:
-    found = _LEVEL.match(part)
-    if found is None:
+    match = _LEVEL.match(part)
+    if match is None:
         return _column(part)
-    column, given = _column(found["name"]), _REFERENCE.search(found["name"])
+    column, given = _column(match["name"]), _REFERENCE.search(match["name"])
     reference = given[1] if given else next(iter(levels.get(column, ())), "")
-    return f"{column}: {found['level']} against {reference or 'the others'}"
+    return f"{column}: {match['level']} against {reference or 'the others'}"
 
 
 def _column(text: str) -> str:

@@ -35,13 +35,13 @@ class Item:
 def items(run: Run) -> list[Item]:
     """Return all items of a run's acquisition in the order of the list."""
     metadata = run.echoes[0].metadata if run.echoes else {}
-    found = [Item(name, value(metadata), keys) for name, keys, value in _STATED]
+    listed = [Item(name, value(metadata), keys) for name, keys, value in _STATED]
     polarity = _polarity(run)
-    found.insert(3, Item("readout polarity", polarity, "ReadoutMode"))
+    listed.insert(3, Item("readout polarity", polarity, "ReadoutMode"))
     times_s = () if run.source is None else run.source.echo_times
     times = ", ".join(f"{1000 * time:.2f}".rstrip("0").rstrip(".") for time in times_s)
-    found.insert(4, Item("echo times", f"echo times {times} ms" if times else "", "EchoTime"))
-    return [*found, *_geometry(run)]
+    listed.insert(4, Item("echo times", f"echo times {times} ms" if times else "", "EchoTime"))
+    return [*listed, *_geometry(run)]
 
 
 def _number(metadata: Metadata, *keys: str) -> float | None:

@@ -75,11 +75,11 @@ def group_methods_text(records: GroupRecords) -> Methods:
 def _who(counts: Mapping[str, int]) -> str:
     if not counts:
         return ""
-    found = counts.get("found", 0)
+    complete = counts.get("found", 0)
     others = ", ".join(f"{number} {status}" for status, number in counts.items() if status != "found" and number)
     rest = f" ({others})" if others else ""
     return (
-        f"{found} of {sum(counts.values())} gradient-echo runs had complete susceptibility maps and regional "
+        f"{complete} of {sum(counts.values())} gradient-echo runs had complete susceptibility maps and regional "
         f"values{rest}."
     )
 
@@ -131,7 +131,7 @@ def _built(records: GroupRecords, averages: Sequence[StepRecord]) -> str:
 
 
 def _settings(choice: JsonObject, averages: Sequence[StepRecord], both: bool) -> str:
-    """Return the parameters; ``both`` says whether T1-weighted images were registered beside the magnitude."""
+    """Return the parameters; ``both`` says whether T1-weighted images were registered in addition to the magnitude."""
     if not choice:
         return ""
     fine = "/".join(str(choice.get(f"syn_{level}")) for level in ("coarse", "middle", "fine"))

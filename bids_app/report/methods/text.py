@@ -73,14 +73,14 @@ class Methods:
     @property
     def keys(self) -> list[str]:
         """Return the cited works' keys in the order of the text."""
-        found = [
+        cited = [
             key
             for text in self.paragraphs
             for match in _CITATION.finditer(text)
             for key in match[2].split("; ")
             if key in REFERENCES
         ]
-        return list(dict.fromkeys(found))
+        return list(dict.fromkeys(cited))
 
     @property
     def references(self) -> list[Reference]:
@@ -109,7 +109,7 @@ def methods_text(runs: Sequence[Run]) -> Methods:
     """
     run = runs[0]
     acquisition, missing = _acquisition(run)
-    records = [record for one in (*runs[1:], run) for record in one.records.values()]
+    records = [record for part in (*runs[1:], run) for record in part.records.values()]
     paragraphs = [acquisition, _phase(run), _maps(run), _analysis(run, records), _software(records)]
     return Methods(tuple(text for text in paragraphs if text), tuple(missing))
 
@@ -159,13 +159,13 @@ def _acquisition(run: Run) -> tuple[str, list[str]]:
         return "", ["acquisition (the data were not part of this call)"]
     if not source.echo_times:
         return f"The data were field maps{f' at {source.field_strength:g} T' if source.field_strength else ''}.", []
-    found = items(run)
+    facts = items(run)
     number = len(source.echo_times)
     text = f"Gradient-echo data with {number} echo{'es' if number != 1 else ''} were acquired"
     text += f" at {source.field_strength:g} T" if source.field_strength else ""
-    text += f" ({found[0].text})" if found[0].text else ""
-    text += f": {'; '.join(item.text for item in found[1:] if item.text)}."
-    lost = [item for item in found if not item.text]
+    text += f" ({facts[0].text})" if facts[0].text else ""
+    text += f": {'; '.join(item.text for item in facts[1:] if item.text)}."
+    lost = [item for item in facts if not item.text]
     if lost:
         text += f" Not stated in the data: {', '.join(item.name for item in lost)}."
     return text, [f"{item.name} ({item.keys})" for item in lost]
@@ -270,8 +270,8 @@ def _software(records: Sequence[StepRecord]) -> str:
     named = ", ".join(versions) or __version__
     used = {key for record in records for key in record.methods}
     others = libraries("numpy", "scipy", "numba", *(["antspyx"] if used & {"n4", "rigid", "affine", "syn"} else []))
-    found = [record.metrics.get("version") for record in records if "fastsurfer" in record.methods]
-    others += "".join(f", FastSurfer {version}" for version in dict.fromkeys(found) if version)
+    versions_used = [record.metrics.get("version") for record in records if "fastsurfer" in record.methods]
+    others += "".join(f", FastSurfer {version}" for version in dict.fromkeys(versions_used) if version)
     return (
         f"The data were processed with qsm-bids-app {named}, a BIDS App [gorgolewski2017] for data in the Brain "
         f"Imaging Data Structure (BIDS) [gorgolewski2016], with Python {platform.python_version()}, {others}. This "
@@ -281,11 +281,11 @@ def _software(records: Sequence[StepRecord]) -> str:
 
 def libraries(*names: str) -> str:
     """Return installed libraries with their versions, as ``NumPy 2.1.0``; those that are not here are left out."""
-    found = []
+    named = []
     for name in names:
         with suppress(metadata.PackageNotFoundError):
-            found.append(f"{_SPELLED.get(name, name)} {metadata.version(name)}")
-    return ", ".join(found)
+            named.append(f"{_SPELLED.get(name, name)} {metadata.version(name)}")
+    return ", ".join(named)
 
 
 _SPELLED = {"numpy": "NumPy", "scipy": "SciPy", "numba": "Numba", "antspyx": "ANTsPy"}

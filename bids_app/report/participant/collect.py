@@ -10,7 +10,7 @@ from bids_app.model.records import Echo, GreRun, Subject
 from bids_app.model.results import JobResult, StepFailure
 from bids_app.model.step_record import JsonObject, StepRecord
 
-#: Steps of the group level over one participant: their records lie beside the participant's and are no runs of it.
+#: Steps of the group level over one participant: their records lie in the participant's folder and are no runs of it.
 GROUP_STEPS = ("subject", "register", "space", "manual_regions")
 #: Order of the stages on the page; steps that are not named come after, by their start.
 _ORDER = (
@@ -33,7 +33,7 @@ _ORDER = (
     "relaxometry",
     "swi",
 )
-#: Steps of former versions, whose records may still lie beside those of the steps that took their place.
+#: Steps of former versions, whose records may still lie in the folder of the steps that took their place.
 _FORMER = ("chi",)
 
 
@@ -86,8 +86,8 @@ class Run:
 
     def keys(self, start: str) -> list[str]:
         """Return the keys of products that begin with a text and are there."""
-        found = [key for record in self.records.values() for key in record.paths if key.startswith(start)]
-        return [key for key in dict.fromkeys(found) if self.path(key) is not None]
+        keys = [key for record in self.records.values() for key in record.paths if key.startswith(start)]
+        return [key for key in dict.fromkeys(keys) if self.path(key) is not None]
 
     def parameters(self, step: str) -> Mapping[str, JsonObject]:
         """Return the parameters that a step ran with, by section; empty where it did not run."""
@@ -112,12 +112,12 @@ class Run:
     @property
     def notices(self) -> list[Notice]:
         """Return remarks on the input and warnings of all steps, each once."""
-        found = {text: Notice(text) for text in self.remarks}
+        notices = {text: Notice(text) for text in self.remarks}
         for step, record in self.records.items():
             part = "regions" if step.startswith(("labels-", "regions-")) else _PARTS.get(step, "")
             for text in record.warnings:
-                found.setdefault(text, Notice(text, part))
-        return list(found.values())
+                notices.setdefault(text, Notice(text, part))
+        return list(notices.values())
 
     @property
     def warnings(self) -> list[str]:

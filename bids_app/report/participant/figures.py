@@ -42,7 +42,7 @@ def stages(run: Run) -> list[Stage]:
     except Exception as error:  # the image itself may be what is wrong
         name, title, text, _, _ = _STAGES[1]
         return [Stage(name, title, text, problems=[f"Not drawn ({type(error).__name__}: {error})"])]
-    found = []
+    listed = []
     for name, title, text, keys, figures in _STAGES:
         stage = Stage(name, title, text, files=_files(run, keys))
         for draw in figures:
@@ -52,8 +52,8 @@ def stages(run: Run) -> list[Stage]:
                 what = (draw.__doc__ or draw.__name__).split(".")[0]
                 stage.problems.append(f"{what}: not drawn ({type(error).__name__}: {error})")
         if stage.pictures or stage.problems:
-            found.append(stage)
-    return found
+            listed.append(stage)
+    return listed
 
 
 def _files(run: Run, keys: tuple[str, ...]) -> list[str]:

@@ -80,10 +80,10 @@ def two_pass(maps: Maps) -> Iterator[Picture]:
 
 def boundary_sources(maps: Maps) -> Iterator[Picture]:
     """Boundary sources."""
-    chi, found = maps.get("chimap"), maps.get("mask_boundary_sources")
-    if chi is None or found is None or not found.any():
+    chi, boundary = maps.get("chimap"), maps.get("mask_boundary_sources")
+    if chi is None or boundary is None or not boundary.any():
         return
-    sources = found > 0
+    sources = boundary > 0
     shown = replace(maps.frame, centre=_densest(sources))
     contours = [Contour(sources, COLOURS[0], "boundary sources")]
     yield picture(
@@ -103,10 +103,10 @@ def _densest(inside: Array) -> Index:
 
 def trend(maps: Maps) -> Iterator[Picture]:
     """Null-space trend that was removed."""
-    found = maps.get("trend")
-    if found is None or not found.any():
+    removed = maps.get("trend")
+    if removed is None or not removed.any():
         return
-    layer = Layer(found, symmetric(found, maps.mask), "null-space trend", "ppm", "PuOr_r", inside=maps.mask)
+    layer = Layer(removed, symmetric(removed, maps.mask), "null-space trend", "ppm", "PuOr_r", inside=maps.mask)
     yield picture(
         planes([layer], maps.frame),
         "Null-space trend that was removed",

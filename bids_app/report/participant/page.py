@@ -123,16 +123,16 @@ def _texts(runs: Sequence[Run]) -> list[tuple[str, "Methods"]]:
     from bids_app.report.methods.text import methods_text
 
     anatomical = [run for run in runs if run.is_anatomical]
-    found: dict[Methods, list[str]] = {}
+    names_of: dict[Methods, list[str]] = {}
     for run in runs:
         if run.records and not run.is_anatomical:
-            found.setdefault(methods_text([run, *_used(run, anatomical)]), []).append(run.basename)
-    return [(", ".join(names), text) for text, names in found.items()]
+            names_of.setdefault(methods_text([run, *_used(run, anatomical)]), []).append(run.basename)
+    return [(", ".join(names), text) for text, names in names_of.items()]
 
 
 def _used(run: Run, anatomical: Sequence[Run]) -> list[Run]:
     t1w = getattr(run.source, "t1w", None)
-    return [one for one in anatomical if t1w is None or one.basename == t1w.basename]
+    return [image for image in anatomical if t1w is None or image.basename == t1w.basename]
 
 
 #: A page stays below 8 MB: this many characters for everything but the pictures' frame.
@@ -168,6 +168,6 @@ def _command(output_dir: Path) -> str:
                 first = file.readline().strip()
         except OSError:
             continue
-        if found := _FIRST_LINE.match(first):
-            return f"qsm-bids-app {found[1]}"
+        if match := _FIRST_LINE.match(first):
+            return f"qsm-bids-app {match[1]}"
     return ""

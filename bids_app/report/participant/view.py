@@ -89,7 +89,7 @@ def _tables(run: Run) -> list[RegionTable]:
     """Return the tables of regions: title, headings and rows of texts."""
     from bids_app.report.charts import number, read_table
 
-    found = []
+    tables = []
     for key in run.keys("regions@"):
         path = run.path(key)
         rows = read_table(path) if path is not None else []
@@ -102,8 +102,8 @@ def _tables(run: Run) -> list[RegionTable]:
             name = row["name"] + (f", {side}" if side not in ("n/a", "") else "")
             cells = [(number(row[name_]), factor, form) for name_, _, factor, form in columns]
             lines.append((name, [form.format(v * factor) if v == v else "n/a" for v, factor, form in cells]))
-        found.append(RegionTable(key.partition("@")[2], [column[1] for column in columns], lines))
-    return found
+        tables.append(RegionTable(key.partition("@")[2], [column[1] for column in columns], lines))
+    return tables
 
 
 def _quality(run: Run) -> dict[str, Measured]:
@@ -111,21 +111,21 @@ def _quality(run: Run) -> dict[str, Measured]:
     path = run.path("qc")
     if path is None:
         return {}
-    found: dict[str, JsonObject] = json.loads(path.read_text(encoding="utf-8"))["numbers"]
-    for number in found.values():  # files of 0.1.0 call the range "usual"
+    content: dict[str, JsonObject] = json.loads(path.read_text(encoding="utf-8"))["numbers"]
+    for number in content.values():  # files of 0.1.0 call the range "usual"
         number.setdefault("expected", number.get("usual", [None, None]))
-    numbers = cast("dict[str, Measured]", found)
+    numbers = cast("dict[str, Measured]", content)
     return dict(sorted(numbers.items(), key=lambda item: item[1]["flag"] is None))
 
 
 def _registrations(run: Run) -> list[dict[str, object]]:
     """Return how well images were brought onto each other: the figures of every step that has judged it."""
-    found = []
+    registrations = []
     for record in run.records.values():
         if record.number("overlap_dice") is not None:
             title = record.title or record.step
-            found.append({"title": title, "wrong": bool(record.warnings), **record.metrics})
-    return found
+            registrations.append({"title": title, "wrong": bool(record.warnings), **record.metrics})
+    return registrations
 
 
 def _facts(run: Run) -> list[tuple[str, str]]:

@@ -27,17 +27,17 @@ def judge(step: StepInput[Space]) -> StepResult:
         mean += _seen(step, run, group)
     rows: list[dict[str, object]] = []
     for run in runs:
-        own = _seen(step, run, group)
-        rest = mean - own if len(runs) > 1 else mean  # the average of the others: a run is no witness for itself
+        values = _seen(step, run, group)
+        rest = mean - values if len(runs) > 1 else mean  # the average of the others: a run is no witness for itself
         mask = read_image(step.inputs[f"mask@{run.basename}"])[0] > 0
         overlap = 2 * int((mask & group).sum()) / max(int(mask.sum()) + int(group.sum()), 1)
-        both = own.std() > 0 and rest.std() > 0
+        both = values.std() > 0 and rest.std() > 0
         rows.append(
             {
                 "participant_id": f"sub-{run.run.subject}",
                 "session_id": f"ses-{run.run.session}" if run.run.session else None,
                 "run": run.run.basename,
-                "correlation": float(np.corrcoef(own, rest)[0, 1]) if both else 0.0,
+                "correlation": float(np.corrcoef(values, rest)[0, 1]) if both else 0.0,
                 "mask_overlap": overlap,
             }
         )

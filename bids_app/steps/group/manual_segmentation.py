@@ -22,7 +22,7 @@ from bids_app.steps.participant.segmentations import regions_in
 
 
 def take_over(step: StepInput[ManualSegmentation]) -> StepResult:
-    """Check that the segmentation lies on the template's grid and put it beside the template, with its table."""
+    """Check that the segmentation lies on the template's grid and write it with the template, with its table."""
     record = step.record
     labels, affine = read_label_image(step.inputs["image"])
     grid = step.inputs.get("grid")
@@ -31,11 +31,11 @@ def take_over(step: StepInput[ManualSegmentation]) -> StepResult:
     fault = off_grid(record.image, labels.shape, affine, grid)
     if fault:
         raise QsmAppError(fault)
-    own = read_grid(grid)[1]
+    grid_affine = read_grid(grid)[1]
     table = read_labels(step.inputs["table"]) if "table" in step.inputs else {}
-    found = named(table, sorted({*table, *(int(v) for v in np.unique(labels) if v)}))
-    rows = lookup_rows(found.values())
-    outputs = {f"dseg_manual@{record.name}": Output(labels, affine=own, rows=rows)}
+    regions_by_index = named(table, sorted({*table, *(int(v) for v in np.unique(labels) if v)}))
+    rows = lookup_rows(regions_by_index.values())
+    outputs = {f"dseg_manual@{record.name}": Output(labels, affine=grid_affine, rows=rows)}
     return StepResult(outputs, {"labels": len(rows)})
 
 
@@ -54,7 +54,10 @@ def measure(step: StepInput[ManualSegmentationRun]) -> StepResult:
     warp, pose = warps.read_map(step.inputs["warp"]), warps.read_map(step.inputs["pose"])
     back = [warps.inverted(pose), warps.inverted(warp)]
     native = warps.resample_labels(labels_there, affine, shape, grid, back)
-    for space, values, own, prefix in (("native", native, grid, ""), ("template", labels_there, affine, "space_")):
+    for space, values, grid_affine, prefix in (
+        ("native", native, grid, ""),
+        ("template", labels_there, affine, "space_"),
+    ):
         if f"{prefix}chimap" not in step.inputs or f"{prefix}mask" not in step.inputs:
             raise QsmAppError("the run's maps in the space of the template are not there")
         maps = {"chi": read_image(step.inputs[f"{prefix}chimap"])[0]}
@@ -62,7 +65,7 @@ def measure(step: StepInput[ManualSegmentationRun]) -> StepResult:
             if f"{prefix}{key}" in step.inputs:
                 maps[key] = read_image(step.inputs[f"{prefix}{key}"])[0]
         valid = read_image(step.inputs[f"{prefix}mask"])[0] > 0
-        volume = Grid.from_affine(valid.shape, own).voxel_volume
+        volume = Grid.from_affine(valid.shape, grid_affine).voxel_volume
         rows += [{"space": space} | row for row in regions.statistics(values, table, maps, valid, volume, erosion)]
     lost = [r.words for i, r in sorted(table.items()) if not (native == i).any() and (labels_there == i).any()]
     warnings = (f"no voxel of the run lies in {', '.join(lost[:10])} of the manual segmentation",) if lost else ()
@@ -89,14 +92,14 @@ def _segmentation_target(record: ManualSegmentation, settings: Settings) -> dict
 
 def _run_inputs(record: ManualSegmentationRun, settings: Settings) -> dict[str, tuple[Record, str]]:
     space = record.space
-    found: dict[str, tuple[Record, str]] = {
+    inputs: dict[str, tuple[Record, str]] = {
         "segmentation": (record.segmentation, f"dseg_manual@{record.segmentation.name}"),
         "mask": (space.run, "mask_qsm"),
         "space_mask": (space, f"space_mask@{space.template}"),
     }
     for key in ("chimap", *(key for key in OPTIONAL_MAPS if key in space.run.made)):
-        found |= {key: (space.run, key), f"space_{key}": (space, f"space_{key}@{space.template}")}
-    return found | transforms_of(space, "")
+        inputs |= {key: (space.run, key), f"space_{key}": (space, f"space_{key}@{space.template}")}
+    return inputs | transforms_of(space, "")
 
 
 MANUAL_STEPS = (

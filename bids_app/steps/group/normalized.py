@@ -1,6 +1,5 @@
 """Steps in the space of the template: every run's maps, interpolated once, and averages over participants."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from bids_app.group import tables, template, warps
 from bids_app.group.values import Values, in_mask
 from bids_app.model.records import Record
 from bids_app.model.settings import Settings
-from bids_app.model.step import LOOKUP, SIDECAR, Output, Step, StepInput, StepResult
+from bids_app.model.step import LOOKUP, Output, Step, StepInput, StepResult
 from bids_app.model.template import CHANNELS, NormalizedRun, Space
 from bids_app.steps.group.template import image_key, map_key
 from bids_app.steps.group.template_subject import label_of
@@ -45,13 +44,13 @@ def to_template(step: StepInput[NormalizedRun]) -> StepResult:
     for key, masked in _MAPS:
         if key not in step.inputs:
             continue
-        data, own = read_image(step.inputs[key])
+        data, source_affine = read_image(step.inputs[key])
         if masked:
             # Voxels outside the mask have no value: the others share their weight.
-            weighted = warps.resample(np.where(mask > 0, np.nan_to_num(data), 0), own, shape, grid, maps)
+            weighted = warps.resample(np.where(mask > 0, np.nan_to_num(data), 0), source_affine, shape, grid, maps)
             moved = np.where(inside > 0.5, weighted / np.maximum(inside, 0.5), 0).astype(np.float32)
         else:
-            moved = warps.resample(np.nan_to_num(data), own, shape, grid, maps)
+            moved = warps.resample(np.nan_to_num(data), source_affine, shape, grid, maps)
         outputs[f"space_{key}@{record.template}"] = Output(moved, affine=grid, sidecar=facts)
     return StepResult(outputs, {"valid_voxels": int((inside > 0.5).sum())})
 
@@ -134,35 +133,34 @@ def convergence(step: StepInput[Space]) -> StepResult:
     """List sharpness, overlap and change of shape of every average."""
     record = step.record
     rows: list[dict[str, object]] = []
-    for one in record.iterations:
-        path = step.inputs.get(f"{SIDECAR}iteration@{one.label}")
-        facts = json.loads(path.read_text(encoding="utf-8")).get("Convergence", {}) if path else {}
+    for iteration in record.iterations:
+        facts = step.sidecar(f"iteration@{iteration.label}").get("Convergence", {})
         names = ("iteration", "kind", "participants", "sharpness", "overlap", "shape_update_mm")
-        number = None if one.kind == "single" else one.number
-        rows.append({"iteration": number, "kind": one.kind} | {name: facts.get(name) for name in names[2:]})
+        number = None if iteration.kind == "single" else iteration.number
+        rows.append({"iteration": number, "kind": iteration.kind} | {name: facts.get(name) for name in names[2:]})
     single = next((row for row in rows if row["kind"] == "single"), {})
     of_single = {name: _number(single.get(name)) for name in ("sharpness", "overlap")}
     for row in rows:
-        own = {name: _number(row[name]) for name in of_single}
-        sharp, plain = own["sharpness"], of_single["sharpness"]
+        measures = {name: _number(row[name]) for name in of_single}
+        sharp, plain = measures["sharpness"], of_single["sharpness"]
         row["sharpness_to_single"] = sharp / plain if sharp and plain else None
-        overlap, other = own["overlap"], of_single["overlap"]
+        overlap, other = measures["overlap"], of_single["overlap"]
         row["overlap_to_single"] = None if overlap is None or other is None else overlap - other
     return StepResult({"convergence": Output(rows=rows)})
 
 
 def _space_inputs(record: NormalizedRun, settings: Settings) -> dict[str, tuple[Record, str]]:
     registration, standard_space = record.registration, record.standard_space
-    found: dict[str, tuple[Record, str]] = {
+    inputs: dict[str, tuple[Record, str]] = {
         key: (record.run, key) for key, _ in _MAPS if key in record.run.made or key == "chimap"
     }
-    found["mask_qsm"] = (record.run, "mask_qsm")
-    found |= transforms_of(record, "")
+    inputs["mask_qsm"] = (record.run, "mask_qsm")
+    inputs |= transforms_of(record, "")
     if standard_space is not None:
-        found["standard_space"] = (standard_space, f"xfm_template@{standard_space.target}")
+        inputs["standard_space"] = (standard_space, f"xfm_template@{standard_space.target}")
     elif not registration.files and registration.target is not None:
-        found["grid"] = (registration.target, image_key("magnitude", registration.target))
-    return found
+        inputs["grid"] = (registration.target, image_key("magnitude", registration.target))
+    return inputs
 
 
 def transforms_of(record: NormalizedRun, of: str) -> dict[str, tuple[Record, str]]:
@@ -186,22 +184,25 @@ def _space_keys(record: NormalizedRun, settings: Settings) -> tuple[str, ...]:
 
 
 def _average_inputs(record: Space, settings: Settings) -> dict[str, tuple[Record, str]]:
-    found: dict[str, tuple[Record, str]] = {}
+    inputs: dict[str, tuple[Record, str]] = {}
     for run in record.runs:
         optional = [key for key in OPTIONAL_MAPS if key == "r2star" or key in run.run.made]
         for key in ("chimap", *optional, "mask"):
-            found[f"{key}@{run.basename}"] = (run, f"space_{key}@{record.template}")
+            inputs[f"{key}@{run.basename}"] = (run, f"space_{key}@{record.template}")
         for key in (key for key in run.run.made if key.startswith("dseg_gre@")):
-            found[f"{key}@{run.basename}"] = (run.run, key)
-        found |= transforms_of(run, f"{run.basename}@")
+            inputs[f"{key}@{run.basename}"] = (run.run, key)
+        inputs |= transforms_of(run, f"{run.basename}@")
     standard_space = record.runs[0].standard_space
-    return found | (
+    return inputs | (
         {"standard_space": (standard_space, f"xfm_template@{standard_space.target}")} if standard_space else {}
     )
 
 
 def _iteration_images(record: Space, settings: Settings) -> dict[str, tuple[Record, str]]:
-    return {f"iteration@{one.label}": (one, image_key(one.channels[0], one)) for one in record.iterations}
+    return {
+        f"iteration@{iteration.label}": (iteration, image_key(iteration.channels[0], iteration))
+        for iteration in record.iterations
+    }
 
 
 def _average_keys(record: Space, settings: Settings) -> tuple[str, ...]:

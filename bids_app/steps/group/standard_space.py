@@ -42,23 +42,25 @@ def register(step: StepInput[StandardSpace]) -> StepResult:
     shape, grid = read_grid(step.inputs[f"fixed_{names[0]}"])
     outputs = {f"xfm_template@{record.target}": Output(file=warp, sidecar={"Seed": ants.SEED, "Threads": step.threads})}
     for name in _channels(record):
-        data, own = read_image(step.inputs[f"moving_{name}"])
-        moved = warps.resample(np.nan_to_num(data), own, shape, grid, maps)
+        data, source_affine = read_image(step.inputs[f"moving_{name}"])
+        moved = warps.resample(np.nan_to_num(data), source_affine, shape, grid, maps)
         outputs[f"onto_{name}@{record.target}"] = Output(
             moved, affine=grid, sidecar={"SpatialReference": f"tpl-{record.target}", "Interpolation": "linear, once"}
         )
-    data, own = read_image(fixed)
-    seen = warps.resample(*read_image(moving), data.shape, own, maps)
+    data, source_affine = read_image(fixed)
+    seen = warps.resample(*read_image(moving), data.shape, source_affine, maps)
     quality = (f"the template {record.target}", f"the template {record.template}")
-    metrics, warnings = registration_quality(data, seen, Grid.from_affine(data.shape, own).voxel_size, quality)
+    metrics, warnings = registration_quality(
+        data, seen, Grid.from_affine(data.shape, source_affine).voxel_size, quality
+    )
     return StepResult(outputs, metrics, (*sentences, *warnings), ("affine", "syn"))
 
 
 def _first(step: StepInput[StandardSpace], what: str) -> str:
-    found = next((name for name in CHANNELS if f"{what}_{name}" in step.inputs), None)
-    if found is None:
+    channel = next((name for name in CHANNELS if f"{what}_{name}" in step.inputs), None)
+    if channel is None:
         raise QsmAppError("there is no image of the template to register")
-    return found
+    return channel
 
 
 def _channels(record: StandardSpace) -> tuple[str, ...]:

@@ -81,13 +81,13 @@ def _unknown(runs: list[tables.Run], covariates: tables.Covariates) -> list[str]
 
 def quality_table(step: StepInput[Cohort]) -> StepResult:
     """Put all runs' numbers for quality control into one table; runs without them have a row too."""
-    found = {name: json.loads(path.read_text(encoding="utf-8"))["numbers"] for name, path in step.inputs.items()}
-    echoes = max(sum(name.startswith(quality.SNR) for name in values) for values in found.values())
+    numbers_of = {name: json.loads(path.read_text(encoding="utf-8"))["numbers"] for name, path in step.inputs.items()}
+    echoes = max(sum(name.startswith(quality.SNR) for name in values) for values in numbers_of.values())
     described = quality.columns(echoes)
     rows = []
     for s in _taken(step.record):
         keys = tables.Run(s.subject, s.session, s.run).keys | {"status": s.status}
-        values = found.get(s.run, {})
+        values = numbers_of.get(s.run, {})
         flags = ";".join(name for name, number in values.items() if number["flag"])
         rows.append(keys | {name: values.get(name, {}).get("value") for name in described} | {"flags": flags or None})
     flagged = sum(row["flags"] is not None for row in rows)
@@ -112,8 +112,8 @@ def find_outliers(step: StepInput[Cohort]) -> StepResult:
 
 def describe(step: StepInput[Cohort]) -> StepResult:
     """Describe every region over all runs."""
-    found = {seg: statistics.describe(statistics.read_long(path)) for seg, path in _long(step).items()}
-    return StepResult({f"group_descriptive@{seg}": Output(rows=rows) for seg, rows in found.items()})
+    descriptions = {seg: statistics.describe(statistics.read_long(path)) for seg, path in _long(step).items()}
+    return StepResult({f"group_descriptive@{seg}": Output(rows=rows) for seg, rows in descriptions.items()})
 
 
 def model(step: StepInput[Cohort]) -> StepResult:
@@ -142,7 +142,10 @@ def _long(step: StepInput[Cohort]) -> dict[str, Path]:
 def _tables_of(cohort: Cohort, settings: Settings) -> dict[str, tuple[Record, str]]:
     if cohort.manual:
         name = cohort.manual[0].segmentation.name
-        return {f"{one.space.run.basename}@{name}": (one, f"regions_manual@{name}") for one in cohort.manual}
+        return {
+            f"{manual_run.space.run.basename}@{name}": (manual_run, f"regions_manual@{name}")
+            for manual_run in cohort.manual
+        }
     return {
         f"{run.basename}@{seg}": (run, f"regions@{seg}")
         for run in cohort.runs

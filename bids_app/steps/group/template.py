@@ -69,30 +69,30 @@ def average(step: StepInput[Iteration]) -> StepResult:
     """Average all participants through their maps, in their mean shape."""
     record = step.record
     choice = step.settings.template.choice
-    there = [
+    registered = [
         subject
         for subject in record.subjects
         if any(f"{name}@{subject.label}" in step.inputs for name in CHANNELS)
         and (record.kind == "start" or f"map@{subject.label}" in step.inputs)
     ]
-    if len(there) < 2:
-        raise QsmAppError(f"a template needs two participants at least; {len(there)} could be registered")
-    lost = [f"sub-{subject.label}" for subject in record.subjects if subject not in there]
+    if len(registered) < 2:
+        raise QsmAppError(f"a template needs two participants at least; {len(registered)} could be registered")
+    lost = [f"sub-{subject.label}" for subject in record.subjects if subject not in registered]
     warnings = [f"{record.label} is made without {', '.join(lost)}, who could not be registered"] if lost else []
     channels = record.channels
     update: warps.Map = warps.Linear(np.eye(4))
     moved = 0.0
     if record.kind == "start":
-        shape, grid = _first_grid(step, there, channels[0])
+        shape, grid = _first_grid(step, registered, channels[0])
     else:
         shape, grid = read_grid(step.inputs["before"])
     if record.kind not in ("start", "single"):
         head = head_mask(read_image(step.inputs["before"])[0]), grid
-        update = template.shape_update((warps.read_map(step.inputs[f"map@{m.label}"]) for m in there), head)
+        update = template.shape_update((warps.read_map(step.inputs[f"map@{m.label}"]) for m in registered), head)
         moved = float(np.linalg.norm(warps.displacement(shape, grid, [update]), axis=-1)[head[0]].mean())
-    outputs, facts = {}, _judged(record, there, step, shape, grid, update) | {"shape_update_mm": moved}
+    outputs, facts = {}, _judged(record, registered, step, shape, grid, update) | {"shape_update_mm": moved}
     for number, name in enumerate(channels):
-        data, count = template.mean_image(_seen(step, there, name, shape, grid, update))
+        data, count = template.mean_image(_seen(step, registered, name, shape, grid, update))
         data = template.sharpen(data, choice.sharpening)
         if number == 0:
             facts |= {"participants": count, "sharpness": template.sharpness(data, choice.resolution)}
@@ -180,36 +180,36 @@ def map_key(kind: str, label: str) -> str:
 
 
 def _iteration_inputs(record: Iteration, settings: Settings) -> dict[str, tuple[Record, str]]:
-    found: dict[str, tuple[Record, str]] = {}
+    inputs: dict[str, tuple[Record, str]] = {}
     for subject in record.subjects:
         for name in record.channels:
-            found[f"{name}@{subject.label}"] = (subject, f"subject_{name}")
+            inputs[f"{name}@{subject.label}"] = (subject, f"subject_{name}")
         if record.kind != "start":
             key = map_key(record.kind, record.label)
-            found[f"map@{subject.label}"] = (record.registration(subject), key)
+            inputs[f"map@{subject.label}"] = (record.registration(subject), key)
         run = subject.runs[0]
         labels = [key for key in run.made if key.startswith("dseg_gre@")]
         if labels:
-            found[f"labels@{subject.label}"] = (run, labels[0])
-            found[f"pose@{subject.label}"] = (subject, f"xfm_run_to_subject@{label_of(run)}")
+            inputs[f"labels@{subject.label}"] = (run, labels[0])
+            inputs[f"pose@{subject.label}"] = (subject, f"xfm_run_to_subject@{label_of(run)}")
     if record.before is not None:
-        found["before"] = (record.before, image_key(record.channels[-1], record.before))
-    return found
+        inputs["before"] = (record.before, image_key(record.channels[-1], record.before))
+    return inputs
 
 
 def _registration_inputs(record: Registration, settings: Settings) -> dict[str, tuple[Record, str]]:
-    found: dict[str, tuple[Record, str]] = {
+    inputs: dict[str, tuple[Record, str]] = {
         f"moving_{name}": (record.subject, f"subject_{name}")
         for name in CHANNELS
         if name == "magnitude" or record.subject.has_t1w
     }
     if record.target is not None:
         for name in record.target.channels:
-            found[f"fixed_{name}"] = (record.target, image_key(name, record.target))
+            inputs[f"fixed_{name}"] = (record.target, image_key(name, record.target))
     if record.start is not None:
-        found["start"] = (record.start.registration(record.subject), f"xfm_linear@{record.start.label}")
-        found["update"] = (record.start, f"xfm_update@{record.start.label}")
-    return found
+        inputs["start"] = (record.start.registration(record.subject), f"xfm_linear@{record.start.label}")
+        inputs["update"] = (record.start, f"xfm_update@{record.start.label}")
+    return inputs
 
 
 REGISTER_STEPS = (

@@ -64,15 +64,15 @@ def prepare(step: StepInput[TemplateSubject]) -> StepResult:
 
 def _poses(images: Sequence[Path], step: StepInput[TemplateSubject]) -> list[warps.Float64]:
     """Return, for each run, the matrix that takes points of the mean position to the run's."""
-    found = [np.eye(4)]
+    matrices = [np.eye(4)]
     for number, image in enumerate(images[1:], start=1):
         out = step.work_dir / f"pose{number}.txt"
         ants.linear(images[0], image, out, step.work_dir, ants.Linear("rigid", 2.0, "headers"))
-        found.append(warps.read_linear(out))
-    if len(found) == 1:
-        return found
-    back = template.mean_pose(found, template.centre_of_mass(*read_image(images[0])), read_grid(images[0])[1])
-    return [matrix @ back for matrix in found]
+        matrices.append(warps.read_linear(out))
+    if len(matrices) == 1:
+        return matrices
+    back = template.mean_pose(matrices, template.centre_of_mass(*read_image(images[0])), read_grid(images[0])[1])
+    return [matrix @ back for matrix in matrices]
 
 
 def _normalised(path: Path) -> tuple[warps.Float32, warps.Float64]:
@@ -91,13 +91,13 @@ def _subject_keys(subject: TemplateSubject, settings: Settings) -> tuple[str, ..
 
 
 def _subject_inputs(subject: TemplateSubject, settings: Settings) -> dict[str, tuple[Record, str]]:
-    found: dict[str, tuple[Record, str]] = {}
+    inputs: dict[str, tuple[Record, str]] = {}
     for run in subject.runs:
-        found[f"{run.basename}@magnitude"] = (run, "magnitude")
+        inputs[f"{run.basename}@magnitude"] = (run, "magnitude")
         if subject.has_t1w and run.t1w is not None:
-            found[f"{run.basename}@t1w"] = (GroupRun(run.t1w, ()), "t1w_preproc")
-            found[f"{run.basename}@xfm"] = (run, run.t1w_transform)
-    return found
+            inputs[f"{run.basename}@t1w"] = (GroupRun(run.t1w, ()), "t1w_preproc")
+            inputs[f"{run.basename}@xfm"] = (run, run.t1w_transform)
+    return inputs
 
 
 SUBJECT_STEPS = (

@@ -56,9 +56,9 @@ def fit(step: StepInput[Voxelwise]) -> StepResult:
     clusters: list[dict[str, object]] = []
     atlas = _atlas(step)
     for label, numbers in columns.items():
-        own = tuple(maps[number] for number in numbers)
-        cuts = tuple(voxelwise.thresholds(one, model.df, choice.fdr, choice.fwe) for one in own)
-        contrast = _Contrast(label, tuple(numbers), own, cuts, response, model)
+        fitted = tuple(maps[number] for number in numbers)
+        cuts = tuple(voxelwise.thresholds(coefficient, model.df, choice.fdr, choice.fwe) for coefficient in fitted)
+        contrast = _Contrast(label, tuple(numbers), fitted, cuts, response, model)
         images = contrast.images(choice)
         outputs |= contrast.outputs(images, formula, tested, affine)
         rows += [row | {"voxels": int(is_tested.sum())} for row in contrast.rows(images, choice, tested, affine)]
@@ -90,12 +90,18 @@ class _Contrast:
 
     def images(self, choice: VoxelwiseChoices) -> dict[str, npt.NDArray[np.float32]]:
         """Return the values in the tested voxels, ``[coefficient, voxel]``, by the name of the map."""
-        images = {name: np.stack([getattr(one, name) for one in self.maps]) for name in ("effect", "t", "z", "logp")}
+        images = {
+            name: np.stack([getattr(coefficient, name) for coefficient in self.maps])
+            for name in ("effect", "t", "z", "logp")
+        }
         for place, name in enumerate(("fdr", "fwe")):
-            parts = [voxelwise.cut_at(one.t, cut[place]) for one, cut in zip(self.maps, self.cuts, strict=True)]
+            parts = [
+                voxelwise.cut_at(coefficient.t, cut[place])
+                for coefficient, cut in zip(self.maps, self.cuts, strict=True)
+            ]
             images[name] = np.stack(parts)
         if choice.permutations:
-            images["logpfwe"] = np.stack([np.asarray(one.logpfwe) for one in self.maps])
+            images["logpfwe"] = np.stack([np.asarray(coefficient.logpfwe) for coefficient in self.maps])
         return images
 
     def outputs(
@@ -138,9 +144,9 @@ class _Contrast:
                 "permutations": choice.permutations,
                 "fwe_threshold": fwe,
                 "fwe_voxels": int((images["fwe"][volume] != 0).sum()),
-                **peak(in_mask(one.t, tested), affine),
+                **peak(in_mask(coefficient.t, tested), affine),
             }
-            for volume, (one, (fdr, fwe)) in enumerate(zip(self.maps, self.cuts, strict=True))
+            for volume, (coefficient, (fdr, fwe)) in enumerate(zip(self.maps, self.cuts, strict=True))
         ]
 
     def clusters(
@@ -187,9 +193,9 @@ def _covariates(step: StepInput[Voxelwise]) -> dict[str, dict[str, object]]:
     rows: dict[str, list[dict[str, object]]] = {}
     for run in record.space.runs:
         if f"chimap@{run.basename}" in step.inputs:
-            own = tables.Run(run.run.subject, run.run.session, run.run.basename)
-            rows.setdefault(run.run.subject, []).append(known.of(own))
-    return {subject: voxelwise.average_covariates(found) for subject, found in rows.items()}
+            keys = tables.Run(run.run.subject, run.run.session, run.run.basename)
+            rows.setdefault(run.run.subject, []).append(known.of(keys))
+    return {subject: voxelwise.average_covariates(covariates) for subject, covariates in rows.items()}
 
 
 def _values(
@@ -201,7 +207,7 @@ def _values(
         paths = [step.inputs.get(f"{what}@{run.basename}") for what in (key, "mask")]
         if run.run.subject in runs and paths[0] is not None and paths[1] is not None:
             runs[run.run.subject].append((paths[0], paths[1]))
-    lost = [f"sub-{subject}" for subject, found in runs.items() if not found]
+    lost = [f"sub-{subject}" for subject, pairs in runs.items() if not pairs]
     if lost:
         raise QsmAppError(f"the voxel-wise model needs a map of {response} of everybody; {', '.join(lost)} have none")
     size = float(np.mean(np.linalg.norm(affine[:3, :3], axis=0)))
@@ -235,13 +241,13 @@ def _atlas(step: StepInput[Voxelwise]) -> Atlas:
 
 def _inputs(record: Voxelwise, settings: Settings) -> dict[str, tuple[Record, str]]:
     space = record.space
-    found: dict[str, tuple[Record, str]] = {"mask_group": (space, "mask_group")}
+    inputs: dict[str, tuple[Record, str]] = {"mask_group": (space, "mask_group")}
     for run in space.runs:
-        found |= {f"{key}@{run.basename}": (run, f"space_{key}@{space.template}") for key in _maps_of(run)}
+        inputs |= {f"{key}@{run.basename}": (run, f"space_{key}@{space.template}") for key in _maps_of(run)}
     labels = space.keys_of("dseg_gre@")
     if labels:
-        found["labels"] = (space, f"dseg_template@{labels[0].partition('@')[2]}")
-    return found
+        inputs["labels"] = (space, f"dseg_template@{labels[0].partition('@')[2]}")
+    return inputs
 
 
 def _maps_of(run: NormalizedRun) -> tuple[str, ...]:

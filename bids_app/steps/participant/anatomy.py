@@ -186,9 +186,9 @@ def _t1w_file(record: Anatomical, settings: Settings) -> dict[str, Path]:
 
 def _fastsurfer_files(record: Anatomical, settings: Settings) -> dict[str, Path]:
     for root in roots(settings):
-        found = fastsurfer.existing(root, record.subject, record.session)
-        if found is not None:
-            return {"t1w": record.path, "labels": found.labels, "brain": found.brain_mask}
+        output = fastsurfer.existing(root, record.subject, record.session)
+        if output is not None:
+            return {"t1w": record.path, "labels": output.labels, "brain": output.brain_mask}
     return {"t1w": record.path, "script": script_of(settings)}
 
 
@@ -208,8 +208,8 @@ def _atlas_keys(record: Anatomical, settings: Settings) -> tuple[str, ...]:
     source = the_atlas(settings)
     if source is None:
         return ()
-    own = [segmentation for segmentation in segmentations(record, settings) if segmentation.kind == "atlas"]
-    return (f"xfm_atlas_to_t1w@{source.name}", *(f"dseg_t1w@{segmentation.name}" for segmentation in own))
+    of_atlas = [segmentation for segmentation in segmentations(record, settings) if segmentation.kind == "atlas"]
+    return (f"xfm_atlas_to_t1w@{source.name}", *(f"dseg_t1w@{segmentation.name}" for segmentation in of_atlas))
 
 
 T1W = Step(

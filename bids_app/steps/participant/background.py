@@ -44,7 +44,7 @@ def local_field(step: StepInput[GreRun]) -> StepResult:
     run, section, like = step.record, step.settings.background, step.inputs["total_field"]
     masks = read_pass_masks(step)
     total = total_field_ppm(step)
-    found = qsm.local_field(
+    local = qsm.local_field(
         total,
         masks,
         grid_of(run, total.shape),
@@ -56,25 +56,29 @@ def local_field(step: StepInput[GreRun]) -> StepResult:
         parameters=section.methods,
         progress=step.progress,
     )
-    outputs = {"pass_mask": Output(np.stack([valid for one in found.passes for valid in one.valid]), like)}
+    outputs = {"pass_mask": Output(np.stack([valid for mask_pass in local.passes for valid in mask_pass.valid]), like)}
     if section.choice.method != "none":
-        outputs["pass_field"] = Output(np.stack([field for one in found.passes for field in one.fields]), like)
+        outputs["pass_field"] = Output(
+            np.stack([field for mask_pass in local.passes for field in mask_pass.fields]), like
+        )
     if _keeps_total_field(step.settings):
-        outputs["corrected_field"] = Output(found.total, like)
+        outputs["corrected_field"] = Output(local.total, like)
     if section.choice.boundary_sources != "keep":
-        outputs["pass_domain"] = Output(np.stack([one.domain for one in found.passes]), like)
-        outputs["mask_boundary_sources"] = Output(found.boundary_sources, like)
-    return StepResult(outputs, _metrics(found, section.choice), found.warnings, found.methods)
+        outputs["pass_domain"] = Output(np.stack([mask_pass.domain for mask_pass in local.passes]), like)
+        outputs["mask_boundary_sources"] = Output(local.boundary_sources, like)
+    return StepResult(outputs, _metrics(local, section.choice), local.warnings, local.methods)
 
 
-def _metrics(found: "LocalField", choice: BackgroundChoices) -> dict[str, object]:
-    metrics: dict[str, object] = {"alternation": [round(v, 3) if np.isfinite(v) else None for v in found.excess]}
-    if found.transmit_phase:
-        metrics["transmit_receive_phase_ppm"] = found.transmit_phase
-    if found.iterations is not None:
-        metrics["background_iterations"] = found.iterations
+def _metrics(local: "LocalField", choice: BackgroundChoices) -> dict[str, object]:
+    metrics: dict[str, object] = {"alternation": [round(v, 3) if np.isfinite(v) else None for v in local.excess]}
+    if local.transmit_phase:
+        metrics["transmit_receive_phase_ppm"] = local.transmit_phase
+    if local.device:
+        metrics["background_device"] = local.device
+    if local.iterations is not None:
+        metrics["background_iterations"] = local.iterations
     if choice.boundary_sources != "keep":
-        metrics["boundary_sources_voxels"] = int(np.count_nonzero(found.boundary_sources))
+        metrics["boundary_sources_voxels"] = int(np.count_nonzero(local.boundary_sources))
     return metrics
 
 
@@ -127,7 +131,7 @@ def has_local_field(run: GreRun, settings: Settings) -> bool:
 
 
 def _padding(settings: Settings) -> float:
-    """Return the padding of the sources outside: the grid is periodic, so the room behind is in front, too."""
+    """Return the padding of the sources outside: the grid is periodic, so what lies behind is in front, too."""
     return 2 * padding_of(settings.background)
 
 

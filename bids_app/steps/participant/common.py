@@ -35,12 +35,12 @@ COMBINED = ("coil_phase", "coil_magnitude")
 
 def echo_files(run: GreRun, settings: object = None) -> dict[str, Path]:
     """Return the images of all echoes by name: ``magnitude1``, ``phase1``, ``magnitude2`` ... (``phase1_coil2``)."""
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for echo in run.echoes:
         for part in ("magnitude", "phase", "real", "imag"):
             for coil, path in enumerate(echo.files(part), start=1):
-                found[f"{part}{echo.number}" + (f"_coil{coil}" if coil > 1 else "")] = path
-    return found
+                files[f"{part}{echo.number}" + (f"_coil{coil}" if coil > 1 else "")] = path
+    return files
 
 
 def single_files(run: GreRun, settings: object = None) -> dict[str, Path]:
@@ -194,8 +194,8 @@ def echo_magnitude(step: StepInput[GreRun], place: int) -> FloatArray:
     echo = step.record.echoes[place]
     if step.record.coils > 1:
         every: FloatArray = np.load(step.inputs["coil_magnitude"], mmap_mode="r")
-        one: FloatArray = every[place]
-        return one
+        magnitude: FloatArray = every[place]
+        return magnitude
     if echo.magnitude:
         return read_image(echo.magnitude)[0]
     assert echo.real is not None and echo.imag is not None

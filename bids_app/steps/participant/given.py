@@ -31,19 +31,27 @@ _TO_FIELD = ("phase", "field")
 #: Steps from the total field to the map.
 _TO_MAP = ("background", "inversion", "null_space_trend")
 #: Time (s) at which the phase of a given field is judged: neighbours that differ by 25 Hz, as noise does and tissue
-#: does not, are a quarter of a turn apart.
+#: does not, differ by pi / 2.
 _QUALITY_TIME_S = 0.01
+#: A wrapped field spans one period, with a little for rounding.
+_ONE_PERIOD = 1.02
+
+
+def _key(given: GivenMap) -> str:
+    """Return what names a given map among a step's files: another unit, or another period, is another result."""
+    wrapped = f"@{given.period_hz:g}" if given.period_hz else ""
+    return f"{given.product}@{given.units}{wrapped}"
 
 
 def _source(run: GreRun, product: str) -> dict[str, Path]:
-    """Return the file of a given map by product and unit: another unit is another result."""
+    """Return the file of a given map."""
     given = run.given(product)
-    return {f"{product}@{given.units}": given.path} if given else {}
+    return {_key(given): given.path} if given else {}
 
 
 def _values(step: StepInput[GreRun], given: GivenMap) -> FloatArray:
     """Return a given map with 0 where it is not finite; nothing but zeros is no map."""
-    data = np.nan_to_num(read_image(step.inputs[f"{given.product}@{given.units}"])[0], posinf=0, neginf=0)
+    data = np.nan_to_num(read_image(step.inputs[_key(given)])[0], posinf=0, neginf=0)
     if not data.any():
         raise QsmAppError(f"{given.path} is 0 everywhere: there is no map in it; make it again, or take it away")
     return data
@@ -57,9 +65,20 @@ def _the(step: StepInput[GreRun], product: str) -> GivenMap:
 
 
 def field_hz(step: StepInput[GreRun], product: str) -> FloatArray:
-    """Return a given total or local field in Hz."""
+    """Return a given total or local field in Hz, unwrapped."""
     given = _the(step, product)
-    return field_to_hz(_values(step, given), given.units, field_strength(step.record))
+    field = field_to_hz(_values(step, given), given.units, field_strength(step.record))
+    return _unwrapped(field, given.period_hz) if given.period_hz else field
+
+
+def _unwrapped(field: FloatArray, period: float) -> FloatArray:
+    """Return a field (Hz) without jumps by its period; a field that reaches beyond one period is not wrapped."""
+    from bids_app.qsm.unwrap.romeo import romeo
+
+    if np.ptp(field) > _ONE_PERIOD * period:
+        return field
+    turn = np.float32(2 * np.pi / period)
+    return romeo((field * turn).astype(np.float32), field != 0) / turn
 
 
 def last_given(run: GreRun) -> GivenMap:

@@ -81,8 +81,8 @@ def _brought(step: StepInput[GreRun], path: Path, like: Path) -> tuple[BoolArray
     chain = [step.inputs[name] for name in names if name in step.inputs]
     mask: BoolArray = resampled_labels(like, inside, chain, step.work_dir, step.threads, "given") > 0
     before, after = (
-        np.count_nonzero(one) * abs(np.linalg.det(place[:3, :3]))
-        for one, place in ((data > 0, affine), (mask, read_grid(like)[1]))
+        np.count_nonzero(inside_mask) * abs(np.linalg.det(place[:3, :3]))
+        for inside_mask, place in ((data > 0, affine), (mask, read_grid(like)[1]))
     )
     return mask, float(max(0.0, 1 - after / before)) if before else 1.0
 

@@ -42,7 +42,7 @@ def susceptibility(step: StepInput[GreRun]) -> StepResult:
 
     run, section, like = step.record, step.settings.inversion, step.inputs["magnitude"]
     total = total_field_ppm(step) if "total_field" in step.inputs else np.load(step.inputs["pass_field"])[0]
-    found = qsm.susceptibility(
+    maps = qsm.susceptibility(
         _local_field(step, total),
         grid_of(run, total.shape),
         magnitude=read_array(step.inputs["magnitude"]),
@@ -53,16 +53,16 @@ def susceptibility(step: StepInput[GreRun]) -> StepResult:
         progress=step.progress,
     )
     keys = _map_keys(run, step.settings, "mask_reliable" in step.inputs)
-    arrays = {"chi": found.chi, "chi_singlepass": found.single_chi, "mask_singlepass": found.single_mask}
+    arrays = {"chi": maps.chi, "chi_singlepass": maps.single_chi, "mask_singlepass": maps.single_mask}
     outputs = {keys[name]: Output(data, like) for name, data in arrays.items() if name in keys}
-    outputs["mask_qsm"] = Output(found.mask, like)
-    if found.local_field is not None:
-        outputs |= local_field_outputs(step, found.local_field, keys["local_field"])
-    metrics: dict[str, object] = {"qsm_voxels": int(np.count_nonzero(found.mask))}
-    metrics |= {f"inversion_{name}": value for name, value in found.info.items()}
-    if found.iterations is not None:
-        metrics["inversion_iterations"] = found.iterations
-    return StepResult(outputs, metrics, (), found.methods)
+    outputs["mask_qsm"] = Output(maps.mask, like)
+    if maps.local_field is not None:
+        outputs |= local_field_outputs(step, maps.local_field, keys["local_field"])
+    metrics: dict[str, object] = {"qsm_voxels": int(np.count_nonzero(maps.mask))}
+    metrics |= {f"inversion_{name}": value for name, value in maps.info.items()}
+    if maps.iterations is not None:
+        metrics["inversion_iterations"] = maps.iterations
+    return StepResult(outputs, metrics, maps.warnings, maps.methods)
 
 
 def _echoes(step: StepInput[GreRun], total: FloatArray) -> "EchoPhase | None":

@@ -37,7 +37,7 @@ def masks(step: StepInput[GreRun]) -> StepResult:
     choice, like = _choice(step.record, step.settings), step.inputs["magnitude"]
     sd = read_array(step.inputs["field_sd"])
     try:
-        found = qsm.make_masks(sd, grid_of(step.record, sd.shape), **_maps(step, choice), options=choice)
+        result = qsm.make_masks(sd, grid_of(step.record, sd.shape), **_maps(step, choice), options=choice)
     except qsm.EmptyMaskError as error:
         raise QsmAppError(_advice(step, str(error))) from error
     given = _is_given(step.record, step.settings)
@@ -45,15 +45,15 @@ def masks(step: StepInput[GreRun]) -> StepResult:
     if "mask_extracted" in step.inputs:
         facts |= {"BrainExtraction": step.settings.brain_extraction.choice.program}
     if given:
-        facts = {"Description": f"Object mask: {source_of(step.record)}"}
-    outputs = {"mask_brain": Output(found.brain, like, facts)}
+        facts = {"Description": f"Brain mask: {source_of(step.record)}"}
+    outputs = {"mask_brain": Output(result.brain, like, facts)}
     if _is_processed_wider(step.record, step.settings):
-        outputs["mask_processing"] = Output(found.processing, like, {"Margin": choice.margin})
-    if found.reliable is not None:
-        outputs["mask_reliable"] = Output(found.reliable, like, {"Recipe": choice.reliable})
-    shares = list(found.discarded)
-    warnings = (*found.warnings, *_empty_slices(read_array(step.inputs["magnitude"])), *_discarded(shares))
-    metrics = {"mask_voxels": int(np.count_nonzero(found.brain)), "mask_given": given, "mask_discarded": shares}
+        outputs["mask_processing"] = Output(result.processing, like, {"Margin": choice.margin})
+    if result.reliable is not None:
+        outputs["mask_reliable"] = Output(result.reliable, like, {"Recipe": choice.reliable})
+    shares = list(result.discarded)
+    warnings = (*result.warnings, *_empty_slices(read_array(step.inputs["magnitude"])), *_discarded(shares))
+    metrics = {"mask_voxels": int(np.count_nonzero(result.brain)), "mask_given": given, "mask_discarded": shares}
     if given:
         metrics["mask_source"] = source_of(step.record)
     return StepResult(outputs, metrics, warnings)

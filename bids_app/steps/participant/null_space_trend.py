@@ -21,8 +21,8 @@ def without_trend(step: StepInput[GreRun]) -> StepResult:
         single, single_mask = read_array(files["chi_with_trend_singlepass"]), read_mask(files["mask_singlepass"])
     if "local_field_with_trend" in files:
         local = read_array(files["local_field_with_trend"])
-    found = qsm.Susceptibility(chi, mask, local, single, single_mask)
-    done = qsm.remove_null_space_trend(found, read_array(files["magnitude"]), grid_of(step.record, chi.shape))
+    maps = qsm.Susceptibility(chi, mask, local, single, single_mask)
+    done = qsm.remove_null_space_trend(maps, read_array(files["magnitude"]), grid_of(step.record, chi.shape))
     outputs = {"trend": Output(done.trend, like), "chi_unreferenced": Output(done.susceptibility.chi, like)}
     if has_two_passes:
         outputs["chi_unreferenced_singlepass"] = Output(done.susceptibility.single_chi, like)

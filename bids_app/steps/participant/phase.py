@@ -20,13 +20,13 @@ def corrected_phase(step: StepInput[GreRun]) -> StepResult:
     run, section = step.record, step.settings.field
     magnitude, phase, notes = load_echoes(step)
     try:
-        found = qsm.correct_phase(
+        corrected = qsm.correct_phase(
             phase,
             magnitude,
             run.echo_times,
             grid_of(run, phase.shape[1:]),
             manufacturer=str(run.echoes[0].metadata.get("Manufacturer", "")),
-            readout=_readout(run),
+            readout=readout_of(run),
             echo_numbers=[echo.number for echo in run.echoes],
             scaling=notes[0],
             options=section.choice,
@@ -35,20 +35,24 @@ def corrected_phase(step: StepInput[GreRun]) -> StepResult:
         )
     except qsm.NoSignalError as error:
         raise QsmAppError(_no_signal(run, magnitude is None or bool(np.any(magnitude)))) from error
-    like, sentences = like_of(run), [*notes, *found.notes[1:]]
+    like, sentences = like_of(run), [*notes, *corrected.notes[1:]]
     return StepResult(
         {
-            "phase": Output(found.phase, like),
-            "support": Output(found.support, like),
+            "phase": Output(corrected.phase, like),
+            "support": Output(corrected.support, like),
             "phase_checks": Output(sidecar={"scaling": notes[0], "notes": sentences}),
         },
-        {"phase": sentences, "residue_share": found.residues, "support_voxels": int(np.count_nonzero(found.support))},
-        (*notes[1:], *found.warnings),
-        found.methods,
+        {
+            "phase": sentences,
+            "residue_share": corrected.residues,
+            "support_voxels": int(np.count_nonzero(corrected.support)),
+        },
+        (*notes[1:], *corrected.warnings),
+        corrected.methods,
     )
 
 
-def _readout(run: GreRun) -> str:
+def readout_of(run: GreRun) -> str:
     """Return ``monopolar`` or ``bipolar`` where a sidecar says so, else an empty text: the data decide."""
     for echo in run.echoes:
         for key in ("ReadoutMode", "ReadoutPolarity", "MultiEchoReadout"):

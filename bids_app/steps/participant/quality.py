@@ -11,7 +11,7 @@ from bids_app.derivatives import quality
 from bids_app.derivatives.files import read_image, read_mask
 from bids_app.model.records import GreRun
 from bids_app.model.settings import Settings
-from bids_app.model.step import SIDECAR, Output, Step, StepInput, StepResult
+from bids_app.model.step import Output, Step, StepInput, StepResult
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import Grid, bounding_box
 from bids_app.qsm.units import ppm_per_hz
@@ -40,13 +40,13 @@ def numbers_of(step: StepInput[GreRun]) -> StepResult:
     run, choice = step.record, step.settings.qc.choice
     bounds: dict[str, float] = {name: value for name, value in vars(choice).items() if isinstance(value, int | float)}
     echoes = step.inputs.get("echo_quality")  # none where the run starts from a map of another dataset
-    found: dict[str, float | None] = json.loads(echoes.read_text(encoding="utf-8")) if echoes else {}
-    found |= _measured(step)
-    found["registration_similarity"] = _similarity(step)
-    found |= _separation(step)
+    values: dict[str, float | None] = json.loads(echoes.read_text(encoding="utf-8")) if echoes else {}
+    values |= _measured(step)
+    values["registration_similarity"] = _similarity(step)
+    values |= _separation(step)
     known = quality.numbers(len(run.echoes))
-    bounds["volume_min"] *= found.pop("seen_part") or 0.0  # a slab cannot hold a whole brain
-    described = {name: number.describe(_plain(found.get(name)), bounds) for name, number in known.items()}
+    bounds["volume_min"] *= values.pop("seen_part") or 0.0  # a slab cannot hold a whole brain
+    described = {name: number.describe(_plain(values.get(name)), bounds) for name, number in known.items()}
     flags = [name for name, number in described.items() if number["flag"]]
     content = {
         "Description": "Metrics of quality control; expected: lowest and highest value, null where there is no bound",
@@ -72,13 +72,13 @@ def _measured(step: StepInput[GreRun]) -> dict[str, float | None]:
         parts = {name: pool.submit(read_image, step.inputs[name], box) for name in names if name in step.inputs}
         mask, valid = mask[box], valid[box]
         small = Grid(mask.shape, grid.voxel_size, grid.b0_dir)
-        found = _field(parts, mask, field_strength(step.record)) if "wraps" in parts else {}
-        found |= _maps(parts, mask, valid, small)
-        return found | _shape(mask, true)
+        values = _field(parts, mask, field_strength(step.record)) if "wraps" in parts else {}
+        values |= _maps(parts, mask, valid, small)
+        return values | _shape(mask, true)
 
 
 def _shape(mask: BoolArray, grid: Grid) -> dict[str, float | None]:
-    """Return the numbers of the object mask's shape; the grid is that of the whole field of view."""
+    """Return the numbers of the brain mask's shape; the grid is that of the whole field of view."""
     from bids_app.qsm.quality.masks import mask_shape, seen_part
 
     shape = mask_shape(mask, grid.voxel_size)
@@ -115,33 +115,32 @@ def _maps(parts: Parts, mask: BoolArray, valid: BoolArray, grid: Grid) -> dict[s
     if not valid.any():
         return {"valid_fraction": 0.0}
     chi = parts["chi_unreferenced"].result()[0]
-    found: dict[str, float | None] = {
+    values: dict[str, float | None] = {
         "valid_fraction": np.count_nonzero(valid & mask) / np.count_nonzero(mask),
         "chi_spread": robust_sd(chi[valid]),
         "streak_ratio": streak_ratio(chi, valid, grid),
     }
     if "local_field" in parts:
-        found["boundary_ratio"] = boundary_ratio(parts["local_field"].result()[0], valid, grid)
-    return found
+        values["boundary_ratio"] = boundary_ratio(parts["local_field"].result()[0], valid, grid)
+    return values
 
 
 def _similarity(step: StepInput[GreRun]) -> float | None:
     """Return what the registration of the T1w image has measured."""
     for key in _TRANSFORMS:
         if key in step.inputs:
-            facts = json.loads(step.inputs[SIDECAR + key].read_text(encoding="utf-8"))
-            return float(facts["Similarity"]["mutual_information"])
+            return float(step.sidecar(key)["Similarity"]["mutual_information"])
     return None
 
 
 def _separation(step: StepInput[GreRun]) -> dict[str, float | None]:
     """Return what R2' and the source separation have measured, of the maps that are there."""
-    found: dict[str, float | None] = {}
+    values: dict[str, float | None] = {}
     for key, facts in _SEPARATION_FACTS.items():
         if key in step.inputs:
-            content = json.loads(step.inputs[SIDECAR + key].read_text(encoding="utf-8"))
-            found |= {name: content.get(fact) for name, fact in facts.items()}
-    return found
+            content = step.sidecar(key)
+            values |= {name: content.get(fact) for name, fact in facts.items()}
+    return values
 
 
 def _plain(value: float | None) -> float | None:

@@ -40,12 +40,12 @@ def reversible(step: StepInput[GreRun]) -> StepResult:
         magnitude = load_magnitude(step)
         noise = noise_level(magnitude[-1], read_image(files["field_sd"])[0] == 0)
         star, star_sd, added, valid, methods = _r2star(step, magnitude, mask, noise)
-    found = r2prime(star, r2, valid & known, r2star_sd=star_sd, r2_sd=r2_sd)
+    result = r2prime(star, r2, valid & known, r2star_sd=star_sd, r2_sd=r2_sd)
     inside = max(int(np.count_nonzero(mask)), 1)
     shares = {
-        "negative_share": found.negative_share,
+        "negative_share": result.negative_share,
         "gradient_share": float(np.count_nonzero(mask & (added > 0.1 * np.maximum(star, 1))) / inside),
-        "valid_fraction": float(np.count_nonzero(found.valid) / inside),
+        "valid_fraction": float(np.count_nonzero(result.valid) / inside),
     }
     shares = {name: round(value, 4) for name, value in shares.items()}
     facts: dict[str, object] = {"GradientCorrection": section.choice.gradient, "EchoTimes": list(run.echo_times)}
@@ -53,9 +53,9 @@ def reversible(step: StepInput[GreRun]) -> StepResult:
     facts |= {"ValidFraction": shares["valid_fraction"]}
     like = files["mask_brain"]
     outputs = {
-        "r2prime": Output(found.r2prime, like, facts),
-        "r2prime_sd": Output(found.sd, like, facts),
-        "mask_r2prime": Output(found.valid, like),
+        "r2prime": Output(result.r2prime, like, facts),
+        "r2prime_sd": Output(result.sd, like, facts),
+        "mask_r2prime": Output(result.valid, like),
     }
     return StepResult(outputs, shares, (), methods)
 

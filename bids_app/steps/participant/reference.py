@@ -80,8 +80,8 @@ def _needs(run: GreRun, settings: Settings) -> tuple[str, ...]:
 
 
 def _keeps_trend_map(run: GreRun, settings: Settings) -> bool:
-    own = run.given("chimap") is None
-    return own and settings.reference.choice.keep_trend_map and removes_trend(run, settings)
+    is_reconstructed = run.given("chimap") is None
+    return is_reconstructed and settings.reference.choice.keep_trend_map and removes_trend(run, settings)
 
 
 def _makes(run: GreRun, settings: Settings) -> tuple[str, ...]:

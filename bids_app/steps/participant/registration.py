@@ -105,11 +105,11 @@ def without_decay(step: StepInput[GreRun]) -> Path:
     sd = read_image(step.inputs["field_sd"])[0]
     magnitude, inside = np.nan_to_num(load_magnitude(step)), _object(step, sd)
     noise = noise_level(magnitude[-1], ~(sd > 0))
-    found = r2star_loglinear(magnitude, step.record.echo_times, inside, noise=noise).s0
+    signal = r2star_loglinear(magnitude, step.record.echo_times, inside, noise=noise).s0
     # Where the signal is gone before the first echo, what is extrapolated has no bound.
-    top = np.percentile(found[inside], _BRIGHTEST) if inside.any() else 0.0
+    top = np.percentile(signal[inside], _BRIGHTEST) if inside.any() else 0.0
     out = step.work_dir / "echo_time_0.nii.gz"
-    write_image(out, np.minimum(found, top), read_grid(step.inputs["magnitude"])[1], "float32")
+    write_image(out, np.minimum(signal, top), read_grid(step.inputs["magnitude"])[1], "float32")
     return out
 
 

@@ -12,7 +12,7 @@ def relaxation(step: StepInput[GreRun]) -> StepResult:
     from bids_app import qsm
 
     section, times = step.settings.relaxometry, step.record.echo_times
-    found = qsm.r2star(
+    fit = qsm.r2star(
         load_magnitude(step),
         times,
         read_mask(step.inputs["mask_brain"]),
@@ -20,10 +20,10 @@ def relaxation(step: StepInput[GreRun]) -> StepResult:
         options=section.choice,
         parameters=section.methods,
     )
-    like, facts = step.inputs["mask_brain"], {"EchoTimes": list(times), "Method": found.method}
-    arrays = {"r2star": found.r2star, "t2star": found.t2star, "s0": found.s0}
+    like, facts = step.inputs["mask_brain"], {"EchoTimes": list(times), "Method": fit.method}
+    arrays = {"r2star": fit.r2star, "t2star": fit.t2star, "s0": fit.s0}
     outputs = {key: Output(data, like, facts) for key, data in arrays.items()}
-    return StepResult(outputs, {"noise": found.noise}, (), (found.method,))
+    return StepResult(outputs, {"noise": fit.noise}, (), (fit.method,))
 
 
 def _relaxation_keys(run: GreRun, settings: Settings) -> tuple[str, ...]:

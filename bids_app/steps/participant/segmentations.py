@@ -50,27 +50,27 @@ def the_atlas(settings: Settings) -> atlas.Atlas | None:
 
 def segmentations(record: GreRun | Anatomical, settings: Settings) -> tuple[Segmentation, ...]:
     """Return the segmentations of a run (or, of FastSurfer and the atlas, of an anatomical image)."""
-    found = []
+    listed = []
     t1w = record if isinstance(record, Anatomical) else record.t1w
     if "fastsurfer" in words(settings) and t1w is not None:
-        found.append(Segmentation("fastsurfer", "fastsurfer"))
+        listed.append(Segmentation("fastsurfer", "fastsurfer"))
     if (source := the_atlas(settings)) is not None:
-        found += [Segmentation("atlas", name, image, table) for name, image, table in source.segmentations]
+        listed += [Segmentation("atlas", name, image, table) for name, image, table in source.segmentations]
     if isinstance(record, GreRun):
-        found += _existing(record, settings)
-    return tuple(found)
+        listed += _existing(record, settings)
+    return tuple(listed)
 
 
 def _existing(run: GreRun, settings: Settings) -> list[Segmentation]:
     patterns = [("given", word) for word in words(settings) if existing.is_pattern(word)]
     patterns += [("extra", word) for word in settings.segmentation.choice.extra]
-    found = []
+    listed = []
     other = dict(run.t1w.entities) if run.t1w else {}
     for kind, pattern in patterns:
         path = existing.find(pattern, roots(settings), dict(run.entities), other)
         if path is not None:
-            found.append(Segmentation(kind, existing.name_of(pattern, kind), path, existing.table_for(path)))
-    return found
+            listed.append(Segmentation(kind, existing.name_of(pattern, kind), path, existing.table_for(path)))
+    return listed
 
 
 def is_wanted(settings: Settings) -> bool:

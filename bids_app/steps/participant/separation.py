@@ -40,18 +40,18 @@ def separate(step: StepInput[GreRun]) -> StepResult:
     method = METHODS[section.choice.method]
     data = _data(step)
     info: dict[str, object] = {}
-    found = method(data, params=section.of(method.name), progress=step.progress, info=info)
+    sources = method(data, params=section.of(method.name), progress=step.progress, info=info)
     like = files["mask_qsm"]
     facts: dict[str, object] = {"Method": method.name, "MagneticFieldStrength": run.field_strength, "Sign": SIGN}
     facts |= {RELAXIVITY[key]: value for key, value in info.items() if key in RELAXIVITY}
-    maps = {"chi_paramagnetic": found.paramagnetic, "chi_diamagnetic": found.diamagnetic}
+    maps = {"chi_paramagnetic": sources.paramagnetic, "chi_diamagnetic": sources.diamagnetic}
     outputs = {key: Output(maps[key], like, facts) for key in SOURCES}
     metrics = dict(info)
-    if found.residual is not None:
+    if sources.residual is not None:
         measured = data.r2prime if data.r2prime is not None else data.r2star
-        share = None if measured is None else round(_relative(found.residual, measured, data.valid), 4)
+        share = None if measured is None else round(_relative(sources.residual, measured, data.valid), 4)
         metrics["relative_residual"] = share
-        outputs["separation_residual"] = Output(found.residual, like, facts | {"RelativeResidual": share})
+        outputs["separation_residual"] = Output(sources.residual, like, facts | {"RelativeResidual": share})
     return StepResult(outputs, metrics, (), (method.key,))
 
 

@@ -32,11 +32,11 @@ def weighted_image(step: StepInput[GreRun]) -> StepResult:
     params = section.methods.get(method.name, method.params())
     combined_magnitude = read_array(step.inputs["magnitude"])
     make = _maker(step, method.function, params)
-    found = make(combined_magnitude, times[-1])
+    weighted = make(combined_magnitude, times[-1])
     like = step.inputs["magnitude"]
     facts: dict[str, object] = {"EchoTimes": list(times), "Method": method.label}
     slab: dict[str, object] = {"SlabThickness": params.to_mapping()["thickness"]}
-    outputs = {"swi": Output(found.swi, like, facts), "minip": Output(found.minip, like, facts | slab)}
+    outputs = {"swi": Output(weighted.swi, like, facts), "minip": Output(weighted.minip, like, facts | slab)}
     if section.choice.per_echo:
         every = np.empty((*combined_magnitude.shape, len(times)), np.float32)
         for place, time in enumerate(times):

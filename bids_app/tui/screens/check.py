@@ -31,7 +31,7 @@ The table shows what is in your data. ✓ is used, – is left out, ✗ cannot b
 text below says why, and what you can do.
 
 Scans: a series that was judged wrongly can be corrected. Press C on its row and say what it is. The corrections \
-are kept in a table beside the results, and the command uses it (--series).
+are kept in a table in the folder of results, and the command uses it (--series).
 
 BIDS datasets: these are the checks that the command does before it starts. It refuses to start while there is a \
 problem, so correct the files, then press Ctrl+R to check again."""
@@ -124,20 +124,24 @@ class CheckScreen(StepScreen):
         title = f"{'✗' if report.failures else '✓'} {report.summary}"
         self._fill(("person", "no.", "series", "what happens", "becomes"), rows, title, general)
 
-    def _show_runs(self, found: Survey) -> None:
+    def _show_runs(self, survey: Survey) -> None:
         self._wait(False)
-        self._outcomes, self._runs = [], found.runs
+        self._outcomes, self._runs = [], survey.runs
         rows = []
-        for one in found.runs:
-            run = one.run
+        for checked in survey.runs:
+            run = checked.run
             who, what = run.entities[:1], run.entities[1:]
             field = f"{run.field_strength} T" if run.field_strength else "?"
-            state = f"✗ {len(one.problems)} problem{'s'[: len(one.problems) - 1]}" if one.problems else "✓ ready"
+            state = (
+                f"✗ {len(checked.problems)} problem{'s'[: len(checked.problems) - 1]}"
+                if checked.problems
+                else "✓ ready"
+            )
             t1w = "yes" if run.t1w else "no"
             rows.append((spelled(who), spelled(what) or "–", str(len(run.echoes)), field, t1w, state))
-        bad = sum(len(one.problems) for one in found.runs) + len(found.problems)
+        bad = sum(len(checked.problems) for checked in survey.runs) + len(survey.problems)
         title = f"✗ {bad} to correct before it can run." if bad else f"✓ {len(rows)} scans are ready to be mapped."
-        general = [f"✗ {problem}" for problem in found.problems] + list(found.notes)
+        general = [f"✗ {problem}" for problem in survey.problems] + list(survey.notes)
         self._fill(("person", "scan", "echoes", "field", "T1w", "state"), rows, title, general)
 
     def _fill(
@@ -209,9 +213,9 @@ def _of_series(outcome: SeriesOutcome) -> str:
     return "\n".join(filter(None, [*lines, f"{outcome.title}: {outcome.files} files in {outcome.source}"]))
 
 
-def _of_run(found: Found) -> str:
-    run = found.run
+def _of_run(checked: Found) -> str:
+    run = checked.run
     times = ", ".join(f"{1000 * echo.echo_time:.4g}" for echo in run.echoes if isinstance(echo.echo_time, float))
-    lines = [f"✗ {problem}" for problem in found.problems]
+    lines = [f"✗ {problem}" for problem in checked.problems]
     lines += [f"{run.basename}: echo times {times or 'not known'} ms; anatomical image: {run.t1w_choice}"]
     return "\n".join([*lines, *run.remarks])

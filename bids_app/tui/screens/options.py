@@ -70,11 +70,11 @@ class OptionsScreen(StepScreen):
 
     @work(thread=True, group="load")
     def _load(self) -> None:
-        found = list(parameters())
-        self.app.call_from_thread(self._loaded, found)
+        entries = list(parameters())
+        self.app.call_from_thread(self._loaded, entries)
 
-    def _loaded(self, found: Sequence[Entry]) -> None:
-        self._entries = [*self._entries, *found]
+    def _loaded(self, entries: Sequence[Entry]) -> None:
+        self._entries = [*self._entries, *entries]
         self._fill()
         self._check()
 
@@ -144,7 +144,7 @@ class OptionsScreen(StepScreen):
             text.placeholder = f"default: {default}" if default else "default"
             words = {"true": "on"} if entry.is_flag else {}
             choice.prompt = f"default: {default}" if default else "off" if entry.is_flag else "default"
-            choice.set_options([(words.get(one, one), one) for one in choices])
+            choice.set_options([(words.get(choice_value, choice_value), choice_value) for choice_value in choices])
             if value in choices:
                 choice.value = value
 

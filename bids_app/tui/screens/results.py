@@ -20,7 +20,7 @@ Every map has metrics with expected ranges. ▲ marks maps with metrics out of t
 what that usually comes from. A flag removes nothing: you decide.
 
 Open the report with O, look at the map, and rate it: G good, U usable, X exclude, R removes your rating, N adds \
-a note. Your ratings are kept in ratings.tsv beside the results. The group level leaves out excluded scans and \
+a note. Your ratings are kept in ratings.tsv in the folder of results. The group level leaves out excluded scans and \
 says so."""
 
 
@@ -68,37 +68,37 @@ class ResultsScreen(StepScreen):
     def _load(self) -> None:
         output_dir = self.qsm.plan.output_dir
         assert output_dir is not None
-        found, problem = qualities(output_dir), ""
+        measured, problem = qualities(output_dir), ""
         rated: dict[str, Rating] = {}
         try:
             rated = ratings(output_dir)
         except QsmAppError as error:
             problem = str(error)
-        self.app.call_from_thread(self._show, found, rated, problem)
+        self.app.call_from_thread(self._show, measured, rated, problem)
 
-    def _show(self, found: list[Quality], rated: dict[str, Rating], problem: str) -> None:
-        self._qualities, self._ratings = found, rated
+    def _show(self, measured: list[Quality], rated: dict[str, Rating], problem: str) -> None:
+        self._qualities, self._ratings = measured, rated
         table: DataTable[str] = self.query_one(DataTable)
         place = max(table.cursor_row, 0)
         table.clear()
-        for one in found:
-            table.add_row(*self._cells(one), key=one.run)
-        if found:
-            table.move_cursor(row=min(place, len(found) - 1))
+        for quality in measured:
+            table.add_row(*self._cells(quality), key=quality.run)
+        if measured:
+            table.move_cursor(row=min(place, len(measured) - 1))
         output_dir = self.qsm.plan.output_dir
         self.query_one("#group", Button).display = bool(output_dir and (output_dir / "group.html").is_file())
         self._summarise()
         if problem:
             self.notify(problem, severity="error", timeout=15)
-        if not found:
+        if not measured:
             self.query_one("#metrics", Static).update(
                 "Run the command first (step 4), or choose a folder with results."
             )
 
     def _summarise(self) -> None:
-        flagged = sum(bool(one.flags) for one in self._qualities)
-        rated = sum(self._rating(one.run).rating != "" for one in self._qualities)
-        out = sum(self._rating(one.run).rating == "exclude" for one in self._qualities)
+        flagged = sum(bool(quality.flags) for quality in self._qualities)
+        rated = sum(self._rating(quality.run).rating != "" for quality in self._qualities)
+        out = sum(self._rating(quality.run).rating == "exclude" for quality in self._qualities)
         text = f"{len(self._qualities)} scans: {flagged} with flags, {rated} rated, {out} excluded."
         self.query_one("#summary", Static).update(text if self._qualities else "There are no maps here yet.")
 
@@ -150,7 +150,7 @@ class ResultsScreen(StepScreen):
             return
         self._ratings[rating.run] = rating
         table: DataTable[str] = self.query_one(DataTable)
-        quality = next(one for one in self._qualities if one.run == rating.run)
+        quality = next(quality for quality in self._qualities if quality.run == rating.run)
         for column, cell in zip(("run", "rating", "flags", "note"), self._cells(quality), strict=True):
             table.update_cell(rating.run, column, cell, update_width=True)
         self._summarise()

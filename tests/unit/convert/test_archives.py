@@ -127,7 +127,7 @@ def test_equal_names_are_both_there(tmp_path):
             opened.addfile(member, io.BytesIO(data))
     (tmp_path / "a.tar").write_bytes(out.getvalue())
     (tmp_path / "out").mkdir()
-    located = find_files(tmp_path, tmp_path / "out", problems := [], own=[tmp_path / "out"])
+    located = find_files(tmp_path, tmp_path / "out", problems := [], outputs=[tmp_path / "out"])
     assert sorted(item.path.read_bytes() for item in located) == [b"one", b"two"] and not problems
 
 

@@ -26,6 +26,7 @@ from tests.helpers import dicom
         (["OTHER"], "", "alpha phantom", False, "mag"),
         (["OTHER"], "", "gre", True, "unknown"),
         (["B0 MAP", "P"], "", "", True, "field"),
+        (["VELOCITY MAP", "P"], "", "", True, "difference"),
     ],
 )
 def test_part_of_the_complex_image(tokens, component, description, signed, part):

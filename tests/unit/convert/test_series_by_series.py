@@ -6,6 +6,7 @@ import numpy as np
 import pydicom
 import pytest
 
+from bids_app.convert.scan.header import read_instance
 from tests.helpers import dicom
 from tests.helpers.dicom_study import GE, PHILIPS
 
@@ -52,8 +53,43 @@ def test_uncombined_coil_images_in_one_series_are_skipped(planned, folder):
     for coil in range(8):
         dicom.siemens_coil(folder, SIEMENS, 9, f"H{coil + 1}", first=1 + 8 * coil)
     fates = planned()
-    assert skipped(fates[9], "uncombined coil images", "8 coil elements")
+    assert skipped(fates[9], "uncombined coil images", "combined images of the same echoes are used")
     assert fates[3].outputs == MAGNITUDES
+
+
+@pytest.mark.parametrize("in_one_series", [True, False])
+def test_uncombined_coil_images_without_combined_ones_are_one_run(planned, folder, in_one_series):
+    for coil in (8, 9, 10):  # the order of the numbers, not that of the alphabet
+        number, first = (9, 100 * coil) if in_one_series else (9 + coil, 1)
+        dicom.siemens_coil(folder, SIEMENS, number, f"H{coil}", first, "MP", (5.0, 10.0))
+    fates = planned()
+    outputs = [name for fate in fates.values() for name in fate.outputs]
+    assert sorted(outputs) == sorted(
+        f"sub-A/anat/sub-A_echo-{echo}_coil-{coil}_part-{part}_MEGRE.nii.gz"
+        for echo in (1, 2)
+        for coil in (1, 2, 3)
+        for part in ("mag", "phase")
+    )
+    assert all("3 coil elements: level participant needs --set field.coils=combine" in f.reason for f in fates.values())
+
+
+def test_coil_images_that_cannot_be_used(planned, folder):
+    for coil in range(3):
+        dicom.siemens_coil(folder, SIEMENS, 9, f"H{coil + 1}", first=1 + 8 * coil)
+        dicom.siemens_coil(folder, SIEMENS, 10, ("H1", "H2", "HEA;HEP")[coil], 100 * coil + 1, "MP")
+    fates = planned()
+    assert skipped(fates[9], "without phase")
+    assert skipped(fates[10], "combined images and images of single coil elements in one series")
+
+
+def test_number_of_the_channel_names_the_coil_where_nothing_else_does(folder):
+    data = pydicom.dcmread(dicom.siemens_coil(folder, SIEMENS, 9, "H1")[0])
+    del data[0x0051, 0x100F]
+    block = data.private_block(0x0021, "SIEMENS MR SDI 02", create=True)
+    for text, coil in (("12_1_1_1_1_160_1_1_1_1_1_277", "C12"), ("X_1_1_1_1_160_1_1_1_1_1_277", "")):
+        block.add_new(0x06, "LO", text)
+        data.save_as(folder / "one.dcm")
+        assert read_instance(folder / "one.dcm").values["coil"] == coil
 
 
 def test_uncombined_coil_series_beside_the_combined_one_are_skipped(planned, folder):
@@ -163,8 +199,40 @@ def test_field_map_in_hz_is_skipped(planned, folder):
         folder, dicom.replace(PHILIPS, patient_id="A"), 9, "B0 map", ImageType=["ORIGINAL", "PRIMARY", "B0 MAP", "B0"]
     )
     fates = planned()
-    assert skipped(fates[9], "field map in Hz")
+    assert skipped(fates[9], "field map in Hz", "name it fieldmap in --series")
     assert fates[401].outputs == (*MAGNITUDES, *PHASES)
+
+
+@pytest.mark.parametrize("sequence", ["B0map", "B0rf", "3db0map"])
+def test_field_map_of_ge_is_taken_where_there_is_no_phase(planned, folder, sequence):
+    dicom.ge_field_map(folder, dicom.replace(GE, patient_id="A"), 7, sequence)
+    assert planned()[7].outputs == ("sub-A/fmap/sub-A_fieldmap.nii.gz", "sub-A/fmap/sub-A_magnitude.nii.gz")
+    dicom.ge_gre(folder, dicom.replace(GE, patient_id="A"))
+    assert skipped(planned()[7], "the phase of the gradient echo is used")
+
+
+def test_field_map_and_magnitude_in_two_series(planned, folder, tmp_path):
+    scanner = dicom.replace(PHILIPS, patient_id="A")
+    for number in (9, 11):
+        kind = ["ORIGINAL", "PRIMARY", "B0 MAP", "B0"]
+        dicom.plain_series(folder, scanner, number, "B0 map", ImageType=kind)
+    fates = planned()
+    assert skipped(fates[9], "no magnitude image on its grid")
+    dicom.plain_series(folder, scanner, 10, "gre", ImageType=["ORIGINAL", "PRIMARY", "M_FFE", "M"], EchoTime=4.0)
+    fates = planned()
+    assert fates[9].outputs == ("sub-A/fmap/sub-A_fieldmap.nii.gz",)
+    assert fates[10].outputs == ("sub-A/fmap/sub-A_magnitude.nii.gz",)
+    assert skipped(fates[11], "no magnitude image on its grid")  # one magnitude belongs to one map
+    table = tmp_path / "series.tsv"
+    table.write_text("series\tname\n11\tacq-b_fieldmap\n10\tskip\n9\tskip\n")
+    fates = planned(series_table=table)
+    assert fates[11].outputs == ("sub-A/fmap/sub-A_acq-b_fieldmap.nii.gz",)
+
+
+def test_velocity_is_no_field_map(planned, folder):
+    kind = ["ORIGINAL", "PRIMARY", "VELOCITY MAP", "P"]
+    dicom.plain_series(folder, dicom.replace(PHILIPS, patient_id="A"), 9, "flow", ImageType=kind)
+    assert skipped(planned()[9], "velocity or phase difference")
 
 
 @pytest.mark.parametrize("gone", ["M2_0014.dcm", "M3_0024.dcm", "M1_0001.dcm"])

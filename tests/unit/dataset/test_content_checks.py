@@ -101,8 +101,8 @@ def test_echoes_with_different_units(dataset):
     assert "different Units (arbitrary, rad)" in problem
 
 
-@pytest.mark.parametrize("shape", [(20, 18, 1), (20, 18, 2), (2, 18, 20)])
-def test_too_few_slices(dataset, shape):
+@pytest.mark.parametrize("shape", [(20, 1, 1), (2, 2, 20)])
+def test_a_column_of_voxels_is_no_image(dataset, shape):
     dataset.image(
         "sub-01_echo-1_part-phase_MEGRE", np.arange(np.prod(shape)).reshape(shape).astype(np.int16), EchoTime=0.01
     )

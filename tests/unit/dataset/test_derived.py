@@ -157,6 +157,14 @@ def test_a_field_map_of_the_dataset_is_a_run(dataset):
     assert problems(dataset) == []
 
 
+@pytest.mark.parametrize(("maker", "period"), [("GE", 1 / 0.0023), ("Philips", 0.0)])
+def test_period_of_a_field_map(maker, period, dataset):
+    """GE's scanners compute a field map from two echoes and do not unwrap it."""
+    field_map(dataset, Manufacturer=maker, EchoTime1=0.0046, EchoTime2=0.0069)
+    ((run,),) = (subject.runs for subject in subjects_of(dataset))
+    assert run.given("total_field").period_hz == pytest.approx(period)
+
+
 def test_a_field_map_beside_a_phase_is_none(dataset):
     dataset.megre("sub-01")
     field_map(dataset)

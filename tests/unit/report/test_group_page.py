@@ -369,7 +369,7 @@ def test_found_effects_are_counted_without_the_intercept():
 
     rows = [row("Intercept", "true"), row("age", "true"), row("age", "false"), row("group", "true")]
     one = Segmentation("nuclei", [], [], [], rows, "chi ~ age + group", 0.05, 0.95)
-    assert shown_of(one)["found"] == 2
+    assert shown_of(one)["significant"] == 2
 
 
 def test_the_page_is_made_again_only_where_something_changed(full):

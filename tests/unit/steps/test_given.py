@@ -87,6 +87,19 @@ def test_a_total_field_gives_the_same_map_in_every_unit(maps, tmp_path):
         np.testing.assert_allclose(found[units]["desc-total_fieldmap"], maps[1], rtol=1e-5, atol=1e-4)
 
 
+def test_a_wrapped_field_map_is_unwrapped(maps, tmp_path):
+    field = 5 * maps[1]
+    period = float(np.ptp(field)) / 2.5
+    wrapped = (field + period / 2) % period - period / 2
+    whole = given(tmp_path, "total_field", np.where(maps[1] != 0, wrapped, 0), "Hz")
+    _, found = made(run_of(maps, [replace(whole, period_hz=period)]), tmp_path / "a")
+    error = (found["desc-total_fieldmap"] - field)[maps[1] != 0]
+    np.testing.assert_allclose(error, np.round(np.median(error) / period) * period, atol=1e-3)
+    continuous = given(tmp_path / "b", "total_field", field, "Hz")
+    _, found = made(run_of(maps, [replace(continuous, period_hz=period)]), tmp_path / "b")
+    np.testing.assert_allclose(found["desc-total_fieldmap"], field, atol=1e-3)
+
+
 def test_a_local_field_skips_the_background_removal(maps, tmp_path):
     local = ppm_to_hz(forward_field(maps[0], Grid(SHAPE)), 3.0) * (maps[1] != 0)
     ran, found = made(run_of(maps, [given(tmp_path, "local_field", local, "Hz")]), tmp_path)
