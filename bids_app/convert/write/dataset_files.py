@@ -23,6 +23,7 @@ _README = """# {name}
 This dataset was converted with QSM BIDS App {version} (heudiconv and dcm2niix) for quantitative susceptibility mapping.
 
 * `sub-*/anat`: gradient-echo images (`MEGRE`, `T2starw`; `part-mag`, `part-phase`) and T1-weighted images.
+* `sub-*/fmap`: field maps in Hz that the scanner computed, where a session has no phase.
 * Phase images are as the scanner stored them; `Units` in their sidecars says `rad` or `arbitrary`.
 * `sourcedata/conversion` says which original study became which subject and session, and how.
 
