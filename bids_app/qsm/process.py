@@ -1,40 +1,17 @@
-"""Settings of a process that runs kernels; a program calls :func:`prepare_process` once, importing sets nothing."""
+"""Settings of a process that runs kernels; a program calls :func:`prepare_process` once."""
 
 import os
-from collections.abc import Sequence
-from pathlib import Path
 
-import numba
+from bids_app.qsm.kernels.processor import portable_cpu
 
-#: What x86-64-v3 adds, as the names in /proc/cpuinfo.
-_V3_FLAGS = {"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "movbe"}
+__all__ = ["portable_cpu", "prepare_process"]
 
 
 def prepare_process() -> None:
-    """Set how idle threads wait and which processor kernels are compiled for; call it before the first kernel runs.
+    """Set how idle threads wait; call it before the first kernel runs.
 
     Idle threads of OpenMP sleep instead of spinning (``OMP_WAIT_POLICY``, unless it is set): a thread that spins takes
     the processor from the one that it waits for as soon as other programs run, which makes solvers of many short
     kernels ten times slower.
-
-    ``QSM_BIDS_APP_PORTABLE_KERNELS=1`` (set in container images) compiles for a named processor instead of the one at
-    hand, so that a cache made on the build machine serves every machine: ``x86-64-v3`` where the processor has AVX2
-    (every server since 2013), the plain instruction set elsewhere. A processor that ``NUMBA_CPU_NAME`` names stays.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # OpenMP reads it when the first parallel kernel runs
-    if os.environ.get("QSM_BIDS_APP_PORTABLE_KERNELS") == "1" and not numba.config.CPU_NAME:
-        numba.config.CPU_NAME = portable_cpu(_processor_flags())
-        numba.config.CPU_FEATURES = ""
-
-
-def portable_cpu(flags: Sequence[str]) -> str:
-    """Return the processor name to compile for, given the flags of /proc/cpuinfo."""
-    return "x86-64-v3" if set(flags) >= _V3_FLAGS else "generic"
-
-
-def _processor_flags() -> list[str]:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines()
-    except OSError:
-        return []
-    return next((line.split(":", 1)[1].split() for line in lines if line.startswith("flags")), [])

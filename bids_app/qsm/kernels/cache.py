@@ -16,6 +16,8 @@ from typing import Any
 import numba
 from numba.core import caching
 
+from bids_app.qsm.kernels.processor import choose_processor
+
 
 class PackageCacheLocator(caching.InTreeCacheLocator):
     """numba's cache beside the source, whether or not it can be written."""
@@ -64,6 +66,7 @@ def jit(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
+        choose_processor()
         dispatcher = numba.njit(nogil=True, **options)(function)
         if hasattr(dispatcher, "enable_caching"):
             if numba.config.CACHE_DIR or numba.config.CACHE_LOCATOR_CLASSES:
