@@ -28,7 +28,7 @@ RUN /tmp/install-image.sh system && rm /tmp/install-image.sh
 
 FROM base AS app
 COPY . /src
-RUN /src/.ci/install-image.sh build && /src/.ci/install-image.sh app /src /opt/qsm && /src/.ci/install-image.sh isolate /opt/qsm && /src/.ci/install-image.sh kernels /opt/qsm
+RUN /src/.ci/install-image.sh build && /src/.ci/install-image.sh app /src /opt/qsm && /src/.ci/install-image.sh isolate /opt/qsm && /src/.ci/install-image.sh kernels /src /opt/qsm
 
 FROM app AS templateflow-1
 ENV TEMPLATEFLOW_HOME=/opt/templateflow
@@ -61,7 +61,6 @@ ENV PATH=/opt/qsm/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONNOUSERSITE=1 \
     PYTHONPATH= \
     PYTHONHOME= \
-    QSM_BIDS_APP_PORTABLE_KERNELS=1 \
     TEMPLATEFLOW_HOME=/opt/templateflow \
     TEMPLATEFLOW_AUTOUPDATE=0 \
     FASTSURFER_HOME=/fastsurfer \

@@ -4,7 +4,7 @@
 #   build           what only the build needs
 #   app SRC PREFIX  the app with its locked dependencies in a virtual environment, without what nobody runs
 #   isolate PREFIX  start the commands without the caller's Python variables, which Apptainer lets in
-#   kernels PREFIX  compile the numerical kernels into the package, for new processors and for any x86-64
+#   kernels SRC PREFIX  compile the numerical kernels into the package, for new processors and for any x86-64
 #   check PREFIX    fail the build now, not the user's run later
 set -euo pipefail
 
@@ -55,17 +55,22 @@ WRAPPER
 }
 
 kernels() {
-    local prefix=$1
-    # Layers and SIF files keep whole seconds, and numba compiles a source again whose time has changed.
-    find "$prefix"/lib -path '*/bids_app/*' -name '*.py' -exec touch --date=@946684800 {} +
-    "$prefix/bin/python" -m compileall -q -f "$prefix"/lib/python3*/site-packages/bids_app
-    # The cache holds both entries side by side; QSM_BIDS_APP_PORTABLE_KERNELS picks at run time.
-    NUMBA_CPU_NAME=generic NUMBA_CPU_FEATURES="" "$prefix/bin/python" -m bids_app.qsm.warmup
-    if grep -qw avx2 /proc/cpuinfo; then
-        NUMBA_CPU_NAME=x86-64-v3 NUMBA_CPU_FEATURES="" "$prefix/bin/python" -m bids_app.qsm.warmup
-    else
-        echo "this machine has no AVX2: kernels for new processors will be compiled at run time" >&2
-    fi
+    local source=$1 prefix=$2 package cpus
+    # The app takes the kernels that the machine at hand can run (bids_app/qsm/process.py).
+    case $(uname -m) in
+    x86_64)
+        cpus=generic
+        if grep -qw avx2 /proc/cpuinfo; then
+            cpus="x86-64-v3 generic"
+        else
+            echo "this machine has no AVX2: kernels for new processors will be compiled at run time" >&2
+        fi
+        ;;
+    *) cpus=generic ;;
+    esac
+    package=$(cd / && "$prefix/bin/python" -c "import bids_app; print(*bids_app.__path__)")
+    # shellcheck disable=SC2086
+    "$prefix/bin/python" "$source/.ci/compile_kernels.py" --package "$package" $cpus
 }
 
 check() {

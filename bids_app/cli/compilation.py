@@ -1,8 +1,11 @@
 """The first run compiles the numerical kernels: the user is shown that it happens, and how far it is."""
 
+import pickle
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 
 import bids_app
@@ -12,10 +15,19 @@ _LIBRARY = Path(bids_app.__file__).parent / "qsm"
 FIRST_RUN = "compiling the numerical kernels: this takes one to two minutes, and happens once"
 
 
+def has_compiled_kernels(library: Path = _LIBRARY) -> bool:
+    """Whether the package brings kernels for this version of Python and of numba, as binary wheels and images do."""
+    suffix = f"py{sys.version_info[0]}{sys.version_info[1]}.nbi"
+    for path in (library.parent / "_compiled").rglob(f"*.{suffix}"):
+        with path.open("rb") as file:  # an index of numba begins with its version
+            return bool(pickle.load(file) == version("numba"))
+    return False
+
+
 class CompilationWatch:
     """Counts the kernels that are compiled while a command runs, and reports each new count.
 
-    numba keeps one index file for each kernel beside the source, and writes it when the kernel has been compiled.
+    numba writes one index file for each kernel when it has been compiled, in the folder of the kernel's source.
     Where the package cannot be written, nothing is kept and nothing is reported.
     """
 

@@ -10,6 +10,7 @@ _COARSE = ("registration.resolution=3", "registration.syn_resolution=3", "regist
 
 def demo(arguments: Sequence[str], command: Callable[[Sequence[str]], int]) -> int:
     """Run the demo and return its exit code; ``command`` runs the levels, as the user would."""
+    from bids_app.cli.compilation import has_compiled_kernels
     from bids_app.phantom.__main__ import main as simulate
     from bids_app.phantom.options import Parser
     from bids_app.phantom.score import main as score
@@ -27,7 +28,8 @@ def demo(arguments: Sequence[str], command: Callable[[Sequence[str]], int]) -> i
     parser.add_argument("--voxel-size", type=float, default=2.0, metavar="MM", help="voxels in mm (default: 2)")
     args = parser.parse_args(arguments)
     study, out = args.folder / "bids", args.folder / "out"
-    print("the first run compiles the numerical kernels: one to two minutes, once", flush=True)
+    if not has_compiled_kernels():
+        print("the first run compiles the numerical kernels: one to two minutes, once", flush=True)
     code = simulate([str(study), "--subjects", str(args.subjects), "--voxel-size", str(args.voxel_size)])
     if code:
         return code

@@ -130,7 +130,7 @@ class ConversionReport:
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()  # labels that were sanitised, how subjects were found ...
     table: Path | None = None  # the TSV written to the output folder
-    page: Path | None = None  # the readable page beside it
+    page: Path | None = None  # the readable page of the same content
 
     @property
     def failures(self) -> tuple[str, ...]:

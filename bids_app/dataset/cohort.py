@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from bids_app.dataset.expected import Home, homes
+from bids_app.dataset.expected import Home, sessions_of
 from bids_app.dataset.integrity import TABLE_READS, Products, RunRecords, Verifier
 from bids_app.derivatives.ratings import EXCLUDE, Rating
 from bids_app.derivatives.records import load_record, record_files, records_root, split_name
@@ -56,7 +56,7 @@ def survey(
 ) -> tuple[Cohort, dict[str, tuple[StepRecord, ...]]]:
     """Return what is there of whom, and the records of the runs that are in the cohort."""
     wanted = wanted or Wanted()
-    sessions = homes(bids_dir, wanted.participants, wanted.sessions)
+    sessions = sessions_of(bids_dir, wanted.participants, wanted.sessions)
     made = {
         processed.run.basename: processed for processed in _made(output_dir, wanted, verifier or Verifier(), threads)
     }

@@ -35,7 +35,7 @@ def context() -> SpawnContext | ForkServerContext:
 
 
 def start_early() -> None:
-    """Let the server load beside this process, where there is a processor for it; else it starts with the first job."""
+    """Let the server load in parallel where there is a processor for it; else it starts with the first job."""
     if sys.platform != "linux" or len(os.sched_getaffinity(0)) < 2:
         return
     try:

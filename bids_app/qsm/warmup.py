@@ -9,6 +9,7 @@ from bids_app import qsm
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.field.alternation import remove_alternation
 from bids_app.qsm.grid import Grid
+from bids_app.qsm.kernels.cache import compiled_count
 from bids_app.qsm.mask.head import extract_brain
 from bids_app.qsm.mask.make import make_mask
 from bids_app.qsm.mask.recipe import FILLED_RECIPE
@@ -131,9 +132,10 @@ def warm_up() -> float:
 
 
 def main() -> None:
-    """Compile, and say how long it took."""
+    """Compile, and say how many kernels there were and how long it took."""
     prepare_process()
-    print(f"kernels compiled in {warm_up():.1f} s")
+    seconds = warm_up()
+    print(f"{compiled_count()} kernels compiled in {seconds:.1f} s")
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ class QsmApp(App[None]):
         "results": ResultsScreen,
     }
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+y", "copy", "Copy", show=False),  # beside the command
+        Binding("ctrl+y", "copy", "Copy", show=False),  # shown next to the command
         Binding("f1", "help", "Help"),
         Binding("ctrl+q", "leave", "Quit", priority=True),
     ]

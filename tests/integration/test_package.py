@@ -8,8 +8,16 @@ from pathlib import Path
 import pytest
 
 from bids_app import __version__
+from tests.helpers import ci_scripts
 
 ROOT = Path(__file__).parents[2]
+DIPOLE = """
+from bids_app.qsm.grid import Grid
+from bids_app.qsm.kernels.dipole import fill_dipole
+from bids_app.qsm.operators.dipole import dipole_kernel
+dipole_kernel(Grid((4, 4, 4)))
+print(sum(fill_dipole.stats.cache_hits.values()), sum(fill_dipole.stats.cache_misses.values()))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +26,7 @@ def installed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("package")
     words = [sys.executable, "-m", "build", "--no-isolation", "--outdir", folder / "dist", ROOT]
     subprocess.run(words, check=True, capture_output=True)  # the wheel is built from the source archive
-    (wheel,) = (folder / "dist").glob("*.whl")
+    (wheel,) = (folder / "dist").glob("*-py3-none-any.whl")
     assert list((folder / "dist").glob("*.tar.gz"))
     done = subprocess.run(
         [sys.executable, "-m", "twine", "check", "--strict", *(folder / "dist").iterdir()],
@@ -30,6 +38,22 @@ def installed(tmp_path_factory):
     words = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--target", folder / "site", wheel]
     subprocess.run(words, check=True, capture_output=True)
     return folder / "site"
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory):
+    """Build a wheel with compiled kernels, install it into an empty folder, and return both."""
+    folder = tmp_path_factory.mktemp("compiled")
+    run(ROOT, "-c", DIPOLE)  # one kernel at least; the wheels of a release have all of them
+    kernels = folder / "kernels"
+    assert ci_scripts.load("compile_kernels").collect(ROOT / "bids_app", ["host"], kernels)
+    words = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder / "dist", ROOT]
+    environment = os.environ | {"QSM_BIDS_APP_COMPILED": str(kernels)}
+    subprocess.run(words, check=True, capture_output=True, env=environment)
+    (wheel,) = (folder / "dist").glob("*.whl")
+    words = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--target", folder / "site", wheel]
+    subprocess.run(words, check=True, capture_output=True)
+    return wheel, folder / "site"
 
 
 def run(site, *words):
@@ -57,3 +81,17 @@ def test_the_installed_app_runs_outside_the_checkout(installed):
     assert Path(where.strip()).is_relative_to(installed)
     said = run(installed, "-c", "from bids_app import qsm; print(*qsm.presets(), *sorted(qsm.INVERSIONS))")
     assert "default" in said and "rts" in said
+
+
+def test_a_wheel_with_kernels_names_its_python_and_compiles_nothing(compiled):
+    wheel, site = compiled
+    assert f"-cp3{sys.version_info[1]}-none-" in wheel.name and not wheel.name.endswith("any.whl")
+    assert run(site, "-c", DIPOLE).split() == ["1", "0"]
+    assert not list((site / "bids_app").rglob("__pycache__/*.nb*"))
+
+
+def test_a_wheel_without_the_kernels_that_it_should_have_is_not_built(tmp_path):
+    words = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path / "dist", ROOT]
+    environment = os.environ | {"QSM_BIDS_APP_COMPILED": str(tmp_path)}
+    done = subprocess.run(words, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode != 0 and f"{tmp_path} has no kernels for this Python" in done.stdout + done.stderr

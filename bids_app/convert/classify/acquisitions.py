@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from bids_app.convert.classify.series import SeriesFacts, Volume
 
-#: Magnitude and phase of one acquisition start within this time (s); repetitions are further apart.
+#: Magnitude and phase of one acquisition start within this time (s); repetitions are separated by more.
 SAME_ACQUISITION_S = 10.0
 
 #: Part, echo time in ms, repetition and coil element of a volume.

@@ -46,7 +46,7 @@ def masks(step: StepInput[GreRun]) -> StepResult:
     if "mask_extracted" in step.inputs:
         facts |= {"BrainExtraction": step.settings.brain_extraction.choice.program}
     if given:
-        facts = {"Description": f"Object mask: {source_of(step.record)}"}
+        facts = {"Description": f"Brain mask: {source_of(step.record)}"}
     outputs = {"mask_brain": Output(result.brain, like, facts)}
     if _is_processed_wider(step.record, step.settings):
         outputs["mask_processing"] = Output(result.processing, like, {"Margin": choice.margin})

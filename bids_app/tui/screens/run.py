@@ -130,7 +130,7 @@ class RunScreen(StepScreen):
 
     @work(exclusive=True, group="command")
     async def _follow(self, words: list[str]) -> None:
-        """Run the command to its end, with its events in a file beside."""
+        """Run the command to its end, and write its events to a file."""
         with tempfile.TemporaryDirectory(prefix="qsm-bids-app-") as folder:
             events = Events(Path(folder) / "events.jsonl")
             self._command = Command([*self.qsm.own_command, *words, "--events", str(events.path)])

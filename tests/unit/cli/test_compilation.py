@@ -2,9 +2,14 @@
 
 import io
 import os
+import pickle
 import queue
+import sys
+from importlib.metadata import version
 
-from bids_app.cli.compilation import FIRST_RUN, CompilationWatch
+import pytest
+
+from bids_app.cli.compilation import FIRST_RUN, CompilationWatch, has_compiled_kernels
 from bids_app.cli.console import Console
 
 
@@ -40,3 +45,12 @@ def test_the_sentence_is_printed_once(capsys):
     console.stop()
     assert capsys.readouterr().out.count(FIRST_RUN) == 1
     assert log.getvalue().count(FIRST_RUN) == 1
+
+
+@pytest.mark.parametrize(("made_with", "expected"), [(None, False), ("0.1", False), (version("numba"), True)])
+def test_kernels_that_came_with_the_package_serve_one_version_of_numba(tmp_path, made_with, expected):
+    if made_with:
+        index = tmp_path / "_compiled" / "qsm" / f"x-1.py3{sys.version_info[1]}.nbi"
+        index.parent.mkdir(parents=True)
+        index.write_bytes(pickle.dumps(made_with) + pickle.dumps(("stamp", {})))
+    assert has_compiled_kernels(tmp_path / "qsm") is expected

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from bids_app.qsm.field.linear import LinearFitParams, fit_linear
 from bids_app.qsm.field.nonlinear import NonlinearFitParams, fit_nonlinear
 from bids_app.qsm.grid import Grid
-from bids_app.qsm.phase.offsets import mcpc3ds
+from bids_app.qsm.phase.mcpc3ds import mcpc3ds
 from bids_app.qsm.phase.scaling import to_radians, wrap
 from bids_app.qsm.relaxometry.arlo import arlo_applies, r2star_arlo
 from bids_app.qsm.relaxometry.loglinear import r2star_loglinear

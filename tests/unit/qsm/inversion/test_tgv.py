@@ -78,13 +78,13 @@ def test_primal_and_dual_kernels_are_adjoint_and_their_norm_is_below_one(voxel_s
     def forward(primal):  # sigma K x
         state, radii = State.zero(zero.size), (np.float32(1e30), np.float32(1e30))
         fields = state.primal, primal, state.dual
-        tgv_kernels.sweep(fields, (zero, zero), domain.regions, slabs, stencils.arrays, both, radii, one)
+        tgv_kernels.sweep(fields, (zero, zero), domain.regions, slabs, stencils.weights, both, radii, one)
         return state.dual
 
     def backward(dual):  # tau K^T y
         primal = State.zero(zero.size).primal
         fields = primal, State.zero(zero.size).primal, dual
-        tgv_kernels.primal_ends(fields, (zero, zero), domain.regions, slabs, stencils.arrays, both, one)
+        tgv_kernels.primal_ends(fields, (zero, zero), domain.regions, slabs, stencils.weights, both, one)
         return tuple(-x for x in primal)
 
     regions = [layout.take(r) for r in (domain.dilated, domain.mask, domain.dilated, domain.mask, domain.data)]
@@ -125,8 +125,8 @@ def test_slabs_do_not_change_an_iteration(count):
         state, bars = State.zero(domain.layout.size), State.zero(domain.layout.size).primal
         for _ in range(3):
             fields, settled = (state.primal, bars, state.dual), (data[0], np.abs(data[1]))
-            tgv_kernels.primal_ends(fields, settled, domain.regions, slabs, stencils.arrays, both, rho)
-            tgv_kernels.sweep(fields, settled, domain.regions, slabs, stencils.arrays, both, radii, rho)
+            tgv_kernels.primal_ends(fields, settled, domain.regions, slabs, stencils.weights, both, rho)
+            tgv_kernels.sweep(fields, settled, domain.regions, slabs, stencils.weights, both, radii, rho)
         results.append(np.stack([*state.primal, *state.dual]))
     assert len(domain.in_dilated.slabs(count)) - 1 <= count
     assert np.abs(results[0]).min(axis=0).max() > 0

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bids_app.qsm.kernels.processor import _processor_flags, portable_cpu
+from bids_app.qsm.process import portable_cpu
+from tests.helpers import ci_scripts
 
 PACKAGE = Path(__file__).parents[4] / "bids_app"
 CODE = """
@@ -26,7 +27,7 @@ print(sum(sum(s.cache_hits.values()) for s in stats), sum(sum(s.cache_misses.val
 
 def run(tree, before="", **environment):
     env = {**os.environ, "PYTHONPATH": str(tree), "HOME": "/nonexistent", **environment}
-    for name in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME"):
+    for name in {"NUMBA_CACHE_DIR", "XDG_CACHE_HOME", "NUMBA_CPU_NAME"} - set(environment):
         env.pop(name, None)
     done = subprocess.run(
         [sys.executable, "-c", before + CODE], env=env, cwd="/", capture_output=True, text=True, check=True
@@ -35,23 +36,45 @@ def run(tree, before="", **environment):
     return int(hits), int(misses), cpu
 
 
-def test_cached_kernels_load_where_nothing_can_be_written(tmp_path):
-    shutil.copytree(PACKAGE, tmp_path / "bids_app", ignore=shutil.ignore_patterns("__pycache__"))
-    cache = tmp_path / "bids_app" / "qsm" / "kernels" / "__pycache__"
-    portable = {"QSM_BIDS_APP_PORTABLE_KERNELS": "1"}
-    # The build of an image compiles for a processor by name; what runs in the image finds it.
-    name = portable_cpu(_processor_flags())
-    hits, misses, cpu = run(tmp_path, NUMBA_CPU_NAME=name, NUMBA_CPU_FEATURES="")
-    assert (hits, misses, cpu) == (0, 1, name)
+def copy_sources(folder):
+    shutil.copytree(PACKAGE, folder / "bids_app", ignore=shutil.ignore_patterns("__pycache__", "_compiled"))
+    return folder / "bids_app" / "qsm" / "kernels"
+
+
+def test_kernels_for_another_processor_are_other_entries_of_one_cache(tmp_path):
+    cache = copy_sources(tmp_path) / "__pycache__"
+    assert run(tmp_path)[:2] == (0, 1)
     assert list(cache.glob("dipole.*.nbi"))
-    files = {path.name: path.read_bytes() for path in cache.iterdir()}
-    assert run(tmp_path, **portable)[:2] == (1, 0)
-    assert run(tmp_path, NUMBA_CPU_NAME="generic", NUMBA_CPU_FEATURES="+sse2")[:2] == (
-        0,
-        1,
-    )  # another processor: another entry of one cache
-    assert run(tmp_path, **portable)[:2] == (1, 0)
-    assert set(files) <= {path.name for path in cache.iterdir()}
+    files = {path.name for path in cache.iterdir()}
+    assert run(tmp_path)[:2] == (1, 0)
+    assert run(tmp_path, NUMBA_CPU_NAME="generic") == (0, 1, "generic")
+    assert run(tmp_path)[:2] == (1, 0)
+    assert files <= {path.name for path in cache.iterdir()}
+
+
+def test_compiled_kernels_of_a_package_load_wherever_it_is_unpacked(tmp_path):
+    built, installed = tmp_path / "built", tmp_path / "installed"
+    copy_sources(built)
+    run(built, NUMBA_CPU_NAME=portable_cpu(), NUMBA_CPU_FEATURES="")
+    kernels = copy_sources(installed)
+    collect = ci_scripts.load("compile_kernels").collect
+    assert collect(built / "bids_app", [portable_cpu()], installed / "bids_app" / "_compiled") == 1
+    os.utime(kernels / "dipole.py", (0, 0))
+    assert run(installed)[:2] == (1, 0)
+    assert not list(kernels.rglob("*.nb*"))
+    (kernels / "dipole.py").write_text((kernels / "dipole.py").read_text() + "\n")
+    assert run(installed)[:2] == (0, 1)  # another source: compiled, and saved beside it
+    assert list(kernels.rglob("dipole.*.nbc"))
+
+
+def test_kernels_of_a_package_that_cannot_be_written_are_kept_in_the_users_cache(tmp_path):
+    kernels = copy_sources(tmp_path)
+    forbidden = "import os; os.access = lambda path, mode: False"
+    home = {"HOME": str(tmp_path / "home")}
+    assert run(tmp_path, forbidden, **home)[:2] == (0, 1)
+    assert not list(kernels.rglob("*.nb*"))
+    assert list((tmp_path / "home").rglob("dipole.*.nbc"))
+    assert run(tmp_path, forbidden, **home)[:2] == (1, 0)
 
 
 HARMONIC = """
@@ -76,7 +99,7 @@ def test_kernels_just_compiled_and_from_the_cache_give_the_same_bytes(tmp_path):
 
 
 def test_a_kernel_that_cannot_be_saved_is_used_all_the_same(tmp_path):
-    shutil.copytree(PACKAGE, tmp_path / "bids_app", ignore=shutil.ignore_patterns("__pycache__"))
+    copy_sources(tmp_path)
     # No byte may be written to any file, root or not.
     nothing = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))"
     assert run(tmp_path, nothing, PYTHONDONTWRITEBYTECODE="1")[:2] == (0, 1)
@@ -84,11 +107,18 @@ def test_a_kernel_that_cannot_be_saved_is_used_all_the_same(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("flags", "name"),
-    [("fpu sse2 avx avx2 bmi1 bmi2 f16c fma movbe", "x86-64-v3"), ("fpu sse2 avx", "generic"), ("", "generic")],
+    ("machine", "system", "missing", "name"),
+    [
+        ("x86_64", "Linux", None, "x86-64-v3"),
+        ("x86_64", "Linux", "avx2", "generic"),
+        ("AMD64", "Windows", None, "x86-64-v3"),
+        ("aarch64", "Linux", None, "generic"),
+        ("arm64", "Darwin", None, "apple-m1"),
+    ],
 )
-def test_processor_name(flags, name):
-    assert portable_cpu(flags.split()) == name
+def test_portable_processor(machine, system, missing, name):
+    features = {"avx", "avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe", "avx512f"}
+    assert portable_cpu(machine, system, features - {missing}) == name
 
 
 @pytest.mark.parametrize(("given", "expected"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
