@@ -1,7 +1,7 @@
 """Files of the dataset as a whole: description, participants, README, and the notes on where everything came from.
 
-Several runs may work on one dataset at the same time. Nothing is locked: files are replaced by rename, and the table of
-participants is looked at again after writing until every converted subject is in it.
+Several commands may convert different subjects into one dataset at the same time. These files are not locked: they are
+replaced by rename, and the table of participants is read again after writing until every converted subject is in it.
 """
 
 import json
