@@ -27,7 +27,7 @@ from bids_app.qsm.field.linear import fit_linear
 from bids_app.qsm.field.reliability import reliability_weights
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.inversion.null_space_trend import appearance, null_space_trend
-from bids_app.qsm.phase.offsets import mcpc3ds
+from bids_app.qsm.phase.mcpc3ds import mcpc3ds
 from bids_app.qsm.pipeline.boundary_sources import add_boundary_sources, initial_estimate
 from bids_app.qsm.units import hz_to_ppm
 

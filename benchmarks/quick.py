@@ -1,4 +1,4 @@
-"""This version beside an earlier one, in three minutes: ``python -m benchmarks.quick [--against REVISION]``.
+"""This version and an earlier one, in three minutes: ``python -m benchmarks.quick [--against REVISION]``.
 
 A few methods, the whole command on a 3 mm head, its start, and the planning of 1,000 participants, each with both
 versions in turns. Prints medians and ratios. It judges nothing: a ratio above 1 in a quiet run is a reason to look

@@ -343,7 +343,7 @@ def slurm(folder, subjects, voxel):
         reached |= found
         for name, method in (("written array", "written"), ("live engine", "live")):
             places = {
-                f"plain array beside the {name}": Place(folder / f"plain-{method}", study, labels, reached),
+                f"plain array for the {name}": Place(folder / f"plain-{method}", study, labels, reached),
                 name: Place(folder / method, study, labels, reached),
             }
             plain, other = places.values()
@@ -378,14 +378,14 @@ def main(argv=None):
                 head = ("what", "participants", "s", "processor s", "peak GB")
                 rows = plan(folder, sorted({10, count}))
             elif part == "jobs":
-                head = ("loop", "jobs", "jobs/s", "beside plain", "idle", "ms from start to end", "own ms/job")
+                head = ("loop", "jobs", "jobs/s", "over plain", "idle", "ms from start to end", "own ms/job")
                 rows, peak = local_jobs(folder, count)
                 note = f"{AT_ONCE} at once, peak of the scheduler's process {peak / 1e9:.2f} GB"
             elif reason := missing():
                 print(f"slurm: {reason}")
                 continue
             else:
-                head = ("what", "elements", "s", "elements/min", "beside plain", "idle")
+                head = ("what", "elements", "s", "elements/min", "over plain", "idle")
                 rows = slurm(folder, *((2, 6) if args.quick else (12, 3)))
             print(table(head, rows))
             note = ", ".join(filter(None, [machine(), circumstances(), note]))

@@ -57,8 +57,8 @@ print({key: sidecar[key] for key in ("Units", "Description") if key in sidecar})
 
 
 # %%
-# The map beside the truth
-# ------------------------
+# The map and the truth
+# ---------------------
 # The simulation wrote the true susceptibility as well. A map is relative to the mean of its mask, so the same mean is
 # subtracted from the truth.
 def read(path: Path) -> np.ndarray:

@@ -80,7 +80,7 @@ shell(
 # %%
 # The table of regions
 # --------------------
-# One row for each region; susceptibility in ppm, R2* in 1/s. The JSON file beside the table describes every column.
+# One row for each region; susceptibility in ppm, R2* in 1/s. The JSON file of the table describes every column.
 path = next((out / "sub-volunteer01").rglob("*_seg-*nuclei*_desc-chi_stats.tsv"))
 table = pd.read_csv(path, sep="\t")
 print(path.name)

@@ -88,4 +88,4 @@ figure.colorbar(shown, label="susceptibility (ppm)", shrink=0.8)
 plt.show()
 
 # %%
-# Further segmentations, beside FastSurfer or an atlas, are added with ``--extra-dseg PATTERN``.
+# Further segmentations, in addition to FastSurfer or an atlas, are added with ``--extra-dseg PATTERN``.

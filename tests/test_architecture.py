@@ -24,12 +24,13 @@ LAYERS = [
 ]
 #: Packages and modules of the library from the bottom up: each imports its own package and those below it.
 LIBRARY_LAYERS = [
-    {"arrays"},
-    {"params", "process", "results", "threads", "units"},
+    {"allocation", "arrays"},
+    {"device", "params", "process", "results", "threads", "units"},
     {"grid"},
     {"signatures"},
     {"method"},
     {"kernels"},
+    {"plain"},
     {"operators"},
     {"solvers", "mask"},
     {"field", "inversion", "relaxometry", "swi", "unwrap"},
@@ -44,6 +45,8 @@ OWNERS = {
     "bids": {"dataset/entity_names.py"},
     "nibabel": {"derivatives/nifti.py", "derivatives/files.py", "convert/name/heuristic.py", "convert/scan/loose.py"},
 }
+#: Further packages of the numerics: imported when a network is run or a GPU is asked for, and numba's own layer.
+OPTIONAL = {"device.py": {"torch", "array_api_compat"}, "lanes.py": {"llvmlite"}, "onnx_contract.py": {"onnxruntime"}}
 #: The modules at the border to what has no types, with what it is. Everywhere else types are named to the leaf.
 UNTYPED = {
     "adapters/ants_jobs.py": "images of ANTs",
@@ -60,6 +63,7 @@ UNTYPED = {
     "group/statistics.py": "design matrices of patsy and tables of pandas",
     "group/voxelwise.py": "columns of pandas",
     "model/json_values.py": "JSON and TOML files that others wrote",
+    "qsm/device.py": "the functions of numpy and PyTorch, under one standard",
     "qsm/kernels/cache.py": "dispatchers of numba",
     "report/pictures.py": "figures of matplotlib",
     "tui/app.py": "screens of textual",
@@ -151,15 +155,44 @@ def test_imports_inside_the_library_point_downward(path):
             assert level(other, LIBRARY_LAYERS) < level(mine, LIBRARY_LAYERS), f"{path}:{line} imports {name}"
 
 
-@pytest.mark.parametrize("family", ["background", "inversion"])
-def test_no_method_imports_another(family):
+LIBRARY_MODULES = {".".join(path.relative_to(PACKAGE / "qsm").with_suffix("").parts): path for path in LIBRARY}
+METHODS = sorted(name for name, path in LIBRARY_MODULES.items() if methods_of(path))
+#: Methods of lower families that what several methods share composes, with the reason.
+COMPOSED = {
+    "unwrap.romeo": "phase offsets unwrap the phase between two echoes",
+    "inversion.bayes": "joint fits of two sources start from a susceptibility map",
+}
+
+
+def reached_from(start):
+    """Return the modules of families that a module imports by itself, and through others."""
+
+    def imported(name):
+        names = {".".join(module.split(".")[2:4]) for module, _ in library_imports(LIBRARY_MODULES[name])}
+        return {module for module in names if module in LIBRARY_MODULES} - {start}
+
+    direct = imported(start)
+    every, rest = set(direct), list(direct)
+    while rest:
+        new = imported(rest.pop()) - every
+        every |= new
+        rest += new
+    return direct, every
+
+
+def test_methods_of_all_families_are_compared():
+    assert {name.partition(".")[0] for name in METHODS} == {
+        *("background", "field", "inversion", "phase", "relaxometry", "separation", "swi", "unwrap")
+    }
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_no_method_imports_another(name):
     """What methods share stands in modules without a method; the pipeline composes methods."""
-    methods = {p.stem: p for p in LIBRARY if p.parent.name in {"background", "inversion"} and methods_of(p)}
-    assert len(methods) > 10
-    for name, path in methods.items():
-        if path.parent.name == family:
-            used = {module.split(".")[3] for module, _ in library_imports(path) if len(module.split(".")) > 3}
-            assert not used & (set(methods) - {name}), path
+    direct, every = reached_from(name)
+    assert direct & set(METHODS) == set()
+    assert every & set(METHODS) <= set(COMPOSED)
+    assert not any(other.startswith(f"{name.partition('.')[0]}.") for other in every & set(METHODS))
 
 
 @pytest.mark.parametrize(("library", "owners"), OWNERS.items())
@@ -171,8 +204,7 @@ def test_libraries_have_their_owners(library, owners):
 def test_numerics_import_numpy_scipy_numba_alone():
     allowed = {"numpy", "scipy", "numba", "bids_app"} | set(sys.stdlib_module_names)
     for path in (PACKAGE / "qsm").rglob("*.py"):
-        extra = {"onnxruntime"} if path.name == "onnx_contract.py" else set()  # imported when a network is run
-        assert {top for top, *_ in imports(path)} <= allowed | extra, path
+        assert {top for top, *_ in imports(path)} <= allowed | OPTIONAL.get(path.name, set()), path
 
 
 def test_modules_are_short():
@@ -194,6 +226,16 @@ def is_kernel(function):
         part.id for decorator in function.decorator_list for part in ast.walk(decorator) if isinstance(part, ast.Name)
     }
     return bool(names & {"jit", "njit"})
+
+
+def test_kernels_are_compiled_by_the_decorator_of_the_package():
+    plain = re.compile(r"\b(njit|(numba|nb)\.(jit|vectorize|guvectorize|stencil))\b|import.*\b(njit|vectorize)\b")
+    users = [str(p.relative_to(PACKAGE)) for p in MODULES if any(map(plain.search, code_lines(p)))]
+    assert users == ["qsm/kernels/cache.py"], "numba's own cache ends the command in a read-only image"
+
+
+def code_lines(path):
+    return [line.partition("#")[0] for line in path.read_text().splitlines()]
 
 
 def long_functions(tree):

@@ -37,11 +37,16 @@ BANNED = {
     r"everybody together|besides, interpolated": "of all participants, as well",
     r"goes on without|go on (when|without)": "continue",
     r"in so many|that many seconds": "a number and what it counts",
+    r"beside": "next to, with, in addition to, relative to",
+    r"(?<!`)apart(?!`)": "separate, separately",
+    r"(a|half a|quarter of a|full) turn|turns of": "2 pi, pi, residual wraps, a rotation",
+    r"object masks?": "brain mask",
+    r"fre(es|ed|eing) (it|them|the \w+) (from|of)|unseen|houses?|rooms?": "remove, invisible, package or module",
 }
 #: Private words in names of variables, functions, classes, modules, steps and products, between underscores.
 PRIVATE_NAMES = {
     *("told", "tell", "tells", "rim", "dome", "domes", "oddity", "oddities", "mended", "onward", "drawn"),
-    *("sheet", "troubles", "usual", "ringing", "apart", "rounds", "LEAST", "MOST", "FEWEST", "DOUBT"),
+    *("sheet", "troubles", "usual", "ringing", "apart", "beside", "rounds", "LEAST", "MOST", "FEWEST", "DOUBT"),
 }
 #: Names that say nothing of what a variable holds: none of the package has one of them.
 EMPTY_NAMES = {"found", "one", "own", "there", "told", "having"}

@@ -122,7 +122,7 @@ def extract(word: str, image: Path, folder: Path, threads: int) -> BoolArray:
     """
     extractor = extractor_of(word)
     folder.mkdir(parents=True, exist_ok=True)
-    copy = folder / "image.nii.gz"  # programs leave files beside their input
+    copy = folder / "image.nii.gz"  # programs leave files in the folder of their input
     shutil.copyfile(image, copy)
     stem = folder / "extracted"
     words = {"image": str(copy), "mask": f"{stem}_mask.nii.gz", "stem": str(stem), "threads": str(threads)}

@@ -19,12 +19,12 @@ def resolve(
 
     ``auto`` is what a derivative dataset has: FastSurfer's outputs, or fMRIPrep's segmentation. Else it is FastSurfer
     where it is installed, else the atlas that was named, else TemplateFlow's default where its files are here, else
-    nothing, with a warning. A named atlas is used beside the others too.
+    nothing, with a warning. A named atlas is used in addition to the others.
 
     Raises
     ------
     UsageError
-        For a word that is no method and no pattern, or ``none`` beside others.
+        For a word that is no method and no pattern, or ``none`` together with others.
     ToolMissingError
         If FastSurfer or an atlas was asked for by name and is not here, or FastSurfer's Python (``python``, see
         :func:`bids_app.adapters.fastsurfer.python_of`) cannot run it.

@@ -90,7 +90,7 @@ def _entities_of_folders(folders: Sequence[str]) -> dict[str, str]:
 
 
 def table_for(path: Path) -> Path | None:
-    """Return the table that names an image's labels: beside it, or above it; None where there is none."""
+    """Return the table that names an image's labels: in its folder, or above it; None where there is none."""
     stem = path.name.split(".", 1)[0]
     entities = entities_of(path)
     for folder in (path.parent, *path.parents[:4]):

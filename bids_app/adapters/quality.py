@@ -90,7 +90,7 @@ def registration_quality(
     """Return figures and warnings of an image that was brought onto another one's grid.
 
     The mutual information inside the head must be higher than that of the same images shifted by 6 mm along any axis,
-    and than with the head turned by half a turn, as a wrong orientation in a header does: comparisons that need no
+    and than with the head rotated by 180 degrees, as a wrong orientation in a header does: comparisons that need no
     threshold for a contrast that nobody knows beforehand.
     """
     heads = head_mask(fixed), head_mask(moved)

@@ -1,20 +1,19 @@
 """From a Config to an exit code: find, check, run every job, sum up."""
 
-import os
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from bids_app.adapters import brain_extraction
 from bids_app.cli import segmentations
 from bids_app.cli.cohort import CohortSearch
 from bids_app.cli.config import Config
+from bids_app.cli.device import with_device
 from bids_app.cli.early import check_cohort, check_plans
 from bids_app.cli.event_log import EventLog
 from bids_app.cli.network import with_network
 from bids_app.cli.session import Session
+from bids_app.cli.temporary import ensure_temporary_folder
 from bids_app.dataset.checks import preflight, without_magnitudes_alone
 from bids_app.dataset.derived import USES, with_given
 from bids_app.dataset.image_checks import remarks
@@ -58,16 +57,6 @@ def run(config: Config) -> int:
 
     code, config = convert_first(config)
     return max(code, run_levels(config)) if config.levels else code
-
-
-def ensure_temporary_folder(work_dir: Path) -> None:
-    """Let temporary files lie in the work folder where the system has no folder for them (read-only containers)."""
-    try:
-        tempfile.gettempdir()
-    except FileNotFoundError:
-        folder = work_dir / "tmp"
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.tempdir = os.environ["TMPDIR"] = str(folder)
 
 
 def run_levels(config: Config) -> int:
@@ -175,13 +164,14 @@ def check_participants(config: Config) -> Checked:
         return Checked(tuple(subjects), config.settings, tuple(skipped), tuple(problems))
     if program := config.settings.brain_extraction.choice.program:
         brain_extraction.require(program)
-    settings, warning = segmentations.decided(with_network(config.settings), config.bids_dir)
+    settings, note = with_device(with_network(config.settings), config.cluster.engine is not None)
+    settings, warning = segmentations.decided(settings, config.bids_dir)
     subjects = tuple(
         replace(subject, runs=tuple(_completed(run, settings) for run in subject.runs)) for subject in subjects
     )
     segmentations.check_reference(subjects, settings)
     problems = [*problems_of(subjects, settings), *single_step(subjects, settings)]
-    return Checked(subjects, settings, tuple(skipped), tuple(problems), warning)
+    return Checked(subjects, settings, tuple(skipped), tuple(problems), " ".join(filter(None, (note, warning))))
 
 
 def _participant_level(config: Config) -> int:
@@ -232,10 +222,10 @@ def _completed(run: GreRun, settings: Settings) -> GreRun:
     """Return a run with what the user should know about it."""
     planned = plan(participant_steps(), run, settings)
     notes = []
-    if planned.replaced:
+    if planned.replaced and run.slice_axis is None:
         names = ", ".join(step.name for step in planned.replaced)
         notes.append(f"maps that exist stand for these steps, which are skipped: {names}")
-    if planned.left_out:
+    if planned.left_out and run.slice_axis is None:
         names = ", ".join(step.name for step in planned.left_out)
         notes.append(f"steps that need what the maps do not give are left out: {names}")
     return replace(run, remarks=(*run.remarks, *notes, *remarks(run), *segmentations.remarks(run, settings)))

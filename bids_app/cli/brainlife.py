@@ -79,7 +79,7 @@ def _link(source: Path, target: Path) -> None:
 
 
 def _echo_metadata(config: JsonObject, phases: Sequence[Path]) -> list[JsonObject]:
-    """Return the sidecar fields of each echo: from the files beside the images, brainlife's meta, and the config."""
+    """Return the sidecar fields of each echo: from the sidecars of the images, brainlife's meta, and the config."""
     inputs = [entry for entry in config.get("_inputs", []) if entry.get("id") == "phase"]
     times = _numbers("echo_times", config["echo_times"]) if config.get("echo_times") else []
     if times and len(times) != len(phases):
@@ -87,9 +87,9 @@ def _echo_metadata(config: JsonObject, phases: Sequence[Path]) -> list[JsonObjec
     echoes_fields = []
     for number, path in enumerate(phases):
         fields: JsonObject = {}
-        beside = path.with_name(path.name.removesuffix(_extension(path)) + ".json")
-        if beside.is_file():
-            fields |= json.loads(beside.read_text(encoding="utf-8"))
+        sidecar = path.with_name(path.name.removesuffix(_extension(path)) + ".json")
+        if sidecar.is_file():
+            fields |= json.loads(sidecar.read_text(encoding="utf-8"))
         if number < len(inputs):
             fields |= inputs[number].get("meta", {})
         if times:

@@ -27,7 +27,7 @@ def has_compiled_kernels(library: Path = _LIBRARY) -> bool:
 class CompilationWatch:
     """Counts the kernels that are compiled while a command runs, and reports each new count.
 
-    numba keeps one index file for each kernel beside the source, and writes it when the kernel has been compiled.
+    numba writes one index file for each kernel when it has been compiled, in the folder of the kernel's source.
     Where the package cannot be written, nothing is kept and nothing is reported.
     """
 

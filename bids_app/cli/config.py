@@ -116,6 +116,8 @@ def settings_from_arguments(args: argparse.Namespace) -> Settings:
         shortcuts = merge(shortcuts, {"brain_extraction": {"program": extractor_of(args.brain_extraction).word}})
     if args.mask is not None:
         shortcuts = merge(shortcuts, {"mask": {"filled": args.mask}})
+    if args.device is not None:
+        shortcuts = merge(shortcuts, {name: {"device": args.device} for name in ("background", "inversion")})
     shortcuts = merge(shortcuts, _anatomy_shortcuts(args))
     shortcuts = merge(shortcuts, _group_shortcuts(args))
     tree = merge(tree, shortcuts)

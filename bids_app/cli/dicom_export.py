@@ -98,7 +98,7 @@ def export_maps(args: argparse.Namespace, chosen: Selection, context: Context) -
         series = scan(source, Path(scratch) / "unpacked", args.nprocs or 1, (args.export_dicom,))
         volumes = volumes_of(series.instances)
         if not volumes:
-            raise InputRefusedError([f"--dicom-source: no classic MR images (one slice in a file) are in {source}"])
+            raise InputRefusedError([f"--dicom-source: no MR images of whole volumes are in {source}"])
         for run in (run for subject in subjects for run in subject.runs):
             maps = list(_maps(run, context))
             if not maps:
@@ -139,4 +139,4 @@ def _export(run: GreRun, maps: Sequence[tuple[str, Path]], volumes: "Sequence[Vo
         number = _FIRST_SERIES + 2 * place
         write_classic(exported, volume, folder / f"{key}_classic", number)
         write_parametric(exported, volume, folder / f"{key}_parametric" / "0001.dcm", number + 1)
-        yield f"{folder / f'{key}_classic'}: {title} as DICOM, unit {unit.meaning}; {key}_parametric beside it"
+        yield f"{folder / f'{key}_classic'}: {title} as DICOM, unit {unit.meaning}; {key}_parametric in the same folder"

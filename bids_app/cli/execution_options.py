@@ -4,6 +4,8 @@ import argparse
 
 from bids_app.cli.types import gigabytes, place, positive, words
 
+#: Names of devices (those of ``qsm.device``, which a test compares).
+DEVICES = ("auto", "cpu", "cuda")
 #: Schedulers that dask-jobqueue knows.
 ENGINES = ("slurm", "pbs", "sge", "lsf", "htcondor")
 
@@ -20,6 +22,13 @@ def add_execution(group: "argparse._ArgumentGroup") -> None:
         metavar="SIZE",
         help="memory that all processes together may take by estimate, in GB or with a unit: 8, 8GB, 8000MB (default: "
         "what is free); a run that needs more is refused before anything starts",
+    )
+    add(
+        "--device",
+        choices=DEVICES,
+        metavar="NAME",
+        help="where background removal and inversion run: cpu (default), cuda (a GPU, through PyTorch), or auto (a GPU "
+        "where there is one); the same as --set inversion.device and background.device",
     )
     add("--reports-only", action="store_true", help="write the reports again from what is there, and process nothing")
     add("--dry-run", action="store_true", help="print the plan and the effective parameters, and change nothing")

@@ -155,7 +155,7 @@ class Session:
         readme = (
             "Quantitative susceptibility maps by qsm-bids-app.\n\n"
             "*_Chimap is susceptibility in ppm, *_R2starmap is R2* in 1/s, *_T2starmap is T2* in s, and *_fieldmap is "
-            "a field in Hz.\nThe JSON file beside each image names its unit, its sources and every parameter.\n"
+            "a field in Hz.\nThe JSON file of each image names its unit, its sources and every parameter.\n"
         )
         write_if_changed(output_dir / "README.md", readme.encode())
 

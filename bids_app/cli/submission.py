@@ -25,7 +25,7 @@ from bids_app.model.records import Subject
 from bids_app.model.settings import Settings
 from bids_app.model.step_record import StepRecord
 
-#: NFS clients keep what they know of a folder for a minute at most: so long may a file of another node stay unseen.
+#: NFS clients keep what they know of a folder for a minute at most: so long may a file of another node stay invisible.
 _PATIENCE_S = 60
 
 

@@ -14,9 +14,11 @@ from pathlib import Path
 from bids_app.dataset.coils import coils
 from bids_app.dataset.content_checks import contents
 from bids_app.dataset.derived import given_units
-from bids_app.dataset.image_checks import anatomical, few_slices, field_maps, files_of, images, lead_of
+from bids_app.dataset.filter_checks import filtered_content
+from bids_app.dataset.image_checks import anatomical, field_maps, files_of, images, lead_of
 from bids_app.dataset.metadata_checks import filtered_phase, metadata_values
 from bids_app.dataset.separation import spin_echo
+from bids_app.dataset.slices import few_slices
 from bids_app.model.json_values import JsonValue
 from bids_app.model.records import GreRun, Subject
 
@@ -179,6 +181,7 @@ RUN_CHECKS: tuple[Callable[[GreRun], Iterator[str]], ...] = (
     images,
     few_slices,
     contents,
+    filtered_content,
     anatomical,
     spin_echo,
 )

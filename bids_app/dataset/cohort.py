@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from bids_app.dataset.expected import Home, homes
+from bids_app.dataset.expected import Home, sessions_of
 from bids_app.dataset.integrity import TABLE_READS, Products, RunRecords, Verifier
 from bids_app.derivatives.ratings import EXCLUDE, Rating
 from bids_app.derivatives.records import load_record, record_files, records_root, split_name
-from bids_app.model.cohort import EXCLUDED, WITHDRAWN, Cohort, CompletenessEntry
+from bids_app.model.cohort import EXCLUDED, SLICE_STEP, WITHDRAWN, Cohort, CompletenessEntry
 from bids_app.model.group_run import GroupRun
 from bids_app.model.json_values import JsonObject
 from bids_app.model.naming import Entities, entities_in
@@ -56,7 +56,7 @@ def survey(
 ) -> tuple[Cohort, dict[str, tuple[StepRecord, ...]]]:
     """Return what is there of whom, and the records of the runs that are in the cohort."""
     wanted = wanted or Wanted()
-    sessions = homes(bids_dir, wanted.participants, wanted.sessions)
+    sessions = sessions_of(bids_dir, wanted.participants, wanted.sessions)
     made = {
         processed.run.basename: processed for processed in _made(output_dir, wanted, verifier or Verifier(), threads)
     }
@@ -102,7 +102,9 @@ def _judged(processed: _Made, common: Sequence[str], output_dir: Path) -> Comple
     wrong = [*processed.products.changed.values(), *(f"{', '.join(files)}: {cause}" for cause, files in causes.items())]
     lacks = [key for key in common if key not in run.made]
     has_map = "chimap" in {*run.made, *processed.products.changed, *processed.products.stale}
-    if not has_map:
+    if any(record.step == SLICE_STEP for record in processed.records.current):
+        status, reason = EXCLUDED, "computed slice by slice: there is no susceptibility map"
+    elif not has_map:
         status, reason = "failed", "no susceptibility map that is like its record" + _last_words(output_dir, name)
     elif wrong:
         status, reason = "changed", "; ".join(wrong)

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bids_app.dataset.given_masks import belongs, homes, on_grid, with_given_mask
+from bids_app.dataset.given_masks import belongs, on_grid, participant_folders, with_given_mask
 from bids_app.dataset.images import look_at
 from bids_app.derivatives.names import sidecar_path
 from bids_app.derivatives.presence import read_json_object
@@ -99,7 +99,7 @@ def units_of(kind: MapKind, sidecar: Mapping[str, object]) -> str:
 
 
 def _maps(run: GreRun, folder: Path, kind: MapKind) -> list[Path]:
-    home = homes(run, folder)[0]
+    home = participant_folders(run, folder)[0]
     paths = [path for end in (".nii", ".nii.gz") for path in home.glob(f"*/*_{kind.suffix}{end}")]
     return sorted(
         path for path in paths if belongs(run, path) and dict(entities_in(path.name)).get("desc", "") in kind.descs

@@ -25,7 +25,7 @@ class Home:
         return f"sub-{self.subject}" + (f"_ses-{self.session}" if self.session else "")
 
 
-def homes(bids_dir: Path, participants: Sequence[str] = (), sessions: Sequence[str] = ()) -> list[Home]:
+def sessions_of(bids_dir: Path, participants: Sequence[str] = (), sessions: Sequence[str] = ()) -> list[Home]:
     """Return all sessions of a dataset, or those that are selected."""
     listed = []
     for home in sorted(bids_dir.glob("sub-*")):
@@ -51,5 +51,5 @@ def homes(bids_dir: Path, participants: Sequence[str] = (), sessions: Sequence[s
 
 def planned(bids_dir: Path, participants: Sequence[str] = (), sessions: Sequence[str] = ()) -> Cohort:
     """Return whom the group will hold when the level ``participant`` has made everything."""
-    names = sorted(name for home in homes(bids_dir, participants, sessions) for name in home.runs)
+    names = sorted(name for home in sessions_of(bids_dir, participants, sessions) for name in home.runs)
     return Cohort(tuple(GroupRun(entities_in(name), ()) for name in names))

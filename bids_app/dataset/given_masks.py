@@ -72,7 +72,7 @@ def _not_brought(path: Path) -> str:
     return "" if space.lower() in _T1W_SPACES else f"it lies in the space {space}"
 
 
-def homes(run: GreRun, folder: Path) -> list[Path]:
+def participant_folders(run: GreRun, folder: Path) -> list[Path]:
     """Return the folders of a run's participant: of the session first, then those of all sessions (T1w templates)."""
     subject = folder / f"sub-{run.subject}"
     return [subject / f"ses-{run.session}", subject] if run.session else [subject]
@@ -80,7 +80,11 @@ def homes(run: GreRun, folder: Path) -> list[Path]:
 
 def _masks(run: GreRun, folder: Path) -> list[Path]:
     patterns = ("*/*mask.nii", "*/*mask.nii.gz")
-    return [path for home in homes(run, folder) for path in sorted(p for ends in patterns for p in home.glob(ends))]
+    return [
+        path
+        for home in participant_folders(run, folder)
+        for path in sorted(p for ends in patterns for p in home.glob(ends))
+    ]
 
 
 def _desc(path: Path) -> str:

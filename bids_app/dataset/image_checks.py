@@ -9,13 +9,12 @@ import numpy as np
 from bids_app.dataset.images import ImageState, look_at
 from bids_app.dataset.metadata_checks import metadata_remarks
 from bids_app.dataset.orientation import NO_FORMS
+from bids_app.dataset.slices import slices_remark
 from bids_app.derivatives.affines import same_place
 from bids_app.model.records import Echo, GreRun
 
 #: Angle between a sidecar's B0_dir and the affine's z axis above which the user is warned, degrees.
 _B0_ANGLE = 5.0
-#: Voxels along every axis that a map can be made from.
-MIN_VOXELS = 3
 
 
 def files_of(echo: Echo) -> list[Path]:
@@ -76,16 +75,6 @@ def field_maps(run: GreRun) -> Iterator[str]:
             yield f"{given.path.name}: does not lie on the grid of {files_of(run.echoes[0])[0].name}; make it again"
 
 
-def few_slices(run: GreRun) -> Iterator[str]:
-    """A run is a volume: background fields and the inversion need neighbours in all three directions."""
-    state = look_at(files_of(run.echoes[0])[0], is_phase=False, coils=run.coils)
-    if not state.problem and min(state.shape) < MIN_VOXELS:
-        yield (
-            f"{run.basename}: has {' x '.join(map(str, state.shape))} voxels; susceptibility needs a volume of at "
-            f"least {MIN_VOXELS} slices (many more are better): leave this run out with --bids-filter-file"
-        )
-
-
 def anatomical(run: GreRun) -> Iterator[str]:
     """The anatomical image that goes with the run is whole, and its header says where it lies."""
     if run.t1w is not None:
@@ -107,6 +96,7 @@ def remarks(run: GreRun) -> Iterator[str]:
         yield f"{path.name}: {state.orientation.remark}"
     if run.t1w is not None:
         yield from _far_from_t1w(run.t1w.path, state)
+    yield from slices_remark(run)
     yield from metadata_remarks(run)
     if len(run.echoes) == 1 and str(run.echoes[0].metadata.get("MRAcquisitionType", "")).upper() == "2D":
         yield (

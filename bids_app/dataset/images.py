@@ -96,6 +96,14 @@ def volumes_of(path: Path) -> int:
     return int(np.prod(image.shape[3:], dtype=np.int64))
 
 
+def shape_of(path: Path) -> tuple[int, ...]:
+    """Return the shape of an image's volumes by its header; empty for a file whose header cannot be read."""
+    try:
+        return tuple(nifti.load(path).shape[:3])
+    except Exception:  # whatever nibabel raises for a damaged file: `look_at` says what is wrong with it
+        return ()
+
+
 def _dimensions(name: str, shape: tuple[int, ...], coils: int) -> str:
     volumes = "x".join(map(str, shape[3:])) or "no"
     if coils > 1:

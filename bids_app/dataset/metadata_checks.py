@@ -1,4 +1,4 @@
-"""Checks of the values of JSON sidecars that decide how a run is computed, beside echo times and field strength."""
+"""Checks of the values of JSON sidecars that decide how a run is computed, besides echo times and field strength."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -59,7 +59,7 @@ def metadata_remarks(run: GreRun) -> Iterator[str]:
     """Yield what the user should know about values that are passed over."""
     if run.suffix == "MP2RAGE" and dict(run.entities).get("inv") == "1":
         yield (
-            "inv-1 of MP2RAGE: tissue whose magnetisation is still inverted has half a turn of phase more, which gives "
+            "inv-1 of MP2RAGE: tissue whose magnetisation is still inverted has a phase larger by pi, which gives "
             "errors at its boundary; take the last inversion, for example with --bids-filter-file"
         )
     yield from _slice_gaps(run)
@@ -75,10 +75,10 @@ def _slice_gaps(run: GreRun) -> Iterator[str]:
     if not (isinstance(spacing, int | float) and isinstance(thickness, int | float) and 0 < thickness < spacing):
         return
     is_2d = str(metadata.get("MRAcquisitionType", "")).upper() == "2D"
-    if is_2d and spacing > _GAP * thickness:
+    if is_2d and run.slice_axis is None and spacing > _GAP * thickness:
         yield (
-            f"slices of {thickness:g} mm are {spacing:g} mm apart: nothing is measured in the gaps between them, and "
-            "sources there are missing from the map; acquire slices without gaps, or 3D"
+            f"slices of {thickness:g} mm have a spacing of {spacing:g} mm: nothing is measured in the gaps, "
+            "and sources there are missing from the map; acquire slices without gaps, or 3D"
         )
 
 

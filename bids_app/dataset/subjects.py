@@ -6,6 +6,7 @@ from pathlib import Path
 from bids_app.dataset.coils import with_coils
 from bids_app.dataset.field_maps import with_field_maps
 from bids_app.dataset.query import Filter, find_subjects
+from bids_app.dataset.slices import with_slices
 from bids_app.model.records import Subject
 
 
@@ -28,4 +29,4 @@ def selected_subjects(
     subjects = find_subjects(bids_dir, participants, sessions, filters)
     if not filters.get("gre"):  # whoever selects gradient echoes wants no field map in the place of the others
         subjects = with_field_maps(subjects, bids_dir, sessions)
-    return with_coils(subjects) if combine_coils else subjects
+    return with_slices(with_coils(subjects) if combine_coils else subjects)

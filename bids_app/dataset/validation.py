@@ -17,8 +17,8 @@ class InputValidation:
     """A validator process that runs while the app works."""
 
     def __init__(self, bids_dir: Path):
-        beside = Path(sys.executable).with_name(_TOOL)
-        tool = str(beside) if beside.is_file() else shutil.which(_TOOL)
+        installed = Path(sys.executable).with_name(_TOOL)
+        tool = str(installed) if installed.is_file() else shutil.which(_TOOL)
         self._process: subprocess.Popen[bytes] | None = None
         self._printed = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the validator)
         if tool is not None:

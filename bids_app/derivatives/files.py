@@ -167,7 +167,7 @@ def read_grid(path: Path) -> tuple[tuple[int, ...], npt.NDArray[np.float64]]:
 
 
 def _place(path: Path, fill: "Callable[[_DigestingFile], object]") -> Written:
-    """Fill a file beside its place, flush it to the disk and move it there: whole or not at all."""
+    """Fill a file in the folder of its place, flush it to the disk and move it there: whole or not at all."""
     temporary = part_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""File names of products: entities in BIDS order, folders, and what lies beside a product."""
+"""File names of products: entities in BIDS order, folders, and the files that accompany a product."""
 
 from collections.abc import Mapping
 from pathlib import Path

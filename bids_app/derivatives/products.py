@@ -16,7 +16,7 @@ KINDS: Mapping[str, Mapping[str, object]] = {
     "mask": {"suffix": "mask", "dtype": "uint8"},
     "fieldmap": {"datatype": "fmap", "drop": ["part", "echo", "rec"]},
     "working": {"datatype": "work", "suffix": "@key", "extension": ".npy"},
-    # The step of a segmentation gives the rows (index, name) of the table beside it too.
+    # The step of a segmentation gives the rows (index, name) of its table too.
     "segmentation": {"suffix": "dseg", "dtype": "int32", "columns": "lookup", "labelled": "seg"},
     # A file that a step writes itself; it maps images of the entity "from" to the entity "to".
     "transform": {"suffix": "xfm"},
@@ -56,7 +56,7 @@ class Product:
 
     @property
     def is_segmentation(self) -> bool:
-        """Whether the image holds integer labels, with a look-up table beside it."""
+        """Whether the image holds integer labels, with a look-up table."""
         return self.suffix == "dseg"
 
     @property

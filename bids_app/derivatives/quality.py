@@ -78,33 +78,29 @@ _TABLE = (
     Number(
         "unreliable_fraction",
         "1",
-        "Part of the object mask where the standard error of the field is twice the median or more, or the fit fails",
+        "Part of the brain mask where the standard error of the field is twice the median or more, or the fit fails",
         high="unreliable_max",
         if_high=f"Much of the map rests on poor phase: {_FIT}",
     ),
-    Number(
-        "residual_wraps",
-        "1",
-        "Pairs of neighbours in the object mask whose total field differs by a full turn of phase",
-    ),
+    Number("residual_wraps", "1", "Pairs of neighbours in the brain mask whose total field differs by a phase of 2 pi"),
     Number(
         "residual_wraps_fraction",
         "1",
-        "Residual wraps as a part of all pairs of neighbours in the object mask",
+        "Residual wraps as a part of all pairs of neighbours in the brain mask",
         high="wraps_max",
         if_high="Unwrapping failed in places: look at the total field for jumps, and that the phase is not filtered",
     ),
     Number(
         "field_error",
         "ppm",
-        "Median standard error of the total field in the object mask (three echoes or more)",
+        "Median standard error of the total field in the brain mask (three echoes or more)",
         high="error_max",
         if_high=f"Values of single voxels are uncertain: low signal, or {_FIT}",
     ),
     Number(
         "field_residual",
         "rad",
-        "Median residual of the field fit over the echoes in the object mask",
+        "Median residual of the field fit over the echoes in the brain mask",
         high="residual_max",
         if_high=f"The phase does not grow evenly with echo time: {_FIT}",
     ),
@@ -143,7 +139,7 @@ _TABLE = (
     Number(
         "mask_volume",
         "ml",
-        "Volume of the object mask",
+        "Volume of the brain mask",
         low="volume_min",
         high="volume_max",
         if_low="Smaller than the part of an adult brain that fits into the field of view. The mask may have lost "
@@ -155,7 +151,7 @@ _TABLE = (
     Number(
         "mask_pieces",
         "1",
-        "Connected pieces of the object mask of 0.1 ml and more",
+        "Connected pieces of the brain mask of 0.1 ml and more",
         high="pieces_max",
         if_high='The mask of a brain is one piece: look at the masks, and add "largest" to the recipe (--mask). For '
         "several objects or body parts, set the bound: --set qc.pieces_max=VALUE",
@@ -163,7 +159,7 @@ _TABLE = (
     Number(
         "mask_roughness",
         "1",
-        "Surface area of the object mask, relative to that of the smoothed mask, minus 1",
+        "Surface area of the brain mask, relative to that of the smoothed mask, minus 1",
         high="roughness_max",
         if_high="The boundary is ragged: scalp or noise at the edge, or holes. Look at the masks slice by slice, and "
         "change --mask",
@@ -171,7 +167,7 @@ _TABLE = (
     Number(
         "valid_fraction",
         "1",
-        "Part of the object mask where the susceptibility map is valid",
+        "Part of the brain mask where the susceptibility map is valid",
         low="valid_min",
         if_low="Background removal has lost a large part of the mask: look at the masks. A method that keeps the "
         "boundary (background.method=lbv or pdf) may help",
@@ -195,12 +191,12 @@ _TABLE = (
     Number(
         "r2prime_gradient_share",
         "1",
-        "Part of the object mask where field gradients add more than a tenth to R2*; the added part is removed",
+        "Part of the brain mask where field gradients add more than a tenth to R2*; the added part is removed",
     ),
     Number(
         "r2prime_valid_fraction",
         "1",
-        "Part of the object mask where R2' is valid",
+        "Part of the brain mask where R2' is valid",
         low="r2prime_valid_min",
         if_low="The spin echoes do not cover the mask, or field gradients leave too little signal. There, the source "
         "separation uses susceptibility only",

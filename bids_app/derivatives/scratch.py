@@ -18,7 +18,7 @@ _ABANDONED_S = 86_400.0
 
 
 def part_path(path: Path) -> Path:
-    """Return a new name beside a file for what is written before it is moved there."""
+    """Return a new name in a file's folder for what is written before it is moved there."""
     return path.with_name(_FIELD.join((f".{path.name}", *_mark())) + _PART)
 
 

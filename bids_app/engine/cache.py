@@ -58,8 +58,8 @@ def files_of(key: str, path: Path) -> list[Path]:
     return [*files, lookup_path(path)] if product.is_segmentation else files
 
 
-def files_beside(products: Mapping[str, tuple[str, Path]], sidecars: Sequence[str]) -> dict[str, Path]:
-    """Return the files that a step reads beside its products, by name: look-up tables, and the sidecars it asks for.
+def accompanying_files(products: Mapping[str, tuple[str, Path]], sidecars: Sequence[str]) -> dict[str, Path]:
+    """Return the files that a step reads with its products, by name: look-up tables, and the sidecars it asks for.
 
     ``products`` are keys and paths by the names that the step gives them.
     """

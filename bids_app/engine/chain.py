@@ -11,8 +11,8 @@ from bids_app.derivatives.records import is_damaged, load_own_record, record_pat
 from bids_app.derivatives.scratch import remove_parts, remove_quietly
 from bids_app.engine.cache import (
     Hashes,
+    accompanying_files,
     difference,
-    files_beside,
     files_of,
     fingerprint,
     is_consistent,
@@ -34,7 +34,10 @@ from bids_app.model.results import StepFailure
 from bids_app.model.settings import Settings
 from bids_app.model.step import HEADER, Step, plan
 from bids_app.model.step_record import StepRecord
+from bids_app.qsm.allocation import release_memory
 
+#: A step that took more than so many bytes gives its memory back; the pages of others serve the next step.
+_LARGE = 1_000_000_000
 R = TypeVar("R", bound=Record)
 S = TypeVar("S", bound=Record)
 
@@ -187,9 +190,9 @@ class Chain(Generic[R]):
         paths |= {n: path for n, path in known.items() if is_there(path) or self._recorded(step, *collected[n])}
         keys = {name: key for name, (_, key) in (products | dict(collected)).items()}
         files = {name: (keys[name], path) for name, path in paths.items()}
-        beside = files_beside(files, step.sidecars(record, settings))
+        accompanying = accompanying_files(files, step.sidecars(record, settings))
         headers = {HEADER + name: path for name, path in step.headers(record, settings).items()}
-        return {**step.sources(record, settings), **paths, **beside, **headers}
+        return {**step.sources(record, settings), **paths, **accompanying, **headers}
 
     def _recorded(self, step: Step[R], of: Record, key: str) -> str | None:
         """Return the hash that is recorded of another record's working file, None where it was never made."""
@@ -286,6 +289,8 @@ class Chain(Generic[R]):
             self._fail(step, StepFailure(step.name, sentence_of(error), traceback.format_exc(), taken_over=taken_over))
             self.on_event("failed", step.name, 0, 0)
             return
+        if saved.peak_memory_bytes > _LARGE:
+            release_memory()
         self.records[step.name] = saved
         self.result.ran.append(step.name)
         if step.name in self._damaged:

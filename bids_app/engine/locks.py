@@ -56,7 +56,7 @@ class Holder:
     user: str
     since: str  # ISO 8601, UTC
     command: str
-    pulse: str = ""  # name of the file that shows that the process lives, beside the lock
+    pulse: str = ""  # name of the file that shows that the process lives, in the folder of the lock
     settings: str = ""  # digest of what the command makes: several may share a lock for the same work
 
     def __str__(self) -> str:

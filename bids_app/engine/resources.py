@@ -10,7 +10,7 @@ from bids_app.model.step_record import StepRecord
 #: Margin above what was measured: other anatomy, a slower node, a busy file system.
 _MEMORY_FACTOR, _TIME_FACTOR = 1.5, 3.0
 _ESTIMATE_FACTOR = 1.1
-#: What the command itself takes beside the process that runs the steps.
+#: What the command itself takes in addition to the process that runs the steps.
 _COMMAND_BYTES = 4e8
 _MIN_MEMORY_GB, _MIN_MINUTES = 2, 10
 #: Records that are read at most; more would not change the estimates.

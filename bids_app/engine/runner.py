@@ -92,7 +92,7 @@ def _run(jobs: Sequence[Job], policy: Policy, on_event: EventHandler, pulse: str
 
 
 def _that_fit(order: Order, running: Sequence[_Running], policy: Policy) -> Iterator[Job]:
-    """Give the jobs that may start beside those that run (which grow meanwhile); one that is alone always may."""
+    """Give the jobs that may start while others run (which grow meanwhile); one that is alone always may."""
     free = policy.memory - sum(other.job.memory for other in running)
     for job in order.ready():
         if running and len(running) >= policy.processes:

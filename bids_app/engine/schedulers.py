@@ -99,7 +99,7 @@ def _htcondor(worker: Worker) -> dict[str, Any]:
     return {"disk": "1GB", "job_extra_directives": lines}
 
 
-#: dask-jobqueue's class of each scheduler, the program that sends jobs, and its keywords beside the common ones.
+#: dask-jobqueue's class of each scheduler, the program that sends jobs, and its keywords besides the common ones.
 _ENGINES: Mapping[str, tuple[str, str, Callable[[Worker], dict[str, Any]]]] = {
     "slurm": ("SLURMCluster", "sbatch", _named("account")),
     "pbs": ("PBSCluster", "qsub", _named("account")),

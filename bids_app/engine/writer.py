@@ -10,13 +10,13 @@ from bids_app.derivatives.files import Written, place_file, read_grid, write_ima
 from bids_app.derivatives.names import lookup_path, sidecar_path
 from bids_app.derivatives.products import PRODUCTS, Product
 from bids_app.model.context import Context
-from bids_app.model.step import BESIDE, Output
+from bids_app.model.step import ACCOMPANYING, Output
 
 
 def write_product(
     key: str, path: Path, output: Output, inputs: Mapping[str, Path], parameters: Mapping[str, object], context: Context
 ) -> dict[Path, Written]:
-    """Write one product and what lies beside it, and return each file as it was written.
+    """Write one product and the files that accompany it, and return each file as it was written.
 
     Raises
     ------
@@ -27,7 +27,7 @@ def write_product(
     written = _CONTENT[product.kind](product, path, output)
     if product.in_work_dir or product.kind == "json":
         return written
-    images = (path for name, path in inputs.items() if not name.startswith(BESIDE))
+    images = (path for name, path in inputs.items() if not name.startswith(ACCOMPANYING))
     sources = [_uri(source, context) for source in images if context.work_dir not in source.parents]
     common = {"Sources": sources, "Parameters": dict(parameters)}
     if product.kind == "table":

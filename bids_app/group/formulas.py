@@ -86,7 +86,7 @@ def parse_formula(text: str) -> Formula:
 
 
 def functions() -> dict[str, Any]:
-    """Return what the names of functions stand for, beside those that patsy knows itself."""
+    """Return what the names of functions stand for, in addition to those that patsy knows itself."""
     import numpy as np
 
     plain = {name: getattr(np, name) for name in ("log", "log2", "log10", "exp", "sqrt", "abs")}

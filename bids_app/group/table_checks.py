@@ -68,8 +68,8 @@ def listings(participants: Path | None, sessions: Sequence[Path]) -> dict[str, P
     """Return the tables of a dataset and their dictionaries by name, as the sources of a step that reads covariates."""
     files = {"participants": participants} if participants is not None else {}
     files |= {f"sessions@{path.name}": path for path in sessions}
-    beside = dict.fromkeys(path for table in files.values() for path in dictionaries(table))
-    return files | {f"dictionary@{path.name}": path for path in beside}
+    listed = dict.fromkeys(path for table in files.values() for path in dictionaries(table))
+    return files | {f"dictionary@{path.name}": path for path in listed}
 
 
 def description(path: Path, column: str) -> JsonObject | None:

@@ -77,9 +77,9 @@ def shape_update(maps: Iterable[Map], head: tuple[npt.NDArray[np.bool_], Float64
     """Return the inverse of the mean shape of maps, which are all linear or all fields on one grid.
 
     The shape of a map is what it does besides turning and shifting: how the subjects lie in their scanners is no part
-    of it, and the mean of turns would be a shrinking. So the template stays where its grid is. Linear maps scale and
-    shear about the origin, where the template's centre of mass is (``common_grid``); how a field turns and shifts is
-    judged in the ``head`` (mask and affine; default: everywhere).
+    of it, and the mean of rotations would shrink the head. So the template stays where its grid is. Linear maps scale
+    and shear about the origin, where the template's centre of mass is (``common_grid``). How a field turns and shifts
+    is judged in the ``head`` (mask and affine; default: everywhere).
     """
     every = iter(maps)
     first = next(every, None)

@@ -137,6 +137,8 @@ class GreRun:
     given_maps: tuple[GivenMap, ...] = ()
     #: Receive coils, in the images' fourth dimension or in files of their own, which are combined.
     coils: int = 1
+    #: Axis along which every slice is computed by itself, as the run is no volume; None: a volume.
+    slice_axis: int | None = None
     #: Whether the user chose single echoes: then gaps in their numbers are no mistake.
     has_chosen_echoes: bool = False
     #: Names of files that cannot be distinguished by the entities that we know, in pairs.

@@ -271,8 +271,8 @@ def _check_combination(settings: Settings, origin: str) -> None:
         )
     if inversion.per_echo and not single and settings.field.choice.unwrap != "romeo":
         raise UsageError(
-            f"{origin}: inversion.per_echo=true with inversion.method={inversion.method} needs the turns of each echo: "
-            f"set field.unwrap=romeo, or inversion.method to {', '.join(sorted(SINGLE_STEP))}"
+            f"{origin}: inversion.per_echo=true with inversion.method={inversion.method} needs the unwrapped phase of "
+            f"each echo: set field.unwrap=romeo, or inversion.method to {', '.join(sorted(SINGLE_STEP))}"
         )
 
 

@@ -5,6 +5,7 @@ wait for which; the function gets paths and its own slice of the settings, and r
 name and never writes a product.
 """
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Generic, Never, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from bids_app.model.json_values import JsonObject
 from bids_app.model.records import Record
 from bids_app.model.settings import Settings
 
@@ -28,7 +30,7 @@ Rows = Sequence[Mapping[str, object]]
 Products = Mapping[str, tuple[Record, str]]
 #: Beginnings of the names of inputs that the sidecars of products do not list: the look-up table and the sidecar of
 #: another product, and an image of which only the header is read.
-LOOKUP, SIDECAR, HEADER = BESIDE = ("lookup:", "sidecar:", "header:")
+LOOKUP, SIDECAR, HEADER = ACCOMPANYING = ("lookup:", "sidecar:", "header:")
 
 
 @dataclass(frozen=True)
@@ -72,11 +74,17 @@ class StepInput(Generic[R_co]):
 
     record: R_co  # what the step runs over
     settings: Settings  # only the sections named in Step.reads
-    #: Files by the names that sources, needs, needs_t1w and collects gave them, and what is read beside them (BESIDE).
+    #: Files by the names that sources, needs, needs_t1w and collects gave them, and those ACCOMPANYING them.
     inputs: Mapping[str, Path]
     work_dir: Path  # scratch of this step, removed afterwards
     threads: int
     progress: Progress | None = None
+
+    def sidecar(self, name: str) -> JsonObject:
+        """Return the content of the JSON sidecar of an input (:attr:`Step.sidecars`); empty without it."""
+        path = self.inputs.get(SIDECAR + name)
+        content: JsonObject = json.loads(path.read_text(encoding="utf-8")) if path is not None else {}
+        return content
 
 
 def _no_keys(record: object, settings: Settings) -> tuple[str, ...]:

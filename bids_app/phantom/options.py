@@ -70,7 +70,7 @@ def build_parser() -> Parser:
 def _study(group: "argparse._ArgumentGroup") -> None:
     add = group.add_argument
     add("--subjects", type=_count, default=2, metavar="N", help="participants (default: 2)")
-    add("--sessions", type=_count, default=1, metavar="N", help="sessions of each, a year apart (default: 1)")
+    add("--sessions", type=_count, default=1, metavar="N", help="sessions of each, at intervals of a year (default: 1)")
     add("--seed", type=int, default=1, metavar="N", help="another number, other persons and noise (default: 1)")
     add(
         "--age-effect",
@@ -207,7 +207,7 @@ def _sources(group: "argparse._ArgumentGroup") -> None:
         nargs="+",
         default=[round(0.010 * (n + 1), 4) for n in range(16)],
         metavar="S",
-        help="multiples of the first (default: 16 echoes, 0.010 apart)",
+        help="multiples of the first (default: 16 echoes, every 0.010 s)",
     )
     add(
         "--refocusing-angle",

@@ -83,6 +83,8 @@ def _session(truth: Path, maps: Path, stem: str, root: Path) -> Iterator[Score]:
         true = _on_grid(truth / folder / f"{stem}{desc}_{suffix}.nii.gz", brain.shape, affine)
         # Susceptibility comes in variants (desc-), the others in one kind.
         pattern = f"{stem}*{desc}_{suffix}.nii.gz"
+        # Rates and sources have a zero of their own.
+        is_relative = suffix not in ("R2starmap", "R2map") and f"{desc}_" not in _SOURCES
         for path in sorted((maps / folder).glob(pattern)):
             if not desc and (
                 any(part in path.name for part in _SOURCES) or (suffix == "R2map" and "_desc-" in path.name)
@@ -100,10 +102,9 @@ def _session(truth: Path, maps: Path, stem: str, root: Path) -> Iterator[Score]:
             yield Score(
                 file=path.relative_to(root).as_posix(),
                 voxels=int(mask.sum()),
-                # Only a rate has a zero of its own.
-                nrmse=metrics.nrmse(values, true, mask, reference=suffix not in ("R2starmap", "R2map")),
+                nrmse=metrics.nrmse(values, true, mask, reference=is_relative),
                 detrended_nrmse=metrics.detrended_nrmse(values, true, mask),
-                xsim=metrics.xsim(values, true, mask) if is_chi else None,
+                xsim=metrics.xsim(values, true, mask, reference=is_relative) if is_chi else None,
                 slope=metrics.slope(regional) if is_chi else None,
                 regions=regional,
             )

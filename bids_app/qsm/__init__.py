@@ -23,13 +23,14 @@ A ball of 0.1 ppm in a head, its phase at 3 T, and the map that the preset ``fas
 >>> signal = np.stack([head * np.exp((2j * np.pi * field_hz - 20) * t) for t in times])
 >>> noise = np.random.default_rng(0).normal(scale=0.01, size=(2, *signal.shape))
 >>> signal = signal + noise[0] + 1j * noise[1]
->>> found = qsm.reconstruct(np.angle(signal), np.abs(signal), times, grid, field_strength=3.0, preset="fast")
->>> inside = found.mask & (true > 0)
->>> bool(0.06 < found.chi[inside].mean() - np.median(found.chi[found.mask]) < 0.12)
+>>> result = qsm.reconstruct(np.angle(signal), np.abs(signal), times, grid, field_strength=3.0, preset="fast")
+>>> inside = result.mask & (true > 0)
+>>> bool(0.06 < result.chi[inside].mean() - np.median(result.chi[result.mask]) < 0.12)
 True
 """
 
 from bids_app.qsm import background, field, inversion, phase, relaxometry, separation, swi, unwrap
+from bids_app.qsm.device import Device, find_device, use_device
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.inversion.combine import reference
 from bids_app.qsm.mask.make import make_mask
@@ -111,6 +112,7 @@ __all__ = [
     "BackgroundChoices",
     "CorrectedPhase",
     "Detrended",
+    "Device",
     "EchoPhase",
     "EmptyMaskError",
     "Field",
@@ -137,6 +139,7 @@ __all__ = [
     "background",
     "correct_phase",
     "field",
+    "find_device",
     "fit_total_field",
     "inversion",
     "local_field",
@@ -158,4 +161,5 @@ __all__ = [
     "to_radians",
     "total_field",
     "unwrap",
+    "use_device",
 ]

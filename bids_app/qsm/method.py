@@ -84,6 +84,9 @@ class Method(Generic[F_co, P_co]):
         Echoes that it needs.
     key
         Name in the records of what ran, where it is not ``name``.
+    on_device
+        Whether its iterations run on the device of :func:`bids_app.qsm.device.use_device`; else it always runs on the
+        processor.
     stages
         Keys of stages of this software's own that parameters above 0 switch on, by the parameter's name.
 
@@ -106,6 +109,7 @@ class Method(Generic[F_co, P_co]):
     needs: tuple[str, ...] = ()
     min_echoes: int = 1
     key: str = ""
+    on_device: bool = False
     stages: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+from bids_app.qsm.device import DEVICES
 from bids_app.qsm.mask.recipe import FILLED_RECIPE, RELIABLE_RECIPE
 from bids_app.qsm.method import Kind
 from bids_app.qsm.params import Params, param
@@ -33,6 +34,8 @@ SECTION_KINDS: Mapping[str, tuple[Kind, ...]] = {
     "swi": ("swi",),
     "separation": ("spin_echo", "gradient_correction", "separation"),
 }
+
+_DEVICE = "Where the method runs; cuda: on a GPU, through PyTorch; auto: cuda where there is a GPU, else cpu"
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,7 @@ class BackgroundChoices(Params):
         choices=("remove", "keep"),
         doc="Smooth trends of the map that the field does not determine; remove: so that like tissue is alike",
     )
+    device: str = param("cpu", choices=DEVICES, doc=_DEVICE)
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,7 @@ class InversionChoices(Params):
 
     method: str = param("bayes", choices=tuple(INVERSIONS), doc="Method")
     per_echo: bool = param(False, doc="Invert each echo and average the maps, weighted")
+    device: str = param("cpu", choices=DEVICES, doc=_DEVICE)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ from collections.abc import Collection
 
 from numba.core.codegen import get_host_cpu_features
 
+from bids_app.qsm.allocation import keep_freed_memory
+
 #: The names of LLVM for what x86-64-v3 adds.
 _V3_FEATURES = {"avx", "avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe"}
 
@@ -16,7 +18,10 @@ def prepare_process() -> None:
     Idle threads of OpenMP sleep instead of spinning (``OMP_WAIT_POLICY``, unless it is set): a thread that spins takes
     the processor from the one that it waits for as soon as other programs run, which makes solvers of many short
     kernels ten times slower.
+
+    Memory that was freed is used again (:mod:`bids_app.qsm.allocation`).
     """
+    keep_freed_memory()
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # OpenMP reads it when the first parallel kernel runs
 
 

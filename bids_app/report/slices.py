@@ -110,7 +110,7 @@ def frame(
 
 
 def inside_box(shown: Frame) -> Frame:
-    """Return the same frame for arrays that hold nothing but its box; a centre beside the box goes to its edge."""
+    """Return the same frame for arrays that hold nothing but its box; a centre outside the box goes to its edge."""
     lengths = [part.stop - part.start for part in shown.box]
     centre = [
         min(max(place - part.start, 0), part.stop - part.start - 1)

@@ -40,6 +40,7 @@ from bids_app.steps.participant.regions import BRAIN, LABELS, TABLES
 from bids_app.steps.participant.registration import ATLAS_TO_GRE, REGISTRATION
 from bids_app.steps.participant.relaxometry import RELAXOMETRY
 from bids_app.steps.participant.separation import SEPARATION
+from bids_app.steps.participant.slices import SLICES
 from bids_app.steps.participant.spin_echo import SPIN_ECHO
 from bids_app.steps.participant.swi import SWI
 
@@ -49,6 +50,7 @@ ANATOMICAL: tuple[Step[Anatomical], ...] = (T1W, FASTSURFER, ATLAS)
 #: Steps over one gradient-echo run. Those of ``given`` replace others where another dataset has their products.
 PARTICIPANT: tuple[Step[GreRun], ...] = (
     COILS,
+    SLICES,
     PHASE,
     FIELD,
     given.BASIS,

@@ -98,7 +98,7 @@ def test_rows_that_are_wrong_are_named_and_stop_nothing(tmp_path, capsys):
 def test_images_without_echo_time_or_sidecar_are_refused(tmp_path, capsys):
     write_truth(tmp_path)
     assert main([str(tmp_path / "b"), str(tmp_path / "o"), "convert", "--nifti-dir", str(tmp_path)]) == 3
-    assert "has no JSON file beside it" in capsys.readouterr().err
+    assert "has no JSON file of the same name" in capsys.readouterr().err
 
 
 def test_bids_names_are_understood(converted, tmp_path):

@@ -11,8 +11,10 @@ import pytest
 from bids_app import qsm
 from bids_app.cli.stages import main
 from bids_app.cli.stages.options import STAGES
+from bids_app.qsm import device as devices
 from bids_app.qsm.operators.dipole import forward_field
 from bids_app.qsm.units import ppm_to_hz
+from tests.helpers.devices import strict
 
 TIMES = (0.004, 0.010, 0.016)
 B0 = 3.0
@@ -172,6 +174,23 @@ def test_what_is_wrong_is_one_sentence(words, code, says, scan, tmp_path, capsys
     message = capsys.readouterr().err
     assert says in message and "Traceback" not in message
     assert not (tmp_path / "out.nii.gz").exists()
+
+
+def test_a_device_is_named_in_the_sidecar_and_refused_where_there_is_none(scan, tmp_path, capsys, monkeypatch):
+    words = ["invert", scan["local"], "--mask", scan["mask"], "-o", str(tmp_path / "chi.nii.gz"), "--device"]
+    monkeypatch.setattr(devices, "_missing", lambda: "PyTorch is not installed")
+    assert main([*words, "cuda", "--method", "tkd"]) == 4
+    assert "qsm: device cuda: PyTorch is not installed; install it" in capsys.readouterr().err
+    assert main([*words, "auto", "--method", "tkd"]) == 0
+    assert "warning: Device auto: PyTorch is not installed; the processor is used.\n" in capsys.readouterr().out
+    expected = read(tmp_path / "chi.nii.gz")
+    monkeypatch.setattr(devices, "find_device", lambda name: strict())
+    assert main([*words, "cuda", "--method", "tkd"]) == 0
+    assert json.loads((tmp_path / "chi.json").read_text())["Device"] == "strict arrays"
+    np.testing.assert_allclose(read(tmp_path / "chi.nii.gz"), expected, atol=1e-6)
+    assert main([*words, "cuda", "--method", "ilsqr"]) == 0
+    assert "warning: iLSQR cannot run on the strict arrays and ran on the processor.\n" in capsys.readouterr().out
+    assert "Device" not in json.loads((tmp_path / "chi.json").read_text())
 
 
 def test_an_output_never_replaces_an_input(scan, tmp_path, capsys):

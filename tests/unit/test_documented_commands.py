@@ -21,7 +21,7 @@ TEXTS = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path 
 #: Options of other programs that the pages name.
 _OTHERS = {
     *("--rm", "--user", "--userns", "--cleanenv", "--build-arg", "--install", "--read-only", "--network", "--bids"),
-    *("--upgrade", "--strict", "--qos", "--image", "--b0-direction"),
+    *("--upgrade", "--strict", "--qos", "--image", "--b0-direction", "--nv", "--gres"),
 }
 
 

@@ -181,7 +181,7 @@ def image_check():
     return ci_scripts.load("image_check")
 
 
-@pytest.mark.parametrize("engine", ["Docker", "Docker, rootless", "podman", "Apptainer"])
+@pytest.mark.parametrize("engine", ["Docker", "Docker, rootless", "podman", "podman, as root", "Apptainer"])
 def test_the_commands_of_the_documentation_are_those_that_the_check_runs(image_check, tmp_path, engine):
     data, out = tmp_path / "my data", tmp_path / "my out"
     words = image_check.documented(engine, "localhost/image:check", data, out)

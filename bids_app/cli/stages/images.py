@@ -61,13 +61,13 @@ def stem_of(path: Path) -> str:
 
 
 def _sidecar(path: Path) -> Mapping[str, object]:
-    beside = path.with_name(f"{stem_of(path)}.json")
-    if not beside.is_file():
+    sidecar = path.with_name(f"{stem_of(path)}.json")
+    if not sidecar.is_file():
         return {}
     try:
-        content = json.loads(beside.read_text(encoding="utf-8"))
+        content = json.loads(sidecar.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputRefusedError([f"{beside} cannot be read as JSON: {error}"]) from error
+        raise InputRefusedError([f"{sidecar} cannot be read as JSON: {error}"]) from error
     return content if isinstance(content, dict) else {}
 
 
@@ -148,7 +148,7 @@ def echo_times(given: Sequence[float] | None, image: Image) -> tuple[float, ...]
     seconds = given if given is not None else stated if isinstance(stated, list) else None
     count = image.data.shape[0]
     if seconds is None:
-        raise UsageError(f"--te: give the {count} echo times in seconds (no sidecar beside {image.path.name} has them)")
+        raise UsageError(f"--te: give the {count} echo times in seconds (no sidecar of {image.path.name} has them)")
     if not all(
         isinstance(time, int | float) and not isinstance(time, bool) and math.isfinite(time) for time in seconds
     ):
@@ -175,7 +175,7 @@ def field_strength(given: float | None, image: Image) -> float:
     stated = image.sidecar.get("MagneticFieldStrength")
     tesla = given if given is not None else stated
     if tesla is None:
-        raise UsageError(f"--b0: give the main field in tesla (no sidecar beside {image.path.name} has it)")
+        raise UsageError(f"--b0: give the main field in tesla (no sidecar of {image.path.name} has it)")
     if isinstance(tesla, bool) or not isinstance(tesla, int | float) or not _MIN_T <= tesla <= _MAX_T:
         raise UsageError(
             f"--b0: MagneticFieldStrength in the sidecar of {image.path.name} is {tesla!r}; give it in tesla"

@@ -81,7 +81,7 @@ def magnitude_of(paths: Sequence[Path] | None, phase: Image) -> FloatArray | Non
     return image.data
 
 
-def beside(path: Path, word: str) -> Path:
+def related(path: Path, word: str) -> Path:
     """Return the name of a further output: ``chi_mask.nii.gz`` for ``chi.nii.gz`` and ``mask``."""
     return path.with_name(f"{stem_of(path)}_{word}.nii.gz")
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bids_app import __version__
+from bids_app.cli.execution_options import DEVICES
 from bids_app.cli.parser import Parser
 from bids_app.cli.types import number, positive, tesla
 
@@ -145,6 +146,11 @@ _OPTIONS: tuple[tuple[tuple[str, ...], tuple[str, ...], dict[str, object]], ...]
         {"type": tesla, "metavar": "T", "help": "main field in tesla"},
     ),
     (("--units",), (*_FIELDS, "separate"), {"choices": ("hz", "ppm"), "help": "unit of the field"}),
+    (
+        ("--device",),
+        ("background", "invert", "reconstruct"),
+        {"choices": DEVICES, "default": "cpu", "help": "where the method runs: cpu (default), cuda, auto"},
+    ),
     (("--weights",), ("background", "invert"), {"type": Path, "help": "relative reliability of the field (about 1)"}),
     (("--region",), ("reference",), {"type": Path, "help": "mask of the reference region (default: the whole mask)"}),
     (("--preset",), ("field", "reconstruct"), {"default": "default", "help": "preset (default: default)"}),

@@ -8,7 +8,7 @@ import numpy as np
 
 from bids_app import qsm
 from bids_app.cli.stages.images import Image, echo_times, field_strength, in_ppm, load, load_echoes, load_mask, save
-from bids_app.cli.stages.inputs import b0_dir, beside, method_of, parameters_of, volume_of
+from bids_app.cli.stages.inputs import b0_dir, method_of, parameters_of, related, volume_of
 from bids_app.errors import InputRefusedError, ParameterError, UsageError
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.relaxometry import r2prime
@@ -39,10 +39,10 @@ def separate(args: argparse.Namespace, further: Sequence[str]) -> Iterator[str]:
     }
     facts |= {"Sign": SIGN} | {RELAXIVITY[name]: value for name, value in info.items() if name in RELAXIVITY}
     for name, data in (("paramagnetic", sources.paramagnetic), ("diamagnetic", sources.diamagnetic)):
-        written = save(beside(args.output, name), data, image, **facts)
+        written = save(related(args.output, name), data, image, **facts)
         yield f"{written}: {name} susceptibility in ppm, by {method.label}"
     if sources.residual is not None:
-        written = save(beside(args.output, "residual"), sources.residual, image, **facts | {"Units": "1/s"})
+        written = save(related(args.output, "residual"), sources.residual, image, **facts | {"Units": "1/s"})
         yield f"{written}: relaxation that the model leaves, in 1/s"
 
 

@@ -10,19 +10,21 @@ from bids_app import qsm
 from bids_app.cli.stages.images import echo_times, field_strength, in_ppm, load, load_echoes, load_mask, save, stem_of
 from bids_app.cli.stages.inputs import (
     b0_dir,
-    beside,
     magnitude_of,
     method_of,
     parameters_of,
     phase_of,
     preset_of,
+    related,
     volume_of,
 )
 from bids_app.cli.stages.separation import separate
 from bids_app.errors import InputRefusedError, ParameterError, UsageError
 from bids_app.qsm.inversion.combine import reference
+from bids_app.qsm.pipeline.devices import device_label, device_notes
 from bids_app.qsm.pipeline.field import combine_magnitudes
 from bids_app.qsm.process import prepare_process
+from bids_app.qsm.registry import AnyMethod
 from bids_app.qsm.unwrap.romeo import romeo_quality
 
 
@@ -83,7 +85,7 @@ def _field(args: argparse.Namespace, _: Sequence[str]) -> Iterator[str]:
         ("quality", field.quality, "1"),
         ("magnitude", field.magnitude, "arbitrary"),
     ):
-        yield f"{save(beside(args.output, name), data, phase, Units=unit)}: {_FIELD_FILES[name]}"
+        yield f"{save(related(args.output, name), data, phase, Units=unit)}: {_FIELD_FILES[name]}"
 
 
 _FIELD_FILES = {
@@ -123,10 +125,13 @@ def _background(args: argparse.Namespace, further: Sequence[str]) -> Iterator[st
     image = load(args.image)
     field, grid = in_ppm(image, args.units, args.b0), image.grid(b0_dir(args))
     mask, params = load_mask(args.mask, image), parameters_of(method, further)
-    local, valid = method(field, mask, grid, params=params, weights=volume_of(args.weights, image))
-    facts = {"Units": "ppm", "Method": method.label, "Parameters": params.to_mapping()}
+    weights = volume_of(args.weights, image)
+    with qsm.use_device(args.device) as device:
+        local, valid = method(field, mask, grid, params=params, weights=weights)
+    yield from (f"warning: {text}" for text in device_notes(method, device))
+    facts = {"Units": "ppm", "Method": method.label, "Parameters": params.to_mapping(), **_device(method, device)}
     yield f"{save(args.output, local, image, **facts)}: local field in ppm, by {method.label}"
-    yield f"{save(beside(args.output, 'mask'), valid, image)}: mask where it is valid"
+    yield f"{save(related(args.output, 'mask'), valid, image)}: mask where it is valid"
 
 
 def _invert(args: argparse.Namespace, further: Sequence[str]) -> Iterator[str]:
@@ -136,11 +141,19 @@ def _invert(args: argparse.Namespace, further: Sequence[str]) -> Iterator[str]:
     mask, params = load_mask(args.mask, image), parameters_of(method, further)
     magnitude = volume_of(args.magnitude, image)
     chosen: dict[str, object] = {}
-    chi = method(
-        field, mask, grid, params=params, weights=volume_of(args.weights, image), magnitude=magnitude, info=chosen
-    )
-    facts = {"Units": "ppm", "Method": method.label, "Parameters": params.to_mapping(), "B0_dir": list(grid.b0_dir)}
+    weights = volume_of(args.weights, image)
+    with qsm.use_device(args.device) as device:
+        chi = method(field, mask, grid, params=params, weights=weights, magnitude=magnitude, info=chosen)
+    yield from (f"warning: {text}" for text in device_notes(method, device))
+    facts = {"Units": "ppm", "Method": method.label, "Parameters": params.to_mapping(), **_device(method, device)}
+    facts["B0_dir"] = list(grid.b0_dir)
     yield f"{save(args.output, chi, image, **facts)}: susceptibility in ppm, by {method.label}"
+
+
+def _device(method: AnyMethod, device: qsm.Device) -> dict[str, object]:
+    """Return the field of the sidecar for what ran elsewhere than on the processor."""
+    label = device_label(method, device)
+    return {"Device": label} if label else {}
 
 
 def _reference(args: argparse.Namespace, _: Sequence[str]) -> Iterator[str]:
@@ -163,8 +176,8 @@ def _r2star(args: argparse.Namespace, further: Sequence[str]) -> Iterator[str]:
     )
     facts = {"EchoTimes": list(times), "Method": method.label}
     yield f"{save(args.output, fit.r2star, image, Units='1/s', **facts)}: R2* in 1/s, by {method.label}"
-    yield f"{save(beside(args.output, 't2star'), fit.t2star, image, Units='s', **facts)}: T2* in s"
-    yield f"{save(beside(args.output, 's0'), fit.s0, image, Units='arbitrary', **facts)}: signal at echo time zero"
+    yield f"{save(related(args.output, 't2star'), fit.t2star, image, Units='s', **facts)}: T2* in s"
+    yield f"{save(related(args.output, 's0'), fit.s0, image, Units='arbitrary', **facts)}: signal at echo time zero"
 
 
 def _swi(args: argparse.Namespace, further: Sequence[str]) -> Iterator[str]:
@@ -187,7 +200,7 @@ def _swi(args: argparse.Namespace, further: Sequence[str]) -> Iterator[str]:
     weighted = method(image.data, magnitude, mask, grid, params=params, echo_time=time, chi_ppm=chi)
     facts = {"Units": "arbitrary", "Method": method.label, "Parameters": params.to_mapping()}
     yield f"{save(args.output, weighted.swi, image, **facts)}: susceptibility-weighted image, by {method.label}"
-    projection = save(beside(args.output, "minip"), weighted.minip, image, **facts)
+    projection = save(related(args.output, "minip"), weighted.minip, image, **facts)
     yield f"{projection}: its minimum-intensity projection"
 
 
@@ -196,16 +209,17 @@ def _reconstruct(args: argparse.Namespace, _: Sequence[str]) -> Iterator[str]:
     phase, note = phase_of(args.phase)
     times, grid = echo_times(args.te, phase), phase.grid(b0_dir(args))
     strength = field_strength(args.b0, phase)
-    result = qsm.reconstruct(
-        phase.data,
-        magnitude_of(args.magnitude, phase),
-        times,
-        grid,
-        strength,
-        options,
-        mask=None if args.mask is None else load_mask(args.mask, phase),
-        manufacturer=str(phase.sidecar.get("Manufacturer", "")),
-    )
+    with qsm.use_device(args.device):
+        result = qsm.reconstruct(
+            phase.data,
+            magnitude_of(args.magnitude, phase),
+            times,
+            grid,
+            strength,
+            options,
+            mask=None if args.mask is None else load_mask(args.mask, phase),
+            manufacturer=str(phase.sidecar.get("Manufacturer", "")),
+        )
     yield from (f"warning: {text}" for text in result.warnings)
     facts = {
         "Units": "ppm",
@@ -218,8 +232,9 @@ def _reconstruct(args: argparse.Namespace, _: Sequence[str]) -> Iterator[str]:
         "ReferenceOffset": result.reference,
         "Methods": list(result.methods),
     }
+    facts |= {"Device": result.inverted.info["device"]} if "device" in result.inverted.info else {}
     yield f"{save(args.output, result.chi, phase, **facts)}: susceptibility in ppm (preset {args.preset})"
-    yield f"{save(beside(args.output, 'mask'), result.mask, phase)}: mask where it is valid"
+    yield f"{save(related(args.output, 'mask'), result.mask, phase)}: mask where it is valid"
     if not args.no_report:
         from bids_app.report.loose import write_page
 

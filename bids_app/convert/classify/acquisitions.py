@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from bids_app.convert.classify.series import SeriesFacts, Volume
 
-#: Magnitude and phase of one acquisition start within this time (s); repetitions are further apart.
+#: Magnitude and phase of one acquisition start within this time (s); repetitions are separated by more.
 SAME_ACQUISITION_S = 10.0
 
 #: Part, echo time in ms, repetition and coil element of a volume.
@@ -85,6 +85,8 @@ def acquisitions_of(series: list[SeriesFacts]) -> list[Acquisition]:
 def _is_related(a: Acquisition, s: SeriesFacts) -> bool:
     first = a.series[0]
     if first.study_uid != s.study_uid:  # equal dates and times mean nothing: programs that remove identities set them
+        return False
+    if first.of_coils != s.of_coils:  # a combined magnitude is no coil
         return False
     same_protocol = not (first.protocol and s.protocol) or first.protocol == s.protocol
     return same_protocol and max(v.repetition for v in s.volumes) == max(v.repetition for v in first.volumes)

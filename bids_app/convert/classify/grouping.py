@@ -45,7 +45,7 @@ def decide(series: Sequence[SeriesFacts], *, field_maps: bool = False) -> dict[s
         s
         for s in left
         if content.is_inversion_prepared(s)
-        # A name like "t1" does not make anatomy of what has a phase beside it.
+        # A name like "t1" does not make anatomy of a series that has a phase.
         or (content.is_t1w(s) and ("UNI" in s.tokens or (s.study_uid, s.geometry, s.echo_times) not in with_phase))
     ]
     _decide_t1w(anatomy, decisions)

@@ -51,7 +51,7 @@ def from_folder(folder: Path, outputs: Sequence[Path], problems: list[Problem]) 
             problems.append(Problem(str(logical), str(error)))
             continue
         if values is None:
-            problems.append(Problem(str(logical), "has no JSON file beside it; describe it in a --nifti-table"))
+            problems.append(Problem(str(logical), "has no JSON file of the same name; describe it in a --nifti-table"))
             continue
         uid = (
             values.get("SeriesInstanceUID") or f"{logical.parent / series_stem(path.name)}:{values.get('SeriesNumber')}"
@@ -61,12 +61,12 @@ def from_folder(folder: Path, outputs: Sequence[Path], problems: list[Problem]) 
 
 
 def _sidecar(path: Path) -> JsonObject | None:
-    """Return what the JSON file beside an image says; None when there is none."""
-    beside = path.with_name(f"{stem_of(path.name)}.json")
-    if not beside.is_file():
+    """Return what the JSON file of an image says; None when there is none."""
+    sidecar = path.with_name(f"{stem_of(path.name)}.json")
+    if not sidecar.is_file():
         return None
     try:
-        values = json.loads(beside.read_text(encoding="utf-8", errors="replace"))
+        values = json.loads(sidecar.read_text(encoding="utf-8", errors="replace"))
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"its JSON file cannot be read ({error})") from error
     if not isinstance(values, dict):

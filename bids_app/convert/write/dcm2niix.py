@@ -109,7 +109,7 @@ def _match(
 
 
 def sidecar(image: Path) -> Path:
-    """Return the JSON file beside an image, whatever dots its name holds."""
+    """Return the JSON file of an image, whatever dots its name holds."""
     return image.with_name(re.sub(r"\.nii(\.gz)?$", ".json", image.name))
 
 

@@ -103,7 +103,7 @@ def looks_like_phase(path: Path) -> bool:
         return bool(low < 0)
     jumps = [np.abs(np.diff(data, axis=axis)) > 0.5 * (high - low) for axis in range(2)]
     share = max(float(j.mean()) for j in jumps)
-    # Where a magnitude jumps, at the edge of the object, there is air beside it, and air is dark.
+    # Where a magnitude jumps, at the edge of the object, there is air next to it, and air is dark.
     dark = float(np.mean(data < low + 0.1 * (high - low)))
     return share > _MANY_JUMPS or (share > _FEW_JUMPS and dark < _AIR)
 

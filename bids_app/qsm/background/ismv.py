@@ -6,6 +6,7 @@ import numpy as np
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.background.smv import sphere_problem
+from bids_app.qsm.device import to_device, to_host
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.method import Background, Method
 from bids_app.qsm.params import Params, param
@@ -86,16 +87,18 @@ def ismv(
     if outer.any():
         field -= np.float32(field[outer > 0].mean(dtype=np.float64)) * (outer + valid)
 
+    field, minus_valid, sphere = to_device(field), to_device(-valid), sphere.on_device()
+
     def change(array: FloatArray) -> FloatArray:
         """Array less its mean, where the sphere fits."""
         means = sphere.mean(array)
-        np.subtract(array, means, out=means)
-        means *= valid
+        means -= array
+        means *= minus_valid
         return means
 
     # The unknown is the local field: background = total - local keeps the boundary, where local is zero.
     local = solve_symmetric(change, change(field), params.iterations, params.tolerance, progress)
-    return crop.put(local, grid.shape), crop.put(valid > 0, grid.shape)
+    return crop.put(to_host(local), grid.shape), crop.put(valid > 0, grid.shape)
 
 
 ISMV: Background[IsmvParams] = Method(
@@ -105,4 +108,5 @@ ISMV: Background[IsmvParams] = Method(
     function=ismv,
     params=IsmvParams,
     sentence=("The background field was removed by the iterative spherical mean value method [wen2014]{parameters}."),
+    on_device=True,
 )

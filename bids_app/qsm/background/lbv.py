@@ -61,7 +61,7 @@ def lbv(
     covers a part of the way; longer steps (``relaxation``) save repetitions. The corrections are this software's
     own.
 
-    A wrong boundary value reaches far inside. So voxels without weight at the boundary, as beside air, where the
+    A wrong boundary value reaches far inside. So voxels without weight at the boundary, as next to air, where the
     signal is dephased, give no boundary values: the surface runs below them.
 
     Parameters

@@ -94,4 +94,5 @@ PDF: Background[PdfParams] = Method(
     params=PdfParams,
     sentence=("The background field was removed by projection onto dipole fields (PDF) [liu2011]{parameters}."),
     uses=frozenset({"weights"}),
+    on_device=True,
 )

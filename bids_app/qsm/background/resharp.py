@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.background.smv import sphere_problem
+from bids_app.qsm.device import to_device, to_host
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.method import Background, Method
 from bids_app.qsm.params import Params, param
@@ -82,18 +81,19 @@ def resharp(
     True
     """
     crop, field, valid, sphere = sphere_problem(total_field_ppm, mask, grid, weights, params.radius, "RESHARP")
+    field, inside, sphere = to_device(field), to_device(valid), sphere.on_device()
 
     def normal(array: FloatArray) -> FloatArray:
         part = sphere.high_pass(array)
-        part *= valid
+        part *= inside
         return sphere.high_pass(part)
 
-    ridge = np.float32(params.regularisation)
+    ridge = params.regularisation
     local = solve_symmetric(
         lambda a: normal(a) + ridge * a, normal(field), params.iterations, params.tolerance, progress
     )
-    local *= valid
-    return crop.put(local, grid.shape), crop.put(valid > 0, grid.shape)
+    local *= inside
+    return crop.put(to_host(local), grid.shape), crop.put(valid > 0, grid.shape)
 
 
 RESHARP: Background[ResharpParams] = Method(
@@ -103,4 +103,5 @@ RESHARP: Background[ResharpParams] = Method(
     function=resharp,
     params=ResharpParams,
     sentence="The background field was removed by RESHARP [sun2014]{parameters}.",
+    on_device=True,
 )

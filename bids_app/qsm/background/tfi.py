@@ -99,4 +99,5 @@ TFI: Background[TfiParams] = Method(
     params=TfiParams,
     sentence=("The background field was removed by preconditioned total field inversion [liu2017]{parameters}."),
     uses=frozenset({"weights"}),
+    on_device=True,
 )

@@ -6,14 +6,15 @@ import numpy as np
 
 from bids_app.errors import ParameterError
 from bids_app.qsm.arrays import BoolArray, ComplexArray, FloatArray
+from bids_app.qsm.device import current_device, to_device, to_host
 from bids_app.qsm.grid import Grid
-from bids_app.qsm.kernels.spectrum import deconvolve
 from bids_app.qsm.mask.boundary import remove_unreliable_boundary
 from bids_app.qsm.mask.erosion import Erosion
 from bids_app.qsm.method import Background, Method
 from bids_app.qsm.operators.crop import Crop
 from bids_app.qsm.operators.fft import irfftn, rfftn
 from bids_app.qsm.operators.sphere import less_mean, sphere_kernel, sphere_weights
+from bids_app.qsm.operators.vectors import deconvolve
 from bids_app.qsm.params import Params, param
 from bids_app.qsm.signatures import Progress
 
@@ -100,9 +101,9 @@ def vsharp(
     inside = crop.take(mask, np.bool_)
     field = crop.take_clean(total_field_ppm, mask)
     high_pass, assigned, largest = _high_pass(field, inside, crop.grid, params, progress)
-    spectrum = rfftn(high_pass)
-    deconvolve(spectrum, 1 - sphere_kernel(largest, crop.grid), np.float32(params.threshold))
-    local = irfftn(spectrum, crop.grid.shape)
+    spectrum = rfftn(to_device(high_pass))
+    deconvolve(spectrum, to_device(1 - sphere_kernel(largest, crop.grid)), params.threshold)
+    local = to_host(irfftn(spectrum, crop.grid.shape))
     local *= assigned
     return crop.put(local, grid.shape), crop.put(assigned, grid.shape)
 
@@ -121,11 +122,11 @@ def _high_pass(
         fits = np.flatnonzero(erosion.by(sphere) & ~assigned)
         if fits.size:
             largest = largest or float(radius)
-            if fits.size * np.count_nonzero(sphere) < _DIRECT * field.size:
+            if current_device().is_host and fits.size * np.count_nonzero(sphere) < _DIRECT * field.size:
                 less_mean(field, fits, sphere, high_pass)
             else:
-                spectrum = rfftn(field) if spectrum is None else spectrum
-                means = irfftn(spectrum * sphere_kernel(float(radius), grid), grid.shape)
+                spectrum = rfftn(to_device(field)) if spectrum is None else spectrum
+                means = to_host(irfftn(spectrum * to_device(sphere_kernel(float(radius), grid)), grid.shape))
                 high_pass.reshape(-1)[fits] = field.reshape(-1)[fits] - means.reshape(-1)[fits]
             assigned.reshape(-1)[fits] = True
         if progress is not None:
@@ -142,4 +143,5 @@ VSHARP: Background[VsharpParams] = Method(
     function=vsharp,
     params=VsharpParams,
     sentence="The background field was removed by V-SHARP [schweser2011; wu2012]{parameters}.",
+    on_device=True,
 )

@@ -23,7 +23,7 @@ _LANES = 16
 _WINDOW = 5.0
 _REACH = 15
 #: The frequency (per voxel) whose power says what the highest one should have, for structure and noise alike.
-_BESIDE = 0.42
+_REFERENCE = 0.42
 #: Power relative to that of slightly slower changes from which the alternating part is removed, and from which all of
 #: it is.
 _EXCESS = (1.1, 1.5)
@@ -132,7 +132,7 @@ def remove_alternation(
 ) -> Alternation:
     """Remove Nyquist-frequency alternation along an axis, where there is more of it than there should be.
 
-    Its power, in a narrow band at the highest frequency of the axis, is compared with that beside the band: noise and
+    Its power, in a narrow band at the highest frequency of the axis, is compared with that next to the band: noise and
     tissue have as much in both or less at the end. Beyond what chance does to noise, up to 1.1 times as much nothing
     is changed, from 1.5 times on the whole band is removed, whose own signal is a few percent of the grid's highest
     frequencies.
@@ -182,21 +182,21 @@ def _wave(count, frequency):
 
 
 def _excess(field, weights, window) -> tuple[float, float]:
-    """Return the power at the highest frequency along the first axis over that beside, and its deviation for noise."""
+    """Return the power at the highest frequency along the first axis over that next to it, and its SD for noise."""
     n, planes, _ = field.shape
     if n < _SHORTEST:
         return float("nan"), 0.0
-    waves = np.concatenate([_wave(n, 0.5)[:1], _wave(n, _BESIDE)])
+    waves = np.concatenate([_wave(n, 0.5)[:1], _wave(n, _REFERENCE)])
     step = max(1, planes // _PLANES)
     sums = np.zeros(((planes + step - 1) // step, 4))
     _powers(field, weights, waves, window, step, sums)
     top, cosine, sine, voxels = sums.sum(axis=0)
-    beside = (cosine + sine) / np.sin(np.pi * _BESIDE) ** 8  # what the fourth differences take of it
-    if not beside > 0:
+    reference = (cosine + sine) / np.sin(np.pi * _REFERENCE) ** 8  # what the fourth differences take of it
+    if not reference > 0:
         return float("nan"), 0.0
-    # Of the window's values so many are independent; beside the band there are two for each, cosine and sine.
+    # Of the window's values so many are independent; next to the band there are two for each, cosine and sine.
     independent = voxels * float(np.sum(window**2)) / float(np.sum(window)) ** 2
-    return float(top / beside), float(np.sqrt(3 / independent)) * float(top / beside)
+    return float(top / reference), float(np.sqrt(3 / independent)) * float(top / reference)
 
 
 ALTERNATION: Correction = Method(

@@ -7,7 +7,7 @@ import numpy as np
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.results import FieldFit
 
-#: Median residual from which the line is doubted, rad: noise of bright tissue leaves a third of it, while a turn
+#: Median residual from which the line is doubted, rad: noise of bright tissue leaves a third of it, while 2 pi
 #: miscounted between echoes whose times have no simple ratio leaves 0.36 and more.
 _HIGH_RAD = 0.3
 #: Robust standard deviation of the residual over its median up to which it is uniform: that of noise has 0.4 and more.

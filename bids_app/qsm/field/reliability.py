@@ -16,7 +16,7 @@ HARMLESS_RAD = np.float32(0.05)
 #: still harmless. On simulated heads 3 to 6 times and 0.1 to 0.2 rad give the same maps. Inside the object (veins, gas
 #: whose hole was filled) a little weight is better than none.
 GROSS, GROSS_RAD = np.float32(4), np.float32(0.15)
-#: A signal above this part of the median one is not dephased: a misfit beside a strong source is still a field.
+#: A signal above this part of the median one is not dephased: a misfit near a strong source is still a field.
 DEPHASED = np.float32(0.6)
 #: Voxels whose error is more than this many times that of the strongest signal's are air: they set no median. Air
 #: without noise has a coherent phase (side lobes of the truncated k-space), and can be most of the volume.

@@ -24,7 +24,7 @@ from bids_app.qsm.solvers.laplace import BoundaryValues
 #: Most iterations, tolerance and grids of Laplace's equation.
 _ITERATIONS, _TOLERANCE, _LEVELS = 500, 1e-4, 4
 #: How much of such a field the tissue of a head has itself (ppm, root mean square): of a constant Laplacian, and of one
-#: that grows along a line; and what share of the former a fit takes for the latter beside unreliable voxels.
+#: that grows along a line; and what share of the former a fit takes for the latter next to unreliable voxels.
 _OWN_CONSTANT, _OWN_SLOPE, _SHARE = 0.001, 0.0015, 0.1
 #: Coordinates are in this many mm, so that the terms are alike in size.
 _UNIT_MM = 60.0

@@ -71,7 +71,7 @@ def bayes(
        outliers hold more than 15 % of the residual's power, the linear estimate is made again without them first. The
        spectra are measured again, now with little leakage through the mask's edge. From the second iteration on, the
        certainty of a voxel also falls with the residual around it
-       (:func:`bids_app.qsm.inversion.field_error.local_certainty`): at the surface and beside sinuses the field has
+       (:func:`bids_app.qsm.inversion.field_error.local_certainty`): at the surface and near sinuses the field has
        several times its typical error. The replacement counts by the share of the field that a map explains. The
        sources of a local field are in the mask, so that the map outside counts by ``outside`` only: 0 is best for a
        local field that is free of other errors. A background method that takes the local field at the surface for
@@ -108,8 +108,8 @@ def bayes(
     >>> from bids_app.qsm.operators.dipole import forward_field
     >>> grid, chi = Grid((24, 24, 24)), np.zeros((24, 24, 24), np.float32)
     >>> chi[9:15, 9:15, 9:15] = 0.1
-    >>> found = bayes(forward_field(chi, grid), np.ones(chi.shape, bool), grid)
-    >>> bool(found[chi > 0].mean() - found[chi == 0].mean() > 0.03)
+    >>> estimate = bayes(forward_field(chi, grid), np.ones(chi.shape, bool), grid)
+    >>> bool(estimate[chi > 0].mean() - estimate[chi == 0].mean() > 0.03)
     True
     """
     problem = prepare(local_field_ppm, mask, grid, params.padding, weights)
@@ -164,4 +164,5 @@ BAYES: Inversion[BayesParams] = Method(
     ),
     maturity="this software's own",
     uses=frozenset({"weights"}),
+    on_device=True,
 )

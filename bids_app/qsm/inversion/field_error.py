@@ -31,7 +31,7 @@ def prior_trust(explained: float) -> float:
 def local_certainty(residual: FloatArray, known: BoolArray, limit: float, explained: float, grid: Grid) -> FloatArray:
     """Return how certain the field is in each voxel, 0.14 to 1, from what a first map leaves of it.
 
-    The field's error is not the same everywhere: at the brain's surface, beside sinuses and veins, remnants of the
+    The field's error is not the same everywhere: at the brain's surface, near sinuses and veins, remnants of the
     background and flow leave residuals of several times the typical one. With v the residual's mean square within
     about 3 mm and m its median over the object, the certainty is min(1, (m / v)^p). Full inverse variances (p = 1) take
     too much of strong sources, whose own residuals are large as well because of the priors: p is 1/2 where 15 % of the

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
+from bids_app.qsm.device import copy_of, namespace, to_device, to_host
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.inversion.problem import counted, prepare
 from bids_app.qsm.method import Inversion, Method
 from bids_app.qsm.operators.dipole import DipoleConvolution
+from bids_app.qsm.operators.vectors import dot
 from bids_app.qsm.params import Params, param
 from bids_app.qsm.signatures import Info, Progress
 
@@ -26,9 +28,9 @@ class LsqrParams(Params):
 
 def _normalise(vector: FloatArray) -> float:
     """Scale a vector to unit length in place and return the length that it had."""
-    length = float(np.sqrt(np.vdot(vector, vector)))
+    length = float(np.sqrt(np.float32(dot(vector, vector))))
     if length > 0:
-        vector *= np.float32(1 / length)
+        vector *= 1 / length
     return length
 
 
@@ -90,40 +92,40 @@ def lsqr(
     >>> from bids_app.qsm.operators.dipole import forward_field
     >>> grid, chi = Grid((24, 24, 24)), np.zeros((24, 24, 24), np.float32)
     >>> chi[9:15, 9:15, 9:15] = 0.1
-    >>> found = lsqr(forward_field(chi, grid), np.ones(chi.shape, bool), grid)
-    >>> bool(found[chi > 0].mean() - found[chi == 0].mean() > 0.07)
+    >>> estimate = lsqr(forward_field(chi, grid), np.ones(chi.shape, bool), grid)
+    >>> bool(estimate[chi > 0].mean() - estimate[chi == 0].mean() > 0.07)
     True
     """
     problem = prepare(local_field_ppm, mask, grid, params.padding, weights)
-    dipole, weight = DipoleConvolution(problem.grid), problem.weight
+    dipole, weight = DipoleConvolution(problem.grid).on_device(), to_device(problem.weight)
     report = counted(progress, info)
 
     # Golub-Kahan bidiagonalisation: left and right vectors of unit length, their lengths beta and alpha.
-    left = weight * problem.field
+    left = weight * to_device(problem.field)
     beta = _normalise(left)
     right = dipole.adjoint(weight * left)
     alpha = _normalise(right)
-    chi, direction = np.zeros_like(right), right.copy()
+    chi, direction = namespace(right).zeros_like(right), copy_of(right)
     rest, diagonal, first = beta, alpha, alpha * beta
     for iteration in range(1, params.iterations + 1):
         if first <= 0 or alpha <= 0:
             break
-        left = weight * dipole.field(right) - np.float32(alpha) * left
+        left = weight * dipole.field(right) - alpha * left
         beta = _normalise(left)
-        right = dipole.adjoint(weight * left) - np.float32(beta) * right
+        right = dipole.adjoint(weight * left) - beta * right
         alpha = _normalise(right)
         # A rotation removes beta from the lower bidiagonal matrix.
         length = float(np.hypot(diagonal, beta))
         cosine, sine = diagonal / length, beta / length
         step, above, diagonal = cosine * rest, sine * alpha, -cosine * alpha
         rest *= sine
-        chi += np.float32(step / length) * direction
-        direction *= np.float32(-above / length)
+        chi += step / length * direction
+        direction *= -above / length
         direction += right
         report(iteration, params.iterations)
         if abs(diagonal * rest) <= params.tolerance * first:
             break
-    return problem.finish(chi)
+    return problem.finish(to_host(chi))
 
 
 LSQR: Inversion[LsqrParams] = Method(
@@ -134,4 +136,5 @@ LSQR: Inversion[LsqrParams] = Method(
     params=LsqrParams,
     sentence="Susceptibility was estimated by least squares with LSQR, stopped early [li2015; paige1982]{parameters}.",
     uses=frozenset({"weights"}),
+    on_device=True,
 )

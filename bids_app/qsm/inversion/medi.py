@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import Grid
+from bids_app.qsm.inversion.edges import edge_bits
 from bids_app.qsm.inversion.problem import (
     Prepared,
     counted,
@@ -34,23 +35,6 @@ class MediParams(Params):
     iterations: int = param(60, low=3, high=2000, doc="Maximum number of ADMM iterations in each part")
     tolerance: float = param(1e-2, low=0.0, high=1.0, doc="Relative change that ends each part")
     padding: float = param(20.0, low=0.0, high=200.0, unit="mm", doc="Empty space around the object")
-
-
-def edge_bits(image: FloatArray, inside: BoolArray, grid: Grid, share: float) -> npt.NDArray[np.uint8]:
-    """Bits 1, 2, 4 where the forward difference along x, y, z is among the largest ``share`` inside the object.
-
-    One threshold in units per mm serves the three axes, as an edge has no axis.
-    """
-    steps = np.empty((3, *image.shape), np.float32)
-    for axis, size in enumerate(grid.voxel_size):
-        steps[axis] = np.abs(np.roll(image, -1, axis) - image) / np.float32(size)
-    bits = np.zeros(image.shape, np.uint8)
-    if share <= 0:
-        return bits
-    threshold = np.quantile(steps[:, inside], 1 - share)
-    for axis in range(3):
-        bits |= np.where((steps[axis] > threshold) & inside, np.uint8(1 << axis), np.uint8(0))
-    return bits
 
 
 def _edges(problem: Prepared, magnitude: FloatArray | None, share: float) -> npt.NDArray[np.uint8] | None:
@@ -117,8 +101,8 @@ def medi(
     >>> from bids_app.qsm.operators.dipole import forward_field
     >>> grid, chi = Grid((24, 24, 24)), np.zeros((24, 24, 24), np.float32)
     >>> chi[9:15, 9:15, 9:15] = 0.1
-    >>> found = medi(forward_field(chi, grid), np.ones(chi.shape, bool), grid)
-    >>> bool(found[chi > 0].mean() - found[chi == 0].mean() > 0.05)
+    >>> estimate = medi(forward_field(chi, grid), np.ones(chi.shape, bool), grid)
+    >>> bool(estimate[chi > 0].mean() - estimate[chi == 0].mean() > 0.05)
     True
     """
     problem = prepare(local_field_ppm, mask, grid, params.padding, weights)
@@ -162,4 +146,5 @@ MEDI: Inversion[MediParams] = Method(
         "linear data term [liu2012; liu2013]{parameters}."
     ),
     uses=frozenset({"weights", "magnitude"}),
+    on_device=True,
 )

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
+from bids_app.qsm.device import namespace, to_device, to_host
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.inversion.problem import counted, prepare
 from bids_app.qsm.method import Inversion, Method
 from bids_app.qsm.operators.dipole import DipoleConvolution
+from bids_app.qsm.operators.vectors import dot
 from bids_app.qsm.params import Params, param
 from bids_app.qsm.signatures import Info, Progress
 
@@ -84,28 +86,30 @@ def ndi(
     >>> from bids_app.qsm.operators.dipole import forward_field
     >>> grid, chi = Grid((24, 24, 24)), np.zeros((24, 24, 24), np.float32)
     >>> chi[9:15, 9:15, 9:15] = 0.1
-    >>> found = ndi(forward_field(chi, grid), np.ones(chi.shape, bool), grid)
-    >>> bool(found[chi > 0].mean() - found[chi == 0].mean() > 0.07)
+    >>> estimate = ndi(forward_field(chi, grid), np.ones(chi.shape, bool), grid)
+    >>> bool(estimate[chi > 0].mean() - estimate[chi == 0].mean() > 0.07)
     True
     """
     problem = prepare(local_field_ppm, mask, grid, params.padding, weights)
-    dipole, report = DipoleConvolution(problem.grid), counted(progress, info)
+    dipole, report = DipoleConvolution(problem.grid).on_device(), counted(progress, info)
     scale = np.float32(params.phase_scale * problem.scale)
     # The few weights far above the median voxel's would force a small step on all others.
-    step = np.minimum(problem.weight, 1) ** 2 * np.float32(params.step / scale)
-    chi = np.zeros_like(problem.field)
+    step = to_device(np.minimum(problem.weight, 1) ** 2 * np.float32(params.step / scale))
+    field = to_device(problem.field)
+    xp = namespace(field)
+    chi = xp.zeros_like(field)
     for iteration in range(1, params.iterations + 1):
         residual = dipole.field(chi)
-        residual -= problem.field
-        residual *= scale
-        np.sin(residual, out=residual)
+        residual -= field
+        residual *= float(scale)
+        residual = xp.sin(residual)
         residual *= step
         change = dipole.adjoint(residual)
         chi -= change
         report(iteration, params.iterations)
-        if float(np.vdot(change, change)) <= params.tolerance**2 * float(np.vdot(chi, chi)):
+        if dot(change, change) <= params.tolerance**2 * dot(chi, chi):
             break
-    return problem.finish(chi)
+    return problem.finish(to_host(chi))
 
 
 NDI: Inversion[NdiParams] = Method(
@@ -116,4 +120,5 @@ NDI: Inversion[NdiParams] = Method(
     params=NdiParams,
     sentence="Susceptibility was estimated by nonlinear dipole inversion (NDI) [polak2020]{parameters}.",
     uses=frozenset({"weights"}),
+    on_device=True,
 )

@@ -48,7 +48,7 @@ _PADDING = 80.0
 def appearance(magnitude: FloatArray, mask: BoolArray, grid: Grid) -> tuple[FloatArray, FloatArray]:
     """Return the properties that identify tissue, for :func:`null_space_trend`, from the combined magnitude.
 
-    Magnitude over its mean within 16 mm, which frees it from the coil's shading, in the voxel and around it. R2* beside
+    Magnitude over its mean within 16 mm, which removes the coil's shading, in the voxel and around it. R2* near
     it or in its place was worse on simulated heads: the field of air raises it over large parts of a head.
 
     Arrays of ``grid.shape``, 0 outside the mask.

@@ -5,16 +5,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from bids_app.qsm.arrays import BoolArray, ComplexArray, FloatArray
+from bids_app.qsm.device import copy_of, is_host, namespace, to_device, to_host
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.inversion.problem import counted
-from bids_app.qsm.kernels import rts as kernels
-from bids_app.qsm.kernels.spectrum import change_of
+from bids_app.qsm.kernels import rts as fused
 from bids_app.qsm.method import Inversion, Method
 from bids_app.qsm.operators.crop import Crop
 from bids_app.qsm.operators.dipole import dipole_kernel
 from bids_app.qsm.operators.fft import irfftn, power, rfftn
 from bids_app.qsm.operators.gradient import laplacian_spectrum
+from bids_app.qsm.operators.vectors import change_of
 from bids_app.qsm.params import Params, param
+from bids_app.qsm.plain import rts as plain
 from bids_app.qsm.signatures import Info, Progress
 from bids_app.qsm.solvers.cg import conjugate_gradients
 from bids_app.qsm.solvers.split_gradient import SplitGradient
@@ -42,39 +44,40 @@ class _StartSystem:
 
     def __init__(self, field: FloatArray, inside: FloatArray, kernel: FloatArray) -> None:
         self._inside, self._kernel = inside, kernel
-        self._residual = field.copy()
+        self._kernels, xp = fused if is_host(field) else plain, namespace(field)
+        self._residual = copy_of(field)
         self._gradient: ComplexArray | None = None
         self._direction = self._project()
         self.norm = power(self._direction, field.shape)
-        self._chi, self._work = np.zeros_like(self._direction), np.empty_like(self._direction)
+        self._chi, self._work = xp.zeros_like(self._direction), xp.empty_like(self._direction)
         self._step, self._image = np.float32(0), field
 
     def _project(self) -> ComplexArray:
         spectrum = rfftn(self._residual)
-        kernels.multiply(spectrum, self._kernel, spectrum)
+        self._kernels.multiply(spectrum, self._kernel, spectrum)
         return spectrum
 
     def turn(self, factor: np.float32) -> None:
         if self._gradient is not None:  # the first direction is the gradient itself
-            kernels.add(self._chi, self._direction, self._step, factor, self._gradient)
+            self._kernels.add(self._chi, self._direction, self._step, factor, self._gradient)
             self._gradient = None
 
     def curvature(self) -> float:
-        kernels.multiply(self._direction, self._kernel, self._work)
+        self._kernels.multiply(self._direction, self._kernel, self._work)
         self._image = irfftn(self._work, self._inside.shape)
-        return float(kernels.masked_power(self._image, self._inside))
+        return float(self._kernels.masked_power(self._image, self._inside))
 
     def advance(self, step: np.float32, last: bool) -> float:
         self._step = step
         if last:
             return self.norm
-        kernels.descend(self._residual, self._image, self._inside, step)
+        self._kernels.descend(self._residual, self._image, self._inside, step)
         self._gradient = self._project()
         return power(self._gradient, self._inside.shape)
 
     def spectrum(self) -> ComplexArray:
         """Return the spectrum of chi."""
-        self._chi += self._step * self._direction
+        self._chi += float(self._step) * self._direction
         return self._chi
 
 
@@ -142,24 +145,24 @@ def rts(
     >>> from bids_app.qsm.operators.dipole import forward_field
     >>> grid, chi = Grid((24, 24, 24)), np.zeros((24, 24, 24), np.float32)
     >>> chi[9:15, 9:15, 9:15] = 0.1
-    >>> found = rts(forward_field(chi, grid), np.ones(chi.shape, bool), grid)
-    >>> bool(found[chi > 0].mean() - found[chi == 0].mean() > 0.05)
+    >>> estimate = rts(forward_field(chi, grid), np.ones(chi.shape, bool), grid)
+    >>> bool(estimate[chi > 0].mean() - estimate[chi == 0].mean() > 0.05)
     True
     """
     mask = mask & np.isfinite(local_field_ppm)
     crop = Crop.around(mask, grid, params.padding)
     shape = crop.grid.shape
     kernel = dipole_kernel(crop.grid)
-    inside = crop.take(mask)
-    fixed = _least_squares_start(crop.take_clean(local_field_ppm, mask), inside, kernel, params.first_step)
-    chi = irfftn(fixed.copy(), shape)
+    inside, field = to_device(crop.take(mask)), to_device(crop.take_clean(local_field_ppm, mask))
+    fixed = _least_squares_start(field, inside, to_device(kernel), params.first_step)
+    chi = irfftn(copy_of(fixed), shape)
     well = np.float32(params.mu) * (np.abs(kernel) > params.delta)
     below: FloatArray = well + np.float32(params.rho) * laplacian_spectrum(crop.grid)
     below[0, 0, 0] = 1
-    fixed *= well / below
-    gain = np.float32(params.rho) / below
+    fixed *= to_device(well / below)
+    gain = to_device(np.float32(params.rho) / below)
     fixed[0, 0, 0] = gain[0, 0, 0] = 0
-    gradient, report = SplitGradient(crop.grid), counted(progress, info)
+    gradient, report = SplitGradient.on_device(crop.grid), counted(progress, info)
     for iteration in range(1, params.iterations + 1):
         previous, chi = chi, gradient.iterate(chi, 1 / params.rho, fixed, gain)
         change, size = change_of(chi, previous)
@@ -168,7 +171,7 @@ def rts(
         if iteration > 2 and change <= params.tolerance**2 * size:
             break
     chi *= inside
-    return crop.put(chi, grid.shape)
+    return crop.put(to_host(chi), grid.shape)
 
 
 RTS: Inversion[RtsParams] = Method(
@@ -178,4 +181,5 @@ RTS: Inversion[RtsParams] = Method(
     function=rts,
     params=RtsParams,
     sentence=("Susceptibility was estimated by rapid two-step inversion (RTS) [kames2018]{parameters}."),
+    on_device=True,
 )

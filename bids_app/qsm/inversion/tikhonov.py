@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
+from bids_app.qsm.device import to_device, to_host
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.inversion.problem import note, prepare
 from bids_app.qsm.inversion.spectra import estimate_spectra, least_risk
@@ -85,8 +86,8 @@ def tikhonov(
     >>> from bids_app.qsm.operators.dipole import forward_field
     >>> grid, chi = Grid((24, 24, 24)), np.zeros((24, 24, 24), np.float32)
     >>> chi[9:15, 9:15, 9:15] = 0.1
-    >>> found = tikhonov(forward_field(chi, grid), np.ones(chi.shape, bool), grid)
-    >>> bool(found[chi > 0].mean() - found[chi == 0].mean() > 0.05)
+    >>> estimate = tikhonov(forward_field(chi, grid), np.ones(chi.shape, bool), grid)
+    >>> bool(estimate[chi > 0].mean() - estimate[chi == 0].mean() > 0.05)
     True
     """
     problem = prepare(local_field_ppm, mask, grid, params.padding)
@@ -96,16 +97,16 @@ def tikhonov(
         below: npt.NDArray[F] = kernel**2 + weight * (laplacian if params.prior == "gradient" else 1)
         return np.divide(kernel, below, out=np.zeros_like(below), where=below > 0)
 
-    spectrum = rfftn(problem.field)
+    spectrum = rfftn(to_device(problem.field))
     weight = params.lambda_
     if weight == 0:
         voxels = max(int(np.count_nonzero(problem.weight)), 1)
-        spectra = estimate_spectra(spectrum, kernel, laplacian, problem.grid, voxels)
+        spectra = estimate_spectra(to_host(spectrum), kernel, laplacian, problem.grid, voxels)
         weight = least_risk(inverse, np.geomspace(1e-4, 1, 41), spectra)
         note(info, noise_ppm=spectra.noise_sd * problem.scale)
     note(info, regularisation=weight)
-    spectrum *= inverse(weight, kernel, laplacian)
-    return problem.finish(irfftn(spectrum, problem.grid.shape))
+    spectrum *= to_device(inverse(weight, kernel, laplacian))
+    return problem.finish(to_host(irfftn(spectrum, problem.grid.shape)))
 
 
 TIKHONOV: Inversion[TikhonovParams] = Method(
@@ -115,4 +116,5 @@ TIKHONOV: Inversion[TikhonovParams] = Method(
     function=tikhonov,
     params=TikhonovParams,
     sentence=("Susceptibility was estimated by inversion with Tikhonov regularisation [bilgic2014l2]{parameters}."),
+    on_device=True,
 )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
+from bids_app.qsm.device import to_device, to_host
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.inversion.problem import note
 from bids_app.qsm.method import Inversion, Method
@@ -81,8 +82,8 @@ def tkd(
     >>> from bids_app.qsm.operators.dipole import forward_field
     >>> grid, chi = Grid((24, 24, 24)), np.zeros((24, 24, 24), np.float32)
     >>> chi[9:15, 9:15, 9:15] = 0.1
-    >>> found = tkd(forward_field(chi, grid), np.ones(chi.shape, bool), grid)
-    >>> bool(found[chi > 0].mean() - found[chi == 0].mean() > 0.05)
+    >>> estimate = tkd(forward_field(chi, grid), np.ones(chi.shape, bool), grid)
+    >>> bool(estimate[chi > 0].mean() - estimate[chi == 0].mean() > 0.05)
     True
     """
     mask = mask & np.isfinite(local_field_ppm)
@@ -94,9 +95,9 @@ def tkd(
         # The mean of D times its truncated inverse over k-space is the share of a point source that is recovered.
         inverse /= np.float32(np.mean(kernel * inverse))
     inverse[0, 0, 0] = 0
-    spectrum = rfftn(crop.take_clean(local_field_ppm, mask))
-    spectrum *= inverse.astype(np.float32)
-    chi = irfftn(spectrum, crop.grid.shape) * crop.take(mask)
+    spectrum = rfftn(to_device(crop.take_clean(local_field_ppm, mask)))
+    spectrum *= to_device(inverse.astype(np.float32))
+    chi = to_host(irfftn(spectrum, crop.grid.shape)) * crop.take(mask)
     return crop.put(chi, grid.shape)
 
 
@@ -107,4 +108,5 @@ TKD: Inversion[TkdParams] = Method(
     function=tkd,
     params=TkdParams,
     sentence=("Susceptibility was estimated by thresholded k-space division [shmueli2009; schweser2013]{parameters}."),
+    on_device=True,
 )

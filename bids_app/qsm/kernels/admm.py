@@ -7,9 +7,10 @@ import numpy as np
 
 from bids_app.qsm.kernels.cache import jit
 
-_NEWTON_STEPS = 4
+#: Steps of Newton from the minimiser of the linear data term.
+NEWTON_STEPS = 4
 #: Steps that replace the sine of half the phase error by its tangent; each lowers the objective.
-_TANGENT_STEPS = 4
+TANGENT_STEPS = 4
 
 
 @jit(parallel=True)
@@ -32,7 +33,7 @@ def fit_data(image, dual, field, weight, penalty, kind, scale):
                     y = (w * f + penalty * v) / (w + penalty)
                 elif kind == 1:
                     y = (w * f + penalty * v) / (w + penalty)
-                    for _ in range(_NEWTON_STEPS):
+                    for _ in range(NEWTON_STEPS):
                         angle = scale * (y - f)
                         slope = w * np.sin(angle) / scale + penalty * (y - v)
                         y -= slope / (w * max(np.cos(angle), np.float32(0)) + penalty)
@@ -41,7 +42,7 @@ def fit_data(image, dual, field, weight, penalty, kind, scale):
                     wraps = np.float32(np.round((v - f) / turn))
                     far = abs(v - f - wraps * turn)
                     near = far
-                    for _ in range(_TANGENT_STEPS):
+                    for _ in range(TANGENT_STEPS):
                         near = max(far - weight[i, j, k] * np.cos(scale * near / 2) / penalty, np.float32(0))
                     y = f + wraps * turn + (near if v - f > wraps * turn else -near)
                 else:

@@ -2,7 +2,7 @@
 
 :func:`jit` is ``numba.njit`` for the functions of this package. Its cache looks for a compiled kernel in three places:
 
-1. the ``__pycache__`` folder beside the source, where new kernels are saved. Where that folder cannot be written (a
+1. the ``__pycache__`` folder of the source, where new kernels are saved. Where that folder cannot be written (a
    site-wide installation), new kernels are saved in numba's folder of the user, and both are read;
 2. the folder ``_compiled`` of the package, which binary wheels and container images bring
    (``.ci/compile_kernels.py`` makes it). Its kernels are for :func:`bids_app.qsm.process.portable_cpu`, unless
@@ -48,7 +48,7 @@ class _ContentStamp:
 
 
 class PackageCacheLocator(_ContentStamp, caching.InTreeCacheLocator):
-    """The cache beside the source, where that can be written."""
+    """The cache in the folder of the source, where that can be written."""
 
     @classmethod
     def from_function(cls, py_func: Any, py_file: str) -> "PackageCacheLocator | None":

@@ -47,12 +47,12 @@ def _laplacian_row(array, a, b, rows, weights, out, sums):
 @jit(parallel=True, **_OPTIONS)
 def laplacian(array, spans, weights, out):
     """Negative Laplacian over the spans; returns <array, out>."""
-    start, stop, pieces, longest, beside = spans
+    start, stop, pieces, longest, neighbours = spans
     partial = np.zeros(pieces.size - 1)
     for piece in numba.prange(pieces.size - 1):
         sums = np.zeros(longest)
         for row in range(pieces[piece], pieces[piece + 1]):
-            _laplacian_row(array, start[row], stop[row], beside[row], weights, out, sums)
+            _laplacian_row(array, start[row], stop[row], neighbours[row], weights, out, sums)
         partial[piece] = _sum(sums)
     return _sum(partial)
 

@@ -64,10 +64,10 @@ def _magnitude(m, n, scale, out):
 
 
 @jit
-def _store(weight, inside, beside, shift, cells):
+def _store(weight, inside, neighbour, shift, cells):
     for k in range(cells.size):
         cost = np.uint32(np.int32(np.float32(1.5) + (_ONE - weight[k]) * np.float32(254)))
-        both = np.uint32(inside[k] & beside[k])
+        both = np.uint32(inside[k] & neighbour[k])
         cells[k] |= (cost * both) << shift
 
 
@@ -257,7 +257,7 @@ def _shift_part(phase, second, ratio, strength, order, plane, turns):
             for t in range(7):
                 expected = (phase[v] - TWO_PI * (shift + np.float32(t - 3))) * ratio
                 agreement[t] += weight * np.cos(second[v] - expected)
-        # Where the ratio of the echo times is a whole number or a simple fraction, several numbers of turns agree as
+        # Where the ratio of the echo times is a whole number or a simple fraction, several multiples of 2 pi agree as
         # well: of these the one with the smallest field is taken.
         best, smallest = 3, np.inf
         for t in range(7):
@@ -272,7 +272,7 @@ def _shift_part(phase, second, ratio, strength, order, plane, turns):
 
 @jit(parallel=True)
 def follow(phase, source, ratio, mask):
-    """Give ``phase`` (flat) the turns that bring it nearest to ``ratio`` times ``source``; 0 outside the mask."""
+    """Add the multiple of 2 pi to ``phase`` (flat) that brings it nearest to ``ratio`` times ``source``, 0 outside."""
     for v in prange(phase.size):
         value = phase[v]
         turned = value - TWO_PI * (((value - source[v] * ratio) * _TURNS + _ROUND) - _ROUND)

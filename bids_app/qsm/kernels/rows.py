@@ -11,23 +11,24 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from bids_app.qsm.arrays import BoolArray, FloatArray, Scalar
+from bids_app.qsm.kernels.lanes import WIDTH
 from bids_app.qsm.kernels.spans import IndexArray, Spans
 
-#: Start, stop, pieces (or limits of planes), longest row, and the offsets to the rows beside each.
+#: Start, stop, pieces (or limits of planes), longest row, and the offsets to the rows next to each.
 RowArguments = tuple[IndexArray, IndexArray, IndexArray, int, IndexArray]
 #: Neighbouring rows in the kernels' order (-x, +x, -y, +y, -x-y, +x+y, +x-y, -x+y), as steps along x and y.
-_BESIDE = ((-1, 0), (1, 0), (0, -1), (0, 1), (-1, -1), (1, 1), (1, -1), (-1, 1))
+_NEIGHBOURS = ((-1, 0), (1, 0), (0, -1), (0, 1), (-1, -1), (1, 1), (1, -1), (-1, 1))
 
 
 @dataclass(frozen=True)
 class RowSpans:
-    """Row spans ``[start, stop)`` of a region in the layout, its pieces, and the offsets to the rows beside each.
+    """Row spans ``[start, stop)`` of a region in the layout, its pieces, and the offsets to the rows next to each.
 
     ``planes`` are the limits of the planes across x among the spans.
     """
 
     spans: Spans
-    beside: IndexArray
+    neighbours: IndexArray
     planes: IndexArray
 
     @property
@@ -38,13 +39,13 @@ class RowSpans:
     @property
     def argument(self) -> RowArguments:
         """The spans as kernels take them: start, stop, pieces, longest row, offsets (row, 8) that may wrap around."""
-        return *self.spans.argument, self.beside
+        return *self.spans.argument, self.neighbours
 
     @property
     def by_plane(self) -> RowArguments:
         """The same with the limits of the planes in place of those of the pieces."""
         start, stop, _, longest = self.spans.argument
-        return start, stop, self.planes, longest, self.beside
+        return start, stop, self.planes, longest, self.neighbours
 
     def slabs(self, count: int) -> IndexArray:
         """Return the limits of so many slabs of planes (or fewer), all planes among them and alike in voxels."""
@@ -77,18 +78,22 @@ class Layout:
 
     @property
     def size(self) -> int:
-        """Length of a field."""
-        return int(np.count_nonzero(self.stored))
+        """Length of a field: its voxels, and a vector behind them, which kernels read and do not use."""
+        return int(np.count_nonzero(self.stored)) + WIDTH
 
     def take(self, volume: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
         """Return a volume's values as a field."""
-        return volume[self.stored]
+        return np.append(volume[self.stored], np.zeros(WIDTH, volume.dtype))
 
     def put(self, field: FloatArray) -> FloatArray:
         """Return a field as a volume, zero where nothing is stored."""
         volume = np.zeros(self.stored.shape, np.float32)
-        volume[self.stored] = field
+        self.fill(volume, field)
         return volume
+
+    def fill(self, volume: FloatArray, field: FloatArray) -> None:
+        """Put a field into a volume, which keeps its values where nothing is stored."""
+        volume[self.stored] = field[:-WIDTH]
 
     def spans(self, region: BoolArray) -> RowSpans:
         """Return the spans of a region of which all 18 neighbours are stored."""
@@ -96,11 +101,11 @@ class Layout:
         nx, ny, nz = region.shape
         row = (spans.start // np.uint64(nz)).astype(np.int64)
         shift = self.base[row] - row * nz
-        beside = np.stack([self.base[row + x * ny + y] - self.base[row] for x, y in _BESIDE], axis=1)
+        neighbours = np.stack([self.base[row + x * ny + y] - self.base[row] for x, y in _NEIGHBOURS], axis=1)
         moved = Spans(
             (spans.start.astype(np.int64) + shift).astype(np.uint64),
             (spans.stop.astype(np.int64) + shift).astype(np.uint64),
             spans.pieces,
         )
         planes = np.searchsorted(row // ny, np.arange(nx + 1)).astype(np.uint64)
-        return RowSpans(moved, beside.astype(np.uint64), planes)
+        return RowSpans(moved, neighbours.astype(np.uint64), planes)

@@ -38,7 +38,7 @@ def gaussian_threshold(values: FloatArray, bins: int = _BINS) -> float:
     """Return the threshold at which two Gaussians describe the histogram best: noise below, object above.
 
     Of all splits the one with the least classification error of two Gaussians with the classes' shares, means and
-    variances; it finds the edge of a narrow noise peak beside a wide object, where Otsu's split lies too high.
+    variances; it finds the edge of a narrow noise peak next to that of a wide object, where Otsu's split lies too high.
 
     References
     ----------

@@ -4,6 +4,7 @@ import numpy as np
 import scipy.fft
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
+from bids_app.qsm.device import namespace, to_device
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.kernels.dipole import fill_dipole
 from bids_app.qsm.operators.crop import Crop
@@ -79,6 +80,11 @@ class DipoleConvolution:
     def __init__(self, grid: Grid, box: Slices | None = None) -> None:
         self.grid, self.kernel, self._box = grid, dipole_kernel(grid), box
 
+    def on_device(self) -> "DipoleConvolution":
+        """Return the operator, which then takes arrays of the current device (:mod:`bids_app.qsm.device`)."""
+        self.kernel = to_device(self.kernel)
+        return self
+
     def field(self, chi: FloatArray) -> FloatArray:
         """Return the field (ppm, shape of the box) of a map in ppm, ``grid.shape``."""
         spectrum = rfftn(chi)
@@ -100,10 +106,11 @@ class DipoleConvolution:
 
         It is the squared weight convolved with the square of the dipole response in space.
         """
-        space = irfftn_cropped(self.kernel.astype(np.complex64), self.grid.shape, self._whole)
+        xp = namespace(weight)
+        space = irfftn_cropped(xp.astype(self.kernel, xp.complex64), self.grid.shape, self._whole)
         spectrum = rfftn_padded(weight**2, self.grid.shape)
         spectrum *= rfftn(space**2)
-        return np.maximum(irfftn_cropped(spectrum, self.grid.shape, self._whole), 0)
+        return xp.clip(irfftn_cropped(spectrum, self.grid.shape, self._whole), 0, None)
 
     @property
     def _whole(self) -> Slices:
@@ -175,7 +182,7 @@ def field_in_box(chi: FloatArray, mask: BoolArray, grid: Grid, padding_mm: float
     grid : Grid
         Sampling.
     padding_mm : float
-        Empty space beside the box in mm, so that the periodic copies of the map are that far away.
+        Empty space around the box in mm, so that the periodic copies of the map are that far away.
 
     Returns
     -------

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
+from bids_app.qsm.device import to_device
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.kernels.sphere import subtract_mean
 from bids_app.qsm.operators.fft import irfftn, rfftn
@@ -74,6 +75,11 @@ class SphereMean:
 
     def __init__(self, radius: float, grid: Grid) -> None:
         self.spectrum, self._shape = sphere_kernel(radius, grid), grid.shape
+
+    def on_device(self) -> "SphereMean":
+        """Return the operator, which then takes arrays of the current device (:mod:`bids_app.qsm.device`)."""
+        self.spectrum = to_device(self.spectrum)
+        return self
 
     def mean(self, array: FloatArray) -> FloatArray:
         """Return the means of an array of ``grid.shape``."""

@@ -12,7 +12,7 @@ from bids_app.qsm.grid import Grid
 from bids_app.qsm.kernels import jit
 from bids_app.qsm.method import Method, Offsets
 from bids_app.qsm.params import param
-from bids_app.qsm.phase.offsets import OffsetParams, between_echoes, check_echoes, mcpc3ds
+from bids_app.qsm.phase.offsets import OffsetParams, between_echoes, check_echoes, remove_offset
 from bids_app.qsm.phase.scaling import wrap
 from bids_app.qsm.results import OffsetResult
 
@@ -118,7 +118,7 @@ def even_echo_phase(
     phi1 + phi3 - k phi2 with k = (TE1 + TE3) / TE2 does not hold the field. With equal spacing it is taken from the
     wrapped phases (k = 2 but for the offset, which cancels); otherwise the second echo is compared with the one that
     is interpolated between the first and the third, whose difference is unwrapped. A plane is fitted to it, weighted
-    by the magnitudes. Arguments as :func:`~bids_app.qsm.phase.offsets.mcpc3ds`; three echoes are needed. Where echoes
+    by the magnitudes. Arguments as :func:`~bids_app.qsm.phase.mcpc3ds.mcpc3ds`; three echoes are needed. Where echoes
     are left out, ``polarity`` says which of the others have the opposite readout: then two echoes of one polarity are
     compared with one of the other.
     """
@@ -150,7 +150,7 @@ def even_echo_phase(
             line = np.exp(-1j * rest * (np.arange(n) - (n - 1) / 2))
             blocks = blocks * line.reshape([-1 if a == axis else 1 for a in range(3)])
     mean = blocks.sum()
-    # Known up to half a turn, or a share of the turns of the third echo against the first: the smallest is taken.
+    # Known up to pi, or a share of the multiples of 2 pi of the third echo against the first: the smallest is taken.
     constant = float(np.angle(mean)) / times
     slope = [s / _BLOCK / times for s in slopes]
     if not polarity[other]:  # what was compared is the echo of the first one's polarity
@@ -224,7 +224,7 @@ def bipolar(
     corrected = np.empty(phase.shape, np.float32)
     for echo, out in enumerate(corrected):
         out[...] = wrap(phase[echo] - plane) if polarity[echo] else phase[echo]
-    return mcpc3ds(corrected, magnitude, echo_times, mask, grid, params=OffsetParams(params.sigma))
+    return remove_offset(corrected, magnitude, echo_times, mask, grid, params.sigma)
 
 
 BIPOLAR: Offsets[BipolarParams] = Method(

@@ -6,7 +6,7 @@ from numba import prange
 from bids_app.qsm.arrays import FloatArray, NumericArray
 from bids_app.qsm.kernels import jit
 
-#: Share of 2 x 2 loops around which pure noise makes a turn.
+#: Share of 2 x 2 loops around which the phase of pure noise changes by 2 pi.
 NOISE_RESIDUES = 1 / 3
 #: Share of neighbours that differ by a quarter of the range and more; one surface of wraps through a volume has more.
 _FEW_STEPS = 1e-3
@@ -70,8 +70,8 @@ def has_no_wraps(stored: NumericArray) -> bool:
 def slices_alternate(phase: FloatArray, magnitude: FloatArray | None = None) -> bool:
     """Whether the sign of the signal alternates from slice to slice along z (reconstructed without a shift in k-space).
 
-    Scanners of one vendor store 3D images so. Neighbours must disagree along z by half a turn and agree along x and
-    y; a field that is steep everywhere along z would have to change by half a turn a slice to be mistaken for it.
+    Scanners of one vendor store 3D images so. Neighbours must disagree along z by pi and agree along x and
+    y; a field that is steep everywhere along z would have to change by pi a slice to be mistaken for it.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def slices_alternate(phase: FloatArray, magnitude: FloatArray | None = None) -> 
 
 
 def undo_alternation(phase: FloatArray) -> FloatArray:
-    """Return phase (``[..., z]``, rad) with half a turn added to every second slice, wrapped."""
+    """Return phase (``[..., z]``, rad) with pi added to every second slice, wrapped."""
     from bids_app.qsm.phase.scaling import wrap
 
     half_turns = (np.pi * (np.arange(phase.shape[-1]) % 2)).astype(np.float32)
@@ -93,7 +93,7 @@ def undo_alternation(phase: FloatArray) -> FloatArray:
 
 
 def residue_share(phase: FloatArray, where: NumericArray | None = None) -> float:
-    """Share of the 2 x 2 loops in slices around which the phase makes a turn: 0 when smooth, 1/3 for noise.
+    """Share of the 2 x 2 loops in slices around which the phase changes by 2 pi: 0 when smooth, 1/3 for noise.
 
     ``where`` (bool, like ``phase``) restricts it to loops whose first voxel is in it. Up to 40 slices are looked at.
     """

@@ -1,4 +1,4 @@
-"""Phase at echo time zero by MCPC-3D-S."""
+"""The phase at echo time zero: what its estimators share."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,6 @@ from numba import prange
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import Grid, bounding_box
 from bids_app.qsm.kernels import jit
-from bids_app.qsm.method import Method, Offsets
 from bids_app.qsm.operators.smoothing import gaussian_phase
 from bids_app.qsm.params import Params, param
 from bids_app.qsm.phase.parabola import parabola
@@ -20,7 +19,7 @@ from bids_app.qsm.unwrap.romeo import romeo
 
 @dataclass(frozen=True)
 class OffsetParams(Params):
-    """Parameters of MCPC-3D-S."""
+    """Parameters of the removal of phase offsets."""
 
     sigma: float = param(7.0, low=0.0, high=50.0, unit="mm", doc="Gaussian smoothing of the complex offset")
 
@@ -113,69 +112,26 @@ def smooth_offset(
     return offset
 
 
-def mcpc3ds(
+def remove_offset(
     phase: FloatArray,
     magnitude: FloatArray | None,
     echo_times: Sequence[float],
     mask: BoolArray | None,
     grid: Grid,
-    *,
-    params: OffsetParams = OffsetParams(),
+    width: float,
 ) -> OffsetResult:
-    """Remove the phase offset that does not grow with echo time (receive coils, transmit field).
-
-    The Hermitian inner product of the first two echoes is unwrapped and extrapolated to the first echo; what
-    remains of the first echo's phase is the offset, smoothed as a complex image.
-
-    Parameters
-    ----------
-    phase : float32, ``[echo, x, y, z]``
-        Wrapped phase in rad, at least two echoes of one readout polarity.
-    magnitude : float32, like ``phase``, optional
-        Weights of the smoothing and of the unwrapping.
-    echo_times : sequence of float
-        Echo times in s, ascending.
-    mask : bool, ``[x, y, z]``, optional
-        Where the offset is estimated; it is smoothly continued near it.
-    grid : Grid
-        Voxel size for the smoothing.
-    params : OffsetParams
-        Smoothing of the offset.
-
-    Returns
-    -------
-    OffsetResult
-        Phase without the offset, wrapped, and the offset, in rad.
+    """Remove the offset that the first two echoes give, smoothed over ``width`` (mm), from every echo.
 
     Raises
     ------
     ValueError
         For fewer than two echoes, or echo times that do not ascend.
-
-    References
-    ----------
-    Eckstein et al. 2018, 10.1002/mrm.26963.
     """
     check_echoes(phase, echo_times, 2)
     first, second = float(echo_times[0]), float(echo_times[1])
     difference, strength, inside = between_echoes(phase, magnitude, (0, 1), mask, grid)
-    offset = smooth_offset(phase[0], difference, first / (second - first), strength, inside, grid, params.sigma)
+    offset = smooth_offset(phase[0], difference, first / (second - first), strength, inside, grid, width)
     corrected = np.empty(phase.shape, np.float32)
     for echo, out in zip(phase, corrected, strict=True):
         _subtract(np.ascontiguousarray(echo, np.float32).reshape(-1), offset.reshape(-1), out.reshape(-1))
     return OffsetResult(corrected, offset)
-
-
-MCPC3DS: Offsets[OffsetParams] = Method(
-    name="mcpc3ds",
-    kind="offsets",
-    label="MCPC-3D-S",
-    function=mcpc3ds,
-    params=OffsetParams,
-    sentence=(
-        "The phase at echo time zero was estimated from the first echoes, smoothed and removed "
-        "(MCPC-3D-S) [eckstein2018]{parameters}."
-    ),
-    uses=frozenset({"magnitude"}),
-    min_echoes=2,
-)

@@ -1,4 +1,4 @@
-"""The parabola of a smooth wrapped phase, from its steps over a few voxels: turns of the phase do not count."""
+"""The parabola of a smooth wrapped phase, from its steps over a few voxels: multiples of 2 pi do not count."""
 
 from collections.abc import Sequence
 
@@ -79,7 +79,7 @@ def parabola(phase: FloatArray, weight: FloatArray, known: BoolArray, steps: Seq
     Parameters
     ----------
     phase : float32, ``[x, y, z]``
-        Phase in rad, wrapped or not, that changes by less than half a turn over a step.
+        Phase in rad, wrapped or not, that changes by less than pi over a step.
     weight : float32, ``[x, y, z]``
         Weights; a step has the product of both ends'.
     known : bool, ``[x, y, z]``

@@ -78,7 +78,7 @@ def slice_steps(
 def has_own_offsets(steps: Array, weights: Array | None = None, is_2d: bool = False, single_echo: bool = False) -> bool:
     """Return whether steps from slice to slice are those of slices with offsets of their own.
 
-    A volume has nearly the same step everywhere; an alternating sign, half a turn everywhere, is another matter. With a
+    A volume has nearly the same step everywhere; an alternating sign, pi everywhere, is another matter. With a
     single echo the steps are those of the field too, so that they must differ more.
 
     Examples

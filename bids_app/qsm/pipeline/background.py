@@ -16,6 +16,7 @@ from bids_app.qsm.options import BackgroundChoices
 from bids_app.qsm.params import Params
 from bids_app.qsm.pipeline.arguments import Iterations, Parameters, check_volume, parameters_of, registered
 from bids_app.qsm.pipeline.boundary_sources import initial_estimate
+from bids_app.qsm.pipeline.devices import device_label, device_notes, device_of
 from bids_app.qsm.pipeline.echoes import EchoPhase
 from bids_app.qsm.registry import BACKGROUND
 from bids_app.qsm.signatures import Progress
@@ -76,6 +77,8 @@ class LocalField:
         Names of the methods that ran.
     warnings : tuple of str
         What the user should look at, in sentences.
+    device : str
+        Where the method ran, if not on the processor.
     """
 
     passes: tuple[Pass, ...]
@@ -86,6 +89,7 @@ class LocalField:
     iterations: int | None = None
     methods: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    device: str = ""
 
     @property
     def field(self) -> FloatArray:
@@ -187,7 +191,8 @@ def local_field(
     weights = field_weights(sd, residual, passes)
     alternation, transceive = _corrected(total, passes[0], grid, weights[0], options, single_echo)
     stage = _Removal(transceive.field, grid, echoes, options, parameters, progress)
-    made = tuple(stage.run(mask, known) for mask, known in zip(passes, weights, strict=True))
+    with device_of(options.device) as device:
+        made = tuple(stage.run(mask, known) for mask, known in zip(passes, weights, strict=True))
     did = {
         "alternation": bool(alternation.axes),
         "transmit_receive_phase": transceive.removed > 0,
@@ -201,7 +206,8 @@ def local_field(
         transceive.removed,
         stage.iterations.most,
         tuple(name for name, ran in did.items() if ran),
-        _warnings(alternation),
+        _warnings(alternation) + (device_notes(stage.method, device) if stage.method else ()),
+        device_label(stage.method, device) if stage.method else "",
     )
 
 
@@ -249,12 +255,12 @@ class _Removal:
     ) -> None:
         self._total, self._grid, self._echoes, self._options = total, grid, echoes, options
         name = options.method
-        self._method = None if name == "none" else registered("background method", name, BACKGROUND)
-        self._params = parameters_of(name, self._method.params(), parameters) if self._method else Params()
+        self.method = None if name == "none" else registered("background method", name, BACKGROUND)
+        self._params = parameters_of(name, self.method.params(), parameters) if self.method else Params()
         iterates = hasattr(self._params, "iterations")
         self.boundary_sources: BoolArray = np.zeros(grid.shape, bool)
         self.iterations = Iterations(progress, iterates)
-        if echoes is not None and self._method is not None and not echoes.counted:
+        if echoes is not None and self.method is not None and not echoes.counted:
             raise ValueError(
                 "background removal of each echo needs its integer ambiguities: unwrap along paths (ROMEO), or take an "
                 "inversion that removes the background itself"
@@ -263,10 +269,10 @@ class _Removal:
     def run(self, mask: BoolArray, weights: FloatArray | None) -> Pass:
         """Return the local field in one mask."""
         domain = self._domain(mask, weights)
-        if self._method is None:
+        if self.method is None:
             return Pass(mask, domain, (), (remove_unreliable_boundary(domain, weights),), weights)
         results = [
-            self._method(
+            self.method(
                 total, domain, self._grid, weights=weights, progress=self.iterations.start(), params=self._params
             )
             for total in self._fields()

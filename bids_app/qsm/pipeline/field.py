@@ -39,7 +39,7 @@ class Field:
     support : bool, ``[x, y, z]``
         Voxels with signal.
     wraps : uint8, ``[x, y, z]``
-        Neighbours (0 to 3) that half a turn or more separates in the unwrapped phase.
+        Neighbours (0 to 3) that pi or more separates in the unwrapped phase.
     drift : float or None
         Largest change of the mean field between two intervals of echoes in Hz; None for fewer than three echoes.
     iterations : int

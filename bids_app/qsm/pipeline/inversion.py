@@ -14,6 +14,7 @@ from bids_app.qsm.params import Params
 from bids_app.qsm.pipeline.arguments import Iterations, Parameters, parameters_of, registered
 from bids_app.qsm.pipeline.background import LocalField, Pass
 from bids_app.qsm.pipeline.boundary_sources import add_boundary_sources
+from bids_app.qsm.pipeline.devices import device_label, device_notes, device_of
 from bids_app.qsm.pipeline.echoes import EchoPhase
 from bids_app.qsm.registry import INVERSIONS, SINGLE_STEP
 from bids_app.qsm.signatures import Info, Progress
@@ -41,6 +42,8 @@ class Susceptibility:
         Most iterations of any pass (and echo); None where the method does not iterate.
     methods : tuple of str
         Names of the methods that ran.
+    warnings : tuple of str
+        What the user should look at, in sentences.
     """
 
     chi: FloatArray
@@ -51,6 +54,7 @@ class Susceptibility:
     info: Mapping[str, object] = field(default_factory=dict)
     iterations: int | None = None
     methods: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def susceptibility(
@@ -114,13 +118,16 @@ def susceptibility(
     >>> mask = x**2 + y**2 + z**2 < 0.7
     >>> true = (0.1 * (x**2 + y**2 + z**2 < 0.1)).astype(np.float32)
     >>> local = qsm.local_field(forward_field(true, grid), mask, grid, options=qsm.BackgroundChoices(method="lbv"))
-    >>> found = qsm.susceptibility(local, grid, options=qsm.InversionChoices(method="tikhonov"))
-    >>> bool(np.corrcoef(found.chi[found.mask], true[found.mask])[0, 1] > 0.9)
+    >>> maps = qsm.susceptibility(local, grid, options=qsm.InversionChoices(method="tikhonov"))
+    >>> bool(np.corrcoef(maps.chi[maps.mask], true[maps.mask])[0, 1] > 0.9)
     True
     """
     _check(local, options.method)
     stage = _Inversion(local, grid, magnitude, echoes, options, parameters, progress)
-    results = [_cut(stage.run(mask_pass), inside) for mask_pass in local.passes]
+    with device_of(options.device) as device:
+        results = [_cut(stage.run(mask_pass), inside) for mask_pass in local.passes]
+    if label := device_label(stage.method, device):
+        stage.info["device"] = label
     single_field, single_mask, single_chi = results[0]
     chi, mask = single_chi, single_mask
     if len(results) > 1:
@@ -128,7 +135,8 @@ def susceptibility(
         chi, mask = two_pass(second_chi, second_mask, chi, mask), mask | second_mask
     did = {options.method: True, "boundary_sources": bool(local.boundary_sources.any()), "per_echo": echoes is not None}
     methods = tuple(name for name, ran in did.items() if ran)
-    return Susceptibility(chi, mask, single_field, single_chi, single_mask, stage.info, stage.iterations.most, methods)
+    facts, notes = (stage.info, stage.iterations.most, methods), device_notes(stage.method, device)
+    return Susceptibility(chi, mask, single_field, single_chi, single_mask, *facts, notes)
 
 
 def _check(local: LocalField, method: str) -> None:
@@ -163,8 +171,8 @@ class _Inversion:
         progress: Progress | None,
     ) -> None:
         self._local, self._grid, self._magnitude, self._echoes = local, grid, magnitude, echoes
-        self._method = registered("inversion", options.method, INVERSIONS)
-        self._params = parameters_of(options.method, self._method.params(), parameters)
+        self.method = registered("inversion", options.method, INVERSIONS)
+        self._params = parameters_of(options.method, self.method.params(), parameters)
         self.iterations = Iterations(progress, hasattr(self._params, "iterations"))
         self.info: Info = {}
 
@@ -186,7 +194,7 @@ class _Inversion:
         return field_ppm, known, whole
 
     def _invert(self, data: FloatArray, mask: BoolArray, weights: FloatArray | None, **scale: float) -> FloatArray:
-        chi: FloatArray = self._method(
+        chi: FloatArray = self.method(
             data,
             mask,
             self._grid,

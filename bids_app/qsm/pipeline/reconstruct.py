@@ -234,5 +234,5 @@ def _finished(
         None if without is None else without.trend,
         options,
         tuple(name for stage in stages for name in stage),
-        corrected.warnings + field.warnings + local.warnings,
+        tuple(dict.fromkeys(corrected.warnings + field.warnings + local.warnings + inverted.warnings)),
     )

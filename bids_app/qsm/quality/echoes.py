@@ -1,7 +1,7 @@
 """Quality of the echoes as they come from the scanner: signal, noise, ghosts, drift of the field, residual wraps.
 
 Expected ranges are guides: of one simulated head (``bids_app.phantom``: Gaussian noise, no motion) and the physics
-named with each function; data of a scanner may lie beside them and be good.
+named with each function; data of a scanner may lie outside them and be good.
 """
 
 from collections.abc import Sequence
@@ -199,10 +199,10 @@ def _jumps(phase, mask, counts):  # type: ignore[no-untyped-def]
 
 
 def residual_wraps(unwrapped: FloatArray, mask: BoolArray) -> npt.NDArray[np.uint8]:
-    """Number of neighbours (next along x, y and z) from which a voxel's unwrapped phase differs by half a turn or more.
+    """Number of neighbours (next along x, y and z) from which a voxel's unwrapped phase differs by pi or more.
 
     In smooth unwrapped phase there is none. Wraps that are left draw lines of them; noise without signal and fields
-    that are steeper than half a turn in a voxel, which nothing can unwrap, count as well. object echo counts.
+    that are steeper than pi in a voxel, which nothing can unwrap, count as well. object echo counts.
 
     Expected: below 1 of 100 pairs in a brain mask, most of them above the sinuses; more with long echoes and large
     voxels.

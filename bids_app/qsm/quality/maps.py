@@ -1,7 +1,7 @@
 """Quality of what is made of the echoes: reliability of the field, background left at the boundary, streaks in the map.
 
 Expected ranges are guides: of one simulated head (``bids_app.phantom``: Gaussian noise, no motion) and the physics
-named with each function; data of a scanner may lie beside them and be good.
+named with each function; data of a scanner may lie outside them and be good.
 """
 
 from dataclasses import dataclass
@@ -23,8 +23,8 @@ from bids_app.qsm.quality.echoes import NORMAL_MAD
 UNRELIABLE = 0.5
 #: Thickness of the boundary, and depth at which the core begins, mm.
 RIM_MM, CORE_MM = 4.0, 10.0
-#: Kernel magnitude below which k-space counts as cone, above which as beside it.
-CONE, BESIDE = 0.07, 0.2
+#: Kernel magnitude below which k-space counts as cone, above which as outside it.
+CONE, OUTSIDE = 0.07, 0.2
 #: Structures larger than this say nothing of streaks, mm.
 _LARGEST_MM = 40.0
 #: Fewer voxels than this say nothing.
@@ -159,8 +159,8 @@ def boundary_ratio(local: FloatArray, mask: BoolArray, grid: Grid) -> float | No
 
 @jit(parallel=True)
 def _cone_sums(spectrum, kernel, axes, width, limits, sums):  # type: ignore[no-untyped-def]
-    """``sums[plane, shell]``: samples and power in the cone, samples and power beside it."""
-    cone, beside, smallest = limits
+    """``sums[plane, shell]``: samples and power in the cone, samples and power outside it."""
+    cone, outside, smallest = limits
     kx, ky, kz = axes
     last = sums.shape[1] - 1
     for index in prange(spectrum.shape[0]):
@@ -169,7 +169,7 @@ def _cone_sums(spectrum, kernel, axes, width, limits, sums):  # type: ignore[no-
             for k in range(spectrum.shape[2]):
                 radius = np.sqrt(kx[i] ** 2 + ky[j] ** 2 + kz[k] ** 2)
                 strength = abs(kernel[i, j, k])
-                if radius < smallest or cone <= strength < beside:
+                if radius < smallest or cone <= strength < outside:
                     continue
                 value = spectrum[i, j, k]
                 power = value.real * value.real + value.imag * value.imag
@@ -180,7 +180,7 @@ def _cone_sums(spectrum, kernel, axes, width, limits, sums):  # type: ignore[no-
 
 
 def streak_ratio(chi: FloatArray, mask: BoolArray, grid: Grid) -> float | None:
-    """Power of a susceptibility map in the cone where the dipole kernel is small, over that beside it.
+    """Power of a susceptibility map in the cone where the dipole kernel is small, over that outside it.
 
     Nothing is measured in the cone (|D| < 0.07): noise and errors of the field come out amplified there and are seen as
     streaks at the magic angle. Anatomy knows no cone, so both powers, compared in shells of |k| and summed, should be
@@ -215,7 +215,7 @@ def streak_ratio(chi: FloatArray, mask: BoolArray, grid: Grid) -> float | None:
     # The sphere that every direction reaches: beyond it shells have corners alone.
     shells = max(1, int(min(0.5 / d for d in grid.voxel_size) / width))
     sums = np.zeros((shape[0], shells + 1, 4))
-    _cone_sums(rfftn(part), dipole_kernel(small), tuple(axes), width, (CONE, BESIDE, 1 / _LARGEST_MM), sums)
+    _cone_sums(rfftn(part), dipole_kernel(small), tuple(axes), width, (CONE, OUTSIDE, 1 / _LARGEST_MM), sums)
     n_in, in_cone, n_out, outside = sums.sum(axis=0)[:-1].T
     both = (n_in > 0) & (n_out > 0)
     expected = float(np.sum(outside[both] * n_in[both] / n_out[both]))

@@ -10,8 +10,8 @@ from bids_app.qsm.grid import Grid
 from bids_app.qsm.kernels import jit
 from bids_app.qsm.method import Method, SpinEcho
 from bids_app.qsm.operators.smoothing import mean_of_known
+from bids_app.qsm.relaxometry.echoes import checked_echoes, unpack
 from bids_app.qsm.relaxometry.epg import EpgParams, epg_dictionary, is_cpmg
-from bids_app.qsm.relaxometry.spin_echo import checked_echoes, unpack
 from bids_app.qsm.results import SpinEchoFit
 
 

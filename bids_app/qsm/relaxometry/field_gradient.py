@@ -11,7 +11,7 @@ from bids_app.qsm.grid import Grid
 from bids_app.qsm.kernels import jit
 from bids_app.qsm.method import GradientCorrection, Method
 from bids_app.qsm.params import Params, param
-from bids_app.qsm.relaxometry.spin_echo import checked_echoes, unpack
+from bids_app.qsm.relaxometry.echoes import checked_echoes, unpack
 from bids_app.qsm.results import CorrectedDecay
 
 

@@ -13,8 +13,10 @@ from bids_app.qsm.operators.smoothing import mean_of_known
 from bids_app.qsm.separation.sources import SeparationData, at_field
 from bids_app.qsm.signatures import Info
 
-#: Smoothing before the line is fitted, mm; distance from the mask's edge, mm; fewest independent samples.
-_SMOOTHING_MM, _EDGE_MM, _MIN_SAMPLES = 1.5, 4.0, 30
+#: Smoothing before the line is fitted, mm; distance from the mask's edge, mm.
+_SMOOTHING_MM, _EDGE_MM = 1.5, 4.0
+#: Fewest independent samples, and fewest of them within the surfaces that make the surfaces dispensable.
+_MIN_SAMPLES, _MIN_INTERIOR = 30, 15
 #: A standard deviation above this share of the constant makes the estimate worthless.
 _MAX_RELATIVE_SD = 0.25
 
@@ -44,7 +46,9 @@ def estimate_relaxivity(
     """Estimate R2' per ppm from the line R2' = a + Dr chi through strongly paramagnetic voxels.
 
     With R2' = Dr (chi+ + abs(chi-)) and chi = chi+ + chi-, R2' = Dr chi + 2 Dr abs(chi-): the slope is Dr where the
-    diamagnetic part does not change along with iron. Both maps are smoothed first; outliers are down-weighted (Huber).
+    diamagnetic part does not change along with iron. At the surface of a nucleus it does, since white matter is mixed
+    in, and the slope comes out too low. So the outermost voxels of the region are left out where enough remain. Both
+    maps are smoothed first; outliers are down-weighted (Huber).
 
     Parameters
     ----------
@@ -75,10 +79,13 @@ def estimate_relaxivity(
         core = ndimage.distance_transform_edt(valid, grid.voxel_size) > _EDGE_MM
         region = core & (smooth_chi > chi_min)
     chosen = region & valid
-    correlated = (4 * np.pi) ** 1.5 * _SMOOTHING_MM**3 / grid.voxel_volume
-    samples = float(np.count_nonzero(chosen) / max(correlated, 1.0))
-    if samples < _MIN_SAMPLES:
+    correlated = max((4 * np.pi) ** 1.5 * _SMOOTHING_MM**3 / grid.voxel_volume, 1.0)
+    if np.count_nonzero(chosen) < _MIN_SAMPLES * correlated:
         return Relaxivity(0.0, 0.0, 0.0, 0.0)
+    interior = ndimage.binary_erosion(chosen)
+    if np.count_nonzero(interior) >= _MIN_INTERIOR * correlated:
+        chosen = interior
+    samples = float(np.count_nonzero(chosen) / correlated)
     x, y = smooth_chi[chosen].astype(np.float64), smooth_rate[chosen].astype(np.float64)
     slope, offset, sd = _huber_line(x, y, samples)
     if not slope > 0 or sd > _MAX_RELATIVE_SD * slope:

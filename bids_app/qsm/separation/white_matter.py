@@ -11,7 +11,7 @@ from bids_app.qsm.operators.smoothing import gaussian, mean_of_known
 from bids_app.qsm.params import Params, param
 from bids_app.qsm.results import Sources
 from bids_app.qsm.separation.calibration import relaxivity_of
-from bids_app.qsm.separation.chi_separation import initial_chi, joint_input, solve_joint
+from bids_app.qsm.separation.joint_fit import initial_chi, joint_input, solve_joint
 from bids_app.qsm.separation.sources import CYLINDERS_OVER_SPHERES, R2PRIME_PER_PPM, SeparationData, separated
 from bids_app.qsm.signatures import Info, Progress
 
@@ -23,7 +23,7 @@ _SOME, _CORE = 0.5, 0.9
 _MIN_CORE, _IRON, _IRON_SD = 500, 0.015, 0.01
 #: Least share of core voxels around a voxel that takes over their orientation.
 _NEAR = 0.02
-#: Standard deviation of the natural logarithm of ``cylinders``, beside theory, and the largest deviation tried.
+#: Standard deviation of the natural logarithm of ``cylinders``, relative to theory, and the largest deviation tried.
 _CYLINDER_LOG_SD, _CYLINDER_RANGE = 0.4, 1.2
 #: Size of a part of the diamagnetic R2' that does not depend on orientation, relative to spheres; theory has none.
 _CONSTANT_SD = 0.1
@@ -196,7 +196,7 @@ def white_matter(
     one it is estimated: fibres keep their direction over some millimetres, and white matter holds little iron, whose
     mean value follows from the bounds that 0 <= sin^2 <= 1 sets (:func:`iron_of_white_matter`). Smoothed over
     ``params.smoothing``, c_fibre = (R2'/Dr - iron) / (iron - chi); fine detail of both sources then follows voxel by
-    voxel from field and R2'. Estimating c and the joint fit of :mod:`bids_app.qsm.separation.chi_separation` (with c
+    voxel from field and R2'. Estimating c and the joint fit of :mod:`bids_app.qsm.separation.joint_fit` (with c
     in its R2' term) alternate. The estimation of c is this software's own.
 
     Parameters

@@ -1,17 +1,19 @@
 """Total-variation inversion with a spatially weighted data term: one ADMM serves every method of that family."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from bids_app.qsm.arrays import FloatArray
+from bids_app.qsm.device import copy_of, is_host, namespace, to_device, to_host
 from bids_app.qsm.grid import Grid
-from bids_app.qsm.kernels.admm import combine, fit_data
-from bids_app.qsm.kernels.spectrum import change_of
+from bids_app.qsm.kernels import admm as fused
 from bids_app.qsm.operators.dipole import DipoleConvolution
 from bids_app.qsm.operators.fft import irfftn, rfftn
 from bids_app.qsm.operators.gradient import laplacian_spectrum
+from bids_app.qsm.operators.vectors import change_of
+from bids_app.qsm.plain import admm as plain
 from bids_app.qsm.signatures import Progress
 from bids_app.qsm.solvers.split_gradient import SplitGradient
 
@@ -27,19 +29,18 @@ class WeakHarmonic:
     """
 
     def __init__(self, mask: FloatArray, laplacian: FloatArray, weight: float, penalty: float) -> None:
-        self.field = np.zeros(mask.shape, np.float32)
+        xp = namespace(mask)
+        self.field, self._dual, self._split = xp.zeros_like(mask), xp.zeros_like(mask), xp.zeros_like(mask)
         self._laplacian = laplacian
-        self._dual = np.zeros(mask.shape, np.float32)
-        self._shrink = (penalty / (penalty + weight * mask)).astype(np.float32)
-        self._penalty = np.float32(penalty)
-        self._split = np.zeros(mask.shape, np.float32)
+        self._shrink = penalty / (penalty + weight * mask)
+        self._penalty = penalty
 
     def update(self, target: FloatArray, data_penalty: float) -> None:
         """Fit the harmonic field to ``target`` = (y - dual) - D chi."""
         spectrum = rfftn(self._split - self._dual)
         spectrum *= self._laplacian * self._penalty
-        spectrum += np.float32(data_penalty) * rfftn(target)
-        spectrum /= np.float32(data_penalty) + self._penalty * self._laplacian**2
+        spectrum += data_penalty * rfftn(target)
+        spectrum /= data_penalty + self._penalty * self._laplacian**2
         curved = spectrum * self._laplacian
         self.field = irfftn(spectrum, target.shape)
         curvature = irfftn(curved, target.shape) + self._dual
@@ -69,6 +70,11 @@ class Problem:
     free: npt.NDArray[np.uint8] | None = None
     harmonic: tuple[float, float] | None = None
 
+    def on_device(self) -> "Problem":
+        """Return the problem with its arrays on the current device."""
+        free = None if self.free is None else to_device(self.free)
+        return replace(self, field=to_device(self.field), weight=to_device(self.weight), free=free)
+
 
 def minimise(
     problem: Problem,
@@ -78,33 +84,34 @@ def minimise(
     start: FloatArray | None = None,
     progress: Progress | None = None,
 ) -> FloatArray:
-    """Susceptibility that minimises ``problem``, on its working grid.
+    """Susceptibility that minimises ``problem``, on its working grid; the iterations run on the current device.
 
     Stops when chi changes by less than ``tolerance`` (relative) from one iteration to the next, never before the
     third: the first iterates say nothing about convergence.
     """
-    grid, shape = problem.grid, problem.grid.shape
-    dipole, laplacian = DipoleConvolution(grid), laplacian_spectrum(grid)
+    grid, shape, problem = problem.grid, problem.grid.shape, problem.on_device()
+    dipole, laplacian = DipoleConvolution(grid).on_device(), to_device(laplacian_spectrum(grid))
     penalty = np.float32(problem.penalty or 100 * problem.regularisation)
     data_penalty, ridge = np.float32(problem.data_penalty), np.float32(problem.ridge)
     kind, scale = _KINDS[problem.loss], np.float32(problem.phase_scale)
-    gradient = SplitGradient(grid, problem.free)
+    gradient = SplitGradient.on_device(grid, problem.free)
     bound = problem.regularisation / float(penalty)
-    chi = np.zeros(shape, np.float32) if start is None else start.copy()
-    dual = np.zeros(shape, np.float32)
-    image = np.zeros(shape, np.float32) if start is None else dipole.field(start)
+    xp, kernels = namespace(problem.field), fused if is_host(problem.field) else plain
+    chi = xp.zeros_like(problem.field) if start is None else copy_of(to_device(start))
+    dual = xp.zeros_like(problem.field)
+    image = xp.zeros_like(problem.field) if start is None else dipole.field(chi)
     harmonic = None
     if problem.harmonic is not None:
-        inside = (problem.weight > 0).astype(np.float32)
+        inside = xp.astype(problem.weight > 0, xp.float32)
         harmonic = WeakHarmonic(inside, laplacian, *problem.harmonic)
     for iteration in range(1, iterations + 1):
         if harmonic is not None:
             image += harmonic.field
-        fit_data(image, dual, problem.field, problem.weight, data_penalty, kind, scale)
+        kernels.fit_data(image, dual, problem.field, problem.weight, data_penalty, kind, scale)
         split_field = image
         data = rfftn(split_field if harmonic is None else split_field - harmonic.field)
         spectrum = rfftn(gradient.step(chi, bound))
-        combine(spectrum, data, dipole.kernel, laplacian, data_penalty, penalty, ridge)
+        kernels.combine(spectrum, data, dipole.kernel, laplacian, data_penalty, penalty, ridge)
         old, chi = chi, irfftn(data, shape)
         change, size = change_of(chi, old)
         if progress is not None:
@@ -114,4 +121,4 @@ def minimise(
         image = irfftn(spectrum, shape)
         if harmonic is not None:
             harmonic.update(split_field - image, problem.data_penalty)
-    return chi
+    return to_host(chi)

@@ -11,6 +11,8 @@ from typing import Protocol
 import numpy as np
 
 from bids_app.qsm.arrays import FloatArray
+from bids_app.qsm.device import copy_of, namespace
+from bids_app.qsm.operators.vectors import dot
 from bids_app.qsm.signatures import Progress
 
 Operator = Callable[[FloatArray], FloatArray]
@@ -76,27 +78,28 @@ class SymmetricSystem:
     """A x = b with a symmetric positive semi-definite operator, from x = 0."""
 
     def __init__(self, operator: Operator, right: FloatArray) -> None:
-        self.solution, self.residual = np.zeros_like(right), right.copy()
-        self.norm = float(np.vdot(right, right))
+        xp = namespace(right)
+        self.solution, self.residual = xp.zeros_like(right), copy_of(right)
+        self.norm = dot(right, right)
         self._operator = operator
-        self._direction, self._image = np.zeros_like(right), right
+        self._direction, self._image = xp.zeros_like(right), right
 
     def turn(self, factor: np.float32) -> None:
         """Set direction = residual + factor direction."""
-        self._direction *= factor
+        self._direction *= float(factor)
         self._direction += self.residual
 
     def curvature(self) -> float:
         """Apply the operator to the direction and return their product."""
         self._image = self._operator(self._direction)
-        return float(np.vdot(self._direction, self._image))
+        return dot(self._direction, self._image)
 
     def advance(self, step: np.float32, last: bool) -> float:
         """Take the step and return the residual's squared norm."""
-        self.solution += step * self._direction
-        self._image *= step
+        self.solution += float(step) * self._direction
+        self._image *= float(step)
         self.residual -= self._image
-        return float(np.vdot(self.residual, self.residual))
+        return dot(self.residual, self.residual)
 
 
 class LeastSquaresSystem:

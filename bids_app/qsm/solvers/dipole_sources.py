@@ -10,11 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
+from bids_app.qsm.device import is_host, namespace, to_device, to_host
 from bids_app.qsm.grid import Grid
-from bids_app.qsm.kernels import sources as kernels
+from bids_app.qsm.kernels import sources as fused
 from bids_app.qsm.operators.crop import Crop
 from bids_app.qsm.operators.dipole import DipoleConvolution
 from bids_app.qsm.operators.resample import block_sums, repeat_blocks
+from bids_app.qsm.plain import sources as plain
 from bids_app.qsm.signatures import Progress
 from bids_app.qsm.solvers.cg import conjugate_gradients
 from bids_app.qsm.solvers.multigrid import coarse_to_fine
@@ -88,53 +90,56 @@ class _SourceSystem:
     """
 
     def __init__(self, problem: SourceProblem, start: FloatArray | None) -> None:
-        self._dipoles = DipoleConvolution(problem.grid, problem.box)
-        self._prior, self._ridge, self._weight = problem.prior(), np.float32(problem.ridge), problem.weight
-        squared = np.square(self._prior)
-        curvature = self._dipoles.curvature(problem.weight)
-        self._preconditioner = (1 / np.sqrt(np.maximum(curvature * squared + 1, 1))).astype(np.float32)
+        self._dipoles = DipoleConvolution(problem.grid, problem.box).on_device()
+        weight, self._prior = to_device(problem.weight), to_device(problem.prior())
+        xp, self._weight, self._ridge = namespace(weight), weight, np.float32(problem.ridge)
+        self._kernels = fused if is_host(weight) else plain
+        squared = xp.square(self._prior)
+        curvature = self._dipoles.curvature(weight)
+        self._preconditioner = 1 / xp.sqrt(xp.clip(curvature * squared + 1, 1, None))
         del squared, curvature
-        self._solution = np.zeros(problem.grid.shape, np.float32)
+        self._solution = xp.zeros_like(self._prior)
         self._step = np.float32(0)
-        self._residual = problem.weight * problem.field
-        self._gradient = self._dipoles.adjoint(problem.weight * self._residual)
-        self._direction = np.zeros_like(self._gradient)
+        self._residual = weight * to_device(problem.field)
+        self._gradient = self._dipoles.adjoint(weight * self._residual)
+        self._direction = xp.zeros_like(self._gradient)
         self._image = self._residual
         #: Squared norm of the preconditioned gradient for x = 0, and at the start.
         self.first = self.norm = self._finish_gradient()
         if start is not None:
-            np.divide(start, self._prior, out=self._solution, where=self._prior > 0)
-            self._residual -= problem.weight * self._dipoles.field(self._prior * self._solution)
-            self._gradient = self._dipoles.adjoint(problem.weight * self._residual)
+            prior = to_host(self._prior)
+            self._solution = to_device(np.divide(start, prior, out=np.zeros_like(prior), where=prior > 0))
+            self._residual -= weight * self._dipoles.field(self._prior * self._solution)
+            self._gradient = self._dipoles.adjoint(weight * self._residual)
             self.norm = self._finish_gradient()
 
     def _finish_gradient(self) -> float:
         arrays = self._gradient, self._prior, self._solution, self._direction
-        return float(kernels.finish_gradient(*arrays, self._step, self._ridge, self._preconditioner))
+        return float(self._kernels.finish_gradient(*arrays, self._step, self._ridge, self._preconditioner))
 
     def turn(self, factor: np.float32) -> None:
         arrays = self._solution, self._direction, self._gradient, self._preconditioner
-        kernels.descend(*arrays, factor, self._step)
+        self._kernels.descend(*arrays, factor, self._step)
 
     def curvature(self) -> float:
         self._image = self._dipoles.field(self._prior * self._direction)
         self._image *= self._weight
-        ridge = float(self._ridge) * kernels.norm_squared(self._direction)
-        return float(kernels.norm_squared(self._image) + ridge)
+        ridge = float(self._ridge) * self._kernels.norm_squared(self._direction)
+        return float(self._kernels.norm_squared(self._image) + ridge)
 
     def advance(self, step: np.float32, last: bool) -> float:
         self._step = step
         if last:
             return self.norm
-        self._residual -= step * self._image
+        self._residual -= float(step) * self._image
         self._gradient = self._dipoles.adjoint(self._weight * self._residual)
         return self._finish_gradient()
 
     def susceptibility(self) -> FloatArray:
         """Return the solution in ppm."""
-        self._solution += self._step * self._direction
+        self._solution += float(self._step) * self._direction
         self._solution *= self._prior
-        return self._solution
+        return to_host(self._solution)
 
 
 def fit_sources(

@@ -83,7 +83,7 @@ class _RowSystem:
 
     def put(self, solution: FloatArray) -> None:
         """Put the rows into a volume."""
-        solution[self._layout.stored] = self._solution
+        self._layout.fill(solution, self._solution)
 
 
 def solve_laplace(

@@ -9,11 +9,12 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from bids_app.qsm.arrays import FloatArray
+from bids_app.qsm.device import current_device
 from bids_app.qsm.grid import Grid
-from bids_app.qsm.kernels import tgv as tgv_kernels
 from bids_app.qsm.kernels.interpolation import interpolate
 from bids_app.qsm.solvers.domain import MARGIN, Domain
 from bids_app.qsm.solvers.steps import Stencils, StepSizes
+from bids_app.qsm.solvers.tgv_iteration import DeviceIteration, FusedIteration, Iteration
 from bids_app.qsm.threads import threads
 
 PRIMAL = ("chi", "psi", "wx", "wy", "wz")
@@ -90,26 +91,25 @@ def solve(
         Called after each iteration.
     """
     domain, (iterations, tolerance) = problem.domain, limits
-    stencils = Stencils.of(domain.grid)
-    alpha1, alpha0 = alphas
-    steps = StepSizes.of(stencils, (CHI_SIZE, PSI_SIZE, W_SIZE, ETA_SIZE, alpha1, alpha0), ratio)
-    rho, radii = np.float32(relaxation), (np.float32(alpha1), np.float32(alpha0))
-    regions, both = domain.regions, (steps.taus, steps.sigmas)
+    steps = StepSizes.of(Stencils.of(domain.grid), (CHI_SIZE, PSI_SIZE, W_SIZE, ETA_SIZE, *alphas), ratio)
     fields = state.primal, _fields(len(PRIMAL), domain.layout.size), state.dual
     data = problem.laplacian, problem.weights
-    before = state.primal[0].copy()
+    kind: type[FusedIteration] | type[DeviceIteration] = FusedIteration if current_device().is_host else DeviceIteration
     # Threads that wait for each other cost more than they save on a small grid; the result is the same.
     with threads(numba.get_num_threads() if domain.in_mask.voxels > SMALL else 1):
-        slabs = domain.in_dilated.slabs(numba.get_num_threads())
-        for iteration in range(1, iterations + 1):
-            tgv_kernels.primal_ends(fields, data, regions, slabs, stencils.arrays, both, rho)
-            tgv_kernels.sweep(fields, data, regions, slabs, stencils.arrays, both, radii, rho)
-            tick()
-            if iteration % CHECK_EVERY == 0:
-                difference, size = tgv_kernels.change(state.primal[0], before, domain.in_mask.argument).sum(axis=0)
+        running: Iteration = kind(domain, fields, data, steps, alphas, relaxation)
+        done = 0
+        while done < iterations:
+            count = running.step(iterations - done)
+            for _ in range(count):
+                tick()
+            done += count
+            if done % CHECK_EVERY == 0:
+                difference, size = running.change()
                 if difference <= (tolerance * CHECK_EVERY) ** 2 * size:
-                    return iteration
-    return iterations
+                    break
+        running.finish()
+    return done
 
 
 def factors(grid: Grid) -> tuple[int, int, int]:

@@ -1,14 +1,16 @@
-"""The total-variation half of an ADMM: the split gradient and its dual, by a fused kernel."""
+"""The total-variation half of an ADMM: the split gradient and its dual, by a fused kernel or on a device."""
 
 import numba
 import numpy as np
 import numpy.typing as npt
 
 from bids_app.qsm.arrays import ComplexArray, FloatArray
+from bids_app.qsm.device import current_device, namespace
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.kernels.gradient import mark_edges, split_gradient
-from bids_app.qsm.kernels.spectrum import blend
 from bids_app.qsm.operators.fft import irfftn, rfftn
+from bids_app.qsm.operators.vectors import blend
+from bids_app.qsm.plain import gradient as plain
 
 
 class SplitGradient:
@@ -34,6 +36,11 @@ class SplitGradient:
         self._first = np.array([shape[0] * b // blocks for b in range(blocks + 1)])
         self._planes = np.empty((blocks, *shape[1:]), np.float32)
 
+    @classmethod
+    def on_device(cls, grid: Grid, free: npt.NDArray[np.uint8] | None = None) -> "SplitGradient":
+        """Return the one for arrays of the current device, on which ``free`` must be."""
+        return cls(grid, free) if current_device().is_host else _DeviceSplitGradient(grid, free)
+
     def spare_edges(self, chi: FloatArray, limit: float) -> None:
         """From now on, do not penalise differences that exceed ``limit`` (per mm) in this map."""
         if self._free.shape != chi.shape:
@@ -52,3 +59,16 @@ class SplitGradient:
         spectrum = rfftn(self.step(chi, bound))
         blend(spectrum, fixed, gain)
         return irfftn(spectrum, chi.shape)
+
+
+class _DeviceSplitGradient(SplitGradient):
+    """The same on whole arrays of a device; its parts of the dual are made with the first map."""
+
+    def __init__(self, grid: Grid, free: npt.NDArray[np.uint8] | None) -> None:
+        self._inverse_sizes = [1 / size for size in grid.voxel_size]
+        self._parts: list[FloatArray] = []
+        self._spared = free
+
+    def step(self, chi: FloatArray, bound: float) -> FloatArray:
+        self._parts = self._parts or [namespace(chi).zeros_like(chi) for _ in range(3)]
+        return plain.split_gradient(chi, self._parts, self._inverse_sizes, float(bound), self._spared)

@@ -33,7 +33,7 @@ def _mask_of(phase: FloatArray, shape: str) -> FloatArray:
     """Return the phase mask, 0 to 1, of high-pass phase in rad, -pi to pi."""
     part = phase / np.float32(np.pi)
     if shape == "sigmoid":
-        # 0.5 at a quarter turn; the slope there is that of the straight masks times four.
+        # 0.5 at pi / 2; the slope there is that of the straight masks times four.
         return np.asarray(np.where(part > 0, 1 / (1 + np.exp(16 * (part - 0.5))), 1), np.float32)
     dark = {"positive": part, "negative": -part, "triangular": np.abs(part)}[shape]
     return np.clip(1 - dark, 0, 1)

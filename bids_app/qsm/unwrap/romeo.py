@@ -31,7 +31,7 @@ class _Problem:
     phase: FloatArray  # [echo, x, y, z] of the box; the problem's own copy
     mask: npt.NDArray[np.uint8]
     template: int
-    second: int  # the echo beside the template (meaningless for one echo)
+    second: int  # the echo next to the template (meaningless for one echo)
     cells: npt.NDArray[np.uint32]  # see romeo_kernels
     strength: FloatArray  # by whose square voxels count where multiples of 2 pi are chosen
 
@@ -152,7 +152,7 @@ def romeo(
     """Unwrap phase along the most reliable paths.
 
     The template echo is unwrapped in space; every other echo takes, voxel by voxel, the multiple of 2 pi that brings
-    it nearest to the unwrapped echo beside it scaled by the echo times, so that all echoes agree.
+    it nearest to the unwrapped neighbouring echo scaled by the echo times, so that all echoes agree.
 
     Parameters
     ----------

@@ -11,7 +11,7 @@ from bids_app.report.group.tables import Line, QcNumber, Region, Segmentation, l
 from bids_app.report.group.terms import Groups, unit_of_term, words_of
 from bids_app.report.svg import CHARACTER, Axis, Chart, Drawing, axis_of, short
 
-#: Panels are this wide; the page puts as many beside each other as fit.
+#: Panels are this wide; the page puts as many in a row as fit.
 _PANEL = 300.0
 #: More runs than this are drawn as a box, and single dots only beyond the 5th and 95th percentile and where marked.
 MANY = 250
@@ -76,7 +76,7 @@ def _range(number_: QcNumber) -> str:
 def _strip(
     drawing: Drawing, axis: Axis, y: float, height: float, dots: Sequence[tuple[float, str, str, bool]], groups: Groups
 ) -> None:
-    """Draw a box (quartiles, median) and a dot for every run, beside each other where they would hide each other."""
+    """Draw a box (quartiles, median) and a dot for every run, side by side where they would hide each other."""
     values = np.array([dot[0] for dot in dots])
     if len(dots) >= 5:
         q1, q2, q3 = (float(v) for v in np.percentile(values, (25, 50, 75)))

@@ -131,7 +131,7 @@ def _built(records: GroupRecords, averages: Sequence[StepRecord]) -> str:
 
 
 def _settings(choice: JsonObject, averages: Sequence[StepRecord], both: bool) -> str:
-    """Return the parameters; ``both`` says whether T1-weighted images were registered beside the magnitude."""
+    """Return the parameters; ``both`` says whether T1-weighted images were registered in addition to the magnitude."""
     if not choice:
         return ""
     fine = "/".join(str(choice.get(f"syn_{level}")) for level in ("coarse", "middle", "fine"))

@@ -10,7 +10,7 @@ from bids_app.model.records import Echo, GreRun, Subject
 from bids_app.model.results import JobResult, StepFailure
 from bids_app.model.step_record import JsonObject, StepRecord
 
-#: Steps of the group level over one participant: their records lie beside the participant's and are no runs of it.
+#: Steps of the group level over one participant: their records lie in the participant's folder and are no runs of it.
 GROUP_STEPS = ("subject", "register", "space", "manual_regions")
 #: Order of the stages on the page; steps that are not named come after, by their start.
 _ORDER = (
@@ -33,7 +33,7 @@ _ORDER = (
     "relaxometry",
     "swi",
 )
-#: Steps of former versions, whose records may still lie beside those of the steps that took their place.
+#: Steps of former versions, whose records may still lie in the folder of the steps that took their place.
 _FORMER = ("chi",)
 
 

@@ -22,7 +22,7 @@ from bids_app.steps.participant.segmentations import regions_in
 
 
 def take_over(step: StepInput[ManualSegmentation]) -> StepResult:
-    """Check that the segmentation lies on the template's grid and put it beside the template, with its table."""
+    """Check that the segmentation lies on the template's grid and write it with the template, with its table."""
     record = step.record
     labels, affine = read_label_image(step.inputs["image"])
     grid = step.inputs.get("grid")

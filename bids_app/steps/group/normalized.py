@@ -1,6 +1,5 @@
 """Steps in the space of the template: every run's maps, interpolated once, and averages over participants."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from bids_app.group import tables, template, warps
 from bids_app.group.values import Values, in_mask
 from bids_app.model.records import Record
 from bids_app.model.settings import Settings
-from bids_app.model.step import LOOKUP, SIDECAR, Output, Step, StepInput, StepResult
+from bids_app.model.step import LOOKUP, Output, Step, StepInput, StepResult
 from bids_app.model.template import CHANNELS, NormalizedRun, Space
 from bids_app.steps.group.template import image_key, map_key
 from bids_app.steps.group.template_subject import label_of
@@ -135,8 +134,7 @@ def convergence(step: StepInput[Space]) -> StepResult:
     record = step.record
     rows: list[dict[str, object]] = []
     for iteration in record.iterations:
-        path = step.inputs.get(f"{SIDECAR}iteration@{iteration.label}")
-        facts = json.loads(path.read_text(encoding="utf-8")).get("Convergence", {}) if path else {}
+        facts = step.sidecar(f"iteration@{iteration.label}").get("Convergence", {})
         names = ("iteration", "kind", "participants", "sharpness", "overlap", "shape_update_mm")
         number = None if iteration.kind == "single" else iteration.number
         rows.append({"iteration": number, "kind": iteration.kind} | {name: facts.get(name) for name in names[2:]})

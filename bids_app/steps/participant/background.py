@@ -73,6 +73,8 @@ def _metrics(local: "LocalField", choice: BackgroundChoices) -> dict[str, object
     metrics: dict[str, object] = {"alternation": [round(v, 3) if np.isfinite(v) else None for v in local.excess]}
     if local.transmit_phase:
         metrics["transmit_receive_phase_ppm"] = local.transmit_phase
+    if local.device:
+        metrics["background_device"] = local.device
     if local.iterations is not None:
         metrics["background_iterations"] = local.iterations
     if choice.boundary_sources != "keep":
@@ -129,7 +131,7 @@ def has_local_field(run: GreRun, settings: Settings) -> bool:
 
 
 def _padding(settings: Settings) -> float:
-    """Return the padding of the sources outside: the grid is periodic, so the room behind is in front, too."""
+    """Return the padding of the sources outside: the grid is periodic, so what lies behind is in front, too."""
     return 2 * padding_of(settings.background)
 
 

@@ -60,7 +60,7 @@ class _Stored:
 def combined_echoes(step: StepInput[GreRun]) -> StepResult:
     """Phase and magnitude of the echoes, coils combined."""
     from bids_app.qsm.phase.coils import combine_one_by_one
-    from bids_app.qsm.phase.offsets import MCPC3DS
+    from bids_app.qsm.phase.mcpc3ds import MCPC3DS
     from bids_app.qsm.pipeline.phase import ALTERNATED
 
     run, stored = step.record, _Stored(step.record)

@@ -31,7 +31,7 @@ _TO_FIELD = ("phase", "field")
 #: Steps from the total field to the map.
 _TO_MAP = ("background", "inversion", "null_space_trend")
 #: Time (s) at which the phase of a given field is judged: neighbours that differ by 25 Hz, as noise does and tissue
-#: does not, are a quarter of a turn apart.
+#: does not, differ by pi / 2.
 _QUALITY_TIME_S = 0.01
 #: A wrapped field spans one period, with a little for rounding.
 _ONE_PERIOD = 1.02

@@ -62,7 +62,7 @@ def susceptibility(step: StepInput[GreRun]) -> StepResult:
     metrics |= {f"inversion_{name}": value for name, value in maps.info.items()}
     if maps.iterations is not None:
         metrics["inversion_iterations"] = maps.iterations
-    return StepResult(outputs, metrics, (), maps.methods)
+    return StepResult(outputs, metrics, maps.warnings, maps.methods)
 
 
 def _echoes(step: StepInput[GreRun], total: FloatArray) -> "EchoPhase | None":

@@ -26,7 +26,7 @@ def corrected_phase(step: StepInput[GreRun]) -> StepResult:
             run.echo_times,
             grid_of(run, phase.shape[1:]),
             manufacturer=str(run.echoes[0].metadata.get("Manufacturer", "")),
-            readout=_readout(run),
+            readout=readout_of(run),
             echo_numbers=[echo.number for echo in run.echoes],
             scaling=notes[0],
             options=section.choice,
@@ -52,7 +52,7 @@ def corrected_phase(step: StepInput[GreRun]) -> StepResult:
     )
 
 
-def _readout(run: GreRun) -> str:
+def readout_of(run: GreRun) -> str:
     """Return ``monopolar`` or ``bipolar`` where a sidecar says so, else an empty text: the data decide."""
     for echo in run.echoes:
         for key in ("ReadoutMode", "ReadoutPolarity", "MultiEchoReadout"):

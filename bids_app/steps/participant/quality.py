@@ -11,7 +11,7 @@ from bids_app.derivatives import quality
 from bids_app.derivatives.files import read_image, read_mask
 from bids_app.model.records import GreRun
 from bids_app.model.settings import Settings
-from bids_app.model.step import SIDECAR, Output, Step, StepInput, StepResult
+from bids_app.model.step import Output, Step, StepInput, StepResult
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import Grid, bounding_box
 from bids_app.qsm.units import ppm_per_hz
@@ -78,7 +78,7 @@ def _measured(step: StepInput[GreRun]) -> dict[str, float | None]:
 
 
 def _shape(mask: BoolArray, grid: Grid) -> dict[str, float | None]:
-    """Return the numbers of the object mask's shape; the grid is that of the whole field of view."""
+    """Return the numbers of the brain mask's shape; the grid is that of the whole field of view."""
     from bids_app.qsm.quality.masks import mask_shape, seen_part
 
     shape = mask_shape(mask, grid.voxel_size)
@@ -129,8 +129,7 @@ def _similarity(step: StepInput[GreRun]) -> float | None:
     """Return what the registration of the T1w image has measured."""
     for key in _TRANSFORMS:
         if key in step.inputs:
-            facts = json.loads(step.inputs[SIDECAR + key].read_text(encoding="utf-8"))
-            return float(facts["Similarity"]["mutual_information"])
+            return float(step.sidecar(key)["Similarity"]["mutual_information"])
     return None
 
 
@@ -139,7 +138,7 @@ def _separation(step: StepInput[GreRun]) -> dict[str, float | None]:
     values: dict[str, float | None] = {}
     for key, facts in _SEPARATION_FACTS.items():
         if key in step.inputs:
-            content = json.loads(step.inputs[SIDECAR + key].read_text(encoding="utf-8"))
+            content = step.sidecar(key)
             values |= {name: content.get(fact) for name, fact in facts.items()}
     return values
 

@@ -38,7 +38,7 @@ def spin_echo_r2(step: StepInput[GreRun]) -> StepResult:
     maps = {"r2": fit.r2, "r2_sd": fit.r2_sd}
     moved = {key: _on_run(step, data, affine, transform, key) for key, data in maps.items()}
     share = _on_run(step, inside.astype(np.float32), affine, transform, "inside")
-    # Beside the edge of the fit, its zeros are mixed into the interpolated value.
+    # Near the edge of the fit, its zeros are mixed into the interpolated value.
     known = (share > 0.99) & (moved["r2"] > 0)
     r2 = np.where(known, moved["r2"], np.float32(0))
     t2 = np.divide(np.float32(1), r2, out=np.zeros_like(r2), where=known)

@@ -31,7 +31,7 @@ The table shows what is in your data. ✓ is used, – is left out, ✗ cannot b
 text below says why, and what you can do.
 
 Scans: a series that was judged wrongly can be corrected. Press C on its row and say what it is. The corrections \
-are kept in a table beside the results, and the command uses it (--series).
+are kept in a table in the folder of results, and the command uses it (--series).
 
 BIDS datasets: these are the checks that the command does before it starts. It refuses to start while there is a \
 problem, so correct the files, then press Ctrl+R to check again."""

@@ -20,7 +20,7 @@ Every map has metrics with expected ranges. ▲ marks maps with metrics out of t
 what that usually comes from. A flag removes nothing: you decide.
 
 Open the report with O, look at the map, and rate it: G good, U usable, X exclude, R removes your rating, N adds \
-a note. Your ratings are kept in ratings.tsv beside the results. The group level leaves out excluded scans and \
+a note. Your ratings are kept in ratings.tsv in the folder of results. The group level leaves out excluded scans and \
 says so."""
 
 

@@ -130,7 +130,7 @@ class RunScreen(StepScreen):
 
     @work(exclusive=True, group="command")
     async def _follow(self, words: list[str]) -> None:
-        """Run the command to its end, with its events in a file beside."""
+        """Run the command to its end, and write its events to a file."""
         with tempfile.TemporaryDirectory(prefix="qsm-bids-app-") as folder:
             events = Events(Path(folder) / "events.jsonl")
             self._command = Command([*self.qsm.own_command, *words, "--events", str(events.path)])
@@ -191,7 +191,8 @@ class RunScreen(StepScreen):
         bar = self.query_one(ProgressBar)
         bar.update(total=max(len(progress.jobs), 1), progress=progress.done)
         if self.runs:
-            self.query_one("#time", Static).update(f"{progress.done} of {len(progress.jobs)}  {progress.left}")
+            counted = f"{progress.done} of {len(progress.jobs)}  {progress.left}" if progress.jobs else ""
+            self.query_one("#time", Static).update(counted)
             if progress.message:
                 self._say(progress.message, problem=False)
 

@@ -10,7 +10,7 @@ from bids_app.cli.config import from_arguments
 from bids_app.cli.options import build_parser
 from bids_app.engine.arrays import ArrayStage, Site, _short, write_scripts
 from bids_app.engine.resources import DEFAULTS
-from bids_app.errors import UsageError
+from bids_app.errors import InputRefusedError, UsageError
 
 
 @pytest.mark.parametrize(
@@ -131,13 +131,16 @@ def test_names_of_pbs_jobs_tell_them_apart():
 def test_temporary_files_where_the_system_has_no_folder_for_them(tmp_path, monkeypatch):
     import tempfile
 
-    from bids_app.cli.app import ensure_temporary_folder
+    from bids_app.cli.temporary import ensure_temporary_folder
 
     monkeypatch.setenv("TMPDIR", "")
     monkeypatch.setattr(tempfile, "tempdir", None)
     monkeypatch.setattr(tempfile, "gettempdir", lambda: (_ for _ in ()).throw(FileNotFoundError))
     ensure_temporary_folder(tmp_path / "work")
     assert os.environ["TMPDIR"] == str(tmp_path / "work" / "tmp") and (tmp_path / "work" / "tmp").is_dir()
+    (tmp_path / "file").touch()
+    with pytest.raises(InputRefusedError, match=r"cannot be written \(Not a directory\), and the system has no folder"):
+        ensure_temporary_folder(tmp_path / "file" / "work")
 
 
 def test_a_run_that_mem_cannot_hold_is_refused_before_anything_runs(tmp_path, capsys):

@@ -123,4 +123,4 @@ def test_gaps_between_the_slices_of_a_2d_acquisition_are_reported(dataset, kind,
         "sub-01", MRAcquisitionType=kind, SliceThickness=2.0, SpacingBetweenSlices=spacing, MagneticFieldStrength=3
     )
     (run,) = find_subjects(dataset.root)[0].runs
-    assert any("slices of 2 mm are 2.5 mm apart" in text for text in metadata_remarks(run)) is said
+    assert any("slices of 2 mm have a spacing of 2.5 mm" in text for text in metadata_remarks(run)) is said

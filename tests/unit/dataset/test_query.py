@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bids_app.dataset.expected import homes
+from bids_app.dataset.expected import sessions_of
 from bids_app.dataset.metadata_checks import metadata_remarks
 from bids_app.dataset.pairing import choose_t1w
 from bids_app.dataset.query import find_subjects, matches
@@ -220,7 +220,7 @@ def test_quantitative_scans_with_phase_are_gradient_echoes_at_both_levels(datase
         "sub-01_flip-2",
         "sub-01_flip-2_mt-off",
     ]
-    (home,) = homes(dataset.root)
+    (home,) = sessions_of(dataset.root)
     assert list(home.runs) == sorted(names)
     assert [len(run.echoes) for run in sorted(runs_of(dataset), key=lambda run: run.basename)] == [2, 2, 1, 2, 2, 1, 2]
 

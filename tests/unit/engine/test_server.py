@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from multiprocessing import forkserver
+from pathlib import Path
 
 import pytest
 
@@ -36,6 +37,37 @@ def test_it_starts_early_where_there_is_a_processor_for_it(monkeypatch, processo
     assert len(asked) == starts
     assert all(signal.SIGINT in signals for signals in asked)
     assert blocked() == before
+
+
+def test_it_starts_with_the_first_job_where_there_is_no_folder_for_temporary_files_yet(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    monkeypatch.setattr(server, "_shorten_socket_path", lambda _: (_ for _ in ()).throw(FileNotFoundError))
+    monkeypatch.setattr(forkserver, "ensure_running", lambda: pytest.fail("it has no place for its socket"))
+    server.start_early()
+
+
+@linux
+def test_a_long_path_of_temporary_files_is_no_obstacle(tmp_path):
+    folder = tmp_path / ("long" * 30)
+    folder.mkdir()
+    code = (
+        "from bids_app.engine import server\n"
+        "def say():\n    print('started')\n"
+        "if __name__ == '__main__':\n"
+        "    server.PRELOAD[:] = []\n    job = server.context().Process(target=say)\n    job.start()\n    job.join()\n"
+        "    import tempfile\n    print(tempfile.gettempdir() == os.environ['TMPDIR'])"
+    )
+    (tmp_path / "program.py").write_text(f"import os\n{code}\n")
+    done = subprocess.run(
+        [sys.executable, tmp_path / "program.py"],
+        env=os.environ | {"TMPDIR": str(folder), "PYTHONPATH": str(Path(__file__).parents[3])},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout.split()) == (0, ["started", "True"]), done.stderr
+    assert not list(folder.iterdir())
 
 
 @pytest.mark.parametrize(

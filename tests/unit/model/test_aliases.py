@@ -2,9 +2,9 @@
 
 import pytest
 
-from bids_app.cli.config import settings_from_arguments
+from bids_app.cli.config import from_arguments, settings_from_arguments
 from bids_app.cli.options import build_parser
-from bids_app.model.aliases import RENAMED, with_new_names
+from bids_app.model.aliases import RENAMED, STAGES, with_new_names
 from bids_app.model.settings import build_settings, parse_set
 
 CASES = [
@@ -80,3 +80,13 @@ def test_a_setting_that_is_needed_no_longer_is_left_out_and_named(capsys):
     settings = settings_of("--set", "field.keep_phase=true")
     assert settings == build_settings({})
     assert "--set: field.keep_phase has no effect" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("old", "new"), STAGES.items())
+def test_a_stage_with_an_old_name_runs_and_says_its_new_name(old, new, tmp_path, capsys):
+    words = [str(tmp_path), str(tmp_path / "out"), "group", "--stage"]
+    config = from_arguments(build_parser().parse_args([*words, old]))
+    assert config.stage == new
+    assert f"--stage {old} is called --stage {new} now" in capsys.readouterr().err
+    assert from_arguments(build_parser().parse_args([*words, new])).stage == new
+    assert "is called" not in capsys.readouterr().err

@@ -109,7 +109,7 @@ def test_mistakes_name_the_nearest_valid_word(assignment, says):
 
 def test_an_echo_of_its_own_needs_turns_that_were_counted_unless_the_method_takes_phase():
     tree = {"field": {"unwrap": "laplacian"}, "inversion": {"per_echo": True}}
-    with pytest.raises(UsageError, match=r"needs the turns of each echo: set field\.unwrap=romeo"):
+    with pytest.raises(UsageError, match=r"needs the unwrapped phase of each echo: set field\.unwrap=romeo"):
         build_settings(tree)
     tgv = {"background": {"method": "none"}, "inversion": {"per_echo": True, "method": "tgv"}}
     for right in (tree | {"field": {"unwrap": "romeo"}}, tree | tgv):

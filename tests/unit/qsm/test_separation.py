@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from bids_app.errors import ParameterError
 from bids_app.qsm.grid import Grid
@@ -239,6 +240,13 @@ def test_relaxivity_is_estimated_with_its_error(relaxivity):
     found = estimate_relaxivity(chi, rate, MASK, GRID, region=ball(0, 0, 0, 10))
     assert found.value == pytest.approx(relaxivity, rel=0.05)
     assert 0 < found.sd < 0.1 * relaxivity
+
+
+def test_white_matter_at_the_surface_of_a_nucleus_does_not_lower_the_relaxivity():
+    iron = ndimage.gaussian_filter(ball(0, 0, 0, 11).astype(np.float32), 0.6)
+    p, n = 0.015 + 0.1 * iron * (1 + X / 40), 0.04 - 0.03 * iron
+    found = estimate_relaxivity(p - n, DR * (p + n), MASK, GRID)
+    assert found.value == pytest.approx(DR, rel=0.05)  # with the surface 93
 
 
 def test_without_iron_the_constant_is_used_and_said():

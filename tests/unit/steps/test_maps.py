@@ -17,6 +17,7 @@ from bids_app.qsm.units import ppm_to_hz
 from bids_app.steps.participant.background import BACKGROUND
 from bids_app.steps.participant.inversion import INVERSION
 from bids_app.steps.participant.null_space_trend import NULL_SPACE_TREND
+from tests.helpers.devices import strict
 
 SHAPE = (28, 26, 24)
 #: Without what comes on top of background removal and inversion.
@@ -125,6 +126,21 @@ def test_each_echo_has_its_background_removed_and_is_inverted_by_any_method(inve
 def test_methods_that_do_not_iterate_record_none(maps, tmp_path):
     found = metrics_of(maps, tmp_path, background={"method": "vsharp"}, inversion={"method": "tkd"})
     assert not [key for key in found if key.endswith("iterations")]
+
+
+def test_the_device_is_recorded_and_what_ran_on_the_processor_all_the_same(maps, tmp_path, monkeypatch):
+    monkeypatch.setattr("bids_app.qsm.device.find_device", lambda name: strict())
+    run, inputs = maps
+    sections = {"background": {"method": "vsharp", "device": "cuda"}, "inversion": {"method": "tkd", "device": "cuda"}}
+    made = stages(run, sections, inputs, tmp_path)
+    assert made.metrics["background_device"] == made.metrics["inversion_device"] == "strict arrays"
+    assert not [text for text in made.warnings if "processor" in text]
+    sections = {"background": {"method": "lbv", "device": "cuda"}, "inversion": {"method": "ilsqr", "device": "cuda"}}
+    made = stages(run, sections, inputs, tmp_path)
+    assert not [key for key in made.metrics if key.endswith("device")]
+    assert [text for text in made.warnings if "processor" in text] == [
+        f"{name} cannot run on the strict arrays and ran on the processor." for name in ("LBV", "iLSQR")
+    ]
 
 
 def with_more_field(maps, extra, folder):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from bids_app.qsm.field.linear import LinearFitParams, fit_linear
 from bids_app.qsm.field.nonlinear import NonlinearFitParams, fit_nonlinear
 from bids_app.qsm.grid import Grid
-from bids_app.qsm.phase.offsets import mcpc3ds
+from bids_app.qsm.phase.mcpc3ds import mcpc3ds
 from bids_app.qsm.phase.scaling import to_radians, wrap
 from bids_app.qsm.relaxometry.arlo import arlo_applies, r2star_arlo
 from bids_app.qsm.relaxometry.loglinear import r2star_loglinear
@@ -43,6 +43,10 @@ def test_stored_phase_becomes_radians(low, high):
     scaled = to_radians(stored)
     assert np.abs(wrap(scaled.phase - phase)).max() < 0.002
     assert "radians" in scaled.note
+    values = stored.astype(np.float32)
+    over = to_radians(values, overwrite=True)
+    assert np.shares_memory(over.phase, values)
+    np.testing.assert_array_equal(over.phase, to_radians(stored.astype(np.float32)).phase)
 
 
 def test_constant_phase_is_refused():

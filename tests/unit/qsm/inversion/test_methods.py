@@ -8,7 +8,7 @@ from scipy.ndimage import gaussian_filter
 
 from bids_app import qsm
 from bids_app.qsm.grid import Grid
-from bids_app.qsm.inversion.medi import edge_bits
+from bids_app.qsm.inversion.edges import edge_bits
 from bids_app.qsm.operators.dipole import dipole_kernel, forward_field
 from bids_app.qsm.operators.fft import irfftn, rfftn
 from bids_app.qsm.operators.gradient import gradient, gradient_adjoint, laplacian_spectrum

@@ -6,7 +6,7 @@ import pytest
 from bids_app.qsm.field.linear import fit_linear
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.phase.bipolar import BipolarParams, bipolar, even_echo_phase, is_bipolar, polarity_of
-from bids_app.qsm.phase.offsets import mcpc3ds
+from bids_app.qsm.phase.mcpc3ds import mcpc3ds
 from bids_app.qsm.phase.scaling import wrap
 from bids_app.qsm.unwrap.romeo import romeo
 

@@ -9,7 +9,7 @@ from bids_app import qsm
 from bids_app.qsm.field.linear import fit_linear
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.mask.support import signal_support
-from bids_app.qsm.phase.offsets import mcpc3ds
+from bids_app.qsm.phase.mcpc3ds import mcpc3ds
 from bids_app.qsm.unwrap.romeo import romeo, romeo_quality
 
 N = 36
