@@ -35,8 +35,8 @@ field = qsm.total_field(phase, magnitude, times, grid)
 masks = qsm.make_masks(field.sd, grid, quality=field.quality, magnitude=field.magnitude)
 background = qsm.BackgroundChoices(method="lbv", boundary_sources="keep")
 local = qsm.local_field(field.ppm(tesla), masks.brain, grid, sd=field.sd, residual=field.residual, options=background)
-found = qsm.susceptibility(local, grid, magnitude=field.magnitude, options=qsm.InversionChoices(method="rts"))
-chi, zero = qsm.reference(found.chi, found.mask)
+result = qsm.susceptibility(local, grid, magnitude=field.magnitude, options=qsm.InversionChoices(method="rts"))
+chi, zero = qsm.reference(result.chi, result.mask)
 
 # %%
 # What each stage gives

@@ -23,9 +23,9 @@ A ball of 0.1 ppm in a head, its phase at 3 T, and the map that the preset ``fas
 >>> signal = np.stack([head * np.exp((2j * np.pi * field_hz - 20) * t) for t in times])
 >>> noise = np.random.default_rng(0).normal(scale=0.01, size=(2, *signal.shape))
 >>> signal = signal + noise[0] + 1j * noise[1]
->>> found = qsm.reconstruct(np.angle(signal), np.abs(signal), times, grid, field_strength=3.0, preset="fast")
->>> inside = found.mask & (true > 0)
->>> bool(0.06 < found.chi[inside].mean() - np.median(found.chi[found.mask]) < 0.12)
+>>> result = qsm.reconstruct(np.angle(signal), np.abs(signal), times, grid, field_strength=3.0, preset="fast")
+>>> inside = result.mask & (true > 0)
+>>> bool(0.06 < result.chi[inside].mean() - np.median(result.chi[result.mask]) < 0.12)
 True
 """
 

@@ -31,8 +31,8 @@ def rows(name: str) -> tuple[dict[str, str], ...]:
         If there is no such table.
     """
     text = _README.read_text(encoding="utf-8")
-    found = re.search(rf"<!-- {name}: begin -->(.*?)<!-- {name}: end -->", text, re.DOTALL)
-    lines = [line for line in found[1].splitlines() if line.startswith("|")] if found else []
+    match = re.search(rf"<!-- {name}: begin -->(.*?)<!-- {name}: end -->", text, re.DOTALL)
+    lines = [line for line in match[1].splitlines() if line.startswith("|")] if match else []
     if len(lines) < 3:
         raise ValueError(f"{_README}: there is no table {name}")
     head, _, *body = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines)
@@ -56,17 +56,17 @@ def _accuracy(kind: str, name: str) -> list[str]:
     partner, fixed = ("background", "lbv") if kind == "inversion" else ("inversion", "bayes")
     fixed = "none" if name == "tgv" else fixed
     fixed_part = f" with {partner} `{fixed}`" if fixed != "none" else ""
-    found = [
+    sentences = [
         f"{_score(row)}, slope of the nuclei {row['slope']}, on a simulated head of 2 mm at SNR 40{fixed_part}."
         for row in rows("accuracy")
         if _HEAD.items() <= row.items() and row[kind] == name and row[partner] == fixed
     ]
-    found += [
+    sentences += [
         f"{_score(row)}, in a field that no isotropic susceptibility makes (weak disturbance)."
         for row in rows("orientations")
         if kind == "inversion" and row["disturbance"] == "weak" and row["inversion"] == name
     ]
-    return found
+    return sentences
 
 
 def _score(row: dict[str, str]) -> str:

@@ -76,12 +76,12 @@ def parameter_rows(params: Any, prefix: str) -> list[tuple[str, ...]]:
     from bids_app.qsm.params import described
 
     rows = []
-    for one in described(params):
-        limits = ", ".join(f"`{choice}`" for choice in one.choices)
-        if one.low is not None or one.high is not None:
-            limits = f"{one.low:g} to {one.high:g}"
-        shown = f"`{one.value}`" if one.value != "" else "(empty)"
-        rows.append((f"`{prefix}.{one.name}`", shown, limits, plain(one.unit), plain(one.doc)))
+    for item in described(params):
+        limits = ", ".join(f"`{choice}`" for choice in item.choices)
+        if item.low is not None or item.high is not None:
+            limits = f"{item.low:g} to {item.high:g}"
+        shown = f"`{item.value}`" if item.value != "" else "(empty)"
+        rows.append((f"`{prefix}.{item.name}`", shown, limits, plain(item.unit), plain(item.doc)))
     return rows
 
 
@@ -133,10 +133,10 @@ def presets_page() -> str:
 
 def messages_page() -> str:
     """Return every message with which the command can end, by the exit code, each with an anchor."""
-    found: dict[int, list[tuple[str, str]]] = defaultdict(list)
+    by_code: dict[int, list[tuple[str, str]]] = defaultdict(list)
     for path in sorted(PACKAGE.rglob("*.py")):
         for error, text in messages_in(path):
-            found[_ERRORS[error]].append((text, path.relative_to(PACKAGE).as_posix()))
+            by_code[_ERRORS[error]].append((text, path.relative_to(PACKAGE).as_posix()))
     titles = {
         1: "A run failed",
         2: "The command line or the settings are wrong",
@@ -149,9 +149,9 @@ def messages_page() -> str:
         "`…` stands for what the message fills in.\n"
     )
     number = 0
-    for code in sorted(found):
+    for code in sorted(by_code):
         page += f"\n## {titles[code]} (exit code {code})\n\n"
-        for text, _ in sorted(set(found[code])):
+        for text, _ in sorted(set(by_code[code])):
             number += 1
             page += f"(message-{number})=\n* {plain(text)}\n\n"
     return page
@@ -161,12 +161,12 @@ def messages_in(path: Path) -> Iterator[tuple[str, str]]:
     """Give the class and the text of every error of the app that a module raises, and of every check of the input."""
     checks = path.relative_to(PACKAGE).as_posix().startswith(_CHECKS)
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        found: list[tuple[str, ast.expr]] = []
+        messages: list[tuple[str, ast.expr]] = []
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _ERRORS:
-            found = [(node.func.id, argument) for argument in node.args[:1]]
+            messages = [(node.func.id, argument) for argument in node.args[:1]]
         elif checks and (problem := _problem_of(node)) is not None:
-            found = [("InputRefusedError", problem)]
-        for error, argument in found:
+            messages = [("InputRefusedError", problem)]
+        for error, argument in messages:
             for part in argument.elts if isinstance(argument, ast.List) else [argument]:
                 text = text_of(part)
                 if len(re.sub("…", "", text)) > _SHORTEST:

@@ -112,8 +112,8 @@ def tgv(
     >>> grid, chi = Grid((24, 24, 24)), np.zeros((24, 24, 24), np.float32)
     >>> chi[9:15, 9:15, 9:15] = 0.1
     >>> mask = np.ones(chi.shape, bool)
-    >>> found = tgv(forward_field(chi, grid), mask, grid, params=TgvParams(iterations=100))
-    >>> bool(found[chi > 0].mean() - found[chi == 0].mean() > 0.05)
+    >>> estimate = tgv(forward_field(chi, grid), mask, grid, params=TgvParams(iterations=100))
+    >>> bool(estimate[chi > 0].mean() - estimate[chi == 0].mean() > 0.05)
     True
     """
     scale, period = _unit(echo_time, field_strength)

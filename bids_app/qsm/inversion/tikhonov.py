@@ -86,8 +86,8 @@ def tikhonov(
     >>> from bids_app.qsm.operators.dipole import forward_field
     >>> grid, chi = Grid((24, 24, 24)), np.zeros((24, 24, 24), np.float32)
     >>> chi[9:15, 9:15, 9:15] = 0.1
-    >>> found = tikhonov(forward_field(chi, grid), np.ones(chi.shape, bool), grid)
-    >>> bool(found[chi > 0].mean() - found[chi == 0].mean() > 0.05)
+    >>> estimate = tikhonov(forward_field(chi, grid), np.ones(chi.shape, bool), grid)
+    >>> bool(estimate[chi > 0].mean() - estimate[chi == 0].mean() > 0.05)
     True
     """
     problem = prepare(local_field_ppm, mask, grid, params.padding)

@@ -118,8 +118,8 @@ def susceptibility(
     >>> mask = x**2 + y**2 + z**2 < 0.7
     >>> true = (0.1 * (x**2 + y**2 + z**2 < 0.1)).astype(np.float32)
     >>> local = qsm.local_field(forward_field(true, grid), mask, grid, options=qsm.BackgroundChoices(method="lbv"))
-    >>> found = qsm.susceptibility(local, grid, options=qsm.InversionChoices(method="tikhonov"))
-    >>> bool(np.corrcoef(found.chi[found.mask], true[found.mask])[0, 1] > 0.9)
+    >>> maps = qsm.susceptibility(local, grid, options=qsm.InversionChoices(method="tikhonov"))
+    >>> bool(np.corrcoef(maps.chi[maps.mask], true[maps.mask])[0, 1] > 0.9)
     True
     """
     _check(local, options.method)

@@ -137,30 +137,16 @@ def make_masks(
     """
     known = sd > 0
     reliability = reliability_weights(sd, known, residual) if "reliability" in mask_sources(options) else None
+    maps = _Maps(known, grid, quality, magnitude, given, reliability)
     has_given = given is not None
     kept, wider = is_given(options, has_given), is_processed_wider(options, has_given)
     discarded: list[float] = []
-
     elsewhere = None if brain is None else Brain(brain)
-
-    def made(recipe: str, surface: Brain | None, lost: list[float] | None = None) -> BoolArray:
-        mask = make_mask(
-            recipe,
-            quality=quality,
-            magnitude=magnitude,
-            given=given,
-            reliability=reliability,
-            voxel_size=grid.voxel_size,
-            brain=surface,
-            discarded=lost,
-        )
-        return mask & known
-
     estimated: BoolArray | None = None
     warnings: tuple[str, ...] = ()
     if wider or not kept:
         surface = elsewhere or find_brain(options.filled, magnitude, quality, grid.voxel_size)
-        estimated = made(options.filled, surface, discarded)
+        estimated = maps.mask_by(options.filled, surface, discarded)
         if surface is not None and not surface.is_head:
             warnings = (_NO_HEAD.format(surface.reason),)
     mask = given & known if kept and given is not None else estimated
@@ -174,8 +160,34 @@ def make_masks(
     if not options.two_pass:
         return Masks(mask, processing, warnings=warnings, discarded=tuple(discarded))
     # Reliable voxels of the object, not of the scalp.
-    reliable = made(options.reliable, elsewhere) & processing
+    reliable = maps.mask_by(options.reliable, elsewhere) & processing
     return Masks(mask, processing, _not_empty(reliable, _leaves_none(options.reliable)), warnings, tuple(discarded))
+
+
+@dataclass(frozen=True)
+class _Maps:
+    """Maps that recipes start from, and where the field is known."""
+
+    known: BoolArray
+    grid: Grid
+    quality: FloatArray | None
+    magnitude: FloatArray | None
+    given: BoolArray | None
+    reliability: FloatArray | None
+
+    def mask_by(self, recipe: str, brain: Brain | None, discarded: list[float] | None = None) -> BoolArray:
+        """Return the mask of a recipe where the field is known; ``discarded`` receives the shares of what it drops."""
+        mask = make_mask(
+            recipe,
+            quality=self.quality,
+            magnitude=self.magnitude,
+            given=self.given,
+            reliability=self.reliability,
+            voxel_size=self.grid.voxel_size,
+            brain=brain,
+            discarded=discarded,
+        )
+        return mask & self.known
 
 
 def _leaves_none(recipe: str) -> str:

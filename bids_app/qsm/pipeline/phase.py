@@ -20,6 +20,10 @@ from bids_app.qsm.unwrap.romeo import RomeoParams, romeo_quality
 
 #: Share of loops with a wrap in the bright part of the object from which the phase looks like noise.
 _NOISE = 0.2
+_LIKE_NOISE = (
+    "the phase looks like noise ({:.0%} of small loops are residues, noise has 33 %): check that it is phase, that it "
+    "belongs to the magnitude and is not filtered or interpolated"
+)
 #: Phase that covers less of the circle was probably scaled by a wrong factor.
 _FULL_CIRCLE = 0.8
 #: The warning where slices were corrected.
@@ -136,11 +140,7 @@ def correct_phase(  # noqa: PLR0913 (what is known of a scan; all but the images
     weighted = strength is not None
     strength = _made_up_magnitude(echoes) if strength is None else strength
     notes, warnings = [scaling], _undo_alternation(echoes, strength, scaling)
-    # GE's phase falls where the field is higher, that of Siemens and Philips rises.
-    if options.sign == "invert" or (options.sign == "auto" and manufacturer.upper().startswith("GE")):
-        np.negative(echoes, out=echoes)
-        known = ", as GE scanners store it" if options.sign == "auto" else ""
-        notes.append(f"the sign of the phase is inverted{known}")
+    notes += _correct_sign(echoes, options.sign, manufacturer)
     romeo = parameters_of("romeo", RomeoParams(), parameters)
     quality = romeo_quality(echoes, None, magnitude=strength, echo_times=echo_times, params=romeo)
     support = signal_support(quality, len(echo_times) > 1, weighted and romeo.magnitude_weight)
@@ -150,11 +150,7 @@ def correct_phase(  # noqa: PLR0913 (what is known of a scan; all but the images
     if not support.any():
         raise NoSignalError("no voxel has signal: the magnitude is 0 or the phase is noise everywhere")
     residues = residue_share(echoes[0], support & (strength[0] >= np.median(strength[0][support])))
-    if residues > _NOISE:
-        warnings.append(
-            f"the phase looks like noise ({residues:.0%} of small loops are residues, noise has 33 %): check that it "
-            "is phase, that it belongs to the magnitude and is not filtered or interpolated"
-        )
+    warnings += [_LIKE_NOISE.format(residues)] if residues > _NOISE else []
     polarity = polarity_of(range(len(echo_times)) if echo_numbers is None else echo_numbers)
     if options.offsets == "bipolar" and len(set(polarity)) == 1 < len(polarity):
         warnings.append("no correction of a bipolar readout: by their numbers, all echoes were read in one direction")
@@ -177,6 +173,17 @@ def _made_up_magnitude(phase: FloatArray) -> FloatArray:
     if len(phase) > 1:
         strength[:, opened((phase == phase[0]).all(axis=0), 1)] = 0  # a voxel alone has it by chance
     return strength
+
+
+def _correct_sign(phase: FloatArray, choice: str, manufacturer: str) -> list[str]:
+    """Invert the sign in place where it is asked for or known of the scanner; return notes.
+
+    GE's phase falls where the field is higher, that of Siemens and Philips rises.
+    """
+    if choice != "invert" and not (choice == "auto" and manufacturer.upper().startswith("GE")):
+        return []
+    np.negative(phase, out=phase)
+    return ["the sign of the phase is inverted" + (", as GE scanners store it" if choice == "auto" else "")]
 
 
 def _undo_alternation(phase: FloatArray, magnitude: FloatArray, scaling: str) -> list[str]:

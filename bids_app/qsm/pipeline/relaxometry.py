@@ -87,8 +87,8 @@ def r2star(
     >>> from bids_app import qsm
     >>> times = (0.004, 0.008, 0.012)
     >>> magnitude = np.stack([np.full((4, 4, 4), np.exp(-20 * t), np.float32) for t in times])
-    >>> found = qsm.r2star(magnitude, times, np.ones((4, 4, 4), bool))
-    >>> round(float(found.r2star.mean())), found.method
+    >>> fit = qsm.r2star(magnitude, times, np.ones((4, 4, 4), bool))
+    >>> round(float(fit.r2star.mean())), fit.method
     (20, 'arlo')
     """
     chosen = registered("R2* method", options.method, RELAXOMETRY)
