@@ -98,7 +98,7 @@ def export_maps(args: argparse.Namespace, chosen: Selection, context: Context) -
         series = scan(source, Path(scratch) / "unpacked", args.nprocs or 1, (args.export_dicom,))
         volumes = volumes_of(series.instances)
         if not volumes:
-            raise InputRefusedError([f"--dicom-source: no classic MR images (one slice in a file) are in {source}"])
+            raise InputRefusedError([f"--dicom-source: no MR images of whole volumes are in {source}"])
         for run in (run for subject in subjects for run in subject.runs):
             maps = list(_maps(run, context))
             if not maps:

@@ -34,7 +34,10 @@ from bids_app.model.results import StepFailure
 from bids_app.model.settings import Settings
 from bids_app.model.step import HEADER, Step, plan
 from bids_app.model.step_record import StepRecord
+from bids_app.qsm.process import release_memory
 
+#: A step that took more than so many bytes gives its memory back; the pages of others serve the next step.
+_LARGE = 1_000_000_000
 R = TypeVar("R", bound=Record)
 S = TypeVar("S", bound=Record)
 
@@ -286,6 +289,8 @@ class Chain(Generic[R]):
             self._fail(step, StepFailure(step.name, sentence_of(error), traceback.format_exc(), taken_over=taken_over))
             self.on_event("failed", step.name, 0, 0)
             return
+        if saved.peak_memory_bytes > _LARGE:
+            release_memory()
         self.records[step.name] = saved
         self.result.ran.append(step.name)
         if step.name in self._damaged:

@@ -268,6 +268,91 @@ def philips_enhanced(
     return save(data, path, ENHANCED_MR_IMAGE)
 
 
+def enhanced(
+    path: Path,
+    scanner: Scanner,
+    number: int,
+    volumes: Sequence[tuple[str, int]],
+    echo_times: Sequence[float] = ECHO_TIMES,
+    states_component: bool = True,
+) -> Path:
+    """Write an enhanced file by the standard alone, without private elements.
+
+    ``volumes`` names part (M, P, R, I) and index of the echo of each volume; ``states_component`` says whether
+    ComplexImageComponent is there, else FrameType and ImageType name the part.
+    """
+    magnitudes, phases = truth(scanner.shape, echo_times)
+    letters = {letter for letter, _ in volumes}
+    data = header(scanner, number, "gre_qsm", SequenceName="")
+    part = next(iter(letters)) if len(letters) == 1 else "MIXED"
+    data.ImageType = ["ORIGINAL", "PRIMARY", part if not states_component else "VOLUME", "NONE"]
+    data.PulseSequenceName, data.EchoPulseSequence = "*fl3d3r", "GRADIENT"
+    if states_component:
+        data.ComplexImageComponent = _COMPONENTS.get(part, "MIXED")
+    data.AcquisitionDateTime, data.AcquisitionContrast = f"{scanner.date}{scanner.time}.0", "T2_STAR"
+    data.BitsStored, data.HighBit = 16, 15
+    for name in ("ImageOrientationPatient", "PixelSpacing", "SliceThickness", "RepetitionTime", "FlipAngle"):
+        delattr(data, name)
+    data.SharedFunctionalGroupsSequence = DicomSequence([_shared_groups()])
+    frames, stored = [], []
+    for order, (letter, index) in enumerate(volumes, start=1):
+        signal = magnitudes[index] * np.exp(1j * phases[index])
+        image, slope, intercept = {
+            "M": (magnitudes[index], 1 / 4000, 0.0),
+            "P": (phases[index] / np.pi * 4096, 2.0, -4096.0),
+            "R": (signal.real, 1 / 16000, -1.0),
+            "I": (signal.imag, 1 / 16000, -1.0),
+        }[letter]
+        values = np.clip(np.round((image - intercept) / slope), 0, 65535)
+        for z in range(scanner.shape[2]):
+            component = _COMPONENTS[letter] if states_component else ""
+            frames.append(_standard_frame(letter, component, echo_times[index], z, order, slope, intercept))
+            stored.append(values[:, :, z].T.astype("<u2"))
+    data.PerFrameFunctionalGroupsSequence, data.NumberOfFrames = DicomSequence(frames), len(frames)
+    organization = Dataset()
+    organization.DimensionOrganizationUID = generate_uid(entropy_srcs=["dimensions"])
+    data.DimensionOrganizationSequence = DicomSequence([organization])
+    data.DimensionIndexSequence = DicomSequence(
+        [_dimension(0x00209056, 0x00209111), _dimension(0x00209057, 0x00209111), _dimension(0x00189082, 0x00189114)]
+    )
+    data.PixelData = np.concatenate([s.ravel() for s in stored]).tobytes()
+    return save(data, path, ENHANCED_MR_IMAGE)
+
+
+_COMPONENTS = {"M": "MAGNITUDE", "P": "PHASE", "R": "REAL", "I": "IMAGINARY"}
+
+
+def _shared_groups() -> Dataset:
+    shared, timing, plane, measure = (Dataset() for _ in range(4))
+    timing.RepetitionTime, timing.FlipAngle, timing.EchoTrainLength = 40.0, 15.0, 3
+    plane.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+    measure.SliceThickness, measure.PixelSpacing, measure.SpacingBetweenSlices = 2.0, [1.0, 1.0], 2.0
+    shared.MRTimingAndRelatedParametersSequence = DicomSequence([timing])
+    shared.PlaneOrientationSequence = DicomSequence([plane])
+    shared.PixelMeasuresSequence = DicomSequence([measure])
+    return shared
+
+
+def _standard_frame(
+    letter: str, component: str, echo_time: float, z: int, order: int, slope: float, intercept: float
+) -> Dataset:
+    kind, echo_item, content, place, scale, frame = (Dataset() for _ in range(6))
+    kind.FrameType = ["ORIGINAL", "PRIMARY", "VOLUME" if component else letter, "NONE"]
+    if component:
+        kind.ComplexImageComponent = component
+    echo_item.EffectiveEchoTime = echo_time
+    content.StackID, content.InStackPositionNumber, content.TemporalPositionIndex = "1", z + 1, 1
+    content.DimensionIndexValues = [1, z + 1, order]
+    place.ImagePositionPatient = [-10.0, -20.0, float(2 * z)]
+    scale.RescaleIntercept, scale.RescaleSlope, scale.RescaleType = f"{intercept:.10g}", f"{slope:.10g}", "US"
+    frame.MRImageFrameTypeSequence = DicomSequence([kind])
+    frame.MREchoSequence = DicomSequence([echo_item])
+    frame.FrameContentSequence = DicomSequence([content])
+    frame.PlanePositionSequence = DicomSequence([place])
+    frame.PixelValueTransformationSequence = DicomSequence([scale])
+    return frame
+
+
 def _dimension(pointer: int, group: int) -> Dataset:
     item = Dataset()
     item.DimensionIndexPointer, item.FunctionalGroupPointer = pointer, group

@@ -329,6 +329,25 @@ def test_real_philips_field_map_becomes_a_field_map(run, real_data, tmp_path):
     assert validator_errors(tmp_path / "bids") == []
 
 
+def test_enhanced_files_by_the_standard_alone(run, tmp_path):
+    """Files as several vendors store them: by echo, by part, all in one; with and without ComplexImageComponent."""
+    echoes = range(len(dicom.ECHO_TIMES))
+    for part, number in (("M", 3), ("P", 4)):
+        for echo in echoes:  # Siemens XA
+            dicom.enhanced(tmp_path / f"dicom/1/{number}{echo}", patient("XA"), number, [(part, echo)])
+        every = [(part, echo) for echo in echoes]
+        dicom.enhanced(tmp_path / f"dicom/2/{number}", patient("ByPart"), number, every, states_component=False)
+    both = [(part, echo) for part in "MP" for echo in echoes]
+    dicom.enhanced(tmp_path / "dicom/3/all", patient("GE", GE), 5, both)
+    for echo in echoes:
+        dicom.enhanced(
+            tmp_path / f"dicom/4/{echo}", patient("UIH", dicom.Scanner("UIH")), 6, [("M", echo), ("P", echo)]
+        )
+    assert run() == 0
+    for label in ("XA", "ByPart", "GE", "UIH"):
+        assert_phase_is_the_truth(tmp_path / "bids", label)
+
+
 def test_field_map_of_ge_and_images_of_single_coils(run, tmp_path):
     dicom.ge_field_map(tmp_path / "dicom" / "1", patient("A", GE))
     for coil in range(3):

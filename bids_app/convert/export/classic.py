@@ -102,6 +102,8 @@ def write_classic(exported: Map, volume: Volume, folder: Path, number: int) -> l
     paths = []
     for place, source in enumerate(volume.slices):
         data = _header(exported, source, series, number, place)
+        if volume.frames:
+            data.SourceImageSequence[0].ReferencedFrameNumber = volume.frames[place] + 1
         stored = np.round(values[:, :, place].T / slope).astype("<i2")
         _describe_pixels(data, stored, slope, exported)
         path = folder / f"{place + 1:04d}.dcm"
@@ -150,7 +152,7 @@ def _describe_pixels(data: pydicom.Dataset, stored: npt.NDArray[np.int16], slope
     mapping = pydicom.Dataset()
     mapping.RealWorldValueFirstValueMapped, mapping.RealWorldValueLastValueMapped = -_LARGEST, _LARGEST
     mapping.RealWorldValueSlope, mapping.RealWorldValueIntercept = float(data.RescaleSlope), 0.0
-    mapping.LUTLabel, mapping.LUTExplanation = exported.unit_meaning[:16], exported.derivation[:64]
+    mapping.LUTLabel, mapping.LUTExplanation = exported.description[:16], exported.derivation[:64]
     mapping.MeasurementUnitsCodeSequence = Items([code(exported.unit, "UCUM", exported.unit_meaning)])
     for element in mapping:
         if element.keyword.endswith("ValueMapped"):

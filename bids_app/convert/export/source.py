@@ -1,15 +1,18 @@
 """Find the DICOM series that an image of the dataset was converted from: by its grid and its pixel values."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pydicom
 
+from bids_app.convert.scan.frames import each_frame
 from bids_app.convert.scan.header import Instance
+from bids_app.convert.scan.multiframe import frame_header
 from bids_app.errors import InputRefusedError
 
 Floats = npt.NDArray[np.floating]
@@ -40,11 +43,15 @@ TYPE_2 = (
 
 @dataclass(frozen=True)
 class Volume:
-    """Classic (one image in a file) slices of one volume, in order along the normal, without their pixels."""
+    """Slices of one volume, in order along the normal, without their pixels.
+
+    A slice of an enhanced file is described as a single image would be; its identifiers are those of the file.
+    """
 
     slices: tuple[pydicom.Dataset, ...]
     files: tuple[Path, ...]
     affine: Floats  # of [column, row, slice], NIfTI's axes
+    frames: tuple[int, ...] = ()  # numbers in the enhanced file, from 0; empty: one image in a file
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -53,40 +60,68 @@ class Volume:
 
     def pixels(self, place: int) -> Floats:
         """Return the values of one slice, ``[column, row]``."""
-        data = pydicom.dcmread(self.files[place])
-        slope, intercept = float(data.get("RescaleSlope", 1)), float(data.get("RescaleIntercept", 0))
-        return np.asarray(data.pixel_array.T * slope + intercept, np.float64)
+        head, stored = self.slices[place], pydicom.dcmread(self.files[place]).pixel_array
+        if self.frames:
+            stored = stored[self.frames[place]]
+        slope, intercept = float(head.get("RescaleSlope", 1)), float(head.get("RescaleIntercept", 0))
+        return np.asarray(stored.T * slope + intercept, np.float64)
 
 
 def volumes_of(instances: Sequence[Instance]) -> list[Volume]:
-    """Return the volumes of classic files; a volume whose slices do not lie at equal distances is left out."""
+    """Return the volumes of classic and of enhanced files.
+
+    A volume whose slices do not lie at equal distances, or are spread over several enhanced files, is left out.
+    """
+    volumes = [volume for instance in instances if instance.values["enhanced"] for volume in _enhanced(instance)]
     groups: dict[tuple[object, ...], list[Instance]] = defaultdict(list)
     for instance in instances:
         if not instance.values["is_mr_image"] or instance.values["enhanced"] or len(instance.frames) != 1:
             continue
         frame = instance.frames[0]
         groups[*instance.series, frame.part, frame.echo_time, instance.values["coil"]].append(instance)
-    return [volume for members in groups.values() if (volume := _volume(members)) is not None]
+    classic = [[_Slice(pydicom.dcmread(i.path, stop_before_pixels=True), i.path) for i in g] for g in groups.values()]
+    return [*volumes, *(volume for read in classic if (volume := _volume(read)) is not None)]
 
 
-def _volume(members: Sequence[Instance]) -> Volume | None:
-    read = [(pydicom.dcmread(instance.path, stop_before_pixels=True), instance.path) for instance in members]
-    if any("ImagePositionPatient" not in data or "ImageOrientationPatient" not in data for data, _ in read):
+def _enhanced(instance: Instance) -> Iterator[Volume]:
+    """Yield the volumes of an enhanced file."""
+    if not instance.values["is_mr_image"]:
+        return
+    data = pydicom.dcmread(instance.path, stop_before_pixels=True)
+    groups: dict[object, list[_Slice]] = defaultdict(list)
+    for index, (key, _, _) in enumerate(each_frame(data)):
+        head = frame_header(data, index)
+        head.EchoTime = key[1]
+        groups[key].append(_Slice(head, instance.path, index))
+    yield from (volume for read in groups.values() if (volume := _volume(read)) is not None)
+
+
+class _Slice(NamedTuple):
+    """The header of a slice, its file, and its frame in it (None: the file is one image)."""
+
+    head: pydicom.Dataset
+    path: Path
+    frame: int | None = None
+
+
+def _volume(read: list[_Slice]) -> Volume | None:
+    if any("ImagePositionPatient" not in s.head or "ImageOrientationPatient" not in s.head for s in read):
         return None
-    for data, name in ((data, name) for data, _ in read for name in TYPE_2 if name not in data):
-        setattr(data, name, None)
-    axes = np.array(read[0][0].ImageOrientationPatient, float).reshape(2, 3)
+    for head, name in ((s.head, name) for s in read for name in TYPE_2 if name not in s.head):
+        setattr(head, name, None)
+    axes = np.array(read[0].head.ImageOrientationPatient, float).reshape(2, 3)
     normal = np.cross(*axes)
-    read.sort(key=lambda pair: float(normal @ np.array(pair[0].ImagePositionPatient, float)))
-    places = np.array([np.array(data.ImagePositionPatient, float) for data, _ in read])
+    read.sort(key=lambda s: float(normal @ np.array(s.head.ImagePositionPatient, float)))
+    places = np.array([np.array(s.head.ImagePositionPatient, float) for s in read])
     steps = np.diff(places, axis=0)
     if len(read) < 2 or not np.allclose(steps, steps[0], atol=1e-2) or np.linalg.norm(steps[0]) < 1e-3:
         return None
-    rows, columns = (float(v) for v in read[0][0].PixelSpacing)
+    rows, columns = (float(v) for v in read[0].head.PixelSpacing)
     affine = np.eye(4)
     affine[:3, 0], affine[:3, 1] = axes[0] * columns, axes[1] * rows
     affine[:3, 2], affine[:3, 3] = (places[-1] - places[0]) / (len(read) - 1), places[0]
-    return Volume(tuple(data for data, _ in read), tuple(path for _, path in read), _LPS_TO_RAS @ affine)
+    heads, paths, frames = zip(*read, strict=True)
+    return Volume(heads, paths, _LPS_TO_RAS @ affine, () if frames[0] is None else frames)
 
 
 def on_slices(data: npt.NDArray[np.generic], affine: Floats, volume: Volume) -> npt.NDArray[np.generic] | None:

@@ -43,8 +43,35 @@ def single_images(files: Sequence[Path], volume: Volume, folder: Path) -> list[P
 
 
 def _write(data: Any, index: int, size: int, echo_time: float | None, letter: str, number: int, target: Path) -> None:
-    from pydicom.dataset import Dataset, FileDataset
+    from pydicom.dataset import FileDataset
     from pydicom.uid import generate_uid
+
+    image = frame_header(data, index)
+    image.ImageType = ["ORIGINAL", "PRIMARY", letter, "NONE"]
+    image.EchoTime, image.InstanceNumber = echo_time, number
+    image.ScanningSequence = image.get("ScanningSequence", "GR")
+    image.MagneticFieldStrength = number_of(image, "MagneticFieldStrength")
+    image.PixelData = data.PixelData[index * size : (index + 1) * size]
+    image.SOPClassUID = data.file_meta.MediaStorageSOPClassUID = _MR_IMAGE_STORAGE
+    image.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    FileDataset(str(target), image, file_meta=data.file_meta, preamble=b"\0" * 128).save_as(target)
+
+
+def frame_header(data: Any, index: int) -> Any:
+    """Return what a single image of one frame has at its top, without pixels: position, scale and timing of the frame.
+
+    Parameters
+    ----------
+    data : pydicom.Dataset
+        An enhanced file.
+    index : int
+        Number of the frame, from 0.
+
+    Returns
+    -------
+    pydicom.Dataset
+    """
+    from pydicom.dataset import Dataset
 
     frame = data.PerFrameFunctionalGroupsSequence[index]
     image = Dataset()
@@ -56,11 +83,4 @@ def _write(data: Any, index: int, size: int, echo_time: float | None, letter: st
         for name in names:
             if name in group:
                 setattr(image, name, group.get(name))
-    image.ImageType = ["ORIGINAL", "PRIMARY", letter, "NONE"]
-    image.EchoTime, image.InstanceNumber = echo_time, number
-    image.ScanningSequence = image.get("ScanningSequence", "GR")
-    image.MagneticFieldStrength = number_of(image, "MagneticFieldStrength")
-    image.PixelData = data.PixelData[index * size : (index + 1) * size]
-    image.SOPClassUID = data.file_meta.MediaStorageSOPClassUID = _MR_IMAGE_STORAGE
-    image.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = generate_uid()
-    FileDataset(str(target), image, file_meta=data.file_meta, preamble=b"\0" * 128).save_as(target)
+    return image

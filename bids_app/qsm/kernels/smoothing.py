@@ -7,44 +7,70 @@ import numpy as np
 
 from bids_app.qsm.kernels.cache import jit
 
-
-@jit(parallel=True)
-def box_z(source, radius, out):
-    """Set ``out`` to the mean over ``2 radius + 1`` voxels along z; the outside counts as zero."""
-    nx, ny, nz = source.shape
-    scale = 1.0 / (2 * radius + 1)
-    for i in numba.prange(nx):
-        for j in range(ny):
-            total = 0.0
-            for k in range(min(radius, nz)):
-                total += source[i, j, k]
-            for k in range(nz):
-                if k + radius < nz:
-                    total += source[i, j, k + radius]
-                if k > radius:
-                    total -= source[i, j, k - radius - 1]
-                out[i, j, k] = total * scale
+#: Lines that are smoothed together.
+_LINES = 64
 
 
-@jit(parallel=True)
-def box_y(source, radius, out):
-    """Set ``out`` to the mean over ``2 radius + 1`` voxels along y; the outside counts as zero."""
-    nx, ny, nz = source.shape
-    scale = 1.0 / (2 * radius + 1)
-    for i in numba.prange(nx):
-        total = np.zeros(nz, np.float64)
-        for j in range(min(radius, ny)):
-            for k in range(nz):
-                total[k] += source[i, j, k]
-        for j in range(ny):
-            if j + radius < ny:
-                for k in range(nz):
-                    total[k] += source[i, j + radius, k]
+@jit
+def _means(lines, other, radii):
+    """Take means over ``2 radius + 1`` voxels along the first axis of [voxel, line], one radius after another.
+
+    The outside counts as zero. Returns the one of both arrays that holds the result; the other is written to as well.
+    """
+    count = lines.shape[0]
+    total = np.empty(_LINES, np.float64)
+    for radius in radii:
+        scale = 1.0 / (2 * radius + 1)
+        total[:] = 0
+        for j in range(min(radius, count)):
+            for t in range(_LINES):
+                total[t] += lines[j, t]
+        for j in range(count):
+            if j + radius < count:
+                for t in range(_LINES):
+                    total[t] += lines[j + radius, t]
             if j > radius:
-                for k in range(nz):
-                    total[k] -= source[i, j - radius - 1, k]
-            for k in range(nz):
-                out[i, j, k] = total[k] * scale
+                for t in range(_LINES):
+                    total[t] -= lines[j - radius - 1, t]
+            for t in range(_LINES):
+                other[j, t] = total[t] * scale
+        lines, other = other, lines
+    return lines
+
+
+@jit(parallel=True)
+def boxes_across(values, radii):
+    """Replace ``values`` [block, voxel, line] by the means along its middle axis, by one box after another."""
+    blocks, count, width = values.shape
+    parts = (width + _LINES - 1) // _LINES
+    for job in numba.prange(blocks * parts):
+        block, first = job // parts, job % parts * _LINES
+        lines, other = np.zeros((count, _LINES), np.float32), np.empty((count, _LINES), np.float32)
+        used = min(_LINES, width - first)
+        for j in range(count):
+            for t in range(used):
+                lines[j, t] = values[block, j, first + t]
+        means = _means(lines, other, radii)
+        for j in range(count):
+            for t in range(used):
+                values[block, j, first + t] = means[j, t]
+
+
+@jit(parallel=True)
+def boxes_along(values, radii):
+    """Replace ``values`` [line, voxel] by the means along its rows, by one box after another."""
+    rows, count = values.shape
+    for job in numba.prange((rows + _LINES - 1) // _LINES):
+        first = job * _LINES
+        lines, other = np.zeros((count, _LINES), np.float32), np.empty((count, _LINES), np.float32)
+        used = min(_LINES, rows - first)
+        for t in range(used):
+            for j in range(count):
+                lines[j, t] = values[first + t, j]
+        means = _means(lines, other, radii)
+        for t in range(used):
+            for j in range(count):
+                values[first + t, j] = means[j, t]
 
 
 @jit(parallel=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
-from bids_app.qsm.kernels.smoothing import angles, box_y, box_z, complex_signal
+from bids_app.qsm.kernels.smoothing import angles, boxes_across, boxes_along, complex_signal
 
 _PASSES = 3
 
@@ -71,18 +71,11 @@ def gaussian_adjoint(array: FloatArray, sigma: Sequence[float]) -> FloatArray:
 def _by_boxes(array: FloatArray, radii: Sequence[Sequence[int]]) -> FloatArray:
     """Apply box filters of the given radii along each axis, one after the other."""
     out = np.array(array, dtype=np.float32, order="C")
-    other = np.empty_like(out)
-    for axis, along in enumerate(radii):
-        for radius in along:
-            if radius < 1:
-                continue
-            if axis == 2:
-                box_z(out, radius, other)
-            elif axis == 1:
-                box_y(out, radius, other)
-            else:  # seen with x and y exchanged, rows stay contiguous
-                box_y(out.transpose(1, 0, 2), radius, other.transpose(1, 0, 2))
-            out, other = other, out
+    nx, ny, nz = out.shape
+    for view, along in zip(((1, nx, ny * nz), (nx, ny, nz), (nx * ny, nz)), radii, strict=True):
+        sizes = np.array([radius for radius in along if radius > 0], np.int64)
+        if sizes.size:
+            (boxes_along if len(view) == 2 else boxes_across)(out.reshape(view), sizes)
     return out
 
 

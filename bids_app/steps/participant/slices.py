@@ -7,7 +7,7 @@ within the slice.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -32,6 +32,7 @@ from bids_app.steps.participant.phase import readout_of
 if TYPE_CHECKING:
     from bids_app.qsm import Field
 
+Array = TypeVar("Array", FloatArray, BoolArray)
 #: Copies of a slice: so many that the filters of masks reach no end of the volume from the middle.
 _COPIES = 9
 #: All steps over a run but the combination of coils: they need a volume.
@@ -54,6 +55,17 @@ class _Slice:
     swi: FloatArray | None
     methods: tuple[str, ...]
 
+    def middle(self, axis: int) -> "_Slice":
+        """Return the maps of one copy: of all slices together, the copies would take too much memory."""
+
+        def one_copy(array: Array) -> Array:
+            return np.take(array, [_COPIES // 2], axis=axis)
+
+        relaxation = {key: one_copy(array) for key, array in self.relaxation.items()}
+        swi = None if self.swi is None else one_copy(self.swi)
+        maps = one_copy(self.total), one_copy(self.magnitude), one_copy(self.mask)
+        return _Slice(*maps, relaxation, swi, self.methods)
+
 
 def slice_maps(step: StepInput[GreRun]) -> StepResult:
     """Return total field, mask, R2* and SWI of every slice."""
@@ -66,12 +78,11 @@ def slice_maps(step: StepInput[GreRun]) -> StepResult:
     for place in range(shape[axis]):
         take = _Copies(axis, place)
         grid = replace(grid_of(run, shape), shape=take.shape(shape))
-        echoes = None if magnitude is None else take(magnitude, 1)
-        slices.append(_one_slice(step, take(phase, 1), echoes, grid))
+        strength = None if magnitude is None else take(magnitude, 1)
+        slices.append(_one_slice(step, take(phase, 1), strength, grid).middle(axis))
 
     def stacked(arrays: Sequence[NumericArray]) -> NumericArray:
-        middle = [np.take(array, [_COPIES // 2], axis=axis) for array in arrays]
-        return np.concatenate(middle, axis=axis)
+        return np.concatenate(arrays, axis=axis)
 
     like, facts = like_of(run), {"EchoTimes": list(run.echo_times), "SliceBySlice": True}
     field_facts = facts | {"MagneticFieldStrength": run.field_strength, "PhaseScaling": notes[0]}

@@ -1,5 +1,7 @@
 """Maps as DICOM: identity and position of the source, values that other programs read, refusals."""
 
+import re
+
 import nibabel as nib
 import numpy as np
 import pydicom
@@ -11,52 +13,9 @@ from bids_app.convert.export.source import find_source, on_slices, volumes_of
 from bids_app.convert.scan.files import scan
 from bids_app.convert.write.tools import find_dcm2niix, run
 from bids_app.errors import InputRefusedError
-from tests.helpers.dicom import Scanner, siemens_gre
+from tests.helpers import dicom_standard
+from tests.helpers.dicom import Scanner, enhanced, siemens_gre, truth
 
-#: Type 1 and type 2 attributes of the modules of the MR Image IOD (PS3.3 A.4) that a derived image has.
-TYPE_1 = [
-    "StudyInstanceUID",
-    "Modality",
-    "SeriesInstanceUID",
-    "FrameOfReferenceUID",
-    "PixelSpacing",
-    "ImageOrientationPatient",
-    "ImagePositionPatient",
-    "SamplesPerPixel",
-    "PhotometricInterpretation",
-    "Rows",
-    "Columns",
-    "BitsAllocated",
-    "BitsStored",
-    "HighBit",
-    "PixelRepresentation",
-    "PixelData",
-    "ImageType",
-    "ScanningSequence",
-    "SequenceVariant",
-    "SOPClassUID",
-    "SOPInstanceUID",
-]
-TYPE_2 = [
-    "PatientName",
-    "PatientID",
-    "PatientBirthDate",
-    "PatientSex",
-    "StudyDate",
-    "StudyTime",
-    "ReferringPhysicianName",
-    "StudyID",
-    "AccessionNumber",
-    "SeriesNumber",
-    "PositionReferenceIndicator",
-    "Manufacturer",
-    "InstanceNumber",
-    "SliceThickness",
-    "ScanOptions",
-    "MRAcquisitionType",
-    "EchoTime",
-    "EchoTrainLength",
-]
 PATIENT = [
     "PatientName",
     "PatientID",
@@ -104,8 +63,7 @@ def test_classic_slices_carry_what_the_standard_asks_for(source, tmp_path):
     _, volume, _, _, exported = source
     read = [pydicom.dcmread(path) for path in write_classic(exported, volume, tmp_path / "chi", 9001)]
     for data, origin in zip(read, volume.slices, strict=True):
-        assert [name for name in TYPE_1 if data.get(name) in (None, "")] == []
-        assert [name for name in TYPE_2 if name not in data] == []
+        assert dicom_standard.problems(data) == []
         assert [data.get(name) for name in PATIENT] == [origin.get(name) for name in PATIENT]
         assert data.SeriesInstanceUID != origin.SeriesInstanceUID
         assert data.file_meta.MediaStorageSOPInstanceUID == data.SOPInstanceUID
@@ -123,6 +81,7 @@ def test_the_parametric_map_holds_the_values_as_they_are(source, tmp_path):
     _, volume, _, _, exported = source
     data = pydicom.dcmread(write_parametric(exported, volume, tmp_path / "chi.dcm", 9002))
     assert data.SOPClassUID == "1.2.840.10008.5.1.4.1.1.30"
+    assert dicom_standard.problems(data) == []
     assert [data.get(name) for name in PATIENT] == [volume.slices[0].get(name) for name in PATIENT]
     stored = np.frombuffer(data.FloatPixelData, "<f4").reshape(data.NumberOfFrames, data.Rows, data.Columns)
     for frame, pixels in zip(data.PerFrameFunctionalGroupsSequence, stored, strict=True):
@@ -132,6 +91,70 @@ def test_the_parametric_map_holds_the_values_as_they_are(source, tmp_path):
     shared = data.SharedFunctionalGroupsSequence[0]
     mapping = shared.RealWorldValueMappingSequence[0]
     assert mapping.MeasurementUnitsCodeSequence[0].CodeValue == "[ppb]"
+
+
+@pytest.fixture(scope="module")
+def multiframe(tmp_path_factory):
+    """The phase of the second echo in an enhanced file that holds two echoes, and a map on its grid."""
+    folder = tmp_path_factory.mktemp("enhanced")
+    scanner = Scanner(extra={"FrameOfReferenceUID": "1.2.3.4"})
+    enhanced(folder / "dicom/all.dcm", scanner, 3, [(part, echo) for echo in (0, 1) for part in "MP"])
+    volumes = volumes_of(scan(folder / "dicom", folder / "unpacked").instances)
+    assert len(volumes) == 4
+    volume = find_source(volumes, truth()[1][1], volumes[0].affine, "sub-01_echo-2_part-phase_MEGRE.nii.gz")
+    chi = np.random.default_rng(0).normal(0, 100, volume.shape).astype(np.float32)
+    return volume, Map(chi, "QSM", "QSM by RTS, relative to csf", "[ppb]", "parts per billion")
+
+
+def test_maps_of_an_enhanced_source(multiframe, tmp_path):
+    pytest.importorskip("highdicom")
+    volume, exported = multiframe
+    assert volume.frames == tuple(range(24, 32))
+    paths = write_classic(exported, volume, tmp_path / "chi", 9001)
+    for data, place in zip(map(pydicom.dcmread, paths), range(8), strict=True):
+        assert dicom_standard.problems(data) == []
+        (reference,) = data.SourceImageSequence
+        assert reference.ReferencedSOPInstanceUID == volume.slices[0].SOPInstanceUID
+        assert reference.ReferencedFrameNumber == 25 + place
+        assert data.ImagePositionPatient == [-10, -20, 2 * place]
+    back = as_nifti(tmp_path / "chi", tmp_path / "nifti")
+    read = on_slices(back.get_fdata(), back.affine, volume)
+    np.testing.assert_allclose(read, exported.values, atol=np.abs(exported.values).max() / 32767)
+    data = pydicom.dcmread(write_parametric(exported, volume, tmp_path / "chi.dcm", 9002))
+    assert dicom_standard.problems(data) == []
+    assert [data.get(name) for name in PATIENT] == [volume.slices[0].get(name) for name in PATIENT]
+    stored = np.frombuffer(data.FloatPixelData, "<f4").reshape(data.NumberOfFrames, data.Rows, data.Columns)
+    for frame, pixels in zip(data.PerFrameFunctionalGroupsSequence, stored, strict=True):
+        place = round(frame.PlanePositionSequence[0].ImagePositionPatient[2] / 2)
+        np.testing.assert_array_equal(pixels, exported.values[:, :, place].T)
+        source_frames = {
+            s.get("ReferencedFrameNumber") for d in frame.DerivationImageSequence for s in d.SourceImageSequence
+        }
+        assert 25 + place in source_frames
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("StudyID", None, "StudyID \\(type 2\\) is missing"),
+        ("FrameOfReferenceUID", "", "FrameOfReferenceUID \\(type 1\\) is empty"),
+        ("PatientSex", "X", "PatientSex is 'X'"),
+        ("StudyDate", "1.2.24", "StudyDate \\(DA\\)"),
+        ("HighBit", 11, "contradict"),
+        ("Rows", 3, "bytes of pixels"),
+        ("StudyDescription", "Kopf\u00e4", "SpecificCharacterSet is missing"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_the_check_finds_what_is_wrong(source, tmp_path, name, value, says):
+    _, volume, _, _, exported = source
+    data = pydicom.dcmread(write_classic(exported, volume, tmp_path / "chi", 9001)[0])
+    data.SpecificCharacterSet = None
+    if value is None:
+        delattr(data, name)
+    else:
+        setattr(data, name, value)
+    assert any(re.search(says, problem) for problem in dicom_standard.problems(data))
 
 
 def test_another_persons_scan_on_the_same_grid_is_no_source(source):
