@@ -30,10 +30,10 @@ def test_folders_above_the_dataset_say_nothing(dataset, parent):
     before = find_subjects(dataset.root)
     other = dataset.root.parent / parent / "bids"
     shutil.copytree(dataset.root, other)
-    found = find_subjects(other)
-    assert [run.entities for s in found for run in s.runs] == [run.entities for s in before for run in s.runs]
-    assert [e.number for e in found[0].runs[0].echoes] == [1, 2] and found[0].t1w[0].subject == "01"
-    assert preflight(found, other, dataset.root.parent / "out") == []
+    subjects = find_subjects(other)
+    assert [run.entities for s in subjects for run in s.runs] == [run.entities for s in before for run in s.runs]
+    assert [e.number for e in subjects[0].runs[0].echoes] == [1, 2] and subjects[0].t1w[0].subject == "01"
+    assert preflight(subjects, other, dataset.root.parent / "out") == []
 
 
 def test_folders_above_a_segmentation_say_nothing(tmp_path):
@@ -174,9 +174,9 @@ def test_the_value_found_is_in_the_sentence(dataset, value):
     dataset.megre("sub-01")
     for part in ("mag", "phase"):
         sidecar(dataset, 2, part).write_text(json.dumps({"EchoTime": value}))
-    found = problems(dataset)
-    assert len(found) == 1 and found[0].startswith("sub-01_echo-2_part-phase_MEGRE.nii.gz: EchoTime"), found
-    assert (repr(value) if value != 10**400 else "inf") in found[0] or str(value) in found[0]
+    listed = problems(dataset)
+    assert len(listed) == 1 and listed[0].startswith("sub-01_echo-2_part-phase_MEGRE.nii.gz: EchoTime"), listed
+    assert (repr(value) if value != 10**400 else "inf") in listed[0] or str(value) in listed[0]
 
 
 def test_a_missing_echo_time_is_the_phases(dataset):
