@@ -28,8 +28,8 @@ def scores(background, inversion, total, grid, head):
     if background != "none":
         local, valid = qsm.BACKGROUND[background](total, head.mask, grid)
     chi = qsm.INVERSIONS[inversion](local, valid, grid, magnitude=head.signal.astype(np.float32))
-    found = map_scores(chi * valid, head.chi, head.mask, head.nuclei, nucleus_labels())
-    return found[0], found[2]
+    scores = map_scores(chi * valid, head.chi, head.mask, head.nuclei, nucleus_labels())
+    return scores[0], scores[2]
 
 
 def main(argv=None):

@@ -116,10 +116,10 @@ class Maps:
         chi = chi - chi[self.inside].mean()
         overlap, error, relative = {}, {}, {}
         for name, numbers in NUCLEI.items():
-            own, true = np.isin(self.labels, numbers), np.isin(self.true_labels, numbers)
-            overlap[name] = 2 * (own & true).sum() / (own.sum() + true.sum())
+            region, true = np.isin(self.labels, numbers), np.isin(self.true_labels, numbers)
+            overlap[name] = 2 * (region & true).sum() / (region.sum() + true.sum())
             mean = self.true_chi[true & self.inside].mean()
-            error[name] = chi[own & self.valid].mean() - mean
+            error[name] = chi[region & self.valid].mean() - mean
             relative[name] = 100 * error[name] / abs(mean)
         return {
             "dice": overlap,
@@ -155,23 +155,23 @@ def inverted(study, out):
     return maps.scores(INVERSIONS[DEFAULT_INVERSION](local, maps.inside, maps.grid))
 
 
-def row_of(name, found, first):
+def row_of(name, measures, first):
     """Return the row of the table; the change is the largest of the nuclei's means."""
     costs, change = ("-",) * (len(STEPS) + 1), "-"
-    if "table" in found:
-        seconds = (found["seconds"].get(step) for step in STEPS)
-        costs = (*("-" if s is None else f"{s:.0f}" for s in seconds), f"{found['bytes'] / 1e9:.2f}")
+    if "table" in measures:
+        seconds = (measures["seconds"].get(step) for step in STEPS)
+        costs = (*("-" if s is None else f"{s:.0f}" for s in seconds), f"{measures['bytes'] / 1e9:.2f}")
         numbers = [number for nucleus in MEASURED for number in NUCLEI[nucleus]]
-        change = f"{100 * max(abs(found['table'][n] / first['table'][n] - 1) for n in numbers):.2f}"
+        change = f"{100 * max(abs(measures['table'][n] / first['table'][n] - 1) for n in numbers):.2f}"
     return (
         name,
         *costs,
-        *(f"{found['dice'][nucleus]:.3f}" for nucleus in NUCLEI),
-        *(f"{found['relative'][nucleus]:+.1f}" for nucleus in MEASURED),
-        f"{1000 * found['error']['thalamus']:+.1f}",
+        *(f"{measures['dice'][nucleus]:.3f}" for nucleus in NUCLEI),
+        *(f"{measures['relative'][nucleus]:+.1f}" for nucleus in MEASURED),
+        f"{1000 * measures['error']['thalamus']:+.1f}",
         change,
-        f"{found['nrmse']:.1f}",
-        f"{found['xsim']:.3f}",
+        f"{measures['nrmse']:.1f}",
+        f"{measures['xsim']:.3f}",
     )
 
 
@@ -186,9 +186,9 @@ def run(folder, names, quick):
         study, out = folder / f"{number}" / "bids", folder / f"{number}" / "out"
         simulate(study, name, 4 if quick else 1.5, 4 if quick else 1)
         participant(study, out, *options)
-        found = measured(study, out)
-        first = first or found
-        yield row_of(name, found, first)
+        measures = measured(study, out)
+        first = first or measures
+        yield row_of(name, measures, first)
         if name == next(iter(VARIANTS)):
             masked = folder / f"{number}" / "masked"
             if not masked.exists():

@@ -75,23 +75,23 @@ def reference(study, out):
 
 def judged(name, seed, labels, rows, true):
     """Return two rows of the table, of the group's effects and of age, and their counts by name."""
-    found, counts = [], {}
+    rows_found, counts = [], {}
     for term, said in ((GROUP, "group"), ("age", "age")):
-        own = [row for row in rows if row["term"] == term]
-        wanted = [row for row in own if name != "null" and (said == "age" or row["name"] in PLANTED)]
-        values = {id(row): true[row["name"], row["hemisphere"], term] for row in own}
+        of_term = [row for row in rows if row["term"] == term]
+        wanted = [row for row in of_term if name != "null" and (said == "age" or row["name"] in PLANTED)]
+        values = {id(row): true[row["name"], row["hemisphere"], term] for row in of_term}
         counts[said] = {
             "planted": len(wanted),
             "signs": sum(float(row["estimate"]) * values[id(row)] > 0 for row in wanted),
-            "regions": len(own),
-            "inside": sum(float(row["ci_low"]) <= values[id(row)] <= float(row["ci_high"]) for row in own),
+            "regions": len(of_term),
+            "inside": sum(float(row["ci_low"]) <= values[id(row)] <= float(row["ci_high"]) for row in of_term),
             "significant": sum(row["significant"] == "true" for row in wanted),
-            "false": sum(row["significant"] == "true" for row in own if row not in wanted),
+            "false": sum(row["significant"] == "true" for row in of_term if row not in wanted),
         }
         c = counts[said]
-        known = [row for nucleus in PLANTED for row in own if row["name"] == nucleus]
+        known = [row for nucleus in PLANTED for row in of_term if row["name"] == nucleus]
         digits = ".4f" if said == "group" else ".5f"
-        found.append(
+        rows_found.append(
             (
                 name,
                 seed,
@@ -105,7 +105,7 @@ def judged(name, seed, labels, rows, true):
                 ", ".join(format(values[id(row)], digits) for row in known),
             )
         )
-    return found, counts
+    return rows_found, counts
 
 
 def summary(counts, effect):
@@ -142,8 +142,8 @@ def main(argv=None):
         folder, rows, counts = args.folder or Path(scratch), [], []
         for labels, seed in runs:
             for name in args.only or ("planted", "null"):
-                found, counted = judged(name, seed, labels, *run_cohort(folder, args, name, seed, labels, more))
-                rows += found
+                judgements, counted = judged(name, seed, labels, *run_cohort(folder, args, name, seed, labels, more))
+                rows += judgements
                 counts.append(counted)
     text = summary(counts, args.group_effect)
     print(text)

@@ -55,13 +55,13 @@ def call(*words, show=False):
     return done
 
 
-def map_scores(found, true, mask, labels, names):
+def map_scores(estimate, true, mask, labels, names):
     """NRMSE, detrended NRMSE, XSIM and deep-grey slope of a susceptibility map in a mask, as they stand in a table."""
     return (
-        f"{metrics.nrmse(found, true, mask):.1f}",
-        f"{metrics.detrended_nrmse(found, true, mask):.1f}",
-        f"{metrics.xsim(found, true, mask):.3f}",
-        f"{metrics.slope(metrics.regions(found, true, mask, labels, names)):.2f}",
+        f"{metrics.nrmse(estimate, true, mask):.1f}",
+        f"{metrics.detrended_nrmse(estimate, true, mask):.1f}",
+        f"{metrics.xsim(estimate, true, mask):.3f}",
+        f"{metrics.slope(metrics.regions(estimate, true, mask, labels, names)):.2f}",
     )
 
 

@@ -36,19 +36,19 @@ def write_sets(folder, shape):
     x, y, z = np.meshgrid(*axes, indexing="ij", sparse=True)
     head = x**2 + y**2 + z**2 < 0.85
     for number in range(SETS):
-        own = folder / f"{number}"
-        own.mkdir()
+        run_folder = folder / f"{number}"
+        run_folder.mkdir()
         image = head * (1 + 0.2 * rng.normal(size=shape)).astype(np.float32)
-        write_image(own / "magnitude.nii.gz", image, GRID, "float32")
-        write_image(own / "labels.nii.gz", head * (1 + (x > 0)), GRID, "int32")
-        write_rows(own / "labels.tsv", [{"index": k, "name": f"half {k}"} for k in (1, 2)])
-        write_image(own / "chimap.nii.gz", 0.1 * image * rng.normal(size=shape), GRID, "float32")
-        write_image(own / "mask.nii.gz", head, GRID, "uint8")
+        write_image(run_folder / "magnitude.nii.gz", image, GRID, "float32")
+        write_image(run_folder / "labels.nii.gz", head * (1 + (x > 0)), GRID, "int32")
+        write_rows(run_folder / "labels.tsv", [{"index": k, "name": f"half {k}"} for k in (1, 2)])
+        write_image(run_folder / "chimap.nii.gz", 0.1 * image * rng.normal(size=shape), GRID, "float32")
+        write_image(run_folder / "mask.nii.gz", head, GRID, "uint8")
         bend = np.stack(np.broadcast_arrays(2 * np.sin(3 * y + number) * (x < 2), 2 * z * (y < 2), x * y * z), -1)
-        write_image(own / "warp.nii.gz", bend[:, :, :, None, :], GRID, "float32")
-        warps.write_linear(own / "pose.txt", np.eye(4))
+        write_image(run_folder / "warp.nii.gz", bend[:, :, :, None, :], GRID, "float32")
+        warps.write_linear(run_folder / "pose.txt", np.eye(4))
         rows = [{"index": k, "name": f"region {k}", "hemisphere": "n/a", "chi_mean": 0.1 * k} for k in range(1, 101)]
-        write_rows(own / "regions.tsv", rows)
+        write_rows(run_folder / "regions.tsv", rows)
 
 
 def order(folder, name, count):
@@ -66,9 +66,12 @@ def order(folder, name, count):
         first = Iteration("study", 0, "start", members)
         record, function = Iteration("study", 1, "syn", members, first), group_template.average
         inputs["before"] = folder / "0" / "magnitude.nii.gz"
-        for subject, own in of.items():
-            inputs |= {f"magnitude@{subject}": own / "magnitude.nii.gz", f"map@{subject}": own / "warp.nii.gz"}
-            inputs |= {f"labels@{subject}": own / "labels.nii.gz", f"pose@{subject}": own / "pose.txt"}
+        for subject, of_subject in of.items():
+            inputs |= {
+                f"magnitude@{subject}": of_subject / "magnitude.nii.gz",
+                f"map@{subject}": of_subject / "warp.nii.gz",
+            }
+            inputs |= {f"labels@{subject}": of_subject / "labels.nii.gz", f"pose@{subject}": of_subject / "pose.txt"}
     elif name == "tables":
         entries = tuple(CompletenessEntry(run.subject, None, run.basename, "found") for run in runs)
         record, function = Cohort(runs, entries), group_tables.join
@@ -76,12 +79,15 @@ def order(folder, name, count):
     else:
         registrations = [Registration(member, None, "final", "tostudy") for member in members]
         space = Space("study", tuple(NormalizedRun(r, g, "study") for r, g in zip(runs, registrations, strict=True)))
-        for one in space.runs:
-            own = of[one.run.subject]
-            inputs |= {f"{key}@{one.basename}": own / f"{key}.nii.gz" for key in ("chimap", "mask")}
+        for space_run in space.runs:
+            of_subject = of[space_run.run.subject]
+            inputs |= {f"{key}@{space_run.basename}": of_subject / f"{key}.nii.gz" for key in ("chimap", "mask")}
             if name == "maps":
-                inputs |= {f"dseg_gre@x@{one.basename}": own / "labels.nii.gz"}
-                inputs |= {f"{one.basename}@warp": own / "warp.nii.gz", f"{one.basename}@pose": own / "pose.txt"}
+                inputs |= {f"dseg_gre@x@{space_run.basename}": of_subject / "labels.nii.gz"}
+                inputs |= {
+                    f"{space_run.basename}@warp": of_subject / "warp.nii.gz",
+                    f"{space_run.basename}@pose": of_subject / "pose.txt",
+                }
         record, function = space, group_space.averages
         if name != "maps":
             table = folder / f"participants{count}.tsv"

@@ -149,8 +149,8 @@ def _truth(bids, subject):
         return {}
     anat = maps[0].parent
     labels = _values(sorted([*anat.glob("*seg-nuclei_dseg.nii*"), *anat.glob(f"{subject}_dseg.nii*")])[0]).astype(int)
-    own = any(anat.glob("*seg-nuclei_dseg.nii*"))
-    names = nucleus_labels() if own or labels.max() <= max(nucleus_labels()) else {}
+    has_nuclei = any(anat.glob("*seg-nuclei_dseg.nii*"))
+    names = nucleus_labels() if has_nuclei or labels.max() <= max(nucleus_labels()) else {}
     return {
         "chi": _values(maps[0]),
         "mask": _values(sorted(anat.glob("*mask.nii*"))[0]) > 0,
@@ -198,12 +198,12 @@ def invert(start, background, inversion=qsm.InversionChoices(), parameters=None,
         options=background,
         parameters=parameters,
     )
-    found = qsm.susceptibility(
+    maps = qsm.susceptibility(
         local, scan.grid, magnitude=start.field.magnitude, options=inversion, parameters=parameters
     )
     if background.null_space_trend == "remove":
-        found = qsm.remove_null_space_trend(found, start.field.magnitude, scan.grid).susceptibility
-    return found.chi, found.mask, found.local_field
+        maps = qsm.remove_null_space_trend(maps, start.field.magnitude, scan.grid).susceptibility
+    return maps.chi, maps.mask, maps.local_field
 
 
 def regional(chi, valid, scan):

@@ -91,22 +91,22 @@ def single_changes(data, only):
         if only and name not in only:
             continue
         for value in values:
-            found = score(data, {name: value})
-            print(data.name, name, value, *np.round(found, 3), sep="\t", file=sys.stderr, flush=True)
-            yield name, value, found
+            scores = score(data, {name: value})
+            print(data.name, name, value, *np.round(scores, 3), sep="\t", file=sys.stderr, flush=True)
+            yield name, value, scores
 
 
 def chosen(single, shipped, data):
     """Return the changes that a data set asks for: each constant's best value, joined as long as they gain together."""
     gains = {}
-    for name, value, found in single:
-        if gain(found, shipped) > max(0.0005, gains.get(name, (0.0,))[0]):
-            gains[name] = gain(found, shipped), value
+    for name, value, scores in single:
+        if gain(scores, shipped) > max(0.0005, gains.get(name, (0.0,))[0]):
+            gains[name] = gain(scores, shipped), value
     kept, best = {}, shipped
     for name, (_, value) in sorted(gains.items(), key=lambda item: -item[1][0]):
-        found = score(data, kept | {name: value})
-        if gain(found, best) > 0.0005:
-            kept, best = kept | {name: value}, found
+        scores = score(data, kept | {name: value})
+        if gain(scores, best) > 0.0005:
+            kept, best = kept | {name: value}, scores
     return kept
 
 
@@ -119,11 +119,11 @@ def main(argv=None):
     every = [simulated(name) if name in orientations.STRENGTHS else read_data(name) for name in args.data]
     shipped = [score(data, {}) for data in every]
     rows, singles = [], []
-    for data, found in zip(every, shipped, strict=True):
-        rows.append(("as shipped", "", data.name, *_texts(found)))
+    for data, scores in zip(every, shipped, strict=True):
+        rows.append(("as shipped", "", data.name, *_texts(scores)))
     for place, data in enumerate(every):
         single = list(single_changes(data, args.only))
-        singles += [(name, f"{value:g}", data.name, *_texts(found)) for name, value, found in single]
+        singles += [(name, f"{value:g}", data.name, *_texts(scores)) for name, value, scores in single]
         kept = chosen(single, shipped[place], data)
         text = ", ".join(f"{name} {value:g}" for name, value in kept.items()) or "as shipped"
         rows += [(text, data.name, other.name, *_texts(score(other, kept))) for other in every]
@@ -132,8 +132,8 @@ def main(argv=None):
         write_table(args.readme, "left-out", "Measured with this version's defaults.", HEAD, rows, 3)
 
 
-def _texts(found):
-    return f"{found[0]:.1f}", f"{found[1]:.3f}"
+def _texts(scores):
+    return f"{scores[0]:.1f}", f"{scores[1]:.3f}"
 
 
 if __name__ == "__main__":

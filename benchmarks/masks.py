@@ -80,12 +80,12 @@ def phantom_rows(size, masks):
         given = truth.mask if recipe is None else None
         if recipe is not None:
             options = replace(options, mask=replace(options.mask, filled=recipe, two_pass=two_pass))
-        found = qsm.reconstruct(phase, magnitude, times, grid, TESLA, options, mask=given)
-        shared = found.mask & truth.mask
-        chi = np.where(found.mask, found.chi - found.chi[shared].mean() + truth.chi[shared].mean(), 0)
+        result = qsm.reconstruct(phase, magnitude, times, grid, TESLA, options, mask=given)
+        shared = result.mask & truth.mask
+        chi = np.where(result.mask, result.chi - result.chi[shared].mean() + truth.chi[shared].mean(), 0)
         brain = truth.mask.sum()
-        lost = 100 * np.count_nonzero(truth.mask & ~found.masks.brain) / brain
-        added = 100 * np.count_nonzero(found.masks.brain & ~truth.mask) / brain
+        lost = 100 * np.count_nonzero(truth.mask & ~result.masks.brain) / brain
+        added = 100 * np.count_nonzero(result.masks.brain & ~truth.mask) / brain
         errors = [
             1000 * float(np.sqrt(np.mean((chi - truth.chi)[inside] ** 2)))
             for inside in regions_of(truth, grid).values()
@@ -124,21 +124,21 @@ def philips_rows(folder, picture):
     sidecars = [json.loads((folder / f"{name.format('phase')}.json").read_text()) for name in names]
     affine = read_image(folder / f"{names[0].format('phase')}.nii.gz")[1]
     phase = to_radians(phase, units=sidecars[0].get("Units"), manufacturer="Philips").phase
-    times, grid = tuple(one["EchoTime"] for one in sidecars), Grid.from_affine(phase.shape[1:], affine)
-    found = {}
+    times, grid = tuple(sidecar["EchoTime"] for sidecar in sidecars), Grid.from_affine(phase.shape[1:], affine)
+    results = {}
     for name, (recipe, two_pass) in MASKS.items():
         options = qsm.preset("default")
         options = replace(options, mask=replace(options.mask, filled=recipe, two_pass=two_pass))
         strength = sidecars[0]["MagneticFieldStrength"]
-        found[name] = qsm.reconstruct(phase, magnitude, times, grid, strength, options, manufacturer="Philips")
+        results[name] = qsm.reconstruct(phase, magnitude, times, grid, strength, options, manufacturer="Philips")
     if picture is not None:
-        draw(picture, np.sqrt(np.sum(np.square(magnitude), axis=0)), {k: v.masks.brain for k, v in found.items()})
-    shared = np.logical_and.reduce([one.masks.brain for one in found.values()])
+        draw(picture, np.sqrt(np.sum(np.square(magnitude), axis=0)), {k: v.masks.brain for k, v in results.items()})
+    shared = np.logical_and.reduce([result.masks.brain for result in results.values()])
     core = ndimage.binary_erosion(shared, iterations=3)
-    for name, one in found.items():
-        edge = one.mask & ~ndimage.binary_erosion(one.mask, iterations=2)
-        inner, outer = (1000 * float(one.chi[where].std()) for where in (core & one.mask, edge))
-        volume = np.count_nonzero(one.masks.brain) * grid.voxel_volume / 1000
+    for name, result in results.items():
+        edge = result.mask & ~ndimage.binary_erosion(result.mask, iterations=2)
+        inner, outer = (1000 * float(result.chi[where].std()) for where in (core & result.mask, edge))
+        volume = np.count_nonzero(result.masks.brain) * grid.voxel_volume / 1000
         yield name, f"{volume:.0f}", f"{inner:.0f}", f"{outer:.0f}", f"{outer / inner:.2f}"
 
 

@@ -50,8 +50,8 @@ def symmetry_plane(magnitude):
     for axis in range(3):
         size = image.shape[axis]
         for place in range(round(0.7 * size), round(1.3 * size)):
-            one, other = _mirrored(image, axis, place)
-            best = max(best, (float(np.corrcoef(one.ravel(), other.ravel())[0, 1]), axis, place))
+            half, other = _mirrored(image, axis, place)
+            best = max(best, (float(np.corrcoef(half.ravel(), other.ravel())[0, 1]), axis, place))
     return best[1:]
 
 
@@ -67,9 +67,9 @@ def side_correlation(chi, valid, grid, plane):
     sigma = [4.0 / 2.355 / size for size in grid.voxel_size]
     weight = ndimage.gaussian_filter(valid.astype(np.float32), sigma)
     smooth = ndimage.gaussian_filter(np.where(valid, chi - chi[valid].mean(), 0), sigma) / np.maximum(weight, 0.2)
-    one, other = _mirrored(smooth, *plane)
+    half, other = _mirrored(smooth, *plane)
     both = np.logical_and(*_mirrored(valid, *plane))
-    return float(np.corrcoef(one[both], other[both])[0, 1]) if np.count_nonzero(both) >= MIN_VOXELS else None
+    return float(np.corrcoef(half[both], other[both])[0, 1]) if np.count_nonzero(both) >= MIN_VOXELS else None
 
 
 def halves_of(scan):
@@ -82,8 +82,8 @@ def halves_of(scan):
 
 def difference(parts, chi, valid):
     """Root mean square of the difference of two maps over that of a third one (%)."""
-    (first, one), (second, two) = parts
-    both = one & two & valid
+    (first, half), (second, two) = parts
+    both = half & two & valid
     change = first[both] - second[both]
     return 100 * float(change.std() / chi[both].std())
 

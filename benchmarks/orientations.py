@@ -178,10 +178,10 @@ def measured(head, strength, seed):
         field += noise * rng.standard_normal(shape, np.float32)
         if first is not None:
             field = ndimage.shift(field, rng.uniform(-strength.misplaced, strength.misplaced, 3), order=1)
-        local, there = qsm.BACKGROUND["vsharp"]((field * head.mask).astype(np.float32), head.mask, grid)
+        local, inside = qsm.BACKGROUND["vsharp"]((field * head.mask).astype(np.float32), head.mask, grid)
         product = kernel * rfftn(local)
         if first is None:
-            first, valid, above, below = local, there, product, kernel**2
+            first, valid, above, below = local, inside, product, kernel**2
         else:
             above += product
             below += kernel**2

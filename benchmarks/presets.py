@@ -28,7 +28,7 @@ HEADS = {
     "two echoes": ["--echo-times", "0.007", "0.020", "--snr", "80"],
 }
 #: What runs beside ``default`` where the data are no preset's.
-BESIDE = {"two echoes": "tgv"}
+PARTNERS = {"two echoes": "tgv"}
 #: Organs: centre and half axes (mm), chi (ppm, water is 0), signal, R2* (1/s); later ones lie over earlier ones.
 ORGANS = (
     ("fat", (0, 0, 0), (150, 105, 1000), 0.65, 1.0, 30),
@@ -95,10 +95,10 @@ def scored(out, truth):
     """NRMSE, detrended NRMSE, XSIM, slope and coverage of the map in an output folder."""
     chi, mask, labels = truth
     anat = out / "sub-01" / "anat"
-    found = read_image(next(iter(sorted(anat.glob("sub-01*_Chimap.nii.gz")))))[0]
+    estimate = read_image(next(iter(sorted(anat.glob("sub-01*_Chimap.nii.gz")))))[0]
     valid = mask & (read_image(next(iter(sorted(anat.glob("sub-01*_desc-qsm_mask.nii.gz")))))[0] > 0)
     names = {int(n): str(n) for n in np.unique(labels[valid]) if n}
-    return *map_scores(found, chi, valid, labels, names), f"{100 * valid.sum() / mask.sum():.0f}"
+    return *map_scores(estimate, chi, valid, labels, names), f"{100 * valid.sum() / mask.sum():.0f}"
 
 
 def main(argv=None):
@@ -120,12 +120,12 @@ def main(argv=None):
                 write_torso(study, signal, affine)
             else:
                 truth = head(study, HEADS[name], size)
-            own = BESIDE.get(name, name)
-            for preset in (own, "default"):
+            partner = PARTNERS.get(name, name)
+            for preset in (partner, "default"):
                 out, start = Path(folder) / preset, time.perf_counter()
                 command = ["bids_app", study, out, "participant", "--preset", preset, "--skip-bids-validation"]
                 command += ["--segmentation", "none", "--omp-nthreads", cores()]
-                extra = args.set if preset == own else []
+                extra = args.set if preset == partner else []
                 call(*command, *(word for value in extra for word in ("--set", value)))
                 seconds = time.perf_counter() - start
                 label = " ".join([preset, *extra])

@@ -60,19 +60,19 @@ def version_of(commit):
         yield Path(folder)
 
 
-def share_kernels(own, other):
+def share_kernels(this, other):
     """Copy compiled kernels to another version of the package if no module with kernels differs; return whether.
 
     A kernel holds what it calls, and numba looks only at the time and size of its own file.
     """
-    modules = {path.relative_to(own) for path in own.rglob("*.py") if "jit" in path.read_text(encoding="utf-8")}
+    modules = {path.relative_to(this) for path in this.rglob("*.py") if "jit" in path.read_text(encoding="utf-8")}
     others = {path.relative_to(other) for path in other.rglob("*.py") if "jit" in path.read_text(encoding="utf-8")}
-    if modules != others or any((own / name).read_bytes() != (other / name).read_bytes() for name in modules):
+    if modules != others or any((this / name).read_bytes() != (other / name).read_bytes() for name in modules):
         return False
     for name in modules:
-        state = (own / name).stat()
+        state = (this / name).stat()
         os.utime(other / name, ns=(state.st_atime_ns, state.st_mtime_ns))
-        for kept in (own / name).parent.glob(f"__pycache__/{name.stem}.*.nb[ci]"):
+        for kept in (this / name).parent.glob(f"__pycache__/{name.stem}.*.nb[ci]"):
             target = (other / name).parent / "__pycache__" / kept.name
             target.parent.mkdir(exist_ok=True)
             shutil.copy2(kept, target)
@@ -136,7 +136,7 @@ def in_turns(parts, trees, data, rounds, measures=MEASURES):
     Each part is run once with each version before it counts, which compiles kernels. The versions then change places
     from round to round. What fails with the earlier version is left out of it, with a line that says so.
     """
-    found, broken = {}, set()
+    times, broken = {}, set()
     for part in parts:
         for number in range(rounds + 1):
             order = list(trees) if number % 2 else list(trees)[::-1]
@@ -152,14 +152,14 @@ def in_turns(parts, trees, data, rounds, measures=MEASURES):
                     broken.add((part, name))
                     continue
                 for what, seconds in taken.items() if number else ():
-                    found.setdefault(what, {}).setdefault(name, []).append(tuple(seconds))
-    return found
+                    times.setdefault(what, {}).setdefault(name, []).append(tuple(seconds))
+    return times
 
 
-def rows_of(found):
+def rows_of(times):
     """Return the rows of the table: medians and their ratios, this version to the earlier one."""
     rows = []
-    for what, by_version in found.items():
+    for what, by_version in times.items():
         this, earlier = (
             [statistics.median(values) for values in zip(*by_version[name], strict=True)]
             if name in by_version
@@ -169,7 +169,7 @@ def rows_of(found):
         ratios = (
             [f"{a / b:.2f}" if b else "" for a, b in zip(this, earlier, strict=True)] if this and earlier else ["", ""]
         )
-        rows.append((what, *(f"{one[0]:.3f}" if one else "" for one in (earlier, this)), *ratios))
+        rows.append((what, *(f"{ratio[0]:.3f}" if ratio else "" for ratio in (earlier, this)), *ratios))
     return rows
 
 

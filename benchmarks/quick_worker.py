@@ -16,9 +16,9 @@ OPTIONS = ("--segmentation", "none", "--nprocs", "1", "--omp-nthreads", "1", "--
 
 
 def timed(function):
-    begin, own = time.perf_counter(), time.process_time()
+    begin, begin_cpu = time.perf_counter(), time.process_time()
     function()
-    return time.perf_counter() - begin, time.process_time() - own
+    return time.perf_counter() - begin, time.process_time() - begin_cpu
 
 
 def median_of(function, repeats):
@@ -39,7 +39,7 @@ def methods(path, repeats):
     phase = np.angle(np.exp(1j * arrays["total"] / 0.02)).astype(np.float32)
     data = {"unwrap": phase, "background": arrays["total"], "inversion": arrays["local"]}
     registries = {"unwrap": qsm.UNWRAP, "background": qsm.BACKGROUND, "inversion": qsm.INVERSIONS}
-    found = {}
+    times = {}
     for kind, name in METHODS:
         if name not in registries[kind]:
             continue
@@ -50,8 +50,8 @@ def methods(path, repeats):
         def call(method=method, kind=kind, more=more):
             method(data[kind], arrays["mask"], grid, **more)
 
-        found[f"{kind}, {name}"] = median_of(call, int(repeats))
-    return found
+        times[f"{kind}, {name}"] = median_of(call, int(repeats))
+    return times
 
 
 def plan(study):

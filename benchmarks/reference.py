@@ -103,17 +103,17 @@ def read_data(prefix):
 
 def scores(chi, data):
     """Return NRMSE, XSIM of both windows, slope and the share of high values, as they stand in the table."""
-    found, true = chi[data.scored].astype(np.float64), data.reference[data.scored].astype(np.float64)
-    found, true = found - found.mean(), true - true.mean()
+    estimate, true = chi[data.scored].astype(np.float64), data.reference[data.scored].astype(np.float64)
+    estimate, true = estimate - estimate.mean(), true - true.mean()
     high = data.reference[data.scored] > HIGH_PPM
-    kept = 100 * found[high].mean() / true[high].mean() if high.any() else float("nan")
+    kept = 100 * estimate[high].mean() / true[high].mean() if high.any() else float("nan")
     five = metrics.xsim(chi, data.reference, data.mask, width=5, uniform=True, reference=False, scored=data.scored)
     seven = metrics.xsim(chi, data.reference, data.mask, scored=data.scored)
     return (
         f"{metrics.nrmse(chi, data.reference, data.scored):.1f}",
         f"{five:.3f}",
         f"{seven:.3f}",
-        f"{found @ true / (true @ true):.2f}",
+        f"{estimate @ true / (true @ true):.2f}",
         f"{kept:.0f}",
     )
 

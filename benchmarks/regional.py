@@ -26,11 +26,11 @@ SMALL_PPB = 30.0
 AIM_LARGE, AIM_OTHER, AIM_SMALL = 8.0, 10.0, 5.0
 
 
-def is_within(region, true, found):
+def is_within(region, true, estimate):
     """Whether a mean is as near to the truth as wanted (ppb)."""
     if abs(true) < SMALL_PPB:
-        return abs(found - true) <= AIM_SMALL
-    return abs(found - true) <= (AIM_LARGE if region in LARGE else AIM_OTHER) / 100 * abs(true)
+        return abs(estimate - true) <= AIM_SMALL
+    return abs(estimate - true) <= (AIM_LARGE if region in LARGE else AIM_OTHER) / 100 * abs(true)
 
 
 def rows_of(name, scans):
@@ -38,28 +38,28 @@ def rows_of(name, scans):
     pairs = defaultdict(list)
     for scan in scans:
         chi, valid, _ = heads.invert(heads.before(scan), qsm.BackgroundChoices())
-        for region, (found, true) in heads.regional(chi, valid, scan).items():
-            pairs[side_free(region)].append((1000 * found, 1000 * true))
+        for region, (estimate, true) in heads.regional(chi, valid, scan).items():
+            pairs[side_free(region)].append((1000 * estimate, 1000 * true))
     for region, values in pairs.items():
-        found, true = np.mean(values, axis=0)
-        error = found - true
+        estimate, true = np.mean(values, axis=0)
+        error = estimate - true
         yield (
             name,
             region,
             f"{true:.0f}",
-            f"{found:.0f}",
+            f"{estimate:.0f}",
             f"{error:+.1f}",
             f"{100 * error / abs(true):+.1f}",
-            "yes" if is_within(region, true, found) else "no",
+            "yes" if is_within(region, true, estimate) else "no",
         )
-    found, true = np.array([v for values in pairs.values() for v in values]).T
-    yield name, "slope", "", f"{np.polyfit(true, found, 1)[0]:.3f}", "", "", ""
+    estimate, true = np.array([v for values in pairs.values() for v in values]).T
+    yield name, "slope", "", f"{np.polyfit(true, estimate, 1)[0]:.3f}", "", "", ""
 
 
-def _told(found):
+def _told(estimate):
     """Return the rows; each is printed at once, since the next data may take minutes."""
     rows = []
-    for row in found:
+    for row in estimate:
         print(*row, sep="\t", file=sys.stderr, flush=True)
         rows.append(row)
     return rows
@@ -76,8 +76,8 @@ def main(argv=None):
     kinds = {"phantom": {}, "phantom, in vivo": {"in_vivo": True, "coil_shading": 0.5, "snr": 40.0}}
     rows = []
     for name, choices in kinds.items() if args.persons else ():
-        found = rows_of(name, (heads.simulated(person=p, voxel_size=size, **choices) for p in range(args.persons)))
-        rows += _told(found)
+        lines = rows_of(name, (heads.simulated(person=p, voxel_size=size, **choices) for p in range(args.persons)))
+        rows += _told(lines)
     for folder, subject in args.bids:
         rows += _told(rows_of(args.name, [heads.read_scan(folder, subject)]))
     print(table(HEAD, rows))

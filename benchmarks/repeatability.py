@@ -47,7 +47,7 @@ def side_free(name):
 
 def measure(args, methods):
     """Return ``{(method, region): {head and side: [(found, true) of each scan]}}`` in ppb."""
-    found = defaultdict(lambda: defaultdict(list))
+    values = defaultdict(lambda: defaultdict(list))
     size = (4.0,) * 3 if args.quick else (args.voxel_size,) * 3
     for person in range(args.persons):
         for session in range(args.scans):
@@ -58,16 +58,16 @@ def measure(args, methods):
             for name in methods:
                 chi, valid, _ = heads.invert(start, *METHODS[name])
                 for region, pair in heads.regional(chi, valid, scan).items():
-                    found[name, side_free(region)][person, region].append(tuple(1000 * v for v in pair))
+                    values[name, side_free(region)][person, region].append(tuple(1000 * v for v in pair))
             print(f"head {person + 1}, scan {session + 1}: done", file=sys.stderr, flush=True)
-    return found
+    return values
 
 
-def rows_of(found, methods):
+def rows_of(values, methods):
     """Yield a row for every method and region, and one with the median of the regions."""
     for name in methods:
         spreads, errors, parts = [], [], []
-        for (method, region), heads_of in found.items():
+        for (method, region), heads_of in values.items():
             if method != name:
                 continue
             # A region that one position cuts below ten voxels is compared in none.

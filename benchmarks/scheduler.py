@@ -60,17 +60,17 @@ def write_names(folder, count):
         for part in ("mag", "phase"):  # inherited by all participants
             sidecar = folder / f"echo-{echo}_part-{part}_MEGRE.json"
             sidecar.write_text(json.dumps({"EchoTime": seconds, "Units": "arbitrary"}))
-    one = folder / "one.nii.gz"
+    image = folder / "one.nii.gz"
     nibabel.save(
-        nibabel.Nifti1Image(np.arange(512, dtype=np.int16).reshape(8, 8, 8), np.diag([2.0, 2.0, 2.0, 1.0])), one
+        nibabel.Nifti1Image(np.arange(512, dtype=np.int16).reshape(8, 8, 8), np.diag([2.0, 2.0, 2.0, 1.0])), image
     )
     for number in range(1, count + 1):
         anat = folder / f"sub-{number:05d}" / "anat"
         anat.mkdir(parents=True)
         for echo in range(1, len(TIMES) + 1):
             for part in ("mag", "phase"):
-                os.link(one, anat / f"sub-{number:05d}_echo-{echo}_part-{part}_MEGRE.nii.gz")
-    one.unlink()
+                os.link(image, anat / f"sub-{number:05d}_echo-{echo}_part-{part}_MEGRE.nii.gz")
+    image.unlink()
     return folder
 
 
@@ -112,10 +112,10 @@ def find_one(study, out):
 def do(name, study, out):
     """Time one function in this process, imports apart, and print seconds, processor seconds and peak memory."""
     find_subjects(study, ["00001"])
-    begin, own = time.perf_counter(), time.process_time()
+    begin, begin_cpu = time.perf_counter(), time.process_time()
     globals()[name](study, out)
-    seconds, own = time.perf_counter() - begin, time.process_time() - own
-    print(json.dumps([seconds, own, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNIT]))
+    seconds, begin_cpu = time.perf_counter() - begin, time.process_time() - begin_cpu
+    print(json.dumps([seconds, begin_cpu, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNIT]))
 
 
 def environment():
@@ -138,8 +138,8 @@ def from_prompt(*words):
     )
     words = [sys.executable, "-c", code, *map(str, words)]
     done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=ROOT, env=environment())
-    seconds, own, peak = done.stdout.split()
-    return float(seconds), float(own), int(peak) * UNIT
+    seconds, cpu, peak = done.stdout.split()
+    return float(seconds), float(cpu), int(peak) * UNIT
 
 
 def plan(folder, counts):
@@ -157,7 +157,7 @@ def plan(folder, counts):
             "its `--dry-run` from the prompt": from_prompt(*element),
         }
         rows += [
-            (what, count, f"{s:.3g}", f"{own:.3g}", f"{peak / 1e9:.2f}") for what, (s, own, peak) in measured.items()
+            (what, count, f"{s:.3g}", f"{cpu:.3g}", f"{peak / 1e9:.2f}") for what, (s, cpu, peak) in measured.items()
         ]
     return rows
 
@@ -179,10 +179,10 @@ class Loop:
             self.held += time.perf_counter() - self._started.pop(event.job)
 
     def run(self, loop, jobs):
-        begin, own = time.perf_counter(), time.process_time()
+        begin, begin_cpu = time.perf_counter(), time.process_time()
         loop(jobs, self)
         self.seconds += time.perf_counter() - begin
-        self.own += time.process_time() - own
+        self.own += time.process_time() - begin_cpu
 
     def without(self, other):
         """Take out what another loop took in the middle of this one."""
@@ -339,8 +339,8 @@ def slurm(folder, subjects, voxel):
     """Return rows: what, elements, seconds, elements/min, beside plain, idle; each beside a plain array of its own."""
     study, labels = one_under_many_names(folder / "bids", subjects, voxel)
     rows, count, reached = [], len(labels), environment()
-    with running_slurm(folder / "slurm", cpus=2) as found, ThreadPoolExecutor(2) as pool:
-        reached |= found
+    with running_slurm(folder / "slurm", cpus=2) as slurm, ThreadPoolExecutor(2) as pool:
+        reached |= slurm
         for name, method in (("written array", "written"), ("live engine", "live")):
             places = {
                 f"plain array for the {name}": Place(folder / f"plain-{method}", study, labels, reached),

@@ -124,8 +124,8 @@ def rows_of(head, name, iron, tesla, methods):
     rows = []
     for method in methods:
         for more, maps in given.items() if method == "white_matter" else [("", data)]:
-            found = qsm.SEPARATION[method](maps)
-            pairs = ((found.paramagnetic, p), (found.diamagnetic, -head.n))
+            sources = qsm.SEPARATION[method](maps)
+            pairs = ((sources.paramagnetic, p), (sources.diamagnetic, -head.n))
             scores = [f"{metrics.xsim(map_, true, head.mask, reference=False):.3f}" for map_, true in pairs]
             rows.append((name, f"{iron:g}", f"{tesla:g}", method + more, *scores))
     return rows

@@ -39,13 +39,13 @@ def truth_of(bids):
         yield path.parent.relative_to(next(p for p in path.parents if p.parent.name == "derivatives")), chi, mask
 
 
-def scores(found, true, mask):
+def scores(estimate, true, mask):
     """Return the numbers of a row."""
-    a, b = (m[mask].astype(np.float64) - m[mask].mean(dtype=np.float64) for m in (found, true))
+    a, b = (m[mask].astype(np.float64) - m[mask].mean(dtype=np.float64) for m in (estimate, true))
     return (
-        f"{metrics.nrmse(found, true, mask):.1f}",
-        f"{metrics.detrended_nrmse(found, true, mask):.1f}",
-        f"{metrics.xsim(found, true, mask):.3f}",
+        f"{metrics.nrmse(estimate, true, mask):.1f}",
+        f"{metrics.detrended_nrmse(estimate, true, mask):.1f}",
+        f"{metrics.xsim(estimate, true, mask):.3f}",
         f"{a @ b / (b @ b):.2f}",
     )
 
@@ -57,11 +57,11 @@ def rows_of(bids, out, preset):
         if not maps:
             raise SystemExit(f"{out / anat} has no *_Chimap.nii.gz. Look at the app's messages.")
         for path in maps:
-            found = np.asarray(nib.load(path).dataobj, np.float32)
-            if found.shape != chi.shape:
-                raise SystemExit(f"{path} has shape {found.shape}, the truth {chi.shape}.")
-            valid = mask & np.isfinite(found) & (found != 0)
-            yield bids.name, preset, path.name.removesuffix(".nii.gz"), *scores(found, chi, valid)
+            estimate = np.asarray(nib.load(path).dataobj, np.float32)
+            if estimate.shape != chi.shape:
+                raise SystemExit(f"{path} has shape {estimate.shape}, the truth {chi.shape}.")
+            valid = mask & np.isfinite(estimate) & (estimate != 0)
+            yield bids.name, preset, path.name.removesuffix(".nii.gz"), *scores(estimate, chi, valid)
 
 
 def simulate(command, bids):

@@ -42,18 +42,18 @@ KERNEL_VALUES = {"rts": 13.5, "tv": 21, "nltv": 21}
 
 def methods():
     """Every method of the registries and every stage, then the peers: (kind, name)."""
-    own = {"unwrap": qsm.UNWRAP, "background": qsm.BACKGROUND, "inversion": qsm.INVERSIONS}
-    found = [
+    families = {"unwrap": qsm.UNWRAP, "background": qsm.BACKGROUND, "inversion": qsm.INVERSIONS}
+    rows = [
         (kind, name)
-        for kind, registry in own.items()
+        for kind, registry in families.items()
         for name in sorted(registry)
         if "model" not in registry[name].needs
     ]
-    found += [("inversion", name) for name in LONG]
-    found += [("stage", name) for name in stages.STAGES]
+    rows += [("inversion", name) for name in LONG]
+    rows += [("stage", name) for name in stages.STAGES]
     if importlib.util.find_spec("skimage"):
-        found.append(("unwrap peer", "scikit-image"))
-    return found + [("plain", name) for name in plain.METHODS]
+        rows.append(("unwrap peer", "scikit-image"))
+    return rows + [("plain", name) for name in plain.METHODS]
 
 
 def chosen(only):

@@ -33,18 +33,18 @@ MAPS = ("bayes, as in presets", *METHODS)
 
 def speed(rows):
     """The app beside what else does the same job, 256x256x160."""
-    there = {(r["job"], r["method"]): r for r in rows if r["volume"] == VOLUME}
+    by_job = {(r["job"], r["method"]): r for r in rows if r["volume"] == VOLUME}
     made = []
     for label, job, method in PEERS:
-        own = there.get((job, method))
-        if own is None:
+        row = by_job.get((job, method))
+        if row is None:
             continue
-        plain = there.get(("numpy/scipy", method.split(",")[0]), {})
-        other = there.get(("unwrap", "scikit-image"), {}) if method == "romeo" else {}
-        seconds, peers = own["s"], [r.get("s", "") for r in (plain, other)]
+        plain = by_job.get(("numpy/scipy", method.split(",")[0]), {})
+        other = by_job.get(("unwrap", "scikit-image"), {}) if method == "romeo" else {}
+        seconds, peers = row["s"], [r.get("s", "") for r in (plain, other)]
         times = [f"{float(p) / float(seconds):.0f}x" for p in peers if p]
         made.append(
-            (label, seconds, *peers, times[0] if times else "", own["of bandwidth"], own["peak GB"], own["run"])
+            (label, seconds, *peers, times[0] if times else "", row["of bandwidth"], row["peak GB"], row["run"])
         )
     head = ("256x256x160 voxels", "s", "numpy/scipy, s", "scikit-image, s", "faster", "of bandwidth", "peak GB", "run")
     return head, made
@@ -53,9 +53,9 @@ def speed(rows):
 def accuracy(rows):
     """The default and some others on one scan."""
     # Background methods other than the first stand before the default inversion alone: these are in the full table.
-    there = [r for r in rows if r["background"] in BACKGROUNDS and all(r[key] == value for key, value in SCAN.items())]
+    shown = [r for r in rows if r["background"] in BACKGROUNDS and all(r[key] == value for key, value in SCAN.items())]
     keys = ("background", "inversion", "NRMSE %", "detrended %", "XSIM", "slope")
-    chosen = {name: [r for r in there if r["inversion"] == name] for name in MAPS}
+    chosen = {name: [r for r in shown if r["inversion"] == name] for name in MAPS}
     # A method that has several backgrounds is shown with all of them only where it is the default.
     made = [tuple(r[key] for key in keys) for name in MAPS for r in chosen[name][: None if name == METHODS[0] else 1]]
     return (f"background ({SCAN['voxel']}, {SCAN['view']}, SNR {SCAN['SNR']})", *keys[1:]), made
@@ -64,8 +64,8 @@ def accuracy(rows):
 def orientations(rows):
     """The default and some others in fields that no isotropic susceptibility makes."""
     keys = ("inversion", "NRMSE %", "detrended %", "XSIM", "slope")
-    there = {(r["disturbance"], r["inversion"]): tuple(r[key] for key in keys) for r in rows}
-    return keys, [there[DISTURBANCE, name] for name in METHODS if (DISTURBANCE, name) in there]
+    by_inversion = {(r["disturbance"], r["inversion"]): tuple(r[key] for key in keys) for r in rows}
+    return keys, [by_inversion[DISTURBANCE, name] for name in METHODS if (DISTURBANCE, name) in by_inversion]
 
 
 def chain(rows):

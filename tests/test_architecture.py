@@ -77,7 +77,7 @@ MAX_MODULE, MAX_BODY, MAX_KERNEL = 300, 50, 60
 
 def imports(path):
     """Return (top-level package, package of ours) of every import in a module."""
-    found = []
+    listed = []
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -86,8 +86,8 @@ def imports(path):
             names = [f"{node.module}.{alias.name}" for alias in node.names]
         else:
             continue
-        found += [name.split(".") for name in names]
-    return found
+        listed += [name.split(".") for name in names]
+    return listed
 
 
 def package(path):
@@ -248,8 +248,8 @@ def long_functions(tree):
 
 
 def test_functions_fit_a_screen():
-    found = [f"{path}: {one}" for path in MODULES for one in long_functions(ast.parse(path.read_text()))]
-    assert found == []
+    long = [f"{path}: {text}" for path in MODULES for text in long_functions(ast.parse(path.read_text()))]
+    assert long == []
 
 
 def test_a_long_function_is_found():

@@ -48,7 +48,7 @@ PRIVATE_NAMES = {
     *("told", "tell", "tells", "rim", "dome", "domes", "oddity", "oddities", "mended", "onward", "drawn"),
     *("sheet", "troubles", "usual", "ringing", "apart", "beside", "rounds", "LEAST", "MOST", "FEWEST", "DOUBT"),
 }
-#: Names that say nothing of what a variable holds: none of the package has one of them.
+#: Names that say nothing of what a variable holds: nothing is called so.
 EMPTY_NAMES = {"found", "one", "own", "there", "told", "having"}
 #: Modules that hold the old names on purpose.
 OLD_NAMES = {"model/aliases.py"}
@@ -89,8 +89,8 @@ def of_the_tables():
         yield f"products.toml {place}", text
     for number in vars(quality).values():
         if isinstance(number, tuple):
-            for one in number:
-                for text in vars(one).values() if hasattr(one, "__dict__") else ():
+            for metric in number:
+                for text in vars(metric).values() if hasattr(metric, "__dict__") else ():
                     if isinstance(text, str):
                         yield "quality control", text
 
@@ -191,13 +191,13 @@ SOURCES = [
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.__name__)
 def test_no_private_word_is_in_what_users_read(source):
-    found = [
+    hits = [
         f"{place}: {match[0]!r} (write: {instead})"
         for place, text in source()
         for pattern, instead in BANNED.items()
         if (match := re.search(rf"(?i)(?<![\w-])(?:{pattern})(?![\w-])", text))
     ]
-    assert found == []
+    assert hits == []
 
 
 def private_part(name):
@@ -206,8 +206,8 @@ def private_part(name):
 
 def test_no_private_word_is_in_a_name():
     """APART-QSM is the name of a published method."""
-    found = {(place, name) for place, name in of_the_names() if private_part(name) and name.lower() != "apart"}
-    assert found == set()
+    hits = {(place, name) for place, name in of_the_names() if private_part(name) and name.lower() != "apart"}
+    assert hits == set()
 
 
 def names_given_in(tree):
@@ -229,7 +229,7 @@ def empty_names_in(text):
     return [(name, line) for name, line in names_given_in(ast.parse(text)) if name in EMPTY_NAMES]
 
 
-@pytest.mark.parametrize("folder", ["bids_app"])
+@pytest.mark.parametrize("folder", ["bids_app", "benchmarks", "docs", "examples", "heuristics", "tests"])
 def test_names_say_what_they_hold(folder):
     places = {
         f"{path.relative_to(ROOT)}:{line}: {name}"

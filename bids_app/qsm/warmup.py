@@ -9,7 +9,8 @@ from bids_app import qsm
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.field.alternation import remove_alternation
 from bids_app.qsm.grid import Grid
-from bids_app.qsm.inversion.tgv import TgvParams, tgv
+from bids_app.qsm.inversion.generalised_variation import TgvParams
+from bids_app.qsm.inversion.tgv import tgv
 from bids_app.qsm.kernels.cache import compiled_count
 from bids_app.qsm.mask.head import extract_brain
 from bids_app.qsm.mask.make import make_mask

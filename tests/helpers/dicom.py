@@ -120,20 +120,20 @@ def write_slices(
     paths = []
     signed = pixels.dtype.kind == "i"
     for z in range(pixels.shape[2]):
-        one = pydicom.dataset.Dataset(data)
-        one.InstanceNumber = first_instance + z
+        slice_data = pydicom.dataset.Dataset(data)
+        slice_data.InstanceNumber = first_instance + z
         if jitter is not None:
-            one.EchoTime = f"{float(data.EchoTime) + jitter():.6f}"
+            slice_data.EchoTime = f"{float(data.EchoTime) + jitter():.6f}"
         if orientations > 1:
-            one.ImageOrientationPatient = [[1, 0, 0, 0, 1, 0], [1, 0, 0, 0, 0, -1], [0, 1, 0, 0, 0, -1]][
+            slice_data.ImageOrientationPatient = [[1, 0, 0, 0, 1, 0], [1, 0, 0, 0, 0, -1], [0, 1, 0, 0, 0, -1]][
                 z % orientations
             ]
-        one.ImagePositionPatient = [-10.0, -20.0, float(2 * z)]
-        one.SliceLocation = float(2 * z)
+        slice_data.ImagePositionPatient = [-10.0, -20.0, float(2 * z)]
+        slice_data.SliceLocation = float(2 * z)
         if signed:
-            one.PixelRepresentation, one.BitsStored, one.HighBit = 1, 16, 15
-        one.PixelData = np.ascontiguousarray(pixels[:, :, z].T.astype("<i2" if signed else "<u2")).tobytes()
-        paths.append(save(one, folder / f"{stem}{first_instance + z:04d}.dcm"))
+            slice_data.PixelRepresentation, slice_data.BitsStored, slice_data.HighBit = 1, 16, 15
+        slice_data.PixelData = np.ascontiguousarray(pixels[:, :, z].T.astype("<i2" if signed else "<u2")).tobytes()
+        paths.append(save(slice_data, folder / f"{stem}{first_instance + z:04d}.dcm"))
     return paths
 
 

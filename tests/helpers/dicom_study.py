@@ -63,9 +63,9 @@ def validator_errors(bids_dir):
 
 def at_voxels_of(path, image):
     """Return ``[column, row, slice]`` values of the DICOM files at the voxels of a NIfTI image, by position."""
-    found = nib.load(path)
-    indices = np.stack(np.meshgrid(*map(np.arange, found.shape), indexing="ij"), axis=-1)
-    right, front, up = np.moveaxis(nib.affines.apply_affine(found.affine, indices), -1, 0)
+    nifti = nib.load(path)
+    indices = np.stack(np.meshgrid(*map(np.arange, nifti.shape), indexing="ij"), axis=-1)
+    right, front, up = np.moveaxis(nib.affines.apply_affine(nifti.affine, indices), -1, 0)
     column, row, section = (np.rint(x).astype(int) for x in (10 - right, 20 - front, up / 2))
     return image[column, row, section]
 

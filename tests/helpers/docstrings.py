@@ -44,14 +44,16 @@ def problems() -> list[str]:
     """Return one sentence for each rule that a docstring breaks."""
     text = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
     checks = set(tomllib.loads(text)["tool"]["numpydoc_validation"]["checks"])
-    found = []
+    sentences = []
     for name, value in functions().items():
         result = validate(get_doc_object(value))
-        found += [f"{name}: {code}: {sentence}" for code, sentence in result["errors"] if code in checks]
-        found += [f"{name}: {word.strip()!r} is not a term" for word in BANNED if word in f" {value.__doc__}".lower()]
-    return found
+        sentences += [f"{name}: {code}: {sentence}" for code, sentence in result["errors"] if code in checks]
+        sentences += [
+            f"{name}: {word.strip()!r} is not a term" for word in BANNED if word in f" {value.__doc__}".lower()
+        ]
+    return sentences
 
 
 if __name__ == "__main__":
-    print(*(found := problems()), sep="\n")
-    sys.exit(bool(found))
+    print(*(sentences := problems()), sep="\n")
+    sys.exit(bool(sentences))

@@ -11,8 +11,8 @@ def start_audit():
     """Let every Python process that is started from now on note what its steps open without having declared it."""
     folder = Path(tempfile.mkdtemp(prefix="qsm-audit-"))
     os.environ[_LOG] = str(folder / "opened.txt")
-    own = str(Path(__file__).with_name("audit"))
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [own, os.environ.get("PYTHONPATH", "")]))
+    audit = str(Path(__file__).with_name("audit"))
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [audit, os.environ.get("PYTHONPATH", "")]))
 
 
 def take_undeclared():

@@ -41,18 +41,18 @@ class RefusedError(Exception):
 
 def options_of(words):
     """Return the options in a list of words, by letter, and what follows them."""
-    found, words = {}, list(words)
+    options, words = {}, list(words)
     while words and words[0].startswith("-") and len(words[0]) > 1:
         word = words.pop(0)
         letter, rest = word[1], word[2:]
         if letter in BARE and not rest:
-            found[letter] = True
+            options[letter] = True
         elif letter in VALUED and (rest or words):
             value = rest or words.pop(0)
-            found.setdefault(letter, []).append(value) if letter in "lW" else found.__setitem__(letter, value)
+            options.setdefault(letter, []).append(value) if letter in "lW" else options.__setitem__(letter, value)
         else:
             raise RefusedError(f"illegal option or missing value: {word}")
-    return found, words
+    return options, words
 
 
 def directives(text):
@@ -133,8 +133,8 @@ def _attribute(text, job):
     kind, equals, value = text.partition("=")
     if kind != "depend" or not equals:
         raise RefusedError(f"illegal -W value: {text}")
-    for one in value.split(","):
-        word, *ids = one.split(":")
+    for condition in value.split(","):
+        word, *ids = condition.split(":")
         if word not in DEPENDENCIES or not ids or not all(re.fullmatch(r"\d+(\[\])?(\.\w+)?", name) for name in ids):
             raise RefusedError(f"illegal -W value: {text}")
         job["depend"] += [(word, name) for name in ids]

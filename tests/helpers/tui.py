@@ -60,8 +60,8 @@ def text(app, selector):
 
 def table(app):
     """Return the rows of the table on the screen."""
-    found = app.screen.query_one(DataTable)
-    return [found.get_row_at(row) for row in range(found.row_count)]
+    widget = app.screen.query_one(DataTable)
+    return [widget.get_row_at(row) for row in range(widget.row_count)]
 
 
 def fits(app):

@@ -61,12 +61,12 @@ def damage(study, label):
 
 def workers_of(env):
     """Return the Dask workers of a Slurm, also those that it has lost sight of."""
-    found = []
+    workers = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):  # it may end meanwhile
             if "distributed.cli.dask_worker" in process.cmdline():
-                found += [process] if process.environ().get("SLURM_CONF") == env["SLURM_CONF"] else []
-    return found
+                workers += [process] if process.environ().get("SLURM_CONF") == env["SLURM_CONF"] else []
+    return workers
 
 
 @pytest.fixture

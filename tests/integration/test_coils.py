@@ -89,10 +89,10 @@ def test_coils_are_combined_on_request_and_give_the_map_of_their_sum(plain, tmp_
     assert not out.exists()
     assert main([str(several), str(out), *COMBINE]) == 0
     assert "ran coils, phase, field," in capsys.readouterr().out
-    one, other = (read(folder, "Chimap") for folder in (reference, out))
-    inside = (one != 0) & (other != 0)
-    assert inside.sum() > 0.95 * (one != 0).sum()
-    assert np.corrcoef(one[inside], other[inside])[0, 1] > 0.95
+    first, other = (read(folder, "Chimap") for folder in (reference, out))
+    inside = (first != 0) & (other != 0)
+    assert inside.sum() > 0.95 * (first != 0).sum()
+    assert np.corrcoef(first[inside], other[inside])[0, 1] > 0.95
     rates = [np.median(read(folder, "R2starmap")[inside]) for folder in (reference, out)]
     assert rates[1] == pytest.approx(rates[0], rel=0.05)
     page = (out / "sub-01.html").read_text(encoding="utf-8")
@@ -108,9 +108,9 @@ def test_another_inversion_combines_no_coils_again_and_gone_working_files_are_ma
     several, out = one_file_per_coil(write(plain[0], tmp_path / "bids", POLAR, coils_of)), tmp_path / "out"
     words = [str(several), str(out), *COMBINE, "--set", "relaxometry.method=none", "--set", "swi.method=none"]
     assert main(words) == 0
-    one, other = (read(folder, "Chimap") for folder in (plain[1], out))
-    inside = (one != 0) & (other != 0)
-    assert np.corrcoef(one[inside], other[inside])[0, 1] > 0.95
+    first, other = (read(folder, "Chimap") for folder in (plain[1], out))
+    inside = (first != 0) & (other != 0)
+    assert np.corrcoef(first[inside], other[inside])[0, 1] > 0.95
     capsys.readouterr()
     assert main([*words, "--set", "inversion.method=tkd"]) == 0
     assert "ran inversion, null_space_trend, reference, qc" in capsys.readouterr().out
@@ -126,5 +126,5 @@ def test_real_and_imaginary_parts_give_the_maps_of_magnitude_and_phase(plain, tm
     assert main([str(write(study, tmp_path / "bids", CARTESIAN)), str(out), *QUIET]) == 0
     inside = (read(reference, "desc-qsm_mask") > 0) & (read(out, "desc-qsm_mask") > 0)
     for name in ("Chimap", "R2starmap"):
-        one, other = (read(folder, name)[inside] for folder in (reference, out))
-        assert np.corrcoef(one, other)[0, 1] > 0.99
+        first, other = (read(folder, name)[inside] for folder in (reference, out))
+        assert np.corrcoef(first, other)[0, 1] > 0.99

@@ -21,8 +21,8 @@ def test_dataset_is_valid_and_complete(converted):
     assert {r["participant_id"] for r in rows(bids / "participants.tsv")} == {f"sub-{s}" for s in GRADIENT_ECHOES}
     assert (bids / "README.md").is_file() and (bids / "dataset_description.json").is_file()
     for label in GRADIENT_ECHOES:
-        found = {str(p.relative_to(bids / f"sub-{label}")) for p in (bids / f"sub-{label}").rglob("*.nii.gz")}
-        assert {r["filename"] for r in rows(bids / f"sub-{label}" / f"sub-{label}_scans.tsv")} == found
+        images_there = {str(p.relative_to(bids / f"sub-{label}")) for p in (bids / f"sub-{label}").rglob("*.nii.gz")}
+        assert {r["filename"] for r in rows(bids / f"sub-{label}" / f"sub-{label}_scans.tsv")} == images_there
     assert "sub-Separate_T1w" in images(bids)
 
 

@@ -58,21 +58,21 @@ def test_vendor_takes_a_two_echo_scan_that_is_called_a_field_map(tmp_path):
 
 
 def test_example_of_the_readme_works(converted, tmp_path):
-    own = tmp_path / "mine.py"
-    own.write_text(code_blocks()[0])
+    heuristic = tmp_path / "mine.py"
+    heuristic.write_text(code_blocks()[0])
     bids, out = tmp_path / "bids", tmp_path / "out"
     source = str(converted[0] / "a")
-    assert main([str(bids), str(out), "convert", "--dicom-dir", source, "--heuristic", str(own)]) == 0
+    assert main([str(bids), str(out), "convert", "--dicom-dir", source, "--heuristic", str(heuristic)]) == 0
     parts = [f"sub-Separate_acq-fine_run-1_echo-{e}_part-{p}_MEGRE" for e in (1, 2, 3) for p in ("mag", "phase")]
     assert images(bids) == ["sub-Separate_T1w", *parts]
 
 
 def test_second_example_of_the_readme_leaves_a_series_out(tmp_path):
-    source, own = tmp_path / "dicom", tmp_path / "mine.py"
-    own.write_text(code_blocks()[1])
+    source, heuristic = tmp_path / "dicom", tmp_path / "mine.py"
+    heuristic.write_text(code_blocks()[1])
     dicom.siemens_gre(source, patient("A"), 3, ProtocolName="gre_pilot")
     dicom.siemens_gre(source, dicom.later(patient("A"), "113000"), 5)
-    fates = {o.number: o for o in plan(tmp_path, source, own).outcomes}
+    fates = {o.number: o for o in plan(tmp_path, source, heuristic).outcomes}
     assert fates[5].outputs[0] == "sub-A/anat/sub-A_echo-1_part-mag_MEGRE.nii.gz"
     assert not fates[3].outputs and not fates[4].outputs
 
@@ -97,10 +97,18 @@ def infotodict(seqinfo):
     ],
 )
 def test_name_that_contradicts_the_headers_is_refused(converted, tmp_path, name, words):
-    own, out = tmp_path / "mine.py", tmp_path / "out"
-    own.write_text(BY_NUMBER.format(name=name))
+    heuristic, out = tmp_path / "mine.py", tmp_path / "out"
+    heuristic.write_text(BY_NUMBER.format(name=name))
     code = main(
-        [str(tmp_path / "bids"), str(out), "convert", "--dicom-dir", str(converted[0] / "a"), "--heuristic", str(own)]
+        [
+            str(tmp_path / "bids"),
+            str(out),
+            "convert",
+            "--dicom-dir",
+            str(converted[0] / "a"),
+            "--heuristic",
+            str(heuristic),
+        ]
     )
     assert code == 1
     failed = [r for r in report_rows(out) if words in r["reason"]]
@@ -108,11 +116,11 @@ def test_name_that_contradicts_the_headers_is_refused(converted, tmp_path, name,
 
 
 def test_two_series_under_one_name_never_replace_each_other(tmp_path):
-    source, own = tmp_path / "dicom", tmp_path / "mine.py"
+    source, heuristic = tmp_path / "dicom", tmp_path / "mine.py"
     dicom.siemens_gre(source, patient("A"), 3)
     dicom.siemens_gre(source, dicom.later(patient("A"), "113000"), 5)
-    own.write_text(BY_NUMBER.format(name="'_MEGRE'"))
-    fates = {o.number: o for o in plan(tmp_path, source, own).outcomes}
+    heuristic.write_text(BY_NUMBER.format(name="'_MEGRE'"))
+    fates = {o.number: o for o in plan(tmp_path, source, heuristic).outcomes}
     assert fates[3].status == fates[4].status == "planned"
     assert fates[5].status == fates[6].status == "failed"
     assert "the name that series 3 has already" in fates[5].reason
@@ -127,23 +135,23 @@ def test_two_series_under_one_name_never_replace_each_other(tmp_path):
     ],
 )
 def test_heuristic_that_does_not_work_is_a_usage_error(converted, tmp_path, capsys, text, words):
-    own = tmp_path / "mine.py"
+    heuristic = tmp_path / "mine.py"
     if text is not None:
-        own.write_text(text)
+        heuristic.write_text(text)
     command = [str(tmp_path / "b"), str(tmp_path / "o"), "convert", "--dicom-dir", str(converted[0]), "--heuristic"]
-    assert main([*command, str(own)]) == 2
+    assert main([*command, str(heuristic)]) == 2
     assert words in capsys.readouterr().err
 
 
 def test_heuristic_that_fails_on_one_subject_does_not_stop_the_others(converted, tmp_path):
-    own = tmp_path / "mine.py"
-    own.write_text(
+    heuristic = tmp_path / "mine.py"
+    heuristic.write_text(
         "from bids_app.convert.keys import custom_seqinfo, keys_by_content\n"
         "def infotodict(seqinfo):\n"
         "    if any(s.custom.vendor == 'GE' for s in seqinfo):\n        raise KeyError('protocol')\n"
         "    return keys_by_content(seqinfo)\n"
     )
-    fates = {o.subject: o for o in plan(tmp_path, converted[0], own).outcomes}
+    fates = {o.subject: o for o in plan(tmp_path, converted[0], heuristic).outcomes}
     assert "failed in infotodict: KeyError: 'protocol'" in fates["Ge"].reason
     assert fates["Ge"].status == "failed" and fates["Philips"].status == "planned"
 

@@ -92,11 +92,11 @@ def test_late_series_complete_a_session_on_request(run, tmp_path):
 def test_addition_never_replaces_a_file(run, tmp_path):
     dicom.siemens_gre(tmp_path / "dicom" / "1", patient("A"))
     assert run() == 0
-    own = tmp_path / "bids" / "sub-A" / "anat" / "sub-A_T1w.nii.gz"
-    own.write_bytes(b"of the user")
+    image = tmp_path / "bids" / "sub-A" / "anat" / "sub-A_T1w.nii.gz"
+    image.write_bytes(b"of the user")
     dicom.mprage(tmp_path / "dicom" / "2", patient("A"))
     assert run("--add") == 1
-    assert own.read_bytes() == b"of the user"
+    assert image.read_bytes() == b"of the user"
     (row,) = [r for r in report_rows(tmp_path / "out") if r["status"] == "failed"]
     assert "sub-A_T1w.nii.gz is in the dataset already" in row["reason"]
 
@@ -405,13 +405,13 @@ def test_field_map_of_ge_and_images_of_single_coils(run, tmp_path):
 
 @pytest.mark.real_data
 def test_real_echoes_that_share_instance_numbers_convert_under_ones_own_heuristic(run, real_data, tmp_path):
-    own = tmp_path / "mine.py"
-    own.write_text(
+    heuristic = tmp_path / "mine.py"
+    heuristic.write_text(
         "def infotodict(seqinfo):\n"
         "    start = '{bids_subject_session_dir}/anat/{bids_subject_session_prefix}'\n"
         "    return {(start + '_MEGRE', ('nii.gz',), None): [s.series_id for s in seqinfo]}\n"
     )
-    assert run("--heuristic", str(own), source=real_data / "dicom-fieldmaps" / "Siemens") == 0
+    assert run("--heuristic", str(heuristic), source=real_data / "dicom-fieldmaps" / "Siemens") == 0
     names = [x.partition("_")[2] for x in images(tmp_path / "bids")]
     assert names == ["echo-1_part-mag_MEGRE", "echo-2_part-mag_MEGRE", "part-phase_MEGRE"]
 

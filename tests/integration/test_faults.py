@@ -50,8 +50,8 @@ def arrays(folder):
 
 def names(folder):
     """Return every file of the outputs and the work directory, logs of failed attempts aside."""
-    found = {str(p.relative_to(folder)) for p in folder.rglob("*")}
-    return {name for name in found if not name.startswith(("logs/crash-", "logs/config-", "logs/qsm-bids-app-"))}
+    files = {str(p.relative_to(folder)) for p in folder.rglob("*")}
+    return {name for name in files if not name.startswith(("logs/crash-", "logs/config-", "logs/qsm-bids-app-"))}
 
 
 def assert_same(reference, out):
@@ -75,20 +75,20 @@ def reference(study, tmp_path_factory):
 
 
 def children_of(process):
-    found = []
+    children = []
     for child in psutil.Process(process.pid).children(recursive=True):
         with suppress(psutil.Error):  # it may end meanwhile
             if "forkserver" in str(child.cmdline()):
-                found.append(child)
-    return found
+                children.append(child)
+    return children
 
 
 def wait_for(condition, seconds=60):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        found = condition()
-        if found:
-            return found
+        result = condition()
+        if result:
+            return result
         time.sleep(0.02)
     raise AssertionError("it did not happen")
 

@@ -18,19 +18,19 @@ from tests.unit.engine import fake_steps
 
 
 @pytest.fixture(scope="module")
-def one(tmp_path_factory):
+def study(tmp_path_factory):
     return write_study(tmp_path_factory.mktemp("options") / "bids", subjects=("01",))
 
 
 @pytest.fixture(scope="module")
-def done(one, tmp_path_factory):
+def done(study, tmp_path_factory):
     """Return the outputs of one plain run; tests must not change them."""
     out = tmp_path_factory.mktemp("options-out") / "out"
-    assert main([str(one), str(out), "participant"]) == 0
+    assert main([str(study), str(out), "participant"]) == 0
     return out
 
 
-def test_log_effective_parameters_and_records_are_beside_the_outputs(one, done):
+def test_log_effective_parameters_and_records_are_beside_the_outputs(study, done):
     (config,) = (done / "logs").glob("config-*.toml")
     assert "[inversion.rts]" in config.read_text()
     (log,) = (done / "logs").glob("qsm-bids-app-*.log")
@@ -42,22 +42,22 @@ def test_log_effective_parameters_and_records_are_beside_the_outputs(one, done):
     assert record["status"] == "done"
 
 
-def test_the_written_parameters_give_the_same_results(one, done, tmp_path, capsys):
+def test_the_written_parameters_give_the_same_results(study, done, tmp_path, capsys):
     out = tmp_path / "out"
     shutil.copytree(done, out, dirs_exist_ok=True)
     (config,) = (out / "logs").glob("config-*.toml")
-    assert main([str(one), str(out), "participant", "--config", str(config), "--skip-bids-validation"]) == 0
+    assert main([str(study), str(out), "participant", "--config", str(config), "--skip-bids-validation"]) == 0
     assert "ran nothing" in capsys.readouterr().out
 
 
-def test_a_given_mask_wins_and_is_told(one, done, tmp_path, capsys):
+def test_a_given_mask_wins_and_is_told(study, done, tmp_path, capsys):
     out, other = tmp_path / "out", tmp_path / "other/sub-01/anat"
     other.mkdir(parents=True)
     image = nib.load(done / "sub-01/anat/sub-01_desc-brain_mask.nii.gz")
     given = np.asarray(image.dataobj) > 0
     given[: given.shape[0] // 2] = False
     nib.save(nib.Nifti1Image(given.astype(np.uint8), image.affine), other / "sub-01_desc-brain_mask.nii.gz")
-    command = [str(one), str(out), "participant", "--derivatives", str(tmp_path / "other"), "--skip-bids-validation"]
+    command = [str(study), str(out), "participant", "--derivatives", str(tmp_path / "other"), "--skip-bids-validation"]
     assert main(command) == 0
     assert "sub-01_desc-brain_mask.nii.gz of" in capsys.readouterr().err
     used = nib.load(out / "sub-01/anat/sub-01_desc-brain_mask.nii.gz").get_fdata() > 0
@@ -83,9 +83,9 @@ def test_a_given_mask_wins_and_is_told(one, done, tmp_path, capsys):
     assert (nib.load(out / "sub-01/anat/sub-01_desc-brain_mask.nii.gz").get_fdata() > 0).sum() > given.sum()
 
 
-def test_maps_of_another_dataset_enter_at_their_stage(one, done, tmp_path, capsys):
+def test_maps_of_another_dataset_enter_at_their_stage(study, done, tmp_path, capsys):
     out = tmp_path / "out"
-    command = [str(one), str(out), "participant", "--skip-bids-validation", "--derivatives", str(done)]
+    command = [str(study), str(out), "participant", "--skip-bids-validation", "--derivatives", str(done)]
     assert main([*command, "--derivatives-use", "chimap", "r2star"]) == 0
     said = capsys.readouterr().err
     assert "sub-01_Chimap.nii.gz of" in said
@@ -108,8 +108,8 @@ def test_a_field_map_of_the_dataset_gives_a_map(done, tmp_path, capsys):
     study, out = tmp_path / "bids", tmp_path / "out"
     (study / "sub-01/fmap").mkdir(parents=True)
     (study / "dataset_description.json").write_text(json.dumps({"Name": "test", "BIDSVersion": "1.10.0"}))
-    for name, own in (("desc-total_fieldmap", "fieldmap"), ("desc-total_magnitude", "magnitude")):
-        shutil.copy(done / f"sub-01/fmap/sub-01_{name}.nii.gz", study / f"sub-01/fmap/sub-01_{own}.nii.gz")
+    for name, suffix in (("desc-total_fieldmap", "fieldmap"), ("desc-total_magnitude", "magnitude")):
+        shutil.copy(done / f"sub-01/fmap/sub-01_{name}.nii.gz", study / f"sub-01/fmap/sub-01_{suffix}.nii.gz")
     (study / "sub-01/fmap/sub-01_fieldmap.json").write_text('{"Units": "Hz", "MagneticFieldStrength": 3}')
     assert main([str(study), str(out), "participant", "--skip-bids-validation"]) == 0
     assert "sub-01_fieldmap.nii.gz is used as the total field" in capsys.readouterr().err
@@ -125,11 +125,11 @@ def test_a_field_map_of_the_dataset_gives_a_map(done, tmp_path, capsys):
     assert 'sub-01_fieldmap.nii.gz: there is no "Units" in its JSON sidecar' in capsys.readouterr().err
 
 
-def test_functions_after_a_subject_see_its_results(one, done, tmp_path, capsys, monkeypatch):
+def test_functions_after_a_subject_see_its_results(study, done, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(app, "SUBJECT_REPORT", fake_steps.REPORT)
     out = tmp_path / "out"
     shutil.copytree(done, out)
-    assert main([str(one), str(out), "participant", "--skip-bids-validation"]) == 0
+    assert main([str(study), str(out), "participant", "--skip-bids-validation"]) == 0
     captured = capsys.readouterr()
     assert "sub-01_report: warning: sub-01 unchanged" in captured.err
     assert "1 of 1 done" in captured.out
@@ -161,8 +161,8 @@ def test_a_filter_leaves_out_what_cannot_be_used(tmp_path):
     assert main([str(bids), str(out), "participant", "--dry-run", "--bids-filter-file", str(file)]) == 0
 
 
-def test_a_reader_that_has_gone_is_no_traceback(one, tmp_path):
-    words = f"{sys.executable} -m bids_app {one} {tmp_path / 'out'} participant --dry-run | head -1"
+def test_a_reader_that_has_gone_is_no_traceback(study, tmp_path):
+    words = f"{sys.executable} -m bids_app {study} {tmp_path / 'out'} participant --dry-run | head -1"
     done = subprocess.run(words, shell=True, capture_output=True, text=True, check=False)
     assert done.stdout.startswith("sub-01: 4 echoes")
     assert "Traceback" not in done.stderr

@@ -55,7 +55,7 @@ def test_no_step_takes_more_memory_than_its_job_was_expected_to(same_study, done
     subjects = selected_subjects(same_study, ("01",), (), {}, combine_coils=False)
     (job,) = participant_jobs(subjects, Settings(), Context(same_study, done, done / "work", 1))
     records = [json.loads(path.read_text()) for path in (done / "logs" / "records").rglob("*.json")]
-    measured = {one["step"]: one["peak_memory_bytes"] for one in records if one["basename"] == job.name}
+    measured = {record["step"]: record["peak_memory_bytes"] for record in records if record["basename"] == job.name}
     assert "inversion" in measured and max(measured.values()) < job.memory, measured
 
 
@@ -66,10 +66,10 @@ def test_maps_are_near_the_truth_and_valid_bids(study, tmp_path):
     assert main([str(study), str(out), "participant"]) == 0
     chi, *_ = truth()
     image = nib.load(out / "sub-01/anat/sub-01_Chimap.nii.gz")
-    found = image.get_fdata()
+    estimate = image.get_fdata()
     valid = nib.load(out / "sub-01/anat/sub-01_desc-qsm_mask.nii.gz").get_fdata() > 0
     assert valid.sum() > 20_000
-    a, b = found[valid], chi[valid] - chi[valid].mean()
+    a, b = estimate[valid], chi[valid] - chi[valid].mean()
     assert np.linalg.norm(a - a.mean() - b) < 0.75 * np.linalg.norm(b)
     assert np.polyfit(b, a, 1)[0] == pytest.approx(1, abs=0.15)
     r2star = nib.load(out / "sub-01/anat/sub-01_R2starmap.nii.gz").get_fdata()

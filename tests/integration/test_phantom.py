@@ -47,11 +47,11 @@ def test_the_demo_at_small_size(study, tmp_path, capsys):
     capsys.readouterr()
     assert score([str(study), str(out), "--json", str(tmp_path / "score.json")]) == 0
     assert "right putamen" in capsys.readouterr().out
-    found = {s["file"]: s for s in json.loads((tmp_path / "score.json").read_text())}
-    chi = found["sub-01/anat/sub-01_Chimap.nii.gz"]
+    scores = {s["file"]: s for s in json.loads((tmp_path / "score.json").read_text())}
+    chi = scores["sub-01/anat/sub-01_Chimap.nii.gz"]
     assert chi["nrmse"] < 80
     assert 0.7 < chi["slope"] < 1.2
-    assert found["sub-01/fmap/sub-01_desc-total_fieldmap.nii.gz"]["nrmse"] < 5
+    assert scores["sub-01/fmap/sub-01_desc-total_fieldmap.nii.gz"]["nrmse"] < 5
     assert score([str(study), str(tmp_path / "nowhere")]) == 3
     assert score([str(tmp_path), str(out)]) == 3
 

@@ -24,11 +24,11 @@ def small(tmp_path_factory):
 def test_preset_runs_and_finds_the_truth(name, small, tmp_path):
     assert main([str(small), str(tmp_path / "out"), "participant", "--preset", name]) == 0
     anat = tmp_path / "out/sub-01/anat"
-    found = nib.load(anat / "sub-01_Chimap.nii.gz").get_fdata()
+    estimate = nib.load(anat / "sub-01_Chimap.nii.gz").get_fdata()
     valid = nib.load(anat / "sub-01_desc-qsm_mask.nii.gz").get_fdata() > 0
     chi, head, _ = truth()
     assert np.count_nonzero(valid & head) > 0.6 * np.count_nonzero(head)
-    assert np.corrcoef(found[valid & head], chi[valid & head])[0, 1] > 0.6
+    assert np.corrcoef(estimate[valid & head], chi[valid & head])[0, 1] > 0.6
     sidecar = json.loads((anat / "sub-01_Chimap.json").read_text())
     assert sidecar["Parameters"]["inversion"]["method"] == qsm.preset(name).inversion.method
     single = sidecar["Parameters"]["background"]["method"] == "none"
@@ -46,10 +46,10 @@ def assert_library_gives_the_same(preset, study, out):
     image = nib.load(study / "sub-01/anat/sub-01_echo-1_part-mag_MEGRE.nii.gz")
     phase = to_radians(stack("phase"), units="arbitrary").phase
     grid = qsm.Grid.from_affine(image.shape, image.affine)
-    found = qsm.reconstruct(phase, stack("mag"), TIMES, grid, 3.0, preset)
-    expected = {"anat/sub-01_Chimap": found.chi, "anat/sub-01_desc-qsm_mask": found.mask.astype(np.uint8)}
-    if found.local_field is not None:
-        expected["fmap/sub-01_desc-local_fieldmap"] = ppm_to_hz(found.local_field, 3.0)
+    result = qsm.reconstruct(phase, stack("mag"), TIMES, grid, 3.0, preset)
+    expected = {"anat/sub-01_Chimap": result.chi, "anat/sub-01_desc-qsm_mask": result.mask.astype(np.uint8)}
+    if result.local_field is not None:
+        expected["fmap/sub-01_desc-local_fieldmap"] = ppm_to_hz(result.local_field, 3.0)
     for name, data in expected.items():
         made = np.asarray(nib.load(out / f"sub-01/{name}.nii.gz").dataobj)
         np.testing.assert_array_equal(made, data, err_msg=name)
@@ -62,9 +62,9 @@ def test_show_preset_prints_what_can_be_used_again(small, tmp_path, capsys):
     assert stop.value.code == 0
     text = capsys.readouterr().out
     assert "# Single-step TGV" in text
-    own = tmp_path / "mine.toml"
-    own.write_text(f"{text}\n[inversion.tgv]\nalpha1 = 0.5\n")
-    assert main([str(small), str(tmp_path / "out"), "participant", "--preset", str(own), "--dry-run"]) == 0
+    path = tmp_path / "mine.toml"
+    path.write_text(f"{text}\n[inversion.tgv]\nalpha1 = 0.5\n")
+    assert main([str(small), str(tmp_path / "out"), "participant", "--preset", str(path), "--dry-run"]) == 0
     assert "'alpha1': 0.5" in capsys.readouterr().out
 
 

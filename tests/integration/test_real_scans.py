@@ -44,9 +44,9 @@ def masks(field, grid, **options):
 
 def test_the_mask_of_a_head_is_its_brain(scan):
     field, grid = scan("philipshead")
-    found = masks(field, grid)
-    shape = mask_shape(found.brain, grid.voxel_size)
-    assert found.warnings == ()
+    result = masks(field, grid)
+    shape = mask_shape(result.brain, grid.voxel_size)
+    assert result.warnings == ()
     assert 1400 < shape.volume_ml < 1650
     assert shape.pieces == 1
     assert shape.roughness < 0.1
@@ -55,18 +55,18 @@ def test_the_mask_of_a_head_is_its_brain(scan):
     assert whole.roughness > 0.2
     # Eyes and the muscle of the temple lie outside, the vertex and the cerebellum inside.
     for outside in ((28, 60, 21), (50, 63, 21), (17, 56, 12), (63, 56, 12), (43, 13, 5)):
-        assert not found.brain[outside]
+        assert not result.brain[outside]
     for inside in ((39, 36, 50), (33, 23, 10), (39, 30, 10), (30, 46, 17), (24, 28, 17), (53, 24, 17)):
-        assert found.brain[inside]
+        assert result.brain[inside]
 
 
 @pytest.mark.parametrize("label", ["geabdomen", "siemensabdomen"])
 def test_a_body_is_no_head_and_stays_whole(scan, label):
     field, grid = scan(label)
     assert not extract_brain(field.magnitude, field.quality, grid.voxel_size).is_head
-    found = masks(field, grid)
-    assert "no brain surface was found" in found.warnings[0]
-    np.testing.assert_array_equal(found.brain, masks(field, grid, filled=OBJECT_RECIPE).brain)
+    result = masks(field, grid)
+    assert "no brain surface was found" in result.warnings[0]
+    np.testing.assert_array_equal(result.brain, masks(field, grid, filled=OBJECT_RECIPE).brain)
 
 
 def test_sign_and_half_turns_of_ge_phase(scan):

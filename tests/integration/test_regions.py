@@ -105,9 +105,9 @@ def data_of(path):
     return np.asarray(nib.load(path).dataobj)
 
 
-def overlap(found):
+def overlap(labels):
     truth = scene(positions(SHAPE, oblique_affine()))[0]
-    return [2 * ((found == n) & (truth == n)).sum() / ((found == n).sum() + (truth == n).sum()) for n in NAMES]
+    return [2 * ((labels == n) & (truth == n)).sum() / ((labels == n).sum() + (truth == n).sum()) for n in NAMES]
 
 
 def made(out):
@@ -176,17 +176,17 @@ def labelled_t1w(study, stretch):
 def test_a_stretched_t1w_wants_an_affine_or_a_deformation(study):
     command = labelled_t1w(study, (1.1, 0.92, 1.0))
     anat = study.parent / "out/sub-01/anat"
-    found = {}
+    overlaps = {}
     for kind in ("affine", "syn"):
         assert main([*command, "--set", f"registration.t1w_to_gre={kind}"]) == 0
-        found[kind] = min(overlap(data_of(anat / "sub-01_space-GRE_seg-parts_dseg.nii.gz")))
+        overlaps[kind] = min(overlap(data_of(anat / "sub-01_space-GRE_seg-parts_dseg.nii.gz")))
         # One transform, and no left-over of the former kind.
         assert len(list(anat.glob("*_from-T1w_to-GRE_mode-image_xfm.*"))) == 2
         suffix = ".nii.gz" if kind == "syn" else ".txt"
         assert (anat / f"sub-01_from-T1w_to-GRE_mode-image_xfm{suffix}").is_file()
     # Rigid reaches 0.77; these few iterations of SyN on small nuclei undo a part of what the affine gained.
-    assert found["affine"] > 0.85, found
-    assert found["syn"] > 0.79, found
+    assert overlaps["affine"] > 0.85, overlaps
+    assert overlaps["syn"] > 0.79, overlaps
 
 
 @pytest.mark.slow
@@ -203,9 +203,9 @@ def test_a_mask_in_t1w_space_comes_to_the_run_by_the_registration(study, tmp_pat
     command = [str(study), str(out), "participant", *CHEAP, "--segmentation", "none"]
     assert main([*command, "--derivatives", str(tmp_path / "fmriprep")]) == 0
     assert "it comes to the run's grid by the registration of the T1w image" in capsys.readouterr().err
-    found = data_of(out / "sub-01/anat/sub-01_desc-brain_mask.nii.gz") > 0
+    mask = data_of(out / "sub-01/anat/sub-01_desc-brain_mask.nii.gz") > 0
     true = scene(positions(SHAPE, oblique_affine()))[2]
-    assert 2 * (found & true).sum() / (found.sum() + true.sum()) > 0.96  # by the headers alone 0.93
+    assert 2 * (mask & true).sum() / (mask.sum() + true.sum()) > 0.96  # by the headers alone 0.93
     assert "brought to the run by the registration of the T1w image" in (out / "sub-01.html").read_text()
 
 
@@ -216,9 +216,9 @@ def test_a_t1w_that_does_not_fit_is_told_in_the_log_and_on_the_page(study, capsy
     image = nib.load(path)
     save(path, np.asarray(image.dataobj), np.diag([1.0, -1, -1, 1]) @ image.affine)  # a header that is upside down
     assert main(command) == 0
-    told = "registration of the T1w image to the gradient-echo magnitude looks wrong"
-    assert told in capsys.readouterr().err
-    assert told in (study.parent / "out/sub-01.html").read_text()
+    message = "registration of the T1w image to the gradient-echo magnitude looks wrong"
+    assert message in capsys.readouterr().err
+    assert message in (study.parent / "out/sub-01.html").read_text()
 
 
 @pytest.mark.slow

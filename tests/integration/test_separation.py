@@ -33,12 +33,12 @@ def output(study):
 
 
 def test_both_maps_are_near_the_truth(study, output):
-    found = {one.file.rpartition("/")[2]: one for one in score(study, output)}
-    assert found["sub-01_desc-paramagnetic_Chimap.nii.gz"].xsim > 0.7
-    assert found["sub-01_desc-diamagnetic_Chimap.nii.gz"].xsim > 0.6
-    assert found["sub-01_R2map.nii.gz"].nrmse < 15
-    assert "sub-01_desc-R2prime_R2map.nii.gz" in found
-    assert sum(name.endswith("Chimap.nii.gz") for name in found) == 3
+    scores = {each.file.rpartition("/")[2]: each for each in score(study, output)}
+    assert scores["sub-01_desc-paramagnetic_Chimap.nii.gz"].xsim > 0.7
+    assert scores["sub-01_desc-diamagnetic_Chimap.nii.gz"].xsim > 0.6
+    assert scores["sub-01_R2map.nii.gz"].nrmse < 15
+    assert "sub-01_desc-R2prime_R2map.nii.gz" in scores
+    assert sum(name.endswith("Chimap.nii.gz") for name in scores) == 3
 
 
 def test_signs_and_sidecars(output):
@@ -74,11 +74,11 @@ def test_the_stage_on_loose_files_gives_the_same_maps_bit_for_bit(study, output,
     for name in ("paramagnetic", "diamagnetic"):
         made = read_image(tmp_path / f"sources_{name}.nii.gz")[0]
         assert np.array_equal(made, read_image(anat / f"sub-01_desc-{name}_Chimap.nii.gz")[0])
-    own, bids = (
+    loose, bids = (
         json.loads(path.read_text())
         for path in (tmp_path / "sources_diamagnetic.json", anat / "sub-01_desc-diamagnetic_Chimap.json")
     )
-    assert {key: own[key] for key in own if key.startswith(("Relax", "Sign"))} == {
+    assert {key: loose[key] for key in loose if key.startswith(("Relax", "Sign"))} == {
         key: bids[key] for key in bids if key.startswith(("Relax", "Sign"))
     }
 

@@ -58,9 +58,9 @@ def test_reconstruct_gives_the_librarys_map_bit_for_bit_with_a_report(scan, tmp_
     out = tmp_path / "chi.nii.gz"
     assert main(["reconstruct", "--phase", *scan["phase"], "--magnitude", *scan["magnitude"], "-o", str(out)]) == 0
     phase, magnitude = (np.stack([read(path) for path in scan[kind]]) for kind in ("phase", "magnitude"))
-    found = qsm.reconstruct(qsm.to_radians(phase, units="rad").phase, magnitude, TIMES, GRID, B0)
-    assert np.array_equal(read(out), found.chi)
-    assert np.array_equal(read(tmp_path / "chi_mask.nii.gz") > 0, found.mask)
+    result = qsm.reconstruct(qsm.to_radians(phase, units="rad").phase, magnitude, TIMES, GRID, B0)
+    assert np.array_equal(read(out), result.chi)
+    assert np.array_equal(read(tmp_path / "chi_mask.nii.gz") > 0, result.mask)
     sidecar = json.loads((tmp_path / "chi.json").read_text())
     assert sidecar["Units"] == "ppm" and sidecar["ReferenceRegion"] == "mask" and sidecar["EchoTimes"] == list(TIMES)
     page = (tmp_path / "chi.html").read_text()
@@ -124,9 +124,9 @@ def test_sources_of_r2star_and_r2_are_those_of_their_difference(scan, tmp_path):
     data = qsm.SeparationData(GRID, mask, B0, chi=chi, r2prime=star - r2)
     expected = qsm.separation.closed_form(data)
     for name in ("paramagnetic", "diamagnetic"):
-        one, two = (read(tmp_path / f"{stem}_{name}.nii.gz") for stem in ("one", "two"))
-        assert np.array_equal(one, getattr(expected, name))
-        assert np.array_equal(one, two)
+        first, two = (read(tmp_path / f"{stem}_{name}.nii.gz") for stem in ("one", "two"))
+        assert np.array_equal(first, getattr(expected, name))
+        assert np.array_equal(first, two)
 
 
 _SWI = ["swi", "{local}", "--magnitude", "{local}", "--mask", "{mask}", "--units", "hz"]

@@ -54,8 +54,8 @@ def test_every_option_of_a_page_is_an_option(name):
 
 
 def assignments():
-    found = {match for text in TEXTS.values() for match in re.findall(r"--set ([a-z_0-9.]+=[^\s`\"']+)", text)}
-    return sorted(value for value in found if not re.search(r"[A-Z]", value))  # NAME and VALUE stand for something
+    texts = {match for text in TEXTS.values() for match in re.findall(r"--set ([a-z_0-9.]+=[^\s`\"']+)", text)}
+    return sorted(value for value in texts if not re.search(r"[A-Z]", value))  # NAME and VALUE stand for something
 
 
 @pytest.mark.parametrize("assignment", assignments())

@@ -119,9 +119,9 @@ def is_sentence(text):
 
 @pytest.fixture
 def dataset(tmp_path):
-    found = Dataset(tmp_path / "bids")
-    found.megre("sub-01", echoes=1)
-    return found
+    dataset = Dataset(tmp_path / "bids")
+    dataset.megre("sub-01", echoes=1)
+    return dataset
 
 
 def answered(dataset):
@@ -225,11 +225,13 @@ def test_dicom_and_archives(tmp_path, name):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / name).write_bytes(SCANS[name])
     before = set(tmp_path.parent.iterdir())
-    found = scan(tmp_path / "in", tmp_path / "unpacked")
-    for problem in found.problems:
+    scanned = scan(tmp_path / "in", tmp_path / "unpacked")
+    for problem in scanned.problems:
         is_sentence(str(problem))
-    assert not found.instances
-    assert found.problems or found.others or found.duplicates or name == "empty.zip", "a file that nobody accounts for"
+    assert not scanned.instances
+    assert scanned.problems or scanned.others or scanned.duplicates or name == "empty.zip", (
+        "a file that nobody accounts for"
+    )
     assert set(tmp_path.parent.iterdir()) == before
     assert not (tmp_path / "made").exists() and not (tmp_path.parent / "made").exists()
 

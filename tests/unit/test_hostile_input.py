@@ -65,11 +65,11 @@ def damaged(content, data):
 def refused_or_done(dataset):
     """Return the problems of a dataset; anything but a sentence is an error of the test."""
     try:
-        found = preflight(find_subjects(dataset.root), dataset.root, dataset.root.parent / "out")
+        listed = preflight(find_subjects(dataset.root), dataset.root, dataset.root.parent / "out")
     except QsmAppError as error:
-        found = [str(error)]
-    assert all(isinstance(text, str) and text and "Traceback" not in text for text in found)
-    return found
+        listed = [str(error)]
+    assert all(isinstance(text, str) and text and "Traceback" not in text for text in listed)
+    return listed
 
 
 @pytest.fixture(scope="module")
@@ -125,8 +125,8 @@ def test_tables(tmp_path_factory, data):
 @FUZZ
 @given(st.text(max_size=60))
 def test_names(name):
-    found = run_entities(name)
-    assert all(key.isalpha() and value for key, value in found)
+    entities = run_entities(name)
+    assert all(key.isalpha() and value for key, value in entities)
 
 
 @pytest.fixture(scope="module")
@@ -140,8 +140,8 @@ def test_dicom(tmp_path_factory, dicom_file, data):
     folder = tmp_path_factory.mktemp("fuzz")
     (folder / "in").mkdir()
     (folder / "in" / "a.dcm").write_bytes(damaged(dicom_file, data))
-    found = scan(folder / "in", folder / "unpacked")
-    assert len(found.instances) + len(found.problems) + found.others + found.duplicates == 1
+    scanned = scan(folder / "in", folder / "unpacked")
+    assert len(scanned.instances) + len(scanned.problems) + scanned.others + scanned.duplicates == 1
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz", "tar.xz"])

@@ -51,7 +51,7 @@ def test_dockerfile_runs_as_a_number_with_the_command_as_entry():
 
 
 def test_every_file_that_names_the_version_names_the_same():
-    found = {
+    bounds = {
         "pyproject.toml": r'^version = "(.+?)"',
         "CITATION.cff": r"^version: (.+)$",
         "conda.recipe/meta.yaml": r'version: "(.+?)"',
@@ -59,7 +59,7 @@ def test_every_file_that_names_the_version_names_the_same():
         "Singularity.def": r"image\.version (\S+)",
         "CHANGELOG.md": r"^## (\S+)",
     }
-    for name, pattern in found.items():
+    for name, pattern in bounds.items():
         match = re.search(pattern, (ROOT / name).read_text(encoding="utf-8"), re.M)
         assert match and match[1].rstrip("}") == __version__, name
 
@@ -70,23 +70,23 @@ def test_the_conda_recipe_needs_what_the_package_needs():
     wanted = dict(line.partition(",")[0].split(">=") for line in project["dependencies"])
     recipe = (ROOT / "conda.recipe" / "meta.yaml").read_text(encoding="utf-8")
     run = recipe.partition("  run:\n")[2].partition("test:\n")[0]
-    found = dict(re.findall(r"^    - (?!python )(\S+) >=(\S+)$", run, re.M))
+    bounds = dict(re.findall(r"^    - (?!python )(\S+) >=(\S+)$", run, re.M))
     del wanted["bids-validator-deno"]  # not on conda-forge; the command says that it is missing
-    assert {names.get(name, name): bound for name, bound in wanted.items()} == found
+    assert {names.get(name, name): bound for name, bound in wanted.items()} == bounds
     assert dict(re.findall(r"^    - (\S+) = (\S+)$", recipe, re.M)) == project["scripts"]
 
 
 def stages(text):
     """Split a definition file as Apptainer does: headers start a stage, ``%`` at the line's start a section."""
-    found, section = [], None
+    lines, section = [], None
     for line in text.splitlines():
         if re.match(r"(?i)bootstrap:", line):
-            found.append({"header": {}, "sections": {}})
+            lines.append({"header": {}, "sections": {}})
             section = None
-        if not found:
+        if not lines:
             assert not line.strip() or line.startswith("#"), f"text before the first header: {line}"
             continue
-        stage = found[-1]
+        stage = lines[-1]
         if line.startswith("%"):
             name, *arguments = line[1:].split()
             assert name in SECTIONS, f"unknown section %{name}"
@@ -99,18 +99,18 @@ def stages(text):
             key, colon, value = line.partition(":")
             assert colon, f"a header is 'Key: value', got {line!r}"
             stage["header"][key.strip().lower()] = value.strip()
-    return found
+    return lines
 
 
 def test_definition_file_follows_the_grammar():
-    found = stages(DEFINITION)
-    assert [stage["header"]["stage"] for stage in found] == ["fastsurfer", "final"]
-    assert all(set(stage["header"]) == {"bootstrap", "from", "stage"} for stage in found)
-    final = found[1]["sections"]
+    built = stages(DEFINITION)
+    assert [stage["header"]["stage"] for stage in built] == ["fastsurfer", "final"]
+    assert all(set(stage["header"]) == {"bootstrap", "from", "stage"} for stage in built)
+    final = built[1]["sections"]
     assert {"files", "files from fastsurfer", "post", "environment", "runscript", "test", "labels", "help"} <= set(
         final
     )
-    for stage in found:
+    for stage in built:
         arguments = {line.strip().split("=")[0] for line in stage["sections"]["arguments"] if line.strip()}
         lines = [line for section in stage["sections"].values() for line in section]
         used = set(re.findall(r"{{\s*(\w+)\s*}}", "\n".join([*stage["header"].values(), *lines])))

@@ -38,11 +38,11 @@ def test_folder(tmp_path):
         "tpl-x_seg-tissue_dseg.tsv",
         "tpl-x_desc-brain_mask.nii.gz",
     )
-    found = atlas.find(str(folder))
-    assert [name for name, *_ in found.segmentations] == ["nuclei", "tissue"]
-    assert found.brain_mask.name == "tpl-x_desc-brain_mask.nii.gz"
+    result = atlas.find(str(folder))
+    assert [name for name, *_ in result.segmentations] == ["nuclei", "tissue"]
+    assert result.brain_mask.name == "tpl-x_desc-brain_mask.nii.gz"
     assert [name for name, *_ in atlas.find(f"{folder}:nuclei").segmentations] == ["nuclei"]
-    assert read_table(found.segmentations[0][2])[1] == Region(1, "putamen", "L")
+    assert read_table(result.segmentations[0][2])[1] == Region(1, "putamen", "L")
     with pytest.raises(UsageError, match="nuclei, tissue"):
         atlas.find(f"{folder}:nuclie")
 
@@ -66,10 +66,10 @@ def test_templateflow_offline(home):
         "tpl-MNI152NLin2009cAsym_res-02_atlas-HOSPA_desc-th25_dseg.nii.gz",
         "tpl-MNI152NLin2009cAsym_atlas-HOSPA_dseg.tsv",
     )
-    found = atlas.find(atlas.default())
-    assert found.t1w.name == "tpl-MNI152NLin2009cAsym_res-01_T1w.nii.gz"
-    assert found.segmentations[0][0] == "HOSPAth25"
-    assert "res-01" in found.segmentations[0][1].name
+    result = atlas.find(atlas.default())
+    assert result.t1w.name == "tpl-MNI152NLin2009cAsym_res-01_T1w.nii.gz"
+    assert result.segmentations[0][0] == "HOSPAth25"
+    assert "res-01" in result.segmentations[0][1].name
     fill(home / "tpl-MNI152NLin2009cAsym", "tpl-MNI152NLin2009cAsym_res-01_dseg.nii.gz")
     fill(home / "tpl-MNI152NLin2009cAsym", "tpl-MNI152NLin2009cAsym_dseg.tsv")
     atlas.find.cache_clear()
@@ -110,8 +110,8 @@ def test_patterns_match_by_entities(tmp_path):
     )
 
     def find(**wanted):
-        found = existing.find("*_label-lesion_dseg.nii.gz", [root], wanted)
-        return found and found.name
+        result = existing.find("*_label-lesion_dseg.nii.gz", [root], wanted)
+        return result and result.name
 
     assert find(sub="01", ses="b") == "sub-01_ses-b_label-lesion_dseg.nii.gz"
     assert find(sub="01", ses="c") is None
@@ -161,8 +161,8 @@ def test_a_segmentation_of_the_t1w_image_that_exists_is_used(names, which, tmp_p
     if which is None:  # it would be made by FastSurfer, which cannot run here
         monkeypatch.setattr(choose.fastsurfer, "require", lambda home: tmp_path / "run_fastsurfer.sh")
         monkeypatch.setattr(choose.fastsurfer, "check_python", lambda script, python: None)
-    found, _, warning = choose.resolve(("auto",), "", "", [tmp_path / "fmriprep"])
-    assert found == ((which,) if which else ("fastsurfer",))
+    result, _, warning = choose.resolve(("auto",), "", "", [tmp_path / "fmriprep"])
+    assert result == ((which,) if which else ("fastsurfer",))
     assert warning == ""
     if which:
         run = {"sub": "01"}

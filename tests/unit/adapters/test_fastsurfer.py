@@ -68,10 +68,10 @@ def test_an_older_release_is_called_with_what_it_knows(tmp_path, t1w):
 
 def test_its_python_is_not_ours(tmp_path, t1w, monkeypatch):
     """An activated environment of ours, as in the container, would give it a Python without torch."""
-    told = tmp_path / "told"
+    note = tmp_path / "told"
     body = (
         f'if [ "$1" != --version ]; then {{ which python3 || echo none; echo "$FASTSURFER_HOME $OMP_NUM_THREADS"; '
-        f'echo "$PYTHONPATH$VIRTUAL_ENV"; }} > {told}; fi'
+        f'echo "$PYTHONPATH$VIRTUAL_ENV"; }} > {note}; fi'
     )
     script = stand_in(tmp_path / "home", options=HELP + " --py", body=body)
     ours = Path(sys.executable).parent
@@ -81,17 +81,17 @@ def test_its_python_is_not_ours(tmp_path, t1w, monkeypatch):
     monkeypatch.setenv("FASTSURFER_HOME", "/of/another/release")
     monkeypatch.delenv("FASTSURFER_PYTHON", raising=False)
     fastsurfer.segment(t1w, tmp_path / "work", script, 3, SETTINGS)
-    python, home, paths = told.read_text().splitlines()
+    python, home, paths = note.read_text().splitlines()
     assert Path(python).parent != ours or sys.prefix == sys.base_prefix
     assert home == f"{script.parent} 3"
     assert paths == ""
     words = (script.parent / "called.txt").read_text()
     assert "--py" not in words
     # Named by the setting, by the environment, or lying in FastSurfer's own folder.
-    own = script.parent / "venv" / "bin" / "python3"
-    own.parent.mkdir(parents=True)
-    own.touch()
-    assert fastsurfer.python_of(script, "", {}) == f"{own} -s"
+    python3 = script.parent / "venv" / "bin" / "python3"
+    python3.parent.mkdir(parents=True)
+    python3.touch()
+    assert fastsurfer.python_of(script, "", {}) == f"{python3} -s"
     assert fastsurfer.python_of(script, "", {"FASTSURFER_PYTHON": "/venv/bin/python3 -s"}) == "/venv/bin/python3 -s"
     assert fastsurfer.python_of(script, "python3.12", {"FASTSURFER_PYTHON": "x"}) == "python3.12"
     tool = fastsurfer.probe(script, "python3.12")
@@ -177,12 +177,12 @@ def test_the_end_of_both_logs_is_kept_with_the_error(tmp_path, t1w):
     script = stand_in(tmp_path / "home", body=f"for n in $(seq 200); do echo line$n; done; {RAISES}; {ENDS}")
     with pytest.raises(QsmAppError) as caught:
         fastsurfer.segment(t1w, tmp_path / "work", script, 1, SETTINGS)
-    console, own = caught.value.__notes__
+    console, segmentation = caught.value.__notes__
     assert console.startswith("End of fastsurfer.log:\nline")
     assert "AssertionError: nothing segmented" in console
     assert "line200" in console
     assert "line100" not in console
-    assert own.splitlines() == ["End of deep-seg.log:", "time command failing, not using time..."]
+    assert segmentation.splitlines() == ["End of deep-seg.log:", "time command failing, not using time..."]
 
 
 def python_that(folder, script):
@@ -224,9 +224,9 @@ def test_a_script_whose_own_python_is_missing_is_told_before_anything_runs(tmp_p
 
 def test_a_space_in_the_path_of_its_environment_is_told(tmp_path):
     script = stand_in(tmp_path / "Fast Surfer")
-    own = script.parent / ".venv" / "bin" / "python3"
-    own.parent.mkdir(parents=True)
-    own.touch()
+    python3 = script.parent / ".venv" / "bin" / "python3"
+    python3.parent.mkdir(parents=True)
+    python3.touch()
     with pytest.raises(ToolMissingError, match="space in the path: name a link"):
         fastsurfer.python_of(script, "", {})
     link = tmp_path / "link"

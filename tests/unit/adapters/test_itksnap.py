@@ -16,9 +16,9 @@ SNAP = """################################################
 
 def test_itksnap_and_tsv(tmp_path):
     (tmp_path / "a.txt").write_text(SNAP)
-    found = read_labels(tmp_path / "a.txt")
-    assert next((r.index, r.name, r.hemisphere) for r in found.values()) == (1, "putamen", "L")
-    assert found[4].name.strip() == "lesion"
+    regions = read_labels(tmp_path / "a.txt")
+    assert next((r.index, r.name, r.hemisphere) for r in regions.values()) == (1, "putamen", "L")
+    assert regions[4].name.strip() == "lesion"
     (tmp_path / "a.tsv").write_text("index\tname\n2\tright pallidum\n")
     assert read_labels(tmp_path / "a.tsv")[2].words == "right pallidum"
 

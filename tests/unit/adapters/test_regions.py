@@ -112,8 +112,8 @@ def test_sides_in_names(name, expected):
 
 
 def test_tables_need_index_and_name():
-    found = labels.from_rows([{"index": "0", "name": "bg"}, {"index": "7", "name": "dentate", "hemisphere": "left"}])
-    assert found == {7: Region(7, "dentate", "L")}
+    regions = labels.from_rows([{"index": "0", "name": "bg"}, {"index": "7", "name": "dentate", "hemisphere": "left"}])
+    assert regions == {7: Region(7, "dentate", "L")}
     with pytest.raises(ValueError, match="index and name"):
         labels.from_rows([{"label": "7"}])
 

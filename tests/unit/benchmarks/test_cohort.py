@@ -47,7 +47,7 @@ def test_effects_are_counted_by_sign_interval_and_significance():
 
 
 def test_iterations_are_listed_beside_the_single_pass():
-    found = {
+    row = {
         "kind": "syn",
         "iteration": "3",
         "sharpness": "0.0078",
@@ -56,5 +56,5 @@ def test_iterations_are_listed_beside_the_single_pass():
         "overlap_to_single": "0.084",
         "shape_update_mm": "0.4",
     }
-    assert template.line(4, 4, found)[2:] == ("iteration 3, syn", "0.00780", "x1.14", "0.690", "+0.084", "0.40")
-    assert template.line(4, 4, found | {"kind": "single"})[2] == "single affine pass"
+    assert template.line(4, 4, row)[2:] == ("iteration 3, syn", "0.00780", "x1.14", "0.690", "+0.084", "0.40")
+    assert template.line(4, 4, row | {"kind": "single"})[2] == "single affine pass"

@@ -23,11 +23,11 @@ def test_regions_lie_in_the_brain():
     tissue[ball(14) & ~ball(10)] = 1
     tissue[17, 17, :] = 4
     nuclei[ball(3)] = 1
-    found = regions_of(SimpleNamespace(mask=mask, tissue=tissue, nuclei=nuclei), Grid(SHAPE))
-    assert tuple(found) == REGIONS
-    assert all(region.any() and not (region & ~mask).any() for region in found.values())
-    assert not (found["boundary (6 mm)"] & ball(14 - BOUNDARY_MM - 2)).any()
-    assert not (found["white matter"] & found["cortex"]).any()
+    regions = regions_of(SimpleNamespace(mask=mask, tissue=tissue, nuclei=nuclei), Grid(SHAPE))
+    assert tuple(regions) == REGIONS
+    assert all(region.any() and not (region & ~mask).any() for region in regions.values())
+    assert not (regions["boundary (6 mm)"] & ball(14 - BOUNDARY_MM - 2)).any()
+    assert not (regions["white matter"] & regions["cortex"]).any()
 
 
 def test_a_mask_that_is_eroded_loses_brain_and_the_boundary(tmp_path):

@@ -16,10 +16,10 @@ def test_versions_change_places_and_the_first_round_does_not_count():
         return {"job": next(taken)}
 
     trees = {"earlier": "old", "this": "new"}
-    found = quick.in_turns(["part"], trees, None, 3, {"part": measure})
+    times = quick.in_turns(["part"], trees, None, 3, {"part": measure})
     assert order == ["new", "old", "old", "new", "new", "old", "old", "new"]
-    assert found == {"job": {"earlier": [(1, 0.5), (2, 1), (3, 1.5)], "this": [(2, 1), (4, 2), (12, 6)]}}
-    assert quick.rows_of(found) == [("job", "2.000", "4.000", "2.00", "2.00")]
+    assert times == {"job": {"earlier": [(1, 0.5), (2, 1), (3, 1.5)], "this": [(2, 1), (4, 2), (12, 6)]}}
+    assert quick.rows_of(times) == [("job", "2.000", "4.000", "2.00", "2.00")]
 
 
 def test_what_the_earlier_version_cannot_do_is_said_and_left_out(capsys):
@@ -37,20 +37,20 @@ def test_what_the_earlier_version_cannot_do_is_said_and_left_out(capsys):
 
 
 def test_compiled_kernels_are_shared_where_no_module_with_kernels_differs(tmp_path):
-    own, other = tmp_path / "own", tmp_path / "other"
-    for folder in (own, other):
+    this, other = tmp_path / "own", tmp_path / "other"
+    for folder in (this, other):
         (folder / "qsm").mkdir(parents=True)
         (folder / "qsm" / "fast.py").write_text("@jit\ndef f(): ...\n")
         (folder / "qsm" / "plain.py").write_text(f"# {folder.name}\n")
-    os.utime(own / "qsm" / "fast.py", ns=(10**18, 10**18))
-    (own / "qsm" / "__pycache__").mkdir()
+    os.utime(this / "qsm" / "fast.py", ns=(10**18, 10**18))
+    (this / "qsm" / "__pycache__").mkdir()
     for name in ("fast.f-1.py311.nbi", "fast.f-1.py311.1.nbc", "fast.cpython-311.pyc"):
-        (own / "qsm" / "__pycache__" / name).write_bytes(b"x")
+        (this / "qsm" / "__pycache__" / name).write_bytes(b"x")
     (other / "qsm" / "fast.py").write_text("@jit\ndef f(): return 1\n")
-    assert not quick.share_kernels(own, other)
+    assert not quick.share_kernels(this, other)
     assert not (other / "qsm" / "__pycache__").exists()
-    (other / "qsm" / "fast.py").write_bytes((own / "qsm" / "fast.py").read_bytes())
-    assert quick.share_kernels(own, other)
+    (other / "qsm" / "fast.py").write_bytes((this / "qsm" / "fast.py").read_bytes())
+    assert quick.share_kernels(this, other)
     kept = sorted(path.name for path in (other / "qsm" / "__pycache__").iterdir())
     assert kept == ["fast.f-1.py311.1.nbc", "fast.f-1.py311.nbi"]
     assert (other / "qsm" / "fast.py").stat().st_mtime_ns == 10**18
@@ -72,6 +72,6 @@ def test_both_versions_are_measured_from_the_prompt(capsys, monkeypatch):
 
 def test_methods_and_planning_are_timed(tmp_path):
     quick.prepare(tmp_path, ["methods", "plan"], is_quick=True)
-    found = quick_worker.methods(tmp_path / "problem.npz", 1) | quick_worker.plan(str(tmp_path / "names"))
-    assert list(found) == [*(f"{kind}, {name}" for kind, name in quick_worker.METHODS), "planning"]
-    assert all(seconds > 0 for seconds, _ in found.values())
+    times = quick_worker.methods(tmp_path / "problem.npz", 1) | quick_worker.plan(str(tmp_path / "names"))
+    assert list(times) == [*(f"{kind}, {name}" for kind, name in quick_worker.METHODS), "planning"]
+    assert all(seconds > 0 for seconds, _ in times.values())

@@ -134,10 +134,10 @@ def test_fourier_transforms_are_counted(monkeypatch):
 
 
 def test_every_registered_method_is_found():
-    found = set(methods())
+    listed = set(methods())
     for kind, registry in (("unwrap", qsm.UNWRAP), ("background", qsm.BACKGROUND), ("inversion", qsm.INVERSIONS)):
-        assert {(kind, name) for name, method in registry.items() if "model" not in method.needs} <= found
-    assert {("plain", name) for name in plain.METHODS} <= found
+        assert {(kind, name) for name, method in registry.items() if "model" not in method.needs} <= listed
+    assert {("plain", name) for name in plain.METHODS} <= listed
 
 
 @pytest.mark.parametrize("name", sorted(plain.METHODS))
@@ -147,11 +147,11 @@ def test_plain_methods_solve_the_problem(name):
     total = name in plain.TAKE_TOTAL
     before = arrays["total" if total else "local"].copy()
     few = {"iterations": 50} if name == "tgv" else {}
-    found = plain.METHODS[name](arrays["total" if total else "local"], mask, grid_of(arrays), **few)
+    result = plain.METHODS[name](arrays["total" if total else "local"], mask, grid_of(arrays), **few)
     assert np.array_equal(before, arrays["total" if total else "local"])
     truth = arrays["local"] if total else chi
-    where = mask & (found != 0)
-    assert np.corrcoef(found[where], truth[where])[0, 1] > (0.5 if name == "tgv" else 0.7)
+    where = mask & (result != 0)
+    assert np.corrcoef(result[where], truth[where])[0, 1] > (0.5 if name == "tgv" else 0.7)
 
 
 def test_exponent_of_a_linear_method_is_one():

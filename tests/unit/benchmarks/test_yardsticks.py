@@ -61,11 +61,11 @@ def inputs(tmp_path):
 def test_a_stage_writes_its_file_near_the_truth(inputs, tmp_path, stage, made, most):
     folder, chi, field, mask = inputs
     qsm_ci_recon.main([stage, str(folder), str(tmp_path)])
-    found = np.asarray(nib.load(tmp_path / f"{made}.nii.gz").dataobj)
+    result = np.asarray(nib.load(tmp_path / f"{made}.nii.gz").dataobj)
     true = chi if made == "chimap" else field
-    a, b = (m[mask] - m[mask].mean() for m in (found, true))
+    a, b = (m[mask] - m[mask].mean() for m in (result, true))
     assert np.linalg.norm(a - b) < most * np.linalg.norm(b)
-    assert not found[~mask].any()
+    assert not result[~mask].any()
 
 
 def test_a_submission_folder_runs_by_itself(inputs, tmp_path):

@@ -59,10 +59,12 @@ def test_outputs_are_listed_with_and_without_sessions(tmp_path):
     for name in maps:
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).touch()
-    templates = [str(one["path-template"]) for one in descriptor()["output-files"] if "Chimap" in one["path-template"]]
-    found = {path for template in templates for path in glob(template.replace("[OUTPUT_DIR]", str(tmp_path)))}  # noqa: PTH207
-    assert found == {str(tmp_path / name) for name in maps}
-    assert not any("**" in str(one["path-template"]) for one in descriptor()["output-files"])
+    templates = [
+        str(output["path-template"]) for output in descriptor()["output-files"] if "Chimap" in output["path-template"]
+    ]
+    paths = {path for template in templates for path in glob(template.replace("[OUTPUT_DIR]", str(tmp_path)))}  # noqa: PTH207
+    assert paths == {str(tmp_path / name) for name in maps}
+    assert not any("**" in str(output["path-template"]) for output in descriptor()["output-files"])
 
 
 def test_positional_arguments_come_first():

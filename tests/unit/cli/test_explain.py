@@ -43,13 +43,13 @@ def test_everything_can_be_explained(name):
     section = Settings().sections[name]
     assert explain(name).startswith(f"{name}: ")
     assert f"\n{name} " in "\n" + explain("list")
-    for one in dataclasses.fields(section.choice):
-        assert explain(f"{name}.{one.name}").startswith(f"{name}.{one.name} = ")
+    for field in dataclasses.fields(section.choice):
+        assert explain(f"{name}.{field.name}").startswith(f"{name}.{field.name} = ")
     for method, params in section.methods.items():
         text = explain(f"{name}.{method}")
         assert "{" not in text
-        for one in dataclasses.fields(params):
-            assert f"\n{name}.{method}.{one.name} = " in text
+        for field in dataclasses.fields(params):
+            assert f"\n{name}.{method}.{field.name} = " in text
 
 
 @pytest.mark.parametrize(

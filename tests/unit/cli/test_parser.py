@@ -79,12 +79,12 @@ def test_help_begins_with_usage_in_three_lines_and_an_example():
     ],
 )
 def test_a_shell_completes_levels_options_and_presets(tmp_path, line, expected):
-    found = tmp_path / "completions"
-    variables = {"_ARGCOMPLETE": "1", "_ARGCOMPLETE_STDOUT_FILENAME": str(found), "_ARGCOMPLETE_IFS": "\n"}
+    completions = tmp_path / "completions"
+    variables = {"_ARGCOMPLETE": "1", "_ARGCOMPLETE_STDOUT_FILENAME": str(completions), "_ARGCOMPLETE_IFS": "\n"}
     variables |= {"COMP_LINE": line, "COMP_POINT": str(len(line)), "COMP_TYPE": "9"}
     code = "import sys; from bids_app.cli.command import main; sys.exit(main())"
     subprocess.run([sys.executable, "-c", code], env=os.environ | variables, check=True, cwd=tmp_path)
-    assert {word.strip() for word in found.read_text().splitlines()} == expected
+    assert {word.strip() for word in completions.read_text().splitlines()} == expected
 
 
 def test_completion_costs_nothing_in_other_runs():

@@ -18,13 +18,13 @@ def subjects(**regions):
 
 @pytest.fixture(autouse=True)
 def fake(monkeypatch):
-    def found(run, settings):
+    def segmentations_of(run, settings):
         if run.region is None:
             return ()
         table = {1: Region(1, run.region, "L")}
         return (SimpleNamespace(regions=lambda: table),)
 
-    monkeypatch.setattr(segmentations, "segmentations", found)
+    monkeypatch.setattr(segmentations, "segmentations", segmentations_of)
 
 
 def check(region, people):

@@ -76,10 +76,10 @@ def test_relative_places_are_absolute_for_the_jobs(tmp_path, monkeypatch):
     assert passed[passed.index("--preset") + 1] == f"{tmp_path}/own.toml"
     assert passed[passed.index("--template") + 1] == f"{tmp_path}/atlas"
     assert passed[passed.index("--config") + 1] == f"{tmp_path}/own.toml"
-    found = from_arguments(
+    config = from_arguments(
         build_parser().parse_args(["bids", "out", "participant", "--container-command", "apptainer run qsm.sif"])
     )
-    assert found.cluster.command == ("apptainer", "run", f"{tmp_path}/qsm.sif")
+    assert config.cluster.command == ("apptainer", "run", f"{tmp_path}/qsm.sif")
     assert build_parser().parse_args(["bids", "out", "group", "--atlas", "MNI152"]).atlas == "MNI152"
 
 

@@ -62,18 +62,18 @@ def read(tmp_path):
     ],
 )
 def test_whole_archives(read, name, content):
-    found, problems = read(name, content)
-    assert found == {f"a/{key}": value for key, value in CONTENT.items()} and problems == []
+    files, problems = read(name, content)
+    assert files == {f"a/{key}": value for key, value in CONTENT.items()} and problems == []
 
 
 def test_a_single_compressed_dicom_file_is_read(read):
-    found, problems = read("im.dcm.gz", gzip.compress(b"content"))
-    assert found == {"im.dcm.gz": b"content"} and problems == []
+    files, problems = read("im.dcm.gz", gzip.compress(b"content"))
+    assert files == {"im.dcm.gz": b"content"} and problems == []
 
 
 def test_a_single_compressed_dicom_file_that_is_cut_short_is_named(read):
-    found, problems = read("im.IMA.gz", gzip.compress(bytes(range(250)) * 40)[:-9])
-    assert found == {} and [p.path for p in problems] == ["im.IMA.gz"]
+    files, problems = read("im.IMA.gz", gzip.compress(bytes(range(250)) * 40)[:-9])
+    assert files == {} and [p.path for p in problems] == ["im.IMA.gz"]
     assert "cannot be decompressed to its end" in problems[0].reason
 
 
@@ -81,8 +81,8 @@ def test_a_single_compressed_dicom_file_that_is_cut_short_is_named(read):
 def test_a_broken_header_in_a_tar_is_no_end(read, ending):
     content = bytearray(tar_bytes())
     content[4 * 3584 : 4 * 3584 + 100] = b"\xff" * 100  # the fifth member: 512 of header and 3072 of data each
-    found, problems = read(f"a{ending}", gzip.compress(bytes(content)) if ending == ".tar.gz" else bytes(content))
-    assert sorted(found) == [f"a/scan/{n:02d}.dcm" for n in range(4)]
+    files, problems = read(f"a{ending}", gzip.compress(bytes(content)) if ending == ".tar.gz" else bytes(content))
+    assert sorted(files) == [f"a/scan/{n:02d}.dcm" for n in range(4)]
     assert len(problems) == 1 and problems[0].path == f"a{ending}" and "a header in it is broken" in problems[0].reason
 
 
@@ -100,22 +100,22 @@ def test_archives_that_are_cut_short(read, name, mode, share):
 def test_a_wrong_checksum_at_the_very_end(read):
     content = bytearray(tar_bytes("w:gz"))
     content[-6] ^= 1
-    found, problems = read("a.tgz", bytes(content))
-    assert len(found) == 10 and "a.tgz" in problems[0].path
+    files, problems = read("a.tgz", bytes(content))
+    assert len(files) == 10 and "a.tgz" in problems[0].path
 
 
 def test_one_damaged_member_of_a_zip_does_not_hide_the_others(read):
     content = bytearray(zip_bytes(method=zipfile.ZIP_STORED))
     content[content.index(b"\x03" * 3000) + 5] ^= 1
-    found, problems = read("a.zip", bytes(content))
-    assert sorted(found) == [f"a/scan/{n:02d}.dcm" for n in range(10) if n != 3]
+    files, problems = read("a.zip", bytes(content))
+    assert sorted(files) == [f"a/scan/{n:02d}.dcm" for n in range(10) if n != 3]
     assert [p.path for p in problems] == ["a/scan/03.dcm"] and "damaged in the archive" in problems[0].reason
 
 
 def test_names_that_lead_out_or_hide_each_other(read):
     names = ("../../evil.dcm", "/abs.dcm", "a/../b.dcm", "b.dcm", "C:\\x\\y.dcm")
-    found, problems = read("a.tar", tar_bytes(content={name: name.encode() for name in names}))
-    assert problems == [] and sorted(found) == ["a/C:/x/y.dcm", "a/a/b.dcm", "a/abs.dcm", "a/b.dcm", "a/evil.dcm"]
+    files, problems = read("a.tar", tar_bytes(content={name: name.encode() for name in names}))
+    assert problems == [] and sorted(files) == ["a/C:/x/y.dcm", "a/a/b.dcm", "a/abs.dcm", "a/b.dcm", "a/evil.dcm"]
 
 
 def test_equal_names_are_both_there(tmp_path):
@@ -138,22 +138,22 @@ def test_links_and_devices_are_named(read):
             member = tarfile.TarInfo(f"odd{kind.decode()}")
             member.type, member.linkname = kind, "/etc/passwd"
             opened.addfile(member)
-    found, problems = read("a.tar", out.getvalue())
-    assert found == {} and len(problems) == 4 and all("link or a special file" in p.reason for p in problems)
+    files, problems = read("a.tar", out.getvalue())
+    assert files == {} and len(problems) == 4 and all("link or a special file" in p.reason for p in problems)
 
 
 def test_nesting_and_size_have_limits(read, monkeypatch):
     content = zip_bytes({"in.dcm": b"x"})
     for depth in range(4):
         content = zip_bytes({f"{depth}.zip": content})
-    found, problems = read("a.zip", content)
-    assert found == {} and "more than 3 times" in problems[0].reason
+    files, problems = read("a.zip", content)
+    assert files == {} and "more than 3 times" in problems[0].reason
 
 
 def test_a_bomb_is_stopped(read, monkeypatch):
     monkeypatch.setattr(archives, "_ALWAYS_BYTES", 1 << 20)
-    found, problems = read("a.zip", zip_bytes({"a.dcm": b"\0" * (300 << 20)}))
-    assert found == {} and "far more than its own size" in problems[0].reason
+    files, problems = read("a.zip", zip_bytes({"a.dcm": b"\0" * (300 << 20)}))
+    assert files == {} and "far more than its own size" in problems[0].reason
 
 
 def test_an_encrypted_zip_is_named(read):
@@ -161,8 +161,8 @@ def test_an_encrypted_zip_is_named(read):
     for mark in (b"PK\x03\x04", b"PK\x01\x02"):
         at = content.index(mark) + (6 if mark.endswith(b"\x04") else 8)
         content[at] |= 1
-    found, problems = read("a.zip", bytes(content))
-    assert found == {} and "encrypted" in problems[0].reason
+    files, problems = read("a.zip", bytes(content))
+    assert files == {} and "encrypted" in problems[0].reason
 
 
 @pytest.mark.parametrize("name", ["a.zip", "a.tar", "a.tar.gz", "a.tar.xz", "a.tbz2"])
@@ -170,5 +170,5 @@ def test_an_encrypted_zip_is_named(read):
     "content", [b"", b"\0" * 100, b"PK\x03\x04 and no more", b"\x1f\x8b\x08 no stream", lzma.compress(b"x")]
 )
 def test_anything_else_is_one_sentence(read, name, content):
-    found, problems = read(name, content)
-    assert found == {} and [Path(p.path).name for p in problems] == [name]
+    files, problems = read(name, content)
+    assert files == {} and [Path(p.path).name for p in problems] == [name]

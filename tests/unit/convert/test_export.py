@@ -86,7 +86,7 @@ def test_the_parametric_map_holds_the_values_as_they_are(source, tmp_path):
     stored = np.frombuffer(data.FloatPixelData, "<f4").reshape(data.NumberOfFrames, data.Rows, data.Columns)
     for frame, pixels in zip(data.PerFrameFunctionalGroupsSequence, stored, strict=True):
         position = frame.PlanePositionSequence[0].ImagePositionPatient
-        (place,) = [k for k, one in enumerate(volume.slices) if one.ImagePositionPatient == position]
+        (place,) = [k for k, source_slice in enumerate(volume.slices) if source_slice.ImagePositionPatient == position]
         np.testing.assert_array_equal(pixels, exported.values[:, :, place].T)
     shared = data.SharedFunctionalGroupsSequence[0]
     mapping = shared.RealWorldValueMappingSequence[0]

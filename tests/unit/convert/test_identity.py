@@ -47,11 +47,11 @@ def visit(folder, number, uids):
 
 
 def sources_by_session(report):
-    found = {}
+    sources = {}
     for outcome in report.outcomes:
         assert outcome.status == "planned", outcome
-        found.setdefault(outcome.session, set()).add(outcome.source.partition("/")[0])
-    return found
+        sources.setdefault(outcome.session, set()).add(outcome.source.partition("/")[0])
+    return sources
 
 
 def accounted(report, count):
@@ -62,22 +62,22 @@ def accounted(report, count):
 def test_visits_with_one_date_and_time_are_sessions_of_their_own(report, tmp_path):
     visit(tmp_path / "dicom" / "visit1", 1, {"M": 1, "P": 4})
     visit(tmp_path / "dicom" / "visit2", 2, {"M": 2, "P": 3})
-    found = report()
-    assert sorted(map(sorted, sources_by_session(found).values())) == [["visit1"], ["visit2"]]
-    assert accounted(found, 96)
-    assert any("the same date and time" in note for note in found.notes)
+    conversion = report()
+    assert sorted(map(sorted, sources_by_session(conversion).values())) == [["visit1"], ["visit2"]]
+    assert accounted(conversion, 96)
+    assert any("the same date and time" in note for note in conversion.notes)
 
 
 def test_parts_of_two_studies_in_one_session_are_never_paired(report, tmp_path):
     visit(tmp_path / "dicom" / "ses-1" / "visit1", 1, {"M": 1, "P": 4})
     visit(tmp_path / "dicom" / "ses-1" / "visit2", 2, {"M": 2, "P": 3})
-    found = report()
+    conversion = report()
     runs = {}
-    for outcome in found.outcomes:
+    for outcome in conversion.outcomes:
         for name in outcome.outputs:
             runs.setdefault(name.partition("_run-")[2][:1], set()).add(outcome.source)
     assert len(runs) == 2 and all(len({source.split("/")[1] for source in some}) == 1 for some in runs.values()), runs
-    assert accounted(found, 96)
+    assert accounted(conversion, 96)
 
 
 def test_earlier_session_keeps_its_label_from_a_new_study(report, tmp_path):
@@ -101,12 +101,12 @@ def test_study_uid_that_differs_from_volume_to_volume(report, tmp_path, per_part
 
     dicom.siemens_gre(tmp_path / "dicom", SIEMENS)
     change(tmp_path / "dicom", edit)
-    found = report()
-    assert {o.session for o in found.outcomes} == {None}
-    assert sorted(name for o in found.outcomes for name in o.outputs) == sorted(
+    conversion = report()
+    assert {o.session for o in conversion.outcomes} == {None}
+    assert sorted(name for o in conversion.outcomes for name in o.outputs) == sorted(
         f"sub-A/anat/sub-A_echo-{e}_part-{part}_MEGRE.nii.gz" for e in (1, 2, 3) for part in ("mag", "phase")
     )
-    assert accounted(found, 48)
+    assert accounted(conversion, 48)
 
 
 @pytest.mark.parametrize("shared", ["SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID"])
@@ -129,11 +129,11 @@ def test_uids_that_are_used_again_lose_nothing(report, tmp_path, shared, other):
 
         dicom.siemens_gre(tmp_path / "dicom" / name, scanner)
         change(tmp_path / "dicom" / name, edit)
-    found = report()
-    assert len(found.outcomes) == 4 and {o.status for o in found.outcomes} == {"planned"}
-    assert len({(o.subject, o.session) for o in found.outcomes}) == 2
-    assert len({name for o in found.outcomes for name in o.outputs}) == 12
-    assert accounted(found, 96)
+    conversion = report()
+    assert len(conversion.outcomes) == 4 and {o.status for o in conversion.outcomes} == {"planned"}
+    assert len({(o.subject, o.session) for o in conversion.outcomes}) == 2
+    assert len({name for o in conversion.outcomes for name in o.outputs}) == 12
+    assert accounted(conversion, 96)
 
 
 def test_patients_without_uids_stay_apart(report, tmp_path):
@@ -143,9 +143,9 @@ def test_patients_without_uids_stay_apart(report, tmp_path):
     for label in "AB":
         dicom.siemens_gre(tmp_path / "dicom" / label, dicom.replace(SIEMENS, patient_id=label))
     change(tmp_path / "dicom", edit)
-    found = report()
-    assert {o.subject for o in found.outcomes} == {"A", "B"}
-    assert accounted(found, 96)
+    conversion = report()
+    assert {o.subject for o in conversion.outcomes} == {"A", "B"}
+    assert accounted(conversion, 96)
 
 
 def test_copies_count_once_and_are_reported(report, tmp_path):
@@ -156,17 +156,19 @@ def test_copies_count_once_and_are_reported(report, tmp_path):
         data = pydicom.dcmread(path)
         data.StationName = "ARCHIVE" if number % 2 else "SCANNER"
         data.save_as(tmp_path / "dicom" / "two" / f"{number:03d}.dcm")
-    found = report()
-    assert {o.status for o in found.outcomes} == {"planned"} and accounted(found, 48)
-    assert "48 file(s) are copies of others" in " ".join(found.notes)
+    conversion = report()
+    assert {o.status for o in conversion.outcomes} == {"planned"} and accounted(conversion, 48)
+    assert "48 file(s) are copies of others" in " ".join(conversion.notes)
 
 
 def test_files_of_participants_that_were_not_asked_for_are_reported(report, tmp_path):
     for label in "AB":
         dicom.siemens_gre(tmp_path / "dicom" / label, dicom.replace(SIEMENS, patient_id=label))
-    found = report(participant_labels=("A",))
-    assert accounted(found, 48)
-    assert "48 file(s) of 2 series belong to participants or sessions that were not asked for" in " ".join(found.notes)
+    conversion = report(participant_labels=("A",))
+    assert accounted(conversion, 48)
+    assert "48 file(s) of 2 series belong to participants or sessions that were not asked for" in " ".join(
+        conversion.notes
+    )
 
 
 def test_an_account_that_does_not_balance_is_a_problem():
@@ -190,7 +192,36 @@ def test_echo_times_that_differ_in_the_last_digits_are_one(report, tmp_path, shi
 
     dicom.siemens_gre(tmp_path / "dicom", SIEMENS)
     change(tmp_path / "dicom", edit)
-    found = report()
-    assert sorted(name for o in found.outcomes for name in o.outputs) == sorted(
+    conversion = report()
+    assert sorted(name for o in conversion.outcomes for name in o.outputs) == sorted(
         f"sub-A/anat/sub-A_echo-{e}_part-{part}_MEGRE.nii.gz" for e in (1, 2, 3) for part in ("mag", "phase")
     )
+
+
+@pytest.mark.parametrize("second", ["20250102", "20240101"])
+def test_a_study_over_midnight_is_one(report, tmp_path, second):
+    files = dicom.siemens_gre(tmp_path / "dicom", SIEMENS)
+    dates = {}
+
+    def edit(data):
+        z = float(data.ImagePositionPatient[2])
+        dates.setdefault(z, ("20250101", second)[len(dates) % 2])
+        data.StudyDate = dates[z]
+
+    change(tmp_path / "dicom", edit)
+    outcomes = report().outcomes
+    assert len(outcomes) == 2 and {o.session for o in outcomes} == {None}
+    assert sum(o.files for o in outcomes) == len(files)
+
+
+def test_visits_with_the_same_uids_and_other_slices_stay_apart(report, tmp_path):
+    for visit, shift in (("20250101", 0.0), ("20250301", 0.3)):
+        dicom.siemens_gre(tmp_path / "dicom" / visit, SIEMENS)
+
+        def edit(data, visit=visit, shift=shift):
+            data.StudyDate = visit
+            x, y, z = data.ImagePositionPatient
+            data.ImagePositionPatient = [x, y, f"{float(z) + shift:.3f}"]
+
+        change(tmp_path / "dicom" / visit, edit)
+    assert {o.session for o in report().outcomes} == {"20250101", "20250301"}

@@ -22,8 +22,8 @@ def study(patient_id="P1", folder="scans", date="20240131", time="101500", words
 
 
 def places(*studies, known=None, **options):
-    found, notes = place_studies(studies, replace(REQUEST, **options), known or {})
-    return [(found[s.uid].subject, found[s.uid].session) for s in studies], " ".join(notes)
+    placed, notes = place_studies(studies, replace(REQUEST, **options), known or {})
+    return [(placed[s.uid].subject, placed[s.uid].session) for s in studies], " ".join(notes)
 
 
 def test_patient_id_is_the_subject_and_one_study_needs_no_session():

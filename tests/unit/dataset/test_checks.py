@@ -47,9 +47,9 @@ def test_echo_times(dataset):
     for echo, time in ((1, 5), (2, None)):
         text = json.dumps({"EchoTime": time} if time else {})
         phase(dataset, echo).with_name(f"sub-01_echo-{echo}_part-phase_MEGRE.json").write_text(text)
-    found = "\n".join(problems(dataset))
-    assert "looks like milliseconds" in found
-    assert "no EchoTime" in found
+    text_of_all = "\n".join(problems(dataset))
+    assert "looks like milliseconds" in text_of_all
+    assert "no EchoTime" in text_of_all
 
 
 def test_magnitude_and_phase_of_one_echo_have_one_time(dataset):
@@ -68,8 +68,8 @@ def test_coil_images_named_as_echoes_are_recognised(dataset):
 
 
 def coil_problems(dataset):
-    found = with_coils(find_subjects(dataset.root))
-    return preflight(found, dataset.root, dataset.root.parent / "out")
+    subjects = with_coils(find_subjects(dataset.root))
+    return preflight(subjects, dataset.root, dataset.root.parent / "out")
 
 
 def test_a_fourth_dimension_holds_coils_where_they_are_to_be_combined(dataset):
@@ -136,9 +136,9 @@ def test_b0_dir_of_the_sidecar_wins_in_voxel_axes_and_is_told_where_the_affine_d
 
     dataset.megre("sub-01", B0_dir=[0, 2, 0])
     dataset.megre("sub-02", B0_dir=[0, 0, -1])
-    one, other = (run for subject in find_subjects(dataset.root) for run in subject.runs)
-    assert grid_of(one, (3, 4, 5)).b0_dir == (0, 1, 0)
-    assert "90 degrees" in next(remarks(one))
+    first, other = (run for subject in find_subjects(dataset.root) for run in subject.runs)
+    assert grid_of(first, (3, 4, 5)).b0_dir == (0, 1, 0)
+    assert "90 degrees" in next(remarks(first))
     assert list(remarks(other)) == []
 
 
@@ -193,9 +193,9 @@ def test_files_whose_content_was_not_fetched(dataset):
     phase(dataset, 1).unlink()
     phase(dataset, 1).symlink_to("../../.git/annex/objects/aa/bb/MD5E-s1--0.nii.gz")
     phase(dataset, 2).write_text("/annex/objects/MD5E-s123--abc.nii.gz\n")
-    found = problems(dataset)
-    assert len(found) == 2
-    assert all("datalad get" in problem and "sub-01" in problem for problem in found)
+    listed = problems(dataset)
+    assert len(listed) == 2
+    assert all("datalad get" in problem and "sub-01" in problem for problem in listed)
 
 
 def test_zero_byte_datasets_are_refused_file_by_file(dataset):
@@ -203,10 +203,10 @@ def test_zero_byte_datasets_are_refused_file_by_file(dataset):
     dataset.image("sub-01_T1w")
     for path in dataset.root.rglob("*.nii.gz"):
         path.write_bytes(b"")
-    found = problems(dataset)
-    assert len(found) == 5
-    assert all("0 bytes" in problem for problem in found)
-    assert "--bids-filter-file" in found[-1]
+    listed = problems(dataset)
+    assert len(listed) == 5
+    assert all("0 bytes" in problem for problem in listed)
+    assert "--bids-filter-file" in listed[-1]
 
 
 def test_output_directory(dataset):
@@ -255,22 +255,24 @@ def test_a_given_mask_is_found_by_entities_and_grid(others):
     assert with_given_mask(run, [folder.parents[1]]).given_mask is None
     (folder.parent / "func").mkdir()
     mask(folder.parent / "func", "sub-01_desc-brain", (3, 4, 6))
-    found = with_given_mask(run, [folder.parents[1]])
-    assert found.given_mask is None
-    assert "another grid" in found.remarks[0]
+    with_mask = with_given_mask(run, [folder.parents[1]])
+    assert with_mask.given_mask is None
+    assert "another grid" in with_mask.remarks[0]
     mask(folder, "sub-01_desc-lesion")
     mask(folder, "sub-01_desc-brainmask").rename(folder / "sub-01_brainmask.nii.gz")
-    found = with_given_mask(run, [folder.parents[1]])
-    assert found.given_mask is None, "a mask of lesions is none of the brain"
-    reasons = dict(remark.split(" of --derivatives is not used as the brain mask: ") for remark in found.remarks[1:])
+    with_mask = with_given_mask(run, [folder.parents[1]])
+    assert with_mask.given_mask is None, "a mask of lesions is none of the brain"
+    reasons = dict(
+        remark.split(" of --derivatives is not used as the brain mask: ") for remark in with_mask.remarks[1:]
+    )
     assert reasons == {
         "sub-01_brainmask.nii.gz": "its name does not end with _mask",
         "sub-01_desc-lesion_mask.nii.gz": "it has desc-lesion; --mask-desc lesion uses it",
         "sub-01_run-2_desc-brain_mask.nii.gz": "its run-2 is not that of sub-01_run-1",
     }
-    found = with_given_mask(run, [folder.parents[1]], "lesion")
-    assert found.given_mask.path.name == "sub-01_desc-lesion_mask.nii.gz"
-    assert "is used" in found.remarks[0] and len(found.remarks) == 1
+    with_mask = with_given_mask(run, [folder.parents[1]], "lesion")
+    assert with_mask.given_mask.path.name == "sub-01_desc-lesion_mask.nii.gz"
+    assert "is used" in with_mask.remarks[0] and len(with_mask.remarks) == 1
     path = mask(folder, "sub-01_run-1_desc-brain")
     assert with_given_mask(run, [folder.parents[1]]).given_mask == GivenMask(path)
     stranger = replace(run, subject="02", entities=(("sub", "02"),))

@@ -75,8 +75,8 @@ def test_a_magnitude_whose_middle_is_empty_is_looked_at_as_a_whole(dataset):
 @pytest.mark.parametrize(("phase", "says"), [(signed, "values below 0"), (unsigned, "jump as wrapped phase does")])
 def test_magnitude_and_phase_under_each_others_names(dataset, phase, says):
     write(dataset, map(phase, (2, 3)), map(magnitude_of, (2, 3)))
-    found = problems(dataset)
-    assert len(found) == 2 and all(says in problem and "may be exchanged" in problem for problem in found), found
+    listed = problems(dataset)
+    assert len(listed) == 2 and all(says in problem and "may be exchanged" in problem for problem in listed), listed
 
 
 @pytest.mark.parametrize(
@@ -90,8 +90,8 @@ def test_echoes_in_different_scales(dataset, first, second):
 
 def test_declared_units_that_the_values_contradict(dataset):
     write(dataset, map(magnitude_of, (1, 2)), map(signed, (1, 2)), Units="rad")
-    found = problems(dataset)
-    assert len(found) == 2 and all('"Units" is "rad"' in problem and "integers from" in problem for problem in found)
+    listed = problems(dataset)
+    assert len(listed) == 2 and all('"Units" is "rad"' in problem and "integers from" in problem for problem in listed)
 
 
 def test_echoes_with_different_units(dataset):

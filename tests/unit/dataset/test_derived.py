@@ -47,12 +47,12 @@ def test_the_option_names_what_can_be_used():
 
 def test_an_fmriprep_mask_comes_through_the_t1w_image(run, other):
     path = image(other / "sub-01/anat/sub-01_desc-brain_mask.nii.gz", (8, 8, 8))
-    found = with_given_mask(with_t1w(run), [other])
-    assert found.given_mask == GivenMask(path, "t1w")
-    assert "by the registration of the T1w image" in found.remarks[-1]
-    found = with_given_mask(run, [other])
-    assert found.given_mask == GivenMask(path, "headers")
-    assert "there is no T1w image" in found.remarks[-1]
+    with_mask = with_given_mask(with_t1w(run), [other])
+    assert with_mask.given_mask == GivenMask(path, "t1w")
+    assert "by the registration of the T1w image" in with_mask.remarks[-1]
+    with_mask = with_given_mask(run, [other])
+    assert with_mask.given_mask == GivenMask(path, "headers")
+    assert "there is no T1w image" in with_mask.remarks[-1]
 
 
 def test_a_mask_on_the_grid_of_the_run_comes_first(run, other):
@@ -79,10 +79,10 @@ def test_masks_of_other_spaces_and_things_are_left(name, run, other):
 
 def test_a_mask_of_all_sessions_serves_each_of_them(dataset, other):
     dataset.megre("sub-01_ses-1")
-    (one,) = find_subjects(dataset.root)[0].runs
+    (run,) = find_subjects(dataset.root)[0].runs
     path = image(other / "sub-01/anat/sub-01_desc-brain_mask.nii.gz", (8, 8, 8))
     image(other / "sub-01/ses-2/anat/sub-01_ses-2_desc-brain_mask.nii.gz", (8, 8, 8))
-    assert with_given_mask(with_t1w(one), [other]).given_mask == GivenMask(path, "t1w")
+    assert with_given_mask(with_t1w(run), [other]).given_mask == GivenMask(path, "t1w")
 
 
 @pytest.mark.parametrize("inside", ["", "sourcedata/freesurfer/"])
@@ -105,12 +105,12 @@ def test_freesurfer_masks_are_found(inside, run, other):
 )
 def test_maps_are_taken_with_their_unit(name, units, product, run, other):
     image(other / f"sub-01/{name}.nii.gz", Units=units)
-    found = with_given_maps(run, [other])
-    (given,) = found.given_maps
+    with_maps = with_given_maps(run, [other])
+    (given,) = with_maps.given_maps
     assert (given.product, given.units.lower()) == (product, units.lower())
-    assert list(given_units(found)) == []
-    assert found.starts_from_phase == (product == "r2star")
-    assert any("is used as the" in remark for remark in found.remarks)
+    assert list(given_units(with_maps)) == []
+    assert with_maps.starts_from_phase == (product == "r2star")
+    assert any("is used as the" in remark for remark in with_maps.remarks)
 
 
 @pytest.mark.parametrize(("sidecar", "says"), [({}, 'there is no "Units"'), ({"Units": "furlong"}, "'furlong'")])
@@ -124,13 +124,13 @@ def test_a_wrong_or_missing_unit_is_one_sentence(sidecar, says, run, other):
 def test_only_what_is_wanted_is_used(run, other, tmp_path):
     image(other / "sub-01/anat/sub-01_Chimap.nii.gz", Units="ppm")
     image(other / "sub-01/anat/sub-01_desc-brain_mask.nii.gz")
-    found = with_given(run, [other], tmp_path / "out", ["mask"])
-    assert found.given_mask is not None
-    assert found.given_maps == ()
+    with_given_files = with_given(run, [other], tmp_path / "out", ["mask"])
+    assert with_given_files.given_mask is not None
+    assert with_given_files.given_maps == ()
     # What the command made itself is no input of it, a corrected mask is.
-    found = with_given(run, [other], other)
-    assert found.given_mask is not None
-    assert found.given_maps == ()
+    with_given_files = with_given(run, [other], other)
+    assert with_given_files.given_mask is not None
+    assert with_given_files.given_maps == ()
 
 
 def subjects_of(dataset):

@@ -99,8 +99,8 @@ def test_unknown_direction_of_the_main_field_is_refused_unless_it_is_given(datas
 def test_a_grid_that_contradicts_itself_is_refused_whatever_the_sidecar_says(dataset, edit, says):
     dataset.megre("sub-01", B0_dir=[0, 0, 1])
     rewrite(dataset, edit)
-    found = problems(dataset)
-    assert len(found) == 4 and all(says in problem for problem in found), found
+    listed = problems(dataset)
+    assert len(listed) == 4 and all(says in problem for problem in listed), listed
 
 
 @pytest.mark.parametrize(("unit", "length"), [("meter", 1e-3), ("mm", 1.0), ("micron", 1e3)])
@@ -114,8 +114,8 @@ def test_units_of_the_header_are_converted_to_millimetres(tmp_path, unit, length
     image.to_filename(path)
     state = look_at(path, is_phase=False)
     assert state.problem == "" and state.orientation.unknown == ""
-    for found in (state.affine, read_grid(path)[1], read_image(path)[1]):
-        np.testing.assert_allclose(found, affine, rtol=1e-5)
+    for stated in (state.affine, read_grid(path)[1], read_image(path)[1]):
+        np.testing.assert_allclose(stated, affine, rtol=1e-5)
 
 
 def test_a_scripts_affine_is_mentioned(dataset):

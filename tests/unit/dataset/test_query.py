@@ -159,10 +159,10 @@ labels = st.fixed_dictionaries(
 @given(st.lists(labels, max_size=6), st.sampled_from([None, "a", "c"]), st.randoms())
 def test_the_choice_is_of_the_own_session_and_does_not_depend_on_order(several, session, random):
     images = []
-    for one in several:
-        entities = (("sub", "01"), *one.items())
+    for entities_of in several:
+        entities = (("sub", "01"), *entities_of.items())
         name = "_".join(f"{k}-{v}" for k, v in entities) + "_T1w.nii.gz"
-        images.append(Anatomical(Path(name), "01", one.get("ses"), entities))
+        images.append(Anatomical(Path(name), "01", entities_of.get("ses"), entities))
     run = GreRun("01", session, (("sub", "01"),), "MEGRE", "anat", (), 3.0)
     image, sentence = choose_t1w(run, images)
     shuffled = list(images)
@@ -171,10 +171,12 @@ def test_the_choice_is_of_the_own_session_and_does_not_depend_on_order(several, 
     assert (image is None) == (not images)
     if image is not None:
         assert image.path.name in sentence
-        own = [other for other in images if other.session == session]
-        assert image in (own or images)
+        of_session = [other for other in images if other.session == session]
+        assert image in (of_session or images)
         assert "ce" not in dict(image.entities) or all(
-            "ce" in dict(other.entities) for other in own or images if own or other.session == image.session
+            "ce" in dict(other.entities)
+            for other in of_session or images
+            if of_session or other.session == image.session
         )
 
 

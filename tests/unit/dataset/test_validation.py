@@ -10,9 +10,11 @@ def test_errors_are_counted_by_kind(tmp_path):
     for number in (1, 2):
         (dataset.root / f"sub-01/anat/sub-01_acq-{number}_nosuchsuffix.nii.gz").write_bytes(b"x")
     validation = InputValidation(dataset.root)
-    found = validation.findings(60)
+    sentences = validation.findings(60)
     validation.stop()
-    assert any("(2 times), first in /sub-01/anat/sub-01_acq-1_nosuchsuffix.nii.gz" in sentence for sentence in found)
+    assert any(
+        "(2 times), first in /sub-01/anat/sub-01_acq-1_nosuchsuffix.nii.gz" in sentence for sentence in sentences
+    )
 
 
 def test_a_validator_that_takes_too_long_is_stopped(tmp_path):

@@ -19,8 +19,8 @@ def volume():
 def test_what_is_written_is_read_again_here_and_by_others(tmp_path):
     path, data = tmp_path / "map.nii.gz", volume()
     write_image(path, data, AFFINE, "float32")
-    found, affine = read_image(path)
-    np.testing.assert_array_equal(found, data)
+    values, affine = read_image(path)
+    np.testing.assert_array_equal(values, data)
     np.testing.assert_allclose(affine, AFFINE, atol=1e-6)
     other = nibabel.Nifti1Image.from_bytes(gzip.decompress(path.read_bytes()))
     np.testing.assert_array_equal(np.asarray(other.dataobj), data)
@@ -47,8 +47,8 @@ def test_scaled_integers_and_several_members_of_gzip_are_read(tmp_path):
 def test_freesurfers_volumes_are_read(tmp_path):
     path, data = tmp_path / "seg.mgz", (volume() * 100).astype(np.int32)
     nibabel.save(nibabel.MGHImage(data, AFFINE), path)
-    found, affine = read_image(path)
-    np.testing.assert_array_equal(found, data)
+    values, affine = read_image(path)
+    np.testing.assert_array_equal(values, data)
     np.testing.assert_allclose(affine, AFFINE, atol=1e-4)
 
 

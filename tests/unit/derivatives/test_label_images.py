@@ -19,8 +19,8 @@ def image(folder, data):
 def test_labels_are_read_as_they_are_stored(tmp_path):
     for kind in (np.uint8, np.int16, np.int32, np.float32):
         data = np.arange(27).reshape(3, 3, 3).astype(kind)
-        found, _ = read_label_image(image(tmp_path, data))
-        assert found.dtype == np.int32 and np.array_equal(found, np.arange(27).reshape(3, 3, 3))
+        labels, _ = read_label_image(image(tmp_path, data))
+        assert labels.dtype == np.int32 and np.array_equal(labels, np.arange(27).reshape(3, 3, 3))
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ GOOD = "index\tname\themisphere\n1\tputamen\tL\n2\tcaudate\tR\n"
 def test_spaces_marks_and_empty_lines_do_no_harm(tmp_path):
     path = tmp_path / "a.tsv"
     path.write_text('\ufeffindex\tname\n 1 \t "putamen" \n\n2.0\tcaudate\t\n')
-    found = read_table(path)
-    assert {index: region.name for index, region in found.items()} == {1: "putamen", 2: "caudate"}
+    regions = read_table(path)
+    assert {index: region.name for index, region in regions.items()} == {1: "putamen", 2: "caudate"}
 
 
 @pytest.mark.parametrize(

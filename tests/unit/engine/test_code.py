@@ -19,13 +19,13 @@ from bids_app.model.template import Space
 ROOT = Path(bids_app.__file__).parent
 STEPS = {
     f"{record.__name__} {step.name}": (step, record)
-    for record, found in (
+    for record, steps_of in (
         (Anatomical, steps.ANATOMICAL),
         (GreRun, steps.PARTICIPANT),
         (Cohort, steps.GROUP),
         (Space, steps.template_map_steps()),
     )
-    for step in found
+    for step in steps_of
 }
 
 

@@ -166,10 +166,10 @@ def test_a_record_renamed_to_another_participant_removes_nothing_of_that_one(run
     """The record names a map that its step no longer makes; it must neither be removed of the one nor of the other."""
     more, fewer = make("chi", ("chimap", "r2star"), reads=("mask",)), make("chi", ("chimap",), reads=("mask",))
     second = replace(run, subject="02", entities=(("sub", "02"),))
-    for one in (run, second):
-        Chain((more,), one, settings, context).run()
+    for each in (run, second):
+        Chain((more,), each, settings, context).run()
     before = {file: (context.output_dir / file).read_bytes() for file in files(context.output_dir) if "sub-01" in file}
-    first, other = (record_path("chi", one, context.output_dir) for one in (run, second))
+    first, other = (record_path("chi", each, context.output_dir) for each in (run, second))
     shutil.copy(first, other)  # sub-01's record under the name of sub-02's
     settings.mask.values["level"] = 2
     result = Chain((fewer,), second, settings, context).run()

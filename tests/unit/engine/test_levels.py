@@ -33,15 +33,15 @@ def subjects(monkeypatch):
     monkeypatch.setattr(steps, "ANATOMICAL", (anatomical,))
     monkeypatch.setattr(steps, "PARTICIPANT", (run_step, more))
     monkeypatch.setattr(steps, "GROUP", (group,))
-    found = []
+    listed = []
     for label in ("01", "02"):
         t1w = Anatomical(Path("x"), label, None, (("sub", label),))
         runs = tuple(
             GreRun(label, None, (("sub", label), ("run", str(n))), "MEGRE", "anat", (Echo(1, 0.01),), 3.0, t1w=t1w)
             for n in (1, 2)
         )
-        found.append(Subject(label, runs, (t1w,)))
-    return found
+        listed.append(Subject(label, runs, (t1w,)))
+    return listed
 
 
 def test_an_anatomical_image_is_one_job_before_the_runs_that_use_it(subjects, where):

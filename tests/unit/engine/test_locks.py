@@ -298,8 +298,10 @@ def test_a_job_waits_for_the_process_that_works_on_it(context):
 
 def test_a_job_that_was_taken_over_writes_nothing(context, run):
     settings = SimpleNamespace(mask=Section(deed={}))
-    with claimed(context, {"sub-01": False}, "a") as own:
-        job = StepsJob(name="sub-01", subject="01", settings=settings, context=own, record=run, steps=fake_steps.steps)
+    with claimed(context, {"sub-01": False}, "a") as claimed_context:
+        job = StepsJob(
+            name="sub-01", subject="01", settings=settings, context=claimed_context, record=run, steps=fake_steps.steps
+        )
         claim = context.output_dir / "logs" / "locks" / "sub-01.command"
         leave(claim, replace(holder_of(claim.read_bytes()), pulse="another"))
         with pytest.raises(QsmAppError, match="another command has taken over sub-01"):

@@ -52,8 +52,8 @@ def stages(home, *words):
 
 def test_stages_that_are_asked_for_come_after_the_maps(home):
     words = ["--group-dseg", str(home / "mine.nii.gz"), "--output-space", "Small:res-2"]
-    found = stages(home, *words, "--voxelwise", "--model", "chi ~ age")
-    assert found[found.index("average-maps") + 1 : -1] == [
+    names = stages(home, *words, "--voxelwise", "--model", "chi ~ age")
+    assert names[names.index("average-maps") + 1 : -1] == [
         "manual-segmentation",
         "manual-regions",
         "manual-tables",

@@ -240,8 +240,8 @@ def test_a_step_that_never_ends_within_the_wall_time_is_given_up():
         def cancel(self):
             self.cancelled = True
 
-    told = []
-    head = _Head(None, None, None, told.append, 1)
+    messages = []
+    head = _Head(None, None, None, messages.append, 1)
     future = Future()
     head.running["task-1"] = future, SimpleNamespace(name="sub-01", subject="01")
     for number in range(5):

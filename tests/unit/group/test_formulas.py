@@ -99,8 +99,8 @@ _PIECES = st.sampled_from(
 @given(st.lists(_PIECES, max_size=15).map("".join) | st.text(max_size=40))
 def test_any_text_is_read_or_refused_with_a_sentence(text):
     try:
-        found = parse_formula(text)
+        formula = parse_formula(text)
     except UsageError as error:
         assert "the model" in str(error)
     else:
-        assert "~" in text and all((name and name not in FUNCTIONS) or name in text for name in found.names)
+        assert "~" in text and all((name and name not in FUNCTIONS) or name in text for name in formula.names)

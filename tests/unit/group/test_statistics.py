@@ -17,11 +17,11 @@ def cohort(count=40, age_effect=0.001, group_effect=0.02, sessions=1, seed=0, re
     rows = []
     for person in range(count):
         age, group = rng.uniform(20, 80), ("control", "patient")[person % 2]
-        own = rng.normal(0, between, regions)
+        offsets = rng.normal(0, between, regions)
         for session in range(sessions):
             for region in range(regions):
                 planted = region < 2
-                chi = 0.05 + own[region] + planted * (age_effect * (age + session) + group_effect * (person % 2))
+                chi = 0.05 + offsets[region] + planted * (age_effect * (age + session) + group_effect * (person % 2))
                 rows.append(
                     {
                         "participant_id": f"sub-{person:02d}",
@@ -46,8 +46,8 @@ def picked(rows, term, planted=True):
 
 @pytest.mark.parametrize("sessions", [1, 2])
 def test_planted_effects_come_back_inside_their_intervals(sessions):
-    rows, told = statistics.fit(cohort(sessions=sessions), "chi ~ age + group")
-    assert not told
+    rows, warnings = statistics.fit(cohort(sessions=sessions), "chi ~ age + group")
+    assert not warnings
     assert {row["method"] for row in rows} == {"ols" if sessions == 1 else "mixed"}
     for term, truth in (("age", 0.001), ("group[T.patient]", 0.02)):
         for row in picked(rows, term):
@@ -106,19 +106,19 @@ def test_a_model_that_cannot_be_fitted_says_why(formula, sentence):
 def test_runs_without_a_value_are_told_and_other_regions_keep_them():
     data = cohort()
     data.loc[(data["run"] == "3-0") & (data["index"] == 1), "chi"] = np.nan
-    rows, told = statistics.fit(data, "chi ~ age")
+    rows, warnings = statistics.fit(data, "chi ~ age")
     assert [row["observations"] for row in rows if row["term"] == "age"] == [39, 40, 40, 40, 40, 40]
-    assert len(told) == 1
-    assert "3-0" in told[0]
+    assert len(warnings) == 1
+    assert "3-0" in warnings[0]
 
 
 def test_a_region_that_cannot_be_fitted_does_not_stop_the_others():
     data = cohort()
     data.loc[data["index"] == 2, "chi"] = 0.1
-    rows, told = statistics.fit(data, "chi ~ age")
+    rows, warnings = statistics.fit(data, "chi ~ age")
     assert [row["note"] for row in rows if row["index"] == 2] == ["all values are the same"]
     assert sum(row["estimate"] is not None for row in rows) == 10
-    assert "1 regions have no model" in told[0]
+    assert "1 regions have no model" in warnings[0]
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=40))
@@ -131,16 +131,16 @@ def test_false_discovery_rate_agrees_with_statsmodels(p):
 def test_outliers_are_flagged_and_kept():
     data = cohort(age_effect=0, group_effect=0)
     data.loc[(data["run"] == "7-0") & (data["index"] == 4), "chi_mean"] = 0.5
-    rows, told = outliers(data, 5.0)
+    rows, warnings = outliers(data, 5.0)
     assert [row["run"] for row in rows if row["flagged"]] == ["7-0"]
     assert next(row for row in rows if row["flagged"])["worst_region"] == "r3 L"
     assert len(rows) == data["run"].nunique()
-    assert "stays in all tables" in told[0]
+    assert "stays in all tables" in warnings[0]
 
 
 def test_few_runs_flag_nothing():
-    rows, told = outliers(cohort(count=4))
-    assert not told
+    rows, warnings = outliers(cohort(count=4))
+    assert not warnings
     assert all(row["worst_z"] is None and not row["flagged"] for row in rows)
 
 
@@ -156,9 +156,9 @@ def test_a_region_with_few_participants_or_without_residuals_has_no_model():
     data = cohort(count=12)
     data.loc[(data["index"] == 1) & (data["run"].isin(["0-0", "1-0", "2-0"])), "chi"] = np.nan
     data.loc[data["index"] == 2, "chi"] = 0.01 * data["age"]
-    rows, told = statistics.fit(data, "chi ~ age", min_participants=10, min_df=3)
+    rows, warnings = statistics.fit(data, "chi ~ age", min_participants=10, min_df=3)
     notes = {row["index"]: row["note"] for row in rows}
     assert notes[1] == "9 participants have all values, and 10 are needed for 2 coefficients"
     assert notes[2].startswith("the model fits all values exactly")
     assert notes[3] is None
-    assert len(told) == 2
+    assert len(warnings) == 2

@@ -14,20 +14,20 @@ _ROWS = ("sub-01\t27.5\tpatient", "sub-02\tn/a\tcontrol", "sub-03\t31\tcontrol",
 GOOD = "\n".join(["participant_id\tage\tgroup", *_ROWS, ""])
 
 
-def problems(folder, text, encoding="utf-8", told=None):
+def problems(folder, text, encoding="utf-8", dictionary=None):
     path = folder / "participants.tsv"
     path.write_bytes(text.encode(encoding))
-    if told:
-        path.with_suffix(".json").write_text(json.dumps(told))
+    if dictionary:
+        path.with_suffix(".json").write_text(json.dumps(dictionary))
     return check_tables(path, ())
 
 
 def test_a_good_table(tmp_path):
     assert problems(tmp_path, GOOD) == []
     assert problems(tmp_path, GOOD, "utf-8-sig") == []
-    found = read_covariates(tmp_path / "participants.tsv", (), ())
-    assert found.of_participant["01"] == {"age": "27.5", "group": "patient"}
-    assert found.of_participant["02"]["age"] is None
+    table = read_covariates(tmp_path / "participants.tsv", (), ())
+    assert table.of_participant["01"] == {"age": "27.5", "group": "patient"}
+    assert table.of_participant["02"]["age"] is None
 
 
 @pytest.mark.parametrize(
@@ -48,8 +48,8 @@ def test_a_good_table(tmp_path):
     ],
 )
 def test_what_is_wrong_is_named_by_line_and_column(tmp_path, text, says):
-    found = problems(tmp_path, text)
-    assert len(found) == 1 and found[0].startswith("participants.tsv: ") and says in found[0], found
+    listed = problems(tmp_path, text)
+    assert len(listed) == 1 and listed[0].startswith("participants.tsv: ") and says in listed[0], listed
 
 
 def test_other_encodings_are_refused(tmp_path):
@@ -66,8 +66,8 @@ def test_ages_above_89_are_numbers_as_the_conversion_writes_them(tmp_path):
 def test_the_dictionary_says_what_is_a_number(tmp_path):
     mixed = GOOD.replace("27.5", "young").replace("31", "young").replace("40", "3")
     assert problems(tmp_path, mixed) == []
-    assert len(problems(tmp_path, mixed, told={"age": {"Units": "year"}})) == 2
-    assert problems(tmp_path, GOOD.replace("31", "x"), told={"age": {"Levels": {"x": "unknown"}}}) == []
+    assert len(problems(tmp_path, mixed, dictionary={"age": {"Units": "year"}})) == 2
+    assert problems(tmp_path, GOOD.replace("31", "x"), dictionary={"age": {"Levels": {"x": "unknown"}}}) == []
 
 
 def test_a_factor_of_one_level_does_not_leave_the_model_without_a_word():

@@ -108,8 +108,8 @@ def test_heads_that_are_turned_do_not_shrink_the_template(as_field):
     """The mean of turns by 20 and -20 degrees would be a scaling by cos(20)."""
     maps = []
     for degrees in (20, -20):
-        one = warps.Linear(shift(90, 30, 0).matrix @ turned(degrees))
-        maps.append(warps.Field(warps.displacement(SHAPE, grid(), [one]), grid()) if as_field else one)
+        rotation = warps.Linear(shift(90, 30, 0).matrix @ turned(degrees))
+        maps.append(warps.Field(warps.displacement(SHAPE, grid(), [rotation]), grid()) if as_field else rotation)
     update = template.shape_update(maps)
     assert np.abs(update(points()) - points()).max() < 0.01
 
@@ -138,8 +138,8 @@ def test_sessions_meet_half_way_on_the_first_ones_grid():
     poses = [first @ back, second @ back]
     angles = [np.rad2deg(np.arctan2(pose[1, 0], pose[0, 0])) for pose in poses]
     assert angles == pytest.approx([-5, 5])
-    there = np.linalg.inv(back) @ [*centre, 1]
-    assert np.abs(there[:3] - centre).max() <= 1  # half a voxel
+    moved = np.linalg.inv(back) @ [*centre, 1]
+    assert np.abs(moved[:3] - centre).max() <= 1  # half a voxel
 
 
 def test_overlap_is_that_of_all_pairs():
@@ -237,8 +237,8 @@ def test_a_finished_template_needs_no_iterations(config, tmp_path):
     (folder / "tpl-mine_desc-template_T2starw.nii.gz").write_bytes(b"x")
     (folder / "tpl-mine_desc-iteration1_T2starw.nii.gz").write_bytes(b"x")
     words = [str(config.bids_dir), str(config.output_dir), "group", "--template", str(folder.parent)]
-    own = from_arguments(build_parser().parse_args(words))
-    jobs = group_jobs(cohort(), own)
+    finished = from_arguments(build_parser().parse_args(words))
+    jobs = group_jobs(cohort(), finished)
     assert list(dict.fromkeys(job.stage for job in jobs))[1:] == [
         "subjects",
         "register-template",

@@ -47,11 +47,11 @@ def test_slabs_give_what_nilearns_second_level_model_gives(tmp_path, design, dat
     contrast = np.eye(3)[design.names.index("age")]
     expected = whole.compute_contrast(contrast, output_type="all")
     (k,) = design.columns_of("age")
-    one = voxelwise.fit(stored(tmp_path / "v", data), design, [k], slab_values=PEOPLE * 37)[k]
+    maps = voxelwise.fit(stored(tmp_path / "v", data), design, [k], slab_values=PEOPLE * 37)[k]
     for name, key in (("effect", "effect_size"), ("t", "stat"), ("z", "z_score")):
-        np.testing.assert_allclose(getattr(one, name), expected[key].get_fdata().ravel(), rtol=2e-4, atol=1e-5)
-    p = 2 * stats.t.sf(np.abs(one.t), design.df)
-    np.testing.assert_allclose(10.0**-one.logp, p, rtol=1e-3)
+        np.testing.assert_allclose(getattr(maps, name), expected[key].get_fdata().ravel(), rtol=2e-4, atol=1e-5)
+    p = 2 * stats.t.sf(np.abs(maps.t), design.df)
+    np.testing.assert_allclose(10.0**-maps.logp, p, rtol=1e-3)
 
 
 def test_permutations_do_not_depend_on_the_slabs(tmp_path, design, data):
@@ -68,7 +68,7 @@ def test_permutations_are_nilearns_own(tmp_path, design, data):
     from nilearn.mass_univariate import permuted_ols
 
     (k,) = design.columns_of("group")
-    one = voxelwise.fit(stored(tmp_path / "v", data), design, [k], 99, 7, slab_values=PEOPLE * 61)[k]
+    maps = voxelwise.fit(stored(tmp_path / "v", data), design, [k], 99, 7, slab_values=PEOPLE * 61)[k]
     age = design.matrix[:, design.columns_of("age")]
     theirs = permuted_ols(
         design.matrix[:, [k]],
@@ -79,25 +79,25 @@ def test_permutations_are_nilearns_own(tmp_path, design, data):
         n_jobs=1,
         output_type="dict",
     )
-    np.testing.assert_allclose(one.logpfwe, theirs["logp_max_t"].ravel(), rtol=1e-5)
-    np.testing.assert_allclose(one.t, theirs["t"].ravel(), rtol=1e-3)
+    np.testing.assert_allclose(maps.logpfwe, theirs["logp_max_t"].ravel(), rtol=1e-5)
+    np.testing.assert_allclose(maps.t, theirs["t"].ravel(), rtol=1e-3)
 
 
 def test_of_a_single_voxel_permutations_give_the_p_of_students_t(tmp_path, design, data):
     """With Gaussian noise both tests are the same one but for the chance of 999 permutations."""
     (k,) = design.columns_of("group")
     for voxel in range(20, 26):
-        one = voxelwise.fit(stored(tmp_path / "v", data[:, [voxel]]), design, [k], 999, 2)[k]
-        permuted, expected = 10.0 ** -one.logpfwe[0], 10.0 ** -one.logp[0]
+        maps = voxelwise.fit(stored(tmp_path / "v", data[:, [voxel]]), design, [k], 999, 2)[k]
+        permuted, expected = 10.0 ** -maps.logpfwe[0], 10.0 ** -maps.logp[0]
         assert abs(permuted - expected) < 0.02 + 3 * np.sqrt(expected * (1 - expected) / 999)
 
 
 @pytest.mark.parametrize("permutations", [0, 199])
 def test_planted_voxels_are_found_and_no_others(tmp_path, design, data, permutations):
     (k,) = design.columns_of("group")
-    one = voxelwise.fit(stored(tmp_path / "v", data), design, [k], permutations, 1)[k]
-    fdr, fwe = voxelwise.thresholds(one, design.df, 0.05, 0.05)
-    by_fdr, by_fwe = (voxelwise.cut_at(one.t, cut) != 0 for cut in (fdr, fwe))
+    maps = voxelwise.fit(stored(tmp_path / "v", data), design, [k], permutations, 1)[k]
+    fdr, fwe = voxelwise.thresholds(maps, design.df, 0.05, 0.05)
+    by_fdr, by_fwe = (voxelwise.cut_at(maps.t, cut) != 0 for cut in (fdr, fwe))
     assert by_fdr[:20].all()
     assert by_fdr[20:].mean() < 0.01
     assert by_fwe[:20].sum() >= 15
@@ -113,24 +113,24 @@ def test_fdr_is_benjamini_and_hochbergs_of_both_tails(tmp_path, design, data):
     from bids_app.group.statistics import benjamini_hochberg
 
     (k,) = design.columns_of("group")
-    one = voxelwise.fit(stored(tmp_path / "v", -data), design, [k])[k]
-    fdr, _ = voxelwise.thresholds(one, design.df, 0.05, 0.05)
-    adjusted = np.array(benjamini_hochberg([float(p) for p in 10.0**-one.logp]))
-    np.testing.assert_array_equal(np.abs(one.t) >= fdr, adjusted <= 0.05)
+    maps = voxelwise.fit(stored(tmp_path / "v", -data), design, [k])[k]
+    fdr, _ = voxelwise.thresholds(maps, design.df, 0.05, 0.05)
+    adjusted = np.array(benjamini_hochberg([float(p) for p in 10.0**-maps.logp]))
+    np.testing.assert_array_equal(np.abs(maps.t) >= fdr, adjusted <= 0.05)
 
 
 def test_too_few_permutations_threshold_nothing():
-    one = voxelwise.Maps(*(np.full(3, 9, np.float32) for _ in range(4)), largest=np.ones(10))
-    assert voxelwise.thresholds(one, 5, 0.05, 0.05)[1] is None
+    maps = voxelwise.Maps(*(np.full(3, 9, np.float32) for _ in range(4)), largest=np.ones(10))
+    assert voxelwise.thresholds(maps, 5, 0.05, 0.05)[1] is None
 
 
 def test_a_voxel_that_never_varies_has_no_statistic(tmp_path, design, data):
     (k,) = design.columns_of("age")
     flat = data.copy()
     flat[:, 7] = 0.3
-    one = voxelwise.fit(stored(tmp_path / "v", flat), design, [k], 10)[k]
-    assert one.t[7] == one.effect[7] == one.z[7] == one.logp[7] == 0
-    assert np.isfinite(one.logpfwe).all()
+    maps = voxelwise.fit(stored(tmp_path / "v", flat), design, [k], 10)[k]
+    assert maps.t[7] == maps.effect[7] == maps.z[7] == maps.logp[7] == 0
+    assert np.isfinite(maps.logpfwe).all()
 
 
 @pytest.mark.parametrize(

@@ -80,8 +80,8 @@ def test_a_gradient_across_a_voxel_dephases_it():
     ramp = np.zeros((2, 2, 2), np.float32)
     half_turn = 0.5 / (GAMMA_MHZ_PER_T * 3 * 0.01)
     ramp[1] = half_turn
-    one = np.ones_like(ramp)
-    signal = forward.gradient_echo(one, 0 * one, ramp, (0.005, 0.01), 3.0, 2)
+    ones = np.ones_like(ramp)
+    signal = forward.gradient_echo(ones, 0 * ones, ramp, (0.005, 0.01), 3.0, 2)
     assert abs(signal[0, 0, 0, 0]) == pytest.approx(np.cos(np.pi / 4), abs=1e-3)
     assert abs(signal[1, 0, 0, 0]) < 1e-3
 

@@ -87,9 +87,9 @@ def test_the_field_belongs_to_the_head_and_not_to_the_slab(first, axial, scan):
     back = np.linalg.inv(other.affine)
     voxels = (world @ back[:3, :3].T + back[:3, 3]).T
     seen = ndimage.map_coordinates(other.truth.total_field, voxels, order=1)
-    there = axial.truth.total_field[inner]
-    assert np.corrcoef(seen, there)[0, 1] > 0.97
-    assert np.std(seen - there) < 0.03
+    expected = axial.truth.total_field[inner]
+    assert np.corrcoef(seen, expected)[0, 1] > 0.97
+    assert np.std(seen - expected) < 0.03
 
 
 def test_a_tilted_head_has_another_field(persons, axial):
@@ -122,12 +122,12 @@ def test_persons_differ_in_shape_and_texture(persons, first, axial):
 def test_noise_has_the_asked_level_and_the_same_seed_gives_the_same_bytes():
     signal = np.ones((2, 30, 30, 30), np.complex64)
     scan = Acquisition(snr=25, phase_offset=0)
-    found = receive(signal.copy(), scan, np.random.default_rng(3), level=1.0)
+    received = receive(signal.copy(), scan, np.random.default_rng(3), level=1.0)
     sensitivity = receive(signal.copy(), Acquisition(snr=1e9, phase_offset=0), np.random.default_rng(3), level=1.0)
-    noise = found - sensitivity
+    noise = received - sensitivity
     assert noise.real.std() == pytest.approx(1 / 25, rel=0.02)
     assert noise.imag.std() == pytest.approx(1 / 25, rel=0.02)
-    assert (receive(signal.copy(), scan, np.random.default_rng(3), level=1.0) == found).all()
+    assert (receive(signal.copy(), scan, np.random.default_rng(3), level=1.0) == received).all()
 
 
 def test_coil_phase_wraps_and_bipolar_readout_alternates():
@@ -184,8 +184,8 @@ def test_texture_scales_the_variation_within_a_tissue(persons):
     maps = []
     for texture in (0.0, 1.0, 3.0):
         head = subjects.shape_head(person, load_head(), texture)
-        one = make_body(person, head, tissue, age=person.age, session=0, tilt=(0, 0, 0))
-        maps.append(one.sample(affine, (16, 16, 16), 2.0)[..., sampling.CHI])
+        body = make_body(person, head, tissue, age=person.age, session=0, tilt=(0, 0, 0))
+        maps.append(body.sample(affine, (16, 16, 16), 2.0)[..., sampling.CHI])
     once, thrice = maps[1] - maps[0], maps[2] - maps[0]
     assert 0.005 < once.std() < 0.02
     np.testing.assert_allclose(thrice, 3 * once, atol=2e-4)

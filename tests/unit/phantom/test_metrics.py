@@ -22,26 +22,26 @@ def maps():
 def test_offset_never_counts_and_scale_counts_as_it_should(offset, scale):
     true = 0.05 * np.random.default_rng(1).standard_normal(SHAPE)
     mask = np.ones(SHAPE, bool)
-    found = scale * true + offset
-    assert metrics.nrmse(found, true, mask) == pytest.approx(100 * abs(scale - 1), abs=1e-6)
-    assert metrics.detrended_nrmse(found, true, mask) == pytest.approx(0, abs=1e-6)
+    estimate = scale * true + offset
+    assert metrics.nrmse(estimate, true, mask) == pytest.approx(100 * abs(scale - 1), abs=1e-6)
+    assert metrics.detrended_nrmse(estimate, true, mask) == pytest.approx(0, abs=1e-6)
 
 
 def test_nothing_outside_the_mask_counts(maps):
     true, mask = maps
-    found = np.where(mask, true, 99)
+    estimate = np.where(mask, true, 99)
     for metric in (metrics.nrmse, metrics.detrended_nrmse):
-        assert metric(found, true, mask) == pytest.approx(0, abs=1e-9)
-    assert metrics.xsim(found, true, mask) == pytest.approx(1)
+        assert metric(estimate, true, mask) == pytest.approx(0, abs=1e-9)
+    assert metrics.xsim(estimate, true, mask) == pytest.approx(1)
 
 
 def test_xsim_by_hand_at_one_voxel(maps):
     true, mask = maps
     mask = np.zeros(SHAPE, bool)
     mask[5, 5, 5] = mask[5, 5, 6] = True
-    found = true + 0
-    found[5, 5, 5] += 0.04
-    a, b = (m[5, 5, 5:7] - m[5, 5, 5:7].mean() for m in (found, true))
+    estimate = true + 0
+    estimate[5, 5, 5] += 0.04
+    a, b = (m[5, 5, 5:7] - m[5, 5, 5:7].mean() for m in (estimate, true))
     side = np.exp(-1 / (2 * 1.5**2))
     total = 1 + 2 * sum(np.exp(-(step**2) / (2 * 1.5**2)) for step in (1, 2, 3))
     centre, edge = 1 / total**3, side / total**3
@@ -50,7 +50,7 @@ def test_xsim_by_hand_at_one_voxel(maps):
         ma, mb = np.dot(w, a), np.dot(w, b)
         va, vb, cov = np.dot(w, a * a) - ma**2, np.dot(w, b * b) - mb**2, np.dot(w, a * b) - ma * mb
         values.append((2 * ma * mb + 1e-4) * (2 * cov + 1e-6) / ((ma**2 + mb**2 + 1e-4) * (va + vb + 1e-6)))
-    assert metrics.xsim(found, true, mask) == pytest.approx(np.mean(values))
+    assert metrics.xsim(estimate, true, mask) == pytest.approx(np.mean(values))
 
 
 def test_xsim_falls_with_noise_and_a_map_that_is_upside_down_has_no_detrended_error(maps):
@@ -81,17 +81,17 @@ def test_an_empty_mask_is_refused(maps):
 def test_xsim_of_a_uniform_window_by_hand(maps):
     true, _ = maps
     mask = np.ones(SHAPE, bool)
-    found = true + 0.01 * np.random.default_rng(3).standard_normal(SHAPE)
+    estimate = true + 0.01 * np.random.default_rng(3).standard_normal(SHAPE)
     scored = np.zeros(SHAPE, bool)
     scored[6, 5, 5] = True
     box = (slice(4, 9), slice(3, 8), slice(3, 8))
-    a, b = found[box], true[box]
+    a, b = estimate[box], true[box]
     cov = np.mean(a * b) - a.mean() * b.mean()
     luminance = (2 * a.mean() * b.mean() + 1e-4) / (a.mean() ** 2 + b.mean() ** 2 + 1e-4)
     value = luminance * (2 * cov + 1e-6) / (a.var() + b.var() + 1e-6)
-    known = metrics.xsim(found, true, mask, width=5, uniform=True, reference=False, scored=scored)
+    known = metrics.xsim(estimate, true, mask, width=5, uniform=True, reference=False, scored=scored)
     assert known == pytest.approx(value)
     with pytest.raises(ValueError, match="odd"):
-        metrics.xsim(found, true, mask, width=4)
+        metrics.xsim(estimate, true, mask, width=4)
     with pytest.raises(ValueError, match="scored"):
-        metrics.xsim(found, true, mask, scored=~mask)
+        metrics.xsim(estimate, true, mask, scored=~mask)

@@ -89,11 +89,11 @@ def test_a_new_file_in_a_familys_folder_is_a_new_method(tmp_path, monkeypatch):
 
     (tmp_path / "nothing.py").write_text(NEW_METHOD)
     monkeypatch.setattr(qsm.inversion, "__path__", [*qsm.inversion.__path__, str(tmp_path)])
-    found = registry._collect()
+    methods = registry._collect()
     del sys.modules["bids_app.qsm.inversion.nothing"], qsm.inversion.nothing
-    assert set(found["inversion"]) == {*qsm.INVERSIONS, "nothing"}
-    assert found["inversion"]["nothing"].summary == "Return a map of zeros."
-    assert {kind: set(found[kind]) for kind in KINDS if kind != "inversion"} == {
+    assert set(methods["inversion"]) == {*qsm.INVERSIONS, "nothing"}
+    assert methods["inversion"]["nothing"].summary == "Return a map of zeros."
+    assert {kind: set(methods[kind]) for kind in KINDS if kind != "inversion"} == {
         kind: set(METHODS[kind]) for kind in KINDS if kind != "inversion"
     }
 

@@ -69,19 +69,19 @@ def test_a_field_of_another_shape():
 def test_r2prime_and_its_error():
     star, r2 = np.full(SHAPE, 30, np.float32), np.full(SHAPE, 18, np.float32)
     sd = np.full(SHAPE, 3, np.float32)
-    found = r2prime(star, r2, MASK, r2star_sd=sd, r2_sd=4 * sd / 3)
-    np.testing.assert_allclose(found.r2prime, 12)
-    np.testing.assert_allclose(found.sd, 5)
-    assert found.negative_share == 0
+    result = r2prime(star, r2, MASK, r2star_sd=sd, r2_sd=4 * sd / 3)
+    np.testing.assert_allclose(result.r2prime, 12)
+    np.testing.assert_allclose(result.sd, 5)
+    assert result.negative_share == 0
 
 
 def test_significantly_negative_values_are_counted_and_set_to_zero():
     star, r2 = np.full(SHAPE, 30, np.float32), np.full(SHAPE, 18, np.float32)
     star[0], star[1] = 10, 17.5
     sd = np.full(SHAPE, 1, np.float32)
-    found = r2prime(star, r2, MASK, r2star_sd=sd, r2_sd=sd)
-    assert found.negative_share == pytest.approx(1 / SHAPE[0])
-    assert not found.r2prime[:2].any()
+    result = r2prime(star, r2, MASK, r2star_sd=sd, r2_sd=sd)
+    assert result.negative_share == pytest.approx(1 / SHAPE[0])
+    assert not result.r2prime[:2].any()
 
 
 def test_voxels_that_are_too_uncertain_are_not_valid():
@@ -89,8 +89,8 @@ def test_voxels_that_are_too_uncertain_are_not_valid():
     sd = np.full(SHAPE, 1, np.float32)
     sd[3] = 100
     r2[4], star[5] = 0, np.nan
-    found = r2prime(star, r2, MASK, r2star_sd=sd, params=R2primeParams(sd_max=50))
+    result = r2prime(star, r2, MASK, r2star_sd=sd, params=R2primeParams(sd_max=50))
     for plane in (3, 4, 5):
-        assert not found.valid[plane].any()
-        assert not found.r2prime[plane].any()
-    assert found.valid[0].all()
+        assert not result.valid[plane].any()
+        assert not result.r2prime[plane].any()
+    assert result.valid[0].all()

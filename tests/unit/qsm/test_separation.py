@@ -57,8 +57,8 @@ def measured(p, n, ratio=1.0, field_strength=3.0, **more):
     return SeparationData(GRID, MASK, field_strength, local_field=field, chi=chi, r2prime=rate, **more)
 
 
-def nrmse(found, true):
-    return float(np.linalg.norm((found - true)[MASK]) / np.linalg.norm(true[MASK]))
+def nrmse(estimate, true):
+    return float(np.linalg.norm((estimate - true)[MASK]) / np.linalg.norm(true[MASK]))
 
 
 def test_constants_are_those_of_static_dephasing():
@@ -71,10 +71,10 @@ def test_constants_are_those_of_static_dephasing():
 @pytest.mark.parametrize("field_strength", [3.0, 7.0])
 def test_closed_form_is_exact_for_its_model(field_strength):
     p, n = sphere_pair()
-    found = closed_form(measured(p, n, field_strength=field_strength))
-    np.testing.assert_allclose(found.paramagnetic, p, atol=1e-6)
-    np.testing.assert_allclose(found.diamagnetic, -n, atol=1e-6)
-    assert abs(found.residual).max() < 1e-3
+    result = closed_form(measured(p, n, field_strength=field_strength))
+    np.testing.assert_allclose(result.paramagnetic, p, atol=1e-6)
+    np.testing.assert_allclose(result.diamagnetic, -n, atol=1e-6)
+    assert abs(result.residual).max() < 1e-3
 
 
 @pytest.mark.parametrize("noise", [(0.002, 1.0), (0.005, 4.0)])
@@ -83,10 +83,10 @@ def test_closed_form_reaches_the_cramer_rao_bound(noise):
     data, rng = measured(p, n), np.random.default_rng(0)
     chi = data.chi + noise[0] * rng.standard_normal(SHAPE, np.float32)
     rate = data.r2prime + noise[1] * rng.standard_normal(SHAPE, np.float32)
-    found = closed_form(replace(data, chi=chi, r2prime=rate))
+    result = closed_form(replace(data, chi=chi, r2prime=rate))
     # Two data, two unknowns: the inverse of the Fisher information is that of the linear map itself.
     bound = 0.5 * np.hypot(noise[0], noise[1] / DR)
-    for map_, true in ((found.paramagnetic, 0.2), (found.diamagnetic, -0.2)):
+    for map_, true in ((result.paramagnetic, 0.2), (result.diamagnetic, -0.2)):
         assert map_[MASK].std() == pytest.approx(bound, rel=0.03)
         assert map_[MASK].mean() == pytest.approx(true, abs=3 * bound / np.sqrt(MASK.sum()) + 1e-5)
 
@@ -95,30 +95,30 @@ def test_where_r2prime_is_not_valid_one_kind_of_source_stays():
     p, n = sphere_pair()
     valid = np.ones(SHAPE, bool)
     valid[X < -4] = False
-    found = closed_form(measured(p, n, r2prime_mask=valid))
+    result = closed_form(measured(p, n, r2prime_mask=valid))
     inside = ball(-8, 0, 0, 3) & ~valid
-    np.testing.assert_allclose(found.paramagnetic[inside], p[inside], atol=1e-6)
-    assert not found.diamagnetic[inside].any()
+    np.testing.assert_allclose(result.paramagnetic[inside], p[inside], atol=1e-6)
+    assert not result.diamagnetic[inside].any()
 
 
 def test_r2star_qsm_is_exact_for_its_model():
     p, n = sphere_pair()
     data = replace(measured(p, n), r2star=(274 * (p + n)).astype(np.float32))
-    found = r2star_qsm(data)
-    np.testing.assert_allclose(found.paramagnetic, p, atol=1e-6)
-    np.testing.assert_allclose(found.diamagnetic, -n, atol=1e-6)
+    result = r2star_qsm(data)
+    np.testing.assert_allclose(result.paramagnetic, p, atol=1e-6)
+    np.testing.assert_allclose(result.diamagnetic, -n, atol=1e-6)
 
 
 def test_the_joint_fit_separates_spheres_from_their_field():
     p, n = sphere_pair()
     data = replace(measured(p, n), chi=None)
     info = {}
-    found = chi_separation(data, params=ChiSeparationParams(tolerance=1e-3), info=info)
-    assert nrmse(found.paramagnetic, p) < 0.2
-    assert nrmse(-found.diamagnetic, n) < 0.2
-    assert found.paramagnetic.min() >= 0
-    assert found.diamagnetic.max() <= 0
-    assert not found.paramagnetic[~MASK].any()
+    result = chi_separation(data, params=ChiSeparationParams(tolerance=1e-3), info=info)
+    assert nrmse(result.paramagnetic, p) < 0.2
+    assert nrmse(-result.diamagnetic, n) < 0.2
+    assert result.paramagnetic.min() >= 0
+    assert result.diamagnetic.max() <= 0
+    assert not result.paramagnetic[~MASK].any()
     assert {"relaxivity", "noise_ppm", "regularisation"} <= info.keys()
 
 
@@ -181,23 +181,23 @@ def bundles(angles, cylinders=CYLINDERS_OVER_SPHERES):
 def test_known_fibre_angles_remove_the_error_of_orientation(angles, cylinders):
     data, p, n, angle = bundles(angles, cylinders)
     params = WhiteMatterParams(calibrate=False, tolerance=3e-4, iterations=150)
-    found = white_matter(replace(data, fibre_angle=angle), params=params)
+    result = white_matter(replace(data, fibre_angle=angle), params=params)
     plain = closed_form(data)
-    assert nrmse(found.paramagnetic, p) < 0.5 * nrmse(plain.paramagnetic, p)
-    assert nrmse(found.diamagnetic, -n) < 0.5 * nrmse(plain.diamagnetic, -n)
+    assert nrmse(result.paramagnetic, p) < 0.5 * nrmse(plain.paramagnetic, p)
+    assert nrmse(result.diamagnetic, -n) < 0.5 * nrmse(plain.diamagnetic, -n)
 
 
 def test_without_angles_the_orientation_is_estimated():
     data, p, n, _ = bundles((0, 30, 60, 90))
     info = {}
     params = WhiteMatterParams(calibrate=False, tolerance=5e-4, iterations=120, smoothing=3.0)
-    found, plain = white_matter(data, params=params, info=info), closed_form(data)
+    result, plain = white_matter(data, params=params, info=info), closed_form(data)
     assert info["iron_white_matter"] == pytest.approx(0.012, abs=0.005)
-    assert nrmse(found.paramagnetic, p) < 0.7 * nrmse(plain.paramagnetic, p)
-    assert nrmse(found.diamagnetic, -n) < 0.7 * nrmse(plain.diamagnetic, -n)
+    assert nrmse(result.paramagnetic, p) < 0.7 * nrmse(plain.paramagnetic, p)
+    assert nrmse(result.diamagnetic, -n) < 0.7 * nrmse(plain.diamagnetic, -n)
     along, across = data.white_matter * (X < -12) > 0, data.white_matter * (X > 12) > 0
-    assert found.orientation[along].mean() < 0.3
-    assert found.orientation[across].mean() > 0.9
+    assert result.orientation[along].mean() < 0.3
+    assert result.orientation[across].mean() > 0.9
 
 
 def test_iron_of_white_matter_follows_from_the_bounds():
@@ -216,8 +216,8 @@ def test_iron_of_white_matter_does_not_rest_on_one_relaxivity_of_myelin(iron, cy
     rng = np.random.default_rng(6)
     n = 0.04 + 0.004 * rng.standard_normal(5000)
     total = iron + cylinders * (1 - rng.random(5000) ** 2) * n
-    found = iron_of_white_matter(iron - n, total, np.ones(5000, bool), CYLINDERS_OVER_SPHERES)
-    assert found == pytest.approx(iron, abs=0.015)
+    result = iron_of_white_matter(iron - n, total, np.ones(5000, bool), CYLINDERS_OVER_SPHERES)
+    assert result == pytest.approx(iron, abs=0.015)
 
 
 @pytest.mark.parametrize(("constant", "cylinders"), [(0, 0.7), (0, 1.24), (0, 2.9), (1, 0), (2, 0), (0.5, 0.75)])
@@ -226,8 +226,8 @@ def test_a_map_of_angles_gives_the_relaxivity_of_myelin(constant, cylinders):
     sine2, n = 1 - rng.random(5000) ** 2, 0.04 + 0.004 * rng.standard_normal(5000)
     chi, rate = 0.015 - n, 0.015 + (constant + cylinders * sine2) * n + 0.002 * rng.standard_normal(5000)
     maps, core = (rate, chi, sine2, sine2 * chi), np.ones(5000, bool)
-    found = relaxivity_by_angle(maps, core, CYLINDERS_OVER_SPHERES, 500)
-    assert found == pytest.approx((constant, cylinders), abs=0.15)
+    result = relaxivity_by_angle(maps, core, CYLINDERS_OVER_SPHERES, 500)
+    assert result == pytest.approx((constant, cylinders), abs=0.15)
     assert relaxivity_by_angle(maps, core & False, CYLINDERS_OVER_SPHERES, 500) == (0, CYLINDERS_OVER_SPHERES)
 
 
@@ -237,16 +237,16 @@ def test_relaxivity_is_estimated_with_its_error(relaxivity):
     iron = ball(0, 0, 0, 12)
     chi = np.where(iron, 0.12 + 0.004 * X, 0).astype(np.float32)
     rate = np.where(iron, relaxivity * (chi + 0.02) + 2 * rng.standard_normal(SHAPE), 0).astype(np.float32)
-    found = estimate_relaxivity(chi, rate, MASK, GRID, region=ball(0, 0, 0, 10))
-    assert found.value == pytest.approx(relaxivity, rel=0.05)
-    assert 0 < found.sd < 0.1 * relaxivity
+    result = estimate_relaxivity(chi, rate, MASK, GRID, region=ball(0, 0, 0, 10))
+    assert result.value == pytest.approx(relaxivity, rel=0.05)
+    assert 0 < result.sd < 0.1 * relaxivity
 
 
 def test_white_matter_at_the_surface_of_a_nucleus_does_not_lower_the_relaxivity():
     iron = ndimage.gaussian_filter(ball(0, 0, 0, 11).astype(np.float32), 0.6)
     p, n = 0.015 + 0.1 * iron * (1 + X / 40), 0.04 - 0.03 * iron
-    found = estimate_relaxivity(p - n, DR * (p + n), MASK, GRID)
-    assert found.value == pytest.approx(DR, rel=0.05)  # with the surface 93
+    result = estimate_relaxivity(p - n, DR * (p + n), MASK, GRID)
+    assert result.value == pytest.approx(DR, rel=0.05)  # with the surface 93
 
 
 def test_without_iron_the_constant_is_used_and_said():
@@ -263,8 +263,8 @@ def test_apart_follows_a_kernel_that_differs():
     data = measured(p, n)
     low = X < 0
     data = replace(data, r2prime=np.where(low, 0.5, 1.0).astype(np.float32) * data.r2prime)
-    found, plain = apart(data, params=ApartParams(spread=1.0)), closed_form(data)
-    assert abs(found.residual[low & MASK]).mean() < 0.5 * abs(plain.residual[low & MASK]).mean()
+    result, plain = apart(data, params=ApartParams(spread=1.0)), closed_form(data)
+    assert abs(result.residual[low & MASK]).mean() < 0.5 * abs(plain.residual[low & MASK]).mean()
 
 
 def test_decompose_recovers_pools_of_its_model():
@@ -284,10 +284,10 @@ def test_decompose_recovers_pools_of_its_model():
         chi[row] = np.angle(signal[1:, row, 0, 0] / signal[:-1, row, 0, 0]).mean() / (wave * 0.005)
     magnitude, r2 = np.abs(signal).astype(np.float32), np.full((3, 1, 1), 14, np.float32)
     data = SeparationData(grid, mask, 3.0, chi=chi, r2=r2, magnitude=magnitude, echo_times=times)
-    found = decompose(data, params=DecomposeParams())
+    result = decompose(data, params=DecomposeParams())
     for row, (plus, share_plus, minus, share_minus) in enumerate(cases):
-        assert found.paramagnetic[row, 0, 0] == pytest.approx(plus * share_plus, abs=0.012)
-        assert -found.diamagnetic[row, 0, 0] == pytest.approx(minus * share_minus, abs=0.012)
+        assert result.paramagnetic[row, 0, 0] == pytest.approx(plus * share_plus, abs=0.012)
+        assert -result.diamagnetic[row, 0, 0] == pytest.approx(minus * share_minus, abs=0.012)
 
 
 @pytest.mark.parametrize(

@@ -146,15 +146,15 @@ def write_template(out):
     record(out, "tpl-study_iteration2", "average", {}, {"participants": 12}, parameters={"template": TEMPLATE})
     similar = {"overlap_dice": 0.93, "mutual_information": 1.2, "mutual_information_shifted": 1.1}
     record(out, "tpl-study_toMNI", "standard_space", {}, similar, warnings=("less exact",), methods=("affine", "syn"))
-    there = write_maps(out, "MNI", averages, {})
-    record(out, "tpl-MNI_maps", "maps", there, {"participants": 12})
-    found = write_maps(out, "MNI", tested, {"voxelwise": models, "voxelwise_clusters": clusters})
+    written = write_maps(out, "MNI", averages, {})
+    record(out, "tpl-MNI_maps", "maps", written, {"participants": 12})
+    written = write_maps(out, "MNI", tested, {"voxelwise": models, "voxelwise_clusters": clusters})
     parameters = {"voxelwise": VOXELWISE, "statistics": {"model": "chi ~ age + group"}}
     record(
         out,
         "tpl-MNI_voxelwise",
         "voxelwise",
-        found,
+        written,
         {"voxels": 1234, "space": "MNI"},
         parameters=parameters,
         methods=("ols", "fdr"),
@@ -276,7 +276,7 @@ def test_everybodys_map_is_shown_and_who_has_none_is_named(tmp_path):
 
 
 def test_the_template_and_voxelwise_maps_are_shown(page):
-    found = Page(page)
+    elements = Page(page)
     titles = re.findall(r"<h[34]>([^<]*)</h[34]>", page)
     for title in (
         "Average maps",
@@ -297,9 +297,9 @@ def test_the_template_and_voxelwise_maps_are_shown(page):
     assert "overlap by 0.77" in page
     assert "The template on MNI: the heads overlap by 0.93" in page
     assert "less exact" in page
-    assert all(len(a["alt"]) > 15 for tag, a in found.tags if tag == "img")
-    assert all(b - a <= 1 for a, b in zip(found.headings, found.headings[1:], strict=False))
-    ids = [a["id"] for _, a in found.tags if "id" in a]
+    assert all(len(a["alt"]) > 15 for tag, a in elements.tags if tag == "img")
+    assert all(b - a <= 1 for a, b in zip(elements.headings, elements.headings[1:], strict=False))
+    ids = [a["id"] for _, a in elements.tags if "id" in a]
     assert len(ids) == len(set(ids))
     assert len(page) < 8_000_000
 
@@ -368,8 +368,8 @@ def test_found_effects_are_counted_without_the_intercept():
         return {"term": term, "significant": significant, "estimate": "n/a", "name": "putamen", "hemisphere": "L"}
 
     rows = [row("Intercept", "true"), row("age", "true"), row("age", "false"), row("group", "true")]
-    one = Segmentation("nuclei", [], [], [], rows, "chi ~ age + group", 0.05, 0.95)
-    assert shown_of(one)["significant"] == 2
+    segmentation = Segmentation("nuclei", [], [], [], rows, "chi ~ age + group", 0.05, 0.95)
+    assert shown_of(segmentation)["significant"] == 2
 
 
 def test_the_page_is_made_again_only_where_something_changed(full):

@@ -46,9 +46,9 @@ WITHOUT_DOI = {"schluchter1990"}
 def test_every_method_has_a_sentence_and_every_sentence_a_known_reference():
     assert set(SENTENCES) == {*BY_KEY, *OTHERS}
     for key, text in SENTENCES.items():
-        own = key in BY_KEY and BY_KEY[key].is_own
-        assert text.endswith(OWN_MARK) == own, key
-        if not own and key not in {
+        is_own = key in BY_KEY and BY_KEY[key].is_own
+        assert text.endswith(OWN_MARK) == is_own, key
+        if not is_own and key not in {
             "per_echo",
             "atlas_to_all",
             "atlas_to_magnitude",
@@ -128,13 +128,13 @@ def test_every_doi_that_code_or_documents_name_is_in_the_bibliography():
     known = {reference.doi.lower() for reference in REFERENCES.values()}
     files = [*root.glob("*.md"), *root.glob("docs/**/*.md")]
     files += [path for end in ("py", "toml") for path in root.glob(f"bids_app/**/*.{end}")]
-    found = {}
+    sentences = {}
     for path in files:
         for doi in re.findall(r"\b10\.\d{4,5}/[\w./()-]*[\w)]", path.read_text(encoding="utf-8")):
             whole = doi if doi.count("(") == doi.count(")") else doi.rstrip(")")
-            found.setdefault(whole.lower(), path.name)
-    assert len(found) > 40
-    unknown = {doi: place for doi, place in found.items() if doi not in known}
+            sentences.setdefault(whole.lower(), path.name)
+    assert len(sentences) > 40
+    unknown = {doi: place for doi, place in sentences.items() if doi not in known}
     assert unknown == {}, "add the works to bids_app/report/references.bib"
 
 

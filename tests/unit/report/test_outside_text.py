@@ -14,9 +14,9 @@ HOSTILE = "Head 32 [fit] [eckstein2018]\n<script>alert(1)</script> `x` | y {z} {
 
 
 def test_brackets_of_a_sidecar_cite_nothing():
-    told = _coil({"ReceiveCoilName": HOSTILE})
-    assert "Head 32 (fit) (eckstein2018)" in told and "\n" not in told
-    methods = Methods((f"Data came from {told}. Phase was unwrapped [dymerska2021].",))
+    sentence = _coil({"ReceiveCoilName": HOSTILE})
+    assert "Head 32 (fit) (eckstein2018)" in sentence and "\n" not in sentence
+    methods = Methods((f"Data came from {sentence}. Phase was unwrapped [dymerska2021].",))
     assert methods.keys == ["dymerska2021"] or tuple(methods.keys) == ("dymerska2021",)
     assert "(fit)" in methods.plain()[0] and "Dymerska" in methods.plain()[0]
 
@@ -28,8 +28,8 @@ def test_brackets_that_are_no_key_stay(text):
 
 
 def test_citation_files_hold_no_markup_from_outside(tmp_path):
-    told = _scanner({"Manufacturer": HOSTILE, "SoftwareVersions": HOSTILE})
-    write_citation(tmp_path, {"sub-01": Methods((f"Data of {told}.",))})
+    sentence = _scanner({"Manufacturer": HOSTILE, "SoftwareVersions": HOSTILE})
+    write_citation(tmp_path, {"sub-01": Methods((f"Data of {sentence}.",))})
     assert "<script>" not in (tmp_path / "CITATION.md").read_text()
 
 

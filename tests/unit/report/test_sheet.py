@@ -30,15 +30,15 @@ def halves():
 
 def test_a_slice_lies_below_its_name_with_the_bar_beside_it():
     volume, shown = halves()
-    found = pixels(grid([[(Layer(volume, (0, 1), "χ", "ppm"), "axial", 20)]], shown))
-    assert found.shape[1] == 940
+    drawn_pixels = pixels(grid([[(Layer(volume, (0, 1), "χ", "ppm"), "axial", 20)]], shown))
+    assert drawn_pixels.shape[1] == 940
     slice_right = round(940 / 1.09)
-    assert found[40:-40, 20 : slice_right // 2 - 20].min() > 240  # right of the patient, left on the picture
-    assert found[40:-40, slice_right // 2 + 20 : slice_right - 20].max() < 15
-    assert found[:28, :60].max() > 200  # the name
-    bar = found[:, slice_right + 14].mean(axis=1)
+    assert drawn_pixels[40:-40, 20 : slice_right // 2 - 20].min() > 240  # right of the patient, left on the picture
+    assert drawn_pixels[40:-40, slice_right // 2 + 20 : slice_right - 20].max() < 15
+    assert drawn_pixels[:28, :60].max() > 200  # the name
+    bar = drawn_pixels[:, slice_right + 14].mean(axis=1)
     assert bar[round(0.2 * len(bar))] > bar[len(bar) // 2] > bar[round(0.8 * len(bar))]  # bright is above
-    assert found[:, slice_right + 24 :].max() > 200  # numbers of the ticks
+    assert drawn_pixels[:, slice_right + 24 :].max() > 200  # numbers of the ticks
 
 
 def test_what_is_outside_is_black_and_outlines_have_their_colour():

@@ -25,9 +25,9 @@ def test_any_axes_come_back_as_right_anterior_superior(order, flips):
     tilt = np.radians(15)
     turn = np.array([[1, 0, 0], [0, np.cos(tilt), -np.sin(tilt)], [0, np.sin(tilt), np.cos(tilt)]])
     affine[:3, :3] = turn @ affine[:3, :3]
-    view, found = to_ras(stored, affine)
+    view, lengths = to_ras(stored, affine)
     assert np.array_equal(view, head())
-    assert found == pytest.approx(tuple(sizes))
+    assert lengths == pytest.approx(tuple(sizes))
 
 
 def test_right_is_on_the_left_and_front_on_top():

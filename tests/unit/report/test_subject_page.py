@@ -98,26 +98,26 @@ def test_the_map_comes_first_with_its_files_regions_and_a_rating(page):
 
 def test_the_page_stands_alone_and_is_light(page):
     assert len(page.encode()) < MAX_BYTES
-    found = Page(page)
-    for tag, attributes in found.tags:
+    elements = Page(page)
+    for tag, attributes in elements.tags:
         for name in ("src", "href", "data", "action", "poster"):
             target = attributes.get(name)
             if target is not None and not (tag == "a" and target.startswith("https://doi.org/")):
                 assert target.startswith(("data:", "#")), (tag, target)
-    ids = [attributes["id"] for _, attributes in found.tags if "id" in attributes]
+    ids = [attributes["id"] for _, attributes in elements.tags if "id" in attributes]
     assert len(ids) == len(set(ids))
-    links = {a["href"][1:] for tag, a in found.tags if tag == "a" and a["href"].startswith("#")}
+    links = {a["href"][1:] for tag, a in elements.tags if tag == "a" and a["href"].startswith("#")}
     assert links <= set(ids)
 
 
 def test_pictures_have_texts_and_headings_are_in_order(page):
-    found = Page(page)
-    pictures = [attributes for tag, attributes in found.tags if tag == "img"]
+    elements = Page(page)
+    pictures = [attributes for tag, attributes in elements.tags if tag == "img"]
     assert len(pictures) >= 14
     assert all(len(p["alt"]) > 15 and p["src"].startswith("data:image/webp;base64,") for p in pictures)
-    assert found.headings[0] == 1
-    assert found.headings.count(1) == 1
-    assert all(b - a <= 1 for a, b in zip(found.headings, found.headings[1:], strict=False))
+    assert elements.headings[0] == 1
+    assert elements.headings.count(1) == 1
+    assert all(b - a <= 1 for a, b in zip(elements.headings, elements.headings[1:], strict=False))
 
 
 def test_texts_of_the_data_are_escaped(page):
@@ -154,8 +154,8 @@ def test_a_subject_of_which_nothing_was_made_has_a_page(settings, context):
 def test_a_failure_and_what_it_stops_are_one_box_with_the_images_as_stored(subject, settings, context):
     shutil.rmtree(context.output_dir / "logs/records")
     steps = [failure(), *(failure(blocked=True) for _ in range(3))]
-    for number, one in enumerate(steps[1:]):
-        one.step, one.sentence = f"later{number}", "not run, because it needs what step chi makes"
+    for number, step in enumerate(steps[1:]):
+        step.step, step.sentence = f"later{number}", "not run, because it needs what step chi makes"
     report(subject, settings, context, {"results": {"sub-01": Result(steps)}})
     page = (context.output_dir / "sub-01.html").read_text()
     assert page.count('class="box bad"') == 1
@@ -166,9 +166,9 @@ def test_a_failure_and_what_it_stops_are_one_box_with_the_images_as_stored(subje
 
 
 def test_what_is_blocked_by_another_image_is_told_with_its_reason(subject, settings, context):
-    one = failure(blocked=True)
-    one.step, one.sentence = "registration", "not run, because it needs t1w_preproc of sub-01_T1w"
-    report(subject, settings, context, {"results": {"sub-01": Result([one])}})
+    blocked = failure(blocked=True)
+    blocked.step, blocked.sentence = "registration", "not run, because it needs t1w_preproc of sub-01_T1w"
+    report(subject, settings, context, {"results": {"sub-01": Result([blocked])}})
     page = (context.output_dir / "sub-01.html").read_text()
     assert "sub-01 is not complete.</strong> registration: not run, because it needs t1w_preproc" in page
 
@@ -200,9 +200,9 @@ def write_quality(context, **values):
     numbers = {name: known[name].describe(value, bounds) for name, value in values.items()}
     numbers.get("snr_echo1", {}).pop("advice", None)
     path = product_path(PRODUCTS["qc"], {"sub": "01"}, context.output_dir, context.work_dir)
-    write_json(path, {"numbers": numbers, "flags": [name for name, one in numbers.items() if one["flag"]]})
-    told = [quality.sentence(name, one) for name, one in numbers.items() if one["flag"]]
-    record(context.output_dir, "qc", ["qc"], 9, warnings=told)
+    write_json(path, {"numbers": numbers, "flags": [name for name, metric in numbers.items() if metric["flag"]]})
+    sentences = [quality.sentence(name, metric) for name, metric in numbers.items() if metric["flag"]]
+    record(context.output_dir, "qc", ["qc"], 9, warnings=sentences)
 
 
 def test_the_table_of_quality_has_what_is_out_of_range_first_with_what_to_do(subject, settings, context):

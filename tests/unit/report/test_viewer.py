@@ -44,12 +44,12 @@ def test_a_small_budget_makes_coarser_volumes_and_none_where_nothing_fits(run):
     fine, whole = viewer.volumes(run), nib.load(run.path("chimap"))
     coarse = viewer.volumes(run, (len(fine.chi) + len(fine.labels)) // 3)
     assert coarse.voxel_mm > fine.voxel_mm
-    found, expected = image(coarse.chi), whole.get_fdata()
-    first = np.linalg.inv(whole.affine) @ found.affine @ [0, 0, 0, 1]
-    step = np.rint(np.linalg.norm(found.affine[:3, :3], axis=0) / np.linalg.norm(whole.affine[:3, :3], axis=0))
+    shown, expected = image(coarse.chi), whole.get_fdata()
+    first = np.linalg.inv(whole.affine) @ shown.affine @ [0, 0, 0, 1]
+    step = np.rint(np.linalg.norm(shown.affine[:3, :3], axis=0) / np.linalg.norm(whole.affine[:3, :3], axis=0))
     start = np.rint(first[:3] - (step - 1) / 2).astype(int)
     block = tuple(slice(s, s + int(n)) for s, n in zip(start, step, strict=True))
-    assert found.get_fdata()[0, 0, 0] == pytest.approx(expected[block].mean(), abs=0.0003)
+    assert shown.get_fdata()[0, 0, 0] == pytest.approx(expected[block].mean(), abs=0.0003)
     assert viewer.volumes(run, 100) is None
 
 

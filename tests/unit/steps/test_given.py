@@ -74,17 +74,17 @@ def made(run, folder, **sections):
 
 
 def test_a_total_field_gives_the_same_map_in_every_unit(maps, tmp_path):
-    found = {}
+    outputs = {}
     for number, (units, factor) in enumerate(ONE_HZ.items()):
         run = run_of(maps, [given(tmp_path, "total_field", maps[1] * factor, units)])
-        ran, found[units] = made(run, tmp_path / str(number))
+        ran, outputs[units] = made(run, tmp_path / str(number))
         assert not {"phase", "field", "coils"} & set(ran)
         assert {"import-basis", "import-total-field", "background", "inversion", "relaxometry", "swi", "qc"} <= set(ran)
-    inside = found["Hz"]["desc-qsm_mask"] > 0
-    assert np.corrcoef(found["Hz"]["Chimap"][inside], maps[0][inside])[0, 1] > 0.8
+    inside = outputs["Hz"]["desc-qsm_mask"] > 0
+    assert np.corrcoef(outputs["Hz"]["Chimap"][inside], maps[0][inside])[0, 1] > 0.8
     for units in ONE_HZ:
-        np.testing.assert_allclose(found[units]["Chimap"], found["Hz"]["Chimap"], atol=2e-5)
-        np.testing.assert_allclose(found[units]["desc-total_fieldmap"], maps[1], rtol=1e-5, atol=1e-4)
+        np.testing.assert_allclose(outputs[units]["Chimap"], outputs["Hz"]["Chimap"], atol=2e-5)
+        np.testing.assert_allclose(outputs[units]["desc-total_fieldmap"], maps[1], rtol=1e-5, atol=1e-4)
 
 
 def test_a_wrapped_field_map_is_unwrapped(maps, tmp_path):
@@ -92,23 +92,23 @@ def test_a_wrapped_field_map_is_unwrapped(maps, tmp_path):
     period = float(np.ptp(field)) / 2.5
     wrapped = (field + period / 2) % period - period / 2
     whole = given(tmp_path, "total_field", np.where(maps[1] != 0, wrapped, 0), "Hz")
-    _, found = made(run_of(maps, [replace(whole, period_hz=period)]), tmp_path / "a")
-    error = (found["desc-total_fieldmap"] - field)[maps[1] != 0]
+    _, outputs = made(run_of(maps, [replace(whole, period_hz=period)]), tmp_path / "a")
+    error = (outputs["desc-total_fieldmap"] - field)[maps[1] != 0]
     np.testing.assert_allclose(error, np.round(np.median(error) / period) * period, atol=1e-3)
     continuous = given(tmp_path / "b", "total_field", field, "Hz")
-    _, found = made(run_of(maps, [replace(continuous, period_hz=period)]), tmp_path / "b")
-    np.testing.assert_allclose(found["desc-total_fieldmap"], field, atol=1e-3)
+    _, outputs = made(run_of(maps, [replace(continuous, period_hz=period)]), tmp_path / "b")
+    np.testing.assert_allclose(outputs["desc-total_fieldmap"], field, atol=1e-3)
 
 
 def test_a_local_field_skips_the_background_removal(maps, tmp_path):
     local = ppm_to_hz(forward_field(maps[0], Grid(SHAPE)), 3.0) * (maps[1] != 0)
-    ran, found = made(run_of(maps, [given(tmp_path, "local_field", local, "Hz")]), tmp_path)
+    ran, outputs = made(run_of(maps, [given(tmp_path, "local_field", local, "Hz")]), tmp_path)
     assert not {"phase", "field", "background", "swi"} & set(ran)
     assert {"import-local-field", "inversion"} <= set(ran)
-    assert np.array_equal(found["desc-brain_mask"] > 0, local != 0)
-    np.testing.assert_allclose(found["desc-local_fieldmap"], local, atol=1e-3)
-    assert np.corrcoef(found["Chimap"][local != 0], maps[0][local != 0])[0, 1] > 0.9
-    assert "desc-processing_mask" not in found
+    assert np.array_equal(outputs["desc-brain_mask"] > 0, local != 0)
+    np.testing.assert_allclose(outputs["desc-local_fieldmap"], local, atol=1e-3)
+    assert np.corrcoef(outputs["Chimap"][local != 0], maps[0][local != 0])[0, 1] > 0.9
+    assert "desc-processing_mask" not in outputs
 
 
 @pytest.mark.parametrize(("units", "factor"), [("ppm", 1), ("ppb", 1000)])
@@ -116,11 +116,11 @@ def test_a_susceptibility_map_skips_everything_before_it(units, factor, maps, tm
     inside = maps[1] != 0
     chi = (maps[0] + 0.01) * inside
     chosen = {"reference": {"region": "none"}, "mask": {"two_pass": True}}
-    ran, found = made(run_of(maps, [given(tmp_path, "chimap", chi * factor, units)]), tmp_path, **chosen)
+    ran, outputs = made(run_of(maps, [given(tmp_path, "chimap", chi * factor, units)]), tmp_path, **chosen)
     assert not {"phase", "field", "background", "inversion", "null_space_trend"} & set(ran)
     assert {"import-chimap", "reference", "relaxometry", "qc"} <= set(ran)
-    np.testing.assert_allclose(found["Chimap"], chi, atol=1e-6)
-    assert np.array_equal(found["desc-qsm_mask"] > 0, chi != 0)
+    np.testing.assert_allclose(outputs["Chimap"], chi, atol=1e-6)
+    assert np.array_equal(outputs["desc-qsm_mask"] > 0, chi != 0)
 
 
 def test_maps_of_several_stages_are_all_kept(maps, tmp_path):
@@ -136,18 +136,18 @@ def test_maps_of_several_stages_are_all_kept(maps, tmp_path):
             ("r2star", rate, "1/s"),
         )
     ]
-    ran, found = made(run_of(maps, several), tmp_path)
+    ran, outputs = made(run_of(maps, several), tmp_path)
     assert not {"background", "inversion", "relaxometry"} & set(ran)
     assert "swi" in ran
-    np.testing.assert_allclose(found["desc-local_fieldmap"], local, atol=1e-4)
-    np.testing.assert_allclose(found["R2starmap"], rate)
+    np.testing.assert_allclose(outputs["desc-local_fieldmap"], local, atol=1e-4)
+    np.testing.assert_allclose(outputs["R2starmap"], rate)
 
 
 def test_without_echoes_and_magnitude_the_map_is_made(maps, tmp_path):
     run = replace(run_of(maps, [given(tmp_path, "total_field", maps[1], "Hz")]), echoes=())
-    ran, found = made(run, tmp_path)
+    ran, outputs = made(run, tmp_path)
     assert not {"relaxometry", "swi"} & set(ran)
-    assert "Chimap" in found
+    assert "Chimap" in outputs
 
 
 def test_what_was_made_before_goes_when_a_map_stands_for_it(maps, tmp_path):
@@ -209,11 +209,11 @@ def test_a_mask_on_another_grid_is_brought_to_the_run(space, tmp_path):
     settings = build_settings({})
     assert GIVEN_MASK.needs(run, settings) == ("magnitude",)
     step = StepInput(run, settings, {"magnitude": like, "given_mask": path}, tmp_path, 1)
-    found = GIVEN_MASK.function(step)
-    mask = found.outputs["mask_given"].data > 0
+    result = GIVEN_MASK.function(step)
+    mask = result.outputs["mask_given"].data > 0
     assert not (mask & ~cube).any()
     assert mask.sum() > 0.99 * cube.sum()  # the interpolation rounds its corners
-    assert len(found.warnings) == (space == "headers")
+    assert len(result.warnings) == (space == "headers")
     if space == "headers":
         affine[:3, 3] = 500
         write_image(path, np.ones((3, 3, 3), np.float32), affine, "float32")
@@ -232,9 +232,9 @@ def test_an_external_program_stands_for_bet(maps, tmp_path):
         "mask": {"filled": "bet & quality,threshold:0.3"},
         "brain_extraction": {"program": f"sh {program} {{image}} {{mask}}"},
     }
-    ran, found = made(run_of(maps, [given(tmp_path, "total_field", maps[1], "Hz")]), tmp_path, **sections)
+    ran, outputs = made(run_of(maps, [given(tmp_path, "total_field", maps[1], "Hz")]), tmp_path, **sections)
     assert "brain-extraction" in ran
-    mask = found["desc-brain_mask"] > 0
+    mask = outputs["desc-brain_mask"] > 0
     assert not (mask & ~cut).any() and mask.sum() > 0.9 * cut.sum()
     record = json.loads(next((tmp_path / "out").rglob("*_step-brain-extraction.json")).read_text())
     assert record["methods"] == ["brain_program"]

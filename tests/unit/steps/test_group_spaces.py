@@ -68,8 +68,8 @@ def native_map(labels, forward):
     index = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), -1).reshape(-1, 3).astype(float)
     values = warps.resample(labels.astype(np.int32), GRID, shape, fine, [], order=0).reshape(-1)
     points = index[values > 0]
-    for one in forward:
-        points = one(points)
+    for mapping in forward:
+        points = mapping(points)
     voxels = np.rint(warps.Linear(np.linalg.inv(NATIVE))(points)).astype(int)
     total = np.zeros((2, *NATIVE_SHAPE))
     inside = ((voxels >= 0) & (voxels < NATIVE_SHAPE)).all(axis=1)
@@ -129,12 +129,12 @@ def test_a_segmentation_on_another_grid_is_refused_where_the_template_is_made_me
 def test_inverse_maps_undo_the_maps(segmented):
     _, _, forward = segmented
     points = np.random.default_rng(1).uniform(15, 50, (200, 3))
-    there = points
-    for one in forward:
-        there = one(there)
-    for one in reversed(forward):
-        there = warps.inverted(one)(there)
-    assert np.abs(there - points).max() < 0.01
+    moved = points
+    for mapping in forward:
+        moved = mapping(moved)
+    for mapping in reversed(forward):
+        moved = warps.inverted(mapping)(moved)
+    assert np.abs(moved - points).max() < 0.01
 
 
 def test_a_run_that_does_not_lie_on_the_others_is_flagged(tmp_path):
@@ -186,8 +186,8 @@ def voxels(tmp_path):
 
 def run_fit(voxels, formula="chi ~ age + sex", **changed):
     record, inputs, choices, folder = voxels
-    own = settings(voxelwise=choices | changed, statistics={"model": formula, "small_groups": False})
-    return fit(StepInput(record, own, inputs, folder, 1))
+    changed_settings = settings(voxelwise=choices | changed, statistics={"model": formula, "small_groups": False})
+    return fit(StepInput(record, changed_settings, inputs, folder, 1))
 
 
 def test_the_voxels_that_rise_with_age_are_found(voxels):
@@ -198,10 +198,10 @@ def test_the_voxels_that_rise_with_age_are_found(voxels):
     assert age["voxels"] == tested.sum() == 16 * 16 * 14 - 1  # one participant lacks a voxel
     effect = result.outputs["stat_effect@age"].data[8:12, 8:12, 8:12]
     assert effect.mean() == pytest.approx(0.002, rel=0.05)
-    found = result.outputs["stat_fdr@age"].data != 0
-    assert found[8:12, 8:12, 8:12].all()
-    found[8:12, 8:12, 8:12] = False
-    assert found.sum() <= 8
+    significant = result.outputs["stat_fdr@age"].data != 0
+    assert significant[8:12, 8:12, 8:12].all()
+    significant[8:12, 8:12, 8:12] = False
+    assert significant.sum() <= 8
     listed = [row for row in result.outputs["voxelwise_clusters"].rows if row["term"] == "age"]
     assert listed[0]["voxels"] >= 60
     sex = [row for row in result.outputs["voxelwise"].rows if row["term"] == "sex[T.M]"]

@@ -96,16 +96,16 @@ def metrics_of(maps, tmp_path, **sections):
 
 @pytest.mark.parametrize("background", ["pdf", "ismv", "lbv"])
 def test_iterations_of_both_solvers_are_recorded(background, maps, tmp_path):
-    found = metrics_of(maps, tmp_path, background={"method": background}, inversion={"method": "tv"})
-    assert found["inversion_iterations"] >= 3
-    assert found["background_iterations"] >= 1
+    metrics = metrics_of(maps, tmp_path, background={"method": background}, inversion={"method": "tv"})
+    assert metrics["inversion_iterations"] >= 3
+    assert metrics["background_iterations"] >= 1
 
 
 def test_iterations_of_an_inversion_of_each_echo_are_recorded(maps, tmp_path):
     inversion = {"method": "tgv", "per_echo": True, "tgv": {"iterations": 30, "tolerance": 0.0, "levels": 1}}
-    found = metrics_of(maps, tmp_path, background={"method": "none"}, inversion=inversion)
-    assert found["inversion_iterations"] == 30
-    assert "background_iterations" not in found
+    metrics = metrics_of(maps, tmp_path, background={"method": "none"}, inversion=inversion)
+    assert metrics["inversion_iterations"] == 30
+    assert "background_iterations" not in metrics
 
 
 @pytest.mark.parametrize("inversion", ["tkd", "bayes"])
@@ -118,14 +118,14 @@ def test_each_echo_has_its_background_removed_and_is_inverted_by_any_method(inve
     )
     assert each.methods == (*plain.methods, "per_echo")
     for key in ("chi_unreferenced", "local_field", "mask_qsm"):
-        one, other = plain.outputs[key].data, each.outputs[key].data
-        np.testing.assert_allclose(other, one, atol=0.01 * np.abs(one).max(), err_msg=key)
+        first, other = plain.outputs[key].data, each.outputs[key].data
+        np.testing.assert_allclose(other, first, atol=0.01 * np.abs(first).max(), err_msg=key)
     assert "background_iterations" in each.metrics
 
 
 def test_methods_that_do_not_iterate_record_none(maps, tmp_path):
-    found = metrics_of(maps, tmp_path, background={"method": "vsharp"}, inversion={"method": "tkd"})
-    assert not [key for key in found if key.endswith("iterations")]
+    metrics = metrics_of(maps, tmp_path, background={"method": "vsharp"}, inversion={"method": "tkd"})
+    assert not [key for key in metrics if key.endswith("iterations")]
 
 
 def test_the_device_is_recorded_and_what_ran_on_the_processor_all_the_same(maps, tmp_path, monkeypatch):
@@ -185,8 +185,8 @@ def test_alternating_slices_leave_the_map_as_it_was_and_are_told(sections, maps,
     chi, freed, spoilt = (r.outputs["chi_unreferenced"].data for r in (plain, auto, kept))
     inside = binary_erosion(read_image(maps[1]["mask_brain"])[0] > 0, iterations=2)
 
-    def distance(one):
-        return float(np.linalg.norm((one - chi)[inside] - (one - chi)[inside].mean()))
+    def distance(chi_map):
+        return float(np.linalg.norm((chi_map - chi)[inside] - (chi_map - chi)[inside].mean()))
 
     assert distance(freed) < 0.4 * distance(spoilt)
 
@@ -260,15 +260,15 @@ def test_strong_sources_at_the_rim_are_apart_from_the_rest_of_the_map(sections, 
     apart, plain = result(changed, sections), result(changed, kept)
     assert "boundary_sources" in apart.methods and "boundary_sources" not in plain.methods
     assert 0 < apart.metrics["boundary_sources_voxels"] < 1000 and "boundary_sources_voxels" not in plain.metrics
-    found = apart.outputs["mask_boundary_sources"].data
-    assert np.count_nonzero(found) == apart.metrics["boundary_sources_voxels"] and found[sinus].mean() > 0.5
+    boundary = apart.outputs["mask_boundary_sources"].data
+    assert np.count_nonzero(boundary) == apart.metrics["boundary_sources_voxels"] and boundary[sinus].mean() > 0.5
     assert "mask_boundary_sources" not in plain.outputs
     np.testing.assert_array_equal(apart.outputs["mask_qsm"].data, plain.outputs["mask_qsm"].data)
     inside = plain.outputs["mask_qsm"].data > 0
-    one, other = (r.outputs["chi_unreferenced"].data for r in (apart, plain))
-    assert np.std((one - other)[inside]) > 1e-4
+    separate, other = (r.outputs["chi_unreferenced"].data for r in (apart, plain))
+    assert np.std((separate - other)[inside]) > 1e-4
     core = sinus & inside
-    for chi in (one, other):
+    for chi in (separate, other):
         assert chi[core].mean() - np.median(chi[inside]) > 0.2
     assert ("local_field" in apart.outputs) == ("local_field" in plain.outputs)
     if "local_field" in apart.outputs:
@@ -354,7 +354,7 @@ def test_the_trend_is_taken_off_map_and_local_field_and_told(pair, head):
 def test_without_magnitude_the_trend_is_kept(head, tmp_path):
     (_, run), inputs, *_ = head
     sections = {"background": {"method": "lbv", "transmit_receive_phase": "keep", "null_space_trend": "remove"}}
-    found = stages(run, sections, inputs, tmp_path)
-    assert "null_space_trend" not in found.methods and "trend" not in found.outputs
-    assert "trend_ppm" not in found.metrics
+    outputs = stages(run, sections, inputs, tmp_path)
+    assert "null_space_trend" not in outputs.methods and "trend" not in outputs.outputs
+    assert "trend_ppm" not in outputs.metrics
     assert NULL_SPACE_TREND.makes(run, settings_of(sections)) == ()

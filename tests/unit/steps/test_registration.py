@@ -39,21 +39,21 @@ def step_of(ball, tmp_path):
             "field_sd": np.where(mask, 0.5, 0.0),
             "residual": np.where(mask, 0.02, 0.0),
         }
-        found, inputs = [], {key: tmp_path / f"{key}.nii.gz" for key in maps}
+        images, inputs = [], {key: tmp_path / f"{key}.nii.gz" for key in maps}
         for key, data in maps.items():
             write_image(inputs[key], data.astype(np.float32), np.eye(4), "float32")
-        for number, one in enumerate(signal, start=1):
+        for number, echo in enumerate(signal, start=1):
             paths = {}
             for part in parts:
-                data = one if part == "magnitude" else one * (0.6 if part == "real" else 0.8)
+                data = echo if part == "magnitude" else echo * (0.6 if part == "real" else 0.8)
                 paths[part] = tmp_path / f"{part}{number}.nii.gz"
                 write_image(paths[part], data.astype(np.float32), np.eye(4), "float32")
-            found.append(Echo(number, TIMES[number - 1], metadata={}, **paths))
+            images.append(Echo(number, TIMES[number - 1], metadata={}, **paths))
         if coils > 1:
             inputs["coil_magnitude"] = tmp_path / "coils.npy"
             np.save(inputs["coil_magnitude"], signal)
         run = SimpleNamespace(
-            echoes=tuple(found),
+            echoes=tuple(images),
             echo_times=TIMES[:echoes],
             field_strength=3.0,
             b0_dir=None,
@@ -74,15 +74,15 @@ def test_the_decay_of_the_echoes_is_taken_off(step_of, ball, parts, coils):
         step.record.echoes = tuple(
             Echo(e.number, e.echo_time, e.phase, e.phase, metadata={}) for e in step.record.echoes
         )
-    found, affine = read_image(without_decay(step))
+    values, affine = read_image(without_decay(step))
     np.testing.assert_array_equal(affine, np.eye(4))
     slow, fast = (mask & (rate == r) for r in (20.0, 80.0))
-    assert abs(np.median(found[slow]) / np.median(found[fast]) - 1) < 0.02
+    assert abs(np.median(values[slow]) / np.median(values[fast]) - 1) < 0.02
     together = read_image(step.inputs["magnitude"])[0]
     assert np.median(together[slow]) / np.median(together[fast]) > 1.2
-    assert 100 < found.max() < 120  # nothing is extrapolated without bound
-    assert not found[~mask].any()
-    assert (found[mask] > 0).mean() > 0.95
+    assert 100 < values.max() < 120  # nothing is extrapolated without bound
+    assert not values[~mask].any()
+    assert (values[mask] > 0).mean() > 0.95
 
 
 def test_values_that_are_not_finite_do_not_spread(step_of, ball):

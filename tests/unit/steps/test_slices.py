@@ -63,8 +63,8 @@ def test_field_and_r2star_of_every_slice(thin, shape, tmp_path):
     x, y, _ = axes(shape)
     error = maps["desc-total_fieldmap"] - SLOPE * (x + 0.3 * x * y)
     for place in range(shape[2]):
-        own = error[..., place][mask[..., place]]
-        assert np.abs(own - np.median(own)).max() < 1.0
+        of_slice = error[..., place][mask[..., place]]
+        assert np.abs(of_slice - np.median(of_slice)).max() < 1.0
     assert np.median(maps["R2starmap"][mask]) == pytest.approx(RATE, rel=0.03)
 
 

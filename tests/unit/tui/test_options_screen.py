@@ -30,7 +30,7 @@ def test_every_parameter_has_an_explanation_in_narrow_lines():
 
 
 def test_a_chosen_method_is_explained():
-    (entry,) = [one for one in catalogue.parameters() if one.key == "inversion.method"]
+    (entry,) = [candidate for candidate in catalogue.parameters() if candidate.key == "inversion.method"]
     assert "reference: Liu" in catalogue.explanation(entry, "medi")
 
 

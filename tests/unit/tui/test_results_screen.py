@@ -63,7 +63,7 @@ def test_a_damaged_table_of_ratings_is_said_and_stays(results):
     async def script(app, pilot):
         await go(app, pilot)
         await press(pilot, "g")
-        assert any("splendid" in str(one.message) for one in app._notifications)
+        assert any("splendid" in str(notification.message) for notification in app._notifications)
         assert table(app)[0][1] == "not rated"
 
     drive(script, results)

@@ -133,8 +133,8 @@ def test_lines_that_are_not_whole_wait_and_unknown_ones_are_left_out(tmp_path):
     path.write_text(line[:10])
     assert events.lines() == []
     path.write_text(f"{line}\nnot json\n" + '{"kind": "started", "job": "sub-99", "step": "x"}\n')
-    for one in events.lines():
-        progress.take(one)
+    for event in events.lines():
+        progress.take(event)
     assert list(progress.jobs) == ["sub-01"]
     progress.take(
         json.dumps({"kind": "failed", "job": "sub-01", "step": "mask", "done": 0, "total": 0, "left_s": None})

@@ -135,9 +135,9 @@ def test_the_map_is_nearer_to_the_truth_with_the_sources_apart(scanned, apart):
     assert not both[~valid].any()
     assert both.dtype == np.float32
 
-    def error(one, where):
-        zero = (one - truth)[known & ~sinus].mean()
-        return float(np.sqrt(np.square((one - truth)[where] - zero).mean()))
+    def error(estimate, where):
+        zero = (estimate - truth)[known & ~sinus].mean()
+        return float(np.sqrt(np.square((estimate - truth)[where] - zero).mean()))
 
     assert error(both, known & ~sinus) < 0.7 * error(whole, known & ~sinus)
     assert error(both, sinus & HEAD) < 0.6 * error(whole, sinus & HEAD)
@@ -193,9 +193,9 @@ def test_inputs_are_not_changed_and_the_same_bytes_come_again(scanned, apart):
     chi, known, rest = apart
     inputs = (chi, known, rest, field, HEAD)
     before = [array.copy() for array in inputs]
-    one, other = (add_boundary_sources(*inputs, GRID)[0] for _ in range(2))
-    field_with_boundary_sources(field, known, one, HEAD, GRID)
-    exclude_boundary_sources(one, HEAD, GRID)
-    np.testing.assert_array_equal(one, other)
+    first, other = (add_boundary_sources(*inputs, GRID)[0] for _ in range(2))
+    field_with_boundary_sources(field, known, first, HEAD, GRID)
+    exclude_boundary_sources(first, HEAD, GRID)
+    np.testing.assert_array_equal(first, other)
     for array, copy in zip(inputs, before, strict=True):
         np.testing.assert_array_equal(array, copy)

@@ -112,11 +112,11 @@ def test_a_source_next_to_the_object_is_removed_and_the_local_field_kept(name):
     local = forward_field(chi, GRID)
     total = local + background
     before = total.copy()
-    found, valid, _ = remove(name, total, mask)
+    field, valid, _ = remove(name, total, mask)
     assert np.array_equal(total, before)
-    assert found.dtype == np.float32
+    assert field.dtype == np.float32
     assert valid.dtype == bool
-    assert np.corrcoef(found[valid], local[valid])[0, 1] > 0.85
+    assert np.corrcoef(field[valid], local[valid])[0, 1] > 0.85
     assert np.corrcoef(total[valid], local[valid])[0, 1] < 0.4
 
 
@@ -152,9 +152,9 @@ def test_permuting_the_axes_with_b0_permutes_the_result(name):
     order = (2, 0, 1)
     turned = Grid(*(tuple(a[i] for i in order) for a in (GRID.shape, GRID.voxel_size, GRID.b0_dir)))
     straight, valid, _ = remove(name, field, mask)
-    found, turned_valid, _ = remove(name, field.transpose(order), mask.transpose(order), turned)
+    result, turned_valid, _ = remove(name, field.transpose(order), mask.transpose(order), turned)
     assert np.array_equal(turned_valid, valid.transpose(order))
-    assert np.abs(found - straight.transpose(order)).max() < 0.02 * np.abs(straight).max()
+    assert np.abs(result - straight.transpose(order)).max() < 0.02 * np.abs(straight).max()
 
 
 @pytest.mark.parametrize("name", ITERATIVE)
@@ -213,9 +213,9 @@ def test_a_wrong_field_without_weight_at_the_rim_changes_nothing_elsewhere(name)
     assert pit.any()
     assert np.array_equal(ndimage.binary_fill_holes(mask & ~pit), mask & ~pit)
     weights = np.where(pit, 0, 1).astype(np.float32)
-    found, valid = qsm.BACKGROUND[name](np.where(pit, 5, field).astype(np.float32), mask, GRID, weights=weights)
+    result, valid = qsm.BACKGROUND[name](np.where(pit, 5, field).astype(np.float32), mask, GRID, weights=weights)
     alone, smaller = qsm.BACKGROUND[name](field, mask & ~pit, GRID, weights=weights)
-    assert np.array_equal(found, alone)
+    assert np.array_equal(result, alone)
     assert np.array_equal(valid, smaller)
     assert not valid[pit].any()
 
@@ -302,9 +302,9 @@ def test_laplace_solution_is_harmonic_with_its_boundary_values(levels):
     truth = harmonic([0.5, 0.2, -0.2, 0.3, 0.1, 0.1, 0.2, -0.3, 0.1, 0.2])
     calls = []
     problem_of_truth = LaplaceProblem(truth, interior, boundary, GRID.voxel_size)
-    found = solve_laplace(problem_of_truth, 500, 1e-4, levels, lambda n, _: calls.append(n))
-    np.testing.assert_array_equal(found[boundary], truth[boundary])
-    assert np.abs(found - truth)[mask].max() < 2e-3 * np.abs(truth[mask]).max()
+    result = solve_laplace(problem_of_truth, 500, 1e-4, levels, lambda n, _: calls.append(n))
+    np.testing.assert_array_equal(result[boundary], truth[boundary])
+    assert np.abs(result - truth)[mask].max() < 2e-3 * np.abs(truth[mask]).max()
     if levels > 1:
         assert len(calls) < 60
     constant = solve_laplace(replace(problem_of_truth, values=np.zeros_like(truth)), 500, 1e-4, levels)

@@ -37,9 +37,9 @@ def alternating(axis, envelope):
 @given(st.integers(0, 2**31))
 def test_tissue_background_and_noise_are_left_as_they_are(seed):
     field, mask = smooth_field(seed)
-    found = remove_alternation(field, mask)
-    assert found.axes == ()
-    np.testing.assert_array_equal(found.field, field)
+    result = remove_alternation(field, mask)
+    assert result.axes == ()
+    np.testing.assert_array_equal(result.field, field)
 
 
 @settings(deadline=None, max_examples=15)
@@ -52,12 +52,12 @@ def test_what_alternates_along_an_axis_is_taken_off(seed, axis, weighted):
     weights = np.random.default_rng(seed).uniform(0.3, 1, SHAPE).astype(np.float32) if weighted else None
     given_field = field + extra
     before = given_field.copy()
-    found = remove_alternation(given_field, mask, weights=weights)
-    assert axis in found.axes
-    assert found.excess[axis] > 5
+    result = remove_alternation(given_field, mask, weights=weights)
+    assert axis in result.axes
+    assert result.excess[axis] > 5
     np.testing.assert_array_equal(given_field, before)
-    np.testing.assert_array_equal(found.field[~mask], given_field[~mask])
-    left = (found.field - field)[mask]
+    np.testing.assert_array_equal(result.field[~mask], given_field[~mask])
+    left = (result.field - field)[mask]
     assert np.sqrt(np.mean(left**2)) < 0.2 * np.sqrt(np.mean(extra[mask] ** 2))
 
 
@@ -67,17 +67,17 @@ def test_voxels_without_weight_do_not_count():
     bad = np.random.default_rng(1).random(SHAPE) < 0.03
     weights = np.where(bad, 0, 1).astype(np.float32)
     spoilt = np.where(bad, np.float32(5), field)
-    found = remove_alternation(spoilt, mask, weights=weights)
+    result = remove_alternation(spoilt, mask, weights=weights)
     clean = smooth_field(0)[0]
     good = mask & ~bad
-    assert np.sqrt(np.mean((found.field - clean)[good] ** 2)) < 0.002
+    assert np.sqrt(np.mean((result.field - clean)[good] ** 2)) < 0.002
 
 
 def test_short_axes_and_empty_masks_have_nothing_to_compare():
     field = np.random.default_rng(0).standard_normal((20, 20, 8), np.float32)
-    found = remove_alternation(field, np.ones(field.shape, bool))
-    assert np.isnan(found.excess[2])
-    assert found.removed[2] == 0
+    result = remove_alternation(field, np.ones(field.shape, bool))
+    assert np.isnan(result.excess[2])
+    assert result.removed[2] == 0
     nothing = remove_alternation(field, np.zeros(field.shape, bool))
     assert nothing.axes == ()
     np.testing.assert_array_equal(nothing.field, field)
@@ -100,8 +100,8 @@ def test_sharp_air_oblique_to_the_field_no_longer_spoils_the_map():
         (x**2 + y**2 + (z + 0.85) ** 2 < 0.03) | (np.abs(y - 0.85) < 0.06) & (np.abs(x) < 0.3) & (np.abs(z) < 0.3)
     )
     total = forward_field((chi + air).astype(np.float32), grid)
-    found = remove_alternation(total, mask)
-    assert len(found.axes) >= 2
+    result = remove_alternation(total, mask)
+    assert len(result.axes) >= 2
 
     def error(field):
         local, valid = qsm.BACKGROUND["lbv"](field, mask, grid)
@@ -109,15 +109,15 @@ def test_sharp_air_oblique_to_the_field_no_longer_spoils_the_map():
         difference = (map_ - chi)[mask]
         return float(np.linalg.norm(difference - difference.mean()) / np.linalg.norm((chi - chi[mask].mean())[mask]))
 
-    assert error(found.field) < 0.75 * error(total)
+    assert error(result.field) < 0.75 * error(total)
 
 
 def test_a_real_scan_is_left_alone(real_phase):
     magnitude, phase = real_phase
     mask = magnitude > np.percentile(magnitude, 70)
     field = qsm.UNWRAP["romeo"](phase[None], mask, None, magnitude=magnitude[None], echo_times=(0.004,))[0]
-    found = remove_alternation(field, mask)
-    assert all(not share for share in found.removed)
+    result = remove_alternation(field, mask)
+    assert all(not share for share in result.removed)
 
 
 def test_powers_of_noise_agree():

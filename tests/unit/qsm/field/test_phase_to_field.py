@@ -147,8 +147,8 @@ def test_whole_turns_do_not_count_in_a_smooth_intercept_and_it_needs_a_voxel_siz
     unwrapped = np.stack([2 * np.pi * field * np.float32(t) for t in TIMES]) + np.float32(np.pi - 0.01)
     unwrapped[:, ::2] -= np.float32(2 * np.pi)
     mask = np.ones(SHAPE, bool)
-    found = fit_linear(unwrapped, magnitude, TIMES, mask, grid=Grid(SHAPE))
-    assert np.abs(np.abs(found.intercept_rad) - np.pi + 0.01).max() < 1e-3
+    result = fit_linear(unwrapped, magnitude, TIMES, mask, grid=Grid(SHAPE))
+    assert np.abs(np.abs(result.intercept_rad) - np.pi + 0.01).max() < 1e-3
     with pytest.raises(ValueError, match="voxel size"):
         fit_linear(unwrapped, magnitude, TIMES, mask, params=LinearFitParams("smooth"))
     with pytest.raises(ValueError, match="two echoes"):
@@ -196,9 +196,9 @@ def test_without_magnitude_all_echoes_weigh_the_same_and_what_is_not_finite_is_l
 
 
 def test_free_intercept_needs_two_echoes():
-    one = np.zeros((1, *SHAPE), np.float32)
+    ones = np.zeros((1, *SHAPE), np.float32)
     with pytest.raises(ValueError, match="two echoes"):
-        fit_linear(one, None, (0.01,), np.ones(SHAPE, bool), params=LinearFitParams("free"))
+        fit_linear(ones, None, (0.01,), np.ones(SHAPE, bool), params=LinearFitParams("free"))
 
 
 @pytest.mark.parametrize("method", [r2star_arlo, r2star_loglinear])

@@ -44,11 +44,11 @@ def test_a_parabola_and_its_slope_are_taken_off_wherever_its_middle_is(seed, slo
     offset = sign * 1e-4 * ((x - shift) ** 2 + 0.7 * y**2 + (z + shift) ** 2) * (1 + slope * z / 300) / 2
     given_field = (field + offset).astype(np.float32)
     before = given_field.copy()
-    found = remove_transceive_phase(given_field, mask, GRID)
+    result = remove_transceive_phase(given_field, mask, GRID)
     np.testing.assert_array_equal(given_field, before)
-    np.testing.assert_array_equal(found.field[~mask], given_field[~mask])
-    clean, spoilt, freed = (qsm.BACKGROUND["lbv"](f, mask, GRID)[0][mask] for f in (field, given_field, found.field))
-    assert found.removed > 0.02
+    np.testing.assert_array_equal(result.field[~mask], given_field[~mask])
+    clean, spoilt, freed = (qsm.BACKGROUND["lbv"](f, mask, GRID)[0][mask] for f in (field, given_field, result.field))
+    assert result.removed > 0.02
     assert np.std(freed - clean) < 0.12 * np.std(spoilt - clean)
 
 
@@ -72,9 +72,9 @@ def test_weights_of_nothing_are_refused_and_small_objects_stay():
     for size in (0, 1, 2):
         mask = np.zeros(field.shape, bool)
         mask[5 : 5 + size, 5 : 5 + size, 5 : 5 + size] = True
-        found = remove_transceive_phase(field, mask, grid)
-        np.testing.assert_array_equal(found.field[~mask], field[~mask])
-        assert np.isfinite(found.field).all()
+        result = remove_transceive_phase(field, mask, grid)
+        np.testing.assert_array_equal(result.field[~mask], field[~mask])
+        assert np.isfinite(result.field).all()
     mask = np.ones(field.shape, bool)
     with pytest.raises(ValueError, match="weights are zero"):
         remove_transceive_phase(field, mask, grid, weights=np.zeros(field.shape, np.float32))
@@ -85,15 +85,15 @@ def test_an_object_at_the_edge_of_the_volume_is_no_matter():
     offset = (1e-4 * (x**2 + y**2 + z**2)).astype(np.float32)
     part = (slice(10, None), slice(None), slice(None))
     grid = Grid(mask[part].shape, GRID.voxel_size, GRID.b0_dir)
-    found = remove_transceive_phase(
+    result = remove_transceive_phase(
         np.ascontiguousarray((field + offset)[part]), np.ascontiguousarray(mask[part]), grid
     )
-    assert found.removed > 0.02
+    assert result.removed > 0.02
 
 
 def test_the_same_bytes_each_time():
     mask, (x, _, _), _, field = head(2)
     total = (field + 1e-4 * x**2).astype(np.float32)
-    one, other = (remove_transceive_phase(total, mask, GRID) for _ in range(2))
-    assert one.field.tobytes() == other.field.tobytes()
-    assert one.removed == other.removed
+    first, other = (remove_transceive_phase(total, mask, GRID) for _ in range(2))
+    assert first.field.tobytes() == other.field.tobytes()
+    assert first.removed == other.removed

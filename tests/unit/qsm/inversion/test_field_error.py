@@ -16,8 +16,8 @@ from bids_app.qsm.operators.gradient import laplacian_spectrum
 GRID = Grid((48, 48, 48), (1.0, 1.0, 1.0), (0.0, 0.0, 1.0))
 
 
-def _error(found, true, where):
-    a, b = found[where] - found[where].mean(), true[where] - true[where].mean()
+def _error(estimate, true, where):
+    a, b = estimate[where] - estimate[where].mean(), true[where] - true[where].mean()
     return np.linalg.norm(a - b) / np.linalg.norm(b)
 
 

@@ -42,8 +42,8 @@ def test_iterates_are_those_of_scipys_lsqr(steps):
     solution = reference(operator, weight * prepared.field.reshape(-1), iter_lim=steps, atol=0, btol=0)[0]
     expected = prepared.finish(solution.reshape(shape).astype(np.float32))
     params = LsqrParams(iterations=steps, tolerance=0.0, padding=4.0)
-    found = lsqr(field, mask, GRID, params=params, weights=weights)
-    np.testing.assert_allclose(found, expected, atol=2e-4 * np.abs(expected).max())
+    estimate = lsqr(field, mask, GRID, params=params, weights=weights)
+    np.testing.assert_allclose(estimate, expected, atol=2e-4 * np.abs(expected).max())
 
 
 def test_the_error_falls_and_noise_grows_with_the_iterations():
@@ -52,10 +52,10 @@ def test_the_error_falls_and_noise_grows_with_the_iterations():
     errors, noise = [], []
     for iterations in (1, 5, 50):
         params = LsqrParams(iterations=iterations, tolerance=0.0)
-        found, spoilt = lsqr(field, mask, GRID, params=params), lsqr(noisy, mask, GRID, params=params)
-        errors.append(np.linalg.norm((found - chi)[mask]) / np.linalg.norm(chi[mask]))
-        noise.append(np.std((spoilt - found)[mask]))
-        assert not found[~mask].any()
+        estimate, spoilt = lsqr(field, mask, GRID, params=params), lsqr(noisy, mask, GRID, params=params)
+        errors.append(np.linalg.norm((estimate - chi)[mask]) / np.linalg.norm(chi[mask]))
+        noise.append(np.std((spoilt - estimate)[mask]))
+        assert not estimate[~mask].any()
     assert errors[0] > errors[1] > errors[2]
     assert errors[2] < 0.5
     assert noise[0] < noise[1] < noise[2]

@@ -61,8 +61,8 @@ def brain(grid=GRID, noise=0.002):
     return chi, mask, (field * mask).astype(np.float32), magnitude.astype(np.float32)
 
 
-def error(found, chi, mask):
-    a, b = found[mask] - found[mask].mean(), chi[mask] - chi[mask].mean()
+def error(estimate, chi, mask):
+    a, b = estimate[mask] - estimate[mask].mean(), chi[mask] - chi[mask].mean()
     return 100 * np.linalg.norm(a - b) / np.linalg.norm(b)
 
 
@@ -70,8 +70,8 @@ def error(found, chi, mask):
 def test_error_on_the_noisy_phantom(name):
     chi, mask, field, magnitude = brain()
     info = {}
-    found = qsm.INVERSIONS[name](field, mask, GRID, magnitude=magnitude, info=info)
-    assert error(found, chi, mask) < BOUNDS.get(name, BOUND)
+    estimate = qsm.INVERSIONS[name](field, mask, GRID, magnitude=magnitude, info=info)
+    assert error(estimate, chi, mask) < BOUNDS.get(name, BOUND)
     assert info  # every method tells what it chose or did
 
 
@@ -87,21 +87,21 @@ def test_a_wrong_field_direction_is_noticed(name):
 def test_swapping_axes_swaps_the_map(name):
     _, mask, field, _ = brain()
     swapped = Grid((36, 44, 40), (1.3, 1.0, 1.1), (0.9, 0.3, -0.2))
-    there = qsm.INVERSIONS[name](field, mask, GRID)
+    repeated = qsm.INVERSIONS[name](field, mask, GRID)
     here = qsm.INVERSIONS[name](field.transpose(2, 0, 1).copy(), mask.transpose(2, 0, 1).copy(), swapped)
-    np.testing.assert_allclose(here, there.transpose(2, 0, 1), atol=2e-3)
+    np.testing.assert_allclose(here, repeated.transpose(2, 0, 1), atol=2e-3)
 
 
 @pytest.mark.parametrize("factor", [0.05, 20.0])
 @pytest.mark.parametrize("name", sorted(set(NAMES) - {"rts"}))  # whose mu and rho are published in ppm
 def test_the_map_scales_with_the_field(name, factor):
     _, mask, field, _ = brain()
-    one = other = {}
+    first = other = {}
     if hasattr(params_of(name), "phase_scale"):
-        one, other = {"phase_scale": 16.0}, {"phase_scale": 16.0 / factor}
-    found = qsm.INVERSIONS[name](field, mask, GRID, params=params_of(name, **one))
+        first, other = {"phase_scale": 16.0}, {"phase_scale": 16.0 / factor}
+    estimate = qsm.INVERSIONS[name](field, mask, GRID, params=params_of(name, **first))
     scaled = qsm.INVERSIONS[name](np.float32(factor) * field, mask, GRID, params=params_of(name, **other))
-    np.testing.assert_allclose(scaled / factor, found, atol=1e-3)
+    np.testing.assert_allclose(scaled / factor, estimate, atol=1e-3)
 
 
 @pytest.mark.parametrize("name", ITERATIVE)
@@ -243,18 +243,18 @@ def test_cylinder_in_its_analytic_field(name, angle):
     outer = 0.5 * np.sin(theta) ** 2 * (radius / np.maximum(r, radius)) ** 2 * np.cos(2 * np.arctan2(y, x))
     field = 0.1 * np.where(inside, (3 * np.cos(theta) ** 2 - 1) / 6, outer)
     mask = np.ones(grid.shape, bool)
-    found = qsm.INVERSIONS[name](field.astype(np.float32), mask, grid, params=params_of(name, padding=0.0))
-    contrast = found[r < 5].mean() - found[(r > 12) & (r < 28)].mean()
+    estimate = qsm.INVERSIONS[name](field.astype(np.float32), mask, grid, params=params_of(name, padding=0.0))
+    contrast = estimate[r < 5].mean() - estimate[(r > 12) & (r < 28)].mean()
     # Stopping early leaves less of a cylinder near the magic angle, without noise as well.
     assert contrast == pytest.approx(0.1, abs=0.04 if name == "ndi" else 0.033)
 
 
 def test_field_of_the_map_explains_the_data():
     _, mask, field, _ = brain(noise=0.0)
-    found = qsm.INVERSIONS["tv"](
+    estimate = qsm.INVERSIONS["tv"](
         field, mask, GRID, params=params_of("tv", lambda_=1e-5, iterations=200, tolerance=1e-4)
     )
-    again = irfftn(rfftn(found) * dipole_kernel(GRID), GRID.shape)
+    again = irfftn(rfftn(estimate) * dipole_kernel(GRID), GRID.shape)
     assert np.linalg.norm((again - field)[mask]) < 0.1 * np.linalg.norm(field[mask])
 
 
@@ -267,18 +267,18 @@ def structured_error(mask, rng, amplitude):
 def test_cone_tells_the_error_of_the_field():
     chi, mask, _, _ = brain()
     clean_field = forward_field(chi, GRID) * mask
-    found, true = [], []
+    estimates, true = [], []
     for share in (0.1, 0.3, 0.9):
         amplitude = share * clean_field[mask].std()
         spoiled = clean_field + structured_error(mask, np.random.default_rng(5), amplitude) * mask
         info = {}
         qsm.INVERSIONS["bayes"](spoiled.astype(np.float32), mask, GRID, info=info)
-        found.append(info["noise_ppm"])
+        estimates.append(info["noise_ppm"])
         true.append((spoiled - clean_field)[mask].std())
-    assert found[0] < 0.7 * found[1] < 0.4 * found[2]
+    assert estimates[0] < 0.7 * estimates[1] < 0.4 * estimates[2]
     # Coarse error has few samples in the cone of so small an object, and this one has the same power at all angles to
     # B0, which structured error of a living brain has not: the estimate is low, but of the right size.
-    assert found[2] == pytest.approx(true[2], rel=0.6)
+    assert estimates[2] == pytest.approx(true[2], rel=0.6)
 
 
 # Of error that is random everywhere, as here, and strong, full priors leave least.
@@ -394,7 +394,7 @@ def test_bayes_keeps_the_nuclei_in_a_field_of_anisotropic_tissue():
     full, relieved = (
         qsm.INVERSIONS["bayes"](both, mask, GRID, params=params_of("bayes", relief=part)) for part in (0.0, 1.0)
     )
-    kept = [float(found[mask] @ true / (true @ true)) for found in (full, relieved)]
+    kept = [float(estimate[mask] @ true / (true @ true)) for estimate in (full, relieved)]
     assert kept[0] + 0.008 < kept[1] < 1
     # What the nuclei keep, the error keeps as well.
     assert error(relieved, chi, mask) < 1.1 * error(full, chi, mask)

@@ -16,8 +16,8 @@ def test_sphere_in_its_analytic_field():
     _, field, radius = sphere_and_field(GRID, 0.1, 8.0)
     mask, contrasts = np.ones(GRID.shape, bool), []
     for invert, params in ((ndi, NdiParams()), (ndi, NdiParams(iterations=500, tolerance=2e-3)), (lsqr, LsqrParams())):
-        found = invert(field, mask, GRID, params=params)
-        contrasts.append(found[radius < 6].mean() - found[(radius > 11) & (radius < 18)].mean())
+        estimate = invert(field, mask, GRID, params=params)
+        contrasts.append(estimate[radius < 6].mean() - estimate[(radius > 11) & (radius < 18)].mean())
     # No regularisation fills the cone where the kernel vanishes: some contrast is missing, as with LSQR.
     early, late, least_squares = contrasts
     assert 0.065 < early < late < 0.1
@@ -37,8 +37,8 @@ def test_iterates_are_those_of_the_formula():
     for _ in range(5):
         expected -= 1.5 * convolve(trusted * np.sin(20.0 * (convolve(expected) - field)) / 20.0)
     params = NdiParams(iterations=5, tolerance=0.0, step=1.5, phase_scale=20.0, padding=0.0)
-    found = ndi(field, np.ones(grid.shape, bool), grid, params=params, weights=weights)
-    np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
+    estimate = ndi(field, np.ones(grid.shape, bool), grid, params=params, weights=weights)
+    np.testing.assert_allclose(estimate, expected, atol=1e-4 * np.abs(expected).max())
 
 
 def test_phase_wraps_do_not_change_the_map():

@@ -40,11 +40,11 @@ def sd(array):
 def test_polynomials_solve_the_equation_of_what_no_field_can_tell(direction):
     """Second differences of a polynomial of third degree are its derivatives; along B0 they are twice the mean."""
     b0 = np.array(direction) / np.linalg.norm(direction)
-    exponents, found = null_space_polynomials(3, b0)
-    assert found.shape[1] == 3 + 5 + 7
-    assert np.linalg.matrix_rank(found) == 15
+    exponents, polynomials = null_space_polynomials(3, b0)
+    assert polynomials.shape[1] == 3 + 5 + 7
+    assert np.linalg.matrix_rank(polynomials) == 15
     points, step = np.random.default_rng(1).uniform(-1, 1, (3, 20)), 0.1
-    for column in found.T:
+    for column in polynomials.T:
 
         def second(vector, coefficients=column):
             at = [polynomial(exponents, coefficients, *(points + s * step * vector[:, None])) for s in (-1, 0, 1)]
@@ -57,7 +57,7 @@ def test_polynomials_solve_the_equation_of_what_no_field_can_tell(direction):
 @pytest.mark.parametrize("degree", [1, 2, 4])
 def test_the_field_of_such_a_polynomial_is_harmonic_inside_the_object(degree):
     """And that of the square of the place along B0, which is none of them, is not."""
-    exponents, found = null_space_polynomials(degree, B0)
+    exponents, polynomials = null_space_polynomials(degree, B0)
     place = (X / 60, Y / 60, Z / 60)
     fading = ndimage.gaussian_filter(HEAD.astype(np.float32), 2)  # the oblique kernel rings along a sharp surface
     deep = fading > 0.999
@@ -67,14 +67,14 @@ def test_the_field_of_such_a_polynomial_is_harmonic_inside_the_object(degree):
         return float(np.sqrt(np.mean(ndimage.laplace(field)[deep] ** 2)) / np.std(chi[HEAD]))
 
     seen = laplacian(sum(b * p for b, p in zip(B0, place, strict=True)) ** 2)
-    own = [
+    separate = [
         n
-        for n, column in enumerate(found.T)
+        for n, column in enumerate(polynomials.T)
         if any(sum(e) == degree for e, c in zip(exponents, column, strict=True) if c)
     ]
-    assert len(own) == 2 * degree + 1
-    for n in own:
-        assert laplacian(polynomial(exponents, found[:, n], *place)) < 0.1 * seen
+    assert len(separate) == 2 * degree + 1
+    for n in separate:
+        assert laplacian(polynomial(exponents, polynomials[:, n], *place)) < 0.1 * seen
 
 
 def test_a_trend_is_found_beneath_tissue_that_looks_alike():
@@ -110,9 +110,9 @@ def test_what_the_data_are_not_sure_of_is_drawn_towards_zero(monkeypatch):
     chi = CHI + level * HEAD
     believed = [sd(null_space_trend(values, HEAD, GRID, PROPERTIES)) for values in (chi, CHI + LINEAR)]
     monkeypatch.setattr(unseen, "_CAUTION", 0.0)
-    found = [sd(null_space_trend(values, HEAD, GRID, PROPERTIES)) for values in (chi, CHI + LINEAR)]
-    assert believed[0] < 0.92 * found[0]
-    assert believed[1] > 0.97 * found[1]
+    spreads = [sd(null_space_trend(values, HEAD, GRID, PROPERTIES)) for values in (chi, CHI + LINEAR)]
+    assert believed[0] < 0.92 * spreads[0]
+    assert believed[1] > 0.97 * spreads[1]
 
 
 def test_more_voxels_than_are_needed_change_little(monkeypatch):
@@ -154,15 +154,15 @@ def test_appearance_is_free_of_shading_and_of_what_is_not_finite():
     """The darkest tissue in the brightest quarter of the shading looks as it does in the darkest one."""
     signal = SIGNAL.copy()
     signal[20, 20, 18] = np.nan
-    own, around = appearance(signal, HEAD, GRID)
-    assert np.isfinite(own).all()
+    shade, around = appearance(signal, HEAD, GRID)
+    assert np.isfinite(shade).all()
     assert np.isfinite(around).all()
-    assert not own[~HEAD].any()
+    assert not shade[~HEAD].any()
     dark = ndimage.binary_erosion(HEAD, iterations=5) & (TISSUE == 0)
-    left, right = own[dark & (X < -25)].mean(), own[dark & (X > 25)].mean()
+    left, right = shade[dark & (X < -25)].mean(), shade[dark & (X > 25)].mean()
     assert abs(right / left - 1) < 0.08
     assert SIGNAL[dark & (X > 25)].mean() / SIGNAL[dark & (X < -25)].mean() > 1.5
-    assert around[HEAD].std() < own[HEAD].std()
+    assert around[HEAD].std() < shade[HEAD].std()
 
 
 def test_a_small_object_and_an_empty_one_have_none():

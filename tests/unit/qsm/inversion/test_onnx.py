@@ -61,19 +61,19 @@ def test_the_whole_volume_is_given_to_the_network(contract):
 
 def test_scales_and_axes_of_the_contract_hold(contract):
     text = 'input_scale = 10.0\noutput_scale = 0.5\noutput_shift = 2.0\naxes = "zyx"\nb0_axis = 0'
-    found = onnx(FIELD, MASK, GRID, params=contract(text))
-    np.testing.assert_allclose(found, (10 * expected(FIELD, 0) - 2 * MASK) * 0.5, atol=1e-5)
+    estimate = onnx(FIELD, MASK, GRID, params=contract(text))
+    np.testing.assert_allclose(estimate, (10 * expected(FIELD, 0) - 2 * MASK) * 0.5, atol=1e-5)
 
 
 def test_patches_cover_the_volume_and_their_number_is_noted(contract):
     info, calls = {}, []
     params = contract("patch = 4\noverlap = 1")
-    found = onnx(np.ones_like(FIELD), MASK, GRID, params=params, info=info, progress=lambda *at: calls.append(at))
+    estimate = onnx(np.ones_like(FIELD), MASK, GRID, params=params, info=info, progress=lambda *at: calls.append(at))
     assert info["patches"] == len(calls) > 8
     assert calls[-1] == (len(calls), len(calls))
     flat = onnx(np.ones_like(FIELD), MASK, GRID, params=contract())
-    same = found == flat  # patches end where the network does not see the next voxel
-    assert same[MASK].mean() > 0.6 and np.isfinite(found).all() and not found[~MASK].any()
+    same = estimate == flat  # patches end where the network does not see the next voxel
+    assert same[MASK].mean() > 0.6 and np.isfinite(estimate).all() and not estimate[~MASK].any()
 
 
 def test_a_volume_is_padded_to_the_multiple_that_the_network_needs(contract):
@@ -82,10 +82,8 @@ def test_a_volume_is_padded_to_the_multiple_that_the_network_needs(contract):
 
 def test_the_pipeline_takes_the_network(contract):
     local = qsm.local_field(FIELD, MASK, GRID, options=qsm.BackgroundChoices(method="lbv", boundary_sources="keep"))
-    found = qsm.susceptibility(
-        local, GRID, options=qsm.InversionChoices(method="onnx"), parameters={"onnx": contract()}
-    )
-    assert found.chi.any() and "onnx" in found.methods
+    maps = qsm.susceptibility(local, GRID, options=qsm.InversionChoices(method="onnx"), parameters={"onnx": contract()})
+    assert maps.chi.any() and "onnx" in maps.methods
 
 
 @pytest.mark.parametrize(

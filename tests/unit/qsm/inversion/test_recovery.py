@@ -87,11 +87,11 @@ def test_inversion_recovers_susceptibility(name):
     chi, mask = problem()
     field = forward_field(chi, GRID)
     before = field.copy()
-    found = qsm.INVERSIONS[name](field, mask, GRID)
+    estimate = qsm.INVERSIONS[name](field, mask, GRID)
     assert np.array_equal(field, before)
-    assert found.dtype == np.float32
-    assert not found[~mask].any()
-    a, b = found[mask] - found[mask].mean(), chi[mask] - chi[mask].mean()
+    assert estimate.dtype == np.float32
+    assert not estimate[~mask].any()
+    a, b = estimate[mask] - estimate[mask].mean(), chi[mask] - chi[mask].mean()
     error, slope = RECOVERED.get(name, (0.5, 0.3))
     assert np.linalg.norm(a - b) < error * np.linalg.norm(b)
     assert np.polyfit(b, a, 1)[0] == pytest.approx(1, abs=slope)

@@ -48,8 +48,8 @@ def brain(grid=GRID, noise=0.001, outside=3.0):
     return chi, mask, (field + 0.5).astype(np.float32)
 
 
-def error(found, chi, mask):
-    a, b = found[mask] - found[mask].mean(), chi[mask] - chi[mask].mean()
+def error(estimate, chi, mask):
+    a, b = estimate[mask] - estimate[mask].mean(), chi[mask] - chi[mask].mean()
     return 100 * np.linalg.norm(a - b) / np.linalg.norm(b)
 
 
@@ -74,18 +74,18 @@ def test_primal_and_dual_kernels_are_adjoint_and_their_norm_is_below_one(voxel_s
     layout = domain.layout
     # With every plane a slab of its own, the ends' primal step is that of all, and the sweep has the dual step alone.
     slabs = np.arange(grid.shape[0] + 1, dtype=np.uint64)
-    zero, one, both = np.zeros(layout.size, np.float32), np.float32(1), (steps.taus, steps.sigmas)
+    zero, unit, both = np.zeros(layout.size, np.float32), np.float32(1), (steps.taus, steps.sigmas)
 
     def forward(primal):  # sigma K x
         state, radii = State.zero(zero.size), (np.float32(1e30), np.float32(1e30))
         fields = state.primal, primal, state.dual
-        tgv_kernels.sweep(fields, (zero, zero), domain.regions, slabs, stencils.weights, both, radii, one)
+        tgv_kernels.sweep(fields, (zero, zero), domain.regions, slabs, stencils.weights, both, radii, unit)
         return state.dual
 
     def backward(dual):  # tau K^T y
         primal = State.zero(zero.size).primal
         fields = primal, State.zero(zero.size).primal, dual
-        tgv_kernels.primal_ends(fields, (zero, zero), domain.regions, slabs, stencils.weights, both, one)
+        tgv_kernels.primal_ends(fields, (zero, zero), domain.regions, slabs, stencils.weights, both, unit)
         return tuple(-x for x in primal)
 
     regions = [layout.take(r) for r in (domain.dilated, domain.mask, domain.dilated, domain.mask, domain.data)]
@@ -190,8 +190,8 @@ def test_the_datas_laplacian_leaves_little_of_a_background(long):
         return out
 
     plain = laplacian(field, across)
-    found = [np.abs(out[domain.data.ravel()]).max() for out in (plain, laplacian(field, 0 * across))]
-    assert found[0] < (0.3 if long == 1 else 0.05) * found[1]
+    largest = [np.abs(out[domain.data.ravel()]).max() for out in (plain, laplacian(field, 0 * across))]
+    assert largest[0] < (0.3 if long == 1 else 0.05) * largest[1]
     # Of phase the wraps make no difference.
     phase = (field - 2 * np.pi * np.rint(field / (2 * np.pi))).astype(np.float32)
     wrapped = laplacian(phase, across, 2 * np.pi)
@@ -232,8 +232,8 @@ def test_the_layout_keeps_every_neighbour_of_a_region_at_its_offset(seed, densit
         for up in (-1, 0, 1) if 0 in way else (0,):  # the corners are in no stencil
             expected = np.roll(volume, tuple(-w for w in (*way, up)), (0, 1, 2))[region]
             moves = beside[:, column].astype(np.int64)
-            found = [field[place + move + up] for place, move in zip(places, moves, strict=True)]
-            assert np.array_equal(np.concatenate([*found, []]), expected)
+            values = [field[place + move + up] for place, move in zip(places, moves, strict=True)]
+            assert np.array_equal(np.concatenate([*values, []]), expected)
 
 
 @pytest.mark.parametrize("b0", [(0, 0, 1), (0.3, -0.2, 0.9), (1, 0.2, 0)])
@@ -241,12 +241,12 @@ def test_nuclei_are_found_under_a_strong_background(b0):
     grid = Grid(GRID.shape, GRID.voxel_size, b0)
     chi, mask, field = brain(grid)
     before, info = field.copy(), {}
-    found = tgv(field, mask, grid, params=TgvParams(iterations=300), info=info)
+    estimate = tgv(field, mask, grid, params=TgvParams(iterations=300), info=info)
     assert np.array_equal(field, before)
-    assert found.dtype == np.float32
-    assert not found[~mask].any()
-    assert error(found, chi, mask) < 12
-    assert np.polyfit(chi[mask], found[mask], 1)[0] == pytest.approx(1, abs=0.06)
+    assert estimate.dtype == np.float32
+    assert not estimate[~mask].any()
+    assert error(estimate, chi, mask) < 12
+    assert np.polyfit(chi[mask], estimate[mask], 1)[0] == pytest.approx(1, abs=0.06)
     assert 0.0008 < info["noise_ppm"] < 0.0015
     assert info["levels"] > 1
 
@@ -254,8 +254,8 @@ def test_nuclei_are_found_under_a_strong_background(b0):
 def test_the_background_hardly_matters():
     _, mask, with_source = brain()
     without = brain(outside=0.0)[2]
-    there, here = (tgv(f, mask, GRID, params=TgvParams(iterations=100, noise=0.001)) for f in (with_source, without))
-    assert np.std((there - here)[mask]) < 0.02 * np.std(here[mask])
+    with_it, here = (tgv(f, mask, GRID, params=TgvParams(iterations=100, noise=0.001)) for f in (with_source, without))
+    assert np.std((with_it - here)[mask]) < 0.02 * np.std(here[mask])
     assert np.std((with_source - without)[mask]) > 1.5 * np.std(without[mask])
 
 
@@ -273,8 +273,8 @@ def test_wrapped_phase_gives_what_the_field_gives():
 def test_coarse_grids_first_come_nearer_to_the_minimum():
     _, mask, field = brain()
     far = tgv(field, mask, GRID, params=TgvParams(iterations=800, tolerance=0.0, levels=3))
-    one, three = (tgv(field, mask, GRID, params=TgvParams(iterations=60, tolerance=0.0, levels=n)) for n in (1, 3))
-    assert error(three, far, mask) < 0.85 * error(one, far, mask)
+    first, three = (tgv(field, mask, GRID, params=TgvParams(iterations=60, tolerance=0.0, levels=n)) for n in (1, 3))
+    assert error(three, far, mask) < 0.85 * error(first, far, mask)
 
 
 def test_iterations_end_by_the_tolerance():
@@ -298,16 +298,16 @@ def test_iterations_end_by_the_tolerance():
 
 def test_the_map_scales_with_the_field_and_does_not_know_the_number_of_threads():
     _, mask, field = brain()
-    found = tgv(field, mask, GRID, params=QUICK)
+    estimate = tgv(field, mask, GRID, params=QUICK)
     scaled = tgv(np.float32(8) * field, mask, GRID, params=QUICK)
-    np.testing.assert_allclose(scaled / 8, found, atol=1e-5)
+    np.testing.assert_allclose(scaled / 8, estimate, atol=1e-5)
     before = numba.get_num_threads()
     try:
         numba.set_num_threads(1)
         alone = tgv(field, mask, GRID, params=QUICK)
     finally:
         numba.set_num_threads(before)
-    assert np.array_equal(alone, found)
+    assert np.array_equal(alone, estimate)
 
 
 def test_weights_spare_what_they_doubt():
@@ -337,8 +337,8 @@ def test_a_coarse_problem_is_refined_to_the_same_place():
     fine = domain.layout.put(refine(state, coarse.domain, domain).primal[0])
     # The same position in mm: the margin of the coarse box is twice as wide.
     expected = (np.arange(domain.grid.shape[0]) - 2 + 0.5) * domain.grid.voxel_size[0] + 1.5 * 2.0
-    found = np.array([np.median(fine[i][domain.mask[i]]) for i in range(8, 30)])
-    np.testing.assert_allclose(found, expected[8:30], atol=1e-3)
+    medians = np.array([np.median(fine[i][domain.mask[i]]) for i in range(8, 30)])
+    np.testing.assert_allclose(medians, expected[8:30], atol=1e-3)
 
 
 def test_mistakes_are_refused():

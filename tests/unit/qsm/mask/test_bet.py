@@ -93,19 +93,19 @@ def test_a_surface_that_leaves_the_volume_fills_what_is_in_it():
 )
 def test_the_brain_of_a_head_is_found_without_scalp_and_orbits(options):
     magnitude, quality, brain, outside = head(**options)
-    found = extract_brain(magnitude, quality, options.get("size", SIZE))
-    assert found.is_head
-    assert dice(found.mask & ~outside, brain) > 0.95
-    assert np.count_nonzero(found.mask & outside) < 0.01 * brain.sum()
-    assert np.count_nonzero(brain & ~found.mask) < 0.02 * brain.sum()
+    surface = extract_brain(magnitude, quality, options.get("size", SIZE))
+    assert surface.is_head
+    assert dice(surface.mask & ~outside, brain) > 0.95
+    assert np.count_nonzero(surface.mask & outside) < 0.01 * brain.sum()
+    assert np.count_nonzero(brain & ~surface.mask) < 0.02 * brain.sum()
 
 
 def test_a_slab_through_a_head_keeps_its_brain_to_the_edges():
     magnitude, quality, brain, outside = (a[:, :, 34:50] for a in head())
-    found = extract_brain(magnitude, quality, SIZE)
-    assert found.is_head
-    assert np.count_nonzero(brain & ~found.mask) < 0.02 * brain.sum()
-    assert np.count_nonzero(found.mask & outside) < 0.01 * brain.sum()
+    surface = extract_brain(magnitude, quality, SIZE)
+    assert surface.is_head
+    assert np.count_nonzero(brain & ~surface.mask) < 0.02 * brain.sum()
+    assert np.count_nonzero(surface.mask & outside) < 0.01 * brain.sum()
 
 
 def test_quality_or_magnitude_alone_are_enough_where_bone_is_dark_in_them():
@@ -137,10 +137,10 @@ def test_what_is_no_head_stays_whole(name):
     rng = np.random.default_rng(1)
     magnitude = np.abs(inside + 0.02 * rng.normal(size=inside.shape)).astype(np.float32)
     quality = np.where(inside, 0.9, 0.03).astype(np.float32)
-    found = extract_brain(magnitude, quality, SIZE)
-    assert not found.is_head
-    assert found.reason
-    assert found.mask.all()
+    surface = extract_brain(magnitude, quality, SIZE)
+    assert not surface.is_head
+    assert surface.reason
+    assert surface.mask.all()
     recipe = "bet & quality,threshold:0.5"
     mask = make_mask(recipe, quality=quality, magnitude=magnitude, voxel_size=SIZE)
     np.testing.assert_array_equal(mask, inside)

@@ -17,9 +17,9 @@ def grids():
 
 
 def shares(quality):
-    found = []
-    make_mask(RECIPE, quality=quality.astype(np.float32), discarded=found)
-    return found
+    shares = []
+    make_mask(RECIPE, quality=quality.astype(np.float32), discarded=shares)
+    return shares
 
 
 def test_halves_of_an_interrupted_object():

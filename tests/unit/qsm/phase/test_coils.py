@@ -25,8 +25,8 @@ def coils_of(times, noise=0.5, count=5):
     signal = np.stack([100 * MASK * np.exp(-25 * t) * np.exp(2j * np.pi * FIELD * t) for t in times])
     for angle in np.arange(count) * 2 * np.pi / count:
         sensitivity = np.exp(-((X - np.cos(angle)) ** 2) - (Y - np.sin(angle)) ** 2)
-        own = np.exp(1j * (3 * np.sin(angle) * X + 2 * np.cos(angle) * Y + angle * 7))
-        image = sensitivity * own * signal
+        coil = np.exp(1j * (3 * np.sin(angle) * X + 2 * np.cos(angle) * Y + angle * 7))
+        image = sensitivity * coil * signal
         images.append(image + noise * (rng.normal(size=image.shape) + 1j * rng.normal(size=image.shape)))
     images = np.stack(images)
     return np.angle(images).astype(np.float32), np.abs(images).astype(np.float32)
@@ -67,9 +67,9 @@ def test_a_single_echo_keeps_the_phase_but_for_something_smooth():
 def test_a_constant_phase_of_a_coil_changes_nothing(turns, echoes):
     phase, magnitude = coils_of(TIMES[:echoes], count=3)
     turned = wrap(phase + np.asarray(turns, np.float32).reshape(3, 1, 1, 1, 1))
-    one, other = (combine_coils(p, magnitude, TIMES[:echoes], MASK, GRID) for p in (phase, turned))
-    np.testing.assert_allclose(other.magnitude, one.magnitude, rtol=1e-3, atol=0.05)
-    assert np.abs(wrap(other.phase - one.phase))[:, MASK].max() < 0.02
+    first, other = (combine_coils(p, magnitude, TIMES[:echoes], MASK, GRID) for p in (phase, turned))
+    np.testing.assert_allclose(other.magnitude, first.magnitude, rtol=1e-3, atol=0.05)
+    assert np.abs(wrap(other.phase - first.phase))[:, MASK].max() < 0.02
 
 
 def test_one_coil_at_a_time_gives_the_same_bytes_and_inputs_stay():

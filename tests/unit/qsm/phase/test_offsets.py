@@ -22,11 +22,11 @@ def scene(times, ramp=0.0, noise=1.0, constant=0.0, numbers=None):
     mask = x**2 + y**2 + z**2 < 0.9
     field = (50 * np.exp(-3 * ((x - 0.2) ** 2 + y**2 + z**2)) + 15 * x).astype(np.float32)
     offset = 1.2 * x - 0.8 * y + 0.5 * z**2 + 2
-    own = ramp * (np.arange(SHAPE[1]) - (SHAPE[1] - 1) / 2).reshape(1, -1, 1) + constant
+    even = ramp * (np.arange(SHAPE[1]) - (SHAPE[1] - 1) / 2).reshape(1, -1, 1) + constant
     rng = np.random.default_rng(0)
     data = []
     for number, time in zip(numbers, times, strict=True):
-        angle = 2 * np.pi * field * time + offset + (0 if number % 2 else own)
+        angle = 2 * np.pi * field * time + offset + (0 if number % 2 else even)
         data.append(100 * mask * np.exp(-25 * time) * np.exp(1j * angle))
     signal = np.stack(data)
     signal = signal + noise * (rng.normal(size=signal.shape) + 1j * rng.normal(size=signal.shape))
@@ -116,8 +116,8 @@ def test_a_steep_offset_is_removed_up_to_the_rim_from_two_echoes(whole):
     signal = np.stack([density * np.exp(1j * (2 * np.pi * field * t + offset)) for t in times]) + noise
     magnitude, phase = np.abs(signal).astype(np.float32), np.angle(signal).astype(np.float32)
     before = phase.copy()
-    found = mcpc3ds(phase, magnitude, times, None if whole else mask, GRID)
+    result = mcpc3ds(phase, magnitude, times, None if whole else mask, GRID)
     np.testing.assert_array_equal(phase, before)
-    error = wrap(found.offset - offset)[mask]
+    error = wrap(result.offset - offset)[mask]
     assert np.abs(wrap(error - np.median(error))).max() < 0.2
-    assert field_error(found.phase, magnitude, times, field, mask) < 0.5
+    assert field_error(result.phase, magnitude, times, field, mask) < 0.5

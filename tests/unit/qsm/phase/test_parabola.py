@@ -26,8 +26,8 @@ def test_a_parabola_is_found_to_rounding_and_through_noise_and_holes(seed, steps
     weight = rng.uniform(0.1, 1, SHAPE).astype(np.float32)
     clean = wrap((true + 2).astype(np.float32))
     clean[~known] = np.nan
-    found = parabola(clean, weight, known, steps)
-    np.testing.assert_allclose(found, true, atol=2e-4)
+    fitted = parabola(clean, weight, known, steps)
+    np.testing.assert_allclose(fitted, true, atol=2e-4)
     noisy = clean + 0.1 * rng.standard_normal(SHAPE, np.float32)
     assert np.abs(parabola(noisy, weight, known, steps) - true)[known].max() < 0.15
 

@@ -14,9 +14,9 @@ TIMES = (0.004, 0.009, 0.014)
 def echoes(ramp=0.0):
     x, y, z = np.meshgrid(*[np.linspace(-1, 1, n, dtype=np.float32) for n in SHAPE], indexing="ij")
     mask = x**2 + y**2 + z**2 < 0.8
-    own = ramp * np.arange(SHAPE[0]).reshape(-1, 1, 1)
+    even = ramp * np.arange(SHAPE[0]).reshape(-1, 1, 1)
     rng = np.random.default_rng(0)
-    clean = [mask * np.exp(1j * (2 * np.pi * 30 * y * t + x + own * (n % 2))) for n, t in enumerate(TIMES)]
+    clean = [mask * np.exp(1j * (2 * np.pi * 30 * y * t + x + even * (n % 2))) for n, t in enumerate(TIMES)]
     signal = np.stack(clean) + 0.02 * (rng.normal(size=(3, *SHAPE)) + 1j * rng.normal(size=(3, *SHAPE)))
     return np.abs(signal).astype(np.float32), np.angle(signal).astype(np.float32), mask
 
@@ -28,33 +28,33 @@ def corrected(phase, magnitude, sign="auto", **known):
 
 def test_alternating_slices_are_corrected_and_reported():
     magnitude, phase, _ = echoes()
-    found = corrected(undo_alternation(phase), magnitude)
-    assert any("alternated" in text for text in found.warnings)
-    np.testing.assert_allclose(wrap(found.phase - phase), 0, atol=1e-5)
+    result = corrected(undo_alternation(phase), magnitude)
+    assert any("alternated" in text for text in result.warnings)
+    np.testing.assert_allclose(wrap(result.phase - phase), 0, atol=1e-5)
 
 
 def test_ordinary_phase_stays_without_a_word():
     magnitude, phase, _ = echoes()
-    found = corrected(phase, magnitude)
-    assert found.warnings == () and found.methods == ()
-    np.testing.assert_array_equal(found.phase, phase)
+    result = corrected(phase, magnitude)
+    assert result.warnings == () and result.methods == ()
+    np.testing.assert_array_equal(result.phase, phase)
 
 
 def test_a_phase_that_covers_part_of_the_circle_is_reported():
     magnitude, phase, _ = echoes()
-    found = corrected(phase * np.float32(0.5), magnitude, scaling="phase is declared in radians")
-    assert "50% of the circle" in found.warnings[0]
-    assert "declared in radians" in found.warnings[0]
+    result = corrected(phase * np.float32(0.5), magnitude, scaling="phase is declared in radians")
+    assert "50% of the circle" in result.warnings[0]
+    assert "declared in radians" in result.warnings[0]
 
 
 def test_the_phase_given_is_changed_only_where_it_may_be():
     magnitude, phase, _ = echoes()
     before = phase.copy()
-    found = corrected(phase, magnitude, "invert")
+    result = corrected(phase, magnitude, "invert")
     np.testing.assert_array_equal(phase, before)
     again = corrected(phase, magnitude, "invert", overwrite=True)
     assert again.phase is phase
-    np.testing.assert_array_equal(again.phase, found.phase)
+    np.testing.assert_array_equal(again.phase, result.phase)
 
 
 def test_images_without_signal_are_refused():
@@ -81,9 +81,9 @@ def test_shapes_that_do_not_agree_are_refused():
 )
 def test_sign_of_the_phase(maker, sign, turned):
     magnitude, phase, _ = echoes()
-    found = corrected(phase, magnitude, sign, manufacturer=maker)
-    np.testing.assert_array_equal(found.phase, -phase if turned else phase)
-    assert len(found.notes) == 1 + turned
+    result = corrected(phase, magnitude, sign, manufacturer=maker)
+    np.testing.assert_array_equal(result.phase, -phase if turned else phase)
+    assert len(result.notes) == 1 + turned
 
 
 def test_echoes_left_out_decide_by_their_numbers():
@@ -91,8 +91,8 @@ def test_echoes_left_out_decide_by_their_numbers():
     grid, forced = qsm.Grid(SHAPE), qsm.FieldChoices(offsets="bipolar")
     assert qsm.correct_phase(phase, magnitude, TIMES, grid, echo_numbers=(1, 4, 7)).methods[0] == "bipolar"
     assert qsm.correct_phase(phase, magnitude, TIMES, grid, echo_numbers=(1, 3, 5)).methods == ("mcpc3ds",)
-    found = qsm.correct_phase(phase, magnitude, TIMES, grid, echo_numbers=(1, 3, 5), options=forced)
-    assert found.methods == ("mcpc3ds",) and "all echoes were read in one direction" in found.warnings[-1]
+    result = qsm.correct_phase(phase, magnitude, TIMES, grid, echo_numbers=(1, 3, 5), options=forced)
+    assert result.methods == ("mcpc3ds",) and "all echoes were read in one direction" in result.warnings[-1]
 
 
 @pytest.mark.parametrize(
@@ -109,6 +109,6 @@ def test_echoes_left_out_decide_by_their_numbers():
 def test_readout_polarity_decides(ramp, choice, readout, first):
     magnitude, phase, _ = echoes(ramp)
     options = qsm.FieldChoices(offsets=choice)
-    found = qsm.correct_phase(phase, magnitude, TIMES, qsm.Grid(SHAPE), readout=readout, options=options)
-    assert found.methods[0] == first
-    assert found.phase.shape == phase.shape
+    result = qsm.correct_phase(phase, magnitude, TIMES, qsm.Grid(SHAPE), readout=readout, options=options)
+    assert result.methods[0] == first
+    assert result.phase.shape == phase.shape

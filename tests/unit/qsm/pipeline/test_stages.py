@@ -47,20 +47,20 @@ def reconstruct(data, options=QUICK, **more):
 
 
 @pytest.fixture(scope="module")
-def found(data):
+def result(data):
     return reconstruct(data)
 
 
-def test_a_map_is_found_and_its_methods_are_named(found):
-    ball = (TRUE > 0) & found.mask
-    assert found.chi[ball].mean() - np.median(found.chi[found.mask]) > 0.06
-    assert found.methods == ("mcpc3ds", "romeo", "fit_linear", "vsharp", "tkd")
-    assert abs(found.chi[found.mask].mean()) < 1e-6 and not found.chi[~found.mask].any()
-    assert found.trend is None and found.local_field is not None and found.options is QUICK
-    assert found.reference == pytest.approx(float(found.inverted.chi[found.mask].mean()), abs=1e-7)
+def test_a_map_is_found_and_its_methods_are_named(result):
+    ball = (TRUE > 0) & result.mask
+    assert result.chi[ball].mean() - np.median(result.chi[result.mask]) > 0.06
+    assert result.methods == ("mcpc3ds", "romeo", "fit_linear", "vsharp", "tkd")
+    assert abs(result.chi[result.mask].mean()) < 1e-6 and not result.chi[~result.mask].any()
+    assert result.trend is None and result.local_field is not None and result.options is QUICK
+    assert result.reference == pytest.approx(float(result.inverted.chi[result.mask].mean()), abs=1e-7)
 
 
-def test_the_stages_one_by_one_give_the_same(data, found):
+def test_the_stages_one_by_one_give_the_same(data, result):
     phase, magnitude = data
     field = qsm.total_field(phase, magnitude, TIMES, GRID)
     masks = qsm.make_masks(field.sd, GRID, quality=field.quality, magnitude=field.magnitude, options=CHOICES["mask"])
@@ -69,19 +69,19 @@ def test_the_stages_one_by_one_give_the_same(data, found):
     )
     inverted = qsm.susceptibility(local, GRID, magnitude=field.magnitude, options=CHOICES["inversion"])
     chi, _ = qsm.reference(inverted.chi, inverted.mask)
-    np.testing.assert_array_equal(chi, found.chi)
-    np.testing.assert_array_equal(local.field, found.local_field)
-    np.testing.assert_array_equal(local.mask, found.mask)
+    np.testing.assert_array_equal(chi, result.chi)
+    np.testing.assert_array_equal(local.field, result.local_field)
+    np.testing.assert_array_equal(local.mask, result.mask)
 
 
-def test_inputs_are_not_changed_and_a_second_call_gives_the_same(data, found):
+def test_inputs_are_not_changed_and_a_second_call_gives_the_same(data, result):
     before = [array.copy() for array in data]
-    np.testing.assert_array_equal(reconstruct(data).chi, found.chi)
+    np.testing.assert_array_equal(reconstruct(data).chi, result.chi)
     for array, old in zip(data, before, strict=True):
         np.testing.assert_array_equal(array, old)
 
 
-def test_parameters_reach_the_methods(data, found):
+def test_parameters_reach_the_methods(data, result):
     given = qsm.Options(**CHOICES, parameters={"tkd": TkdParams(threshold=0.3), "vsharp": VsharpParams(radius_max=6.0)})
     named = qsm.Options.from_mapping(
         {
@@ -92,13 +92,13 @@ def test_parameters_reach_the_methods(data, found):
     )
     assert named == given
     other = reconstruct(data, given)
-    assert not np.array_equal(other.chi, found.chi)
+    assert not np.array_equal(other.chi, result.chi)
     with pytest.raises(TypeError, match="tkd takes TkdParams, got VsharpParams"):
         reconstruct(data, qsm.Options(**CHOICES, parameters={"tkd": VsharpParams()}))
 
 
-def test_a_given_mask_is_kept_and_the_field_around_it_is_used(data, found):
-    given = found.masks.brain & (np.arange(GRID.shape[0]).reshape(-1, 1, 1) < 18)
+def test_a_given_mask_is_kept_and_the_field_around_it_is_used(data, result):
+    given = result.masks.brain & (np.arange(GRID.shape[0]).reshape(-1, 1, 1) < 18)
     half = reconstruct(data, mask=given)
     assert half.masks.cut is not None and (half.masks.processing & ~given).any()
     assert half.mask.any() and not (half.mask & ~given).any()
@@ -114,11 +114,11 @@ def test_two_passes_are_combined(data):
     np.testing.assert_array_equal(both.inverted.chi[~second], both.inverted.single_chi[~second])
 
 
-def test_each_echo_is_inverted_by_itself(data, found):
+def test_each_echo_is_inverted_by_itself(data, result):
     each = reconstruct(data, qsm.Options(**CHOICES | {"inversion": qsm.InversionChoices(method="tkd", per_echo=True)}))
     assert each.methods[-1] == "per_echo" and len(each.background.passes[0].fields) == len(TIMES)
-    inside = each.mask & found.mask
-    assert np.corrcoef(each.chi[inside], found.chi[inside])[0, 1] > 0.9
+    inside = each.mask & result.mask
+    assert np.corrcoef(each.chi[inside], result.chi[inside])[0, 1] > 0.9
 
 
 def test_without_magnitude_every_voxel_counts_the_same_and_the_trend_stays(data):
@@ -139,9 +139,9 @@ def test_one_echo_may_come_without_an_axis_for_it(data):
     assert flat.drift is None
 
 
-def test_a_reference_region_is_given_as_a_mask(data, found):
+def test_a_reference_region_is_given_as_a_mask(data, result):
     options = qsm.Options(**CHOICES, reference=qsm.ReferenceChoices(region="csf"))
-    region = found.mask & (TRUE == 0)
+    region = result.mask & (TRUE == 0)
     chi = reconstruct(data, options, region=region).chi
     assert abs(chi[region].mean()) < 1e-6
     with pytest.raises(ValueError, match=r"'csf' must be given as a mask \(region\)"):

@@ -36,7 +36,7 @@ def test_side_lobes_of_an_object_without_noise_are_no_object():
     echoes = [coarse(mask * np.exp(-30 * t) * np.exp(1j * (x + 2 * np.pi * t * hertz))) for t in TIMES]
     phase, magnitude = (np.stack([f(e).astype(np.float32) for e in echoes]) for f in (np.angle, np.abs))
     inside = np.abs(coarse(mask)) > 0.5
-    found = qsm.reconstruct(phase, magnitude, TIMES, qsm.Grid((SIZE,) * 3, (2.0,) * 3), FIELD_STRENGTH)
-    assert not (found.mask & ~inside).any()
-    assert np.count_nonzero(found.mask) > 0.85 * np.count_nonzero(inside)
-    assert metrics.nrmse(found.chi, np.real(coarse(chi)).astype(np.float32), found.mask) < 30
+    result = qsm.reconstruct(phase, magnitude, TIMES, qsm.Grid((SIZE,) * 3, (2.0,) * 3), FIELD_STRENGTH)
+    assert not (result.mask & ~inside).any()
+    assert np.count_nonzero(result.mask) > 0.85 * np.count_nonzero(inside)
+    assert metrics.nrmse(result.chi, np.real(coarse(chi)).astype(np.float32), result.mask) < 30

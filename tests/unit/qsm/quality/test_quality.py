@@ -24,11 +24,11 @@ def ball():
 @pytest.fixture(scope="module")
 def chi(ball):
     rng = np.random.default_rng(5)
-    found = np.zeros(SHAPE, np.float32)
+    field = np.zeros(SHAPE, np.float32)
     for centre in rng.uniform(-8, 8, (12, 3)):
         x, y, z = np.meshgrid(*[np.arange(n) - n / 2 - c for n, c in zip(SHAPE, centre, strict=True)], indexing="ij")
-        found[x**2 + y**2 + z**2 < rng.uniform(2, 5) ** 2] = rng.normal() * 0.1
-    return found * ball
+        field[x**2 + y**2 + z**2 < rng.uniform(2, 5) ** 2] = rng.normal() * 0.1
+    return field * ball
 
 
 def image(ball, sd, seed=0, level=100.0):
@@ -44,9 +44,9 @@ def test_noise_is_found_inside_the_object(ball, sd):
 
 
 def test_twice_the_noise_halves_the_snr(ball):
-    one, two = (echoes.snr(image(ball, sd), ball) for sd in (2.0, 4.0))
-    assert two == pytest.approx(one / 2, rel=0.06)
-    assert one == pytest.approx(110 / 2, rel=0.1)
+    first, two = (echoes.snr(image(ball, sd), ball) for sd in (2.0, 4.0))
+    assert two == pytest.approx(first / 2, rel=0.06)
+    assert first == pytest.approx(110 / 2, rel=0.1)
 
 
 def test_zeroed_air_does_not_change_the_noise(ball):
@@ -155,8 +155,8 @@ def test_a_smooth_error_of_one_echo_correlates_the_residuals(ball, field):
 def test_one_echo_has_no_residual(ball, field):
     phase, magnitude = train(ball, field)
     fit = fit_linear(phase[:1], magnitude[:1], TIMES[:1], ball)
-    found = maps.field_quality(fit.sd_hz, fit.residual_rad, ball)
-    assert (found.error_hz, found.residual_rad, found.residual_correlation) == (None, None, None)
+    fit_quality = maps.field_quality(fit.sd_hz, fit.residual_rad, ball)
+    assert (fit_quality.error_hz, fit_quality.residual_rad, fit_quality.residual_correlation) == (None, None, None)
 
 
 def test_background_left_raises_the_rim(ball, chi):

@@ -21,8 +21,8 @@ def test_symmetric_equations_are_solved_in_as_many_steps_as_unknowns(size, seed)
     matrix = ((turn * rng.uniform(1, 4, size)) @ turn.T).astype(np.float32)
     right = rng.normal(size=size).astype(np.float32)
     calls = []
-    found = solve_symmetric(lambda x: matrix @ x, right, 2 * size, 1e-5, lambda n, total: calls.append((n, total)))
-    np.testing.assert_allclose(found, np.linalg.solve(matrix.astype(float), right), atol=1e-3)
+    solution = solve_symmetric(lambda x: matrix @ x, right, 2 * size, 1e-5, lambda n, total: calls.append((n, total)))
+    np.testing.assert_allclose(solution, np.linalg.solve(matrix.astype(float), right), atol=1e-3)
     assert calls == [(n + 1, 2 * size) for n in range(len(calls))]
     assert len(calls) <= size + 2
 
@@ -34,8 +34,8 @@ def test_least_squares_are_those_of_numpy(columns, more, seed):
     turns = np.linalg.qr(rng.normal(size=(columns + more, columns)))[0]
     matrix = (turns * rng.uniform(1, 3, columns)).astype(np.float32)
     data = rng.normal(size=columns + more).astype(np.float32)
-    found = solve_least_squares(lambda x: matrix @ x, lambda r: matrix.T @ r, data, 3 * columns, 1e-6)
-    np.testing.assert_allclose(found, np.linalg.lstsq(matrix.astype(float), data, rcond=None)[0], atol=1e-3)
+    solution = solve_least_squares(lambda x: matrix @ x, lambda r: matrix.T @ r, data, 3 * columns, 1e-6)
+    np.testing.assert_allclose(solution, np.linalg.lstsq(matrix.astype(float), data, rcond=None)[0], atol=1e-3)
 
 
 def test_no_step_is_taken_from_a_solution_and_the_last_step_needs_no_adjoint():
@@ -64,12 +64,12 @@ def test_the_fused_solution_of_laplaces_equation_satisfies_the_plain_operator(le
     interior = ndimage.binary_erosion(mask, NEIGHBOURS)
     values = np.random.default_rng(0).normal(size=mask.shape).astype(np.float32)
     spacing = (1.0, 1.3, 2.0)
-    found = solve_laplace(LaplaceProblem(values, interior, mask & ~interior, spacing), 500, 1e-6, levels)
-    rest = laplacian(found, Grid(mask.shape, spacing))[interior]
+    solution = solve_laplace(LaplaceProblem(values, interior, mask & ~interior, spacing), 500, 1e-6, levels)
+    rest = laplacian(solution, Grid(mask.shape, spacing))[interior]
     start = laplacian(np.where(mask & ~interior, values, np.float32(0)), Grid(mask.shape, spacing))[interior]
     assert np.linalg.norm(rest) < 1e-4 * np.linalg.norm(start)
-    assert np.array_equal(found[mask & ~interior], values[mask & ~interior])
-    assert not found[~mask].any()
+    assert np.array_equal(solution[mask & ~interior], values[mask & ~interior])
+    assert not solution[~mask].any()
 
 
 def test_coarse_grids_come_first_and_give_the_start():

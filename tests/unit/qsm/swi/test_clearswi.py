@@ -36,8 +36,8 @@ def test_veins_are_dark_and_the_background_is_even():
 
 def test_a_field_and_a_magnitude_in_other_units_give_the_same():
     field, magnitude, mask, _ = vessels()
-    one, other = clear_swi(field, magnitude, mask, GRID), clear_swi(7 * field, 1000 * magnitude, mask, GRID)
-    np.testing.assert_allclose(one.swi, other.swi, rtol=2e-3, atol=1e-4)
+    first, other = clear_swi(field, magnitude, mask, GRID), clear_swi(7 * field, 1000 * magnitude, mask, GRID)
+    np.testing.assert_allclose(first.swi, other.swi, rtol=2e-3, atol=1e-4)
 
 
 def test_the_slab_of_the_projection_has_its_thickness_in_mm():

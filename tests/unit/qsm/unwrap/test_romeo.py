@@ -70,8 +70,8 @@ def test_echoes_agree_in_time_everywhere(seed, height, template):
     unwrapped = romeo(phases, parts(), echo_times=TIMES, params=RomeoParams(template_echo=template))
     rate = [echo[parts()] / np.float32(t) for echo, t in zip(unwrapped, TIMES, strict=True)]
     truth = field[parts()]
-    for found, time in zip(rate, TIMES, strict=True):
-        assert np.abs(found - truth).max() < np.pi / time
+    for of_echo, time in zip(rate, TIMES, strict=True):
+        assert np.abs(of_echo - truth).max() < np.pi / time
 
 
 def test_quality_and_phase_of_one_pass_are_those_of_two():

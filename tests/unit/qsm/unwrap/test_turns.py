@@ -75,8 +75,8 @@ def test_any_echo_times_and_air(air, first, interval, turns, radius, seed):
 @pytest.mark.parametrize("air", ["zero", "lowest code"])
 def test_air_of_constant_phase_does_not_vote_without_a_magnitude_either(air):
     _, phase, field, ball = scan(air, (0.007, 0.010), 70.0, 15, 0)
-    found = qsm.total_field(phase, None, (0.007, 0.010), GRID)
-    assert abs(np.median((found.total - field)[ball])) < 3
+    fit = qsm.total_field(phase, None, (0.007, 0.010), GRID)
+    assert abs(np.median((fit.total - field)[ball])) < 3
 
 
 @pytest.mark.parametrize("wrong", ["echo time", "offset", "nothing"])
@@ -86,10 +86,10 @@ def test_a_residual_that_is_high_everywhere_is_reported_with_its_echo(wrong):
     if wrong == "offset":
         phase[2] += 1.5
     said = (*times[:2], 0.0105) if wrong == "echo time" else times
-    found = qsm.total_field(phase, magnitude, said, GRID)
+    fit = qsm.total_field(phase, magnitude, said, GRID)
     if wrong == "nothing":
-        assert found.warnings == ()
+        assert fit.warnings == ()
     else:
-        (text,) = found.warnings
+        (text,) = fit.warnings
         assert "lies on no line" in text
         assert "echo 3" in text or "echo 2" in text
