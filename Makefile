@@ -4,7 +4,7 @@ BIN    := $(VENV)/bin
 PYTHON ?= $(firstword $(foreach p,python3.12 python3.11 python3.13 python3,$(shell $(p) -c 'import sys; assert (3,11) <= sys.version_info < (3,14); import venv, ensurepip' 2>/dev/null && command -v $(p))))
 STAMP  := $(VENV)/.installed-$(shell cat requirements.lock requirements-dev.lock pyproject.toml | cksum | cut -d' ' -f1)
 
-.PHONY: docs coverage bench-setup bench-speed bench-accuracy bench-orientations bench-alternation bench-separation bench-presets bench-masks bench-scaling bench-chain bench-anatomy bench-scheduler bench-quick help setup demo test unit lint lock clean warm boutiques image-check
+.PHONY: docs coverage bench-setup bench-speed bench-accuracy bench-orientations bench-alternation bench-separation bench-presets bench-masks bench-scaling bench-chain bench-steps bench-anatomy bench-scheduler bench-quick help setup demo test unit lint lock clean warm boutiques image-check
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -57,6 +57,9 @@ bench-scaling: warm  ## time and memory against voxels and echoes; writes benchm
 
 bench-chain: warm  ## the whole command on a 1 mm brain with 4 echoes; writes benchmarks/README.md
 	$(BIN)/python -m benchmarks.chain
+
+bench-steps: warm  ## where the time of the whole command goes, step by step; writes benchmarks/README.md
+	$(BIN)/python -m benchmarks.steps
 
 bench-anatomy: warm  ## segmentation and regions with T1w images of several kinds; writes benchmarks/README.md (an hour)
 	$(BIN)/python -m benchmarks.anatomy

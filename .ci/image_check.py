@@ -21,16 +21,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 USER = 12345
 SIZE_BUDGET_GB = 1.6
-#: Prints how often a kernel was loaded from the image, and how often it was compiled again.
+#: Prints how many kernels had to be compiled although the image has them.
 KERNELS = """
 from bids_app.qsm.grid import Grid
-from bids_app.qsm.kernels import dipole
+from bids_app.qsm.kernels.cache import compiled_count
 from bids_app.qsm.operators.dipole import dipole_kernel
-from bids_app.qsm.process import prepare_process
-prepare_process()
 dipole_kernel(Grid((4, 4, 4)))
-stats = [kernel.stats for kernel in vars(dipole).values() if hasattr(kernel, "py_func")]
-print(sum(sum(s.cache_hits.values()) for s in stats), sum(sum(s.cache_misses.values()) for s in stats))
+print(compiled_count())
 """
 Row = tuple[str, str, str]  # what, "ok" | "FAILED" | "not checked", remark
 
@@ -102,6 +99,9 @@ class Builder:
             # A machine with both kinds of control groups: give podman a name space with the new kind alone.
             mount = 'mount -t tmpfs none /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup; exec "$@"'
             done = call(["unshare", "-m", "bash", "-c", mount, "run", *command], env=environment)
+        if "RLIM_MEMLOCK" in done.stderr and "--cgroups=disabled" not in command:
+            # A sandbox without the right to load filters of devices: without control groups none are needed.
+            return self.podman([*command[:2], "--cgroups=disabled", *command[2:]])
         return done
 
     def lines(self) -> Iterator[tuple[str, str]]:
@@ -218,11 +218,7 @@ def runs(builder: Builder, scratch: Path) -> Iterator[Row]:
         remark = took if done.returncode == expected else f"exit code {done.returncode}: {done.stderr[-300:]}"
         yield title, verdict(done.returncode == expected), remark
     done = builder.run([], ["-c", KERNELS], "/opt/qsm/bin/python")
-    yield (
-        "kernels come compiled",
-        verdict(done.stdout.split() == ["1", "0"]),
-        (done.stdout + done.stderr[-300:]).strip(),
-    )
+    yield ("kernels come compiled", verdict(done.stdout.split() == ["0"]), (done.stdout + done.stderr[-300:]).strip())
     maps = list(out.rglob("*_Chimap.nii.gz"))
     yield "maps are there", verdict(bool(maps)), ", ".join(path.name for path in maps)
     owners = {path.stat().st_uid for path in out.rglob("*")}

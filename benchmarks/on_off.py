@@ -39,6 +39,7 @@ OFF = {
     "LBV corrections": ({}, {"lbv": LbvParams(corrections=0)}),
     "alternation": ({"alternation": "keep"}, {}),
 }
+MIN_VOXELS = 100  # on both sides, for a correlation
 SINGLE = {"- (one echo)": ({}, {}), "transmit phase (one echo)": ({"transmit_receive_phase": "keep"}, {})}
 
 
@@ -62,13 +63,13 @@ def _mirrored(image, axis, place):
 
 
 def side_correlation(chi, valid, grid, plane):
-    """Correlation of a map with itself mirrored, in voxels that are valid on both sides."""
+    """Correlation of a map with itself mirrored, in voxels that are valid on both sides; None where too few are."""
     sigma = [4.0 / 2.355 / size for size in grid.voxel_size]
     weight = ndimage.gaussian_filter(valid.astype(np.float32), sigma)
     smooth = ndimage.gaussian_filter(np.where(valid, chi - chi[valid].mean(), 0), sigma) / np.maximum(weight, 0.2)
     half, other = _mirrored(smooth, *plane)
     both = np.logical_and(*_mirrored(valid, *plane))
-    return float(np.corrcoef(half[both], other[both])[0, 1])
+    return float(np.corrcoef(half[both], other[both])[0, 1]) if np.count_nonzero(both) >= MIN_VOXELS else None
 
 
 def halves_of(scan):
@@ -105,14 +106,14 @@ def rows_of(scan, off):
             name,
             *_against_truth(chi, common, scan),
             f"{difference(split, chi, common):.1f}" if split else "",
-            f"{side_correlation(chi, common, scan.grid, plane):.3f}",
+            _number(side_correlation(chi, common, scan.grid, plane), 3),
             _number(streak_ratio(chi, common, scan.grid)),
             _number(boundary_ratio(local, valid, scan.grid)),
         )
 
 
-def _number(value):
-    return "" if value is None else f"{value:.2f}"
+def _number(value, digits=2):
+    return "" if value is None else f"{value:.{digits}f}"
 
 
 def _against_truth(chi, common, scan):

@@ -24,7 +24,7 @@ LAYERS = [
 ]
 #: Packages and modules of the library from the bottom up: each imports its own package and those below it.
 LIBRARY_LAYERS = [
-    {"arrays"},
+    {"allocation", "arrays"},
     {"device", "params", "process", "results", "threads", "units"},
     {"grid"},
     {"signatures"},

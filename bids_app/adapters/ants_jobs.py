@@ -1,6 +1,7 @@
 """What runs in ANTs' own process: ``python -m bids_app.adapters.ants_jobs JOB.json`` (see ``ants.run``)."""
 
 import json
+import math
 import os
 import shutil
 import sys
@@ -11,10 +12,15 @@ from bids_app.adapters import ants_import
 
 #: What lies so far (mm) from every region takes no part in SyN.
 _MARGIN_MM = 12.0
-#: Distance of the control points of N4's first fit stays at ANTs' default; the fit itself is made on such voxels, mm.
-_N4_VOXEL_MM = 4.0
-#: Radius of the local correlation in voxels, bins of the mutual information.
-_SAMPLING = {"CC": 2, "mattes": 32}
+#: Distance of the control points of N4's first fit stays at ANTs' default; the fit is made to voxels so far apart (mm),
+#: and to so many along each axis at least.
+_N4_VOXEL_MM, _N4_VOXELS = 8.0, 12
+#: The linear stages estimate the mutual information from about so many voxels, and from a quarter of all at most.
+#: More is slower and no better.
+_SAMPLED_VOXELS = 100_000
+#: Radius of the local correlation in voxels, bins of the mutual information. A radius of 1 takes half the time of 2
+#: and follows small structures sooner.
+_SAMPLING = {"CC": 1, "mattes": 32}
 _IDENTITY = """#Insight Transform File V1.0
 #Transform 0
 Transform: AffineTransform_double_3_3
@@ -43,16 +49,40 @@ def _at(image: Any, resolution: float) -> Any:
 
 
 def n4(image: str, mask: str, out: str) -> dict[str, object]:
-    """Correct the bias field."""
+    """Correct the bias field, which is so smooth that it is fitted to every so many voxels and interpolated."""
     import ants
+    import numpy as np
 
-    source, inside = _image(image), _image(mask)
-    shrink = max(1, round(_N4_VOXEL_MM / max(source.spacing)))
-    corrected = ants.n4_bias_field_correction(
-        source, mask=inside, shrink_factor=shrink, convergence={"iters": [50, 50, 30], "tol": 1e-4}
+    source = _image(image)
+    sizes = zip(source.spacing, source.shape, strict=True)
+    steps = [max(1, min(round(_N4_VOXEL_MM / spacing), size // _N4_VOXELS)) for spacing, size in sizes]
+    first = [min(step // 2, (size - 1) // 2) for step, size in zip(steps, source.shape, strict=True)]
+    coarse = tuple(slice(start, None, step) for start, step in zip(first, steps, strict=True))
+    spacing = [s * step for s, step in zip(source.spacing, steps, strict=True)]
+    few, inside = (
+        ants.from_numpy(np.ascontiguousarray(values.numpy()[coarse]), spacing=spacing)
+        for values in (source, _image(mask))
     )
-    ants.image_write(corrected, out)
-    return {"shrink": shrink}
+    field = ants.n4_bias_field_correction(
+        few, mask=inside, shrink_factor=1, convergence={"iters": [50, 50, 30], "tol": 1e-4}, return_bias_field=True
+    )
+    logarithm = np.log(np.maximum(field.numpy(), np.finfo(np.float32).tiny))
+    for axis, size in enumerate(source.shape):
+        at = (np.arange(size, dtype=np.float32) - first[axis]) / np.float32(steps[axis])
+        logarithm = _interpolated(logarithm, axis, at)
+    ants.image_write(source.new_image_like(source.numpy() / np.exp(logarithm)), out)
+    return {"steps": steps}
+
+
+def _interpolated(values: Any, axis: int, at: Any) -> Any:
+    """Interpolate linearly along an axis; beyond its ends the outermost values hold."""
+    import numpy as np
+
+    last = values.shape[axis] - 1
+    at = np.clip(at, 0, last)
+    low = np.minimum(at.astype(np.intp), max(last - 1, 0))
+    weight = (at - low).reshape([-1 if a == axis else 1 for a in range(3)])
+    return values.take(low, axis) * (1 - weight) + values.take(np.minimum(low + 1, last), axis) * weight
 
 
 def linear(fixed: str, moving: str, out: str, kind: str, resolution: float, start: str, seed: int) -> dict[str, object]:
@@ -71,7 +101,7 @@ def linear(fixed: str, moving: str, out: str, kind: str, resolution: float, star
             type_of_transform={"rigid": "Rigid", "affine": "Affine"}[stage],
             outprefix=prefix,
             aff_metric="mattes",
-            aff_random_sampling_rate=0.25,
+            aff_random_sampling_rate=min(0.25, _SAMPLED_VOXELS / math.prod(a.shape)),
             **initial,
         )
         _one_transform(registered["fwdtransforms"], out)
@@ -105,7 +135,10 @@ def syn(
     ants.config.set_ants_deterministic(False, seed)
     a, b = _at(_image(fixed), resolution), _at(_image(moving), resolution)
     prefix = str(Path(out).with_name("syn_"))
-    pairs = [("CC", _at(_image(x), resolution), _at(_image(y), resolution), weight, 2) for x, y, weight in extra]
+    pairs = [
+        ("CC", _at(_image(x), resolution), _at(_image(y), resolution), weight, _SAMPLING["CC"])
+        for x, y, weight in extra
+    ]
     whole = a
     if region:
         a = _box_of(a, region, initial)

@@ -14,6 +14,8 @@ BoolArray = npt.NDArray[np.bool_]
 LOWEST_OVERLAP = 0.8
 #: A correct alignment has more mutual information than the same images shifted by this much, in mm.
 _SHIFT_MM = 6.0
+#: Bins of the mutual information, for each image.
+_BINS = 48
 #: Images are judged in RAS axes.
 _AXES = ("left-right", "front-back", "head-foot")
 
@@ -40,25 +42,32 @@ def head_mask(image: FloatArray) -> BoolArray:
     return np.asarray(mask, bool)
 
 
-def mutual_information(first: FloatArray, second: FloatArray, mask: BoolArray, bins: int = 48) -> float:
+def mutual_information(first: FloatArray, second: FloatArray, mask: BoolArray, bins: int = _BINS) -> float:
     """Return the normalised mutual information (Studholme 1999, 10.1016/S0031-3203(98)00091-0): 1 none, 2 identical.
 
     Intensities are clipped to their 1st and 99th percentiles inside the mask.
     """
-    a, b = first[mask], second[mask]
-    if a.size < bins:
+    return _mutual_information(_binned(first[mask], bins), _binned(second[mask], bins), bins)
+
+
+def _mutual_information(first: npt.NDArray[np.intp], second: npt.NDArray[np.intp], bins: int) -> float:
+    if first.size < bins:
         return 1.0
-    counts, *_ = np.histogram2d(_clipped(a), _clipped(b), bins=bins)
-    joint = counts / counts.sum()
+    joint = np.bincount(first * bins + second, minlength=bins * bins).reshape(bins, bins) / first.size
     entropies = [_entropy(joint.sum(axis=1)), _entropy(joint.sum(axis=0))]
     both = _entropy(joint.ravel())
     return float(sum(entropies) / both) if both > 0 else 1.0
 
 
-def _clipped(values: FloatArray) -> FloatArray:
+def _binned(values: FloatArray, bins: int) -> npt.NDArray[np.intp]:
+    """Return the number of the bin of each value, between the 1st and the 99th percentile."""
+    if not values.size:
+        return np.zeros(0, np.intp)
     low, high = np.percentile(values, (1, 99))
-    clipped: FloatArray = np.clip(values, low, high)
-    return clipped
+    if not high > low:
+        return np.zeros(values.size, np.intp)
+    numbers: npt.NDArray[np.intp] = np.clip((values - low) * (bins / (high - low)), 0, bins - 1).astype(np.intp)
+    return numbers
 
 
 def _entropy(probability: npt.NDArray[np.float64]) -> float:
@@ -87,12 +96,17 @@ def registration_quality(
     heads = head_mask(fixed), head_mask(moved)
     overlap = dice(*heads)
     mask = heads[0]
-    score = mutual_information(fixed, moved, mask)
+    of_fixed = _binned(fixed[mask], _BINS)
+
+    def agreement(image: FloatArray) -> float:
+        return _mutual_information(of_fixed, _binned(image[mask], _BINS), _BINS)
+
+    score = agreement(moved)
     shifted = []
     for axis in range(3):
         step = max(1, round(_SHIFT_MM / voxel_size[axis]))
-        shifted += [mutual_information(fixed, np.roll(moved, sign * step, axis), mask) for sign in (-1, 1)]
-    turned = {axis: mutual_information(fixed, _half_turn(moved, heads[1], axis), mask) for axis in range(3)}
+        shifted += [agreement(np.roll(moved, sign * step, axis)) for sign in (-1, 1)]
+    turned = {axis: agreement(_half_turn(moved, heads[1], axis)) for axis in range(3)}
     best = max(turned, key=lambda axis: turned[axis])
     metrics = {
         "overlap_dice": round(overlap, 4),

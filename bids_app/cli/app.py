@@ -17,6 +17,7 @@ from bids_app.cli.temporary import ensure_temporary_folder
 from bids_app.dataset.checks import preflight, without_magnitudes_alone
 from bids_app.dataset.derived import USES, with_given
 from bids_app.dataset.image_checks import remarks
+from bids_app.dataset.query import misnamed_folders
 from bids_app.dataset.separation import problems_of, single_step
 from bids_app.dataset.subjects import selected_subjects
 from bids_app.dataset.validation import InputValidation
@@ -157,6 +158,7 @@ def check_participants(config: Config) -> Checked:
     subjects = selected_subjects(config.bids_dir, chosen.participants, chosen.sessions, chosen.filters, coils)
     subjects = tuple(_with_given(subject, config) for subject in subjects)
     subjects, skipped = without_magnitudes_alone(subjects)
+    skipped = [*misnamed_folders(config.bids_dir), *skipped]
     needs_t1w = tuple(config.settings.segmentation.choice.which) != ("none",)
     needs_t1w |= any(image.is_needed for subject in subjects for image in subject.t1w)
     problems = preflight(subjects, config.bids_dir, config.output_dir, chosen.participants, needs_t1w)

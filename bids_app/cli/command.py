@@ -7,13 +7,15 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 from bids_app.cli.job_options import options_for_jobs
 from bids_app.cli.options import build_parser
 from bids_app.cli.parser import complete
-from bids_app.errors import QsmAppError, ToolMissingError, missing_package
+from bids_app.derivatives.text import shown
+from bids_app.errors import QsmAppError, ToolMissingError, UsageError, missing_package
 
 
 class _TerminatedError(BaseException):
@@ -68,6 +70,12 @@ def _guarded(arguments: tuple[str, ...]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            print(
+                f"qsm-bids-app: a name of the command line is too long for a file: {_last(error.filename)}",
+                file=sys.stderr,
+            )
+            return UsageError.exit_code
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
             raise
         print(f"qsm-bids-app: nothing can be written any more: {error}", file=sys.stderr)
@@ -93,6 +101,10 @@ def _signals_handled() -> Iterator[None]:
         for number, handler in before.items():
             if handler is not None:  # None: set by a library in C, which has its own reasons
                 signal.signal(number, handler)
+
+
+def _last(filename: object) -> str:
+    return shown(Path(str(filename)).name)
 
 
 def _run(arguments: tuple[str, ...]) -> int:

@@ -1,12 +1,14 @@
 """The convert level: from a Config to a BIDS dataset, and what is left to do on it."""
 
 from dataclasses import replace
+from functools import partial
 
 from bids_app.cli.config import Config
 from bids_app.cli.event_log import EventLog
 from bids_app.convert import ConversionReport, ConvertRequest, conversion_page, convert
 from bids_app.convert.model import PLANNED
 from bids_app.convert.name.patients import sanitise
+from bids_app.engine.claims import claimed_subjects
 from bids_app.errors import InputRefusedError
 
 
@@ -21,6 +23,8 @@ def convert_first(config: Config) -> tuple[int, Config]:
         If nothing in the input can be converted; the report gives the reason, series by series.
     ToolMissingError
         If dcm2niix or heudiconv is not installed.
+    OutputInUseError
+        If another command converts one of the subjects into the same dataset.
     """
     scans = config.scans
     request = ConvertRequest(
@@ -39,6 +43,7 @@ def convert_first(config: Config) -> tuple[int, Config]:
         add=scans.add,
         dry_run=config.dry_run,
         nprocs=config.nprocs * config.omp_nthreads,
+        claim=partial(claimed_subjects, config.bids_dir),
     )
     events = EventLog(config.events)
 

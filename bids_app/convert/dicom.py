@@ -16,7 +16,7 @@ from bids_app.convert.name.series_table import SKIP, full_names, read_series_tab
 from bids_app.convert.scan.files import Scan, scan
 from bids_app.convert.write import session
 from bids_app.convert.write.dataset_files import known_studies
-from bids_app.convert.write.jobs import Intake, Job, Planned, check_account, make_jobs, run_jobs
+from bids_app.convert.write.jobs import Intake, Job, Planned, check_account, claimed_jobs, make_jobs, run_jobs
 from bids_app.convert.write.tools import check_tools
 from bids_app.errors import InputRefusedError
 
@@ -36,25 +36,36 @@ def convert_dicom(request: ConvertRequest, scratch: Path, on_event: OnEvent) -> 
         what = [f"No DICOM file that can be read is in {request.dicom_dir}."]
         raise InputRefusedError(what + [f"{p.path}: {p.reason}" for p in problems])
     series = [s.redacted(redact) for s in group_series(scanned.instances)]
-    places, notes = place_studies(_studies(series, scanned, redact), request, known_studies(request.bids_dir))
-    jobs, notes = make_jobs(series, places, request), [redact(n) for n in notes]
+    studies = _studies(series, scanned, redact)
+
+    def plan_sessions() -> tuple[list[Job], list[str]]:
+        places, notes = place_studies(studies, request, known_studies(request.bids_dir))
+        return make_jobs(series, places, request), [redact(n) for n in notes]
+
+    def make(plans: Sequence[SeriesPlan], job: Job, folder: Path) -> tuple[Path, session.Made]:
+        return session.make_images(plans, heuristic, job.subject, job.session, folder, redact)
+
+    broken = frozenset(PurePosixPath(p.path).parent for p in scanned.problems)
+    intake = Intake(request, scanned.logical, redact, broken, partial(plan_job, heuristic), make, table)
+    with claimed_jobs(request, plan_sessions) as (jobs, notes):
+        on_event(f"Found {len(scanned.instances)} DICOM files: {len(series)} series, {len(jobs)} session(s).")
+        outcomes = run_jobs(intake, jobs, scratch, on_event)
+    notes += _notes(scanned)
+    notes += table.unused(outcomes)
+    check_account(series, jobs, outcomes, problems, notes)
+    return outcomes, problems, notes
+
+
+def _notes(scanned: Scan) -> list[str]:
+    """Return sentences on files that were left aside."""
+    notes = []
     if scanned.others:
         notes.append(f"{scanned.others} file(s) that are not DICOM were left aside.")
     if scanned.duplicates:
         notes.append(
             f"{scanned.duplicates} file(s) are copies of others (same header, same pixels) and were left aside."
         )
-    on_event(f"Found {len(scanned.instances)} DICOM files: {len(series)} series, {len(jobs)} session(s).")
-    broken = frozenset(PurePosixPath(p.path).parent for p in scanned.problems)
-
-    def make(plans: Sequence[SeriesPlan], job: Job, folder: Path) -> tuple[Path, session.Made]:
-        return session.make_images(plans, heuristic, job.subject, job.session, folder, redact)
-
-    intake = Intake(request, scanned.logical, redact, broken, partial(plan_job, heuristic), make, table)
-    outcomes = run_jobs(intake, jobs, scratch, on_event)
-    notes += table.unused(outcomes)
-    check_account(series, jobs, outcomes, problems, notes)
-    return outcomes, problems, notes
+    return notes
 
 
 def _studies(series: Sequence[Series], scanned: Scan, redact: Redactor) -> list[Study]:

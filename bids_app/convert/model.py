@@ -1,7 +1,8 @@
 """Frozen records of a conversion: what is asked for, what became of every series."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,6 +10,14 @@ from bids_app.errors import UsageError
 
 #: Called with one sentence for everything that happens.
 OnEvent = Callable[[str], None]
+#: Holds subjects (by label, without ``sub-``) for this process while they are converted.
+Claim = Callable[[Collection[str]], AbstractContextManager[None]]
+
+
+def unclaimed(subjects: Collection[str]) -> AbstractContextManager[None]:
+    """Hold nothing: the caller sees to it that nobody else converts the same subjects."""
+    return nullcontext()
+
 
 CONVERTED = "converted"
 SKIPPED = "skipped"
@@ -35,7 +44,8 @@ class ConvertRequest:
 
     ``subject_pattern`` and ``session_pattern`` are regular expressions that are searched in the path of a study's
     files (relative to the folder given) and then in its PatientID (sessions: its StudyDate); the group named
-    ``subject`` or ``session``, or else the first group, or else the whole match, is the label.
+    ``subject`` or ``session``, or else the first group, or else the whole match, is the label. ``claim`` is called with
+    the subjects before anything is written.
     """
 
     bids_dir: Path
@@ -53,6 +63,7 @@ class ConvertRequest:
     add: bool = False  # complete sessions that are in the dataset
     dry_run: bool = False
     nprocs: int = 1
+    claim: Claim = unclaimed
 
     @property
     def outputs(self) -> tuple[Path, ...]:

@@ -22,7 +22,7 @@ from bids_app.convert.scan.loose_sources import from_folder, from_table
 from bids_app.convert.write import session
 from bids_app.convert.write.dataset_files import known_studies
 from bids_app.convert.write.dcm2niix import sidecar
-from bids_app.convert.write.jobs import Intake, Job, check_account, make_jobs, run_jobs
+from bids_app.convert.write.jobs import Intake, Job, check_account, claimed_jobs, make_jobs, run_jobs
 from bids_app.convert.write.tools import check_tools
 from bids_app.derivatives.files import write_bytes, write_json
 from bids_app.derivatives.nifti import load
@@ -56,9 +56,11 @@ def convert_nifti(request: ConvertRequest, scratch: Path, on_event: OnEvent) -> 
             [f"No NIfTI image that can be used is in {where}.", *(f"{p.path}: {p.reason}" for p in problems)]
         )
     series = [s.redacted(redact) for s in group_series(instances)]
-    places, notes = place_named(named) if named else _places(loose, request, redact)
-    jobs = make_jobs(series, places, request)
-    on_event(f"Found {len(instances)} images: {len(series)} series, {len(jobs)} session(s).")
+
+    def plan_sessions() -> tuple[list[Job], list[str]]:
+        places, notes = place_named(named) if named else _places(loose, request, redact)
+        return make_jobs(series, places, request), [redact(n) for n in notes]
+
     sources = {instance.path: source for instance, source in described}
 
     def make(plans: Sequence[SeriesPlan], job: Job, folder: Path) -> tuple[Path, session.Made]:
@@ -67,8 +69,10 @@ def convert_nifti(request: ConvertRequest, scratch: Path, on_event: OnEvent) -> 
     logical = {path: source.logical for path, source in sources.items()}
     folders = frozenset(PurePosixPath(p.path).parent for p in problems)
     intake = Intake(request, logical, redact, folders, partial(plan_job, heuristic), make, table)
-    outcomes = run_jobs(intake, jobs, scratch, on_event)
-    notes = [*(redact(n) for n in notes), *table.unused(outcomes)]
+    with claimed_jobs(request, plan_sessions) as (jobs, notes):
+        on_event(f"Found {len(instances)} images: {len(series)} series, {len(jobs)} session(s).")
+        outcomes = run_jobs(intake, jobs, scratch, on_event)
+    notes += table.unused(outcomes)
     check_account(series, jobs, outcomes, problems, notes)
     return outcomes, problems, notes
 

@@ -12,7 +12,7 @@ from bids_app.dataset.expected import Home, sessions_of
 from bids_app.dataset.integrity import TABLE_READS, Products, RunRecords, Verifier
 from bids_app.derivatives.ratings import EXCLUDE, Rating
 from bids_app.derivatives.records import load_record, record_files, records_root, split_name
-from bids_app.model.cohort import EXCLUDED, WITHDRAWN, Cohort, CompletenessEntry
+from bids_app.model.cohort import EXCLUDED, SLICE_STEP, WITHDRAWN, Cohort, CompletenessEntry
 from bids_app.model.group_run import GroupRun
 from bids_app.model.json_values import JsonObject
 from bids_app.model.naming import Entities, entities_in
@@ -102,7 +102,9 @@ def _judged(processed: _Made, common: Sequence[str], output_dir: Path) -> Comple
     wrong = [*processed.products.changed.values(), *(f"{', '.join(files)}: {cause}" for cause, files in causes.items())]
     lacks = [key for key in common if key not in run.made]
     has_map = "chimap" in {*run.made, *processed.products.changed, *processed.products.stale}
-    if not has_map:
+    if any(record.step == SLICE_STEP for record in processed.records.current):
+        status, reason = EXCLUDED, "computed slice by slice: there is no susceptibility map"
+    elif not has_map:
         status, reason = "failed", "no susceptibility map that is like its record" + _last_words(output_dir, name)
     elif wrong:
         status, reason = "changed", "; ".join(wrong)

@@ -4,7 +4,8 @@ A magnitude that is empty, a magnitude and a phase under each other's names, and
 without any other sign that it is wrong.
 """
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +29,10 @@ _RANGES = (2 * np.pi, 2000 * np.pi, 4096.0, 8192.0)
 _FILLED = 0.03
 #: Ratio of the ranges of two echoes' phases that no unwrapping explains.
 _RATIO = 20.0
+#: At least this share of the values of a real or imaginary part lies within the magnitude.
+_PART = 0.999
+#: Fewer values may be equal by chance.
+_MIN_SIZE = 1000
 #: Integers beyond this are no radians.
 _MAX_INTEGER_RAD = 100.0
 
@@ -40,6 +45,8 @@ class _Sample:
     jumps: float  # share of neighbours in a slice that differ by more than half the range
     dark: float  # share of the slice in the lowest tenth of the range
     integers: bool
+    digest: str  # of the values
+    size: int
 
     @property
     def span(self) -> float:
@@ -57,6 +64,8 @@ def contents(run: GreRun) -> Iterator[str]:
         return  # reported already
     yield from _magnitudes(run)
     phases = {echo.number: _sampled(echo.phase) for echo in run.echoes if echo.phase is not None}
+    yield from _copies([*phases.values(), *(_sampled(echo.magnitude) for echo in run.echoes if echo.magnitude)])
+    yield from _parts_of_complex(run, phases)
     yield from _scales(run, phases)
     for echo in run.echoes:
         sample = phases.get(echo.number)
@@ -114,6 +123,32 @@ def _scales(run: GreRun, phases: dict[int, _Sample]) -> Iterator[str]:
         )
 
 
+def _copies(samples: Sequence[_Sample]) -> Iterator[str]:
+    """Find images that hold the same values as another one: a file was copied under a second name."""
+    known: dict[str, Path] = {}
+    for sample in samples:
+        first = known.setdefault(sample.digest, sample.path)
+        if first != sample.path and sample.span > 0 and sample.size >= _MIN_SIZE:
+            yield f"{first.name} and {sample.path.name} hold the same values: one of them is a copy; export it again"
+
+
+def _parts_of_complex(run: GreRun, phases: dict[int, _Sample]) -> Iterator[str]:
+    """Find real or imaginary parts called phase: no value exceeds the magnitude, even in the noise of air."""
+    for echo in run.echoes:
+        phase = phases.get(echo.number)
+        if phase is None or echo.magnitude is None or phase.filled or phase.low >= 0:
+            continue
+        magnitude = np.abs(middle_slices(echo.magnitude, _SLICES))
+        values = np.abs(middle_slices(phase.path, _SLICES))
+        if values.shape != magnitude.shape or not 0.5 < values.max() / max(magnitude.max(), 1e-30) < 1.05:
+            continue
+        if np.mean(values <= 1.02 * magnitude + 1e-3 * magnitude.max()) > _PART:
+            yield (
+                f"{phase.path.name}: no value exceeds the magnitude, so that it is the real or imaginary part; name it "
+                "part-real or part-imag, or export the phase"
+            )
+
+
 def _sampled(path: Path) -> _Sample:
     values = middle_slices(path, _SLICES)
     values = np.where(np.isfinite(values), values, 0)
@@ -124,4 +159,6 @@ def _sampled(path: Path) -> _Sample:
     steps = [np.abs(np.diff(values, axis=axis)) > half for axis in (0, 1) if values.shape[axis] > 1]
     jumps = max((float(step.mean()) for step in steps if step.size), default=0.0) if half > 0 else 0.0
     dark = float(np.mean(values < low + 0.1 * (high - low))) if values.size else 0.0
-    return _Sample(path, low, high, jumps, dark, bool(np.array_equal(values, np.rint(values))))
+    digest = hashlib.blake2b(values.tobytes(), digest_size=16).hexdigest()
+    integers = bool(np.array_equal(values, np.rint(values)))
+    return _Sample(path, low, high, jumps, dark, integers, digest, values.size)

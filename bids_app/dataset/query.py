@@ -30,6 +30,15 @@ def participant_labels(bids_dir: Path) -> list[str]:
     return sorted(e.name.removeprefix("sub-") for e in os.scandir(bids_dir) if e.is_dir() and e.name.startswith("sub-"))
 
 
+def misnamed_folders(bids_dir: Path) -> list[str]:
+    """Return a sentence for each folder that is called like a participant's but for its letters (``SUB-01``)."""
+    return [
+        f"{name}: is left out, as BIDS writes sub- in lower case; rename the folder and its files"
+        for name in sorted(e.name for e in os.scandir(bids_dir) if e.is_dir())
+        if name[:4].lower() == "sub-" and not name.startswith("sub-")
+    ]
+
+
 def find_subjects(
     bids_dir: Path,
     participants: Sequence[str] = (),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bids_app.derivatives.presence import absence, is_system_file
-from bids_app.derivatives.text import decoded
+from bids_app.derivatives.text import decoded, shown
 from bids_app.model.json_values import JsonObject, JsonValue
 from bids_app.model.naming import GRADIENT_ECHOES, GRADIENT_ECHOES_WITH_PHASE, T1_WEIGHTED
 
@@ -92,8 +92,28 @@ class Sidecars:
 
 
 def read_json(text: str) -> JsonValue:
-    """Return the content of a JSON text; numbers beyond all measure are infinite, and no error."""
-    return json.loads(text, parse_int=lambda digits: int(digits) if len(digits) <= _MAX_DIGITS else float(digits))
+    """Return the content of a JSON text; numbers beyond all measure are infinite, and no error.
+
+    Raises
+    ------
+    ValueError
+        If the text is not JSON, or gives a name two values.
+    """
+    return json.loads(
+        text,
+        parse_int=lambda digits: int(digits) if len(digits) <= _MAX_DIGITS else float(digits),
+        object_pairs_hook=_unique,
+    )
+
+
+def _unique(pairs: list[tuple[str, JsonValue]]) -> JsonObject:
+    """Return the values of an object by name; JSON itself takes the last of several values without a word."""
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        for name, value in pairs:
+            if repr(values[name]) != repr(value):
+                raise ValueError(f"{shown(name)} has the values {shown(str(value))} and {shown(str(values[name]))}")
+    return values
 
 
 def _parts(stem: str) -> tuple[dict[str, str], str]:

@@ -34,7 +34,7 @@ from bids_app.model.results import StepFailure
 from bids_app.model.settings import Settings
 from bids_app.model.step import HEADER, Step, plan
 from bids_app.model.step_record import StepRecord
-from bids_app.qsm.process import release_memory
+from bids_app.qsm.allocation import release_memory
 
 #: A step that took more than so many bytes gives its memory back; the pages of others serve the next step.
 _LARGE = 1_000_000_000

@@ -7,7 +7,7 @@ for. What lies in a folder of working files that several outputs share is locked
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from bids_app.engine.locks import Lock, holder_of, pulse, read_lock, remove_stal
 from bids_app.errors import OutputInUseError
 from bids_app.model.context import Context
 
-_COMMAND, _PROCESS = ".command", ".process"
+_COMMAND, _PROCESS, _CONVERSION = ".command", ".process", ".conversion"
 _LOOK_S = 0.2
 #: A node of a cluster may see for so long that a file is not there which another one has made.
 _PATIENCE_S = 60.0
@@ -55,24 +55,52 @@ def claimed(context: Context, names: Mapping[str, bool], settings: str) -> Itera
     OutputInUseError
         If another command works on one of them.
     """
-    folders = lock_folders(context)
-    remove_stale_locks(context)
+    advice = "choose another output folder (and --work-dir, where you give one)"
+    with _held(lock_folders(context), _COMMAND, names, settings, advice) as name_of_pulse:
+        yield replace(context, claim=name_of_pulse)
+
+
+@contextmanager
+def claimed_subjects(bids_dir: Path, subjects: Collection[str]) -> Iterator[None]:
+    """Claim the conversion of subjects into a dataset for this command; others may convert other subjects.
+
+    Raises
+    ------
+    OutputInUseError
+        If another command converts one of them.
+    """
+    names = {f"sub-{subject}": False for subject in subjects}
+    folder = bids_dir / "sourcedata" / "conversion" / "locks"
+    new = [path for path in folder.parents if not path.exists()]
+    try:
+        with _held((folder,), _CONVERSION, names, "", "convert into another dataset"):
+            yield
+    finally:
+        for path in new:
+            with suppress(OSError):  # something was converted
+                path.rmdir()
+
+
+@contextmanager
+def _held(folders: Sequence[Path], suffix: str, names: Mapping[str, bool], settings: str, advice: str) -> Iterator[str]:
+    """Hold a lock for each name in each folder, and give the name of the pulse."""
+    for folder in folders:
+        remove_stale(folder)
     with ExitStack() as stack:
         name_of_pulse = stack.enter_context(pulse(folders))
         holder = this_process(settings, name_of_pulse)
         for name, is_shared in sorted(names.items()):
             for folder in folders:
-                lock = Lock(folder / f"{name}{_COMMAND}", holder)
+                lock = Lock(folder / f"{name}{suffix}", holder)
                 other = lock.acquire()
                 if other is None:
                     stack.callback(lock.release)
                 elif not (is_shared and other.settings == settings):
                     raise OutputInUseError(
                         f"another command is writing {name}: {other} ({other.command}), as {lock.path} says. Wait "
-                        "until it has ended and run this command again, or choose another output folder (and "
-                        "--work-dir, where you give one)"
+                        f"until it has ended and run this command again, or {advice}"
                     )
-        yield replace(context, claim=name_of_pulse)
+        yield name_of_pulse
 
 
 @contextmanager

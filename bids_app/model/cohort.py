@@ -12,6 +12,8 @@ from bids_app.model.template import ManualSegmentationRun
 PROBLEMS = ("incomplete", "changed", "failed", "missing")
 #: Runs that are left out on purpose.
 EXCLUDED, WITHDRAWN = "excluded", "not in the dataset"
+#: The step of runs that are no volume: they have no susceptibility map, and are no part of a group.
+SLICE_STEP = "slices"
 
 
 @dataclass(frozen=True)

@@ -51,8 +51,8 @@ class RegistrationChoices(Params):
     atlas: str = param("syn", choices=("syn", "affine"), doc="Transform of the atlas")
     syn_resolution: float = param(1.5, low=0.5, high=8, unit="mm", doc="Voxels of SyN's finest level")
     syn_coarse: int = param(60, low=0, high=1000, doc="SyN's iterations on voxels 4 times as large")
-    syn_middle: int = param(30, low=0, high=1000, doc="SyN's iterations on voxels twice as large")
-    syn_fine: int = param(5, low=0, high=1000, doc="SyN's iterations on the finest level")
+    syn_middle: int = param(20, low=0, high=1000, doc="SyN's iterations on voxels twice as large")
+    syn_fine: int = param(4, low=0, high=1000, doc="SyN's iterations on the finest level")
 
 
 @dataclass(frozen=True)

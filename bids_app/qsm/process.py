@@ -1,58 +1,28 @@
 """Settings of a process that runs kernels; a program calls :func:`prepare_process` once, importing sets nothing."""
 
-import ctypes
 import os
 import platform
-from collections.abc import Callable, Collection
-from typing import cast
+from collections.abc import Collection
 
 from numba.core.codegen import get_host_cpu_features
 
+from bids_app.qsm.allocation import keep_freed_memory
+
 #: The names of LLVM for what x86-64-v3 adds.
 _V3_FEATURES = {"avx", "avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe"}
-#: Parameters of the C library's ``mallopt``, and what they are set to: no block of memory is mapped by itself, and half
-#: a gigabyte that is free at the end of the heap is kept.
-_MALLOC = {-4: 0, -1: 1 << 29, -2: 1 << 26}
 
 
 def prepare_process() -> None:
-    """Set how idle threads wait and how memory is kept; call it before the first kernel runs.
+    """Set how idle threads wait; call it before the first kernel runs.
 
     Idle threads of OpenMP sleep instead of spinning (``OMP_WAIT_POLICY``, unless it is set): a thread that spins takes
     the processor from the one that it waits for as soon as other programs run, which makes solvers of many short
     kernels ten times slower.
 
-    Memory that was freed is used again (:func:`_keep_freed_memory`) until :func:`release_memory`.
+    Memory that was freed is used again (:mod:`bids_app.qsm.allocation`).
     """
-    _keep_freed_memory()
+    keep_freed_memory()
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # OpenMP reads it when the first parallel kernel runs
-
-
-def _keep_freed_memory() -> None:
-    """Let the C library (glibc) use freed memory again.
-
-    By itself it gives each large array back to the system at once. The next array then gets new pages, which the system
-    has to clear: a third of the processor time of the whole pipeline.
-    """
-    mallopt = _of_libc("mallopt")
-    if mallopt is not None:
-        for parameter, value in _MALLOC.items():
-            mallopt(parameter, value)
-
-
-def release_memory() -> None:
-    """Give freed memory back to the system, as between two steps that need different amounts."""
-    trim = _of_libc("malloc_trim")
-    if trim is not None:
-        trim(ctypes.c_size_t(0))
-
-
-def _of_libc(name: str) -> Callable[..., int] | None:
-    """Return a function of the C library, or None where it has none of that name (musl, macOS)."""
-    try:
-        return cast("Callable[..., int]", getattr(ctypes.CDLL(None), name))
-    except (AttributeError, OSError, TypeError):
-        return None
 
 
 def portable_cpu(

@@ -9,6 +9,8 @@ from bids_app import qsm
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.field.alternation import remove_alternation
 from bids_app.qsm.grid import Grid
+from bids_app.qsm.inversion.generalised_variation import TgvParams
+from bids_app.qsm.inversion.tgv import tgv
 from bids_app.qsm.kernels.cache import compiled_count
 from bids_app.qsm.mask.head import extract_brain
 from bids_app.qsm.mask.make import make_mask
@@ -106,6 +108,7 @@ def _every_inversion(field: FloatArray, mask: BoolArray, grid: Grid, magnitude: 
     for inversion in (method for method in qsm.INVERSIONS.values() if "model" not in method.needs):
         inversion(field, mask, grid)
         inversion(field, mask, grid, weights=weights, magnitude=magnitude)
+    tgv(field, mask, grid, params=TgvParams(iterations=1))  # else iterations are taken in pairs
 
 
 def _problem() -> tuple[FloatArray, FloatArray, tuple[float, ...], BoolArray, Grid]:

@@ -4,6 +4,7 @@ import os
 import sys
 import webbrowser
 from collections.abc import Sequence
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -62,6 +63,8 @@ class QsmApp(App[None]):
         self, folder: Path | None = None, output_dir: Path | None = None, command: Sequence[str] | None = None
     ) -> None:
         super().__init__()
+        # It passes stderr on to its helper process. While the app runs, stderr is no file, and starting it then fails.
+        resource_tracker.ensure_running()
         self.plan = Plan()
         #: How the command is called; tests put another one here.
         self.own_command = tuple(command or own_command())

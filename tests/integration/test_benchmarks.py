@@ -19,6 +19,7 @@ from benchmarks import scheduler
         ("scaling", ["--only", "tkd", "--parts", "voxels"], "| inversion | tkd |"),
         ("scaling", ["--only", "fit, linear", "--parts", "echoes"], "| fit, linear, 128^3 |"),
         ("chain", [], "| default | 4 mm | 2 |"),
+        ("steps", [], "| default | inversion |"),
         ("anatomy", ["--only", "RAS 1 mm"], "| none: the atlas to the magnitude |"),
     ],
 )

@@ -1,10 +1,13 @@
 """Runs of the conversion: again, at the same time, on damaged input, from archives, on to the participant level."""
 
+import getpass
+import json
 import os
 import subprocess
 import sys
 import tarfile
 import zipfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import nibabel as nib
@@ -13,8 +16,10 @@ import pydicom
 import pytest
 
 from bids_app.cli.command import main
+from bids_app.convert import ConvertRequest, convert
 from bids_app.convert.write.tools import find_dcm2niix
 from bids_app.convert.write.tools import run as call
+from bids_app.engine.claims import claimed_subjects
 from tests.helpers import dicom
 from tests.helpers.dicom_study import (
     GE,
@@ -115,6 +120,35 @@ def test_two_runs_at_the_same_time_on_one_dataset(tmp_path):
     for label in labels:
         assert_phase_is_the_truth(bids, label)
     assert not [p for p in (*bids.rglob(".*"), *(tmp_path / "out").rglob(".*")) if p.name != ".bidsignore"]
+
+
+def test_a_subject_is_converted_by_one_command_at_a_time(run, tmp_path, capsys):
+    dicom.siemens_gre(tmp_path / "dicom" / "1", patient("A"))
+    with claimed_subjects(tmp_path / "bids", ["A"]):
+        assert run() == 5
+        assert f"is writing sub-A: {getpass.getuser()} on" in capsys.readouterr().err
+        assert run("--dry-run") == 0
+        assert not list((tmp_path / "bids").glob("sub-*"))
+    with claimed_subjects(tmp_path / "bids", ["B"]):  # another subject is no obstacle
+        assert run() == 0
+    assert not list((tmp_path / "bids").rglob("locks"))
+
+
+def test_sessions_are_named_after_the_claim(tmp_path):
+    """What another command converted while the scans were read decides the names."""
+    dicom.siemens_gre(tmp_path / "dicom" / "1", patient("A"))
+
+    @contextmanager
+    def claim(subjects):
+        note = {"subject": "A", "session": "1", "study": "other", "series": []}
+        path = tmp_path / "bids" / "sourcedata" / "conversion" / "sub-A_ses-1_other.json"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps(note))
+        yield
+
+    request = ConvertRequest(tmp_path / "bids", tmp_path / "out", tmp_path / "work", tmp_path / "dicom", claim=claim)
+    (outcome, _) = convert(request).outcomes
+    assert outcome.session not in (None, "1")
 
 
 def test_broken_files_are_named_and_stop_nothing(run, tmp_path, capsys):

@@ -9,7 +9,7 @@ from bids_app.errors import QsmAppError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one stage and return the exit code: 0 done, 1 failed, 2 usage, 3 input refused."""
+    """Run one stage and return the exit code: 0 done, 1 failed, 2 usage, 3 input refused, 4 a tool is missing."""
     try:
         parser = build_parser()
         complete(parser)

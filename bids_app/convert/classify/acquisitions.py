@@ -86,6 +86,8 @@ def _is_related(a: Acquisition, s: SeriesFacts) -> bool:
     first = a.series[0]
     if first.study_uid != s.study_uid:  # equal dates and times mean nothing: programs that remove identities set them
         return False
+    if first.of_coils != s.of_coils:  # a combined magnitude is no coil
+        return False
     same_protocol = not (first.protocol and s.protocol) or first.protocol == s.protocol
     return same_protocol and max(v.repetition for v in s.volumes) == max(v.repetition for v in first.volumes)
 

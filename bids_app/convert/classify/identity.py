@@ -7,6 +7,7 @@ examination a study UID of its own. A key made of a part of the identity then mi
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 from bids_app.convert.scan.header import Instance
 
@@ -14,6 +15,8 @@ from bids_app.convert.scan.header import Instance
 MARK = "@"
 #: Echo times (ms) that differ by no more are one.
 ECHO_TIME_TOLERANCE = 0.0101
+#: Relative difference of the distances between slices of one stack.
+_STEP_TOLERANCE = 0.02
 #: Digits of DICOM times that are compared: hours, minutes and seconds.
 _SECONDS = 6
 
@@ -25,9 +28,10 @@ def identified(instances: Iterable[Instance]) -> list[Instance]:
 
     A study UID that several patients or dates share is completed with both; a series UID that several examinations
     share is completed with the examination's. Studies of one patient and date that share a series or a frame of
-    reference, and of which no image is there twice, are one examination. UIDs that are unique stay as they are.
+    reference, and of which no image is there twice, are one examination. So is a study whose files of several dates
+    make regular stacks of slices together, as one over midnight. UIDs that are unique stay as they are.
     """
-    identified = [_with(i, study_uid=_own_study(i)) for i in instances]
+    identified = _with_common_dates([_with(i, study_uid=_own_study(i)) for i in instances])
     people: dict[str, set[Person]] = defaultdict(set)
     for instance in identified:
         people[instance.values["study_uid"]].add(_person(instance))
@@ -122,6 +126,43 @@ def _joined_studies(instances: Sequence[Instance]) -> dict[str, str]:
             first = min(roots)
             joined |= {root: first for root in roots if root != first}
     return {uid: _root(joined, uid) for uid in joined}
+
+
+def _with_common_dates(instances: Sequence[Instance]) -> list[Instance]:
+    """Return the instances with the first date of a study where slices of one series have several."""
+    stacks: dict[tuple[str, str], dict[str, dict[str, list[Instance]]]] = defaultdict(
+        lambda: defaultdict(lambda: defaultdict(list))
+    )
+    for instance in instances:
+        values = instance.values
+        stacks[values["study_uid"], values["patient_id"]][values["series_uid"]][values["study_date"]].append(instance)
+    first: dict[tuple[str, str], str] = {}
+    for key, series in stacks.items():
+        split = [dates for dates in series.values() if len(dates) > 1]
+        if split and all(_are_regular_stacks(list(dates.values())) for dates in split):
+            first[key] = min(date for dates in series.values() for date in dates)
+    dated = []
+    for instance in instances:
+        values = instance.values
+        date = first.get((values["study_uid"], values["patient_id"]), values["study_date"])
+        dated.append(
+            instance if date == values["study_date"] else replace(instance, values={**values, "study_date": date})
+        )
+    return dated
+
+
+def _are_regular_stacks(groups: Sequence[Sequence[Instance]]) -> bool:
+    """Return whether the slices of several groups of files lie at equal distances together."""
+    stacks: dict[tuple[object, ...], list[float]] = defaultdict(list)
+    for instance in (instance for group in groups for instance in group):
+        for frame in instance.frames:
+            stacks[frame.part, frame.echo_time].extend(frame.positions)
+    for positions in stacks.values():
+        ordered = sorted(positions)
+        steps = [high - low for low, high in pairwise(ordered)]
+        if not steps or min(steps) <= 0 or max(steps) - min(steps) > _STEP_TOLERANCE * max(steps):
+            return False
+    return True
 
 
 def _root(joined: dict[str, str], uid: str) -> str:

@@ -1,7 +1,7 @@
 """Files of the dataset as a whole: description, participants, README, and the notes on where everything came from.
 
-Several runs may work on one dataset at the same time. Nothing is locked: files are replaced by rename, and the table of
-participants is looked at again after writing until every converted subject is in it.
+Several commands may convert different subjects into one dataset at the same time. These files are not locked: they are
+replaced by rename, and the table of participants is read again after writing until every converted subject is in it.
 """
 
 import json
@@ -23,6 +23,7 @@ _README = """# {name}
 This dataset was converted with QSM BIDS App {version} (heudiconv and dcm2niix) for quantitative susceptibility mapping.
 
 * `sub-*/anat`: gradient-echo images (`MEGRE`, `T2starw`; `part-mag`, `part-phase`) and T1-weighted images.
+* `sub-*/fmap`: field maps in Hz that the scanner computed, where a session has no phase.
 * Phase images are as the scanner stored them; `Units` in their sidecars says `rad` or `arbitrary`.
 * `sourcedata/conversion` says which original study became which subject and session, and how.
 

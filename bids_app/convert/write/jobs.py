@@ -1,8 +1,9 @@
 """Sessions one by one: plan, convert, place, note; the same for DICOM and for NIfTI."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -10,7 +11,6 @@ from bids_app.convert.classify.series import Series
 from bids_app.convert.model import (
     CONVERTED,
     FAILED,
-    KEPT,
     PLANNED,
     SKIPPED,
     ConvertRequest,
@@ -76,6 +76,22 @@ def make_jobs(series: Sequence[Series], places: Mapping[str, Place], request: Co
             members.sort(key=lambda s: (s.facts.date_time, s.facts.number))
             jobs.append(Job(subject, ses, tuple(members), tuple((u, places[u]) for u in uids)))
     return jobs
+
+
+@contextmanager
+def claimed_jobs(
+    request: ConvertRequest, plan: Callable[[], tuple[list[Job], list[str]]]
+) -> Iterator[tuple[list[Job], list[str]]]:
+    """Claim the subjects of the jobs, and give the jobs and notes that ``plan`` makes then.
+
+    The names of sessions depend on what is in the dataset: another command may have added studies before the claim.
+    """
+    jobs, notes = plan()
+    if request.dry_run:
+        yield jobs, notes
+        return
+    with request.claim({job.subject for job in jobs}):
+        yield plan()
 
 
 def check_account(
@@ -233,8 +249,7 @@ def _convert(
     except session.PlacementError as error:
         for uid, outcome in base.items():
             if outcome.status == CONVERTED:
-                fate = KEPT if place is session.place else FAILED
-                base[uid] = replace(outcome, status=fate, reason=str(error), outputs=())
+                base[uid] = replace(outcome, status=FAILED, reason=str(error), outputs=())
     dataset_files.add_participants(request.bids_dir)
 
 

@@ -132,6 +132,7 @@ def bayes(
         change, size = change_of(estimate.chi, before)
         if change <= params.tolerance**2 * size:
             break
+    del split, before  # five volumes, before TGV needs more
     if params.detail:
         estimate.chi = with_fine_detail(
             estimate.chi,

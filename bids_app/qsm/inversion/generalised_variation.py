@@ -10,8 +10,8 @@ import numpy as np
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import Grid
-from bids_app.qsm.kernels import tgv as tgv_kernels
 from bids_app.qsm.kernels.spans import Spans
+from bids_app.qsm.kernels.wrapped import wrapped_laplacian
 from bids_app.qsm.operators.crop import Crop, clean
 from bids_app.qsm.operators.laplacian import difference_weights, noise_gain
 from bids_app.qsm.params import Params, param
@@ -51,9 +51,7 @@ def field_problem(
     laplacian: FloatArray = np.zeros(values.size, np.float32)
     second, across = (weights.astype(np.float32) for weights in difference_weights(size))
     inner = Spans.of(domain.data).argument
-    tgv_kernels.wrapped_laplacian(
-        values, domain.mask.ravel(), inner, strides, second, across, np.float32(period), laplacian
-    )
+    wrapped_laplacian(values, domain.mask.ravel(), inner, strides, second, across, np.float32(period), laplacian)
     laplacian = domain.layout.take(laplacian.reshape(crop.grid.shape))
     laplacian *= np.float32(scale)
     if weights is None:

@@ -197,7 +197,7 @@ def primal_ends(state, data, regions, slabs, stencils, steps, rho):
     weights, taus = data[1], steps[0]
     laplace, wave, h = stencils
     for slab in numba.prange(slabs.size - 1):
-        start, last = slabs[slab], slabs[slab + 1] - 1
+        start, last = np.int64(slabs[slab]), np.int64(slabs[slab + 1]) - 1
         _primal_plane(start, primal, bars, dual, wide, narrow, weights, (laplace, wave, h), taus, rho)
         if last > start:
             _primal_plane(last, primal, bars, dual, wide, narrow, weights, (laplace, wave, h), taus, rho)
@@ -215,10 +215,47 @@ def sweep(state, data, regions, slabs, stencils, steps, radii, rho):
     taus, sigmas = steps
     laplace, wave, h = stencils
     for slab in numba.prange(slabs.size - 1):
-        last = slabs[slab + 1] - 1
-        for x in range(slabs[slab], last + 1):
+        start, last = np.int64(slabs[slab]), np.int64(slabs[slab + 1]) - 1
+        for x in range(start, last + 1):
             if x + 1 < last:
                 _primal_plane(x + 1, primal, bars, dual, wide, narrow, weights, (laplace, wave, h), taus, rho)
+            _dual_plane(x, bars, dual, laplacian, narrow, inner, (laplace, wave, h), sigmas, radii, rho)
+
+
+@jit(parallel=True, **_OPTIONS)
+def sweep_twice(state, data, regions, slabs, stencils, steps, radii, rho):
+    """As :func:`sweep`, with the next iteration a plane behind: it finds its fields in the cache, too.
+
+    What the next iteration does at the ends of a slab needs its neighbours: :func:`primal_ends` and :func:`dual_ends`
+    follow. A slab has four planes or more.
+    """
+    primal, bars, dual = state
+    wide, narrow, inner = regions
+    laplacian, weights = data
+    taus, sigmas = steps
+    laplace, wave, h = stencils
+    for slab in numba.prange(slabs.size - 1):
+        start, last = np.int64(slabs[slab]), np.int64(slabs[slab + 1]) - 1
+        for x in range(start, last + 1):
+            if x + 1 < last:
+                _primal_plane(x + 1, primal, bars, dual, wide, narrow, weights, (laplace, wave, h), taus, rho)
+            _dual_plane(x, bars, dual, laplacian, narrow, inner, (laplace, wave, h), sigmas, radii, rho)
+            if x >= start + 2:
+                _primal_plane(x - 1, primal, bars, dual, wide, narrow, weights, (laplace, wave, h), taus, rho)
+            if x >= start + 4:
+                _dual_plane(x - 2, bars, dual, laplacian, narrow, inner, (laplace, wave, h), sigmas, radii, rho)
+
+
+@jit(parallel=True, **_OPTIONS)
+def dual_ends(state, data, regions, slabs, stencils, steps, radii, rho):
+    """Dual step of the two first and the two last planes of each slab."""
+    _, bars, dual = state
+    _, narrow, inner = regions
+    laplacian, sigmas = data[0], steps[1]
+    laplace, wave, h = stencils
+    for slab in numba.prange(slabs.size - 1):
+        start, last = np.int64(slabs[slab]), np.int64(slabs[slab + 1]) - 1
+        for x in (start, start + 1, last - 1, last):
             _dual_plane(x, bars, dual, laplacian, narrow, inner, (laplace, wave, h), sigmas, radii, rho)
 
 
@@ -237,43 +274,3 @@ def change(now, before, spans):
         sums[piece, 0] = difference
         sums[piece, 1] = size
     return sums
-
-
-@jit(**_OPTIONS)
-def _second_difference(phase, i, step, period):
-    """Second difference from neighbour differences brought into half a ``period`` (0: plain differences)."""
-    up = phase[i + step] - phase[i]
-    down = phase[i - step] - phase[i]
-    if period > 0:
-        up -= period * np.rint(up / period)
-        down -= period * np.rint(down / period)
-    return up + down
-
-
-@jit(**_OPTIONS)
-def _product(phase, mask, i, a, b, period):
-    """Product of the second differences along steps ``a`` and ``b``; 0 where a neighbour across is not known."""
-    plus, minus = b + a, b - a
-    if not (mask[i + plus] and mask[i - plus] and mask[i + minus] and mask[i - minus]):
-        return np.float32(0)
-    # Each difference is that of two neighbours, so that wrapped phase needs no other care.
-    neighbours = _second_difference(phase, i + b, a, period) + _second_difference(phase, i - b, a, period)
-    return neighbours - 2 * _second_difference(phase, i, a, period)
-
-
-@jit(parallel=True, **_OPTIONS)
-def wrapped_laplacian(phase, mask, spans, strides, along, across, period, out):
-    """19-point Laplacian of a field or of phase with a ``period``; weights along x, y, z and across xy, xz, yz."""
-    start, stop, pieces, _ = spans
-    sx, sy = strides
-    for piece in numba.prange(pieces.size - 1):
-        for row in range(pieces[piece], pieces[piece + 1]):
-            for i in range(start[row], stop[row]):
-                out[i] = (
-                    along[0] * _second_difference(phase, i, sx, period)
-                    + along[1] * _second_difference(phase, i, sy, period)
-                    + along[2] * _second_difference(phase, i, _ONE, period)
-                    + across[0] * _product(phase, mask, i, sx, sy, period)
-                    + across[1] * _product(phase, mask, i, sx, _ONE, period)
-                    + across[2] * _product(phase, mask, i, sy, _ONE, period)
-                )

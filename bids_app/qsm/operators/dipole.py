@@ -110,7 +110,7 @@ class DipoleConvolution:
         space = irfftn_cropped(xp.astype(self.kernel, xp.complex64), self.grid.shape, self._whole)
         spectrum = rfftn_padded(weight**2, self.grid.shape)
         spectrum *= rfftn(space**2)
-        return xp.clip(irfftn_cropped(spectrum, self.grid.shape, self._whole), 0, None)
+        return xp.clip(irfftn_cropped(spectrum, self.grid.shape, self._whole), 0.0, None)
 
     @property
     def _whole(self) -> Slices:

@@ -54,9 +54,9 @@ def _scale_and_wrap(values, zero, factor, out):  # type: ignore[no-untyped-def]
         out[v] = phase if phase > -np.pi else phase + TWO_PI
 
 
-def _wrapped(values: NumericArray, zero: float = 0.0, factor: float = 1.0) -> FloatArray:
+def _wrapped(values: NumericArray, zero: float = 0.0, factor: float = 1.0, out: FloatArray | None = None) -> FloatArray:
     flat = np.ascontiguousarray(values).reshape(-1)
-    out = np.empty(flat.size, np.float32)
+    out = np.empty(flat.size, np.float32) if out is None else out.reshape(-1)
     _scale_and_wrap(flat, float(zero), float(factor), out)
     return out.reshape(np.shape(values))
 
@@ -88,9 +88,9 @@ class PhaseScale:
     factor: float
     note: str
 
-    def radians(self, values: NumericArray) -> FloatArray:
-        """Return phase in radians, wrapped to (-pi, pi]; what is not finite stays so."""
-        return _wrapped(values, self.zero, self.factor)
+    def radians(self, values: NumericArray, out: FloatArray | None = None) -> FloatArray:
+        """Return phase in radians (in ``out`` if it is given), wrapped to (-pi, pi]; what is not finite stays so."""
+        return _wrapped(values, self.zero, self.factor, out)
 
 
 def phase_scale(
@@ -118,7 +118,9 @@ def phase_scale(
     return PhaseScale((low + high) / 2, TWO_PI / span, note)
 
 
-def to_radians(stored: NumericArray, *, units: str | None = None, manufacturer: str = "") -> ScaledPhase:
+def to_radians(
+    stored: NumericArray, *, units: str | None = None, manufacturer: str = "", overwrite: bool = False
+) -> ScaledPhase:
     """Scale stored phase to radians by its range; all echoes of a run are given together and share one scale.
 
     Scanners store phase as integers (0..4095, -4096..4094, milliradians), which are recognised, or as floats of any
@@ -132,6 +134,8 @@ def to_radians(stored: NumericArray, *, units: str | None = None, manufacturer: 
         ``Units`` of the sidecar; "rad" means that the values are radians, wrapped or not.
     manufacturer : str, optional
         ``Manufacturer`` of the sidecar: integers of a Siemens scanner need not fill their range.
+    overwrite : bool
+        Put the phase into the memory of ``stored`` where that is float32 and contiguous; its values are lost.
 
     Returns
     -------
@@ -153,4 +157,4 @@ def to_radians(stored: NumericArray, *, units: str | None = None, manufacturer: 
     note = scale.note
     if lost:
         note += f"; {lost} voxels that were not finite are set to 0"
-    return ScaledPhase(scale.radians(values), note)
+    return ScaledPhase(scale.radians(values, values if overwrite else None), note)

@@ -96,7 +96,7 @@ class _SourceSystem:
         self._kernels = fused if is_host(weight) else plain
         squared = xp.square(self._prior)
         curvature = self._dipoles.curvature(weight)
-        self._preconditioner = 1 / xp.sqrt(xp.clip(curvature * squared + 1, 1, None))
+        self._preconditioner = 1 / xp.sqrt(xp.clip(curvature * squared + 1, 1.0, None))
         del squared, curvature
         self._solution = xp.zeros_like(self._prior)
         self._step = np.float32(0)

@@ -100,9 +100,10 @@ def solve(
         running: Iteration = kind(domain, fields, data, steps, alphas, relaxation)
         done = 0
         while done < iterations:
-            running.step()
-            tick()
-            done += 1
+            count = running.step(iterations - done)
+            for _ in range(count):
+                tick()
+            done += count
             if done % CHECK_EVERY == 0:
                 difference, size = running.change()
                 if difference <= (tolerance * CHECK_EVERY) ** 2 * size:

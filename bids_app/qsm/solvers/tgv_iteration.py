@@ -17,11 +17,15 @@ from bids_app.qsm.solvers.steps import Stencils, StepSizes
 Fields = tuple[Sequence[FloatArray], Sequence[FloatArray], Sequence[FloatArray]]
 
 
+#: Planes that a slab needs for two iterations at a time.
+_MIN_PLANES = 4
+
+
 class Iteration(Protocol):
     """The state of a running iteration."""
 
-    def step(self) -> None:
-        """Take an iteration."""
+    def step(self, most: int) -> int:
+        """Take one iteration or, where that is faster and ``most`` allows it, two; return how many."""
 
     def change(self) -> tuple[float, float]:
         """Return the squared norms of chi's change since the last call, and of chi."""
@@ -58,14 +62,21 @@ class FusedIteration:
     ) -> None:
         self._spans, self._chi, self._before = domain.in_mask.argument, fields[0][0], fields[0][0].copy()
         slabs = domain.in_dilated.slabs(numba.get_num_threads())
+        self._planes = int(np.diff(slabs.astype(np.int64)).min())
         stencils, both = Stencils.of(domain.grid).weights, (steps.taus, steps.sigmas)
         self._arguments = fields, data, domain.regions, slabs, stencils, both
         self._radii, self._rho = (np.float32(radii[0]), np.float32(radii[1])), np.float32(rho)
 
-    def step(self) -> None:
-        """Take an iteration."""
+    def step(self, most: int) -> int:
+        """Take two iterations in one passage through the memory, where the slabs allow it, or one."""
         fused.primal_ends(*self._arguments, self._rho)
-        fused.sweep(*self._arguments, self._radii, self._rho)
+        if most < 2 or self._planes < _MIN_PLANES:
+            fused.sweep(*self._arguments, self._radii, self._rho)
+            return 1
+        fused.sweep_twice(*self._arguments, self._radii, self._rho)
+        fused.primal_ends(*self._arguments, self._rho)
+        fused.dual_ends(*self._arguments, self._radii, self._rho)
+        return 2
 
     def change(self) -> tuple[float, float]:
         """Return the squared norms of chi's change since the last call, and of chi."""
@@ -105,10 +116,11 @@ class DeviceIteration:
         )
         self._before = copy_of(primal[0])
 
-    def step(self) -> None:
+    def step(self, most: int) -> int:
         """Take an iteration."""
         plain.primal_step(self._fields, self._step)
         plain.dual_step(self._fields, self._step)
+        return 1
 
     def change(self) -> tuple[float, float]:
         """Return the squared norms of chi's change since the last call, and of chi."""

@@ -70,6 +70,6 @@ def _load_images(run: GreRun) -> tuple[FloatArray | None, FloatArray, list[str]]
             f"the phase has no wraps and covers {span:.1f}: it is taken as radians that are unwrapped already; say "
             '"Units": "rad" in its sidecar if that is right, else export the phase as the scanner stores it'
         )
-    scaled = to_radians(stored, units=units, manufacturer=manufacturer)
+    scaled = to_radians(stored, units=units, manufacturer=manufacturer, overwrite=True)
     magnitude = stored_magnitude(run, notes)
     return magnitude, scaled.phase, [scaled.note, *notes]

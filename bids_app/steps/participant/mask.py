@@ -16,6 +16,7 @@ from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.options import MaskChoices
 from bids_app.steps.participant.brain_extraction import is_extracted
 from bids_app.steps.participant.common import grid_image, grid_of, memory, read_array, starts_after_background
+from bids_app.steps.participant.empty_slices import empty_slices
 from bids_app.steps.participant.given_mask import has_given_mask, source_of
 
 
@@ -52,7 +53,7 @@ def masks(step: StepInput[GreRun]) -> StepResult:
     if result.reliable is not None:
         outputs["mask_reliable"] = Output(result.reliable, like, {"Recipe": choice.reliable})
     shares = list(result.discarded)
-    warnings = (*result.warnings, *_empty_slices(read_array(step.inputs["magnitude"])), *_discarded(shares))
+    warnings = (*result.warnings, *empty_slices(read_array(step.inputs["magnitude"])), *_discarded(shares))
     metrics = {"mask_voxels": int(np.count_nonzero(result.brain)), "mask_given": given, "mask_discarded": shares}
     if given:
         metrics["mask_source"] = source_of(step.record)
@@ -68,20 +69,6 @@ def _choice(run: GreRun, settings: Settings) -> MaskChoices:
 def two_pass(run: GreRun, settings: Settings) -> bool:
     """Return whether a run is inverted in two masks."""
     return _choice(run, settings).two_pass
-
-
-def _empty_slices(magnitude: FloatArray) -> Iterator[str]:
-    """Find slices without any signal between others that have some: they cut the object in pieces."""
-    for axis, name in enumerate("ijk"):
-        filled = np.asarray(magnitude.any(axis=tuple(a for a in range(3) if a != axis)))
-        places = np.flatnonzero(filled)
-        gaps = np.flatnonzero(~filled[places[0] : places[-1]]) + places[0] if places.size else places
-        if gaps.size:
-            shown = ", ".join(str(place) for place in gaps[:10]) + (" ..." if gaps.size > 10 else "")
-            yield (
-                f"{gaps.size} slices along {name} are empty ({shown}) between others with signal: the object is cut in "
-                "pieces and the map is wrong near them; export the images again"
-            )
 
 
 def _discarded(shares: Sequence[float]) -> Iterator[str]:

@@ -5,6 +5,7 @@ from bids_app.model.records import GreRun
 from bids_app.model.settings import Settings
 from bids_app.model.step import Output, Step, StepInput, StepResult
 from bids_app.steps.participant.common import combined, has_magnitude, load_magnitude, memory, single_files
+from bids_app.steps.participant.empty_slices import empty_slices
 
 
 def relaxation(step: StepInput[GreRun]) -> StepResult:
@@ -12,8 +13,12 @@ def relaxation(step: StepInput[GreRun]) -> StepResult:
     from bids_app import qsm
 
     section, times = step.settings.relaxometry, step.record.echo_times
+    magnitude = load_magnitude(step)
+    gaps = [
+        gap for k, echo in enumerate(magnitude[1:], start=2) for gap in empty_slices(echo, f"magnitude of echo {k}: ")
+    ]
     fit = qsm.r2star(
-        load_magnitude(step),
+        magnitude,
         times,
         read_mask(step.inputs["mask_brain"]),
         air=read_image(step.inputs["field_sd"])[0] == 0,
@@ -23,7 +28,7 @@ def relaxation(step: StepInput[GreRun]) -> StepResult:
     like, facts = step.inputs["mask_brain"], {"EchoTimes": list(times), "Method": fit.method}
     arrays = {"r2star": fit.r2star, "t2star": fit.t2star, "s0": fit.s0}
     outputs = {key: Output(data, like, facts) for key, data in arrays.items()}
-    return StepResult(outputs, {"noise": fit.noise}, (), (fit.method,))
+    return StepResult(outputs, {"noise": fit.noise}, tuple(gaps), (fit.method,))
 
 
 def _relaxation_keys(run: GreRun, settings: Settings) -> tuple[str, ...]:

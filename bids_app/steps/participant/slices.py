@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from bids_app.model.cohort import SLICE_STEP
 from bids_app.model.records import GreRun
 from bids_app.model.settings import Settings
 from bids_app.model.step import Output, Step, StepInput, StepResult
@@ -219,7 +220,7 @@ def _makes(run: GreRun, settings: Settings) -> tuple[str, ...]:
 
 
 SLICES = Step(
-    "slices",
+    SLICE_STEP,
     "Field, R2* and SWI of every slice",
     slice_maps,
     reads=("field", "mask", "relaxometry", "swi"),

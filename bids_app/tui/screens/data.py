@@ -5,6 +5,7 @@ from pathlib import Path
 from textual import on, work
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
+from textual.events import Key
 from textual.widgets import Button, Checkbox, DirectoryTree, Input, Label, Static
 
 from bids_app.cli.options import LEVELS
@@ -60,6 +61,14 @@ class DataScreen(StepScreen):
         if folder is not None:
             self._choose(folder, output_dir)
         self.query_one("#folder", Input).focus()
+
+    def on_key(self, event: Key) -> None:
+        """Go from the field of the folder down into the tree."""
+        if event.key == "down" and self.focused is self.query_one("#folder"):
+            event.stop()
+            tree = self.query_one(FolderTree)
+            tree.focus()
+            tree.action_cursor_down()
 
     @on(Input.Submitted, "#folder")
     def _typed(self, event: Input.Submitted) -> None:

@@ -191,7 +191,8 @@ class RunScreen(StepScreen):
         bar = self.query_one(ProgressBar)
         bar.update(total=max(len(progress.jobs), 1), progress=progress.done)
         if self.runs:
-            self.query_one("#time", Static).update(f"{progress.done} of {len(progress.jobs)}  {progress.left}")
+            counted = f"{progress.done} of {len(progress.jobs)}  {progress.left}" if progress.jobs else ""
+            self.query_one("#time", Static).update(counted)
             if progress.message:
                 self._say(progress.message, problem=False)
 

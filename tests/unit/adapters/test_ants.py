@@ -44,6 +44,21 @@ def test_rigid_finds_a_shift_and_repeats_bit_by_bit(tmp_path):
     assert np.allclose(shift * (-1, -1, 1), (6, -5, 4), atol=1.5)
 
 
+def test_a_bias_field_is_removed_from_every_voxel(tmp_path):
+    """The field is fitted to one voxel in eight, and has to reach the others and the image's edge."""
+    x, y, _ = np.meshgrid(*(np.linspace(-1, 1, n, dtype=np.float32) for n in (27, 30, 26)), indexing="ij")
+    tissue = np.where(head()[:27] > 0, np.float32(80) + 40 * (head()[:27] > 100), np.float32(0))
+    bias = np.exp(0.4 * x + 0.3 * y * y).astype(np.float32)
+    image = save(tmp_path / "image.nii.gz", tissue * bias)
+    mask = save(tmp_path / "mask.nii.gz", (tissue > 0).astype(np.uint8))
+    ants.n4(image, mask, tmp_path / "out.nii.gz", tmp_path / "work", 1)
+    field = tissue * bias / np.maximum(nib.load(tmp_path / "out.nii.gz").get_fdata(), 1e-6)
+    left = np.log(bias / np.maximum(field, 1e-6))[tissue > 0]
+    assert left.std() < 0.3 * np.log(bias[tissue > 0]).std()
+    every = np.log(field[:, 15, 13][tissue[:, 15, 13] > 0])
+    assert np.abs(np.diff(every, 2)).max() < 0.02  # no steps between the voxels of the fit
+
+
 def test_labels_stay_labels(tmp_path):
     labels = np.zeros((28, 30, 26), np.int16)
     labels[8:16, 8:16, 8:16], labels[16:22, 8:16, 8:16] = 7, 2035

@@ -196,3 +196,32 @@ def test_echo_times_that_differ_in_the_last_digits_are_one(report, tmp_path, shi
     assert sorted(name for o in conversion.outcomes for name in o.outputs) == sorted(
         f"sub-A/anat/sub-A_echo-{e}_part-{part}_MEGRE.nii.gz" for e in (1, 2, 3) for part in ("mag", "phase")
     )
+
+
+@pytest.mark.parametrize("second", ["20250102", "20240101"])
+def test_a_study_over_midnight_is_one(report, tmp_path, second):
+    files = dicom.siemens_gre(tmp_path / "dicom", SIEMENS)
+    dates = {}
+
+    def edit(data):
+        z = float(data.ImagePositionPatient[2])
+        dates.setdefault(z, ("20250101", second)[len(dates) % 2])
+        data.StudyDate = dates[z]
+
+    change(tmp_path / "dicom", edit)
+    outcomes = report().outcomes
+    assert len(outcomes) == 2 and {o.session for o in outcomes} == {None}
+    assert sum(o.files for o in outcomes) == len(files)
+
+
+def test_visits_with_the_same_uids_and_other_slices_stay_apart(report, tmp_path):
+    for visit, shift in (("20250101", 0.0), ("20250301", 0.3)):
+        dicom.siemens_gre(tmp_path / "dicom" / visit, SIEMENS)
+
+        def edit(data, visit=visit, shift=shift):
+            data.StudyDate = visit
+            x, y, z = data.ImagePositionPatient
+            data.ImagePositionPatient = [x, y, f"{float(z) + shift:.3f}"]
+
+        change(tmp_path / "dicom" / visit, edit)
+    assert {o.session for o in report().outcomes} == {"20250101", "20250301"}

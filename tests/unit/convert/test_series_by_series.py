@@ -73,6 +73,17 @@ def test_uncombined_coil_images_without_combined_ones_are_one_run(planned, folde
     assert all("3 coil elements: level participant needs --set field.coils=combine" in f.reason for f in fates.values())
 
 
+def test_a_combined_magnitude_is_no_coil(planned, folder):
+    dicom.siemens_gre(folder, SIEMENS, echo_times=(5.0, 10.0), ProtocolName="gre_qsm")
+    for path in (folder / "004").iterdir():  # the phase was not combined
+        path.unlink()
+    for coil in (1, 2, 3):
+        dicom.siemens_coil(folder, SIEMENS, 9, f"H{coil}", 100 * coil, "MP", (5.0, 10.0))
+    fates = planned()
+    assert skipped(fates[3], "without phase")
+    assert len(fates[9].outputs) == 12 and all("_coil-" in name for name in fates[9].outputs)
+
+
 def test_coil_images_that_cannot_be_used(planned, folder):
     for coil in range(3):
         dicom.siemens_coil(folder, SIEMENS, 9, f"H{coil + 1}", first=1 + 8 * coil)

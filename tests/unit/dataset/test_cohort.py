@@ -57,6 +57,20 @@ def test_what_is_gone_cut_or_never_made_is_told_apart(tmp_path):
     assert "no space" in "".join(problems(cohort_of(bids, out)))
 
 
+def test_who_was_computed_slice_by_slice_is_no_part_of_the_group(tmp_path):
+    bids, out = write_table_study(tmp_path, count=3)
+    field = out / "sub-02/fmap/sub-02_desc-total_fieldmap.nii.gz"
+    field.parent.mkdir(exist_ok=True)
+    field.write_bytes(b"field")
+    for path in (out / "logs/records/sub-02").iterdir():
+        path.unlink()
+    write_step(out, "sub-02", "slices", "sub-02", {"total_field": field})
+    cohort = cohort_of(bids, out)
+    assert [run.basename for run in cohort.runs] == ["sub-01", "sub-03"]
+    assert (entries(bids, out)["sub-02"], problems(cohort)) == ("excluded", [])
+    assert reason(bids, out, "sub-02") == "computed slice by slice: there is no susceptibility map"
+
+
 def test_one_of_two_runs_that_never_ran_is_missed(tmp_path):
     bids, out = write_table_study(tmp_path, count=2)
     (bids / "sub-01/anat/sub-01_run-2_echo-1_part-phase_MEGRE.nii.gz").touch()

@@ -101,6 +101,20 @@ def test_echoes_with_different_units(dataset):
     assert "different Units (arbitrary, rad)" in problem
 
 
+def test_copies_under_a_second_name(dataset):
+    write(dataset, map(magnitude_of, (1, 2)), [signed(1), signed(1)])
+    (problem,) = problems(dataset)
+    assert "echo-1_part-phase" in problem and "echo-2_part-phase" in problem and "hold the same values" in problem
+
+
+@pytest.mark.parametrize("part", [np.cos, np.sin])
+def test_real_or_imaginary_parts_called_phase(dataset, part):
+    parts = [np.rint(1000 * arrays(k)[0] * part(arrays(k)[1])).astype(np.int16) for k in (1, 2)]
+    write(dataset, map(magnitude_of, (1, 2)), parts)
+    sentences = problems(dataset)
+    assert len(sentences) == 2 and all("real or imaginary part" in sentence for sentence in sentences)
+
+
 @pytest.mark.parametrize("shape", [(20, 1, 1), (2, 2, 20)])
 def test_a_column_of_voxels_is_no_image(dataset, shape):
     dataset.image(

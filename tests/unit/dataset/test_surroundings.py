@@ -9,7 +9,7 @@ import pytest
 from bids_app.adapters.existing import find
 from bids_app.dataset.checks import preflight, without_magnitudes_alone
 from bids_app.dataset.expected import planned
-from bids_app.dataset.query import find_subjects, matches
+from bids_app.dataset.query import find_subjects, matches, misnamed_folders
 from bids_app.derivatives.presence import absence, is_system_file
 from bids_app.errors import InputRefusedError
 from bids_app.model.naming import run_entities
@@ -44,6 +44,26 @@ def test_folders_above_a_segmentation_say_nothing(tmp_path):
     for wanted in ({"sub": "01"}, {"sub": "01", "ses": "1"}):
         assert find("*_dseg.nii.gz", [folder.parents[0]], wanted) == image
     assert find("*_dseg.nii.gz", [folder.parents[0]], {"sub": "77"}) is None
+
+
+def test_participants_in_capital_letters_are_not_lost_silently(dataset):
+    dataset.megre("sub-01")
+    (dataset.root / "SUB-02").mkdir()
+    (dataset.root / "subjects").mkdir()
+    (sentence,) = misnamed_folders(dataset.root)
+    assert sentence.startswith("SUB-02: is left out")
+
+
+def test_a_name_with_two_values_in_a_sidecar(dataset):
+    dataset.megre("sub-01")
+    path = sidecar(dataset, 2)
+    path.write_text('{"EchoTime": 0.01, "EchoTime": 0.01}')
+    assert problems(dataset) == []
+    path.write_text('{"EchoTime": 0.5, "EchoTime": 0.01}')
+    with pytest.raises(InputRefusedError) as refused:
+        problems(dataset)
+    problem = str(refused.value)
+    assert "echo-2_part-phase_MEGRE.json" in problem and "'EchoTime' has the values '0.5' and '0.01'" in problem
 
 
 def test_files_of_operating_systems_are_ignored(dataset):

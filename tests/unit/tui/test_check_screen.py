@@ -1,6 +1,7 @@
 """Step 2: what was found, what is wrong, and corrections."""
 
 import json
+from multiprocessing import resource_tracker
 
 import pytest
 
@@ -39,6 +40,20 @@ def test_a_series_that_was_judged_wrongly_is_corrected(tmp_path):
         await press(pilot, "enter")
         assert table(app)[0][4] == "acq-fm_echo-1_part-mag_MEGRE +3"
         assert fits(app)
+
+    drive(script, tmp_path / "dicom")
+
+
+def test_many_scans_are_read_in_several_processes(tmp_path, monkeypatch):
+    """While the app runs, stderr is no file, which the helper of multiprocessing needs when it starts."""
+    monkeypatch.setattr("bids_app.convert.scan.files._MANY_FILES", 2)
+    monkeypatch.setattr("bids_app.tui.look.os.cpu_count", lambda: 2)
+    resource_tracker._resource_tracker._stop()
+    dicom.siemens_gre(tmp_path / "dicom", echo_times=(5.0, 10.0))
+
+    async def script(app, pilot):
+        await press(pilot, "ctrl+n")
+        assert [row[3] for row in table(app)] == ["✓ convert", "✓ convert"]
 
     drive(script, tmp_path / "dicom")
 

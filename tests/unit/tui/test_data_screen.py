@@ -68,8 +68,7 @@ def test_a_folder_is_picked_in_the_tree_and_completed_while_typed(tmp_path, monk
         app.screen.query_one("#folder").value = f"{tmp_path}/st"
         await press(pilot, "end", "u", "right")
         assert app.screen.query_one("#folder").value == f"{tmp_path}/study"
-        app.screen.query_one("#tree").focus()
-        await press(pilot, "down", "enter")
+        await press(pilot, "down", "enter")  # from the field into the tree
         assert app.plan.bids_dir == tmp_path / "study"
         app.screen.query_one("#participant").value = False
         await settle(pilot)

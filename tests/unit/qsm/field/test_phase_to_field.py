@@ -43,6 +43,10 @@ def test_stored_phase_becomes_radians(low, high):
     scaled = to_radians(stored)
     assert np.abs(wrap(scaled.phase - phase)).max() < 0.002
     assert "radians" in scaled.note
+    values = stored.astype(np.float32)
+    over = to_radians(values, overwrite=True)
+    assert np.shares_memory(over.phase, values)
+    np.testing.assert_array_equal(over.phase, to_radians(stored.astype(np.float32)).phase)
 
 
 def test_constant_phase_is_refused():

@@ -8,11 +8,11 @@ from scipy import ndimage
 
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.kernels import laplace, sources, spectrum
-from bids_app.qsm.kernels import tgv as tgv_kernels
 from bids_app.qsm.kernels.gradient import mark_edges
 from bids_app.qsm.kernels.interpolation import interpolate
 from bids_app.qsm.kernels.rows import Layout
 from bids_app.qsm.kernels.spans import Spans
+from bids_app.qsm.kernels.wrapped import wrapped_laplacian
 from bids_app.qsm.operators.gradient import gradient
 from bids_app.qsm.operators.laplacian import NEIGHBOURS, difference_weights, laplacian, point_weights
 from bids_app.qsm.operators.resample import interpolate_blocks
@@ -59,7 +59,7 @@ def test_the_laplacian_of_a_field_is_the_plain_one_where_all_neighbours_are_know
     out = np.zeros(values.size, np.float32)
     strides = np.uint64(inside.shape[1] * inside.shape[2]), np.uint64(inside.shape[2])
     second, across = (w.astype(np.float32) for w in difference_weights(size))
-    tgv_kernels.wrapped_laplacian(
+    wrapped_laplacian(
         values.ravel(), inside.ravel(), Spans.of(data).argument, strides, second, across, np.float32(0), out
     )
     expected = laplacian(values, Grid(inside.shape, size))

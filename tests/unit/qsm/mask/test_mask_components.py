@@ -6,7 +6,8 @@ import pytest
 from bids_app.errors import ParameterError
 from bids_app.qsm.mask.make import make_mask
 from bids_app.qsm.mask.recipe import parse_recipe
-from bids_app.steps.participant.mask import _discarded, _empty_slices
+from bids_app.steps.participant.empty_slices import empty_slices
+from bids_app.steps.participant.mask import _discarded
 
 RECIPE = "quality,threshold:0.5,largest"
 
@@ -47,11 +48,12 @@ def test_scalp_neck_and_a_whole_object_are_no_loss():
 def test_empty_slices_between_others():
     x, y, z = grids()
     magnitude = np.where(x**2 + y**2 + z**2 < 0.6, 1.0, 0.0)
-    assert list(_empty_slices(magnitude)) == []
+    assert list(empty_slices(magnitude)) == []
     magnitude[:, :, [15, 20]] = 0
-    (sentence,) = _empty_slices(magnitude)
+    (sentence,) = empty_slices(magnitude)
     assert "2 slices along k are empty (15, 20)" in sentence
-    assert list(_empty_slices(np.zeros((3, 3, 3)))) == []
+    assert next(empty_slices(magnitude, "magnitude of echo 2: ")).startswith("magnitude of echo 2: 2 slices")
+    assert list(empty_slices(np.zeros((3, 3, 3)))) == []
 
 
 @pytest.mark.parametrize(

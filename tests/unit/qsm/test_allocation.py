@@ -8,7 +8,8 @@ import pytest
 _SCRIPT = """
 import resource
 import numpy as np
-from bids_app.qsm.process import prepare_process, release_memory
+from bids_app.qsm.allocation import release_memory
+from bids_app.qsm.process import prepare_process
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
