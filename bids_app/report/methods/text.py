@@ -173,6 +173,8 @@ def _acquisition(run: Run) -> tuple[str, list[str]]:
 
 def _phase(run: Run) -> str:
     field = run.records.get("field")
+    if "slices" in run.records:
+        return "The run is no volume: every slice was computed by itself, and susceptibility was not computed."
     if field is None:
         return imported(run)
     phase = run.records.get("phase")

@@ -281,6 +281,16 @@ def test_one_echo_has_no_fit_and_an_oblique_slab_is_told(subject, context):
     assert "matrix 4 × 5 × 6; voxel size 1 × 1 × 2 mm³; axial slab, turned by 20°" in methods_text([run]).paragraphs[0]
 
 
+def test_slices_that_were_computed_by_themselves_are_named(subject, context):
+    (run,) = collect(subject, context, {})
+    run.records = {"slices": StepRecord("slices", "sub-01", methods=("mcpc3ds", "romeo", "fit_linear"))}
+    said = " ".join(methods_text([run]).plain())
+    assert (
+        "every slice was computed by itself, and susceptibility was not computed. The phase at echo time zero" in said
+    )
+    assert "Phase was unwrapped by ROMEO" in said
+
+
 def test_citation_files_have_each_text_once_and_what_it_cites(text, tmp_path):
     other = Methods(("Phase was unwrapped [schofield2003].",))
     write_citation(tmp_path, {"sub-01": text, "sub-02": text, "sub-03": other})
