@@ -33,7 +33,7 @@ HEAD = (
 )
 #: Float32 values per voxel of the mask that one iteration reads and writes at least; of the methods without Fourier
 #: transforms, whose passes are counted while they run.
-VALUES_PER_ITERATION = {LONG_TGV: 37}
+VALUES_PER_ITERATION = {LONG_TGV: 18.5}
 #: Beside the transforms, per voxel of the working grid. Shrinking the gradient takes 8 (chi, three duals read and
 #: written, the divergence), the change 2; blending in k-space 3.5 (spectrum twice, target, half a gain) or 5, the data
 #: term 6.
