@@ -1,12 +1,12 @@
-"""Constants of the default inversion chosen on one real head and scored on another: ``python -m benchmarks.left_out``.
+"""Constants of the default inversion chosen on one data set, scored on others: ``python -m benchmarks.left_out``.
 
 ``bayes`` measures its weights in the data, but some constants were chosen by looking at two real heads. Each is varied
 here to both sides, one at a time. What is best on one data set (largest ``XSIM 5``, then least NRMSE, of single
-changes; the changes that gain are joined) is scored on the other, and the reverse. The difference between a head's own
-choice and the choice of the other one is what the constants owe to having seen that head. Data as in
-:mod:`benchmarks.reference`::
+changes; the changes that gain are joined) is scored on the others. The difference between a head's own choice and the
+choice of another one is what the constants owe to having seen that head. Data as in :mod:`benchmarks.reference`, or
+the name of a simulated head of :mod:`benchmarks.orientations` (at 2 mm)::
 
-    python -m benchmarks.left_out data/invivo-cosmos/a data/invivo-cosmos/b
+    python -m benchmarks.left_out data/invivo-cosmos/a data/invivo-cosmos/b living
 """
 
 import sys
@@ -14,13 +14,16 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from benchmarks import orientations
 from benchmarks.common import parser
-from benchmarks.reference import read_data
+from benchmarks.reference import Data, read_data
 from benchmarks.tables import table, write_table
 from bids_app import qsm
 from bids_app.phantom import metrics
+from bids_app.qsm.grid import Grid
 from bids_app.qsm.inversion import empirical_bayes, field_error, spectra
 
+BED_MM = 2.0
 HEAD = ("constants", "chosen on", "scored on", "NRMSE %", "XSIM 5")
 SINGLE_HEAD = ("constant", "value", "data", "NRMSE %", "XSIM 5")
 #: Parameters of the method, and constants of its modules, with a smaller and a larger value.
@@ -39,6 +42,14 @@ CONSTANTS = {
     "_DOUBT": ((field_error,), (0.6, 0.8)),
     "_AROUND_MM": ((field_error,), (2.0, 5.0)),
 }
+
+
+def simulated(name):
+    """Return local field and COSMOS of a simulated head whose field no isotropic susceptibility makes."""
+    strength = orientations.STRENGTHS[name]
+    head = orientations.textured(orientations.head_of(BED_MM), strength.texture, seed=1)
+    local, cosmos, valid, scored = orientations.measured(head, strength, seed=1)
+    return Data(name, Grid(local.shape, (BED_MM,) * 3), local, cosmos, valid, scored, None)
 
 
 @contextmanager
@@ -102,19 +113,20 @@ def chosen(single, shipped, data):
 def main(argv=None):
     options = parser(__doc__)
     options.set_defaults(readme=None)
-    options.add_argument("data", nargs=2, metavar="PREFIX", help="what the images of a data set share")
+    text = f"what the images of a data set share, or a simulated head: {', '.join(orientations.STRENGTHS)}"
+    options.add_argument("data", nargs="+", metavar="PREFIX", help=text)
     args = options.parse_args(argv)
-    pair = [read_data(prefix) for prefix in args.data]
-    shipped = [score(data, {}) for data in pair]
+    every = [simulated(name) if name in orientations.STRENGTHS else read_data(name) for name in args.data]
+    shipped = [score(data, {}) for data in every]
     rows, singles = [], []
-    for data, scores in zip(pair, shipped, strict=True):
-        rows.append(("as shipped", "both", data.name, *_texts(scores)))
-    for place, data in enumerate(pair):
+    for data, scores in zip(every, shipped, strict=True):
+        rows.append(("as shipped", "", data.name, *_texts(scores)))
+    for place, data in enumerate(every):
         single = list(single_changes(data, args.only))
         singles += [(name, f"{value:g}", data.name, *_texts(scores)) for name, value, scores in single]
         kept = chosen(single, shipped[place], data)
         text = ", ".join(f"{name} {value:g}" for name, value in kept.items()) or "as shipped"
-        rows += [(text, data.name, other.name, *_texts(score(other, kept))) for other in pair]
+        rows += [(text, data.name, other.name, *_texts(score(other, kept))) for other in every]
     print(table(HEAD, rows) + "\n\n" + table(SINGLE_HEAD, singles))
     if args.readme is not None:
         write_table(args.readme, "left-out", "Measured with this version's defaults.", HEAD, rows, 3)

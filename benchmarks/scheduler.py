@@ -169,7 +169,7 @@ class Loop:
     """What a loop over jobs took, as it sees them itself: in all, and with a job in a place."""
 
     def __init__(self):
-        self.jobs, self.seconds, self.held, self.own, self._started = 0, 0.0, 0.0, 0.0, {}
+        self.jobs, self.seconds, self.held, self.cpu, self._started = 0, 0.0, 0.0, 0.0, {}
 
     def __call__(self, event):
         if event.kind == "job-started":
@@ -182,12 +182,12 @@ class Loop:
         begin, begin_cpu = time.perf_counter(), time.process_time()
         loop(jobs, self)
         self.seconds += time.perf_counter() - begin
-        self.own += time.process_time() - begin_cpu
+        self.cpu += time.process_time() - begin_cpu
 
     def without(self, other):
         """Take out what another loop took in the middle of this one."""
         self.seconds -= other.seconds
-        self.own -= other.own
+        self.cpu -= other.cpu
         return self
 
     def pause(self, seconds):
@@ -203,7 +203,7 @@ class Loop:
             f"{beside:+.1f} %",
             f"{100 * idle:.1f} %",
             f"{1e3 * self.held / self.jobs:.0f}",
-            f"{1e3 * self.own / self.jobs:.2f}",
+            f"{1e3 * self.cpu / self.jobs:.2f}",
         )
 
 

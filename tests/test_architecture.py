@@ -195,6 +195,42 @@ def test_no_method_imports_another(name):
     assert not any(other.startswith(f"{name.partition('.')[0]}.") for other in every & set(METHODS))
 
 
+def imports_by_module():
+    """Return the modules of the package that each of its modules imports, also inside of functions."""
+    modules = {
+        ".".join(p.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): p for p in MODULES
+    }
+    graph = {}
+    for name, path in modules.items():
+        tree = ast.parse(path.read_text())
+        typing = {id(inner) for node in ast.walk(tree) if is_for_types(node) for inner in ast.walk(node)}
+        nodes = [n for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and id(n) not in typing]
+        pairs = [(str(node.module), f"{node.module}.{alias.name}") for node in nodes for alias in node.names]
+        graph[name] = ({inner if inner in modules else outer for outer, inner in pairs} & modules.keys()) - {name}
+    return graph
+
+
+def circle_in(graph):
+    """Return a module that is imported by what it imports, or None."""
+    rest = dict(graph)
+    while rest:
+        free = [name for name, others in rest.items() if not others & rest.keys()]
+        if not free:
+            return sorted(rest)
+        for name in free:
+            del rest[name]
+    return None
+
+
+def test_no_modules_import_each_other():
+    assert circle_in(imports_by_module()) is None
+
+
+def test_a_circle_is_found():
+    assert circle_in({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == ["a", "b", "c", "d"]
+    assert circle_in({"a": {"b"}, "b": set()}) is None
+
+
 @pytest.mark.parametrize(("library", "owners"), OWNERS.items())
 def test_libraries_have_their_owners(library, owners):
     users = {str(path.relative_to(PACKAGE)) for path in MODULES if any(i[0] == library for i in imports(path))}

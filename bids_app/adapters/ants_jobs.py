@@ -12,7 +12,7 @@ from bids_app.adapters import ants_import
 
 #: What lies so far (mm) from every region takes no part in SyN.
 _MARGIN_MM = 12.0
-#: Distance of the control points of N4's first fit stays at ANTs' default; the fit is made to voxels so far apart (mm),
+#: Distance of the control points of N4's first fit stays at ANTs' default; the fit is made to voxels of this size (mm),
 #: and to so many along each axis at least.
 _N4_VOXEL_MM, _N4_VOXELS = 8.0, 12
 #: The linear stages estimate the mutual information from about so many voxels, and from a quarter of all at most.

@@ -88,7 +88,7 @@ class Submission:
         elements = list_elements(self.context.bids_dir, self.selection.participants, self.selection.sessions)
         written = write_scripts(folder, site, elements, self.plan(elements))
         print(f"{len(elements)} elements; {len(written)} files in {folder}")
-        print(f"send them: bash {folder / 'submit.sh'}")
+        print(f"send them: bash {shlex.quote(str(folder / 'submit.sh'))}")
         return 0
 
     def plan(self, elements: Sequence[Element]) -> list[ArrayStage]:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import stat
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def absence(path: Path) -> str:
         if path.is_symlink():
             target = str(path.readlink())
             if "annex/objects" in target or ".git/annex" in target:
-                return f"its content is not here; fetch it: datalad get {path}"
+                return f"its content is not here; fetch it: datalad get {shlex.quote(str(path))}"
             return f"is a link to {target}, which is not there; copy the file itself"
         return "is not there"
     if not stat.S_ISREG(state.st_mode):
@@ -50,7 +51,7 @@ def absence(path: Path) -> str:
         except OSError as error:
             return f"cannot be read ({error.strerror}); change its rights"
         if content.startswith(_POINTERS):
-            fetch = "git lfs pull" if b"lfs" in content else f"datalad get {path}"
+            fetch = "git lfs pull" if b"lfs" in content else f"datalad get {shlex.quote(str(path))}"
             return f"is a pointer, its content is not here; fetch it: {fetch}"
     elif not os.access(path, os.R_OK):
         return "cannot be read; change its rights"

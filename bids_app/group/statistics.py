@@ -16,6 +16,7 @@ import numpy.typing as npt
 from bids_app.errors import QsmAppError
 from bids_app.group.formulas import functions, parse_formula
 from bids_app.group.mixed_model import between_within, fit_mixed
+from bids_app.group.model_errors import explained
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -255,8 +256,8 @@ def design_of(part: "pd.DataFrame", formula: str) -> Any:
         empty = sorted(str(name) for name in part if str(name) in formula and part[name].isna().all())
         if empty:
             text = f"no run has a value of {', '.join(empty)}"
-        elif "multiple columns" in text:
-            text = "its response is not one column of numbers"
+        else:
+            text = explained(text)
         raise QsmAppError(text) from error
     return model
 

@@ -29,7 +29,8 @@ def read_checked(path: Path, key: str) -> tuple[list[Row], list[str]]:
         return [], [f"{path.name}: {problem}"]
     text, note = decoded(path.read_bytes())
     if note:
-        return [], [f"{path.name}: is not UTF-8; save it as UTF-8 (iconv -f latin1 -t utf-8)"]
+        encoding = "utf-16" if "UTF-16" in note else "latin1"
+        return [], [f"{path.name}: is not UTF-8; save it as UTF-8 (iconv -f {encoding} -t utf-8)"]
     lines = cells_of(text)
     if not lines or key not in (header := [name.strip() for name in lines[0]]):
         return [], [f"{path.name}: line 1: there is no column {key}; columns are separated by tabs"]
@@ -94,6 +95,8 @@ def _keys(rows: Sequence[tuple[int, Row]], key: str) -> Iterator[str]:
         value = row[key]
         if value is None:
             yield f"line {number}: {key} is empty"
+        elif value[:4].lower() in ("sub-", "ses-") and not value.startswith(("sub-", "ses-")):
+            yield f"line {number}: {value} is nobody's label: BIDS writes {value[:4].lower()} in lower case"
         elif value in seen:
             yield f"line {number}: {value} is in line {seen[value]} already; keep one of them"
         else:

@@ -161,8 +161,8 @@ def _groups(data: Dataset) -> Iterator[str]:
         yield f"{len(frames)} functional groups for {data.NumberOfFrames} frames"
     for name in _GROUPS:
         shared = name in data.SharedFunctionalGroupsSequence[0]
-        in_frames = sum(name in frame for frame in frames)
-        if (in_frames or len(frames)) != len(frames) or shared == bool(in_frames):
+        count = sum(name in frame for frame in frames)
+        if (count or len(frames)) != len(frames) or shared == bool(count):
             yield f"{name} is neither shared nor in every frame"
 
 

@@ -10,13 +10,13 @@ def measured(seconds, user, system, moved=0.0, peak=5e8):
 
 
 def test_rows_are_the_steps_in_order_of_time_and_their_sum():
-    one = {"phase": measured(1.0, 0.6, 0.4), "inversion": measured(4.0, 3.9, 0.1, 2e10, 1e9)}
-    two = {"phase": measured(0.9, 0.6, 0.4), "inversion": measured(2.0, 3.9, 0.1, 2e10, 1e9)}
-    inversion, phase, every = steps.rows("default", [1, 2], [one, two], 2e10, True)
+    first = {"phase": measured(1.0, 0.6, 0.4), "inversion": measured(4.0, 3.9, 0.1, 2e10, 1e9)}
+    second = {"phase": measured(0.9, 0.6, 0.4), "inversion": measured(2.0, 3.9, 0.1, 2e10, 1e9)}
+    inversion, phase, every = steps.rows("default", [1, 2], [first, second], 2e10, True)
     assert inversion[1:10] == ("inversion", "4.00", "2.00", "100%", "4.00", "2%", "1.00", "50%", "memory bandwidth")
     assert phase[1:10] == ("phase", "1.00", "0.90", "56%", "1.00", "40%", "0.50", "", "new pages of memory")
     assert every[1:8] == ("all", "5.00", "2.90", "86%", "5.00", "10%", "1.00")
-    busy = next(steps.rows("default", [1, 2], [one, two], 2e10, False))
+    busy = next(steps.rows("default", [1, 2], [first, second], 2e10, False))
     assert busy[1:10] == ("inversion", "", "", "", "4.00", "2%", "1.00", "", "")
 
 

@@ -248,3 +248,11 @@ def test_products_of_runs_with_unknown_entities_have_names():
 
     entities = {"sub": "01", "mt": "off", "zz": "2", "acq": "b", "desc": "brain"}
     assert spell(entities, "mask", ".nii.gz") == "sub-01_acq-b_mt-off_zz-2_desc-brain_mask.nii.gz"
+
+
+def test_commands_that_a_sentence_gives_can_be_copied(tmp_path):
+    folder = tmp_path / "R&D (1)"
+    folder.mkdir()
+    link = folder / "x.nii.gz"
+    link.symlink_to("../.git/annex/objects/x")
+    assert absence(link).endswith(f"datalad get '{link}'")

@@ -43,6 +43,7 @@ def test_a_good_table(tmp_path):
         ),
         (GOOD.replace("\tpatient", ""), "line 2: has 2 cells, the header has 3"),
         (GOOD.replace("group", "age"), "column 'age' is there twice"),
+        (GOOD.replace("sub-03", "Sub-03"), "line 4: Sub-03 is nobody's label: BIDS writes sub- in lower case"),
         (GOOD.replace("sub-03", " "), "line 4: participant_id is empty"),
         ("", "0 bytes"),
     ],
@@ -54,7 +55,9 @@ def test_what_is_wrong_is_named_by_line_and_column(tmp_path, text, says):
 
 def test_other_encodings_are_refused(tmp_path):
     (problem,) = problems(tmp_path, GOOD.replace("patient", "H\xf4pital"), "latin-1")
-    assert "is not UTF-8" in problem
+    assert "is not UTF-8" in problem and "iconv -f latin1" in problem
+    (problem,) = problems(tmp_path, GOOD, "utf-16")
+    assert "iconv -f utf-16" in problem
 
 
 def test_ages_above_89_are_numbers_as_the_conversion_writes_them(tmp_path):
@@ -74,3 +77,18 @@ def test_a_factor_of_one_level_does_not_leave_the_model_without_a_word():
     data = pd.DataFrame({"chi": [1.0, 2, 3, 4], "age": [1.0, 3, 2, 5], "group": ["a"] * 4})
     with pytest.raises(QsmAppError, match="column group is the same for all participants"):
         design_of(data, "chi ~ age + group")
+
+
+@pytest.mark.parametrize(
+    ("formula", "says"),
+    [
+        ("y ~ I(x / 0)", "no finite value"),
+        ("y ~ exp(exp(exp(x)))", "no finite value"),
+        ("y ~ sqrt(0 - x)", "no participant has a value of every term"),
+        ("y ~ bs(x, df=1)", "df of bs and cr is at least its degree"),
+    ],
+)
+def test_terms_that_the_data_do_not_fit_are_explained(formula, says):
+    data = pd.DataFrame({"y": [1.0, 2.0, 4.0, 3.0], "x": [36.0, 40.0, 50.0, 45.0]})
+    with pytest.raises(QsmAppError, match=says):
+        design_of(data, formula)
