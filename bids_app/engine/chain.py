@@ -37,7 +37,7 @@ from bids_app.model.step_record import StepRecord
 from bids_app.qsm.allocation import release_memory
 
 #: A step that took more than so many bytes gives its memory back; the pages of others serve the next step.
-_LARGE = 1_000_000_000
+_LARGE = 900_000_000
 R = TypeVar("R", bound=Record)
 S = TypeVar("S", bound=Record)
 
