@@ -22,7 +22,7 @@ def with_slices(subjects: Sequence[Subject]) -> tuple[Subject, ...]:
 
 
 def slice_axis_of(run: GreRun) -> int | None:
-    """Return the axis of slices of a run that is no volume, None for a volume and for what no slice can be made of."""
+    """Return the axis of the slices of a run that is no volume; None for a volume, and where no slices can be found."""
     path = next((echo.phase or echo.real for echo in run.echoes if echo.phase or echo.real), None)
     if path is None or not run.starts_from_phase:
         return None

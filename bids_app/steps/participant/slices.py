@@ -38,10 +38,39 @@ Array = TypeVar("Array", FloatArray, BoolArray)
 _COPIES = 9
 #: All steps over a run but the combination of coils: they need a volume.
 _OF_VOLUMES = (
-    "phase field import-basis import-total-field registration atlas brain given-mask brain-extraction mask background "
-    "import-local-field inversion null_space_trend import-chimap relaxometry import-r2star spin-echo import-r2 r2prime "
-    "import-r2prime labels-fastsurfer labels-atlas labels-given labels-extra reference swi separation qc "
-    "regions-fastsurfer regions-atlas regions-given regions-extra"
+    "phase",
+    "field",
+    "import-basis",
+    "import-total-field",
+    "registration",
+    "atlas",
+    "brain",
+    "given-mask",
+    "brain-extraction",
+    "mask",
+    "background",
+    "import-local-field",
+    "inversion",
+    "null_space_trend",
+    "import-chimap",
+    "relaxometry",
+    "import-r2star",
+    "spin-echo",
+    "import-r2",
+    "r2prime",
+    "import-r2prime",
+    "labels-fastsurfer",
+    "labels-atlas",
+    "labels-given",
+    "labels-extra",
+    "reference",
+    "swi",
+    "separation",
+    "qc",
+    "regions-fastsurfer",
+    "regions-atlas",
+    "regions-given",
+    "regions-extra",
 )
 
 
@@ -228,6 +257,6 @@ SLICES = Step(
     headers=grid_image,
     needs=lambda run, settings: combined(run),
     makes=_makes,
-    replaces=tuple(_OF_VOLUMES.split()),
+    replaces=_OF_VOLUMES,
     memory=memory(12, 4),
 )

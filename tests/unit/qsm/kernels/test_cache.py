@@ -63,7 +63,7 @@ def test_compiled_kernels_of_a_package_load_wherever_it_is_unpacked(tmp_path):
     assert run(installed)[:2] == (1, 0)
     assert not list(kernels.rglob("*.nb*"))
     (kernels / "dipole.py").write_text((kernels / "dipole.py").read_text() + "\n")
-    assert run(installed)[:2] == (0, 1)  # another source: compiled, and saved beside it
+    assert run(installed)[:2] == (0, 1)  # another source: compiled, and saved next to it
     assert list(kernels.rglob("dipole.*.nbc"))
 
 
