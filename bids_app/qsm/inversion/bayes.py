@@ -115,7 +115,7 @@ def bayes(
     problem = prepare(local_field_ppm, mask, grid, params.padding, weights)
     if not problem.field.any():
         return problem.finish(problem.field)
-    inside = problem.crop.take(mask, np.bool_)
+    inside = problem.crop.take(problem.mask, np.bool_)
     estimate = Estimate(problem.grid, problem.field, problem.weight, inside)
     split, total, done = SplitGradient(problem.grid), params.outer_iterations * params.iterations, [0]
     report = counted(progress, info)
