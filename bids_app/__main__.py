@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from bids_app.cli.command import main as command
+from bids_app.cli.environment import prepare_environment
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -16,6 +17,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names of files may hold what the terminal cannot show
+    prepare_environment()
     arguments = tuple(sys.argv[1:] if argv is None else argv)
     if arguments[:1] != ("tui",):
         return command(arguments)

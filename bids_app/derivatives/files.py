@@ -19,6 +19,7 @@ from bids_app.derivatives.affines import affine_in_mm
 from bids_app.derivatives.digests import new_digest
 from bids_app.derivatives.grids import common_grid
 from bids_app.derivatives.scratch import part_path
+from bids_app.derivatives.streams import gzip_stream, nifti_stream, npy_stream
 from bids_app.derivatives.text import utf8
 from bids_app.errors import QsmAppError
 
@@ -275,16 +276,5 @@ def _cell(value: object) -> str:
 
 def write_image(path: Path, data: npt.NDArray[np.generic], affine: npt.NDArray[np.generic], dtype: str) -> Written:
     """Write a NIfTI-1 image (``.nii.gz``, same bytes for the same data) or an ``.npy`` array, atomically."""
-    if path.suffix == ".npy":
-        array = np.ascontiguousarray(data, dtype=dtype)
-        return _place(
-            path, lambda file: np.save(cast("BinaryIO", file), array)
-        )  # in pieces to the disk: phase of all echoes is large
-    import nibabel
-    from isal import igzip
-
-    image = nibabel.Nifti1Image(np.asarray(data, dtype=dtype), affine)
-    image.header.set_xyzt_units("mm", "sec")
-    image.set_sform(affine, code=1)
-    image.set_qform(affine, code=1)
-    return write_bytes(path, igzip.compress(image.to_bytes(), compresslevel=1, mtime=0))
+    pieces = npy_stream(data, dtype) if path.suffix == ".npy" else gzip_stream(nifti_stream(data, affine, dtype))
+    return _place(path, lambda file: [file.write(piece) for piece in pieces])
