@@ -2,6 +2,7 @@
 
 import atexit
 import gc
+import io
 import sys
 from collections.abc import Sequence
 
@@ -13,6 +14,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command, or the terminal app (``tui``), and return the exit code."""
     # At its end Python looks for garbage in all that is loaded, a tenth of the time of a short command.
     atexit.register(gc.freeze)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names of files may hold what the terminal cannot show
     prepare_environment()
     arguments = tuple(sys.argv[1:] if argv is None else argv)
     if arguments[:1] != ("tui",):
