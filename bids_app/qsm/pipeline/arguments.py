@@ -8,7 +8,6 @@ import numpy as np
 from bids_app.qsm.arrays import FloatArray, NumericArray
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.params import Params, nearest
-from bids_app.qsm.registry import METHODS
 from bids_app.qsm.signatures import Progress
 from bids_app.qsm.units import check_echo_times
 
@@ -16,7 +15,6 @@ P = TypeVar("P", bound=Params)
 M = TypeVar("M")
 #: Parameters of methods by the method's name; a method that is not in it has its defaults.
 Parameters = Mapping[str, Params]
-_NAMES = frozenset(name for methods in METHODS.values() for name in methods)
 
 
 class Volumes(Protocol):
@@ -34,11 +32,7 @@ def parameters_of(method: str, default: P, parameters: Parameters) -> P:
     ------
     TypeError
         If the parameters are those of another method.
-    ValueError
-        If any are those of a method that does not exist.
     """
-    for name in parameters.keys() - _NAMES:
-        raise ValueError(f"there are parameters of {name!r}, which is no method: {nearest(name, sorted(_NAMES))}")
     given = parameters.get(method, default)
     if not isinstance(given, type(default)):
         raise TypeError(f"{method} takes {type(default).__name__}, got {type(given).__name__}")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from bids_app import qsm
+from bids_app.errors import ParameterError
 
 GRID = qsm.Grid((20, 18, 22))
 FIELD = np.random.default_rng(0).normal(scale=0.01, size=GRID.shape).astype(np.float32)
@@ -58,8 +59,10 @@ def test_a_reconstruction_names_what_is_wrong(changed, message):
 def test_what_a_stage_takes_and_gets_by_mistake():
     with pytest.raises(TypeError, match=r"got ndarray; a method takes arrays: qsm\.inversion\.rts"):
         qsm.susceptibility(FIELD, GRID, options=qsm.InversionChoices(method="rts"))
-    with pytest.raises(ValueError, match=r"parameters of 'romoe', which is no method: did you mean 'romeo'"):
-        qsm.total_field(ECHOES, None, TIMES, GRID, parameters={"romoe": qsm.unwrap.RomeoParams()})
+    with pytest.raises(ParameterError, match=r"there is no method 'romoe': did you mean 'romeo'"):
+        qsm.Options(parameters={"romoe": qsm.unwrap.RomeoParams()})
+    with pytest.raises(ParameterError, match=r"tkd takes TkdParams, got RtsParams"):
+        qsm.Options(parameters={"tkd": qsm.inversion.RtsParams()})
     with pytest.raises(ValueError, match=r"quality has shape \(3,"):
         qsm.make_masks(np.abs(FIELD), GRID, quality=FIELD[:3])
     with pytest.raises(ValueError, match="differ in shape"):
