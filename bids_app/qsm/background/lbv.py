@@ -159,8 +159,8 @@ LBV_CORRECTIONS: Correction = Method(
     function=lbv,
     params=Params,
     sentence=(
-        "The field of the sources inside the mask was estimated and removed from the boundary "
-        "values of LBV, in as many passes as “corrections” states."
+        "The field of sources inside the mask was estimated and subtracted from the boundary values "
+        "of LBV; the parameter “corrections” is the number of repetitions."
     ),
     maturity="this software's own",
 )
