@@ -6,6 +6,7 @@ else it is ordinary least squares. False discovery rate over regions: Benjamini 
 10.1111/j.2517-6161.1995.tb02031.x.
 """
 
+import csv
 import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -68,7 +69,9 @@ def read_long(path: Any) -> "pd.DataFrame":
     import pandas as pd
 
     names = dict.fromkeys(("participant_id", "session_id", "run", "space", "name", "hemisphere"), str)
-    data = pd.read_csv(path, sep="\t", dtype=names, keep_default_na=False, na_values=["n/a", ""])
+    data = pd.read_csv(
+        path, sep="\t", dtype=names, keep_default_na=False, na_values=["n/a", ""], quoting=csv.QUOTE_NONE
+    )
     data["hemisphere"] = data["hemisphere"].fillna("n/a")
     return data.assign(**{short: data[name] for short, name in RESPONSES.items() if name in data})
 

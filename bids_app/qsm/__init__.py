@@ -48,6 +48,7 @@ from bids_app.qsm.options import (
 from bids_app.qsm.params import Params
 from bids_app.qsm.phase.scaling import to_radians
 from bids_app.qsm.pipeline import (
+    Acquisition,
     CorrectedPhase,
     Detrended,
     EchoPhase,
@@ -109,6 +110,7 @@ __all__ = [
     "SPIN_ECHO",
     "SWI",
     "UNWRAP",
+    "Acquisition",
     "BackgroundChoices",
     "CorrectedPhase",
     "Detrended",

@@ -1,12 +1,12 @@
 """Charts: histogram of the map, values of regions, time and memory of the steps."""
 
-import csv
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from bids_app.derivatives.tsv import table_rows
 from bids_app.model.step_record import StepRecord
 from bids_app.report.pictures import COLOURS, Picture, chart, picture
 from bids_app.report.slices import Array
@@ -17,8 +17,7 @@ _REGIONS = 40
 
 def read_table(path: Path) -> list[dict[str, str]]:
     """Return the rows of a TSV table as texts."""
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file, delimiter="\t"))
+    return table_rows(path)
 
 
 def number(text: str | None) -> float:

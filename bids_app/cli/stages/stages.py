@@ -65,9 +65,14 @@ def _field(args: argparse.Namespace, _: Sequence[str]) -> Iterator[str]:
     options = preset_of(args.preset)
     phase, note = phase_of(args.phase)
     times, grid = echo_times(args.te, phase), phase.grid(b0_dir(args))
-    magnitude, maker = magnitude_of(args.magnitude, phase), str(phase.sidecar.get("Manufacturer", ""))
     field = qsm.total_field(
-        phase.data, magnitude, times, grid, manufacturer=maker, options=options.field, parameters=options.parameters
+        phase.data,
+        magnitude_of(args.magnitude, phase),
+        times,
+        grid,
+        acquisition=qsm.Acquisition.from_sidecars([phase.sidecar], phase_scaling=note),
+        options=options.field,
+        parameters=options.parameters,
     )
     yield from (f"warning: {text}" for text in field.warnings)
     facts: dict[str, object] = {
@@ -218,7 +223,7 @@ def _reconstruct(args: argparse.Namespace, _: Sequence[str]) -> Iterator[str]:
             strength,
             options,
             mask=None if args.mask is None else load_mask(args.mask, phase),
-            manufacturer=str(phase.sidecar.get("Manufacturer", "")),
+            acquisition=qsm.Acquisition.from_sidecars([phase.sidecar], phase_scaling=note),
         )
     yield from (f"warning: {text}" for text in result.warnings)
     facts = {

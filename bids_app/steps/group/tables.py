@@ -62,7 +62,7 @@ def join(step: StepInput[Cohort]) -> StepResult:
         long = tables.long_table(runs, covariates)
         wide, columns = tables.wide_table(runs, covariates)
         text = step.work_dir / f"{seg}.csv"
-        text.write_text(tables.csv_text(wide), encoding="utf-8")
+        text.write_text(tables.csv_text(wide), encoding="utf-8", errors="backslashreplace")
         known = tables.KEYS | covariates.columns | (MANUAL_COLUMNS if cohort.manual else REGION_COLUMNS)
         outputs[f"group_long@{seg}"] = Output(rows=long, sidecar={name: known[name] for name in long[0]})
         described = tables.KEYS | tables.STATUS | covariates.columns | columns
