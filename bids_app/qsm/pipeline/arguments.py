@@ -12,6 +12,8 @@ from bids_app.qsm.signatures import Progress
 
 P = TypeVar("P", bound=Params)
 M = TypeVar("M")
+#: Larger than any phase in radians, unwrapped ones too; the integers of scanners go up to 4095 or 3141.
+_MAX_PHASE = 1000.0
 #: Parameters of methods by the method's name; a method that is not in it has its defaults.
 Parameters = Mapping[str, Params]
 
@@ -63,6 +65,15 @@ def check_echoes(
     """
     phase = _echoes_first("phase", phase, echo_times, grid)
     return phase, None if magnitude is None else _echoes_first("magnitude", magnitude, echo_times, grid)
+
+
+def check_radians(phase: FloatArray) -> None:
+    """Raise ValueError where the range of a phase is that of a scanner's integers."""
+    low, high = float(phase.min()), float(phase.max())
+    if max(-low, high) > _MAX_PHASE:
+        raise ValueError(
+            f"phase goes from {low:g} to {high:g} and is not in radians: scale it by qsm.to_radians(phase).phase"
+        )
 
 
 def _echoes_first(name: str, data: FloatArray, echo_times: Sequence[float], grid: Grid) -> FloatArray:

@@ -16,7 +16,7 @@ from bids_app.qsm.phase.checks import residue_share, slices_alternate, undo_alte
 from bids_app.qsm.phase.mcpc3ds import mcpc3ds
 from bids_app.qsm.phase.offsets import OffsetParams
 from bids_app.qsm.pipeline.acquisition import Acquisition
-from bids_app.qsm.pipeline.arguments import Parameters, check_echoes, parameters_of
+from bids_app.qsm.pipeline.arguments import Parameters, check_echoes, check_radians, parameters_of
 from bids_app.qsm.unwrap.romeo import RomeoParams, romeo_quality
 
 #: Share of loops with a wrap in the bright part of the object from which the phase looks like noise.
@@ -107,7 +107,7 @@ def correct_phase(
     Raises
     ------
     ValueError
-        If shapes or numbers of echoes do not agree.
+        If shapes or numbers of echoes do not agree, or the range of the phase is not that of radians.
     NoSignalError
         If no voxel has signal.
 
@@ -128,6 +128,7 @@ def correct_phase(
     ((3, 24, 24, 24), ('mcpc3ds',))
     """
     echoes, strength = check_echoes(phase, magnitude, echo_times, grid)
+    check_radians(echoes)
     polarity = polarity_of(acquisition.numbers_of(len(echoes)))
     echoes = echoes if overwrite else echoes.copy()
     weighted = strength is not None
