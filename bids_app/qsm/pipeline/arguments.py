@@ -9,11 +9,10 @@ from bids_app.qsm.arrays import FloatArray, NumericArray
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.params import Params, nearest
 from bids_app.qsm.signatures import Progress
+from bids_app.qsm.units import check_echo_times
 
 P = TypeVar("P", bound=Params)
 M = TypeVar("M")
-#: Larger than any phase in radians, unwrapped ones too; the integers of scanners go up to 4095 or 3141.
-_MAX_PHASE = 1000.0
 #: Parameters of methods by the method's name; a method that is not in it has its defaults.
 Parameters = Mapping[str, Params]
 
@@ -61,19 +60,11 @@ def check_echoes(
     Raises
     ------
     ValueError
-        If a shape does not agree with the grid or the number of echo times.
+        If a shape does not agree with the grid or the number of echo times, or these are not in s.
     """
+    check_echo_times(echo_times)
     phase = _echoes_first("phase", phase, echo_times, grid)
     return phase, None if magnitude is None else _echoes_first("magnitude", magnitude, echo_times, grid)
-
-
-def check_radians(phase: FloatArray) -> None:
-    """Raise ValueError where the range of a phase is that of a scanner's integers."""
-    low, high = float(phase.min()), float(phase.max())
-    if max(-low, high) > _MAX_PHASE:
-        raise ValueError(
-            f"phase goes from {low:g} to {high:g} and is not in radians: scale it by qsm.to_radians(phase).phase"
-        )
 
 
 def _echoes_first(name: str, data: FloatArray, echo_times: Sequence[float], grid: Grid) -> FloatArray:

@@ -120,11 +120,3 @@ def test_readout_polarity_decides(ramp, choice, readout, first):
     result = qsm.correct_phase(phase, magnitude, TIMES, qsm.Grid(SHAPE), acquisition=scan, options=options)
     assert result.methods[0] == first
     assert result.phase.shape == phase.shape
-
-
-def test_the_integers_of_a_scanner_are_refused_with_the_conversion():
-    magnitude, phase, _ = echoes()
-    stored = np.round(phase * (4096 / np.pi)).astype(np.float32)
-    with pytest.raises(ValueError, match=r"not in radians: scale it by qsm\.to_radians"):
-        corrected(stored, magnitude)
-    corrected(qsm.to_radians(stored).phase, magnitude)
