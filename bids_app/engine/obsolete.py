@@ -15,7 +15,7 @@ R = TypeVar("R", bound=Record)
 def obsolete(steps: Sequence[Step[R]], planned: Plan[R]) -> list[Step[R]]:
     """Return the steps whose results belong to another plan: imports that are no more, and steps that one replaces."""
     absent = [step for step in steps if step not in planned.steps]
-    return [step for step in absent if step.replaces or step in (*planned.replaced, *planned.left_out)]
+    return [step for step in absent if step.is_substitute or step in (*planned.replaced, *planned.left_out)]
 
 
 def forget(steps: Sequence[Step[R]], record: R, kept: Collection[str], context: Context, check: Check) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from bids_app.derivatives.files import write_bytes, write_json
 from bids_app.derivatives.presence import read_json_object
 from bids_app.derivatives.records import record_files, records_root, split_name
+from bids_app.derivatives.text import utf8
 from bids_app.model.cohort import Cohort
 from bids_app.model.context import Context
 from bids_app.model.json_values import JsonObject
@@ -57,10 +58,10 @@ def report(cohort: Cohort, settings: Settings, context: Context, payload: Payloa
     write_earlier(earlier, context.output_dir)
     content |= {"lines": lines, "earlier": earlier, "methods": text, "problems": problems}
     page = render("group.html.j2", content | {"failures": failures, "parameters": _parameters(settings)})
-    write_bytes(context.output_dir / "group.html", page.encode())
+    write_bytes(context.output_dir / "group.html", utf8(page))
     state = {
         "digest": _digest((*cohorts, *template), failures, cohort, settings, context),
-        "size": len(page.encode()),
+        "size": len(utf8(page)),
         "failures": {name: [vars(failure) for failure in listed] for name, listed in failures.items()},
         "methods": {"group": text.paragraphs},
     }
