@@ -62,7 +62,7 @@ def _imported(step: StepInput[GreRun]) -> dict[str, object]:
     given = _start(step.record)
     if given is None:
         return {}
-    parameters = {"reference": step.settings.reference.to_mapping()}
+    parameters: dict[str, object] = {"reference": step.settings.reference.to_mapping()}
     if given.product == "local_field":
         trend = {"null_space_trend": step.settings.background.choice.null_space_trend}
         parameters |= {"background": trend, "inversion": step.settings.inversion.to_mapping()}
