@@ -95,6 +95,12 @@ from bids_app.qsm.threads import set_threads, threads
 
 DEFAULT_INVERSION = InversionChoices().method
 
+
+def __dir__() -> list[str]:
+    """Return the public names alone, which is what completion offers."""
+    return __all__
+
+
 __all__ = [
     "BACKGROUND",
     "CORRECTIONS",

@@ -167,7 +167,8 @@ def _reference(args: argparse.Namespace, _: Sequence[str]) -> Iterator[str]:
     region = None if args.region is None else load_mask(args.region, image)
     chi, zero = reference(image.data, mask, region)
     name = "mask" if args.region is None else args.region.name
-    facts = {"Units": "ppm", "ReferenceRegion": name, "ReferenceOffset": zero}
+    facts = {"Units": "ppm", "ReferenceRegion": name, "ReferenceMask": args.mask.name}
+    facts |= {"ReferenceOffset": zero, "ReferenceOffsetUnits": "ppm"}
     yield f"{save(args.output, chi, image, **facts)}: susceptibility in ppm; {zero:+.5f} ppm was subtracted"
 
 
@@ -235,6 +236,7 @@ def _reconstruct(args: argparse.Namespace, _: Sequence[str]) -> Iterator[str]:
         "PhaseScaling": note,
         "ReferenceRegion": options.reference.region,
         "ReferenceOffset": result.reference,
+        "ReferenceOffsetUnits": "ppm",
         "Methods": list(result.methods),
     }
     facts |= {"Device": result.inverted.info["device"]} if "device" in result.inverted.info else {}

@@ -119,7 +119,7 @@ def bayes(
     problem = prepare(local_field_ppm, mask, grid, params.padding, weights)
     if not problem.field.any():
         return problem.finish(problem.field)
-    inside = problem.crop.take(mask, np.bool_)
+    inside = problem.crop.take(problem.mask, np.bool_)
     estimate = Estimate(problem.grid, problem.field, problem.weight, inside)
     split, total, done = SplitGradient(problem.grid), params.outer_iterations * params.iterations, [0]
     report = counted(progress, info)
@@ -165,10 +165,10 @@ BAYES: Inversion[BayesParams] = Method(
     params=BayesParams,
     sentence=(
         "Susceptibility was estimated by an empirical Bayes inversion with Gaussian and total-"
-        "variation priors, whose weights follow from the spectrum of the data; it builds on "
-        "published inversions [bilgic2014; milovic2021]. The share “amplitude” of the contrast "
-        "that the priors remove was restored, and fine detail was refined by “detail” "
-        "iterations of total generalised variation [langkammer2015]{parameters}."
+        "variation priors{parameters}. The weights of the priors were estimated from the spectrum of "
+        "the data; the inversion builds on published methods [bilgic2014; milovic2021]. Part of the "
+        "contrast that the priors remove was restored (parameter “amplitude”), and fine detail was "
+        "refined by iterations of total generalised variation [langkammer2015]."
     ),
     maturity="this software's own",
     uses=frozenset({"weights"}),

@@ -25,6 +25,8 @@ _LIKE_NOISE = (
     "the phase looks like noise ({:.0%} of small loops are residues, noise has 33 %): check that it is phase, that it "
     "belongs to the magnitude and is not filtered or interpolated"
 )
+#: Phase in rad is within one turn of 0, wherever it is wrapped; a little for rounding.
+_LARGEST_PHASE = 2.2 * np.pi
 #: Phase that covers less of the circle was probably scaled by a wrong factor.
 _FULL_CIRCLE = 0.8
 #: The warning where slices were corrected.
@@ -107,7 +109,7 @@ def correct_phase(
     Raises
     ------
     ValueError
-        If shapes or numbers of echoes do not agree.
+        If shapes or numbers of echoes do not agree, or phase or echo times have another unit.
     NoSignalError
         If no voxel has signal.
 
@@ -182,7 +184,10 @@ def _correct_sign(phase: FloatArray, choice: str, acquisition: Acquisition) -> l
 def _undo_alternation(phase: FloatArray, magnitude: FloatArray, scaling: str) -> list[str]:
     """Correct slices of alternating sign in place; return warnings."""
     warnings = []
-    span = float(phase.max() - phase.min())
+    low, high = float(phase.min()), float(phase.max())
+    if max(-low, high) > _LARGEST_PHASE:
+        raise ValueError(f"the phase reaches {max(-low, high):.1f}: make it rad, as by qsm.to_radians(stored).phase")
+    span = high - low
     if span < _FULL_CIRCLE * 2 * np.pi:
         warnings.append(f"the phase covers {span / (2 * np.pi):.0%} of the circle only ({scaling}): check its scale")
     if slices_alternate(phase[0], magnitude[0]):
