@@ -247,6 +247,11 @@ def test_an_external_program_stands_for_bet(maps, tmp_path):
     assert not (mask & ~cut).any() and mask.sum() > 0.9 * cut.sum()
     record = json.loads(next((tmp_path / "out").rglob("*_step-brain-extraction.json")).read_text())
     assert record["methods"] == ["brain_program"]
+    # The script is a file that the step reads.
+    run = run_of(maps, [given(tmp_path, "total_field", maps[1], "Hz")])
+    assert "brain-extraction" not in made(run, tmp_path, **sections)[0]
+    program.write_text(f"# corrected\n{program.read_text()}")
+    assert "brain-extraction" in made(run, tmp_path, **sections)[0]
     # A given mask is taken as it is: nothing is extracted.
     path = image(tmp_path / "mask.nii.gz", inside)
     run = replace(run_of(maps, [given(tmp_path, "total_field", maps[1], "Hz")]), given_mask=GivenMask(path))
