@@ -4,7 +4,7 @@ BIN    := $(VENV)/bin
 PYTHON ?= $(firstword $(foreach p,python3.12 python3.11 python3.13 python3,$(shell $(p) -c 'import sys; assert (3,11) <= sys.version_info < (3,14); import venv, ensurepip' 2>/dev/null && command -v $(p))))
 STAMP  := $(VENV)/.installed-$(shell cat requirements.lock requirements-dev.lock pyproject.toml | cksum | cut -d' ' -f1)
 
-.PHONY: docs coverage bench-setup bench-speed bench-accuracy bench-orientations bench-alternation bench-separation bench-presets bench-masks bench-scaling bench-chain bench-steps bench-anatomy bench-scheduler bench-quick help setup demo test unit lint lock clean warm boutiques image-check
+.PHONY: docs coverage bench-setup bench-speed bench-accuracy bench-orientations bench-alternation bench-separation bench-presets bench-masks bench-scaling bench-chain bench-steps bench-anatomy bench-scheduler bench-group bench-quick help setup demo test unit lint lock clean warm boutiques image-check
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -66,6 +66,9 @@ bench-anatomy: warm  ## segmentation and regions with T1w images of several kind
 
 bench-scheduler: warm  ## plan and run 10,000 no-op participants, arrays beside a plain one on Slurm (an hour)
 	$(BIN)/python -m benchmarks.scheduler
+
+bench-group: warm  ## tables, statistics and page of 1,000 participants, and the model in every voxel of 500 maps
+	$(BIN)/python -m benchmarks.group_scale
 
 bench-quick: warm  ## this version beside an earlier one in three minutes, without judging (AGAINST=COMMIT)
 	$(BIN)/python -m benchmarks.quick $(if $(AGAINST),--against $(AGAINST))

@@ -209,7 +209,8 @@ def _add_regions(group: "argparse._ArgumentGroup") -> None:
         nargs="+",
         metavar="METHOD",
         help="fastsurfer, atlas, none, or a pattern of existing files such as '*_seg-mine_dseg.nii.gz'; several may "
-        "be given (default: fastsurfer where it is installed, else the atlas)",
+        "be given (default: FastSurfer if it is installed, otherwise an atlas if --atlas names one or TemplateFlow's "
+        "is on disk, otherwise none)",
     )
     add(
         "--atlas",

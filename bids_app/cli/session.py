@@ -155,8 +155,10 @@ class Session:
         write_if_changed(output_dir / "logs" / f"config-{digest}.toml", utf8(settings))
         readme = (
             "Quantitative susceptibility maps by qsm-bids-app.\n\n"
-            "*_Chimap is susceptibility in ppm, *_R2starmap is R2* in 1/s, *_T2starmap is T2* in s, and *_fieldmap is "
-            "a field in Hz.\nThe JSON file of each image names its unit, its sources and every parameter.\n"
+            "sub-*.html are the reports of the participants: open them first. *_Chimap is susceptibility in ppm, "
+            "*_R2starmap is R2* in 1/s, *_T2starmap is T2* in s, and *_fieldmap is a field in Hz.\n"
+            "The JSON file of each image names its unit, its reference, its sources and every parameter. "
+            "logs/CITATION.md is a text for the methods section of a paper.\n"
         )
         write_if_changed(output_dir / "README.md", utf8(readme))
 
@@ -167,12 +169,12 @@ class Session:
         text = (
             f"qsm-bids-app {__version__}\nrun: {result.job}\n"
             f"to reproduce: {command_of(self.command, job.subject, session)}\n"
-            f"parameters: {self.settings.to_mapping()}\n"
         )
         for failure in result.failures:
             text += f"\nstep {failure.step or '(none)'}: {failure.sentence}\n{failure.traceback}"
         if result.output:
             text += f"\nlast output of the process:\n{result.output}\n"
+        text += f"\nparameters:\n{to_toml(self.settings)}"
         write_bytes(path, utf8(text))
         return str(path)
 

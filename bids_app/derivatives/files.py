@@ -69,6 +69,17 @@ def read_image(path: Path, box: tuple[slice, ...] = ()) -> tuple[npt.NDArray[np.
     return np.ascontiguousarray(stored[box] if box else stored, dtype=np.float32), affine
 
 
+def read_into(path: Path, out: npt.NDArray[np.float32]) -> None:
+    """Read an image's scaled values into an array of its shape.
+
+    Raises
+    ------
+    QsmAppError
+        If the file is damaged.
+    """
+    out[...] = np.load(path, mmap_mode="r") if path.suffix == ".npy" else _stored(path)[0]
+
+
 def read_mask(path: Path) -> npt.NDArray[np.bool_]:
     """Return where an image is larger than zero (C order); for masks much faster than by way of float32.
 

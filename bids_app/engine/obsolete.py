@@ -32,7 +32,7 @@ class OtherSteps(Generic[R]):
         recorded = _recorded(record, context)
         absent = [step for step in steps if step not in planned.steps and self._path(step.name).name in recorded]
         taken = (*planned.replaced, *planned.left_out)
-        self._replaced = [step.name for step in absent if step.replaces or step in taken]
+        self._replaced = [step.name for step in absent if step.is_substitute or step in taken]
         self._left = [step.name for step in absent if step.name not in self._replaced]
 
     def _path(self, name: str) -> Path:
@@ -69,13 +69,13 @@ class OtherSteps(Generic[R]):
         hashes.learn(saved)
         if any(key in made and digest not in made[key].values() for key, digest in saved.inputs.items()):
             return True
-        own = {f for key in saved.paths if key in PRODUCTS for f in files_of(key, self._place(key))}
+        products = {f for key in saved.paths if key in PRODUCTS for f in files_of(key, self._place(key))}
         for state in saved.files:
             place = os.path.normpath(state.path)  # relative to the outputs
             path = self._context.output_dir / place
             is_product = place.startswith(_PRODUCTS)  # working files go when nobody needs them
-            now = None if path in own else hashes.of(Path(os.path.normpath(path)))
-            if path not in own and now != state.hash and (now is not None or is_product):
+            now = None if path in products else hashes.of(Path(os.path.normpath(path)))
+            if path not in products and now != state.hash and (now is not None or is_product):
                 return True
         return False
 

@@ -258,7 +258,7 @@ def design_of(part: "pd.DataFrame", formula: str) -> Any:
         text = str(error).splitlines()[0] if str(error) else type(error).__name__
         empty = sorted(str(name) for name in part if str(name) in formula and part[name].isna().all())
         if empty:
-            text = f"no run has a value of {', '.join(empty)}"
+            text = f"no run has a value of {', '.join(empty)}: add the values to participants.tsv or sessions.tsv"
         else:
             text = explained(text)
         raise QsmAppError(text) from error

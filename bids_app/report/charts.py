@@ -35,7 +35,7 @@ def histogram(values: Array) -> Picture:
     # Filled as one outline: 140 bars would take ten times as long to draw.
     axes.hist(np.clip(values, low, high), bins=140, range=(low, high), color=COLOURS[1], histtype="stepfilled")
     axes.axvline(0, color="#333333", linewidth=0.8)
-    axes.set_xlabel("susceptibility (ppm); the last bars hold all that is beyond")
+    axes.set_xlabel("susceptibility (ppm); the outermost bars include all values beyond")
     axes.set_ylabel("voxels")
     figure.tight_layout()
     p5, middle, p95 = (float(v) for v in np.percentile(values, (5, 50, 95)))

@@ -91,6 +91,6 @@ def _axial_slices(layer: Layer, shown: Frame) -> Picture:
     return picture(
         mosaic(layer, shown, _COLUMNS, places),
         f"{len(places)} axial slices",
-        "From below upwards. z is the scanner coordinate at the centre of the mask.",
+        "From bottom to top. z is the scanner coordinate at the centre of the mask.",
         "Axial slices of the susceptibility map.",
     )

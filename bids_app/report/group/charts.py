@@ -57,7 +57,7 @@ def qc_panel(number_: QcNumber, runs: Sequence[Line], groups: Groups) -> Chart:
     spoken = (
         f"{number_.name} of {len(values)} runs: from {short(min(v for _, v in values))} to "
         f"{short(max(v for _, v in values))}, median {short(middle)} {number_.unit}. {expected} "
-        f"Out of it: {', '.join(flagged[:8]) or 'none'}."
+        f"Out of range: {', '.join(flagged[:8]) or 'none'}."
     )
     return Chart(number_.name, f"{number_.meaning}. {expected}", drawing.done(spoken))
 
@@ -118,11 +118,11 @@ def region_strips(segmentation: Segmentation, measure: str = "chi_mean") -> Char
     marked = [f"{v.run} {region.label}" for region in regions for v in region.values if v.marked]
     spoken = f"Values of {len(regions)} regions of all runs; outliers: {', '.join(marked[:8]) or 'none'}."
     left_out = len(segmentation.regions) - len(regions)
-    more = f" {left_out} smaller regions are in the tables only." if left_out else ""
+    more = f" The tables also have {left_out} smaller regions." if left_out else ""
     by = f", coloured by {segmentation.groups.column}" if segmentation.groups.column else ""
     caption = (
-        f"Every dot is a run{by}, the box goes from the first to the third quartile. Diamonds: the region that makes \
-the run an outlier.{more}"
+        f"Each dot is a run{by}. The box extends from the first to the third quartile. A diamond marks the region that "
+        f"makes its run an outlier.{more}"
     )
     return Chart(f"Regions of {segmentation.name}", caption, drawing.done(spoken))
 
@@ -163,11 +163,12 @@ def effects(segmentation: Segmentation, response: str) -> Iterator[Chart]:
             drawing.dot(axis(number(row["estimate"])), y, "", words, bool(kind), "estimate")
         significant = [label_of(row) for row in rows if row["significant"] == "true"]
         spoken = (
-            f"Estimates of {name} with intervals for {len(rows)} regions; found: {', '.join(significant) or 'none'}."
+            f"Estimates of {name} with intervals for {len(rows)} regions; significant: "
+            f"{', '.join(significant) or 'none'}."
         )
         caption = (
-            f"Estimate and {100 * segmentation.confidence:g} % confidence interval. Diamonds: below a false discovery "
-            f"rate of {segmentation.fdr:g}."
+            f"Estimate and {100 * segmentation.confidence:g} % confidence interval. Diamonds: significant at a false "
+            f"discovery rate of {segmentation.fdr:g}."
         )
         yield Chart(f"{name}: {segmentation.name}", caption, drawing.done(spoken))
 
@@ -286,5 +287,5 @@ def convergence(rows: Sequence[dict[str, str]]) -> Iterator[Chart]:
             drawing.text(across(at), 158, kind, "middle")
         spoken = "; ".join(f"{words} {short(value)}" for words, (_, value, _) in zip(names, every, strict=True))
         if single:
-            meaning += " single: one affine registration of each, to compare with."
+            meaning += ' For comparison, "single" is one affine registration of each participant.'
         yield Chart(title, meaning, drawing.done(f"{title} by average: {spoken}."))

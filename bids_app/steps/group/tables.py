@@ -92,7 +92,7 @@ def quality_table(step: StepInput[Cohort]) -> StepResult:
         rows.append(keys | {name: values.get(name, {}).get("value") for name in described} | {"flags": flags or None})
     flagged = sum(row["flags"] is not None for row in rows)
     sentences = (
-        [f"{flagged} of {len(rows)} runs have metrics out of their expected range: see flags"] if flagged else []
+        [f"{flagged} of {len(rows)} runs have metrics out of their expected range: see group.html"] if flagged else []
     )
     return StepResult({"group_qc": Output(rows=rows, sidecar=described)}, {"flagged": flagged}, tuple(sentences))
 

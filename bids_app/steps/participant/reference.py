@@ -25,14 +25,15 @@ def referenced(step: StepInput[GreRun]) -> StepResult:
 
     name, like = step.settings.reference.choice.region, step.inputs["magnitude"]
     facts: dict[str, object] = {"MagneticFieldStrength": step.record.field_strength, "ReferenceRegion": name}
-    masks = {"chimap": read_image(step.inputs["mask_qsm"])[0] > 0}
+    places = {"chimap": step.inputs["mask_qsm"]}
     arrays = {"chimap": read_image(step.inputs["chi_unreferenced"])[0]}
     if "chi_unreferenced_singlepass" in step.inputs:
         arrays["chimap_singlepass"] = read_image(step.inputs["chi_unreferenced_singlepass"])[0]
-        masks["chimap_singlepass"] = read_image(step.inputs["mask_singlepass"])[0] > 0
+        places["chimap_singlepass"] = step.inputs["mask_singlepass"]
     if "chi_with_trend" in step.inputs:
         arrays["chimap_with_trend"] = read_image(step.inputs["chi_with_trend"])[0]
-        masks["chimap_with_trend"] = masks["chimap"]
+        places["chimap_with_trend"] = places["chimap"]
+    masks = {key: read_image(path)[0] > 0 for key, path in places.items()}
     region, warnings = None, []
     if name not in PLAIN:
         region, source = _region(step, name)
@@ -44,11 +45,12 @@ def referenced(step: StepInput[GreRun]) -> StepResult:
             warnings.append(f"the reference region {name!r} has {count} voxels only: the map's zero is uncertain")
     outputs, metrics = {}, {}
     for key, chi in arrays.items():
-        offset = 0.0
+        offset, used = 0.0, {}
         if name != "none":
             chi, offset = reference(chi, masks[key], region)
+            used = {"ReferenceMask": places[key].name}
         metrics[f"offset_{key}"] = offset
-        outputs[key] = Output(chi, like, facts | {"ReferenceOffset": offset})
+        outputs[key] = Output(chi, like, facts | used | {"ReferenceOffset": offset, "ReferenceOffsetUnits": "ppm"})
     return StepResult(outputs, metrics, tuple(warnings))
 
 
