@@ -18,6 +18,7 @@ from bids_app.cli.cluster import Cluster, cluster_from
 from bids_app.cli.filters import read_filters
 from bids_app.cli.group_options import GroupRules, group_rules
 from bids_app.cli.setting_paths import with_absolute_paths
+from bids_app.cli.types import derivative_dataset
 from bids_app.errors import UsageError
 from bids_app.group.formulas import parse_formula
 from bids_app.model.aliases import PRESETS, STAGES, with_new_names
@@ -199,7 +200,7 @@ def from_arguments(args: argparse.Namespace, command: tuple[str, ...] = (), pass
             read_filters(args.bids_filter_file),
         ),
         nprocs=nprocs,
-        derivatives=tuple(_dataset(path) for path in args.derivatives or ()),
+        derivatives=tuple(derivative_dataset(path) for path in args.derivatives or ()),
         derivatives_use=tuple(args.derivatives_use or ()),
         mask_desc=args.mask_desc or "",
         validate_input=not args.skip_bids_validation,
@@ -275,12 +276,6 @@ def _levels(levels: list[str], scans: Scans) -> tuple[str, ...]:
     if "convert" in levels and not scans.given:
         raise UsageError("level convert: say where the scans are with --dicom-dir, --nifti-dir or --nifti-table")
     return tuple(levels)
-
-
-def _dataset(path: Path) -> Path:
-    if not path.is_dir():
-        raise UsageError(f"--derivatives: {path} is not a folder")
-    return path.absolute()
 
 
 def share_processors(cpus: int, nprocs: int | None, threads: int | None) -> tuple[int, int]:

@@ -8,6 +8,8 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 
+from bids_app.errors import UsageError
+
 #: Longest time to wait for a shared disk: a day.
 _MAX_SECONDS = 86_400.0
 #: Fields of scanners, T; so many characters of a wrong value are shown.
@@ -186,3 +188,15 @@ def folder_or_name(text: str) -> str:
     whole = ":" not in text or Path(_possible(text)).is_dir()
     folder, colon, rest = (text, "", "") if whole else text.rpartition(":")
     return place_or_name(Path.is_dir)(folder) + colon + rest
+
+
+def derivative_dataset(path: Path) -> Path:
+    """Return the absolute path of a derivative dataset, which has a folder of a participant somewhere."""
+    if not path.is_dir():
+        raise UsageError(f"--derivatives: {path} is not a folder")
+    if not any(next(path.glob(f"{above}sub-*"), None) for above in ("", "*/", "*/*/")):
+        raise UsageError(
+            f"--derivatives: {path} has no folder of a participant; files are expected in places such as "
+            f"{path / 'sub-01' / 'anat' / 'sub-01_desc-brain_mask.nii.gz'}"
+        )
+    return path.absolute()

@@ -151,8 +151,9 @@ def make_masks(
     warnings: tuple[str, ...] = ()
     if wider or not kept:
         surface = elsewhere or find_brain(options.filled, magnitude, quality, grid.voxel_size)
-        estimated = maps.mask_by(options.filled, surface, discarded)
-        if surface is not None and not surface.is_head:
+        # What the recipe makes around a given mask is no mask of its own: nobody has to look at it.
+        estimated = maps.mask_by(options.filled, surface, None if kept else discarded)
+        if surface is not None and not surface.is_head and not kept:
             warnings = (_NO_HEAD.format(surface.reason),)
     mask = given & known if kept and given is not None else estimated
     if options.from_anatomy and not kept and mask is not None:

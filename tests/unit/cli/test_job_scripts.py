@@ -31,8 +31,8 @@ def home(tmp_path, monkeypatch):
         for label in ("01", "02"):
             (folder / "data" / f"sub-{label}").mkdir(parents=True)
         (folder / "data" / "dataset_description.json").write_text("{}")
-        for place in ("at:las", "tem,plate", "deriv", "fast"):
-            (folder / place).mkdir()
+        for place in ("at:las", "tem,plate", "deriv/sub-01", "fast"):
+            (folder / place).mkdir(parents=True)
         for place in ("my.toml", "preset", "c.toml", "image.sif", "tool.py", "d.nii", "l.tsv", "r.tsv"):
             (folder / place).write_text("")
         (folder / "filter.json").write_text(json.dumps({"gre": {}}))
