@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import ndimage
 
 from bids_app.derivatives.names import spell
 from bids_app.derivatives.products import PRODUCTS
@@ -11,7 +12,7 @@ from bids_app.phantom.acquisition import FLIP_ANGLE, MAGNITUDE_SCALE, Acquisitio
 from bids_app.phantom.contrast import with_t1_weighting
 from bids_app.phantom.folder import TRUTH, Folder
 from bids_app.phantom.orientations import Orientations, Reference, scan_orientations
-from bids_app.phantom.simulate import AIR_PPM, Body, Scan, slabs
+from bids_app.phantom.simulate import Body, Scan, slabs
 from bids_app.phantom.white_matter import WhiteMatter, head_fibres, periodic_head_field
 from bids_app.qsm.arrays import FloatArray
 from bids_app.qsm.grid import Grid
@@ -21,6 +22,8 @@ from bids_app.qsm.units import ppm_to_hz
 
 #: Space around the data in which the orientations' fields are computed, mm.
 _MARGIN_MM = 24.0
+#: SD of the blur of borders around the brain, voxels.
+_BORDER_VOXELS = 0.7
 #: Least signal, relative to the brain's median, that the noise of the field is computed with.
 _MIN_SIGNAL = 0.15
 
@@ -79,9 +82,12 @@ def cosmos_reference(body: Body, scan: Scan, living: Living, random: np.random.G
     grid = Grid.from_affine(tuple(n + 2 * b for n, b in zip(shape, before, strict=True)), affine)
     around = [(b, b) for b in before]
     chi, white = (np.empty(grid.shape, np.float32) for _ in range(2))
+    mask = np.pad(scan.truth.mask, around)
     for rows, properties in slabs(body, grid, affine, 0, grid.shape[0]):
-        chi[rows] = properties[..., sampling.CHI] - np.float32(AIR_PPM)
+        chi[rows] = properties[..., sampling.CHI]
         white[rows] = properties[..., sampling.MYELINATED] * (properties[..., sampling.BRAIN] >= 0.5)
+    # Borders of bone and air as sharp as a voxel would ring through the brain where the field is oblique to the grid.
+    chi = np.where(mask, chi, ndimage.gaussian_filter(np.where(mask, np.float32(0), chi), _BORDER_VOXELS))
     spectrum, vectors, model = rfftn(chi), body.fibres_on(affine, grid.shape), body.white_matter
 
     def field_of(turned: Grid) -> FloatArray:
@@ -92,7 +98,6 @@ def cosmos_reference(body: Body, scan: Scan, living: Living, random: np.random.G
     signal = np.abs(scan.signal[0])
     level = float(np.median(signal[scan.truth.mask]))
     noise = np.pad(living.field_noise * level / np.maximum(signal, _MIN_SIGNAL * level), around).astype(np.float32)
-    mask = np.pad(scan.truth.mask, around)
     reference = scan_orientations(field_of, mask, grid, living.orientations, noise, random)
     inner = tuple(slice(b, b + n) for b, n in zip(before, shape, strict=True))
     return Reference(reference.local_field[inner], reference.cosmos[inner], reference.mask[inner])

@@ -92,7 +92,8 @@ class Estimate:
         """
         if outside < 1:
             relative = self.chi - np.float32(self.chi.mean(where=self.inside, dtype=np.float64))
-            return self.dipole.field(np.where(self.inside, relative, np.float32(outside) * relative))
+            np.multiply(relative, np.float32(outside), out=relative, where=~self.inside)
+            return self.dipole.field(relative)
         return self.dipole.field(self.chi)
 
     def scale(self, expected: FloatArray, amplitude: float) -> np.float32:

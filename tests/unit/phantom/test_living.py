@@ -155,7 +155,7 @@ def test_a_living_head_has_field_that_its_susceptibility_does_not_make():
     inside = reference.mask
     assert inside.sum() > 0.5 * truth.mask.sum()
     assert np.corrcoef(reference.local_field[inside], truth.local_field[inside])[0, 1] > 0.5
-    assert np.corrcoef(reference.cosmos[inside], truth.chi[inside])[0, 1] > 0.3
+    assert np.corrcoef(reference.cosmos[inside], truth.chi[inside])[0, 1] > 0.4
 
 
 def test_options_of_living_heads():
