@@ -39,6 +39,7 @@ def convert_dicom(request: ConvertRequest, scratch: Path, on_event: OnEvent) -> 
     studies = _studies(series, scanned, redact)
     places, _ = place_studies(studies, request, known_studies(request.bids_dir))
     redact = redact.hiding(hidden_ids(studies, places))
+    problems = [Problem(redact(p.path), p.reason) for p in problems]
     series = [s.redacted(redact) for s in series]
 
     def plan_sessions() -> tuple[list[Job], list[str]]:

@@ -57,6 +57,7 @@ def convert_nifti(request: ConvertRequest, scratch: Path, on_event: OnEvent) -> 
         )
     studies = [] if named else _studies(loose, request, redact)
     redact = redact.hiding(hidden_ids(studies, place_studies(studies, request, known_studies(request.bids_dir))[0]))
+    problems = [Problem(redact(p.path), redact(p.reason)) for p in problems]
     series = [s.redacted(redact) for s in group_series(instances)]
 
     def plan_sessions() -> tuple[list[Job], list[str]]:

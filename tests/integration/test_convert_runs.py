@@ -203,7 +203,7 @@ def test_archives_and_files_without_extension(run, tmp_path):
     assert not list((tmp_path / "out" / "work").glob("*"))
 
 
-SECRETS = ("Mustermann", "Xaver", "19700101", "SECRET4711", "Operator", "Otto")
+SECRETS = ("Mustermann", "Xaver", "19700101", "SECRET4711", "SECRET-4711", "1.I.70", "Мустерман", "Operator", "Otto")
 
 
 def test_nothing_that_is_written_names_the_patient(run, tmp_path):
@@ -212,9 +212,9 @@ def test_nothing_that_is_written_names_the_patient(run, tmp_path):
     person = patient("SECRET4711")
     dicom.siemens_gre(folder, person, ProtocolName="gre_mustermann", ImageComments="Xaver, born 19700101")
     dicom.mprage(folder, person, description="t1 for XAVER", StationName="MUSTERMANN1")
-    dicom.plain_series(folder, person, 9, "survey Mustermann")
+    dicom.plain_series(folder, person, 9, "survey Mustermann Мустерманн 1.I.70 SECRET 4711")
     dicom.siemens_gre(folder, dicom.later(person, "120000"), 11, echo_times=(4.0, 8.0), ProtocolName="MustermannX")
-    broken = folder / "Xaver.dcm"
+    broken = folder / "Xaver SECRET-4711.dcm"
     broken.write_bytes(b"")
     philips = patient("SECRET4711", PHILIPS, date="20240202")
     dicom.philips_enhanced(tmp_path / "dicom" / "sub-Y" / "Xaver" / "IM_0001", philips)

@@ -292,7 +292,7 @@ class Redactor:
 
 def _id_pattern(text: str) -> str:
     """Return the pattern of a PatientID with other separators between its parts, or without them."""
-    return r"[-_. ]?".join(map(re.escape, re.findall(r"[^\W_]+", text)))
+    return r"[-_. ]?".join(map(re.escape, re.findall(r"[^\W\d_]+|\d+", text)))
 
 
 def short_hash(text: str, digits: int = 8) -> str:

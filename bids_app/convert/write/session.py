@@ -116,7 +116,7 @@ def collect(out: Path, plan: SeriesPlan, tree: Path, made: Made, redact: Redacto
         if volume.volume.part == "field":
             described |= sidecars.echo_times_of_field(volume.volume.echo_time, values.get("echo_spacing"))
         units = _units(image, volume.volume.part, described.get("Units"))
-        sidecars.clean_header(image, redact.words)
+        sidecars.clean_header(image, redact)
         write_json(sidecar(image), sidecars.finish_sidecar(described, volume.volume, facts, units, polarity, redact))
         made.outputs.setdefault(facts.uid, []).append(f"{volume.target}.nii.gz")
         made.times[f"{volume.target}.nii.gz"] = facts.date_time

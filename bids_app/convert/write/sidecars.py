@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from bids_app.convert.classify.series import SeriesFacts, Volume
-from bids_app.convert.name.privacy import CODED_FIELDS, Redactor, holds_name, is_private
+from bids_app.convert.name.privacy import CODED_FIELDS, Redactor, is_private
 from bids_app.derivatives.files import write_bytes, write_json
 from bids_app.derivatives.nifti import StoredImage, load, new
 from bids_app.model.json_values import JsonObject
@@ -131,11 +131,11 @@ def scale_to_radians(paths: Sequence[Path], vendor: str, rescale_type: str) -> b
     return True
 
 
-def clean_header(path: Path, words: Sequence[str]) -> bool:
-    """Empty the text fields of a NIfTI header that hold a patient's name; return whether there was one."""
+def clean_header(path: Path, redact: Redactor) -> bool:
+    """Empty the text fields of a NIfTI header that hold what names a patient; return whether there was one."""
     image = load(path)
     texts = {name: bytes(image.header[name].tobytes()).decode("ascii", "ignore") for name in _TEXT_FIELDS}
-    named = [name for name, text in texts.items() if holds_name(text, words)]
+    named = [name for name, text in texts.items() if redact(text) != text]
     if not named and not len(image.header.extensions):
         return False
     header = image.header.copy()
