@@ -167,7 +167,7 @@ def before(scan, options=None):
         scan.magnitude,
         scan.times,
         scan.grid,
-        manufacturer=scan.manufacturer,
+        acquisition=qsm.Acquisition(scan.manufacturer),
         options=options.field,
         parameters=options.parameters,
     )

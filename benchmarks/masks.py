@@ -125,12 +125,12 @@ def philips_rows(folder, picture):
     affine = read_image(folder / f"{names[0].format('phase')}.nii.gz")[1]
     phase = to_radians(phase, units=sidecars[0].get("Units"), manufacturer="Philips").phase
     times, grid = tuple(sidecar["EchoTime"] for sidecar in sidecars), Grid.from_affine(phase.shape[1:], affine)
-    results = {}
+    results, known = {}, qsm.Acquisition("Philips")
     for name, (recipe, two_pass) in MASKS.items():
         options = qsm.preset("default")
         options = replace(options, mask=replace(options.mask, filled=recipe, two_pass=two_pass))
         strength = sidecars[0]["MagneticFieldStrength"]
-        results[name] = qsm.reconstruct(phase, magnitude, times, grid, strength, options, manufacturer="Philips")
+        results[name] = qsm.reconstruct(phase, magnitude, times, grid, strength, options, acquisition=known)
     if picture is not None:
         draw(picture, np.sqrt(np.sum(np.square(magnitude), axis=0)), {k: v.masks.brain for k, v in results.items()})
     shared = np.logical_and.reduce([result.masks.brain for result in results.values()])

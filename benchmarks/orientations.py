@@ -9,8 +9,8 @@ called living is nearest to real heads (:mod:`benchmarks.reference`).
 Columns: NRMSE, detrended NRMSE (%), XSIM and slope of the deep grey nuclei's means, all against COSMOS and over the
 voxels that count; and NRMSE against the isotropic part of the susceptibility.
 
-COSMOS: Liu et al. 2009, 10.1002/mrm.21828. Tensor: Liu 2010, 10.1002/mrm.22482. Frequency of white matter: Wharton and
-Bowtell 2012, 10.1073/pnas.1211075109.
+Fibres, texture and orientations are the phantom's (:mod:`bids_app.phantom.white_matter`,
+:mod:`bids_app.phantom.texture`, :mod:`bids_app.phantom.orientations`).
 """
 
 from dataclasses import dataclass, replace
@@ -23,16 +23,16 @@ from benchmarks.common import machine, map_scores, parser, publish
 from bids_app import qsm
 from bids_app.phantom import metrics
 from bids_app.phantom.atlas import nucleus_labels
+from bids_app.phantom.orientations import Orientations, scan_orientations
+from bids_app.phantom.texture import living_texture
+from bids_app.phantom.white_matter import WhiteMatter, periodic_head_field, turning_fibres
 from bids_app.qsm.grid import Grid
-from bids_app.qsm.inversion.spectra import frequencies
-from bids_app.qsm.operators.dipole import dipole_kernel
-from bids_app.qsm.operators.fft import irfftn, rfftn
+from bids_app.qsm.operators.fft import rfftn
 
 HEAD = ("disturbance", "inversion", "NRMSE %", "detrended %", "XSIM", "slope", "NRMSE to the isotropic part %")
 WHITE_MATTER = 2  # among the phantom's tissues
 BONE_PPM, AIR_PPM = -2.1, 9.4  # relative to water
 MARGIN_MM, CUT_MM = 24, 8
-TEXTURE_PEAK = 0.06  # cycles/mm
 
 
 @dataclass(frozen=True)
@@ -115,79 +115,32 @@ def surroundings(head, border=0.7):
     return ndimage.gaussian_filter(chi, border) * (away > 1)
 
 
-def fibres(shape, voxel, rng, fine=0.0):
-    """Return unit vectors ``[3, x, y, z]`` that turn smoothly from place to place, in part (``fine``) within 2.5 mm."""
-    noise = [rng.standard_normal(shape, np.float32) for _ in range(3)]
-    vectors = np.stack([ndimage.gaussian_filter(n, 8 / voxel) for n in noise])
-    if fine:
-        detail = np.stack([ndimage.gaussian_filter(n, 2.5 / voxel) for n in noise])
-        vectors += np.float32(fine * vectors.std() / detail.std()) * detail
-    return vectors / np.linalg.norm(vectors, axis=0)
-
-
 def textured(head, size, seed):
-    """Return the head with fine susceptibility of this standard deviation (ppm) in the brain.
-
-    Its spectrum is what COSMOS of two living heads has above that of the phantom: it peaks near 0.06 cycles/mm and
-    falls with the frequency to the power of 1.2.
-    """
+    """Return the head with fine susceptibility of this standard deviation (ppm) in the brain."""
     if not size:
         return head
-    grid, rng = Grid(head.chi.shape, (head.voxel,) * 3), np.random.default_rng([seed, 1])
-    relative = np.sqrt(sum(a**2 for a in np.ix_(*frequencies(grid)))) / np.float32(TEXTURE_PEAK)
-    spectrum = rfftn(rng.standard_normal(grid.shape, np.float32)) * relative / (1 + relative**2) ** 1.1
-    texture = irfftn(spectrum.astype(np.complex64), grid.shape)
+    texture = living_texture(head.chi.shape, (head.voxel,) * 3, np.random.default_rng([seed, 1]))
     texture *= np.float32(size / texture[head.mask].std())
     return replace(head, chi=(head.chi + texture * head.mask).astype(np.float32))
-
-
-def directions(rng, count, largest_tilt):
-    """Directions of B0 in the head: along z first, then tilted by 10 degrees and more."""
-    yield np.array([0.0, 0.0, 1.0])
-    for _ in range(count - 1):
-        tilt, turn = np.deg2rad(rng.uniform(10, largest_tilt)), rng.uniform(0, 2 * np.pi)
-        yield np.array([np.sin(tilt) * np.cos(turn), np.sin(tilt) * np.sin(turn), np.cos(tilt)])
-
-
-def tensor_spectrum(grid, vector):
-    """Spectrum of the field of a tensor whose product with B0's direction is ``vector``, three spectra."""
-    axes = np.ix_(*frequencies(grid))
-    square = sum(a**2 for a in axes)
-    square[0, 0, 0] = 1
-    along = sum(b * a for b, a in zip(grid.b0_dir, axes, strict=True))
-    inner = sum(b * v for b, v in zip(grid.b0_dir, vector, strict=True)) / 3
-    spectrum = inner - along / square * sum(a * v for a, v in zip(axes, vector, strict=True))
-    spectrum[0, 0, 0] = 0
-    return spectrum
 
 
 def measured(head, strength, seed):
     """Return the local field of the first orientation and COSMOS (ppm), the mask of both, and the voxels that count."""
     rng, shape = np.random.default_rng(seed), head.chi.shape
-    vectors = fibres(shape, head.voxel, rng, strength.fine_fibres)
+    vectors = turning_fibres(shape, head.voxel, rng, strength.fine_fibres)
     isotropic = rfftn(head.chi + surroundings(head) if strength.surroundings else head.chi)
     level = np.median(head.signal[head.mask])
     noise = strength.noise * level / np.maximum(head.signal, 0.15 * level)
-    above = below = first = valid = None
-    for b0 in directions(rng, strength.orientations, strength.largest_tilt):
-        grid = Grid(shape, (head.voxel,) * 3, tuple(b0))
-        kernel, cosine = dipole_kernel(grid), np.tensordot(b0.astype(np.float32), vectors, 1)
-        product = (strength.anisotropy * head.white * (cosine * v - b / 3) for v, b in zip(vectors, b0, strict=True))
-        spectrum = kernel * isotropic + tensor_spectrum(grid, [rfftn(p.astype(np.float32)) for p in product])
-        field = irfftn(spectrum, shape) + strength.frequency * head.white * (1 / 3 - cosine**2)
-        field += noise * rng.standard_normal(shape, np.float32)
-        if first is not None:
-            field = ndimage.shift(field, rng.uniform(-strength.misplaced, strength.misplaced, 3), order=1)
-        local, inside = qsm.BACKGROUND["vsharp"]((field * head.mask).astype(np.float32), head.mask, grid)
-        product = kernel * rfftn(local)
-        if first is None:
-            first, valid, above, below = local, inside, product, kernel**2
-        else:
-            above += product
-            below += kernel**2
-    cosmos = irfftn(above / np.maximum(below, 1e-3 * strength.orientations), shape)
-    valid, scored = cut(valid, strength.slab_mm, head.voxel)
-    return first * valid, (cosmos * valid).astype(np.float32), valid, scored
+    white_matter = WhiteMatter(strength.anisotropy, strength.frequency, strength.fine_fibres)
+
+    def field_of(grid):
+        return periodic_head_field(isotropic, vectors, head.white, grid, white_matter)
+
+    plan = Orientations(strength.orientations, strength.largest_tilt, strength.misplaced * head.voxel)
+    grid = Grid(shape, (head.voxel,) * 3)
+    reference = scan_orientations(field_of, head.mask, grid, plan, noise, rng)
+    valid, scored = cut(reference.mask, strength.slab_mm, head.voxel)
+    return reference.local_field * valid, reference.cosmos * valid, valid, scored
 
 
 def cut(mask, slab_mm, voxel):

@@ -13,6 +13,10 @@ from unittest import mock
 
 STARTED = time.perf_counter()
 
+from bids_app.cli.environment import prepare_environment  # noqa: E402 (after the clock)
+
+prepare_environment()  # before NumPy is loaded, as the command does
+
 from benchmarks.worker import Transforms  # noqa: E402 (after the clock)
 from bids_app.cli.command import main as command  # noqa: E402
 from bids_app.engine import chain, runner  # noqa: E402

@@ -43,7 +43,13 @@ LIBRARY_LAYERS = [
 ]
 OWNERS = {
     "bids": {"dataset/entity_names.py"},
-    "nibabel": {"derivatives/nifti.py", "derivatives/files.py", "convert/name/heuristic.py", "convert/scan/loose.py"},
+    "nibabel": {
+        "derivatives/nifti.py",
+        "derivatives/files.py",
+        "derivatives/streams.py",
+        "convert/name/heuristic.py",
+        "convert/scan/loose.py",
+    },
 }
 #: Further packages of the numerics: imported when a network is run or a GPU is asked for, and numba's own layer.
 OPTIONAL = {"device.py": {"torch", "array_api_compat"}, "lanes.py": {"llvmlite"}, "onnx_contract.py": {"onnxruntime"}}

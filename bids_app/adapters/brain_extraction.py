@@ -99,6 +99,13 @@ def extractor_of(word: str) -> Extractor:
     return Extractor("", word, advice=_PATH)
 
 
+def files_of(word: str) -> list[Path]:
+    """Return the files that a command line of the user's own names: programs and scripts, which may change."""
+    if word in KNOWN:
+        return []
+    return [Path(part) for part in shlex.split(word) if part.startswith("/") and Path(part).is_file()]
+
+
 def require(word: str) -> None:
     """Check that a program is here.
 

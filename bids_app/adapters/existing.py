@@ -28,6 +28,8 @@ def check_pattern(pattern: str) -> None:
     """Raise UsageError unless ``{subject}`` and ``{session}`` are all that stands in braces."""
     if re.search(r"[{}]", re.sub(r"\{(subject|session)\}", "", pattern)):
         raise UsageError(f"pattern {pattern!r}: only {{subject}} and {{session}} are allowed in braces")
+    if not pattern.strip("/") or any("**" in part and part != "**" for part in pattern.split("/")):
+        raise UsageError(f"pattern {pattern!r}: ** stands for folders, alone between slashes; write * for any text")
 
 
 def find(

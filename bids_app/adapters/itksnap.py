@@ -6,9 +6,10 @@ from pathlib import Path
 from bids_app.adapters.labels import Region, read_table, side_of
 from bids_app.derivatives.presence import absence
 from bids_app.derivatives.text import decoded
+from bids_app.derivatives.tsv import MISSING
 from bids_app.errors import UsageError
 
-_LINE = re.compile(r'^\s*(\d+)\s+\d+\s+\d+\s+\d+\s+[\d.]+\s+\d+\s+\d+\s+"(.*)"\s*$')
+_LINE = re.compile(r'^\s*(\d{1,10})\s+\d+\s+\d+\s+\d+\s+[\d.]+\s+\d+\s+\d+\s+"(.*)"\s*$')
 
 
 def read_labels(path: Path) -> dict[int, Region]:
@@ -38,6 +39,8 @@ def read_labels(path: Path) -> dict[int, Region]:
             if index in seen:
                 raise UsageError(f"{path}: line {number}: label {index} is in line {seen[index]} already")
             seen[index] = number
+            if match.group(2).strip() in MISSING:
+                raise UsageError(f"{path}: line {number}: label {index} has no name; give it one")
             if index:  # 0 is the clear label
                 regions[index] = Region(index, *side_of(match.group(2)))
     elif content and "index" in re.split(r"[\t,; ]+", content[0][1]):

@@ -5,8 +5,9 @@ Tourville protocol (Klein & Tourville 2012, 10.3389/fnins.2012.00171) at 1000 (l
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -112,6 +113,8 @@ def _fastsurfer() -> dict[int, Region]:
 #: Every label of ``aparc.DKTatlas+aseg.deep.mgz`` (and of the corpus callosum that later steps add).
 FASTSURFER: dict[int, Region] = _fastsurfer()
 
+#: Ends the name of a region where several have one name.
+_LABEL_NUMBER = re.compile(r" \(label \d+\)$")
 _SIDE = re.compile(r"(?:^|[\s_.-])(left|right|lh|rh|l|r)(?=$|[\s_.-])", re.IGNORECASE)
 #: Names of regions that hold cerebrospinal fluid and no choroid plexus; the lateral ventricles come first.
 _FLUID = (re.compile(r"lateral.?ventricle", re.IGNORECASE), re.compile(r"\bcsf\b|cerebro.?spinal|ventricle", re.I))
@@ -179,8 +182,19 @@ def read_table(path: Path) -> dict[int, Region]:
 
 
 def named(table: Mapping[int, Region], indices: Iterable[int]) -> dict[int, Region]:
-    """Return the regions of these labels; one that the table does not know is called after its number."""
-    return {index: table.get(index, Region(index, f"label {index}")) for index in indices}
+    """Return the regions of these labels, each with a name of its own.
+
+    One that the table does not know is called after its number. Several of one side that have one name get their number
+    too: tables and pages name regions and not labels.
+    """
+    regions = {index: table.get(index, Region(index, f"label {index}")) for index in indices}
+    counts = Counter((_plain(region.name), region.hemisphere) for region in regions.values())
+    return {
+        index: replace(region, name=f"{region.name} (label {index})")
+        if counts[_plain(region.name), region.hemisphere] > 1
+        else region
+        for index, region in regions.items()
+    }
 
 
 def find(table: Mapping[int, Region], words: str) -> tuple[int, ...]:
@@ -206,4 +220,5 @@ def find(table: Mapping[int, Region], words: str) -> tuple[int, ...]:
 
 
 def _plain(text: str) -> str:
-    return re.sub(r"[\s_.-]+", " ", text).strip().lower()
+    """Return a name as users type it, without the number of its label where several have the name."""
+    return re.sub(r"[\s_.-]+", " ", _LABEL_NUMBER.sub("", text)).strip().lower()

@@ -4,17 +4,18 @@ Makes the command line from ``config.json``, where need be with a BIDS dataset p
 and leaves ``output/`` and ``product.json`` with the warnings and a plot of the regional values.
 """
 
-import csv
 import json
 import math
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from bids_app import __version__
 from bids_app.cli.command import main as run_command
 from bids_app.derivatives.records import load_records, records_root
+from bids_app.derivatives.text import decoded, shown
+from bids_app.derivatives.tsv import table_rows
 from bids_app.errors import InputRefusedError, QsmAppError, UsageError
 from bids_app.model.json_values import JsonObject
 
@@ -61,12 +62,27 @@ def dataset_from_files(config: JsonObject, root: Path) -> Path:
 
 
 def _files(config: JsonObject, key: str) -> list[Path]:
-    value = config.get(key) or []
-    paths = [Path(item) for item in ([value] if isinstance(value, str) else value)]
+    paths = [Path(item) for item in _texts(config, key)]
     missing = [f"config.json: {key}: {path} does not exist" for path in paths if not path.is_file()]
     if missing:
         raise InputRefusedError(missing)
     return paths
+
+
+def _texts(config: JsonObject, key: str) -> list[str]:
+    """Return the texts of a key of the config: one, or a list; whole numbers count as texts.
+
+    Raises
+    ------
+    UsageError
+        If there is anything else.
+    """
+    value = config.get(key) or []
+    items = value if isinstance(value, list) else [value]
+    texts = [str(item) for item in items if isinstance(item, str | int) and not isinstance(item, bool)]
+    if len(texts) != len(items):
+        raise UsageError(f"config.json: {key} is {shown(str(value))}; give a text or a list of texts")
+    return texts
 
 
 def _extension(path: Path) -> str:
@@ -80,7 +96,9 @@ def _link(source: Path, target: Path) -> None:
 
 def _echo_metadata(config: JsonObject, phases: Sequence[Path]) -> list[JsonObject]:
     """Return the sidecar fields of each echo: from the sidecars of the images, brainlife's meta, and the config."""
-    inputs = [entry for entry in config.get("_inputs", []) if entry.get("id") == "phase"]
+    entries = config.get("_inputs")
+    listed = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+    inputs = [entry for entry in listed if entry.get("id") == "phase"]
     times = _numbers("echo_times", config["echo_times"]) if config.get("echo_times") else []
     if times and len(times) != len(phases):
         raise UsageError(f"config.json names {len(phases)} phase images and {len(times)} echo_times")
@@ -89,15 +107,26 @@ def _echo_metadata(config: JsonObject, phases: Sequence[Path]) -> list[JsonObjec
         fields: JsonObject = {}
         sidecar = path.with_name(path.name.removesuffix(_extension(path)) + ".json")
         if sidecar.is_file():
-            fields |= json.loads(sidecar.read_text(encoding="utf-8"))
-        if number < len(inputs):
-            fields |= inputs[number].get("meta", {})
+            fields |= _json_object(sidecar, lambda text: InputRefusedError([text]))
+        if number < len(inputs) and isinstance(meta := inputs[number].get("meta"), dict):
+            fields |= meta
         if times:
             fields["EchoTime"] = times[number]
         if "field_strength" in config:
             (fields["MagneticFieldStrength"],) = _numbers("field_strength", config["field_strength"], 1)
         echoes_fields.append(fields)
     return echoes_fields
+
+
+def _json_object(path: Path, refused: Callable[[str], QsmAppError]) -> JsonObject:
+    """Return what a JSON file holds; ``refused`` makes the error where that is no object of names and values."""
+    try:
+        content = json.loads(decoded(path.read_bytes())[0])
+    except (OSError, ValueError, RecursionError) as error:
+        raise refused(f"{path} cannot be read as JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise refused(f"{path} holds no JSON object of names and values")
+    return content
 
 
 def _numbers(key: str, value: object, count: int = 0) -> list[float]:
@@ -123,13 +152,17 @@ def _numbers(key: str, value: object, count: int = 0) -> list[float]:
 def command_line(config: JsonObject, bids: Path, output: Path) -> list[str]:
     """Return the arguments of ``qsm-bids-app`` for a config."""
     arguments = [str(bids), str(output), "participant"]
-    labels = config.get("participant_label")
-    if labels:
-        arguments += ["--participant-label", *([labels] if isinstance(labels, str) else labels)]
+    if labels := _texts(config, "participant_label"):
+        arguments += ["--participant-label", *labels]
     for key in _PASSED:
+        if isinstance(config.get(key), dict | list):
+            raise UsageError(f"config.json: {key} is {shown(str(config[key]))}; give one value")
         if config.get(key) not in (None, ""):
-            arguments += [f"--{key.replace('_', '-')}", str(config[key])]
-    for name, value in (config.get("set") or {}).items():
+            arguments.append(f"--{key.replace('_', '-')}={config[key]}")
+    parameters = config.get("set") or {}
+    if not isinstance(parameters, dict):
+        raise UsageError(f"config.json: set is {shown(str(parameters))}; give names and values")
+    for name, value in parameters.items():
         arguments += ["--set", f"{name}={json.dumps(value)}"]
     return arguments
 
@@ -138,21 +171,26 @@ def region_plots(output: Path) -> list[JsonObject]:
     """Return a bar plot in plotly's terms for every table of regional susceptibility."""
     plots = []
     for table in sorted(output.rglob("*_desc-chi_stats.tsv")):
-        with table.open(encoding="utf-8", newline="") as file:
-            rows = [row for row in csv.DictReader(file, delimiter="\t") if row.get("mean") not in (None, "", "n/a")]
+        rows = [row for row in table_rows(table) if row.get("chi_mean") not in (None, "", "n/a")]
         if not rows:
             continue
         sides = [row["hemisphere"] if row.get("hemisphere") not in (None, "", "n/a") else "" for row in rows]
         bars = {
             "type": "bar",
             "x": [f"{row['name']} {side}".strip() for row, side in zip(rows, sides, strict=True)],
-            "y": [float(row["mean"]) for row in rows],
-            "error_y": {"type": "data", "array": [float(row["std"]) for row in rows], "visible": True},
+            "y": [float(row["chi_mean"]) for row in rows],
+            "error_y": {"type": "data", "array": [_deviation(row) for row in rows], "visible": True},
         }
         title = table.name.removesuffix("_desc-chi_stats.tsv")
         layout = {"title": f"Susceptibility of {title}", "yaxis": {"title": "chi (ppm)"}, "margin": {"b": 140}}
         plots.append({"type": "plotly", "name": f"Regional susceptibility {title}", "data": [bars], "layout": layout})
     return plots
+
+
+def _deviation(row: Mapping[str, str]) -> float | None:
+    """Return the standard deviation of a region; None for a region of one voxel."""
+    text = row.get("chi_std", "n/a")
+    return None if text in ("", "n/a") else float(text)
 
 
 def product(output: Path, code: int, message: str) -> JsonObject:
@@ -175,14 +213,12 @@ def main(arguments: Sequence[str]) -> int:
     try:
         if len(arguments) != 1:
             raise UsageError("python -m bids_app.cli.brainlife takes one argument: the path of config.json")
-        try:
-            config = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise UsageError(f"{arguments[0]} cannot be read as JSON: {error}") from error
-        if not isinstance(config, dict):
-            raise UsageError(f"{arguments[0]} holds no JSON object of names and values")
+        config = _json_object(Path(arguments[0]), UsageError)
         shutil.rmtree("bids_input", ignore_errors=True)
-        bids = Path(config["bids"]) if config.get("bids") else dataset_from_files(config, Path("bids_input"))
+        folder = _texts(config, "bids")
+        if len(folder) > 1:
+            raise UsageError(f"config.json: bids names {len(folder)} folders; give one")
+        bids = Path(folder[0]) if folder else dataset_from_files(config, Path("bids_input"))
         code = run_command(command_line(config, bids, output))
         message = "maps are in output/" if code == 0 else f"qsm-bids-app ended with exit code {code}; see the log"
     except QsmAppError as error:

@@ -8,8 +8,6 @@ from pathlib import Path
 from bids_app.errors import UsageError
 from bids_app.qsm.params import nearest
 
-#: Longer words are no images in a file.
-_LONGEST_PATH = 256
 #: Schedulers that scripts can be written for.
 SCHEDULERS = ("slurm", "pbs")
 
@@ -32,23 +30,13 @@ class Cluster:
     passed_on: tuple[str, ...] = ()  # options of the command that its jobs need too
 
 
-def _absolute(word: str) -> str:
-    """Return a word of a command; an image that lies here is named from the root on, as jobs start elsewhere."""
-    path = Path(word)
-    return (
-        str(path.absolute())
-        if len(word) < _LONGEST_PATH and path.is_file() and (path.suffix or len(path.parts) > 1)
-        else word
-    )
-
-
 def cluster_from(args: argparse.Namespace, passed_on: tuple[str, ...]) -> Cluster:
     """Return the cluster options of a parsed command line.
 
     Raises
     ------
     UsageError
-        For an unknown scheduler, options that exclude each other, or a command that cannot be split into words.
+        For an unknown scheduler, or options that exclude each other.
     """
     write = None
     if args.write_jobs is not None:
@@ -60,10 +48,6 @@ def cluster_from(args: argparse.Namespace, passed_on: tuple[str, ...]) -> Cluste
         write = (scheduler, Path(folder).absolute())
     if args.cluster_config is not None and not args.cluster:
         raise UsageError("--cluster-config needs --cluster")
-    try:
-        words = tuple(_absolute(word) for word in shlex.split(args.container_command or ""))
-    except ValueError as error:
-        raise UsageError(f"--container-command: {error}") from error
     return Cluster(
         write=write,
         engine=args.cluster,
@@ -72,7 +56,7 @@ def cluster_from(args: argparse.Namespace, passed_on: tuple[str, ...]) -> Cluste
         queue=args.queue,
         options=tuple(args.job_option or ()),
         modules=tuple(args.module or ()),
-        command=words,
+        command=tuple(shlex.split(args.container_command or "")),
         array_limit=args.array_limit,
         at_once=args.array_at_once,
         cpus=args.omp_nthreads,

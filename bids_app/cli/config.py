@@ -17,6 +17,8 @@ from bids_app.adapters.brain_extraction import extractor_of
 from bids_app.cli.cluster import Cluster, cluster_from
 from bids_app.cli.filters import read_filters
 from bids_app.cli.group_options import GroupRules, group_rules
+from bids_app.cli.setting_paths import with_absolute_paths
+from bids_app.cli.types import derivative_dataset
 from bids_app.errors import UsageError
 from bids_app.group.formulas import parse_formula
 from bids_app.model.aliases import PRESETS, STAGES, with_new_names
@@ -123,7 +125,7 @@ def settings_from_arguments(args: argparse.Namespace) -> Settings:
     tree = merge(tree, shortcuts)
     for assignment in args.set or ():
         tree = merge(tree, _with_new_names(parse_set(assignment), "--set"))
-    settings = build_settings(tree)
+    settings = build_settings(with_absolute_paths(tree))
     if settings.statistics.choice.model:
         parse_formula(settings.statistics.choice.model)
     return settings
@@ -144,11 +146,11 @@ def _warn(notice: str) -> None:
 def _anatomy_shortcuts(args: argparse.Namespace) -> dict[str, dict[str, object]]:
     folders = args.derivatives or ()
     words = {
-        "which": [word for words in args.segmentation or () for word in words.split(",")],
-        "atlas": _absolute(args.atlas or ""),
+        "which": [part for word in args.segmentation or () for part in _methods(word)],
+        "atlas": args.atlas or "",
         "extra": list(args.extra_dseg or ()),
-        "fastsurfer_home": str(args.fastsurfer_home.absolute()) if args.fastsurfer_home else "",
-        "derivatives": [str(path.absolute()) for path in folders],
+        "fastsurfer_home": str(args.fastsurfer_home or ""),
+        "derivatives": [str(path) for path in folders],
     }
     tree: dict[str, dict[str, object]] = {"segmentation": {name: word for name, word in words.items() if word}}
     if args.roi_erosion is not None:
@@ -167,18 +169,16 @@ def _group_shortcuts(args: argparse.Namespace) -> dict[str, dict[str, object]]:
         voxelwise["permutations"] = args.permutations
     chosen: dict[str, object] = {"output_space": args.output_space} if args.output_space else {}
     for name, path in (("dseg", args.group_dseg), ("labels", args.group_labels)):
-        chosen |= {name: str(path.absolute())} if path else {}
-    if args.template:
-        chosen["template"] = str(Path(args.template).absolute()) if Path(args.template).is_dir() else args.template
+        chosen |= {name: str(path)} if path else {}
+    chosen |= {"template": args.template} if args.template else {}
     if args.template_iterations:
         chosen["linear_iterations"], chosen["syn_iterations"] = args.template_iterations
     return tree | {"group": chosen, "voxelwise": voxelwise}
 
 
-def _absolute(atlas: str) -> str:
-    """Return an atlas's folder from the root on, so that every process finds it; names stay names."""
-    place, colon, label = atlas.rpartition(":") if ":" in atlas else (atlas, "", "")
-    return f"{Path(place).absolute()}{colon}{label}" if place and Path(place).is_dir() else atlas
+def _methods(word: str) -> list[str]:
+    """Return the methods of a word that commas separate; commas of a path are its own."""
+    return [word] if "/" in word else word.split(",")
 
 
 def from_arguments(args: argparse.Namespace, command: tuple[str, ...] = (), passed_on: tuple[str, ...] = ()) -> Config:
@@ -200,7 +200,7 @@ def from_arguments(args: argparse.Namespace, command: tuple[str, ...] = (), pass
             read_filters(args.bids_filter_file),
         ),
         nprocs=nprocs,
-        derivatives=tuple(_dataset(path) for path in args.derivatives or ()),
+        derivatives=tuple(derivative_dataset(path) for path in args.derivatives or ()),
         derivatives_use=tuple(args.derivatives_use or ()),
         mask_desc=args.mask_desc or "",
         validate_input=not args.skip_bids_validation,
@@ -276,12 +276,6 @@ def _levels(levels: list[str], scans: Scans) -> tuple[str, ...]:
     if "convert" in levels and not scans.given:
         raise UsageError("level convert: say where the scans are with --dicom-dir, --nifti-dir or --nifti-table")
     return tuple(levels)
-
-
-def _dataset(path: Path) -> Path:
-    if not path.is_dir():
-        raise UsageError(f"--derivatives: {path} is not a folder")
-    return path.absolute()
 
 
 def share_processors(cpus: int, nprocs: int | None, threads: int | None) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 import argparse
 
-from bids_app.cli.types import gigabytes, place, positive, words
+from bids_app.cli.types import command_line, gigabytes, place, positive, words
 
 #: Names of devices (those of ``qsm.device``, which a test compares).
 DEVICES = ("auto", "cpu", "cuda")
@@ -65,7 +65,7 @@ def add_cluster(group: "argparse._ArgumentGroup") -> None:
         help="line for the scheduler: --job-option=--qos=long",
     )
     add("--module", type=words, action="append", metavar="NAME", help="environment module that jobs load")
-    add("--container-command", type=words, metavar="TEXT", help="jobs' command, e.g. 'apptainer run qsm.sif'")
+    add("--container-command", type=command_line, metavar="TEXT", help="jobs' command, e.g. 'apptainer run qsm.sif'")
     add("--array-limit", type=positive, default=1000, metavar="N", help="largest array of the site (default: 1000)")
     add("--array-at-once", type=positive, metavar="N", help="jobs at once (default: the scheduler's limit)")
     add(

@@ -7,7 +7,7 @@ from bids_app.cli.actions import Explain, ShowPreset
 from bids_app.cli.execution_options import add_cluster, add_execution
 from bids_app.cli.group_options import add_group
 from bids_app.cli.parser import Parser
-from bids_app.cli.types import count, desc, file_or_name, folder_or_name, label, place, words
+from bids_app.cli.types import command_line, count, desc, file_or_name, folder_or_name, label, pattern, place, words
 
 LEVELS = ("convert", "participant", "group")
 #: What can be taken from other datasets (the names of ``dataset.derived.USES``, which a test compares).
@@ -169,7 +169,7 @@ def _add_processing(group: "argparse._ArgumentGroup") -> None:
     )
     add(
         "--brain-extraction",
-        type=words,
+        type=command_line,
         metavar="NAME|COMMAND",
         help="program that finds the brain in place of the surface model (bet in recipes): synthstrip, hd-bet, "
         "fsl-bet, or a command line such as 'my-tool {image} {mask}'",
@@ -205,11 +205,12 @@ def _add_regions(group: "argparse._ArgumentGroup") -> None:
     add = group.add_argument
     add(
         "--segmentation",
-        type=words,
+        type=pattern,
         nargs="+",
         metavar="METHOD",
         help="fastsurfer, atlas, none, or a pattern of existing files such as '*_seg-mine_dseg.nii.gz'; several may "
-        "be given (default: fastsurfer where it is installed, else the atlas)",
+        "be given (default: FastSurfer if it is installed, otherwise an atlas if --atlas names one or TemplateFlow's "
+        "is on disk, otherwise none)",
     )
     add(
         "--atlas",
@@ -220,7 +221,7 @@ def _add_regions(group: "argparse._ArgumentGroup") -> None:
     add("--fastsurfer-home", type=place, metavar="DIR", help="folder of run_fastsurfer.sh (or $FASTSURFER_HOME, PATH)")
     add(
         "--extra-dseg",
-        type=words,
+        type=pattern,
         nargs="+",
         metavar="PATTERN",
         help="further segmentations, of lesions for example; the pattern may contain {subject} and {session}",

@@ -19,6 +19,7 @@ from bids_app.dataset.validation import InputValidation
 from bids_app.derivatives.files import open_log, to_json_bytes, write_bytes, write_if_changed
 from bids_app.derivatives.records import load_records, records_root
 from bids_app.derivatives.scratch import remove_parts, remove_scratch
+from bids_app.derivatives.text import utf8
 from bids_app.engine.cache import code_version
 from bids_app.engine.claims import claimed
 from bids_app.engine.events import Event, EventHandler
@@ -81,7 +82,7 @@ class Session:
     def _digest(self) -> str:
         """Return a digest of what results depend on besides the data."""
         text = json.dumps([str(self.context.bids_dir), code_version(), self.settings.to_mapping()], default=str)
-        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+        return hashlib.blake2b(utf8(text), digest_size=8).hexdigest()
 
     def _process(
         self, jobs: Sequence[Job], facts: Sequence[str], validation: InputValidation | None, warning: str
@@ -150,14 +151,16 @@ class Session:
         write_if_changed(output_dir / "dataset_description.json", description)
         write_if_changed(output_dir / ".bidsignore", _BIDSIGNORE.encode())
         settings = to_toml(self.settings, [f"qsm-bids-app {__version__}: effective parameters, for --config"])
-        digest = hashlib.blake2b(settings.encode(), digest_size=4).hexdigest()  # the same parameters, the same file
-        write_if_changed(output_dir / "logs" / f"config-{digest}.toml", settings.encode())
+        digest = hashlib.blake2b(utf8(settings), digest_size=4).hexdigest()  # the same parameters, the same file
+        write_if_changed(output_dir / "logs" / f"config-{digest}.toml", utf8(settings))
         readme = (
             "Quantitative susceptibility maps by qsm-bids-app.\n\n"
-            "*_Chimap is susceptibility in ppm, *_R2starmap is R2* in 1/s, *_T2starmap is T2* in s, and *_fieldmap is "
-            "a field in Hz.\nThe JSON file of each image names its unit, its sources and every parameter.\n"
+            "sub-*.html are the reports of the participants: open them first. *_Chimap is susceptibility in ppm, "
+            "*_R2starmap is R2* in 1/s, *_T2starmap is T2* in s, and *_fieldmap is a field in Hz.\n"
+            "The JSON file of each image names its unit, its reference, its sources and every parameter. "
+            "logs/CITATION.md is a text for the methods section of a paper.\n"
         )
-        write_if_changed(output_dir / "README.md", readme.encode())
+        write_if_changed(output_dir / "README.md", utf8(readme))
 
     def _write_crash(self, job: Job, result: JobResult) -> str:
         """Write what a developer needs to find the cause, and return where."""
@@ -166,13 +169,13 @@ class Session:
         text = (
             f"qsm-bids-app {__version__}\nrun: {result.job}\n"
             f"to reproduce: {command_of(self.command, job.subject, session)}\n"
-            f"parameters: {self.settings.to_mapping()}\n"
         )
         for failure in result.failures:
             text += f"\nstep {failure.step or '(none)'}: {failure.sentence}\n{failure.traceback}"
         if result.output:
             text += f"\nlast output of the process:\n{result.output}\n"
-        write_bytes(path, text.encode())
+        text += f"\nparameters:\n{to_toml(self.settings)}"
+        write_bytes(path, utf8(text))
         return str(path)
 
 

@@ -4,8 +4,11 @@ import argparse
 import math
 import os
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
+
+from bids_app.errors import UsageError
 
 #: Longest time to wait for a shared disk: a day.
 _MAX_SECONDS = 86_400.0
@@ -151,11 +154,49 @@ def place_or_name(is_place: Callable[[Path], bool]) -> Callable[[str], str]:
 
 
 def file_or_name(text: str) -> str:
-    """Read a file, or a name of something that comes with the app."""
-    return place_or_name(lambda path: path.is_file() and (len(path.parts) > 1 or path.suffix != ""))(text)
+    """Read a file, or a name of something that comes with the app: ``./name`` is a file, whatever its name."""
+    is_path = "/" in text
+    return place_or_name(lambda path: path.is_file() and (is_path or path.suffix != ""))(text)
+
+
+def pattern(text: str) -> str:
+    """Read a method, or a pattern of files; one that begins in this folder (``./``) or above it becomes absolute."""
+    return os.path.normpath(Path(words(text)).absolute()) if text.startswith(("./", "../")) else words(text)
+
+
+def command_line(text: str) -> str:
+    """Read a command line; programs, scripts and images in files that lie here are named from the root on.
+
+    A single word that is no path is the name of a known program, and stays.
+    """
+    try:
+        split = shlex.split(words(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"cannot be split into words ({error}), got {_cut(text)!r}") from error
+    placed = [_placed(word) for word in split]
+    return text if placed == split else shlex.join(placed)
+
+
+def _placed(word: str) -> str:
+    if len(word) > _LONGEST_NAME or not ("/" in word or Path(word).suffix):
+        return word
+    return str(Path(word).absolute()) if Path(word).is_file() else word
 
 
 def folder_or_name(text: str) -> str:
     """Read a folder, which may be followed by ``:LABEL``, or a name."""
-    folder, colon, rest = text.partition(":")
+    whole = ":" not in text or Path(_possible(text)).is_dir()
+    folder, colon, rest = (text, "", "") if whole else text.rpartition(":")
     return place_or_name(Path.is_dir)(folder) + colon + rest
+
+
+def derivative_dataset(path: Path) -> Path:
+    """Return the absolute path of a derivative dataset, which has a folder of a participant somewhere."""
+    if not path.is_dir():
+        raise UsageError(f"--derivatives: {path} is not a folder")
+    if not any(next(path.glob(f"{above}sub-*"), None) for above in ("", "*/", "*/*/")):
+        raise UsageError(
+            f"--derivatives: {path} has no folder of a participant; files are expected in places such as "
+            f"{path / 'sub-01' / 'anat' / 'sub-01_desc-brain_mask.nii.gz'}"
+        )
+    return path.absolute()

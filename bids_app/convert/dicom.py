@@ -9,9 +9,9 @@ from bids_app.convert.classify.grouping import decide
 from bids_app.convert.classify.series import Series, group_series
 from bids_app.convert.model import ConvertRequest, OnEvent, Problem, Result
 from bids_app.convert.name.heuristic import Heuristic, assign, load_heuristic
-from bids_app.convert.name.patients import Study, place_studies
+from bids_app.convert.name.patients import Study, hidden_ids, place_studies
 from bids_app.convert.name.plan import SeriesPlan, name_start, plan_series
-from bids_app.convert.name.privacy import Redactor, birth_dates, words_of_patients
+from bids_app.convert.name.privacy import Redactor
 from bids_app.convert.name.series_table import SKIP, full_names, read_series_table
 from bids_app.convert.scan.files import Scan, scan
 from bids_app.convert.write import session
@@ -30,13 +30,16 @@ def convert_dicom(request: ConvertRequest, scratch: Path, on_event: OnEvent) -> 
     heuristic, table = load_heuristic(request.heuristic), read_series_table(request.series_table)
     check_tools(dcm2niix=not request.dry_run)
     scanned = scan(request.dicom_dir, scratch / "unpacked", request.nprocs, request.outputs)
-    redact = Redactor(words_of_patients(scanned.instances), birth_dates(scanned.instances))
+    redact = Redactor.of(scanned.instances)
     problems = [Problem(redact(p.path), p.reason) for p in scanned.problems]
     if not scanned.instances:
         what = [f"No DICOM file that can be read is in {request.dicom_dir}."]
         raise InputRefusedError(what + [f"{p.path}: {p.reason}" for p in problems])
-    series = [s.redacted(redact) for s in group_series(scanned.instances)]
+    series = group_series(scanned.instances)
     studies = _studies(series, scanned, redact)
+    places, _ = place_studies(studies, request, known_studies(request.bids_dir))
+    redact = redact.hiding(hidden_ids(studies, places))
+    series = [s.redacted(redact) for s in series]
 
     def plan_sessions() -> tuple[list[Job], list[str]]:
         places, notes = place_studies(studies, request, known_studies(request.bids_dir))

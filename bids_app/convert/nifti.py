@@ -12,9 +12,9 @@ from bids_app.convert.classify.series import group_series
 from bids_app.convert.dicom import plan_job
 from bids_app.convert.model import ConvertRequest, OnEvent, Problem, Result
 from bids_app.convert.name.heuristic import load_heuristic
-from bids_app.convert.name.patients import Place, Study, compile_pattern, match, place_named, place_studies
+from bids_app.convert.name.patients import Study, compile_pattern, hidden_ids, match, place_named, place_studies
 from bids_app.convert.name.plan import SeriesPlan
-from bids_app.convert.name.privacy import Redactor, birth_dates, words_of_patients
+from bids_app.convert.name.privacy import Redactor
 from bids_app.convert.name.series_table import read_series_table
 from bids_app.convert.scan.header import Instance
 from bids_app.convert.scan.loose import Loose, describe, split_volumes
@@ -48,17 +48,20 @@ def convert_nifti(request: ConvertRequest, scratch: Path, on_event: OnEvent) -> 
         loose, named = from_table(request.nifti_table, problems)
     described = _describe_all(loose, scratch, problems)
     instances = [instance for instance, _ in described]
-    redact = Redactor(words_of_patients(instances), birth_dates(instances))
+    redact = Redactor.of(instances)
     problems = [Problem(redact(p.path), redact(p.reason)) for p in problems]
     if not instances:
         where = request.nifti_dir or request.nifti_table
         raise InputRefusedError(
             [f"No NIfTI image that can be used is in {where}.", *(f"{p.path}: {p.reason}" for p in problems)]
         )
+    studies = [] if named else _studies(loose, request, redact)
+    redact = redact.hiding(hidden_ids(studies, place_studies(studies, request, known_studies(request.bids_dir))[0]))
     series = [s.redacted(redact) for s in group_series(instances)]
 
     def plan_sessions() -> tuple[list[Job], list[str]]:
-        places, notes = place_named(named) if named else _places(loose, request, redact)
+        known = known_studies(request.bids_dir)
+        places, notes = place_named(named) if named else place_studies(studies, request, known)
         return make_jobs(series, places, request), [redact(n) for n in notes]
 
     sources = {instance.path: source for instance, source in described}
@@ -106,7 +109,7 @@ def _with_studies(loose: Sequence[Loose], request: ConvertRequest) -> list[Loose
     return changed
 
 
-def _places(loose: Sequence[Loose], request: ConvertRequest, redact: Redactor) -> tuple[dict[str, Place], list[str]]:
+def _studies(loose: Sequence[Loose], request: ConvertRequest, redact: Redactor) -> list[Study]:
     assert request.nifti_dir is not None
     groups: dict[str, list[Loose]] = defaultdict(list)
     for item in loose:
@@ -126,7 +129,7 @@ def _places(loose: Sequence[Loose], request: ConvertRequest, redact: Redactor) -
                 frozenset(redact.words),
             )
         )
-    return place_studies(studies, request, known_studies(request.bids_dir))
+    return studies
 
 
 def _folder(logical: PurePosixPath, request: ConvertRequest) -> PurePosixPath:

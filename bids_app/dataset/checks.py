@@ -14,11 +14,13 @@ from pathlib import Path
 from bids_app.dataset.coils import coils
 from bids_app.dataset.content_checks import contents
 from bids_app.dataset.derived import given_units
+from bids_app.dataset.file_names import file_names
 from bids_app.dataset.filter_checks import filtered_content
 from bids_app.dataset.image_checks import anatomical, field_maps, files_of, images, lead_of
 from bids_app.dataset.metadata_checks import filtered_phase, metadata_values
 from bids_app.dataset.separation import spin_echo
 from bids_app.dataset.slices import few_slices
+from bids_app.derivatives.presence import read_json_object
 from bids_app.model.json_values import JsonValue
 from bids_app.model.records import GreRun, Subject
 
@@ -167,6 +169,7 @@ def b0_direction(run: GreRun) -> Iterator[str]:
 
 #: Checks of one run, in the order of the list that the user sees; a new one is added here.
 RUN_CHECKS: tuple[Callable[[GreRun], Iterator[str]], ...] = (
+    file_names,
     clashes,
     no_phase,
     echo_gaps,
@@ -248,15 +251,14 @@ def _output_problems(bids_dir: Path, output_dir: Path) -> Iterator[str]:
 
 
 def _is_ours(output_dir: Path) -> bool:
-    """Return whether a folder is free of other datasets."""
-    try:
-        content = json.loads((output_dir / "dataset_description.json").read_text(encoding="utf-8"))
-        makers = [maker.get("Name") for maker in content.get("GeneratedBy", [])]
-    except FileNotFoundError:
+    """Return whether a folder is free of other datasets; a description that cannot be read is another's."""
+    description = output_dir / "dataset_description.json"
+    if not os.path.lexists(description):
         return True
-    except (OSError, ValueError, AttributeError):
-        return False
-    return "qsm-bids-app" in makers
+    makers = read_json_object(description).get("GeneratedBy")
+    return isinstance(makers, list) and any(
+        isinstance(maker, dict) and maker.get("Name") == "qsm-bids-app" for maker in makers
+    )
 
 
 def _nothing_found(bids_dir: Path) -> str:

@@ -21,6 +21,8 @@ _IS_MASK = re.compile(r"_mask\.nii(\.gz)?$")
 _NAMED = 3
 #: Masks of our own that are no masks of the object.
 _OTHERS = ("reliable", "qsm", "processing", "r2prime")
+#: Entities that distinguish the images of a participant.
+_IDENTITY = ("ses", "acq", "ce", "rec", "dir", "run")
 #: Values of ``space`` that mean the T1w image.
 _T1W_SPACES = ("t1w", "t1", "orig")
 #: Brain masks in a folder of FreeSurfer or FastSurfer, in order of preference; they lie in the space of the T1w image.
@@ -33,7 +35,8 @@ def with_given_mask(run: GreRun, folders: Sequence[Path], desc: str = "") -> Gre
     """Return the run with the mask that the first of the datasets has for it, and a remark about it.
 
     A mask belongs to a run when its subject and session are the run's, and no other entity of the run (``acq``,
-    ``rec``, ``run`` ...) contradicts. Its ``desc`` is ``brain``, or it has none; or it is the one that is asked for.
+    ``rec``, ``run`` ...) contradicts; or when its entities are those of the T1w image that the run uses. Its ``desc``
+    is ``brain``, or it has none; or it is the one that is asked for.
     One on the run's grid comes first; else a mask of ``anat/`` (fMRIPrep) or of FreeSurfer is brought to the run:
     through the T1w image where there is one, else by the headers. Masks of tissues (``label``) are left alone. Where no
     mask is used, the remarks name those that nearly were.
@@ -80,11 +83,10 @@ def participant_folders(run: GreRun, folder: Path) -> list[Path]:
 
 def _masks(run: GreRun, folder: Path) -> list[Path]:
     patterns = ("*/*mask.nii", "*/*mask.nii.gz")
-    return [
-        path
-        for home in participant_folders(run, folder)
-        for path in sorted(p for ends in patterns for p in home.glob(ends))
-    ]
+    homes = participant_folders(run, folder)
+    if run.t1w is not None and run.t1w.session not in (None, run.session):
+        homes.append(folder / f"sub-{run.subject}" / f"ses-{run.t1w.session}")
+    return [path for home in homes for path in sorted(p for ends in patterns for p in home.glob(ends))]
 
 
 def _desc(path: Path) -> str:
@@ -94,7 +96,8 @@ def _desc(path: Path) -> str:
 def _candidates(run: GreRun, folder: Path, wanted: Sequence[str]) -> list[Path]:
     named = (path for path in _masks(run, folder) if _IS_MASK.search(path.name) and _desc(path) in wanted)
     # Stable: those of the session stay before those of all sessions.
-    return sorted((path for path in named if belongs(run, path)), key=lambda path: wanted.index(_desc(path)))
+    fitting = (path for path in named if belongs(run, path) or _is_of_t1w(run, path))
+    return sorted(fitting, key=lambda path: wanted.index(_desc(path)))
 
 
 def _nearly(run: GreRun, folder: Path, wanted: Sequence[str]) -> Iterator[str]:
@@ -102,7 +105,7 @@ def _nearly(run: GreRun, folder: Path, wanted: Sequence[str]) -> Iterator[str]:
     for path in _masks(run, folder):
         entities, of_run = dict(entities_in(path.name)), dict(run.entities)
         differs = [f"{key}-{entities[key]}" for key in of_run if key in entities and entities[key] != of_run[key]]
-        if "label" in entities or _desc(path) in _OTHERS:
+        if "label" in entities or _desc(path) in _OTHERS or (_is_of_t1w(run, path) and _desc(path) in wanted):
             continue
         if not _IS_MASK.search(path.name):
             why = "its name does not end with _mask"
@@ -119,7 +122,8 @@ def _nearly(run: GreRun, folder: Path, wanted: Sequence[str]) -> Iterator[str]:
 
 def _of_freesurfer(run: GreRun, folder: Path) -> Iterator[Path]:
     """Yield the brain mask in FreeSurfer's folder of the participant, of the session first."""
-    names = [f"sub-{run.subject}_ses-{run.session}"] if run.session else []
+    sessions = dict.fromkeys((run.session, run.t1w.session if run.t1w else None))
+    names = [f"sub-{run.subject}_ses-{session}" for session in sessions if session]
     for inside in _INSIDE:
         for name in (*names, f"sub-{run.subject}"):
             paths = (folder / inside / name / file for file in _FREESURFER)
@@ -129,12 +133,23 @@ def _of_freesurfer(run: GreRun, folder: Path) -> Iterator[Path]:
                 return
 
 
+def _is_of_t1w(run: GreRun, path: Path) -> bool:
+    """Return whether a mask is of the T1w image that the run uses: fMRIPrep keeps that image's entities."""
+    entities = dict(entities_in(path.name))
+    if run.t1w is None or "label" in entities or path.parent.name != "anat" or not _IS_MASK.search(path.name):
+        return False
+    of_t1w = dict(run.t1w.entities)
+    return entities.get("sub") == run.subject and all(
+        entities[key] == of_t1w.get(key) for key in _IDENTITY if key in entities
+    )
+
+
 def belongs(run: GreRun, path: Path) -> bool:
     """Return whether an image of another dataset is of a run, by its entities."""
     entities, of_run = dict(entities_in(path.name)), dict(run.entities)
     if "label" in entities or entities.get("desc", "") in _OTHERS:
         return False
-    shared = (*of_run, "ses", "acq", "ce", "rec", "dir", "run")
+    shared = (*of_run, *_IDENTITY)
     return entities.get("sub") == run.subject and all(
         entities[key] == of_run.get(key) for key in shared if key in entities
     )

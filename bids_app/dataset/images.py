@@ -6,6 +6,7 @@ phase is read just until two of its values differ. A dataset of hundreds of part
 
 import logging
 import os
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -19,7 +20,11 @@ from bids_app.derivatives.affines import affine_in_mm
 from bids_app.derivatives.presence import absence
 
 _CHUNK = 1 << 20
+#: A thousand times as much may come out of compressed data.
+_COMPRESSED_CHUNK = 1 << 16
 _COMPRESSED = (".gz", ".mgz")
+#: How gzip files begin; zlib's word for their format.
+_MAGIC, _GZIP = b"\x1f\x8b", 31
 #: How NIfTI-1 and NIfTI-2 begin: the length of their header, in both byte orders.
 _NIFTI_STARTS = tuple(length.to_bytes(4, order) for length in (348, 540) for order in ("little", "big"))
 
@@ -45,14 +50,16 @@ def look_at(path: Path, is_phase: bool, coils: int = 1) -> ImageState:
         image = nifti.load(path)
         shape, dtype = tuple(image.shape), image.header.get_data_dtype()
         start, volumes = int(image.dataobj.offset), int(np.prod(shape[3:], dtype=np.int64))
-        whole = _is_whole(path, start + int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
+        fault = _end_problem(path, start + int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
     except Exception as error:  # any failure to decode a damaged file, whatever library raises it
-        return ImageState(problem=f"{path.name}: cannot be read, it is damaged ({type(error).__name__}); copy it again")
+        fault = _decompressed(path)[1] if path.name.endswith(_COMPRESSED) else ""
+        fault = fault or f"cannot be read, it is damaged ({type(error).__name__}); copy it again"
+        return ImageState(problem=f"{path.name}: {fault}")
     problem = ""
     if min(shape, default=0) < 1:
         problem = f"{path.name}: is damaged, its header gives {' x '.join(map(str, shape))} voxels; copy it again"
-    elif not whole:
-        problem = f"{path.name}: is damaged or truncated, data are missing at its end; copy it again"
+    elif fault:
+        problem = f"{path.name}: {fault}"
     elif dtype.kind not in "iuf":
         problem = f"{path.name}: holds {dtype} values; store magnitude and phase as files of their own"
     elif len(shape) < 3 or (volumes > 1 and coils != volumes):
@@ -124,22 +131,40 @@ def open_image(path: Path) -> BinaryIO:
     return path.open("rb")
 
 
-def _is_whole(path: Path, needed: int) -> bool:
-    """Return whether a file's content, decompressed, has so many bytes; by a gzip file's last bytes if they say so."""
+def _end_problem(path: Path, needed: int) -> str:
+    """Return what is wrong with a file whose content, decompressed, should have so many bytes, empty if it has them.
+
+    A gzip file's last bytes say how many there are. Where they do not, all of it is read: it may have several members.
+    """
+    truncated = "is damaged or truncated, data are missing at its end; copy it again"
     if not path.name.endswith(_COMPRESSED):
-        return path.stat().st_size >= needed
+        return "" if path.stat().st_size >= needed else truncated
     with path.open("rb") as file:
         file.seek(-4, os.SEEK_END)
         if int.from_bytes(file.read(4), "little") == needed % (1 << 32):
-            return True
-    total = 0
-    with open_image(path) as file:  # several members, bytes after the image, or damaged
-        try:
-            while chunk := file.read(_CHUNK):
-                total += len(chunk)
-        except (EOFError, OSError):  # ends too early
-            return False
-    return total >= needed
+            return ""
+    size, fault = _decompressed(path)
+    return fault or ("" if size >= needed else truncated)
+
+
+def _decompressed(path: Path) -> tuple[int, str]:
+    """Return the bytes that all members of a gzip file hold, and what is wrong with it."""
+    size, member, rest = 0, zlib.decompressobj(_GZIP), b""
+    with path.open("rb") as file:
+        while content := rest or file.read(_COMPRESSED_CHUNK):
+            rest = b""
+            if member.eof:
+                content = content.lstrip(b"\0")  # some devices fill files up with zeros
+                if content and not content.startswith(_MAGIC[: len(content)]):
+                    behind = "has other data behind the end of the compressed image; copy it again, or compress it anew"
+                    return size, behind
+                member = zlib.decompressobj(_GZIP) if content else member
+            try:
+                size += len(member.decompress(content))
+            except zlib.error:
+                return size, "is damaged, its compressed data or their checksum are wrong; copy it again"
+            rest = member.unused_data if member.eof and content else b""
+    return size, "" if member.eof else "is damaged or truncated, data are missing at its end; copy it again"
 
 
 def _constant(path: Path, start: int, dtype: np.dtype[np.generic]) -> str:

@@ -3,7 +3,7 @@
 import re
 
 _ENTITY = re.compile(r"&(?=#?\w+;)")
-_MARKDOWN = re.compile(r"([\\`*\[\]|]|^[#>+-])")
+_MARKDOWN = re.compile(r"([\\`*~\[\]|]|^[#>+=-]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|(?<=^\d)[.)]|(?<=^\d\d)[.)])")
 
 
 def markdown_text(text: str) -> str:
@@ -15,6 +15,17 @@ def markdown_text(text: str) -> str:
     '&lt;b> \\[x\\](y) \\| \\*z\\*'
     """
     return _MARKDOWN.sub(r"\\\1", no_html(" ".join(text.split())))
+
+
+def no_formula(text: str) -> str:
+    """Return a text for a cell of a table: spreadsheets take what begins with these characters for a formula.
+
+    Examples
+    --------
+    >>> no_formula("=1+1"), no_formula("a=b")
+    ("'=1+1", 'a=b')
+    """
+    return f"'{text}" if text.lstrip()[:1] in ("=", "+", "-", "@") else text
 
 
 def no_html(text: str) -> str:

@@ -19,6 +19,8 @@ from bids_app.derivatives.affines import affine_in_mm
 from bids_app.derivatives.digests import new_digest
 from bids_app.derivatives.grids import common_grid
 from bids_app.derivatives.scratch import part_path
+from bids_app.derivatives.streams import gzip_stream, nifti_stream, npy_stream
+from bids_app.derivatives.text import utf8
 from bids_app.errors import QsmAppError
 
 #: The largest label that float32 distinguishes from its neighbours: programs for images compute with that.
@@ -67,6 +69,17 @@ def read_image(path: Path, box: tuple[slice, ...] = ()) -> tuple[npt.NDArray[np.
     return np.ascontiguousarray(stored[box] if box else stored, dtype=np.float32), affine
 
 
+def read_into(path: Path, out: npt.NDArray[np.float32]) -> None:
+    """Read an image's scaled values into an array of its shape.
+
+    Raises
+    ------
+    QsmAppError
+        If the file is damaged.
+    """
+    out[...] = np.load(path, mmap_mode="r") if path.suffix == ".npy" else _stored(path)[0]
+
+
 def read_mask(path: Path) -> npt.NDArray[np.bool_]:
     """Return where an image is larger than zero (C order); for masks much faster than by way of float32.
 
@@ -86,10 +99,13 @@ def read_label_image(path: Path) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.
     Raises
     ------
     QsmAppError
-        If the file is damaged, or holds something else than labels: fractions, or numbers that programs round together.
+        If the file is damaged, or holds something else than labels: fractions, several volumes, numbers below 0, or
+        numbers that programs round together.
     """
     stored, affine = _stored(path)
     labels = np.ascontiguousarray(stored)
+    if labels.ndim != 3:
+        raise QsmAppError(f"{path} has {labels.ndim} dimensions; a segmentation is one 3D image, split it")
     if labels.dtype.kind == "f":
         odd = ~np.isfinite(labels) | (labels != np.rint(labels))
         if odd.any():
@@ -97,7 +113,9 @@ def read_label_image(path: Path) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.
                 f"{path} holds values that are not whole ({labels[odd].flat[0]:g}): a segmentation holds labels, "
                 "and probability maps are none"
             )
-    if labels.size and (labels.max() > _MAX_LABEL or labels.min() < -_MAX_LABEL):
+    if labels.size and labels.min() < 0:
+        raise QsmAppError(f"{path} has labels below 0 ({labels.min():g}); a segmentation has 0 where no region is")
+    if labels.size and labels.max() > _MAX_LABEL:
         raise QsmAppError(f"{path} has labels above {_MAX_LABEL}, which programs round together; renumber them")
     return labels.astype(np.int32), affine
 
@@ -219,7 +237,7 @@ def open_log(path: Path) -> TextIO:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return path.open("a", encoding="utf-8", buffering=1)
+        return path.open("a", encoding="utf-8", errors="backslashreplace", buffering=1)
     except OSError as error:
         raise QsmAppError(f"{path} cannot be written: {error.strerror or error}") from error
 
@@ -254,7 +272,7 @@ def write_table(path: Path, rows: Sequence[Mapping[str, object]]) -> Written:
     if any(list(row) != columns for row in rows):
         raise ValueError(f"{path.name}: rows have different columns")
     lines = ["\t".join(columns), *("\t".join(_cell(value) for value in row.values()) for row in rows)]
-    return write_bytes(path, ("\n".join(lines) + "\n").encode())
+    return write_bytes(path, utf8("\n".join(lines) + "\n"))
 
 
 def _cell(value: object) -> str:
@@ -269,16 +287,5 @@ def _cell(value: object) -> str:
 
 def write_image(path: Path, data: npt.NDArray[np.generic], affine: npt.NDArray[np.generic], dtype: str) -> Written:
     """Write a NIfTI-1 image (``.nii.gz``, same bytes for the same data) or an ``.npy`` array, atomically."""
-    if path.suffix == ".npy":
-        array = np.ascontiguousarray(data, dtype=dtype)
-        return _place(
-            path, lambda file: np.save(cast("BinaryIO", file), array)
-        )  # in pieces to the disk: phase of all echoes is large
-    import nibabel
-    from isal import igzip
-
-    image = nibabel.Nifti1Image(np.asarray(data, dtype=dtype), affine)
-    image.header.set_xyzt_units("mm", "sec")
-    image.set_sform(affine, code=1)
-    image.set_qform(affine, code=1)
-    return write_bytes(path, igzip.compress(image.to_bytes(), compresslevel=1, mtime=0))
+    pieces = npy_stream(data, dtype) if path.suffix == ".npy" else gzip_stream(nifti_stream(data, affine, dtype))
+    return _place(path, lambda file: [file.write(piece) for piece in pieces])

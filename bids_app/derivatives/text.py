@@ -1,6 +1,7 @@
 """Text files in other encodings than UTF-8."""
 
 import codecs
+import re
 
 
 def decoded(content: bytes) -> tuple[str, str]:
@@ -20,6 +21,19 @@ def decoded(content: bytes) -> tuple[str, str]:
         return content.decode("latin-1"), "is not UTF-8; its text was read as Latin-1"
 
 
+def utf8(text: str) -> bytes:
+    """Return a text as UTF-8, what is no character by its number.
+
+    JSON may hold half of a pair of surrogates, and names of files may be in another encoding.
+
+    Examples
+    --------
+    >>> utf8("a\\udcff")
+    b'a\\\\udcff'
+    """
+    return text.encode("utf-8", "backslashreplace")
+
+
 def cells_of(text: str) -> list[list[str]]:
     """Return the cells of each line of a table of tab-separated values, as BIDS has it: without quotes.
 
@@ -28,7 +42,8 @@ def cells_of(text: str) -> list[list[str]]:
     >>> cells_of("a\\tb\\n1\\t2")
     [['a', 'b'], ['1', '2']]
     """
-    return [line.split("\t") for line in text.splitlines()]
+    lines = re.split(r"\r\n|\n|\r", text)  # other characters that Python takes for ends of lines stand in cells
+    return [line.split("\t") for line in (lines if lines[-1] else lines[:-1])]
 
 
 def shown(text: str, most: int = 40) -> str:

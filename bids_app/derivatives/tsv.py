@@ -40,6 +40,18 @@ class Line:
         return int(text.partition(".")[0])
 
 
+def table_rows(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a table that this software wrote, as texts; a quote is a character like any other.
+
+    Raises
+    ------
+    OSError, ValueError
+        If there is no such file, or it is not UTF-8.
+    """
+    header, *lines = cells_of(path.read_text(encoding="utf-8-sig")) or [[]]
+    return [dict(zip(header, [*cells, *[""] * (len(header) - len(cells))], strict=False)) for cells in lines]
+
+
 def read_tsv(path: Path, needed: Sequence[str]) -> list[Line]:
     """Return the lines of a table below its header; empty lines are left out, spaces around cells too.
 

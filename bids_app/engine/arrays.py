@@ -3,6 +3,7 @@
 Nothing here talks to a scheduler, so that the scripts can be written inside a container or on a laptop.
 """
 
+import os
 import re
 import shlex
 from collections.abc import Sequence
@@ -22,6 +23,10 @@ SCHEDULERS = ("slurm", "pbs")
 _PLAIN = re.compile(r"[\w./+@:,=-]+")
 #: Characters of a job's name that PBS shows.
 _PBS_NAME = 15
+
+
+#: What a job says on a node that has no such folder; paths on the command line are absolute anyway.
+_NOT_HERE = "the folder of the command is not on this node: relative paths in files of settings are not found"
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,7 @@ def write_scripts(folder: Path, site: Site, elements: Sequence[Element], stages:
     remove_parts(folder)
     lines = "".join(f"{subject}\t{session or ''}\n" for subject, session in elements)
     listing = folder / "participants.tsv"
-    write_bytes(listing, lines.encode())
+    write_bytes(listing, os.fsencode(lines))
     written = [listing]
     submission: list[tuple[str, list[Path]]] = []
     for stage in stages:
@@ -76,12 +81,12 @@ def write_scripts(folder: Path, site: Site, elements: Sequence[Element], stages:
         for number, (offset, count) in enumerate(_chunks(stage.elements, site.array_limit), start=1):
             name = stage.name if stage.elements <= site.array_limit else f"{stage.name}-{number}"
             path = folder / f"{name}.sh"
-            write_bytes(path, _script(folder, site, stage, name, offset, count).encode())
+            write_bytes(path, os.fsencode(_script(folder, site, stage, name, offset, count)))
             chunks.append(path)
         submission.append((stage.name, chunks))
         written += chunks
     submit = folder / "submit.sh"
-    write_bytes(submit, _submit(folder, site, submission).encode())
+    write_bytes(submit, os.fsencode(_submit(folder, site, submission)))
     for path in [*written[1:], submit]:
         with suppress(PermissionError):  # a disk that lets nobody change rights; bash and the scheduler only read them
             path.chmod(0o755)
@@ -141,6 +146,7 @@ def _short(name: str) -> str:
 
 
 def _script(folder: Path, site: Site, stage: ArrayStage, name: str, offset: int, count: int) -> str:
+    here = shlex.quote(str(Path.cwd()))
     variable = "SLURM_ARRAY_TASK_ID" if site.scheduler == "slurm" else "PBS_ARRAY_INDEX"
     lines = [
         "#!/bin/bash",
@@ -148,6 +154,7 @@ def _script(folder: Path, site: Site, stage: ArrayStage, name: str, offset: int,
         f"# Resources: {stage.resources.origin}.",
         "# Safe to submit again: what is complete is found so by its records and left alone.",
         "set -u",
+        f"cd {here} || echo {shlex.quote(_NOT_HERE)} >&2",  # PBS starts jobs in the home folder
     ]
     if site.modules:
         lines += [f"module load {shlex.join(site.modules)}"]

@@ -26,7 +26,7 @@ from bids_app.engine.cache import (
 from bids_app.engine.chain_result import ChainResult, makers_of, t1w_of
 from bids_app.engine.claims import working
 from bids_app.engine.execution import Check, OnEvent, execute, sentence_of
-from bids_app.engine.obsolete import forget, obsolete
+from bids_app.engine.obsolete import OtherSteps
 from bids_app.errors import OutputInUseError, QsmAppError
 from bids_app.model.context import Context
 from bids_app.model.records import Anatomical, Record
@@ -63,7 +63,7 @@ class Chain(Generic[R]):
         self.record, self.settings, self.context, self.on_event = record, settings, context, on_event
         self.check, self.t1w_steps, self.hashes = check, t1w_steps, Hashes(context.output_dir)
         planned = plan(steps, record, settings)
-        self.steps, self._obsolete = list(planned.steps), obsolete(steps, planned)
+        self.steps, self.others = list(planned.steps), OtherSteps(steps, planned, record, context)
         self.records: dict[str, StepRecord] = {}
         self._damaged: set[str] = set()  # steps with records that are none
         for step in self.steps:
@@ -81,10 +81,11 @@ class Chain(Generic[R]):
     def run(self) -> ChainResult:
         """Run what must be run, in order."""
         self.sweep()
-        forget(self._obsolete, self.record, set(self.makers), self.context, self.check)
+        self.others.forget_replaced(set(self.makers), self.check)
         for step in self.steps:
             if step.name not in self._done:
                 self._advance(step)
+        self.result.warnings += self.others.forget_outdated(self.records, self.hashes, self.check)
         return self.result
 
     def verify(self) -> ChainResult:
@@ -158,9 +159,8 @@ class Chain(Generic[R]):
 
     def _block(self, step: Step[R], missing: Sequence[str]) -> None:
         makers = dict.fromkeys(self.makers[key].name for key in missing if key in self.makers)
-        others = [key for key in missing if key not in self.makers]
+        others, t1w = [key for key in missing if key not in self.makers], t1w_of(self.record)
         wanted = [f"what step {name} makes" for name in makers]
-        t1w = t1w_of(self.record)
         if others and t1w is not None:
             wanted.append(f"{', '.join(others)} of {t1w.basename}")
         elif others:

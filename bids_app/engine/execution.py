@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -29,7 +30,7 @@ from bids_app.errors import QsmAppError, missing_package
 from bids_app.model.context import Context
 from bids_app.model.records import Record
 from bids_app.model.settings import Settings
-from bids_app.model.step import Step, StepInput
+from bids_app.model.step import Output, Step, StepInput
 from bids_app.model.step_record import StepRecord
 
 R = TypeVar("R", bound=Record)
@@ -107,9 +108,11 @@ def execute(
             raise RuntimeError(f"step {step.name!r} promised {sorted(outputs)} and made {sorted(done.outputs)}")
         check()
         remove_record(saved_at)  # until the new record is there, outputs may be half old and half new
-        written: dict[Path, Written] = {}  # two tables may share a sidecar: the last one stays
-        for key, path in outputs.items():
-            written |= write_product(key, path, done.outputs[key], inputs, parameters, context)
+
+        def write(key: str, path: Path, output: Output) -> dict[Path, Written]:
+            return write_product(key, path, output, inputs, parameters, context)
+
+        written = _write_products(outputs, done.outputs, write, context.threads)
     made = {file: hashes.keep(file, state) for file, state in written.items()}
     if before is not None:
         remove_products(before, record, {*outputs, *kept}, context)
@@ -136,6 +139,25 @@ def execute(
     saved = replace(saved, results=saved.digest_of_results())
     write_record(saved_at, saved)
     return saved
+
+
+def _write_products(
+    outputs: Mapping[str, Path],
+    content: Mapping[str, Output],
+    write: Callable[[str, Path, Output], dict[Path, Written]],
+    threads: int,
+) -> dict[Path, Written]:
+    """Write the products of a step, images at the same time, and return every file as it was written."""
+    written: dict[Path, Written] = {}
+    with ThreadPoolExecutor(threads) as pool:
+        images = {key: pool.submit(write, key, outputs[key], content[key]) for key in outputs if _is_image(key)}
+        for key, path in outputs.items():  # two tables may share a sidecar: the last one stays
+            written |= images[key].result() if key in images else write(key, path, content[key])
+    return written
+
+
+def _is_image(key: str) -> bool:
+    return PRODUCTS[key].kind == "image"
 
 
 def _throttled(step: str, on_event: OnEvent) -> Callable[[int, int], None]:

@@ -95,7 +95,7 @@ class StepsJob(Job, Generic[R]):
     def unchanged(self) -> JobResult | None:
         """Return the result where no step must run, else None."""
         chain = self.chain()
-        if chain.unfinished():
+        if chain.unfinished() or chain.others.outdated(chain.records, chain.hashes):
             return None
         done = chain.take_unchanged()
         return JobResult(self.name, self.subject, skipped=done.skipped, warnings=done.warnings)

@@ -7,7 +7,7 @@ import numpy as np
 
 from bids_app.adapters.images import off_grid
 from bids_app.adapters.itksnap import read_labels
-from bids_app.derivatives.files import read_image
+from bids_app.derivatives.files import read_label_image
 from bids_app.derivatives.names import lookup_path
 from bids_app.engine.cache import path_of
 from bids_app.errors import InputRefusedError, QsmAppError, UsageError
@@ -49,19 +49,15 @@ def manual_segmentation_of(
 
 def _faults(image: Path, table: Path | None, reference: Path | None) -> list[str]:
     try:
-        data, affine = read_image(image)
+        data, affine = read_label_image(image)
     except QsmAppError as error:
         return [str(error)]
     except Exception as error:  # whatever a reader of images says of a file that is none
         return [f"{image} is no image that can be read: {error}"]
-    if data.ndim != 3:
-        return [f"{image} has {data.ndim} dimensions; a 3D image of labels is needed"]
     if reference is not None:
         fault = off_grid(image, data.shape, affine, reference)
         if fault:
             return [fault]
-    if not np.isfinite(data).all() or not np.array_equal(data, np.rint(data)) or data.min() < 0:
-        return [f"{image} holds values that are no labels (whole numbers from 0 on)"]
     present = {int(value) for value in np.unique(data) if value}
     if not present:
         return [f"{image} is empty: no voxel has a label"]

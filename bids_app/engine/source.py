@@ -128,12 +128,15 @@ class Module:
 
 
 def _names_of(node: ast.stmt) -> Iterator[str]:
-    """Yield the names that a statement binds in its module."""
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        yield node.name
-        return
-    for inner in ast.walk(node):
-        if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store):
-            yield inner.id
-        elif isinstance(inner, ast.FunctionDef | ast.ClassDef):
+    """Yield the names that a statement binds in its module; functions and comprehensions bind others inside."""
+    left: list[ast.AST] = [node]
+    while left:
+        inner = left.pop()
+        if isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             yield inner.name
+        elif isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store):
+            yield inner.id
+        elif isinstance(inner, ast.comprehension):
+            left += [inner.iter, *inner.ifs]
+        else:
+            left += ast.iter_child_nodes(inner)

@@ -25,9 +25,9 @@ def outliers(data: "pd.DataFrame", threshold: float = 3.5) -> tuple[list[Row], l
             rows.append(row)
             if row["flagged"] and measure in ("chi_mean", "r2star_mean"):
                 sentences.append(
-                    f"{row['run']}: {measure} is far from the cohort's in {row['regions_flagged']} of {row['regions']} "
-                    f"regions, worst {row['worst_region']} (robust z {row['worst_z']:.1f}); it stays in all tables and "
-                    "models"
+                    f"{row['run']}: {measure} is far from the values of the other runs in {row['regions_flagged']} of "
+                    f"{row['regions']} regions, farthest in {row['worst_region']} (robust z {row['worst_z']:.1f}). The "
+                    "run stays in all tables and models"
                 )
     return rows, sentences
 

@@ -6,6 +6,7 @@ else it is ordinary least squares. False discovery rate over regions: Benjamini 
 10.1111/j.2517-6161.1995.tb02031.x.
 """
 
+import csv
 import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -68,7 +69,9 @@ def read_long(path: Any) -> "pd.DataFrame":
     import pandas as pd
 
     names = dict.fromkeys(("participant_id", "session_id", "run", "space", "name", "hemisphere"), str)
-    data = pd.read_csv(path, sep="\t", dtype=names, keep_default_na=False, na_values=["n/a", ""])
+    data = pd.read_csv(
+        path, sep="\t", dtype=names, keep_default_na=False, na_values=["n/a", ""], quoting=csv.QUOTE_NONE
+    )
     data["hemisphere"] = data["hemisphere"].fillna("n/a")
     return data.assign(**{short: data[name] for short, name in RESPONSES.items() if name in data})
 
@@ -255,7 +258,7 @@ def design_of(part: "pd.DataFrame", formula: str) -> Any:
         text = str(error).splitlines()[0] if str(error) else type(error).__name__
         empty = sorted(str(name) for name in part if str(name) in formula and part[name].isna().all())
         if empty:
-            text = f"no run has a value of {', '.join(empty)}"
+            text = f"no run has a value of {', '.join(empty)}: add the values to participants.tsv or sessions.tsv"
         else:
             text = explained(text)
         raise QsmAppError(text) from error

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bids_app.derivatives.columns import STATUS as _STATUS_TEXT
+from bids_app.derivatives.tsv import table_rows
 from bids_app.group.table_checks import MISSING, description, read_checked
 
 Row = dict[str, object]
@@ -68,16 +69,15 @@ class Covariates:
         return values | {name: value for name, value in session_values.items() if value is not None}
 
 
-def read_rows(path: Path, separator: str = "\t") -> list[Row]:
+def read_rows(path: Path) -> list[Row]:
     """Return the rows of a table as text, None where a value is missing."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = list(csv.DictReader(file, delimiter=separator))
-    return [{str(k): None if v is None or v.strip() in MISSING else v.strip() for k, v in row.items()} for row in rows]
+    return [{k: None if v.strip() in MISSING else v.strip() for k, v in row.items()} for row in table_rows(path)]
 
 
 def read_covariates(participants: Path | None, sessions: Sequence[Path], taken: Sequence[str]) -> Covariates:
     """Return the columns of participants.tsv and of all sessions.tsv; a name in ``taken`` gets ``participant_``."""
     columns: Columns = {}
+    reserved = {*taken, *KEYS, *STATUS}
     of_participant: dict[str, Row] = {}
     of_session: dict[tuple[str, str], Row] = {}
 
@@ -86,7 +86,9 @@ def read_covariates(participants: Path | None, sessions: Sequence[Path], taken: 
         for name, value in row.items():
             if name in (key, "None", ""):
                 continue
-            new = f"participant_{name}" if name in taken or name in KEYS or name in STATUS else name
+            new = name
+            while new in reserved or (new != name and new in row):
+                new = f"participant_{new}"
             values[new] = value
             columns.setdefault(new, _described(name, path))
         return values
@@ -130,13 +132,15 @@ def wide_table(runs: Sequence[Run], covariates: Covariates) -> tuple[list[Row], 
         for measure in measures
         for slug, row in regions.items()
     }
+    names = {name: f"participant_{name}" if name in columns else name for name in covariates.columns}
     rows = []
     for run in runs:
         values: Row = dict.fromkeys(columns)
         for row in run.rows:
             values |= {f"{measure}_{slugs[_key(row)]}": row.get(measure) for measure in measures}
-        rows.append(run.keys | {"status": run.status} | covariates.of(run) | values)
-    return rows, columns
+        known = {names[name]: value for name, value in covariates.of(run).items()}
+        rows.append(run.keys | {"status": run.status} | known | values)
+    return rows, columns | {new: covariates.columns[name] for name, new in names.items() if new != name}
 
 
 def _key(row: Mapping[str, object]) -> tuple[str, ...]:

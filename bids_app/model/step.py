@@ -119,7 +119,8 @@ class Step(Generic[R_contra]):
     ``makers`` are the steps that make those of them that are working files: one that is gone is made again when needed;
     ``reads`` names the sections of the settings that the function may look at: exactly these enter the fingerprint;
     ``replaces`` names steps of the same record that do not run where this one does: their products, or what follows
-    from them, are imported from another dataset.
+    from them, are imported from another dataset;
+    ``replaces_all`` says that no other step of the record runs where this one does, but those that make what it needs.
 
     ``makes`` alone decides which products there are: a step for which it is empty is skipped, and the engine refuses
     a function that returns anything else than what ``makes`` names.
@@ -139,8 +140,14 @@ class Step(Generic[R_contra]):
     makers: "tuple[Step[Never], ...]" = ()
     makes: Callable[[R_contra, Settings], tuple[str, ...]] = _no_keys
     replaces: tuple[str, ...] = ()
+    replaces_all: bool = False
     #: Estimated peak memory of the function in bytes, from the record alone (see ``steps.participant.common.memory``).
     memory: Callable[[R_contra, Settings], int] = _default_memory
+
+    @property
+    def is_substitute(self) -> bool:
+        """Whether it takes the place of other steps where it runs."""
+        return self.replaces_all or bool(self.replaces)
 
 
 #: The steps over records of one class, as the engine finds them: a function of a module can be sent to another process
@@ -150,10 +157,10 @@ StepList = Callable[[], Sequence[Step[R_contra]]]
 
 @dataclass(frozen=True)
 class Plan(Generic[R]):
-    """The steps that run over a record, in order, and those that do not because another dataset has their products.
+    """The steps that run over a record, in order, and those that do not because others take their place.
 
-    ``replaced`` are the steps whose place an import takes, ``left_out`` those that cannot run then: nothing makes a
-    product that they need.
+    ``replaced`` are the steps whose place others take, ``left_out`` those that cannot run then: nothing makes a product
+    that they need.
     """
 
     steps: tuple[Step[R], ...]
@@ -168,6 +175,9 @@ def plan(steps: Sequence[Step[R]], record: R, settings: Settings) -> Plan[R]:
     need one of their products which no import makes are left out.
     """
     makers = [step for step in steps if step.makes(record, settings)]
+    for step in (step for step in makers if step.replaces_all):
+        kept = _with_makers(step, makers, record, settings)
+        return Plan(tuple(kept), tuple(other for other in makers if other not in kept))
     names = {name for step in makers for name in step.replaces}
     if not names:
         return Plan(tuple(makers))
@@ -180,3 +190,13 @@ def plan(steps: Sequence[Step[R]], record: R, settings: Settings) -> Plan[R]:
         else:
             left_out.append(step)
     return Plan(tuple(active), tuple(step for step in makers if step.name in names), tuple(left_out))
+
+
+def _with_makers(last: Step[R], steps: Sequence[Step[R]], record: R, settings: Settings) -> list[Step[R]]:
+    """Return a step after those of the earlier steps that make what it needs."""
+    kept, needed = [last], set(last.needs(record, settings))
+    for step in reversed(steps[: steps.index(last)]):
+        if needed.intersection(step.makes(record, settings)):
+            kept.insert(0, step)
+            needed.update(step.needs(record, settings))
+    return kept

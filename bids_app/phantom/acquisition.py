@@ -17,6 +17,10 @@ from bids_app.qsm.units import ppm_per_hz
 
 #: Peaks of fat: ppm from water, share of the signal.
 FAT_PEAKS = ((-3.80, 0.087), (-3.40, 0.694), (-2.60, 0.128), (-1.94, 0.004), (-0.39, 0.039), (0.60, 0.048))
+#: Signal 1 in stored magnitude units.
+MAGNITUDE_SCALE = 2500
+#: Flip angle of the gradient echoes, degrees.
+FLIP_ANGLE = 15
 #: Slabs by name, as the directions that the voxel axes point to.
 ORIENTATIONS = {"axial": "LAS", "sagittal": "PSR", "coronal": "LSP"}
 _DIRECTIONS = {"R": (0, 1), "L": (0, -1), "A": (1, 1), "P": (1, -1), "S": (2, 1), "I": (2, -1)}
@@ -44,6 +48,11 @@ class Acquisition:
     oversampling: int = 2
     coil_shading: float = 0.0
     bandwidth: float = 400.0
+
+    @property
+    def repetition_time(self) -> float:
+        """Time between excitations, s."""
+        return round(max(self.echo_times) + 0.010, 6)
 
 
 def axis_codes(orientation: str) -> str:

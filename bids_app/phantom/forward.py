@@ -129,14 +129,19 @@ def free_field(chi: FloatArray, fine: Grid, far: FarGrid, far_chi: FloatArray) -
     inner = tuple(slice(b, b + n) for b, n in zip(far.before, blocks.shape, strict=True))
     whole[inner] = blocks
     box = Grid(blocks.shape, far.grid.voxel_size, fine.b0_dir)
-    smooth = _remove_alternation(forward_field(whole, far.grid)[inner] - periodic_field(blocks, box))
-    spread = [_cubic(n, f) for n, f in zip(blocks.shape, far.factors, strict=True)]
+    add_smooth(field, forward_field(whole, far.grid)[inner] - periodic_field(blocks, box), far)
+    return field
+
+
+def add_smooth(field: FloatArray, smooth: FloatArray, far: FarGrid) -> None:
+    """Add a field on the coarse voxels of a fine box, interpolated by cubics, to the fine field in place."""
+    smooth = _remove_alternation(smooth)
+    spread = [_cubic(n, f) for n, f in zip(smooth.shape, far.factors, strict=True)]
     part = np.einsum("abc,yb,zc->ayz", smooth, spread[1], spread[2], optimize=True)
     flat = part.reshape(part.shape[0], -1)
-    for first in range(0, fine.shape[0], 8):
-        rows = slice(first, min(first + 8, fine.shape[0]))
-        field[rows] += (spread[0][rows] @ flat).reshape(-1, *fine.shape[1:])
-    return field
+    for first in range(0, field.shape[0], 8):
+        rows = slice(first, min(first + 8, field.shape[0]))
+        field[rows] += (spread[0][rows] @ flat).reshape(-1, *field.shape[1:])
 
 
 def _remove_alternation(field: FloatArray) -> FloatArray:

@@ -5,9 +5,16 @@ import math
 
 from bids_app.errors import UsageError
 from bids_app.phantom.acquisition import Acquisition, axis_codes
+from bids_app.phantom.living import Living
+from bids_app.phantom.orientations import SMALLEST_TILT, Orientations
 from bids_app.phantom.sources import SourceModel
 from bids_app.phantom.study import Study
+from bids_app.phantom.white_matter import WhiteMatter
 from bids_app.qsm.relaxometry.epg import is_cpmg
+
+#: Values of the options that stand for several, in ppm: those that fit two living heads (``benchmarks/README.md``).
+_LIVING = {"tensor": 0.07, "microstructure": 0.017, "living_texture": 0.015}
+_PLAIN = dict.fromkeys(_LIVING, 0.0)
 
 
 def study_from(args: argparse.Namespace) -> Study:
@@ -63,7 +70,25 @@ def study_from(args: argparse.Namespace) -> Study:
         in_vivo=args.in_vivo,
         texture=args.texture,
         sources=_source_model(args),
+        living=_living(args),
     )
+
+
+def _living(args: argparse.Namespace) -> Living | None:
+    """Return what makes the head like a living one; None without such options."""
+    default = _LIVING if args.living else _PLAIN
+    values = [getattr(args, name) if getattr(args, name) is not None else default[name] for name in default]
+    tensor, frequency, texture = (float(value) for value in values)
+    if max(abs(tensor), abs(frequency)) > 0.2:
+        raise UsageError(f"--tensor and --microstructure must be at most 0.2 ppm, got {tensor:g} and {frequency:g}")
+    if args.sources and (tensor or frequency):
+        raise UsageError("--sources has fibres of its own (--anisotropy): leave out --living, --tensor and the like")
+    if args.cosmos == 1 or args.cosmos_tilt < SMALLEST_TILT:
+        raise UsageError(f"--cosmos needs 2 orientations or more, and a --cosmos-tilt of {SMALLEST_TILT:g} or more")
+    plan = Orientations(args.cosmos, args.cosmos_tilt, args.misplacement) if args.cosmos else None
+    white = WhiteMatter(tensor, frequency, args.fine_fibres) if tensor or frequency else None
+    living = Living(white, texture, args.t1_weighting or args.living, plan, args.field_noise if plan else 0.0)
+    return None if living == Living() else living
 
 
 def _source_model(args: argparse.Namespace) -> SourceModel | None:

@@ -62,6 +62,7 @@ def build_parser() -> Parser:
     _sampling(scan)
     _signal(scan)
     _sources(parser.add_argument_group("paramagnetic and diamagnetic sources"))
+    _living(parser.add_argument_group("as in living brains"))
     _structural(parser.add_argument_group("T1-weighted image"))
     parser.add_argument("--omp-nthreads", type=_count, metavar="N", help="threads (default: processors)")
     return parser
@@ -215,6 +216,69 @@ def _sources(group: "argparse._ArgumentGroup") -> None:
         default=155.0,
         metavar="DEG",
         help="mean refocusing angle of the spin echoes (default: 155)",
+    )
+
+
+def _living(group: "argparse._ArgumentGroup") -> None:
+    add = group.add_argument
+    add("--living", action="store_true", help="all of this group but COSMOS, with values that fit two living heads")
+    add(
+        "--tensor",
+        type=float,
+        metavar="PPM",
+        help="susceptibility tensor of white matter: along its fibres less across them (default: 0; living: 0.07)",
+    )
+    add(
+        "--microstructure",
+        type=float,
+        metavar="PPM",
+        help="frequency of white matter across the main field less that along it (default: 0; living: 0.017)",
+    )
+    add(
+        "--fine-fibres",
+        type=_not_negative,
+        default=0.7,
+        metavar="F",
+        help="weight of fibres that turn within 2.5 mm, relative to those that turn within 8 mm (default: 0.7)",
+    )
+    add(
+        "--living-texture",
+        type=_not_negative,
+        metavar="PPM",
+        help="SD of fine susceptibility with the spectrum of living heads (default: 0; living: 0.015)",
+    )
+    add("--t1-weighting", action="store_true", help="magnitude with the contrast of spoiled echoes")
+    _cosmos(group)
+
+
+def _cosmos(group: "argparse._ArgumentGroup") -> None:
+    add = group.add_argument
+    add(
+        "--cosmos",
+        type=_count,
+        metavar="N",
+        help="also write a COSMOS map of N orientations, and a local field with what V-SHARP leaves of the background",
+    )
+    add(
+        "--cosmos-tilt",
+        type=_positive,
+        default=25.0,
+        metavar="DEG",
+        help="largest tilt of the orientations (default: 25)",
+    )
+    add(
+        "--misplacement",
+        type=_not_negative,
+        default=0.1,
+        metavar="MM",
+        help="largest error of their registration along each axis, which blurs COSMOS (default: 0.1)",
+    )
+    add(
+        "--field-noise",
+        type=_not_negative,
+        default=0.004,
+        metavar="PPM",
+        help="noise of each orientation's field (default: 0.004)",
     )
 
 

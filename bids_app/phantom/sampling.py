@@ -26,6 +26,8 @@ MARROW = 24
 #: cosine of the angle between the fibres of white matter and the main field.
 BRAIN, NUCLEUS, TISSUE, COS2 = range(8, 12)
 PROPERTIES = 12
+#: Susceptibility of a texture of 1, ppm.
+TEXTURE_PPM = 0.010
 #: Labels of the tissue segmentation.
 TISSUE_LABELS = {
     1: "cortical and other grey matter",
@@ -56,7 +58,8 @@ def _corners(stack: Stack, x: float, y: float, z: float) -> tuple[int, int, int,
 
 
 @jit
-def _trilinear(stack: Stack, x: float, y: float, z: float, out: FloatArray) -> None:
+def trilinear(stack: Stack, x: float, y: float, z: float, out: FloatArray) -> None:
+    """Write the quantities of a stack at a point."""
     i, j, k, a, b, c = _corners(stack, x, y, z)
     data = stack.data
     w000 = np.float32((1 - a) * (1 - b) * (1 - c))
@@ -121,7 +124,7 @@ def _within_skull(cell: FloatArray, tissue: FloatArray, mixed: FloatArray) -> fl
     share = white / max(grey + white, 1e-3)
     band = grey * np.exp(-(((share - 0.3) / 0.15) ** 2))
     solid = 1 - fluid
-    texture = 0.010 * cell[5] + 0.010 * cell[6]
+    texture = TEXTURE_PPM * cell[5] + TEXTURE_PPM * cell[6]
     mixed[0] += np.float32(solid * texture + 0.025 * band - 0.16 * white * (cell[0] - 0.85))
     mixed[2] += np.float32(solid * (1.5 * cell[5] + 1.5 * cell[6]) + 3.0 * band + 25.0 * white * (cell[0] - 0.85))
     mixed[1] *= np.float32(1 + 0.02 * cell[6])
@@ -185,11 +188,11 @@ def sample_rows(
                 hx = A[0, 0] * i + A[0, 1] * j + A[0, 2] * k + A[0, 3]
                 hy = A[1, 0] * i + A[1, 1] * j + A[1, 2] * k + A[1, 3]
                 hz = A[2, 0] * i + A[2, 1] * j + A[2, 2] * k + A[2, 3]
-                _trilinear(warp.displacement, hx, hy, hz, move)
+                trilinear(warp.displacement, hx, hy, hz, move)
                 x = B[0, 0] * hx + B[0, 1] * hy + B[0, 2] * hz + B[0, 3] + move[0]
                 y = B[1, 0] * hx + B[1, 1] * hy + B[1, 2] * hz + B[1, 3] + move[1]
                 z = B[2, 0] * hx + B[2, 1] * hy + B[2, 2] * hz + B[2, 3] + move[2]
-                _trilinear(outer, x, y, z, shell)
+                trilinear(outer, x, y, z, shell)
                 for m in range(COLUMNS):
                     voxel[m] = tissue[0, m]
                 voxel[BRAIN] = voxel[NUCLEUS] = voxel[TISSUE] = voxel[COS2] = 0
@@ -223,7 +226,7 @@ def _brain_voxel(  # noqa: PLR0913
 ) -> None:
     """Mix what lies within the skull into ``mixed``; write the fraction of brain and the labels into ``voxel``."""
     inner = np.empty(COLUMNS, np.float32)
-    _trilinear(brain, x, y, z, cell)
+    trilinear(brain, x, y, z, cell)
     fluid = _within_skull(cell, tissue, inner)
     voxel[BRAIN] = _inside(cell[3], width)
     voxel[COS2] = fibre_cos2(x, y, z, fibres.b0)
@@ -242,7 +245,7 @@ def _brain_voxel(  # noqa: PLR0913
         and z < nuclei.origin[2] + nuclei.data.shape[2] - 2
     )
     if local:
-        _trilinear(nuclei, x, y, z, depth)
+        trilinear(nuclei, x, y, z, depth)
         voxel[NUCLEUS] = _nuclei(depth, cell, x > 0, fluid, tissue, width, inner)
     vein = _inside(cell[4], width)
     _over(inner, tissue[8], vein)

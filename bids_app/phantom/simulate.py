@@ -11,6 +11,7 @@ from bids_app.phantom.acquisition import FAT_PEAKS, Acquisition, add_fat, axis_c
 from bids_app.phantom.fibres import Fibres
 from bids_app.phantom.sources import SourceModel, SourceTruth, moved, spin_echoes
 from bids_app.phantom.template import Head, Stack
+from bids_app.phantom.white_matter import WhiteMatter, fibres_on_grid, field_of_fibres
 from bids_app.qsm.arrays import BoolArray, ComplexArray, FloatArray
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.units import ppm_per_hz
@@ -31,6 +32,8 @@ class Body:
     displacement: Stack
     pose: npt.NDArray[np.float64]
     anisotropy: float = 0.0
+    white_matter: WhiteMatter | None = None
+    fibres: Stack | None = None  # of white_matter
 
     @property
     def has_fat(self) -> bool:
@@ -39,10 +42,20 @@ class Body:
 
     def sample(self, affine: npt.NDArray[np.float64], shape: tuple[int, int, int], width: float) -> FloatArray:
         """Return the properties (nx, ny, nz, 12) on a grid with this affine (voxel to scanner mm)."""
-        to_head = (np.linalg.inv(self.pose) @ affine)[:3]
-        warp = sampling.Warp(np.ascontiguousarray(to_head), self.to_template, self.displacement)
+        warp = self._warp(affine)
         fibres = Fibres(np.ascontiguousarray(self.pose[2, :3]), self.anisotropy)
         return sampling.sample(self.head, self.tissue, warp, shape, width, fibres)
+
+    def fibres_on(self, affine: npt.NDArray[np.float64], shape: tuple[int, int, int]) -> FloatArray | None:
+        """Return unit vectors ``[3, x, y, z]`` along the fibres in voxel axes; None for isotropic white matter."""
+        if self.fibres is None:
+            return None
+        axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+        return fibres_on_grid(self.fibres, self._warp(affine), axes.T @ self.pose[:3, :3], shape)
+
+    def _warp(self, affine: npt.NDArray[np.float64]) -> sampling.Warp:
+        to_head = (np.linalg.inv(self.pose) @ affine)[:3]
+        return sampling.Warp(np.ascontiguousarray(to_head), self.to_template, self.displacement)
 
 
 @dataclass(frozen=True)
@@ -88,8 +101,9 @@ def simulate(body: Body, scan: Acquisition, random: np.random.Generator, model: 
     box = tuple(slice(b * factor, (b + n) * factor) for b, n in zip(before, shape, strict=True))
 
     chi = _susceptibility(body, fine, fine_affine)
-    far, far_chi = _far_chi(body, fine, fine_affine)
-    field = np.ascontiguousarray(forward.free_field(chi, fine, far, far_chi)[box])
+    field = np.ascontiguousarray(forward.free_field(chi, fine, *_far_chi(body, fine, fine_affine))[box])
+    of_fibres = _field_of_fibres(body, fine, fine_affine, box)
+    field += of_fibres
     _take_shim(field, factor, mask, affine)
 
     signal = np.empty((len(scan.echo_times), *shape), np.complex64)
@@ -99,18 +113,17 @@ def simulate(body: Body, scan: Acquisition, random: np.random.Generator, model: 
     true_chi = forward.block_mean(chi[box], (factor,) * 3) + np.float32(AIR_PPM)
     chi[:] = 0
     timing = scan.echo_times, scan.field_strength, factor
-    for rows, properties in _slabs(body, fine, fine_affine, box[0].start, box[0].stop):
+    for rows, properties in slabs(body, fine, fine_affine, box[0].start, box[0].stop):
         first = (rows.start - box[0].start) // factor
         here = slice(first, first + (rows.stop - rows.start) // factor)
         chi[rows] = properties[..., sampling.CHI] * (properties[..., sampling.BRAIN] >= 0.5)
         part = properties[:, box[1], box[2]]
         local = field[rows.start - box[0].start : rows.stop - box[0].start]
-        m0, rate = (np.ascontiguousarray(part[..., column]) for column in (sampling.M0, sampling.R2STAR))
+        m0, rate = (np.ascontiguousarray(part[..., c]) for c in (sampling.M0, sampling.R2STAR))
         if model is not None and sources is not None:
             rate = sources.fill(here, part, model, scan.field_strength, factor)
         fat = np.ascontiguousarray(part[..., sampling.FAT_SHARE] * m0)
-        water = m0 - fat
-        signal[:, here] = forward.gradient_echo(water, rate, local, *timing)
+        signal[:, here] = forward.gradient_echo(m0 - fat, rate, local, *timing)
         if fat.any():
             signal_of_fat[:, here] = forward.gradient_echo(fat, rate, local, *timing)
         density[here], r2star[here] = (forward.block_mean(m, (factor,) * 3) for m in (m0, rate))
@@ -122,7 +135,7 @@ def simulate(body: Body, scan: Acquisition, random: np.random.Generator, model: 
     truth = Truth(
         chi=true_chi * mask,
         total_field=total,
-        local_field=forward.block_mean(_field_of_brain(chi, fine)[box], (factor,) * 3),
+        local_field=forward.block_mean(_field_of_brain(chi, fine)[box] + of_fibres, (factor,) * 3),
         r2star=r2star * mask,
         density=density,
         mask=mask,
@@ -136,9 +149,22 @@ def simulate(body: Body, scan: Acquisition, random: np.random.Generator, model: 
 def _susceptibility(body: Body, fine: Grid, affine: npt.NDArray[np.float64]) -> FloatArray:
     """Return the susceptibility of the fine grid in ppm relative to air."""
     chi = np.empty(fine.shape, np.float32)
-    for rows, properties in _slabs(body, fine, affine, 0, fine.shape[0]):
+    for rows, properties in slabs(body, fine, affine, 0, fine.shape[0]):
         chi[rows] = properties[..., sampling.CHI] - np.float32(AIR_PPM)
     return chi
+
+
+def _field_of_fibres(
+    body: Body, fine: Grid, affine: npt.NDArray[np.float64], box: tuple[slice, ...]
+) -> FloatArray | np.float32:
+    """Return what the fibres of white matter add to the field in the box, ppm; 0 for isotropic white matter."""
+    vectors = body.fibres_on(affine, fine.shape)
+    if vectors is None or body.white_matter is None:
+        return np.float32(0)
+    white = np.empty(fine.shape, np.float32)
+    for rows, properties in slabs(body, fine, affine, 0, fine.shape[0]):
+        white[rows] = properties[..., sampling.MYELINATED] * (properties[..., sampling.BRAIN] >= 0.5)
+    return np.ascontiguousarray(field_of_fibres(vectors, white, fine, body.white_matter)[box])
 
 
 def _field_of_brain(chi: FloatArray, fine: Grid) -> FloatArray:
@@ -159,7 +185,7 @@ def _labels(
     """Return the brain mask and the labels of nuclei and tissues on the data's grid."""
     mask, nuclei, tissue = np.empty(shape, bool), np.empty(shape, np.uint8), np.empty(shape, np.uint8)
     grid = Grid.from_affine(shape, affine)
-    for rows, properties in _slabs(body, grid, affine, 0, shape[0]):
+    for rows, properties in slabs(body, grid, affine, 0, shape[0]):
         mask[rows] = properties[..., sampling.BRAIN] >= 0.5
         nuclei[rows] = properties[..., sampling.NUCLEUS]
         tissue[rows] = properties[..., sampling.TISSUE]
@@ -171,7 +197,7 @@ def _width(voxel_size: tuple[float, ...] | npt.NDArray[np.float64]) -> float:
     return float(np.prod(voxel_size) ** (1 / 3))
 
 
-def _slabs(
+def slabs(
     body: Body, fine: Grid, affine: npt.NDArray[np.float64], first: int, last: int
 ) -> Iterator[tuple[slice, FloatArray]]:
     """Give the properties of the fine grid, some planes at a time (a whole number of data voxels)."""
@@ -231,7 +257,7 @@ def structural(
     affine[:3, 3] += random.normal(0, 1.0, 3)
     grid = Grid.from_affine(shape, affine)
     image = np.empty(shape, np.float32)
-    for rows, properties in _slabs(body, grid, affine, 0, shape[0]):
+    for rows, properties in slabs(body, grid, affine, 0, shape[0]):
         image[rows] = properties[..., sampling.T1W]
     axes = [np.linspace(-1, 1, n, dtype=np.float32) for n in shape]
     x, y, z = np.meshgrid(*axes, indexing="ij", sparse=True)
@@ -252,4 +278,4 @@ def spin_echo_scan(
     fine_affine[:3, :3] /= factor
     fine_affine[:3, 3] += affine[:3, :3] @ np.full(3, 0.5 / factor - 0.5)
     fine = Grid.from_affine(tuple(n * factor for n in shape), fine_affine)
-    return spin_echoes(_slabs(body, fine, fine_affine, 0, fine.shape[0]), shape, model, factor, random), affine
+    return spin_echoes(slabs(body, fine, fine_affine, 0, fine.shape[0]), shape, model, factor, random), affine

@@ -13,17 +13,16 @@ from bids_app import __version__
 from bids_app.derivatives.names import product_path, spell
 from bids_app.derivatives.products import PRODUCTS
 from bids_app.phantom import sampling, subjects
-from bids_app.phantom.acquisition import Acquisition
+from bids_app.phantom.acquisition import FLIP_ANGLE, MAGNITUDE_SCALE, Acquisition
 from bids_app.phantom.atlas import nucleus_labels, write_labels, write_template
 from bids_app.phantom.folder import TRUTH, Folder
+from bids_app.phantom.living import Living, as_living, cosmos_reference, write_reference
 from bids_app.phantom.simulate import Body, Scan, make_body, simulate, spin_echo_scan, structural
 from bids_app.phantom.sources import SourceModel
 from bids_app.phantom.template import load_head
 from bids_app.qsm.units import ppm_to_hz
 
 BIDS_VERSION = "1.10.0"
-#: Signal 1 in stored magnitude units.
-_MAGNITUDE_SCALE = 2500
 
 
 @dataclass(frozen=True)
@@ -45,6 +44,7 @@ class Study:
     in_vivo: bool = False
     texture: float = 1.0
     sources: SourceModel | None = None
+    living: Living | None = None
 
     @property
     def suffix(self) -> str:
@@ -110,6 +110,12 @@ seg-nuclei_dseg and seg-tissue_dseg are labels, each with its table. tpl-phantom
 a small atlas (T1w, labels with their tables, brain mask).
 """
 
+_COSMOS_README = """\
+desc-cosmos_Chimap is no truth: it is COSMOS of several orientations, misplaced and with noise, as in living heads.
+desc-vsharp_fieldmap (Hz) is the local field of the scan's own orientation with what V-SHARP leaves of the background.
+Both are valid in desc-cosmos_mask.
+"""
+
 
 def _write_top(folder: Folder, study: Study, persons: tuple[subjects.Person, ...]) -> None:
     folder.json(
@@ -135,7 +141,8 @@ def _write_top(folder: Folder, study: Study, persons: tuple[subjects.Person, ...
             "GeneratedBy": [{"Name": "QSM BIDS App phantom", "Version": __version__, "Parameters": asdict(study)}],
         },
     )
-    folder.text(TRUTH / "README", _TRUTH_README)
+    has_cosmos = study.living is not None and study.living.orientations is not None
+    folder.text(TRUTH / "README", _TRUTH_README + (_COSMOS_README if has_cosmos else ""))
     folder.text(TRUTH / ".bidsignore", "logs/\n")
     write_labels(folder, TRUTH / "seg-nuclei_dseg.tsv", nucleus_labels())
     write_labels(folder, TRUTH / "seg-tissue_dseg.tsv", sampling.TISSUE_LABELS)
@@ -161,8 +168,8 @@ def _write_sidecars(folder: Folder, study: Study) -> None:
     common: dict[str, object] = {
         "MagneticFieldStrength": study.scan.field_strength,
         "Manufacturer": "Simulated",
-        "RepetitionTime": round(max(times) + 0.010, 6),
-        "FlipAngle": 15,
+        "RepetitionTime": study.scan.repetition_time,
+        "FlipAngle": FLIP_ANGLE,
     }
     if len(times) > 1:
         common["ReadoutPolarity"] = "bipolar" if study.scan.bipolar else "monopolar"
@@ -178,7 +185,8 @@ def _write_sidecars(folder: Folder, study: Study) -> None:
 
 
 def _write_person(folder: Folder, study: Study, person: subjects.Person) -> None:
-    head = subjects.shape_head(person, load_head(study.in_vivo), study.texture)
+    living = study.living or Living()
+    head = subjects.shape_head(person, load_head(study.in_vivo), study.texture, living.texture_ppm)
     for session in range(study.sessions):
         age = person.age + session
         tissue = subjects.tissue_table(
@@ -193,9 +201,13 @@ def _write_person(folder: Folder, study: Study, person: subjects.Person) -> None
         model = study.sources
         body = replace(body, anisotropy=model.anisotropy) if model else body
         names = {"sub": person.label} | ({"ses": str(session + 1)} if study.sessions > 1 else {})
-        scan = simulate(body, study.scan, person.random(6, session), model)
+        scanned = as_living(body, person, living, study.scan)
+        scan = simulate(scanned, study.scan, person.random(6, session), model)
         _write_scan(folder, study, names, scan)
         _write_truth(folder, study, names, scan)
+        if living.orientations is not None:
+            reference = cosmos_reference(scanned, scan, living, person.random(11, session))
+            write_reference(folder, names, reference, scan, study.scan.field_strength)
         if model is not None:
             _write_spin_echoes(folder, study, model, names, body, person.random(8, session))
         if not study.t1w:
@@ -211,7 +223,7 @@ def _write_spin_echoes(
     echoes, affine = spin_echo_scan(body, study.scan, model, random)
     for number, (time, echo) in enumerate(zip(model.echo_times, echoes, strict=True), start=1):
         path = _raw({**names, "echo": str(number)}, "MESE")
-        folder.image(path, np.rint(echo * _MAGNITUDE_SCALE), affine, "int16", {"EchoTime": time})
+        folder.image(path, np.rint(echo * MAGNITUDE_SCALE), affine, "int16", {"EchoTime": time})
 
 
 def _raw(names: dict[str, str], suffix: str) -> Path:
@@ -233,10 +245,10 @@ def _write_scan(folder: Folder, study: Study, names: dict[str, str], scan: Scan)
 def _parts(signal: npt.NDArray[np.complex64], real_imag: bool) -> Iterator[tuple[str, npt.NDArray[np.floating], str]]:
     """Give the images as a scanner stores them: integers, phase as 4096 codes from -4096 to 4094."""
     if real_imag:
-        yield "real", np.rint(signal.real * _MAGNITUDE_SCALE), "arbitrary"
-        yield "imag", np.rint(signal.imag * _MAGNITUDE_SCALE), "arbitrary"
+        yield "real", np.rint(signal.real * MAGNITUDE_SCALE), "arbitrary"
+        yield "imag", np.rint(signal.imag * MAGNITUDE_SCALE), "arbitrary"
         return
-    yield "mag", np.rint(np.abs(signal) * _MAGNITUDE_SCALE), ""
+    yield "mag", np.rint(np.abs(signal) * MAGNITUDE_SCALE), ""
     codes = np.mod(np.rint((np.angle(signal) + np.pi) * (4096 / (2 * np.pi))), 4096)
     yield "phase", 2 * codes - 4096, "arbitrary"
 
@@ -244,11 +256,11 @@ def _parts(signal: npt.NDArray[np.complex64], real_imag: bool) -> Iterator[tuple
 def _write_truth(folder: Folder, study: Study, names: dict[str, str], scan: Scan) -> None:
     truth, affine = scan.truth, scan.affine
     tesla = study.scan.field_strength
-    magnitude = np.abs(scan.signal[0]) * _MAGNITUDE_SCALE
+    magnitude = np.abs(scan.signal[0]) * MAGNITUDE_SCALE
     images = {
         "chimap": truth.chi,
         "r2star": truth.r2star,
-        "s0": truth.density * _MAGNITUDE_SCALE,
+        "s0": truth.density * MAGNITUDE_SCALE,
         "total_field": ppm_to_hz(truth.total_field, tesla),
         "local_field": ppm_to_hz(truth.local_field, tesla),
         "total_field_magnitude": magnitude,

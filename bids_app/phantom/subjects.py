@@ -9,6 +9,7 @@ from scipy import ndimage
 
 from bids_app.phantom import sampling, template
 from bids_app.phantom.shapes import NUCLEI, rotation_matrix
+from bids_app.phantom.texture import living_texture
 from bids_app.phantom.veins import vein_distance
 
 FloatArray = npt.NDArray[np.float32]
@@ -138,10 +139,13 @@ def tissue_table(
     return table
 
 
-def shape_head(person: Person, head: template.Head, texture: float = 1.0) -> template.Head:
+def shape_head(
+    person: Person, head: template.Head, texture: float = 1.0, living_texture_ppm: float = 0.0
+) -> template.Head:
     """Return the head with the person's veins and textures (in template space).
 
     ``texture`` scales the random variation within a tissue: 1 has standard deviations of 10 ppb at 1 mm and at 3.5 mm.
+    ``living_texture_ppm`` is the standard deviation of texture with the spectrum of living heads that is added.
     """
     brain = head.brain
     shape = brain.data.shape[:3]
@@ -150,6 +154,9 @@ def shape_head(person: Person, head: template.Head, texture: float = 1.0) -> tem
     for channel, sigma in ((template.FINE, 1.1), (template.COARSE, 3.5)):
         noise = ndimage.gaussian_filter(random.standard_normal(shape, np.float32), sigma, mode="wrap")
         channels[channel] = np.float32(texture) * np.clip(noise / noise.std(), -3, 3)
+    if living_texture_ppm:
+        fine = living_texture(shape, (1 / brain.inverse_mm,) * 3, person.random(9))
+        channels[template.FINE] = channels[template.FINE] + np.float32(living_texture_ppm / sampling.TEXTURE_PPM) * fine
     return head.with_brain(channels)
 
 

@@ -48,6 +48,7 @@ from bids_app.qsm.options import (
 from bids_app.qsm.params import Params
 from bids_app.qsm.phase.scaling import to_radians
 from bids_app.qsm.pipeline import (
+    Acquisition,
     CorrectedPhase,
     Detrended,
     EchoPhase,
@@ -94,6 +95,12 @@ from bids_app.qsm.threads import set_threads, threads
 
 DEFAULT_INVERSION = InversionChoices().method
 
+
+def __dir__() -> list[str]:
+    """Return the public names alone, which is what completion offers."""
+    return __all__
+
+
 __all__ = [
     "BACKGROUND",
     "CORRECTIONS",
@@ -109,6 +116,7 @@ __all__ = [
     "SPIN_ECHO",
     "SWI",
     "UNWRAP",
+    "Acquisition",
     "BackgroundChoices",
     "CorrectedPhase",
     "Detrended",

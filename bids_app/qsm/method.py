@@ -5,6 +5,7 @@ A descriptor goes with each algorithm, in the algorithm's file. Everything else 
 parameter reference of ``--explain``, the warm-up and the rows of the benchmarks.
 """
 
+import inspect
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -51,7 +52,16 @@ _CITATION = re.compile(r"\[([a-z0-9]+(?:; [a-z0-9]+)*)\]")
 PARAMETERS = "{parameters}"
 
 
-@dataclass(frozen=True)
+class _Signature:
+    """The signature of a method's function, for ``help`` and completion; the class has that of a dataclass."""
+
+    def __get__(self, method: "Method[Callable[..., object], Params] | None", owner: type) -> inspect.Signature:
+        if method is None:
+            raise AttributeError("__signature__")
+        return inspect.signature(method.function)
+
+
+@dataclass(frozen=True, repr=False)
 class Method(Generic[F_co, P_co]):
     """One algorithm; call it as its function.
 
@@ -93,8 +103,10 @@ class Method(Generic[F_co, P_co]):
     Examples
     --------
     >>> from bids_app.qsm.registry import INVERSIONS
-    >>> INVERSIONS["rts"].label, INVERSIONS["rts"].citations
-    ('RTS', ('kames2018',))
+    >>> INVERSIONS["rts"]
+    <inversion 'rts': RTS>
+    >>> INVERSIONS["rts"].citations, INVERSIONS["rts"].params().delta
+    (('kames2018',), 0.15)
     """
 
     name: str
@@ -115,6 +127,12 @@ class Method(Generic[F_co, P_co]):
     def __post_init__(self) -> None:
         if not self.key:
             object.__setattr__(self, "key", self.name)
+
+    __signature__ = _Signature()
+
+    def __repr__(self) -> str:
+        mark = f", {self.maturity}" if self.is_own else ""
+        return f"<{self.kind.replace('_', ' ')} {self.name!r}: {self.label}{mark}>"
 
     @property
     def __call__(self) -> F_co:

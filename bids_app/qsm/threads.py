@@ -24,6 +24,11 @@ def set_threads(count: int) -> int:
     return allowed
 
 
+def current_threads() -> int:
+    """Return the number of threads that kernels and transforms use."""
+    return numba.get_num_threads()
+
+
 @contextmanager
 def threads(count: int) -> Iterator[int]:
     """Use a number of threads inside the block, and the former one after it.

@@ -1,11 +1,42 @@
 """Every unit conversion of the project."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from bids_app.qsm.arrays import FloatArray, NumericArray
 
 #: Proton gyromagnetic ratio over 2 pi, MHz/T (CODATA 2018).
 GAMMA_MHZ_PER_T = 42.577478518
+#: An echo time (s) beyond this was given in ms: no signal lasts so long.
+_LONGEST_ECHO = 1.0
+
+
+def check_echo_times(echo_times: Sequence[float]) -> None:
+    """Raise ValueError unless echo times are in s, positive and ascending.
+
+    Parameters
+    ----------
+    echo_times : sequence of float
+        Echo times in s.
+
+    Raises
+    ------
+    ValueError
+        If they are not, or none is given.
+
+    Examples
+    --------
+    >>> check_echo_times((4, 8, 12))
+    Traceback (most recent call last):
+        ...
+    ValueError: echo times must be in seconds, got [4, 8, 12]: divide by 1000
+    """
+    times = np.asarray(echo_times, np.float64)
+    if times.ndim != 1 or not times.size or not (times[0] > 0 and np.all(np.diff(times) > 0)):
+        raise ValueError(f"echo times must be positive and ascend, got {times.tolist()}")
+    if times[-1] > _LONGEST_ECHO:
+        raise ValueError(f"echo times must be in seconds, got {list(echo_times)}: divide by 1000")
 
 
 def ppm_per_hz(field_strength: float) -> float:

@@ -1,12 +1,12 @@
 """Charts: histogram of the map, values of regions, time and memory of the steps."""
 
-import csv
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from bids_app.derivatives.tsv import table_rows
 from bids_app.model.step_record import StepRecord
 from bids_app.report.pictures import COLOURS, Picture, chart, picture
 from bids_app.report.slices import Array
@@ -17,8 +17,7 @@ _REGIONS = 40
 
 def read_table(path: Path) -> list[dict[str, str]]:
     """Return the rows of a TSV table as texts."""
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file, delimiter="\t"))
+    return table_rows(path)
 
 
 def number(text: str | None) -> float:
@@ -36,7 +35,7 @@ def histogram(values: Array) -> Picture:
     # Filled as one outline: 140 bars would take ten times as long to draw.
     axes.hist(np.clip(values, low, high), bins=140, range=(low, high), color=COLOURS[1], histtype="stepfilled")
     axes.axvline(0, color="#333333", linewidth=0.8)
-    axes.set_xlabel("susceptibility (ppm); the last bars hold all that is beyond")
+    axes.set_xlabel("susceptibility (ppm); the outermost bars include all values beyond")
     axes.set_ylabel("voxels")
     figure.tight_layout()
     p5, middle, p95 = (float(v) for v in np.percentile(values, (5, 50, 95)))

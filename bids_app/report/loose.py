@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_app.derivatives.files import write_bytes
+from bids_app.derivatives.text import utf8
 from bids_app.qsm.arrays import FloatArray
 from bids_app.qsm.pipeline import Reconstruction
 from bids_app.report.html import render
@@ -34,7 +35,7 @@ def write_page(
     pictures = list(_pictures(result, affine))
     rows = [(key, _text(value)) for key, value in facts.items()]
     page = render("loose.html.j2", {"name": name, "pictures": pictures, "facts": rows, "warnings": result.warnings})
-    write_bytes(path, page.encode())
+    write_bytes(path, utf8(page))
 
 
 def _text(value: object) -> str:
@@ -90,6 +91,6 @@ def _axial_slices(layer: Layer, shown: Frame) -> Picture:
     return picture(
         mosaic(layer, shown, _COLUMNS, places),
         f"{len(places)} axial slices",
-        "From below upwards. z is the scanner coordinate at the centre of the mask.",
+        "From bottom to top. z is the scanner coordinate at the centre of the mask.",
         "Axial slices of the susceptibility map.",
     )

@@ -22,6 +22,7 @@ from matplotlib.transforms import IdentityTransform
 
 from bids_app.report.slices import Array
 
+matplotlib.rcParams["text.parse_math"] = False  # names of regions and columns may hold $
 DPI = 100
 #: Colour bars: greatest number of ticks, and size of what is written (points).
 _TICKS, _SMALL = 5, 8

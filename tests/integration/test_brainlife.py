@@ -6,9 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from bids_app.adapters.labels import Region
+from bids_app.adapters.regions import statistics
 from bids_app.cli.brainlife import command_line, dataset_from_files, region_plots
+from bids_app.derivatives.files import write_table
 from bids_app.errors import InputRefusedError, UsageError
 
 ROOT = Path(__file__).parents[2]
@@ -106,13 +110,45 @@ def test_config_becomes_options():
     config = {"preset": "fast", "participant_label": "01", "set": {"inversion.method": "tkd"}, "mask": "", "atlas": "a"}
     words = command_line(config, Path("b"), Path("o"))
     assert words[:5] == ["b", "o", "participant", "--participant-label", "01"]
-    assert words[5:] == ["--preset", "fast", "--atlas", "a", "--set", 'inversion.method="tkd"']
+    assert words[5:] == ["--preset=fast", "--atlas=a", "--set", 'inversion.method="tkd"']
+
+
+@pytest.mark.parametrize(
+    ("config", "text"),
+    [
+        ({"participant_label": {"a": 1}}, "participant_label is .*; give a text or a list"),
+        ({"participant_label": [None]}, "participant_label is .*; give a text or a list"),
+        ({"set": ["inversion.method=tkd"]}, "set is .*; give names and values"),
+        ({"preset": ["fast"]}, "preset is .*; give one value"),
+    ],
+)
+def test_values_of_other_kinds_are_refused(config, text):
+    with pytest.raises(UsageError, match=f"config.json: {text}"):
+        command_line(config, Path("b"), Path("o"))
+
+
+@pytest.mark.parametrize("content", [b"[1]", b"{", b"\xff{}", b"[" * 100_000])
+def test_a_sidecar_that_is_no_object_is_refused(study, tmp_path, content):
+    files = files_of(study)
+    copy = tmp_path / Path(files["phase"][0]).name
+    copy.symlink_to(files["phase"][0])
+    copy.with_name(copy.name.replace(".nii.gz", ".json")).write_bytes(content)
+    with pytest.raises(InputRefusedError, match=r"part-phase.*\.json (cannot be read as JSON|holds no JSON object)"):
+        dataset_from_files({"phase": [str(copy)], "_inputs": 3}, tmp_path / "bids")
 
 
 def test_regional_values_become_a_plot(tmp_path):
     table = tmp_path / "sub-1" / "anat" / "sub-1_seg-nuclei_desc-chi_stats.tsv"
     table.parent.mkdir(parents=True)
-    table.write_text("index\tname\themisphere\tmean\tstd\n1\tputamen\tL\t0.05\t0.01\n2\tdentate\tn/a\tn/a\tn/a\n")
+    rows = statistics(
+        np.array([[[1, 1, 2]]]),
+        {1: Region(1, "putamen", "L"), 2: Region(2, "dentate"), 3: Region(3, "claustrum")},
+        {"chi": np.float32([[[0.04, 0.06, 0.1]]])},
+        np.ones((1, 1, 3), bool),
+        1.0,
+    )
+    write_table(table, rows)
     (plot,) = region_plots(tmp_path)
-    assert plot["data"][0]["x"] == ["putamen L"]
-    assert plot["data"][0]["y"] == [0.05]
+    assert plot["data"][0]["x"] == ["putamen L", "dentate"]
+    assert plot["data"][0]["y"] == pytest.approx([0.05, 0.1])
+    assert plot["data"][0]["error_y"]["array"] == [pytest.approx(0.01414214), None]

@@ -75,7 +75,8 @@ def test_maps_are_near_the_truth_and_valid_bids(study, tmp_path):
     r2star = nib.load(out / "sub-01/anat/sub-01_R2starmap.nii.gz").get_fdata()
     assert np.median(r2star[valid]) == pytest.approx(20, rel=0.05)
     sidecar = json.loads((out / "sub-01/anat/sub-01_Chimap.json").read_text())
-    assert sidecar["Units"] == "ppm"
+    assert sidecar["Units"] == sidecar["ReferenceOffsetUnits"] == "ppm"
+    assert sidecar["ReferenceMask"] == "sub-01_desc-qsm_mask.nii.gz"
     assert sidecar["Parameters"]["inversion"]["method"] == "bayes"
     assert not list(out.rglob("*.part"))
     assert validator_errors(study) == []

@@ -92,6 +92,7 @@ def test_other_arguments_replace_what_was_there_and_a_damaged_file_is_made_again
     monkeypatch.chdir(tmp_path)
     out = tmp_path / "bids"
     options = ["bids", "--subjects", "1", "--voxel-size", "4.5", "--t1w-voxel-size", "6"]
+    alive = ["--echo-times", "0.02", "--orientation", "coronal", "--living", "--cosmos", "2"]
     assert phantom([*options, "--sessions", "2", "--real-imag", "--oblique", "10", "5", "0", "--no-t1w"]) == 0
     assert errors(out) == []
     assert [p.name for p in tmp_path.iterdir()] == ["bids"]
@@ -100,11 +101,16 @@ def test_other_arguments_replace_what_was_there_and_a_damaged_file_is_made_again
     assert "sub-01_ses-2_echo-4_part-imag_MEGRE.nii.gz" in images
     assert len(images) == 2 * 4 * 2
     assert not list((out / "sub-01").rglob("*T1w*"))
-    assert phantom([*options, "--echo-times", "0.02", "--orientation", "coronal"]) == 0
+    assert phantom([*options, *alive]) == 0
     assert errors(out) == []
     images = sorted(p.name for p in (out / "sub-01").rglob("*.nii.gz"))
     assert images == ["sub-01_T1w.nii.gz", "sub-01_part-mag_T2starw.nii.gz", "sub-01_part-phase_T2starw.nii.gz"]
     assert not list(out.rglob("*MEGRE*"))
+    truth = out / "derivatives/phantom"
+    assert errors(truth) == []
+    cosmos, mask = (nib.load(truth / f"sub-01/anat/sub-01_desc-cosmos_{s}.nii.gz") for s in ("Chimap", "mask"))
+    assert np.asarray(cosmos.dataobj)[np.asarray(mask.dataobj) > 0].std() > 0.01
+    assert (truth / "sub-01/fmap/sub-01_desc-vsharp_fieldmap.json").is_file()
     image = nib.load(out / "sub-01/anat/sub-01_part-phase_T2starw.nii.gz")
     assert nib.aff2axcodes(image.affine) == tuple("LSP")
     codes = np.asarray(image.dataobj)
@@ -113,7 +119,7 @@ def test_other_arguments_replace_what_was_there_and_a_damaged_file_is_made_again
     (out / "sub-01/anat/sub-01_T1w.nii.gz").write_bytes(b"cut")
     leave_part(out / "sub-01/anat")
     leave_part(out)
-    assert phantom([*options, "--echo-times", "0.02", "--orientation", "coronal"]) == 0
+    assert phantom([*options, *alive]) == 0
     assert hashes(out) == before
 
 

@@ -28,10 +28,11 @@ def scan(real_data, tmp_path):
         (run,) = subject.runs
         magnitude, phase, _ = load_echoes(StepInput(run, None, {}, tmp_path, 1))
         grid = qsm.Grid.from_affine(phase.shape[1:], read_grid(run.echoes[0].phase)[1])
-        maker = json.loads(
+        sidecar = json.loads(
             run.echoes[0].phase.with_name(run.echoes[0].phase.name.replace(".nii.gz", ".json")).read_text()
         )
-        return qsm.total_field(phase, magnitude, run.echo_times, grid, manufacturer=maker["Manufacturer"]), grid
+        known = qsm.Acquisition.from_sidecars([sidecar])
+        return qsm.total_field(phase, magnitude, run.echo_times, grid, acquisition=known), grid
 
     return of
 

@@ -63,6 +63,7 @@ def test_reconstruct_gives_the_librarys_map_bit_for_bit_with_a_report(scan, tmp_
     assert np.array_equal(read(tmp_path / "chi_mask.nii.gz") > 0, result.mask)
     sidecar = json.loads((tmp_path / "chi.json").read_text())
     assert sidecar["Units"] == "ppm" and sidecar["ReferenceRegion"] == "mask" and sidecar["EchoTimes"] == list(TIMES)
+    assert sidecar["ReferenceOffsetUnits"] == "ppm"
     page = (tmp_path / "chi.html").read_text()
     assert "axial slices" in page and 'src="http' not in page
     assert "report" in capsys.readouterr().out

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 
+from bids_app.cli.environment import prepare_environment
 from bids_app.cli.parser import complete
 from bids_app.cli.stages.options import build_parser
 from bids_app.errors import QsmAppError
@@ -10,6 +11,7 @@ from bids_app.errors import QsmAppError
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one stage and return the exit code: 0 done, 1 failed, 2 usage, 3 input refused, 4 a tool is missing."""
+    prepare_environment()
     try:
         parser = build_parser()
         complete(parser)

@@ -65,9 +65,14 @@ def _field(args: argparse.Namespace, _: Sequence[str]) -> Iterator[str]:
     options = preset_of(args.preset)
     phase, note = phase_of(args.phase)
     times, grid = echo_times(args.te, phase), phase.grid(b0_dir(args))
-    magnitude, maker = magnitude_of(args.magnitude, phase), str(phase.sidecar.get("Manufacturer", ""))
     field = qsm.total_field(
-        phase.data, magnitude, times, grid, manufacturer=maker, options=options.field, parameters=options.parameters
+        phase.data,
+        magnitude_of(args.magnitude, phase),
+        times,
+        grid,
+        acquisition=qsm.Acquisition.from_sidecars([phase.sidecar], phase_scaling=note),
+        options=options.field,
+        parameters=options.parameters,
     )
     yield from (f"warning: {text}" for text in field.warnings)
     facts: dict[str, object] = {
@@ -162,7 +167,8 @@ def _reference(args: argparse.Namespace, _: Sequence[str]) -> Iterator[str]:
     region = None if args.region is None else load_mask(args.region, image)
     chi, zero = reference(image.data, mask, region)
     name = "mask" if args.region is None else args.region.name
-    facts = {"Units": "ppm", "ReferenceRegion": name, "ReferenceOffset": zero}
+    facts = {"Units": "ppm", "ReferenceRegion": name, "ReferenceMask": args.mask.name}
+    facts |= {"ReferenceOffset": zero, "ReferenceOffsetUnits": "ppm"}
     yield f"{save(args.output, chi, image, **facts)}: susceptibility in ppm; {zero:+.5f} ppm was subtracted"
 
 
@@ -218,7 +224,7 @@ def _reconstruct(args: argparse.Namespace, _: Sequence[str]) -> Iterator[str]:
             strength,
             options,
             mask=None if args.mask is None else load_mask(args.mask, phase),
-            manufacturer=str(phase.sidecar.get("Manufacturer", "")),
+            acquisition=qsm.Acquisition.from_sidecars([phase.sidecar], phase_scaling=note),
         )
     yield from (f"warning: {text}" for text in result.warnings)
     facts = {
@@ -230,6 +236,7 @@ def _reconstruct(args: argparse.Namespace, _: Sequence[str]) -> Iterator[str]:
         "PhaseScaling": note,
         "ReferenceRegion": options.reference.region,
         "ReferenceOffset": result.reference,
+        "ReferenceOffsetUnits": "ppm",
         "Methods": list(result.methods),
     }
     facts |= {"Device": result.inverted.info["device"]} if "device" in result.inverted.info else {}

@@ -16,6 +16,8 @@ from bids_app.errors import UsageError
 _PLACEHOLDER = re.compile(r"(anon\w*|unknown|none|null|no ?id|0*|x+|patient|deidentified|removed|n/?a)?$", re.I)
 #: IDs that a scanner makes of date and time where nobody typed one: 24.01.31-10:15:00-STD-1.3.12.2.
 _MADE_OF_TIME = re.compile(r"\d\d\.\d\d\.\d\d-\d\d:\d\d:\d\d-")
+#: PatientIDs with more characters, and so many digits, are numbers of patients.
+_SHORT_ID = 3
 _SUBJECT_FOLDER = re.compile(r"sub-([A-Za-z0-9]+)$")
 _SESSION_FOLDER = re.compile(r"ses-([A-Za-z0-9]+)$")
 
@@ -90,6 +92,20 @@ def place_studies(
     _separate_equal_labels(places, notes)
     _date_sessions(studies, places, known, notes)
     return places, list(dict.fromkeys(notes))
+
+
+def hidden_ids(studies: Sequence[Study], places: Mapping[str, Place]) -> frozenset[str]:
+    """Return the PatientIDs that are numbers and have no part in the label of their participant.
+
+    Whoever gives participants other labels does not want these numbers in descriptions and folder names either.
+    """
+    hidden = set()
+    for study in studies:
+        number, label = sanitise(study.patient_id).lower(), places[study.uid].subject.lower()
+        is_number = len(number) > _SHORT_ID and sum(letter.isdecimal() for letter in number) >= _SHORT_ID
+        if is_number and number not in label and label not in number:
+            hidden.add(study.patient_id)
+    return frozenset(hidden)
 
 
 def match(pattern: re.Pattern[str], group: str, texts: Sequence[str]) -> str | None:

@@ -14,6 +14,7 @@ from bids_app import __version__
 from bids_app.convert.name.patients import Place
 from bids_app.convert.write.tables import read_table, write_table
 from bids_app.derivatives.files import write_bytes, write_json
+from bids_app.derivatives.text import utf8
 from bids_app.model.json_values import JsonObject
 
 _ATTEMPTS = 20
@@ -60,7 +61,7 @@ def write_dataset_files(bids_dir: Path) -> None:
         },
     )
     if not any((bids_dir / n).exists() for n in ("README", "README.md", "README.txt", "README.rst")):
-        write_bytes(bids_dir / "README.md", _README.format(name=name, version=__version__).encode("utf-8"))
+        write_bytes(bids_dir / "README.md", utf8(_README.format(name=name, version=__version__)))
 
 
 def ignore_coils(bids_dir: Path) -> None:

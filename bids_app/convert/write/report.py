@@ -24,8 +24,9 @@ from bids_app.convert.model import (
     SeriesOutcome,
 )
 from bids_app.convert.write.tables import write_table
-from bids_app.derivatives.escaping import markdown_code, markdown_text
+from bids_app.derivatives.escaping import markdown_code, markdown_text, no_formula
 from bids_app.derivatives.files import write_bytes, write_json
+from bids_app.derivatives.text import utf8
 from bids_app.model.json_values import JsonObject
 
 COLUMNS = (
@@ -73,7 +74,7 @@ def write_report(report: ConversionReport, report_dir: Path, source: str) -> Con
         known = sorted(records.glob("*.json"))
         merged = merge(report.bids_dir, (json.loads(path.read_text(encoding="utf-8")) for path in known))
         write_table(table, COLUMNS, rows(merged))
-        write_bytes(page, as_markdown(merged).encode("utf-8"))
+        write_bytes(page, utf8(as_markdown(merged)))
         if sorted(records.glob("*.json")) == known:
             return replace(report, table=table, page=page)
 
@@ -105,19 +106,20 @@ def rows(report: ConversionReport) -> list[Mapping[str, object]]:
             "subject": f"sub-{o.subject}",
             "session": f"ses-{o.session}" if o.session else "",
             "series": o.number,
-            "description": o.description,
+            "description": no_formula(o.description),
             "status": o.status,
-            "reason": o.reason,
+            "reason": no_formula(o.reason),
             "converted_with": o.way,
             "outputs": " ".join(o.outputs),
             "files": o.files,
-            "source": o.source,
+            "source": no_formula(o.source),
             "series_hash": o.uid,
         }
         for o in report.outcomes
     ]
     return listed + [
-        {"status": "unreadable", "reason": p.reason, "files": 1, "source": p.path} for p in report.problems
+        {"status": "unreadable", "reason": no_formula(p.reason), "files": 1, "source": no_formula(p.path)}
+        for p in report.problems
     ]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from bids_app.convert.classify.series import SeriesFacts, Volume
-from bids_app.convert.name.privacy import CODED_FIELDS, PRIVATE_FIELDS, Redactor, holds_name
+from bids_app.convert.name.privacy import CODED_FIELDS, Redactor, holds_name, is_private
 from bids_app.derivatives.files import write_bytes, write_json
 from bids_app.derivatives.nifti import StoredImage, load, new
 from bids_app.model.json_values import JsonObject
@@ -44,7 +44,7 @@ def finish_sidecar(
     kept = {
         key: value if key in CODED_FIELDS else redact.value(value)
         for key, value in values.items()
-        if key not in PRIVATE_FIELDS and key not in _OF_ONE_WAY
+        if not is_private(key) and key not in _OF_ONE_WAY
     }
     if volume.part == "field" and not kept.get("EchoTime"):
         kept.pop("EchoTime", None)  # Philips writes 0

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
-from bids_app.qsm.grid import Grid
+from bids_app.qsm.grid import Grid, checked_mask
 from bids_app.qsm.inversion.empirical_bayes import BayesParams, expected_field
 from bids_app.qsm.mask.boundary import remove_unreliable_boundary
 from bids_app.qsm.method import Background, Correction, Method
@@ -107,7 +107,8 @@ def lbv(
     >>> bool(np.abs(local[valid]).max() < 0.1)
     True
     """
-    mask = remove_unreliable_boundary(mask & np.isfinite(total_field_ppm), weights)
+    mask = checked_mask(mask, grid, field=total_field_ppm, weights=weights) & np.isfinite(total_field_ppm)
+    mask = remove_unreliable_boundary(mask, weights)
     split = BoundaryValues.of(total_field_ppm, mask, grid)
     if split is None:
         raise ValueError("the mask has no interior: it is too thin for LBV")
@@ -158,8 +159,8 @@ LBV_CORRECTIONS: Correction = Method(
     function=lbv,
     params=Params,
     sentence=(
-        "The field of the sources inside the mask was estimated and removed from the boundary "
-        "values of LBV, in as many passes as “corrections” states."
+        "The field of sources inside the mask was estimated and subtracted from the boundary values "
+        "of LBV; the parameter “corrections” is the number of repetitions."
     ),
     maturity="this software's own",
 )

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bids_app.qsm.arrays import BoolArray, FloatArray
+from bids_app.qsm.arrays import BoolArray, FloatArray, as_mask
 
 
 def two_pass(
@@ -40,7 +40,7 @@ def reference(chi: FloatArray, mask: BoolArray, region: BoolArray | None = None)
     Raises
     ------
     ValueError
-        If the region has no voxel inside the mask.
+        If shapes differ, or the region has no voxel inside the mask.
 
     Examples
     --------
@@ -49,6 +49,10 @@ def reference(chi: FloatArray, mask: BoolArray, region: BoolArray | None = None)
     >>> value, float(chi.max())
     (3.5, 3.5)
     """
+    shapes = [np.shape(array) for array in (chi, mask, region) if array is not None]
+    if len(set(shapes)) > 1:
+        raise ValueError(f"map, mask and region differ in shape: {', '.join(map(str, shapes))}")
+    mask, region = as_mask(mask), None if region is None else as_mask(region)
     where = mask if region is None else mask & region
     if not where.any():
         raise ValueError("the reference region has no voxel inside the mask")

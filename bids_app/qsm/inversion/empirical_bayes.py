@@ -36,7 +36,7 @@ class BayesParams(Params):
     sparsity: float = param(0.1, low=0.0, high=10.0, doc="Weight of the gradient's Laplacian prior; 1 as measured")
     edge: float = param(1.0, low=0.0, high=100.0, doc="Differences beyond this many gradient SDs are not penalised")
     outer_iterations: int = param(
-        4, low=1, high=50, doc="Maximum number of times that spectra and missing data are estimated"
+        4, low=1, high=50, doc="Maximum number of times that spectra and missing data are estimated; see text"
     )
     iterations: int = param(3, low=1, high=200, doc="ADMM iterations in each outer iteration")
     tolerance: float = param(2e-2, low=0.0, high=1.0, doc="Relative change between outer iterations that ends them")
@@ -80,6 +80,7 @@ class Estimate:
         self.trust = 0.0  # in the priors; not known yet
         self.judged = False  # the weights by the residual
         self.explained = 1.0  # share of the field, by the first iteration
+        self._expected: FloatArray | None = None  # field of the map, if it is known
         certain = np.flatnonzero(2 * weight >= 1)
         self._sample = certain[:: max(1, certain.size // _MEDIAN_OF)]  # enough for a median
         self._gain = np.empty_like(self.kernel)
@@ -111,13 +112,14 @@ class Estimate:
         self.chi = factor * self.chi
         return factor
 
-    def fill(self, outside: float, outliers: float) -> None:
+    def fill(self, outside: float, outliers: float) -> float:
         """Replace the field by that of the present map to the extent that voxels are uncertain (outside: wholly).
 
         The second time, the voxels' weights fall where the residual is large around them: the first map is not free of
-        what outliers make.
+        what outliers make. Returns the misfit of the map, by the certainty that the voxels now have.
         """
-        self.filled = self.forward(outside)
+        self.filled = self.forward(outside) if self._expected is None else self._expected
+        self._expected = None
         limit = np.float32(self._limit(outliers))
         if not self.trust:
             limit = self._start_without_gross_errors(outside, outliers, limit)
@@ -129,8 +131,18 @@ class Estimate:
             self.judged = True
         # What the map predicts where nothing is measured holds the map's error as well, and counts as far as maps
         # explain the field. Without that, error grows outside from iteration to iteration.
-        self.filled *= np.float32(self.explained)
-        kernels.mix(self.field, self.filled, self.weight, limit, self.certainty)
+        share = np.float32(self.explained)
+        return float(kernels.mix(self.field, self.filled, share, self.weight, limit, self.certainty))
+
+    def misfit(self, outside: float) -> float:
+        """Return the sum over voxels of certainty times the squared residual of the present map."""
+        self._expected = self.forward(outside)
+        both, alone, measured, _ = kernels.products(self._expected, self.field, self.certainty)
+        return float(measured - 2 * both + alone)
+
+    def undo(self, chi: FloatArray) -> None:
+        """Go back to a map of the iteration before."""
+        self.chi, self._expected = chi, None
 
     def _limit(self, outliers: float) -> float:
         """Return the residual from which on the field is doubted: so many robust SDs of those in certain voxels."""
@@ -149,7 +161,7 @@ class Estimate:
             beyond = float(square.sum(where=square > np.square(np.float64(limit)), dtype=np.float64))
             if beyond <= _GROSS * float(square.sum(dtype=np.float64)):
                 break
-            kernels.mix(self.field, self.filled, self.weight, limit, self.certainty)
+            kernels.mix(self.field, self.filled, np.float32(1), self.weight, limit, self.certainty)
             self.start()
             self.filled = self.forward(outside)
             limit = np.float32(self._limit(outliers))

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
-from bids_app.qsm.grid import Grid
+from bids_app.qsm.grid import Grid, checked_mask
 from bids_app.qsm.inversion.edges import edge_bits
 from bids_app.qsm.inversion.problem import (
     Prepared,
@@ -105,6 +105,7 @@ def medi(
     >>> bool(estimate[chi > 0].mean() - estimate[chi == 0].mean() > 0.05)
     True
     """
+    mask = checked_mask(mask, grid, magnitude=magnitude)
     problem = prepare(local_field_ppm, mask, grid, params.padding, weights)
     weight = total_variation_weight(problem, params.lambda_, info)
     free = _edges(problem, magnitude, params.edges)

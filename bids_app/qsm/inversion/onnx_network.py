@@ -8,7 +8,7 @@ import numpy as np
 
 from bids_app.errors import ParameterError
 from bids_app.qsm.arrays import BoolArray, FloatArray
-from bids_app.qsm.grid import Grid
+from bids_app.qsm.grid import Grid, checked_mask
 from bids_app.qsm.inversion.onnx_contract import Contract, load_network, read_contract
 from bids_app.qsm.inversion.problem import note
 from bids_app.qsm.method import Inversion, Method
@@ -75,8 +75,7 @@ def onnx(
     ValueError
         If the mask is empty or the shapes differ.
     """
-    if local_field_ppm.shape != grid.shape or mask.shape != grid.shape:
-        raise ValueError(f"field {local_field_ppm.shape}, mask {mask.shape} and grid {grid.shape} differ")
+    mask = checked_mask(mask, grid, field=local_field_ppm)
     contract = read_contract(params.model)
     _check_b0(contract, grid)
     network = load_network(contract)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
-from bids_app.qsm.grid import Grid
+from bids_app.qsm.grid import Grid, checked_mask
 from bids_app.qsm.inversion.spectra import Spectra, estimate_spectra, tv_weight
 from bids_app.qsm.operators.crop import Crop
 from bids_app.qsm.operators.dipole import DipoleConvolution, dipole_kernel
@@ -50,8 +50,7 @@ def prepare(
     ValueError
         If the mask is empty or the shapes differ.
     """
-    if local_field_ppm.shape != grid.shape or (weights is not None and weights.shape != grid.shape):
-        raise ValueError(f"the field or the weights do not have the grid's shape {grid.shape}")
+    mask = checked_mask(mask, grid, field=local_field_ppm, weights=weights)
     crop = Crop.around(mask, grid, padding_mm)
     finite = mask & np.isfinite(local_field_ppm)
     field = crop.take_clean(local_field_ppm, finite)

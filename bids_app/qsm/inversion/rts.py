@@ -6,7 +6,7 @@ import numpy as np
 
 from bids_app.qsm.arrays import BoolArray, ComplexArray, FloatArray
 from bids_app.qsm.device import copy_of, is_host, namespace, to_device, to_host
-from bids_app.qsm.grid import Grid
+from bids_app.qsm.grid import Grid, checked_mask
 from bids_app.qsm.inversion.problem import counted
 from bids_app.qsm.kernels import rts as fused
 from bids_app.qsm.method import Inversion, Method
@@ -149,7 +149,7 @@ def rts(
     >>> bool(estimate[chi > 0].mean() - estimate[chi == 0].mean() > 0.05)
     True
     """
-    mask = mask & np.isfinite(local_field_ppm)
+    mask = checked_mask(mask, grid, field=local_field_ppm) & np.isfinite(local_field_ppm)
     crop = Crop.around(mask, grid, params.padding)
     shape = crop.grid.shape
     kernel = dipole_kernel(crop.grid)

@@ -12,7 +12,7 @@ in ppm.
 import numpy as np
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
-from bids_app.qsm.grid import Grid
+from bids_app.qsm.grid import Grid, checked_mask
 from bids_app.qsm.inversion.generalised_variation import (
     TgvParams,
     field_problem,
@@ -117,7 +117,8 @@ def tgv(
     True
     """
     scale, period = _unit(echo_time, field_strength)
-    mask = remove_unreliable_boundary(mask & np.isfinite(field_ppm_or_phase), weights)
+    mask = checked_mask(mask, grid, field=field_ppm_or_phase, weights=weights) & np.isfinite(field_ppm_or_phase)
+    mask = remove_unreliable_boundary(mask, weights)
     crop = Crop.with_margin(mask, grid, MARGIN)
     problem = field_problem(field_ppm_or_phase, mask, weights, crop, scale, period)
     noise = params.noise or noise_of(problem)

@@ -6,7 +6,7 @@ import numpy as np
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.device import to_device, to_host
-from bids_app.qsm.grid import Grid
+from bids_app.qsm.grid import Grid, checked_mask
 from bids_app.qsm.inversion.problem import note
 from bids_app.qsm.method import Inversion, Method
 from bids_app.qsm.operators.crop import Crop
@@ -86,7 +86,7 @@ def tkd(
     >>> bool(estimate[chi > 0].mean() - estimate[chi == 0].mean() > 0.05)
     True
     """
-    mask = mask & np.isfinite(local_field_ppm)
+    mask = checked_mask(mask, grid, field=local_field_ppm) & np.isfinite(local_field_ppm)
     crop = Crop.around(mask, grid, params.padding)
     kernel = dipole_kernel(crop.grid)
     note(info, threshold=params.threshold)

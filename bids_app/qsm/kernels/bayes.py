@@ -72,16 +72,26 @@ def products(expected, field, certainty):
 
 
 @jit(parallel=True)
-def mix(field, expected, weight, limit, certainty):
-    """Turn ``expected`` into the mean of it and the field by certainty, which falls with residuals above a limit."""
+def mix(field, expected, share, weight, limit, certainty):
+    """Turn ``share`` of what is expected into the mean of it and the field by certainty; return the misfit.
+
+    The certainty falls with residuals above a limit. The misfit is the sum of certainty times (field - expected)^2.
+    """
     nx, ny, nz = field.shape
+    sums = np.zeros(nx)
     for i in numba.prange(nx):
+        misfit = 0.0
         for j in range(ny):
             for k in range(nz):
-                residual = field[i, j, k] - expected[i, j, k]
+                remaining = field[i, j, k] - expected[i, j, k]
+                counted = share * expected[i, j, k]
+                residual = field[i, j, k] - counted
                 trust = min(2 * weight[i, j, k], np.float32(1)) * (limit / max(abs(residual), limit))
                 certainty[i, j, k] = trust * trust
-                expected[i, j, k] += certainty[i, j, k] * residual
+                expected[i, j, k] = counted + certainty[i, j, k] * residual
+                misfit += certainty[i, j, k] * remaining * remaining
+        sums[i] = misfit
+    return sums.sum()
 
 
 @jit(parallel=True)

@@ -131,9 +131,9 @@ def _q(i, chosen, rows, bars, dual, sigma, h, radius, rho):
 
 
 @jit(**_INLINE)
-def _eta(i, chosen, rows, bars, eta, data, stencils, sigma, rho):
+def _eta(i, chosen, rows, bars, eta, data, laplace, wave, sigma, rho):
     """Dual step of eta: what the wave operator of chi and the Laplacian of psi leave of the data."""
-    misfit = _wave(bars[0], i, rows, stencils[1]) - _laplace(bars[1], i, rows, stencils[0]) - load(data, i)
+    misfit = _wave(bars[0], i, rows, wave) - _laplace(bars[1], i, rows, laplace) - load(data, i)
     store(eta, i, load(eta, i) + rho * sigma * misfit, chosen)
 
 
@@ -146,10 +146,19 @@ def _row(spans, row):
     return a, b, (near[0], near[1], near[2], near[3], near[4], near[5], near[6], near[7])
 
 
+@jit(**_INLINE)
+def _split(stencils):
+    """Return the weights of the Laplacian, of the wave operator and of the gradient, which kernels get in one tuple.
+
+    A parallel loop takes tuples, but none that hold others.
+    """
+    return stencils[:4], stencils[4:14], stencils[14:]
+
+
 @jit(**_OPTIONS)
 def _primal_plane(x, primal, bars, dual, wide, narrow, weights, stencils, taus, rho):
     """One step of chi and w (dilated mask) and of psi (mask) in a plane, with their extrapolations."""
-    laplace, wave, h = stencils
+    laplace, wave, h = _split(stencils)
     for row in range(wide[2][x], wide[2][x + 1]):
         i, b, rows = _row(wide, row)
         while i + _WIDTH <= b:
@@ -167,10 +176,10 @@ def _primal_plane(x, primal, bars, dual, wide, narrow, weights, stencils, taus, 
 
 
 @jit(**_OPTIONS)
-def _dual_plane(x, bars, dual, data, narrow, inner, stencils, sigmas, radii, rho):
+def _dual_plane(x, bars, dual, laplacian, narrow, inner, stencils, sigmas, radii, rho):
     """One step of eta (where the data constraint holds), of p and q (over the mask) in a plane."""
     sigma_eta, sigma_p, sigma_q = sigmas
-    h = stencils[2]
+    laplace, wave, h = _split(stencils)
     for row in range(narrow[2][x], narrow[2][x + 1]):
         i, b, rows = _row(narrow, row)
         while i + _WIDTH <= b:
@@ -183,10 +192,10 @@ def _dual_plane(x, bars, dual, data, narrow, inner, stencils, sigmas, radii, rho
     for row in range(inner[2][x], inner[2][x + 1]):
         i, b, rows = _row(inner, row)
         while i + _WIDTH <= b:
-            _eta(i, None, rows, bars, dual[0], data, stencils, sigma_eta, rho)
+            _eta(i, None, rows, bars, dual[0], laplacian, laplace, wave, sigma_eta, rho)
             i += _WIDTH
         if i < b:
-            _eta(i, first(b - i), rows, bars, dual[0], data, stencils, sigma_eta, rho)
+            _eta(i, first(b - i), rows, bars, dual[0], laplacian, laplace, wave, sigma_eta, rho)
 
 
 @jit(parallel=True, **_OPTIONS)
@@ -195,55 +204,35 @@ def primal_ends(state, data, regions, slabs, stencils, steps, rho):
     primal, bars, dual = state
     wide, narrow, _ = regions
     weights, taus = data[1], steps[0]
-    laplace, wave, h = stencils
     for slab in numba.prange(slabs.size - 1):
         start, last = np.int64(slabs[slab]), np.int64(slabs[slab + 1]) - 1
-        _primal_plane(start, primal, bars, dual, wide, narrow, weights, (laplace, wave, h), taus, rho)
+        _primal_plane(start, primal, bars, dual, wide, narrow, weights, stencils, taus, rho)
         if last > start:
-            _primal_plane(last, primal, bars, dual, wide, narrow, weights, (laplace, wave, h), taus, rho)
+            _primal_plane(last, primal, bars, dual, wide, narrow, weights, stencils, taus, rho)
 
 
 @jit(parallel=True, **_OPTIONS)
-def sweep(state, data, regions, slabs, stencils, steps, radii, rho):
+def sweep(state, data, regions, slabs, stencils, steps, radii, rho, twice):
     """Primal step of the other planes, and the dual step of all with the extrapolated primal fields.
 
     Both go through a slab together, the dual step one plane behind, so that it finds its fields in the cache.
+    ``twice``: so does the next iteration, a plane behind. What it does at the ends of a slab needs its neighbours:
+    :func:`primal_ends` and :func:`dual_ends` follow. A slab has four planes or more then.
     """
     primal, bars, dual = state
     wide, narrow, inner = regions
     laplacian, weights = data
     taus, sigmas = steps
-    laplace, wave, h = stencils
     for slab in numba.prange(slabs.size - 1):
         start, last = np.int64(slabs[slab]), np.int64(slabs[slab + 1]) - 1
         for x in range(start, last + 1):
             if x + 1 < last:
-                _primal_plane(x + 1, primal, bars, dual, wide, narrow, weights, (laplace, wave, h), taus, rho)
-            _dual_plane(x, bars, dual, laplacian, narrow, inner, (laplace, wave, h), sigmas, radii, rho)
-
-
-@jit(parallel=True, **_OPTIONS)
-def sweep_twice(state, data, regions, slabs, stencils, steps, radii, rho):
-    """As :func:`sweep`, with the next iteration a plane behind: it finds its fields in the cache, too.
-
-    What the next iteration does at the ends of a slab needs its neighbours: :func:`primal_ends` and :func:`dual_ends`
-    follow. A slab has four planes or more.
-    """
-    primal, bars, dual = state
-    wide, narrow, inner = regions
-    laplacian, weights = data
-    taus, sigmas = steps
-    laplace, wave, h = stencils
-    for slab in numba.prange(slabs.size - 1):
-        start, last = np.int64(slabs[slab]), np.int64(slabs[slab + 1]) - 1
-        for x in range(start, last + 1):
-            if x + 1 < last:
-                _primal_plane(x + 1, primal, bars, dual, wide, narrow, weights, (laplace, wave, h), taus, rho)
-            _dual_plane(x, bars, dual, laplacian, narrow, inner, (laplace, wave, h), sigmas, radii, rho)
-            if x >= start + 2:
-                _primal_plane(x - 1, primal, bars, dual, wide, narrow, weights, (laplace, wave, h), taus, rho)
-            if x >= start + 4:
-                _dual_plane(x - 2, bars, dual, laplacian, narrow, inner, (laplace, wave, h), sigmas, radii, rho)
+                _primal_plane(x + 1, primal, bars, dual, wide, narrow, weights, stencils, taus, rho)
+            _dual_plane(x, bars, dual, laplacian, narrow, inner, stencils, sigmas, radii, rho)
+            if twice and x >= start + 2:
+                _primal_plane(x - 1, primal, bars, dual, wide, narrow, weights, stencils, taus, rho)
+            if twice and x >= start + 4:
+                _dual_plane(x - 2, bars, dual, laplacian, narrow, inner, stencils, sigmas, radii, rho)
 
 
 @jit(parallel=True, **_OPTIONS)
@@ -252,11 +241,10 @@ def dual_ends(state, data, regions, slabs, stencils, steps, radii, rho):
     _, bars, dual = state
     _, narrow, inner = regions
     laplacian, sigmas = data[0], steps[1]
-    laplace, wave, h = stencils
     for slab in numba.prange(slabs.size - 1):
         start, last = np.int64(slabs[slab]), np.int64(slabs[slab + 1]) - 1
         for x in (start, start + 1, last - 1, last):
-            _dual_plane(x, bars, dual, laplacian, narrow, inner, (laplace, wave, h), sigmas, radii, rho)
+            _dual_plane(x, bars, dual, laplacian, narrow, inner, stencils, sigmas, radii, rho)
 
 
 @jit(parallel=True, **_OPTIONS)

@@ -177,3 +177,36 @@ def laplacian(array: FloatArray, grid: Grid, *, points: int = 19) -> FloatArray:
     8.0
     """
     return np.asarray(ndimage.correlate(array, stencil(grid, points), mode="constant"), np.float32)
+
+
+def inverse_laplacian_spectrum(grid: Grid) -> FloatArray:
+    """Return the inverse of the 19-point Laplacian on a periodic grid, in k-space.
+
+    Parameters
+    ----------
+    grid : Grid
+        Shape and voxel size in mm.
+
+    Returns
+    -------
+    float32, ``(nx, ny, nz // 2 + 1)``
+        Factors in mm2 for a spectrum of :func:`bids_app.qsm.operators.fft.rfftn`; 0 for the mean, which a Laplacian
+        does not contain.
+
+    Examples
+    --------
+    >>> inverse_laplacian_spectrum(Grid((2, 1, 1))).ravel().tolist()
+    [0.0, -0.25]
+    """
+    second, across = difference_weights(grid.voxel_size)
+    places = (*grid.shape[:2], grid.shape[2] // 2 + 1)
+    # Second differences of a wave, free of the cancellation in 2 cos - 2.
+    differences = [
+        (-4 * np.sin(np.pi * np.arange(count) / size) ** 2).reshape([-1 if a == axis else 1 for a in range(3)])
+        for axis, (count, size) in enumerate(zip(places, grid.shape, strict=True))
+    ]
+    spectrum = sum(weight * difference for weight, difference in zip(second, differences, strict=True))
+    for weight, (a, b) in zip(across, PAIRS, strict=True):
+        spectrum = spectrum + weight * differences[a] * differences[b]
+    spectrum[0, 0, 0] = np.inf
+    return np.asarray(1 / spectrum, np.float32)

@@ -14,6 +14,7 @@ from bids_app.qsm.params import Params, param
 from bids_app.qsm.phase.parabola import parabola
 from bids_app.qsm.phase.scaling import wrap
 from bids_app.qsm.results import OffsetResult
+from bids_app.qsm.units import check_echo_times
 from bids_app.qsm.unwrap.romeo import romeo
 
 
@@ -51,8 +52,7 @@ def check_echoes(phase: FloatArray, echo_times: Sequence[float], least: int) -> 
             f"the phase offset needs at least {('no', 'one', 'two', 'three')[least]} echoes, echoes first, and an echo "
             f"time for each; got {phase.shape} and {len(echo_times)} echo times"
         )
-    if not (echo_times[0] > 0 and np.all(np.diff(np.asarray(echo_times)) > 0)):
-        raise ValueError(f"echo times must be positive and ascend, got {list(echo_times)}")
+    check_echo_times(echo_times)
 
 
 def _strength(magnitude: FloatArray | None, echoes: tuple[int, int], inside: BoolArray) -> FloatArray:

@@ -1,5 +1,6 @@
 """The stages from phase to susceptibility on arrays, each one function, and all of them in one call."""
 
+from bids_app.qsm.pipeline.acquisition import Acquisition
 from bids_app.qsm.pipeline.background import LocalField, Pass, local_field
 from bids_app.qsm.pipeline.echoes import EchoPhase
 from bids_app.qsm.pipeline.field import Field, fit_total_field, total_field
@@ -12,6 +13,7 @@ from bids_app.qsm.pipeline.reconstruct import Reconstruction, reconstruct
 from bids_app.qsm.pipeline.relaxometry import R2star, r2star
 
 __all__ = [
+    "Acquisition",
     "CorrectedPhase",
     "Detrended",
     "EchoPhase",

@@ -9,6 +9,7 @@ from bids_app.qsm.arrays import FloatArray, NumericArray
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.params import Params, nearest
 from bids_app.qsm.signatures import Progress
+from bids_app.qsm.units import check_echo_times
 
 P = TypeVar("P", bound=Params)
 M = TypeVar("M")
@@ -59,8 +60,9 @@ def check_echoes(
     Raises
     ------
     ValueError
-        If a shape does not agree with the grid or the number of echo times.
+        If a shape does not agree with the grid or the number of echo times, or these are not in s.
     """
+    check_echo_times(echo_times)
     phase = _echoes_first("phase", phase, echo_times, grid)
     return phase, None if magnitude is None else _echoes_first("magnitude", magnitude, echo_times, grid)
 

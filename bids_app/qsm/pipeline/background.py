@@ -10,11 +10,11 @@ from bids_app.qsm.background.boundary_sources import exclude_boundary_sources
 from bids_app.qsm.field.alternation import Alternation, remove_alternation
 from bids_app.qsm.field.reliability import reliability_weights
 from bids_app.qsm.field.transceive import TransceivePhase, remove_transceive_phase
-from bids_app.qsm.grid import Grid
+from bids_app.qsm.grid import Grid, checked_mask
 from bids_app.qsm.mask.boundary import remove_unreliable_boundary
 from bids_app.qsm.options import BackgroundChoices
 from bids_app.qsm.params import Params
-from bids_app.qsm.pipeline.arguments import Iterations, Parameters, check_volume, parameters_of, registered
+from bids_app.qsm.pipeline.arguments import Iterations, Parameters, parameters_of, registered
 from bids_app.qsm.pipeline.boundary_sources import initial_estimate
 from bids_app.qsm.pipeline.devices import device_label, device_notes, device_of
 from bids_app.qsm.pipeline.echoes import EchoPhase
@@ -185,9 +185,8 @@ def local_field(
     >>> bool(np.abs(local.field).max() < 0.01)
     True
     """
-    passes = [masks] if isinstance(masks, np.ndarray) else list(masks)
-    for name, volume in (("total field", total), *(("mask", mask) for mask in passes)):
-        check_volume(name, volume, grid)
+    given = [masks] if isinstance(masks, np.ndarray) else list(masks)
+    passes = [checked_mask(mask, grid, total_field=total, sd=sd, residual=residual) for mask in given]
     weights = field_weights(sd, residual, passes)
     alternation, transceive = _corrected(total, passes[0], grid, weights[0], options, single_echo)
     stage = _Removal(transceive.field, grid, echoes, options, parameters, progress)

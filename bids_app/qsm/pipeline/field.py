@@ -11,6 +11,7 @@ from bids_app.qsm.field.consistency import uniform_residual
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.options import FieldChoices
 from bids_app.qsm.params import Params
+from bids_app.qsm.pipeline.acquisition import Acquisition
 from bids_app.qsm.pipeline.arguments import Parameters, check_echoes, check_volume, parameters_of, registered
 from bids_app.qsm.pipeline.phase import correct_phase
 from bids_app.qsm.quality.echoes import field_drift, residual_wraps
@@ -73,8 +74,7 @@ def total_field(
     echo_times: Sequence[float],
     grid: Grid,
     *,
-    manufacturer: str = "",
-    readout: str = "",
+    acquisition: Acquisition = Acquisition(),
     options: FieldChoices = FieldChoices(),
     parameters: Mapping[str, Params] = {},
 ) -> Field:
@@ -94,8 +94,8 @@ def total_field(
         Echo times in s, ascending.
     grid : Grid
         Sampling of the images.
-    manufacturer, readout : str
-        What is known of the scanner and of the readout's polarity (see :func:`correct_phase`).
+    acquisition : Acquisition
+        What is known of the scan: maker, readout, numbers of the echoes.
     options : FieldChoices
         Choices of offset removal, sign, unwrapping and fit.
     parameters : mapping of str to Params
@@ -129,14 +129,7 @@ def total_field(
     True
     """
     corrected = correct_phase(
-        phase,
-        magnitude,
-        echo_times,
-        grid,
-        manufacturer=manufacturer,
-        readout=readout,
-        options=options,
-        parameters=parameters,
+        phase, magnitude, echo_times, grid, acquisition=acquisition, options=options, parameters=parameters
     )
     field = fit_total_field(
         corrected.phase, magnitude, echo_times, grid, corrected.support, options=options, parameters=parameters

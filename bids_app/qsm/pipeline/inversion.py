@@ -140,6 +140,11 @@ def susceptibility(
 
 
 def _check(local: LocalField, method: str) -> None:
+    if not isinstance(local, LocalField):
+        raise TypeError(
+            f"the local field must be a LocalField of local_field, got {type(local).__name__}; a method takes arrays: "
+            f"qsm.inversion.{method}(field, mask, grid)"
+        )
     removed, single = bool(local.passes[0].fields), method in SINGLE_STEP
     if single and removed:
         raise ValueError(f"{method} removes the background field itself: make the local field with method 'none'")

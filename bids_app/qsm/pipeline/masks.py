@@ -6,12 +6,13 @@ import numpy as np
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.field.reliability import reliability_weights
-from bids_app.qsm.grid import Grid
+from bids_app.qsm.grid import Grid, checked_mask
 from bids_app.qsm.mask.erosion import dilate_by_sphere
 from bids_app.qsm.mask.head import Brain
 from bids_app.qsm.mask.make import find_brain, make_mask
 from bids_app.qsm.mask.recipe import parse_recipe
 from bids_app.qsm.options import MaskChoices
+from bids_app.qsm.pipeline.arguments import check_volume
 
 #: What the user reads where the recipe looks for a brain and finds none.
 _NO_HEAD = (
@@ -121,7 +122,7 @@ def make_masks(
     EmptyMaskError
         If a mask has no voxel.
     ValueError
-        If a map that a recipe starts from is missing.
+        If a map that a recipe starts from is missing, or shapes differ.
 
     Examples
     --------
@@ -135,6 +136,10 @@ def make_masks(
     >>> bool(masks.brain[ball > 50].all()), len(masks.passes)
     (True, 1)
     """
+    for name, volume in (("sd", sd), ("quality", quality), ("magnitude", magnitude), ("residual", residual)):
+        if volume is not None:
+            check_volume(name, volume, grid)
+    given, anatomy, brain = (None if mask is None else checked_mask(mask, grid) for mask in (given, anatomy, brain))
     known = sd > 0
     reliability = reliability_weights(sd, known, residual) if "reliability" in mask_sources(options) else None
     maps = _Maps(known, grid, quality, magnitude, given, reliability)
@@ -146,8 +151,9 @@ def make_masks(
     warnings: tuple[str, ...] = ()
     if wider or not kept:
         surface = elsewhere or find_brain(options.filled, magnitude, quality, grid.voxel_size)
-        estimated = maps.mask_by(options.filled, surface, discarded)
-        if surface is not None and not surface.is_head:
+        # What the recipe makes around a given mask is no mask of its own: nobody has to look at it.
+        estimated = maps.mask_by(options.filled, surface, None if kept else discarded)
+        if surface is not None and not surface.is_head and not kept:
             warnings = (_NO_HEAD.format(surface.reason),)
     mask = given & known if kept and given is not None else estimated
     if options.from_anatomy and not kept and mask is not None:

@@ -34,6 +34,11 @@ class Options:
     parameters : mapping of str to Params
         Parameters of methods by their names; those that are not in it have their defaults.
 
+    Raises
+    ------
+    ParameterError
+        If there is no method of a name in ``parameters``, or the parameters are those of another method.
+
     Examples
     --------
     >>> from bids_app import qsm
@@ -51,6 +56,14 @@ class Options:
     relaxometry: RelaxometryChoices = dataclasses.field(default_factory=RelaxometryChoices)
     swi: SwiChoices = dataclasses.field(default_factory=SwiChoices)
     parameters: Mapping[str, Params] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        known = {name: method.params for methods in METHODS.values() for name, method in methods.items()}
+        for name, params in self.parameters.items():
+            if name not in known:
+                raise ParameterError(f"parameters: there is no method {name!r}: {nearest(name, list(known))}")
+            if not isinstance(params, known[name]):
+                raise ParameterError(f"{name} takes {known[name].__name__}, got {type(params).__name__}")
 
     @classmethod
     def from_mapping(cls, tree: Mapping[str, Mapping[str, object]]) -> "Options":

@@ -15,6 +15,7 @@ from bids_app.qsm.phase.bipolar import BipolarParams, bipolar, even_echo_phase, 
 from bids_app.qsm.phase.checks import residue_share, slices_alternate, undo_alternation
 from bids_app.qsm.phase.mcpc3ds import mcpc3ds
 from bids_app.qsm.phase.offsets import OffsetParams
+from bids_app.qsm.pipeline.acquisition import Acquisition
 from bids_app.qsm.pipeline.arguments import Parameters, check_echoes, parameters_of
 from bids_app.qsm.unwrap.romeo import RomeoParams, romeo_quality
 
@@ -24,6 +25,8 @@ _LIKE_NOISE = (
     "the phase looks like noise ({:.0%} of small loops are residues, noise has 33 %): check that it is phase, that it "
     "belongs to the magnitude and is not filtered or interpolated"
 )
+#: Phase in rad is within one turn of 0, wherever it is wrapped; a little for rounding.
+_LARGEST_PHASE = 2.2 * np.pi
 #: Phase that covers less of the circle was probably scaled by a wrong factor.
 _FULL_CIRCLE = 0.8
 #: The warning where slices were corrected.
@@ -62,16 +65,13 @@ class CorrectedPhase:
     warnings: tuple[str, ...] = ()
 
 
-def correct_phase(  # noqa: PLR0913 (what is known of a scan; all but the images are keywords)
+def correct_phase(
     phase: FloatArray,
     magnitude: FloatArray | None,
     echo_times: Sequence[float],
     grid: Grid,
     *,
-    manufacturer: str = "",
-    readout: str = "",
-    echo_numbers: Sequence[int] | None = None,
-    scaling: str = "taken as radians",
+    acquisition: Acquisition = Acquisition(),
     options: FieldChoices = FieldChoices(),
     parameters: Mapping[str, Params] = {},
     overwrite: bool = False,
@@ -92,14 +92,8 @@ def correct_phase(  # noqa: PLR0913 (what is known of a scan; all but the images
         Echo times in s, ascending.
     grid : Grid
         Sampling of the images.
-    manufacturer : str
-        Maker of the scanner; with ``options.sign`` ``"auto"`` the sign is inverted for GE.
-    readout : str
-        ``"monopolar"``, ``"bipolar"``, or empty where it is not known and the data decide.
-    echo_numbers : sequence of int, optional
-        Place of each echo in the readout, where echoes were left out: a bipolar readout alternates by it.
-    scaling : str
-        How the phase was scaled, for notes and warnings.
+    acquisition : Acquisition
+        What is known of the scan: maker, readout, numbers of the echoes.
     options : FieldChoices
         Choices of offset removal and sign.
     parameters : mapping of str to Params
@@ -115,7 +109,7 @@ def correct_phase(  # noqa: PLR0913 (what is known of a scan; all but the images
     Raises
     ------
     ValueError
-        If shapes do not agree.
+        If shapes or numbers of echoes do not agree, or phase or echo times have another unit.
     NoSignalError
         If no voxel has signal.
 
@@ -136,11 +130,13 @@ def correct_phase(  # noqa: PLR0913 (what is known of a scan; all but the images
     ((3, 24, 24, 24), ('mcpc3ds',))
     """
     echoes, strength = check_echoes(phase, magnitude, echo_times, grid)
+    polarity = polarity_of(acquisition.numbers_of(len(echoes)))
     echoes = echoes if overwrite else echoes.copy()
     weighted = strength is not None
     strength = _made_up_magnitude(echoes) if strength is None else strength
+    scaling = acquisition.phase_scaling
     notes, warnings = [scaling], _undo_alternation(echoes, strength, scaling)
-    notes += _correct_sign(echoes, options.sign, manufacturer)
+    notes += _correct_sign(echoes, options.sign, acquisition)
     romeo = parameters_of("romeo", RomeoParams(), parameters)
     quality = romeo_quality(echoes, None, magnitude=strength, echo_times=echo_times, params=romeo)
     support = signal_support(quality, len(echo_times) > 1, weighted and romeo.magnitude_weight)
@@ -151,11 +147,10 @@ def correct_phase(  # noqa: PLR0913 (what is known of a scan; all but the images
         raise NoSignalError("no voxel has signal: the magnitude is 0 or the phase is noise everywhere")
     residues = residue_share(echoes[0], support & (strength[0] >= np.median(strength[0][support])))
     warnings += [_LIKE_NOISE.format(residues)] if residues > _NOISE else []
-    polarity = polarity_of(range(len(echo_times)) if echo_numbers is None else echo_numbers)
     if options.offsets == "bipolar" and len(set(polarity)) == 1 < len(polarity):
         warnings.append("no correction of a bipolar readout: by their numbers, all echoes were read in one direction")
-    scan = _Readout(readout, polarity)
-    echoes, methods = _remove_offset(echoes, strength, echo_times, support, grid, scan, options, parameters)
+    readout = _Readout(acquisition.readout, polarity)
+    echoes, methods = _remove_offset(echoes, strength, echo_times, support, grid, readout, options, parameters)
     return CorrectedPhase(echoes, support, residues, methods, tuple(notes), tuple(warnings))
 
 
@@ -175,12 +170,12 @@ def _made_up_magnitude(phase: FloatArray) -> FloatArray:
     return strength
 
 
-def _correct_sign(phase: FloatArray, choice: str, manufacturer: str) -> list[str]:
+def _correct_sign(phase: FloatArray, choice: str, acquisition: Acquisition) -> list[str]:
     """Invert the sign in place where it is asked for or known of the scanner; return notes.
 
     GE's phase falls where the field is higher, that of Siemens and Philips rises.
     """
-    if choice != "invert" and not (choice == "auto" and manufacturer.upper().startswith("GE")):
+    if choice != "invert" and not (choice == "auto" and acquisition.is_ge):
         return []
     np.negative(phase, out=phase)
     return ["the sign of the phase is inverted" + (", as GE scanners store it" if choice == "auto" else "")]
@@ -189,7 +184,10 @@ def _correct_sign(phase: FloatArray, choice: str, manufacturer: str) -> list[str
 def _undo_alternation(phase: FloatArray, magnitude: FloatArray, scaling: str) -> list[str]:
     """Correct slices of alternating sign in place; return warnings."""
     warnings = []
-    span = float(phase.max() - phase.min())
+    low, high = float(phase.min()), float(phase.max())
+    if max(-low, high) > _LARGEST_PHASE:
+        raise ValueError(f"the phase reaches {max(-low, high):.1f}: make it rad, as by qsm.to_radians(stored).phase")
+    span = high - low
     if span < _FULL_CIRCLE * 2 * np.pi:
         warnings.append(f"the phase covers {span / (2 * np.pi):.0%} of the circle only ({scaling}): check its scale")
     if slices_alternate(phase[0], magnitude[0]):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from bids_app.qsm.arrays import BoolArray, FloatArray
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.inversion.combine import reference
+from bids_app.qsm.pipeline.acquisition import Acquisition
 from bids_app.qsm.pipeline.arguments import check_echoes
 from bids_app.qsm.pipeline.background import LocalField, local_field
 from bids_app.qsm.pipeline.echoes import EchoPhase
@@ -78,7 +79,7 @@ def reconstruct(
     *,
     mask: BoolArray | None = None,
     region: BoolArray | None = None,
-    manufacturer: str = "",
+    acquisition: Acquisition = Acquisition(),
     progress: Progress | None = None,
 ) -> Reconstruction:
     """Reconstruct a susceptibility map from the phase and magnitude of the echoes.
@@ -105,8 +106,8 @@ def reconstruct(
         Mask of the object; without it one is made from the data.
     region : bool, ``[x, y, z]``, optional
         Voxels of the reference region, where ``options.reference`` names one.
-    manufacturer : str
-        Maker of the scanner, where it is known (GE stores the phase with the opposite sign).
+    acquisition : Acquisition
+        What is known of the scan: maker (GE stores the phase with the opposite sign), readout, numbers of the echoes.
     progress : callable, optional
         Called as ``progress(done, total)`` by background removal and inversion.
 
@@ -135,7 +136,7 @@ def reconstruct(
     _check_reference(options, region)
     echoes, strength = check_echoes(phase, magnitude, echo_times, grid)
     corrected = correct_phase(
-        echoes, strength, echo_times, grid, manufacturer=manufacturer, options=options.field, parameters=parameters
+        echoes, strength, echo_times, grid, acquisition=acquisition, options=options.field, parameters=parameters
     )
     field = fit_total_field(
         corrected.phase, strength, echo_times, grid, corrected.support, options=options.field, parameters=parameters

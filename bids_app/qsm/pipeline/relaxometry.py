@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bids_app.qsm.arrays import BoolArray, FloatArray
+from bids_app.qsm.arrays import BoolArray, FloatArray, as_mask
 from bids_app.qsm.options import RelaxometryChoices
 from bids_app.qsm.params import Params
 from bids_app.qsm.pipeline.arguments import parameters_of, registered
@@ -95,6 +95,6 @@ def r2star(
     name = "loglinear" if options.method == "arlo" and not arlo_applies(echo_times) else options.method
     noise = 0.0 if air is None else noise_level(magnitude[-1], air)
     params = parameters_of(options.method, chosen.params(), parameters)
-    maps = RELAXOMETRY[name](magnitude, echo_times, mask, noise=noise, params=params)
+    maps = RELAXOMETRY[name](magnitude, echo_times, as_mask(mask), noise=noise, params=params)
     assert isinstance(maps, Relaxation)
     return R2star(maps.r2star, maps.t2star, maps.s0, noise, name)

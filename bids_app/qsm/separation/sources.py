@@ -6,7 +6,7 @@ import numpy as np
 
 from bids_app.errors import ParameterError
 from bids_app.qsm.arrays import BoolArray, FloatArray
-from bids_app.qsm.grid import Grid
+from bids_app.qsm.grid import Grid, checked_mask
 
 #: R2' per ppm at 3 T (Hz/ppm), measured in deep grey matter: Shin et al. 2021, 10.1016/j.neuroimage.2021.118371.
 R2PRIME_PER_PPM = 137.0
@@ -79,8 +79,7 @@ class SeparationData:
     white_matter: FloatArray | None = None
 
     def __post_init__(self) -> None:
-        if self.mask.shape != self.grid.shape:
-            raise ValueError(f"mask has shape {self.mask.shape}, the grid {self.grid.shape}")
+        object.__setattr__(self, "mask", checked_mask(self.mask, self.grid))
         if not self.mask.any():
             raise ValueError("the mask is empty: there is nothing to compute")
         if not (np.isfinite(self.field_strength) and self.field_strength > 0):

@@ -14,7 +14,7 @@ from bids_app.qsm.grid import Grid
 from bids_app.qsm.kernels.interpolation import interpolate
 from bids_app.qsm.solvers.domain import MARGIN, Domain
 from bids_app.qsm.solvers.steps import Stencils, StepSizes
-from bids_app.qsm.solvers.tgv_iteration import DeviceIteration, FusedIteration, Iteration
+from bids_app.qsm.solvers.tgv_iteration import DeviceIteration, FusedIteration, Iteration, Setup
 from bids_app.qsm.threads import threads
 
 PRIMAL = ("chi", "psi", "wx", "wy", "wz")
@@ -97,7 +97,7 @@ def solve(
     kind: type[FusedIteration] | type[DeviceIteration] = FusedIteration if current_device().is_host else DeviceIteration
     # Threads that wait for each other cost more than they save on a small grid; the result is the same.
     with threads(numba.get_num_threads() if domain.in_mask.voxels > SMALL else 1):
-        running: Iteration = kind(domain, fields, data, steps, alphas, relaxation)
+        running: Iteration = kind(Setup(domain, fields, data, steps, alphas, relaxation))
         done = 0
         while done < iterations:
             count = running.step(iterations - done)

@@ -45,9 +45,9 @@ class Stencils:
         return cls(laplace, wave, (1 / np.sqrt(h2)).astype(np.float32))
 
     @property
-    def weights(self) -> tuple[tuple[np.float32, ...], ...]:
-        """The weights of the three stencils in the kernels' order."""
-        return tuple(self.laplace), tuple(self.wave), tuple(self.gradient)
+    def weights(self) -> tuple[np.float32, ...]:
+        """The weights of the three stencils in the kernels' order, in one tuple."""
+        return *self.laplace, *self.wave, *self.gradient
 
 
 def _stencil(second: Weights, across: Weights, mixed: Weights) -> FloatArray:

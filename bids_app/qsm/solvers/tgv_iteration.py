@@ -1,6 +1,7 @@
 """One iteration of TGV: by compiled kernels over rows of voxels, or on whole volumes on a device."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numba
@@ -15,8 +16,6 @@ from bids_app.qsm.solvers.steps import Stencils, StepSizes
 
 #: The unknowns (chi, psi, w), their extrapolations, and (eta, p, q), in a domain's layout.
 Fields = tuple[Sequence[FloatArray], Sequence[FloatArray], Sequence[FloatArray]]
-
-
 #: Planes that a slab needs for two iterations at a time.
 _MIN_PLANES = 4
 
@@ -34,46 +33,53 @@ class Iteration(Protocol):
         """Bring the unknowns back to the arrays that they came from."""
 
 
-class FusedIteration:
-    """By compiled kernels, in the domain's layout.
+@dataclass(frozen=True)
+class Setup:
+    """What an iteration works on, and how.
 
     Parameters
     ----------
     domain : Domain
+        The regions, and the layout of the fields.
     fields : three groups of arrays
-        Changed in place.
+        The unknowns; changed in place.
     data : two arrays
         Laplacian of the field, and weights of the misfit.
     steps : StepSizes
+        Step sizes of the unknowns.
     radii : 2 floats
         Bounds of p and q.
-    rho : float
+    relaxation : float
         Over-relaxation.
     """
 
-    def __init__(
-        self,
-        domain: Domain,
-        fields: Fields,
-        data: tuple[FloatArray, FloatArray],
-        steps: StepSizes,
-        radii: tuple[float, float],
-        rho: float,
-    ) -> None:
+    domain: Domain
+    fields: Fields
+    data: tuple[FloatArray, FloatArray]
+    steps: StepSizes
+    radii: tuple[float, float]
+    relaxation: float
+
+
+class FusedIteration:
+    """By compiled kernels, in the domain's layout."""
+
+    def __init__(self, setup: Setup) -> None:
+        domain, fields = setup.domain, setup.fields
         self._spans, self._chi, self._before = domain.in_mask.argument, fields[0][0], fields[0][0].copy()
         slabs = domain.in_dilated.slabs(numba.get_num_threads())
         self._planes = int(np.diff(slabs.astype(np.int64)).min())
-        stencils, both = Stencils.of(domain.grid).weights, (steps.taus, steps.sigmas)
-        self._arguments = fields, data, domain.regions, slabs, stencils, both
-        self._radii, self._rho = (np.float32(radii[0]), np.float32(radii[1])), np.float32(rho)
+        stencils, both = Stencils.of(domain.grid).weights, (setup.steps.taus, setup.steps.sigmas)
+        self._arguments = fields, setup.data, domain.regions, slabs, stencils, both
+        self._radii, self._rho = tuple(np.float32(radius) for radius in setup.radii), np.float32(setup.relaxation)
 
     def step(self, most: int) -> int:
         """Take two iterations in one passage through the memory, where the slabs allow it, or one."""
         fused.primal_ends(*self._arguments, self._rho)
         if most < 2 or self._planes < _MIN_PLANES:
-            fused.sweep(*self._arguments, self._radii, self._rho)
+            fused.sweep(*self._arguments, self._radii, self._rho, False)
             return 1
-        fused.sweep_twice(*self._arguments, self._radii, self._rho)
+        fused.sweep(*self._arguments, self._radii, self._rho, True)
         fused.primal_ends(*self._arguments, self._rho)
         fused.dual_ends(*self._arguments, self._radii, self._rho)
         return 2
@@ -88,31 +94,23 @@ class FusedIteration:
 
 
 class DeviceIteration:
-    """On whole volumes of the current device; the parameters are those of :class:`FusedIteration`."""
+    """On whole volumes of the current device."""
 
-    def __init__(
-        self,
-        domain: Domain,
-        fields: Fields,
-        data: tuple[FloatArray, FloatArray],
-        steps: StepSizes,
-        radii: tuple[float, float],
-        rho: float,
-    ) -> None:
+    def __init__(self, setup: Setup) -> None:
+        domain, data, steps = setup.domain, setup.data, setup.steps
         self._put, self._take = domain.layout.put, domain.layout.take
-        self._primal, _, self._dual = fields
-        primal, bars, dual = ([to_device(self._put(array)) for array in group] for group in fields)
-        self._fields = plain.Fields(primal, bars, dual)
-        laplace, wave, gradient = (tuple(float(v) for v in array) for array in Stencils.of(domain.grid).weights)
+        self._primal, _, self._dual = setup.fields
+        primal, bars, dual = ([to_device(self._put(array)) for array in group] for group in setup.fields)
+        self._fields, stencils = plain.Fields(primal, bars, dual), Stencils.of(domain.grid)
         self._step = plain.Step(
             (_indicator(domain.dilated), _indicator(domain.mask), _indicator(domain.data)),
             plain.shifted(to_device(self._put(data[0]))),
             plain.shifted(to_device(self._put(data[1]))),
-            (laplace, wave, gradient),
-            tuple(float(v) for v in steps.taus),
-            tuple(float(v) for v in steps.sigmas),
-            radii,
-            rho,
+            (_floats(stencils.laplace), _floats(stencils.wave), _floats(stencils.gradient)),
+            _floats(steps.taus),
+            _floats(steps.sigmas),
+            setup.radii,
+            setup.relaxation,
         )
         self._before = copy_of(primal[0])
 
@@ -132,6 +130,10 @@ class DeviceIteration:
         for fields, volumes in groups:
             for field, volume in zip(fields, volumes, strict=True):
                 field[:] = self._take(to_host(volume))
+
+
+def _floats(values: Iterable[np.float32]) -> tuple[float, ...]:
+    return tuple(float(value) for value in values)
 
 
 def _indicator(region: BoolArray) -> FloatArray:

@@ -6,7 +6,7 @@ import numpy as np
 from numba import prange
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
-from bids_app.qsm.grid import Grid
+from bids_app.qsm.grid import Grid, checked_mask
 from bids_app.qsm.kernels import jit
 from bids_app.qsm.method import Method, SwiMethod
 from bids_app.qsm.operators.smoothing import mean_of_known
@@ -88,8 +88,7 @@ def clear_swi(
     ----------
     Eckstein et al. 2021, 10.1016/j.neuroimage.2021.118175; Haacke et al. 2004, 10.1002/mrm.20198.
     """
-    if field_hz.shape != grid.shape or magnitude.shape != grid.shape or mask.shape != grid.shape:
-        raise ValueError(f"field {field_hz.shape}, magnitude {magnitude.shape}, mask {mask.shape} and grid differ")
+    mask = checked_mask(mask, grid, field=field_hz, magnitude=magnitude)
     bright = finite_magnitude(magnitude, params.even, grid)
     inside = mask & np.isfinite(field_hz)
     sigma = [params.high_pass / size for size in grid.voxel_size]

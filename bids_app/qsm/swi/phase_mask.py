@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
-from bids_app.qsm.grid import Grid
+from bids_app.qsm.grid import Grid, checked_mask
 from bids_app.qsm.method import Method, SwiMethod
 from bids_app.qsm.operators.smoothing import mean_of_known
 from bids_app.qsm.params import Params, param
@@ -86,8 +86,7 @@ def phase_mask_swi(
     ----------
     Haacke et al. 2004, 10.1002/mrm.20198.
     """
-    if {field_hz.shape, magnitude.shape, mask.shape} != {grid.shape}:
-        raise ValueError(f"field {field_hz.shape}, magnitude {magnitude.shape}, mask {mask.shape} and grid differ")
+    mask = checked_mask(mask, grid, field=field_hz, magnitude=magnitude)
     time = params.echo_time / 1000 if params.echo_time > 0 else echo_time
     if time is None:
         raise ValueError("the phase mask needs an echo time: give echo_time in s, or swi.phase_mask.echo_time in ms")

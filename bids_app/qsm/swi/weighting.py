@@ -4,7 +4,7 @@ import numpy as np
 from scipy import ndimage
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
-from bids_app.qsm.grid import Grid
+from bids_app.qsm.grid import Grid, checked_mask
 from bids_app.qsm.mask.thresholds import even_brightness
 from bids_app.qsm.results import Swi
 
@@ -19,8 +19,7 @@ def checked_map(chi_ppm: FloatArray | None, magnitude: FloatArray, mask: BoolArr
     """
     if chi_ppm is None:
         raise ValueError("the method weights by susceptibility: give chi_ppm")
-    if {chi_ppm.shape, magnitude.shape, mask.shape} != {grid.shape}:
-        raise ValueError(f"map {chi_ppm.shape}, magnitude {magnitude.shape}, mask {mask.shape} and grid differ")
+    mask = checked_mask(mask, grid, map=chi_ppm, magnitude=magnitude)
     return np.where(mask & np.isfinite(chi_ppm), chi_ppm, np.float32(0)).astype(np.float32)
 
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from bids_app.report.charts import number
-from bids_app.report.group.tables import Line, QcNumber, Region, Segmentation, label_of
+from bids_app.report.group.tables import Line, QcMetric, Region, Segmentation, label_of
 from bids_app.report.group.terms import Groups, unit_of_term, words_of
 from bids_app.report.svg import CHARACTER, Axis, Chart, Drawing, axis_of, short
 
@@ -37,33 +37,33 @@ def axis_name(measure: str, unit: str) -> str:
     return f"{name} ({unit})" if unit else name
 
 
-def qc_panel(number_: QcNumber, runs: Sequence[Line], groups: Groups) -> Chart:
+def qc_panel(metric: QcMetric, runs: Sequence[Line], groups: Groups) -> Chart:
     """Draw one quality-control metric of all runs over its expected range."""
-    values = [(line, line.numbers.get(number_.name, math.nan)) for line in runs]
+    values = [(line, line.numbers.get(metric.name, math.nan)) for line in runs]
     values = [(line, value) for line, value in values if math.isfinite(value)]
     drawing = Drawing(_PANEL, 96)
     axis = axis_of([value for _, value in values], 14, _PANEL - 14)
-    low = axis.low if number_.low is None else number_.low
-    high = axis.high if number_.high is None else number_.high
-    if number_.low is not None or number_.high is not None:
+    low = axis.low if metric.low is None else metric.low
+    high = axis.high if metric.high is None else metric.high
+    if metric.low is not None or metric.high is not None:
         drawing.box(axis(low), 6, axis(high), 58, "expected")
-    dots = [(v, line.run, f"{line.run}: {short(v)} {number_.unit}", number_.name in line.flags) for line, v in values]
+    dots = [(v, line.run, f"{line.run}: {short(v)} {metric.unit}", metric.name in line.flags) for line, v in values]
     _strip(drawing, axis, 32, 22, dots, groups)
-    drawing.across(axis, 60, number_.unit)
+    drawing.across(axis, 60, metric.unit)
     groups.legend(drawing, 6, 91)
-    flagged = [line.run for line, _ in values if number_.name in line.flags]
-    expected = _range(number_)
+    flagged = [line.run for line, _ in values if metric.name in line.flags]
+    expected = _range(metric)
     middle = float(np.median([value for _, value in values]))
     spoken = (
-        f"{number_.name} of {len(values)} runs: from {short(min(v for _, v in values))} to "
-        f"{short(max(v for _, v in values))}, median {short(middle)} {number_.unit}. {expected} "
-        f"Out of it: {', '.join(flagged[:8]) or 'none'}."
+        f"{metric.name} of {len(values)} runs: from {short(min(v for _, v in values))} to "
+        f"{short(max(v for _, v in values))}, median {short(middle)} {metric.unit}. {expected} "
+        f"Out of range: {', '.join(flagged[:8]) or 'none'}."
     )
-    return Chart(number_.name, f"{number_.meaning}. {expected}", drawing.done(spoken))
+    return Chart(metric.name, f"{metric.meaning}. {expected}", drawing.done(spoken))
 
 
-def _range(number_: QcNumber) -> str:
-    low, high = number_.low, number_.high
+def _range(metric: QcMetric) -> str:
+    low, high = metric.low, metric.high
     if low is None and high is None:
         return "No expected range is set."
     if low is None:
@@ -118,11 +118,11 @@ def region_strips(segmentation: Segmentation, measure: str = "chi_mean") -> Char
     marked = [f"{v.run} {region.label}" for region in regions for v in region.values if v.marked]
     spoken = f"Values of {len(regions)} regions of all runs; outliers: {', '.join(marked[:8]) or 'none'}."
     left_out = len(segmentation.regions) - len(regions)
-    more = f" {left_out} smaller regions are in the tables only." if left_out else ""
+    more = f" The tables also have {left_out} smaller regions." if left_out else ""
     by = f", coloured by {segmentation.groups.column}" if segmentation.groups.column else ""
     caption = (
-        f"Every dot is a run{by}, the box goes from the first to the third quartile. Diamonds: the region that makes \
-the run an outlier.{more}"
+        f"Each dot is a run{by}. The box extends from the first to the third quartile. A diamond marks the region that "
+        f"makes its run an outlier.{more}"
     )
     return Chart(f"Regions of {segmentation.name}", caption, drawing.done(spoken))
 
@@ -163,11 +163,12 @@ def effects(segmentation: Segmentation, response: str) -> Iterator[Chart]:
             drawing.dot(axis(number(row["estimate"])), y, "", words, bool(kind), "estimate")
         significant = [label_of(row) for row in rows if row["significant"] == "true"]
         spoken = (
-            f"Estimates of {name} with intervals for {len(rows)} regions; found: {', '.join(significant) or 'none'}."
+            f"Estimates of {name} with intervals for {len(rows)} regions; significant: "
+            f"{', '.join(significant) or 'none'}."
         )
         caption = (
-            f"Estimate and {100 * segmentation.confidence:g} % confidence interval. Diamonds: below a false discovery "
-            f"rate of {segmentation.fdr:g}."
+            f"Estimate and {100 * segmentation.confidence:g} % confidence interval. Diamonds: significant at a false "
+            f"discovery rate of {segmentation.fdr:g}."
         )
         yield Chart(f"{name}: {segmentation.name}", caption, drawing.done(spoken))
 
@@ -286,5 +287,5 @@ def convergence(rows: Sequence[dict[str, str]]) -> Iterator[Chart]:
             drawing.text(across(at), 158, kind, "middle")
         spoken = "; ".join(f"{words} {short(value)}" for words, (_, value, _) in zip(names, every, strict=True))
         if single:
-            meaning += " single: one affine registration of each, to compare with."
+            meaning += ' For comparison, "single" is one affine registration of each participant.'
         yield Chart(title, meaning, drawing.done(f"{title} by average: {spoken}."))

@@ -55,11 +55,11 @@ def _mosaic(slices: Sequence[tuple[str, Array, float]], start: int, total: int, 
         mosaic.write(_short(run), place.left + 0.04, row * height + 0.75 * _NAME, 7)
     low, high = CHI_WINDOW
     names = f"{start + 1} to {start + len(slices)} of {total}" if total > len(slices) else f"{total}"
-    more = f" No map that can be read: {', '.join(lost[:20])}." if lost else ""
+    more = f" Without a readable map: {', '.join(lost[:20])}." if lost else ""
     return picture(
         mosaic.finish(),
         f"Susceptibility maps, {names}",
-        f"One axial slice of every run through the middle of its map, {low} to {high} ppm, the patient's left on the "
+        f"One axial slice of every run through the middle of its map, {low} to {high} ppm, the person's left on the "
         f"right.{more}",
         f"Axial slices of the susceptibility maps of {', '.join(run for run, _, _ in slices)}.",
     )

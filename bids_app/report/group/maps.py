@@ -67,7 +67,7 @@ def _averages(space: _Space) -> list[Picture]:
         picture(
             planes(layers, space.frame),
             "Average maps",
-            "Deep grey nuclei and large veins should be sharp, left and right alike.",
+            "Deep grey nuclei and large veins should be sharp, and look the same on the left and right.",
             f"Three planes of the {', '.join(names)} over participants.",
         )
     ]
@@ -87,8 +87,8 @@ def _spread(space: _Space) -> list[Picture]:
         picture(
             planes(layers, space.frame),
             "Spread and number",
-            "Where the spread is bright the participants differ, or their registration does. The orange outline is the "
-            "mask of the group, where half of the participants at least have a value.",
+            "In bright areas of the spread, the participants or their registrations differ. The orange outline is the "
+            "mask of the group: at least half of the participants have a value there.",
             "Three planes of the standard deviation over participants and of the number of participants, with the "
             "outline of the group's mask.",
         )
@@ -131,7 +131,7 @@ def _labels(space: _Space) -> list[Picture]:
             picture(
                 planes(layers, shown),
                 f"Segmentation {name}",
-                "Labels of the participants, fused by majority; colours only distinguish neighbours.",
+                "Labels of the participants, fused by majority vote. The colours only distinguish neighbours.",
                 f"Outlines of the fused regions of {name} on the average maps.",
             )
         )
@@ -172,8 +172,8 @@ def statistics(runs: Sequence[Run], levels: Levels) -> list[Picture]:
             picture(
                 planes(layers, shown),
                 title,
-                f"t of {row['participants']} participants ({row['df']} degrees of freedom) at its largest value, "
-                "purple below zero, orange above. "
+                f"The statistic t of {row['participants']} participants ({row['df']} degrees of freedom), in the "
+                "planes of its largest value; purple below zero, orange above. "
                 f"Significant: {'; '.join(words) or 'not tested'}.",
                 f"Three planes of the map of t of {title}. Significant: {'; '.join(words) or 'not tested'}.",
             )

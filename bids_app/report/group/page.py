@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from bids_app.derivatives.files import write_bytes, write_json
 from bids_app.derivatives.presence import read_json_object
 from bids_app.derivatives.records import record_files, records_root, split_name
+from bids_app.derivatives.text import utf8
 from bids_app.model.cohort import Cohort
 from bids_app.model.context import Context
 from bids_app.model.json_values import JsonObject
@@ -57,10 +58,10 @@ def report(cohort: Cohort, settings: Settings, context: Context, payload: Payloa
     write_earlier(earlier, context.output_dir)
     content |= {"lines": lines, "earlier": earlier, "methods": text, "problems": problems}
     page = render("group.html.j2", content | {"failures": failures, "parameters": _parameters(settings)})
-    write_bytes(context.output_dir / "group.html", page.encode())
+    write_bytes(context.output_dir / "group.html", utf8(page))
     state = {
         "digest": _digest((*cohorts, *template), failures, cohort, settings, context),
-        "size": len(page.encode()),
+        "size": len(utf8(page)),
         "failures": {name: [vars(failure) for failure in listed] for name, listed in failures.items()},
         "methods": {"group": text.paragraphs},
     }
@@ -151,7 +152,7 @@ def _content(
 
     lines = cohort_tables.lines(cohorts, context.output_dir)
     bounds = {k: v for k, v in settings.to_mapping().get("qc", {}).items() if isinstance(v, int | float)}
-    numbers = cohort_tables.qc_numbers(lines, bounds)
+    numbers = cohort_tables.qc_metrics(lines, bounds)
     counts = {s: sum(line.status == s for line in lines) for s in dict.fromkeys(line.status for line in lines)}
     problems: list[str] = []
     iterations = cohort_tables.table_of(template, "convergence")

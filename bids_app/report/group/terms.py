@@ -49,11 +49,11 @@ def levels_of(rows: Rows) -> dict[str, list[str]]:
 
 
 def groups_of(rows: Rows, formula: str) -> Groups:
-    """Return the groups of the first factor of a formula, else of the column ``group``."""
+    """Return the groups of the formula's factor ``group``, else of its first factor, else of the column ``group``."""
     levels = levels_of(rows)
     names = re.findall(r"[^\W\d]\w*", formula.partition("~")[2])
     factors = [name for name in names if name in levels or re.search(rf"\bC\(\s*{re.escape(name)}\b", formula)]
-    for name in (*factors, "group"):
+    for name in (*sorted(factors, key=lambda factor: factor != "group"), "group"):
         known = levels.get(name) or sorted({row[name] for row in rows if row.get(name, "") not in _MISSING})
         if 2 <= len(known) <= _COLOURED:
             return Groups(name, tuple(known), {row["run"]: row[name] for row in rows})

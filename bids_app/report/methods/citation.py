@@ -7,6 +7,7 @@ from bids_app import __version__
 from bids_app.derivatives.escaping import no_html
 from bids_app.derivatives.files import write_bytes
 from bids_app.derivatives.presence import read_json_object
+from bids_app.derivatives.text import utf8
 from bids_app.report.methods.references import REFERENCES
 from bids_app.report.methods.text import Methods
 
@@ -45,7 +46,7 @@ def write_citation(folder: Path, texts: Mapping[str, Methods]) -> None:
         lines += [f"## {_listed(names)}", "", *(f"{no_html(text)}\n" for text in Methods(paragraphs).plain())]
     keys = list(dict.fromkeys(key for methods in texts.values() for key in methods.keys if key in REFERENCES))
     lines += ["# References", "", f"* {SOFTWARE}", *(f"* {REFERENCES[key].text}" for key in keys)]
-    write_bytes(folder / "CITATION.md", ("\n".join(lines) + "\n").encode())
+    write_bytes(folder / "CITATION.md", utf8("\n".join(lines) + "\n"))
     entries = [SOFTWARE_BIBTEX, *(REFERENCES[key].bibtex for key in keys)]
     write_bytes(folder / "CITATION.bib", "\n".join(entries).encode())
 

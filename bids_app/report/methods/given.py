@@ -22,8 +22,7 @@ def imported(run: Run) -> str:
     listed = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
     several = len(names) > 1
     return (
-        f"The {listed} {'were' if several else 'was'} made elsewhere and {'were' if several else 'was'} used as "
-        "given; how, this text cannot say."
+        f"The {listed} {'were' if several else 'was'} made elsewhere and used as given. This text cannot describe how."
     )
 
 
@@ -39,7 +38,7 @@ def mask_sentences(record: StepRecord | None) -> list[str]:
         if given and source
         else "The mask was taken from another dataset."
         if given
-        else f"The mask was made from the data by the recipe “{choice['filled']}”."
+        else f"The mask was computed from the data with the recipe “{choice['filled']}”."
     ]
     if choice.get("from_anatomy") and not given:
         text.append("It was restricted to the brain mask of the segmentation.")

@@ -174,7 +174,7 @@ def _acquisition(run: Run) -> tuple[str, list[str]]:
 def _phase(run: Run) -> str:
     field = run.records.get("field")
     if "slices" in run.records:
-        return "The run is no volume: every slice was computed by itself, and susceptibility was not computed."
+        return "The images are not a volume: each slice was processed separately, without susceptibility."
     if field is None:
         return imported(run)
     phase = run.records.get("phase")
@@ -199,7 +199,7 @@ def _maps(run: Run) -> str:
     choice = {} if mask is None else mask.section("mask")
     text = mask_sentences(mask)
     if "brain-extraction" in run.records:
-        text += [_sentences([run.records["brain-extraction"]]), "Its mask stands for “bet” in the recipe."]
+        text += [_sentences([run.records["brain-extraction"]]), "Its mask takes the place of “bet” in the recipe."]
     if inversion is not None:
         stages = (run.records.get(name) for name in ("background", "inversion", "null_space_trend"))
         text += [_sentences(record for record in stages if record is not None), _chosen(inversion)]

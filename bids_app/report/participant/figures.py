@@ -84,8 +84,8 @@ def masks(maps: Maps) -> Iterator[Picture]:
     yield picture(
         planes(layers, maps.frame),
         "Masks and phase quality",
-        f"Outlines: {', '.join(names)}. The filled mask should follow the brain's surface; holes of the reliable mask "
-        "should lie in veins, bleedings and above air-filled spaces only.",
+        f"Outlines: {', '.join(names)}. The filled mask should follow the brain's surface; holes in the reliable mask "
+        "should lie only in veins, in haemorrhages and above air-filled spaces.",
         f"Three planes of the magnitude with outlines of {', '.join(names)}"
         + (", and of the phase quality map." if quality is not None else "."),
     )
@@ -102,9 +102,8 @@ def mask_slices(maps: Maps) -> Iterator[Picture]:
     yield picture(
         grid([[(layer, "axial", at) for at in row] for row in rows], maps.frame),
         "Filled mask, slice by slice",
-        "Axial slices at equal distances through the mask, from below upwards. The outline should hold "
-        "the whole brain, down to the brainstem and up to the vertex, and nothing outside the skull: no orbits, muscle "
-        "or scalp.",
+        "Axial slices at equal distances through the mask, from bottom to top. The outline should contain "
+        "the whole brain, from the brainstem to the vertex, but no tissue outside it such as orbits, muscle or scalp.",
         f"{len(places)} axial slices of the magnitude with the outline of the filled mask.",
     )
 
@@ -125,8 +124,8 @@ def fields(maps: Maps) -> Iterator[Picture]:
         yield picture(
             planes(layers, maps.frame),
             "Total and local field",
-            "The total field varies slowly over the head and is strong above the sinuses; it must not jump. The local "
-            "field shows anatomy (veins, deep grey matter). Slow shading in it is background that remains.",
+            "The total field should vary slowly over the head, be strong above the sinuses, and have no jumps. The "
+            "local field should show anatomy (veins, deep grey matter). Slow shading is residual background field.",
             f"Three planes of the {' and of the '.join(layer.name for layer in layers)} in hertz, purple below zero "
             "and orange above.",
         )
@@ -146,9 +145,9 @@ def corrections(maps: Maps) -> Iterator[Picture]:
     yield picture(
         planes([layer], maps.frame),
         "Corrections of the total field",
-        "What was removed from the total field before the background: alternation from voxel to voxel, and the smooth "
-        "phase of transmission and reception where there is one echo (methods of this software's own). It should not "
-        "follow the anatomy.",
+        "What was removed from the total field before background field removal: alternation from voxel to voxel and, "
+        "with a single echo, the smooth transmit and receive phase (this software's own methods). It should not follow "
+        "the anatomy.",
         "Three planes of what was removed from the total field in hertz, purple below zero and orange above.",
     )
 
@@ -165,8 +164,8 @@ def residuals(maps: Maps) -> Iterator[Picture]:
         yield picture(
             planes(layers, maps.frame),
             "Field fit",
-            "Dark is good. Where it is bright inside the brain, the phase of the echoes does not follow a line: flow, "
-            "motion, unwrapping errors, or a phase offset that remains.",
+            "Dark is good. In bright areas inside the brain, the phase does not grow linearly with echo time. Causes "
+            "are flow, motion, unwrapping errors, or a phase offset that remains.",
             f"Three planes of the {' and of the '.join(layer.name for layer in layers)} of the field fit.",
         )
 
@@ -177,7 +176,7 @@ _STAGES: tuple[tuple[str, str, str, tuple[str, ...], tuple[_Figure, ...]], ...] 
     (
         "chi",
         "Susceptibility",
-        "The map itself.",
+        "The result of the run. In all slices, the person's right side is on the left (radiological convention).",
         ("chimap", "mask_qsm", "chimap_singlepass"),
         (susceptibility, two_pass, boundary_sources, trend, histogram),
     ),
@@ -185,14 +184,14 @@ _STAGES: tuple[tuple[str, str, str, tuple[str, ...], tuple[_Figure, ...]], ...] 
     (
         "masks",
         "Masks",
-        "Where there is signal, and where the phase can be trusted.",
+        "Where there is signal, and where the phase is reliable.",
         ("mask_brain", "mask_processing", "mask_reliable", "mask_anatomy"),
         (masks, mask_slices),
     ),
     (
         "field",
         "Field",
-        "The frequency offset, and the part of it that the tissue makes.",
+        "The frequency offset (total field), and the part of it that the tissue causes (local field).",
         ("total_field", "local_field"),
         (fields, corrections, residuals),
     ),
@@ -207,15 +206,21 @@ _STAGES: tuple[tuple[str, str, str, tuple[str, ...], tuple[_Figure, ...]], ...] 
     (
         "separation",
         "Source separation",
-        "Paramagnetic and diamagnetic susceptibility in the same voxel.",
+        "Paramagnetic and diamagnetic susceptibility of each voxel.",
         ("chi_paramagnetic", "chi_diamagnetic", "separation_residual"),
         (figures_separation.sources,),
     ),
-    ("swi", "Susceptibility-weighted image", "Veins, as in clinical reading.", ("swi", "minip"), (swi,)),
+    (
+        "swi",
+        "Susceptibility-weighted image",
+        "The image for visual reading, with dark veins.",
+        ("swi", "minip"),
+        (swi,),
+    ),
     (
         "regions",
         "Anatomy",
-        "Regions, and their values.",
+        "Regions and their values.",
         ("regions@", "dseg_gre@"),
         (registration, segmentations, regions),
     ),

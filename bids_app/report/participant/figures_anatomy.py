@@ -20,7 +20,7 @@ def registration(maps: Maps) -> Iterator[Picture]:
         picture(
             planes([layer], maps.frame),
             "Registration, one after the other",
-            "Change between the gradient echo and the T1-weighted image by the button: nothing should jump.",
+            "The button switches between the gradient echo and the T1-weighted image. Nothing should jump.",
             "Three planes of the gradient-echo magnitude; the button shows the T1-weighted image in its place.",
         )
         for layer in (
@@ -31,15 +31,15 @@ def registration(maps: Maps) -> Iterator[Picture]:
     board = _board(maps.magnitude, moved, maps)
     layers = [
         Layer(maps.magnitude, maps.window, "gradient echo", "a.u."),
-        Layer(moved, window_of(moved, maps.mask), "T1w brought to it", "a.u."),
+        Layer(moved, window_of(moved, maps.mask), "registered T1w", "a.u."),
         Layer(board, (0, 1), "both in turns", "scaled"),
     ]
     yield picture(
         planes(layers, maps.frame),
         "Registration",
-        "Ventricles and the brain's surface should be at the same place in both, and go on across the borders of the "
-        "chequerboard.",
-        "Three planes of the gradient-echo magnitude, of the T1-weighted image brought to it, and of a chequerboard "
+        "The ventricles and the surface of the brain should be in the same place in both images, and continue across "
+        "the borders of the chequerboard.",
+        "Three planes of the gradient-echo magnitude, of the registered T1-weighted image, and of a chequerboard "
         "of both.",
     )
     yield replace(first, other=second.uri)
@@ -76,7 +76,7 @@ def segmentations(maps: Maps) -> Iterator[Picture]:
             yield picture(
                 planes(layers, shown),
                 f"Segmentation {name}",
-                "Outlines should follow the structures; colours only distinguish neighbours.",
+                "Outlines should follow the structures. The colours only distinguish neighbours.",
                 f"Outlines of the regions of {name} on the {' and on the '.join(layer.name for layer in layers)}.",
             )
 

@@ -43,9 +43,9 @@ def echoes(maps: Maps) -> Iterator[Picture]:
         yield picture(
             grid(rows, maps.frame),
             "Echoes",
-            f"One axial slice of every echo as stored{which}. Magnitude should fade smoothly with echo time; phase "
-            "should show bands that get denser with echo time, without grain inside the brain and without open-ended "
-            "lines.",
+            f"One axial slice of every echo as stored{which}. The magnitude should fade smoothly with echo time. The "
+            "phase should show bands that get denser with echo time, without grain inside the brain and without "
+            "open-ended lines.",
             f"Axial slices of {len(chosen)} echoes: {' and '.join(_parts(chosen))}.",
         )
 

@@ -19,8 +19,8 @@ def relaxometry(maps: Maps) -> Iterator[Picture]:
         yield picture(
             planes(layers, maps.frame),
             "R2* and T2*",
-            "At 3 T white matter has an R2* of about 20 /s and iron-rich nuclei of 30 to 60 /s. Bright areas above the "
-            "sinuses and ear canals are signal loss by the field's slope, not iron.",
+            "At 3 T, R2* is about 20 /s in white matter and 30 to 60 /s in iron-rich nuclei. Bright areas above the "
+            "sinuses and ear canals show signal loss by field gradients and not iron.",
             f"Three planes of {' and '.join(layer.name for layer in layers)}.",
         )
 

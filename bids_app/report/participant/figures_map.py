@@ -43,7 +43,7 @@ def susceptibility(maps: Maps) -> Iterator[Picture]:
     yield picture(
         grid(named, maps.frame),
         "Susceptibility, axial slices",
-        "Six slices at equal distances, from below upwards.",
+        "Six slices at equal distances, from bottom to top.",
         f"Six axial slices of the susceptibility map, {low} to {high} ppm.",
     )
     places = mosaic_places(maps.frame, _MOSAIC_SLICES, _MOSAIC_MM)
@@ -51,7 +51,7 @@ def susceptibility(maps: Maps) -> Iterator[Picture]:
         picture(
             mosaic(layer, maps.frame, _COLUMNS, places),
             f"Susceptibility, {len(places)} axial slices",
-            f"Slices from below upwards, {low} to {high} ppm. z is the scanner coordinate at the centre of the mask.",
+            f"Slices from bottom to top, {low} to {high} ppm. z is the scanner coordinate at the centre of the mask.",
             f"{len(places)} axial slices of the susceptibility map, {low} to {high} ppm.",
         ),
         collapsed=True,
@@ -72,8 +72,8 @@ def two_pass(maps: Maps) -> Iterator[Picture]:
     yield picture(
         planes(layers, maps.frame),
         "Two passes against one",
-        "The second pass excludes unreliable voxels, which reduces streaks near strong sources. Elsewhere both maps "
-        "should agree.",
+        "One of the two passes excludes unreliable voxels. This reduces streaks near strong sources. Elsewhere both "
+        "maps should agree.",
         "Three planes of the two-pass map, the single-pass map and their difference in ppm.",
     )
 
@@ -90,7 +90,7 @@ def boundary_sources(maps: Maps) -> Iterator[Picture]:
         planes([Layer(chi, CHI_WINDOW, "χ", "ppm", contours=contours, inside=maps.mask)], shown),
         "Boundary sources",
         "Outlines: strong sources at the mask boundary, such as dural sinuses, veins and haemorrhages. They were "
-        "estimated separately (a method of this software's own). Outlines should not contain deep grey nuclei.",
+        "estimated separately (this software's own method). The outlines should not contain deep grey nuclei.",
         "Three planes of the susceptibility map with outlines of the strong sources at its boundary.",
     )
 
@@ -111,8 +111,8 @@ def trend(maps: Maps) -> Iterator[Picture]:
         planes([layer], maps.frame),
         "Null-space trend that was removed",
         "A smooth trend whose field cannot be separated from a background field. It was estimated from tissue of the "
-        "same appearance and removed from the map (a method of this software's own). 5 to 20 ppb are expected; the "
-        "trend should not follow the anatomy.",
+        "same appearance and removed from the map (this software's own method). Values of 5 to 20 ppb are "
+        "expected. The trend should not follow the anatomy.",
         "Three planes of the smooth trend that was removed from the susceptibility map, purple below zero and orange "
         "above.",
     )

@@ -17,8 +17,8 @@ def spin_echo(maps: Maps) -> Iterator[Picture]:
         yield picture(
             planes(layers, maps.frame),
             "R2 and R2'",
-            "R2' should be high in the deep grey nuclei and veins, moderate in white matter, near zero in fluid. Edges "
-            "that are doubled or shifted mean that spin and gradient echoes do not match.",
+            "R2' should be high in the deep grey nuclei and veins, moderate in white matter, near zero in fluid. "
+            "Double or shifted edges mean that spin and gradient echoes are not aligned.",
             f"Three planes of {', '.join(layer.name for layer in layers)}.",
         )
 
@@ -39,6 +39,6 @@ def sources(maps: Maps) -> Iterator[Picture]:
             planes(layers, maps.frame),
             "Paramagnetic and diamagnetic susceptibility",
             "Iron: deep grey nuclei are bright in the paramagnetic map. Myelin: white matter is dark (negative) in the "
-            "diamagnetic map. Do not read veins, sinuses and the edge of the mask: field gradients add to R2' there.",
+            "diamagnetic map. Do not interpret veins, sinuses or the mask boundary: field gradients add to R2' there.",
             f"Three planes of {', '.join(layer.name for layer in layers)}.",
         )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from bids_app import __version__
 from bids_app.derivatives.files import write_bytes, write_json
 from bids_app.derivatives.presence import read_json_object
+from bids_app.derivatives.text import utf8
 from bids_app.model.context import Context
 from bids_app.model.json_values import JsonObject
 from bids_app.model.records import Subject
@@ -51,11 +52,11 @@ def report(subject: Subject, settings: Settings, context: Context, payload: Payl
         "texts": texts,
     }
     page = render("subject.html.j2", content)
-    write_bytes(_page(subject, context), page.encode())
+    write_bytes(_page(subject, context), utf8(page))
     failures = {run.basename: [vars(failure) for failure in run.failures] for run in runs if run.failures}
     state = {
         "digest": _digest(runs, settings),
-        "size": len(page.encode()),
+        "size": len(utf8(page)),
         "failures": failures,
         "methods": {names: text.paragraphs for names, text in texts},
     }

@@ -62,7 +62,7 @@ def join(step: StepInput[Cohort]) -> StepResult:
         long = tables.long_table(runs, covariates)
         wide, columns = tables.wide_table(runs, covariates)
         text = step.work_dir / f"{seg}.csv"
-        text.write_text(tables.csv_text(wide), encoding="utf-8")
+        text.write_text(tables.csv_text(wide), encoding="utf-8", errors="backslashreplace")
         known = tables.KEYS | covariates.columns | (MANUAL_COLUMNS if cohort.manual else REGION_COLUMNS)
         outputs[f"group_long@{seg}"] = Output(rows=long, sidecar={name: known[name] for name in long[0]})
         described = tables.KEYS | tables.STATUS | covariates.columns | columns
@@ -92,7 +92,7 @@ def quality_table(step: StepInput[Cohort]) -> StepResult:
         rows.append(keys | {name: values.get(name, {}).get("value") for name in described} | {"flags": flags or None})
     flagged = sum(row["flags"] is not None for row in rows)
     sentences = (
-        [f"{flagged} of {len(rows)} runs have metrics out of their expected range: see flags"] if flagged else []
+        [f"{flagged} of {len(rows)} runs have metrics out of their expected range: see group.html"] if flagged else []
     )
     return StepResult({"group_qc": Output(rows=rows, sidecar=described)}, {"flagged": flagged}, tuple(sentences))
 

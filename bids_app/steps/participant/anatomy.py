@@ -10,7 +10,7 @@ from bids_app.adapters import ants, fastsurfer, fastsurfer_output
 from bids_app.adapters.images import from_ras, write_ras
 from bids_app.adapters.labels import Region, lookup_rows, named
 from bids_app.adapters.quality import head_mask, registration_quality
-from bids_app.derivatives.files import read_grid, read_image, write_image
+from bids_app.derivatives.files import read_grid, read_image, read_label_image, write_image
 from bids_app.model.records import Anatomical, Record
 from bids_app.model.settings import Settings
 from bids_app.model.step import Output, Step, StepInput, StepResult
@@ -155,6 +155,7 @@ def atlas_to_t1w(step: StepInput[Anatomical]) -> StepResult:
     outputs = {f"xfm_atlas_to_t1w@{name}": Output(file=warp)}
     for segmentation in _of_inputs(step):
         image = step.inputs[f"image@{segmentation.name}"]
+        read_label_image(image)  # nothing else than labels goes to programs that compute with float32
         like = step.inputs["t1w_preproc"]
         labels = resampled_labels(like, image, [warp], step.work_dir, step.threads, "atlas")
         rows = rows_of(segmentation, labels_in(labels))

@@ -1,5 +1,7 @@
 """The brain by a program of others, which stands for ``bet`` in the recipes of the masks."""
 
+from pathlib import Path
+
 import numpy as np
 
 from bids_app.adapters import brain_extraction
@@ -30,11 +32,20 @@ def is_extracted(run: GreRun, settings: Settings) -> bool:
     return asked and not is_given(settings.mask.choice, has_given_mask(run))
 
 
+def _program_files(run: GreRun, settings: Settings) -> dict[str, Path]:
+    """Return the program's own files: a script that is corrected finds another brain."""
+    if not is_extracted(run, settings):
+        return {}
+    files = brain_extraction.files_of(settings.brain_extraction.choice.program)
+    return {f"program{number}": path for number, path in enumerate(files, start=1)}
+
+
 BRAIN_EXTRACTION = Step(
     "brain-extraction",
     "Brain extraction",
     extracted_brain,
     reads=("brain_extraction",),
+    sources=_program_files,
     needs=lambda run, settings: ("magnitude",),
     makes=lambda run, settings: ("mask_extracted",) if is_extracted(run, settings) else (),
     # SynthStrip and HD-BET are networks on the whole volume.

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import lru_cache
 from itertools import chain
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from bids_app.derivatives.files import read_grid, read_image
+from bids_app.derivatives.files import read_grid, read_image, read_into
 from bids_app.errors import QsmAppError
 from bids_app.model.records import Anatomical, GreRun, Record
 from bids_app.model.settings import Section, Settings
@@ -18,6 +19,7 @@ from bids_app.model.step import StepInput
 from bids_app.qsm.arrays import FloatArray
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.params import Params
+from bids_app.qsm.threads import current_threads
 from bids_app.qsm.units import hz_to_ppm
 
 if TYPE_CHECKING:
@@ -91,13 +93,13 @@ def enlargement(grid: Grid) -> float:
 
 
 def stack_images(paths: Sequence[Path]) -> FloatArray:
-    """Return images stacked along a new first axis; one image at a time is in memory twice."""
+    """Return images stacked along a new first axis; each thread has one of them in memory twice."""
     first = read_image(paths[0])[0]
     out = np.empty((len(paths), *first.shape), np.float32)
     out[0] = first
     del first
-    for place, path in enumerate(paths[1:], start=1):
-        out[place] = read_image(path)[0]
+    with ThreadPoolExecutor(current_threads()) as pool:
+        list(pool.map(read_into, paths[1:], out[1:]))
     return out
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from bids_app.model.settings import Settings
 from bids_app.model.step import Output, Step, StepInput, StepResult
 from bids_app.steps.participant.common import combined, echo_files, grid_image, grid_of, like_of, memory, single_files
 from bids_app.steps.participant.load import load_echoes
+
+if TYPE_CHECKING:
+    from bids_app.qsm import Acquisition
 
 
 def corrected_phase(step: StepInput[GreRun]) -> StepResult:
@@ -25,10 +29,7 @@ def corrected_phase(step: StepInput[GreRun]) -> StepResult:
             magnitude,
             run.echo_times,
             grid_of(run, phase.shape[1:]),
-            manufacturer=str(run.echoes[0].metadata.get("Manufacturer", "")),
-            readout=readout_of(run),
-            echo_numbers=[echo.number for echo in run.echoes],
-            scaling=notes[0],
+            acquisition=acquisition_of(run, notes[0]),
             options=section.choice,
             parameters=section.methods,
             overwrite=True,
@@ -52,15 +53,12 @@ def corrected_phase(step: StepInput[GreRun]) -> StepResult:
     )
 
 
-def readout_of(run: GreRun) -> str:
-    """Return ``monopolar`` or ``bipolar`` where a sidecar says so, else an empty text: the data decide."""
-    for echo in run.echoes:
-        for key in ("ReadoutMode", "ReadoutPolarity", "MultiEchoReadout"):
-            text = str(echo.metadata.get(key, "")).lower()
-            for word in ("monopolar", "bipolar"):
-                if word in text:
-                    return word
-    return ""
+def acquisition_of(run: GreRun, phase_scaling: str) -> "Acquisition":
+    """Return what the sidecars of a run say of its scan, and the numbers of its echoes."""
+    from bids_app import qsm
+
+    sidecars, numbers = [echo.metadata for echo in run.echoes], [echo.number for echo in run.echoes]
+    return qsm.Acquisition.from_sidecars(sidecars, numbers, phase_scaling)
 
 
 def _no_signal(run: GreRun, has_magnitude: bool) -> str:

@@ -1,11 +1,13 @@
 """The zero of the susceptibility scale: a step of its own, so that another reference never inverts again."""
 
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 
 from bids_app.derivatives.files import read_image
 from bids_app.errors import QsmAppError
-from bids_app.model.records import GreRun
+from bids_app.model.records import GivenMap, GreRun
 from bids_app.model.settings import Settings
 from bids_app.model.step import Output, Step, StepInput, StepResult
 from bids_app.steps.participant.common import memory
@@ -25,14 +27,16 @@ def referenced(step: StepInput[GreRun]) -> StepResult:
 
     name, like = step.settings.reference.choice.region, step.inputs["magnitude"]
     facts: dict[str, object] = {"MagneticFieldStrength": step.record.field_strength, "ReferenceRegion": name}
-    masks = {"chimap": read_image(step.inputs["mask_qsm"])[0] > 0}
+    facts |= _imported(step)
+    places = {"chimap": step.inputs["mask_qsm"]}
     arrays = {"chimap": read_image(step.inputs["chi_unreferenced"])[0]}
     if "chi_unreferenced_singlepass" in step.inputs:
         arrays["chimap_singlepass"] = read_image(step.inputs["chi_unreferenced_singlepass"])[0]
-        masks["chimap_singlepass"] = read_image(step.inputs["mask_singlepass"])[0] > 0
+        places["chimap_singlepass"] = step.inputs["mask_singlepass"]
     if "chi_with_trend" in step.inputs:
         arrays["chimap_with_trend"] = read_image(step.inputs["chi_with_trend"])[0]
-        masks["chimap_with_trend"] = masks["chimap"]
+        places["chimap_with_trend"] = places["chimap"]
+    masks = {key: read_image(path)[0] > 0 for key, path in places.items()}
     region, warnings = None, []
     if name not in PLAIN:
         region, source = _region(step, name)
@@ -44,12 +48,36 @@ def referenced(step: StepInput[GreRun]) -> StepResult:
             warnings.append(f"the reference region {name!r} has {count} voxels only: the map's zero is uncertain")
     outputs, metrics = {}, {}
     for key, chi in arrays.items():
-        offset = 0.0
+        offset, used = 0.0, {}
         if name != "none":
             chi, offset = reference(chi, masks[key], region)
+            used = {"ReferenceMask": places[key].name}
         metrics[f"offset_{key}"] = offset
-        outputs[key] = Output(chi, like, facts | {"ReferenceOffset": offset})
+        outputs[key] = Output(chi, like, facts | used | {"ReferenceOffset": offset, "ReferenceOffsetUnits": "ppm"})
     return StepResult(outputs, metrics, tuple(warnings))
+
+
+def _imported(step: StepInput[GreRun]) -> dict[str, object]:
+    """Return what the sidecar says of a map or a local field that was made elsewhere: no method that did not run."""
+    given = _start(step.record)
+    if given is None:
+        return {}
+    parameters: dict[str, object] = {"reference": step.settings.reference.to_mapping()}
+    if given.product == "local_field":
+        trend = {"null_space_trend": step.settings.background.choice.null_space_trend}
+        parameters |= {"background": trend, "inversion": step.settings.inversion.to_mapping()}
+    return {"ImportedFrom": given.path.name, "Parameters": parameters}
+
+
+def _start(run: GreRun) -> GivenMap | None:
+    """Return the map or the local field of another dataset that the susceptibility map comes from."""
+    return run.given("chimap") or run.given("local_field")
+
+
+def _start_file(run: GreRun, settings: Settings) -> dict[str, Path]:
+    """Return its file, which the sidecar names as a source."""
+    given = _start(run)
+    return {given.product: given.path} if given else {}
 
 
 def _region(step: StepInput[GreRun], name: str) -> tuple[npt.NDArray[np.bool_], str]:
@@ -95,6 +123,7 @@ REFERENCE = Step(
     "Zero of the susceptibility scale",
     referenced,
     reads=("background", "inversion", "reference"),
+    sources=_start_file,
     needs=_needs,
     makes=_makes,
     memory=memory(16),

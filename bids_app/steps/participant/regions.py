@@ -50,6 +50,8 @@ def labels_on_gre(kind: str) -> Callable[[StepInput[GreRun]], StepResult]:
         for key in [key for key in step.inputs if key.startswith(("image@", "labels_native@"))]:
             name, image = key.partition("@")[2], step.inputs[key]
             segmentation = Segmentation(kind, name, image, step.inputs.get(f"table@{name}"))
+            if kind != "fastsurfer":
+                read_label_image(image)  # nothing else than labels goes to programs that compute with float32
             how = _space(image, like, kind, step)
             if how == "gre":
                 labels = read_label_image(image)[0]

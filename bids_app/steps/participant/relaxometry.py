@@ -31,14 +31,15 @@ def relaxation(step: StepInput[GreRun]) -> StepResult:
     return StepResult(outputs, {"noise": fit.noise}, tuple(gaps), (fit.method,))
 
 
-def _relaxation_keys(run: GreRun, settings: Settings) -> tuple[str, ...]:
+def relaxation_keys(run: GreRun, settings: Settings) -> tuple[str, ...]:
+    """Return the products' keys of R2*, T2* and S0: none with one echo, without magnitude, or where none is chosen."""
     possible = len(run.echo_times) > 1 and has_magnitude(run)
     return ("r2star", "t2star", "s0") if possible and settings.relaxometry.choice.method != "none" else ()
 
 
 def has_r2star(run: GreRun, settings: Settings) -> bool:
     """Return whether the run has a map of R2*: its own, or that of another dataset."""
-    return run.given("r2star") is not None or bool(_relaxation_keys(run, settings))
+    return run.given("r2star") is not None or bool(relaxation_keys(run, settings))
 
 
 RELAXOMETRY = Step(
@@ -48,6 +49,6 @@ RELAXOMETRY = Step(
     reads=("relaxometry",),
     sources=single_files,
     needs=lambda run, settings: ("mask_brain", "field_sd", *combined(run)),
-    makes=_relaxation_keys,
+    makes=relaxation_keys,
     memory=memory(12, 2),
 )

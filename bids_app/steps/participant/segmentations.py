@@ -1,12 +1,12 @@
 """Which segmentations a run has: of the settings' words, those that exist for this record."""
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 
 from bids_app.adapters import atlas, existing, fastsurfer
 from bids_app.adapters.labels import FASTSURFER, Region, from_rows, read_table
 from bids_app.derivatives.names import lookup_path
+from bids_app.derivatives.tsv import table_rows
 from bids_app.errors import QsmAppError
 from bids_app.model.records import Anatomical, GreRun
 from bids_app.model.settings import Settings
@@ -107,7 +107,6 @@ def regions_in(path: Path) -> dict[int, Region]:
     """
     table = lookup_path(path)
     try:
-        with table.open(encoding="utf-8", newline="") as file:
-            return from_rows(csv.DictReader(file, delimiter="\t"))
+        return from_rows(table_rows(table))
     except (OSError, ValueError) as error:
         raise QsmAppError(f"{table} cannot be read ({error}); run the level participant again") from error

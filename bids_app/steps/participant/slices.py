@@ -18,60 +18,18 @@ from bids_app.model.step import Output, Step, StepInput, StepResult
 from bids_app.qsm.arrays import BoolArray, FloatArray, NumericArray
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.registry import SWI as SWI_METHODS
-from bids_app.steps.participant.common import (
-    combined,
-    grid_image,
-    grid_of,
-    has_magnitude,
-    like_of,
-    memory,
-    single_files,
-)
+from bids_app.steps.participant.common import combined, grid_image, grid_of, like_of, memory, single_files
 from bids_app.steps.participant.load import load_echoes
-from bids_app.steps.participant.phase import readout_of
+from bids_app.steps.participant.phase import acquisition_of
+from bids_app.steps.participant.relaxometry import relaxation_keys
+from bids_app.steps.participant.swi import swi_keys, swi_needs
 
 if TYPE_CHECKING:
-    from bids_app.qsm import Field
+    from bids_app.qsm import Acquisition, Field
 
 Array = TypeVar("Array", FloatArray, BoolArray)
 #: Copies of a slice: so many that the filters of masks reach no end of the volume from the middle.
 _COPIES = 9
-#: All steps over a run but the combination of coils: they need a volume.
-_OF_VOLUMES = (
-    "phase",
-    "field",
-    "import-basis",
-    "import-total-field",
-    "registration",
-    "atlas",
-    "brain",
-    "given-mask",
-    "brain-extraction",
-    "mask",
-    "background",
-    "import-local-field",
-    "inversion",
-    "null_space_trend",
-    "import-chimap",
-    "relaxometry",
-    "import-r2star",
-    "spin-echo",
-    "import-r2",
-    "r2prime",
-    "import-r2prime",
-    "labels-fastsurfer",
-    "labels-atlas",
-    "labels-given",
-    "labels-extra",
-    "reference",
-    "swi",
-    "separation",
-    "qc",
-    "regions-fastsurfer",
-    "regions-atlas",
-    "regions-given",
-    "regions-extra",
-)
 
 
 @dataclass
@@ -104,12 +62,12 @@ def slice_maps(step: StepInput[GreRun]) -> StepResult:
     assert axis is not None  # the step makes nothing for other runs
     magnitude, phase, notes = load_echoes(step)
     shape = phase.shape[1:]
-    slices = []
+    slices, acquisition = [], acquisition_of(run, notes[0])
     for place in range(shape[axis]):
         take = _Copies(axis, place)
         grid = replace(grid_of(run, shape), shape=take.shape(shape))
         strength = None if magnitude is None else take(magnitude, 1)
-        slices.append(_one_slice(step, take(phase, 1), strength, grid).middle(axis))
+        slices.append(_one_slice(step, acquisition, take(phase, 1), strength, grid).middle(axis))
 
     def stacked(arrays: Sequence[NumericArray]) -> NumericArray:
         return np.concatenate(arrays, axis=axis)
@@ -127,7 +85,7 @@ def slice_maps(step: StepInput[GreRun]) -> StepResult:
         outputs[key] = Output(stacked([single.relaxation[key] for single in slices]), like, facts)
     weighted = [single.swi for single in slices if single.swi is not None]
     if weighted:
-        outputs["swi"] = Output(stacked(weighted), like, facts | {"Method": _swi_method(step.settings)})
+        outputs["swi"] = Output(stacked(weighted), like, facts | {"Method": step.settings.swi.choice.method})
     methods = tuple(dict.fromkeys(name for single in slices for name in single.methods))
     return StepResult(outputs, {"slices": len(slices), "phase": list(notes)}, tuple(notes[1:]), methods)
 
@@ -150,7 +108,9 @@ class _Copies:
         return x, y, z
 
 
-def _one_slice(step: StepInput[GreRun], phase: FloatArray, magnitude: FloatArray | None, grid: Grid) -> _Slice:
+def _one_slice(
+    step: StepInput[GreRun], acquisition: "Acquisition", phase: FloatArray, magnitude: FloatArray | None, grid: Grid
+) -> _Slice:
     """Return the maps of the copies of one slice; a slice without signal is 0."""
     from bids_app import qsm
 
@@ -158,15 +118,7 @@ def _one_slice(step: StepInput[GreRun], phase: FloatArray, magnitude: FloatArray
     times, settings = run.echo_times, step.settings
     try:
         corrected = qsm.correct_phase(
-            phase,
-            magnitude,
-            times,
-            grid,
-            manufacturer=str(run.echoes[0].metadata.get("Manufacturer", "")),
-            readout=readout_of(run),
-            echo_numbers=[echo.number for echo in run.echoes],
-            options=section.choice,
-            parameters=section.methods,
+            phase, magnitude, times, grid, acquisition=acquisition, options=section.choice, parameters=section.methods
         )
     except qsm.NoSignalError:
         return _empty(run, settings, grid)
@@ -178,7 +130,7 @@ def _one_slice(step: StepInput[GreRun], phase: FloatArray, magnitude: FloatArray
     except qsm.EmptyMaskError:
         return _empty(run, settings, grid)
     relaxation, methods = {}, [*corrected.methods, *field.methods]
-    if magnitude is not None and _relaxation_keys(run, settings):
+    if magnitude is not None and relaxation_keys(run, settings):
         rates = qsm.r2star(
             magnitude,
             times,
@@ -192,7 +144,7 @@ def _one_slice(step: StepInput[GreRun], phase: FloatArray, magnitude: FloatArray
     swi = None
     if _has_swi(run, settings):
         swi = _weighted(field, mask, grid, times[-1], settings)
-        methods.append(SWI_METHODS[_swi_method(settings)].key)
+        methods.append(SWI_METHODS[settings.swi.choice.method].key)
     return _Slice(field.total, field.magnitude, mask, relaxation, swi, tuple(methods))
 
 
@@ -206,8 +158,8 @@ def _mask(field: "Field", settings: Settings, grid: Grid) -> BoolArray:
 
 
 def _weighted(field: "Field", mask: BoolArray, grid: Grid, echo_time: float, settings: Settings) -> FloatArray:
-    method = SWI_METHODS[_swi_method(settings)]
-    params = settings.swi.methods.get(method.name, method.params())
+    method = SWI_METHODS[settings.swi.choice.method]
+    params = settings.swi.of(method)
     return method.function(
         field.total, field.magnitude, mask, grid, params=params, echo_time=echo_time, chi_ppm=None
     ).swi
@@ -215,7 +167,7 @@ def _weighted(field: "Field", mask: BoolArray, grid: Grid, echo_time: float, set
 
 def _empty(run: GreRun, settings: Settings, grid: Grid) -> _Slice:
     zeros = np.zeros(grid.shape, np.float32)
-    relaxation = dict.fromkeys(_relaxation_keys(run, settings), zeros)
+    relaxation = dict.fromkeys(relaxation_keys(run, settings), zeros)
     return _Slice(zeros, zeros, zeros > 0, relaxation, zeros if _has_swi(run, settings) else None, ())
 
 
@@ -227,24 +179,15 @@ def _recipe(settings: Settings) -> str:
     return OBJECT_RECIPE if chosen == FILLED_RECIPE else chosen
 
 
-def _swi_method(settings: Settings) -> str:
-    return settings.swi.choice.method
-
-
 def _has_swi(run: GreRun, settings: Settings) -> bool:
-    name = _swi_method(settings)
-    return has_magnitude(run) and name != "none" and "chi" not in SWI_METHODS[name].needs
-
-
-def _relaxation_keys(run: GreRun, settings: Settings) -> tuple[str, ...]:
-    possible = len(run.echo_times) > 1 and has_magnitude(run)
-    return ("r2star", "t2star", "s0") if possible and settings.relaxometry.choice.method != "none" else ()
+    """Return whether the run has an SWI whose method needs no susceptibility."""
+    return "swi" in swi_keys(run, settings) and "chimap" not in swi_needs(run, settings)
 
 
 def _makes(run: GreRun, settings: Settings) -> tuple[str, ...]:
     if run.slice_axis is None:
         return ()
-    keys = ("magnitude", "total_field", "total_field_magnitude", "mask_brain", *_relaxation_keys(run, settings))
+    keys = ("magnitude", "total_field", "total_field_magnitude", "mask_brain", *relaxation_keys(run, settings))
     return (*keys, "swi") if _has_swi(run, settings) else keys
 
 
@@ -257,6 +200,6 @@ SLICES = Step(
     headers=grid_image,
     needs=lambda run, settings: combined(run),
     makes=_makes,
-    replaces=_OF_VOLUMES,
+    replaces_all=True,
     memory=memory(12, 4),
 )

@@ -29,7 +29,7 @@ def weighted_image(step: StepInput[GreRun]) -> StepResult:
     """SWI of the combined magnitude and, on request, of every echo."""
     section, times = step.settings.swi, step.record.echo_times
     method = METHODS[section.choice.method]
-    params = section.methods.get(method.name, method.params())
+    params = section.of(method)
     combined_magnitude = read_array(step.inputs["magnitude"])
     make = _maker(step, method.function, params)
     weighted = make(combined_magnitude, times[-1])
@@ -55,13 +55,15 @@ def _maker(
     return lambda magnitude, time: function(field, magnitude, mask, grid, params=params, echo_time=time, chi_ppm=chi)
 
 
-def _swi_keys(run: GreRun, settings: Settings) -> tuple[str, ...]:
+def swi_keys(run: GreRun, settings: Settings) -> tuple[str, ...]:
+    """Return the products' keys of SWI: none without magnitude, or where none is chosen."""
     if not (has_magnitude(run) and run.echo_times) or settings.swi.choice.method == "none":
         return ()  # the magnitude of a field map has no echo time of its own
     return ("swi", "minip", "swi_echoes") if settings.swi.choice.per_echo else ("swi", "minip")
 
 
-def _swi_needs(run: GreRun, settings: Settings) -> tuple[str, ...]:
+def swi_needs(run: GreRun, settings: Settings) -> tuple[str, ...]:
+    """Return the products that the chosen method of SWI needs."""
     choice = settings.swi.choice
     chi = ("chimap",) if choice.method != "none" and "chi" in METHODS[choice.method].needs else ()
     return ("total_field", "magnitude", "mask_brain", *chi, *(combined(run) if choice.per_echo else ()))
@@ -74,7 +76,7 @@ SWI = Step(
     reads=("swi",),
     sources=lambda run, settings: magnitude_files(run) if settings.swi.choice.per_echo else {},
     headers=grid_image,
-    needs=_swi_needs,
-    makes=_swi_keys,
+    needs=swi_needs,
+    makes=swi_keys,
     memory=memory(24, 1),
 )

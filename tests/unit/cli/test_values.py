@@ -62,6 +62,17 @@ def test_work_folder_is_a_folder_of_its_own(tmp_path):
     assert config(tmp_path, "-w", str(tmp_path / "bids" / "derivatives" / "work")).work_dir.name == "work"
 
 
+def test_a_derivative_folder_without_a_participant_is_refused_with_the_place_of_a_mask(tmp_path):
+    (tmp_path / "bids" / "sub-01").mkdir(parents=True)
+    loose, nested = tmp_path / "loose", tmp_path / "nested"
+    loose.mkdir()
+    (loose / "brain_mask.nii.gz").write_text("")
+    (nested / "fmriprep" / "sub-01").mkdir(parents=True)
+    with pytest.raises(UsageError, match=r"no folder of a participant; .*loose/sub-01/anat/sub-01_desc-brain_mask"):
+        config(tmp_path, "--derivatives", str(loose))
+    assert config(tmp_path, "--derivatives", str(nested)).derivatives == (nested,)
+
+
 def test_relative_places_are_absolute_for_the_jobs(tmp_path, monkeypatch):
     from bids_app.cli.job_options import options_for_jobs
 

@@ -85,6 +85,27 @@ def test_a_mask_of_all_sessions_serves_each_of_them(dataset, other):
     assert with_given_mask(with_t1w(run), [other]).given_mask == GivenMask(path, "t1w")
 
 
+@pytest.mark.parametrize(
+    ("t1w", "name", "used"),
+    [
+        ("sub-01_acq-mprage_run-1", "sub-01/anat/sub-01_acq-mprage_run-1_desc-brain_mask", True),
+        ("sub-01_acq-mprage_run-1", "sub-01/anat/sub-01_acq-mprage_run-2_desc-brain_mask", False),
+        ("sub-01_ses-2_acq-mprage", "sub-01/ses-2/anat/sub-01_ses-2_acq-mprage_desc-brain_mask", True),
+        ("sub-01_ses-2", "sub-01/ses-3/anat/sub-01_ses-3_desc-brain_mask", False),
+        ("sub-01_acq-mprage", "sub-01/anat/sub-01_acq-mprage_label-GM_mask", False),
+    ],
+)
+def test_a_mask_belongs_to_a_run_by_the_entities_of_its_t1w_image(t1w, name, used, dataset, other):
+    dataset.megre("sub-01_acq-qsm")
+    (run,) = find_subjects(dataset.root)[0].runs
+    entities = tuple(tuple(part.split("-")) for part in t1w.split("_"))
+    image_of_head = Anatomical(run.echoes[0].phase, "01", dict(entities).get("ses"), entities)
+    path = image(other / f"{name}.nii.gz", (8, 8, 8))
+    with_mask = with_given_mask(replace(run, t1w=image_of_head), [other])
+    assert with_mask.given_mask == (GivenMask(path, "t1w") if used else None)
+    assert with_given_mask(run, [other]).given_mask is None
+
+
 @pytest.mark.parametrize("inside", ["", "sourcedata/freesurfer/"])
 def test_freesurfer_masks_are_found(inside, run, other):
     path = other / f"{inside}sub-01/mri/brainmask.mgz"

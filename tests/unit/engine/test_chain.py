@@ -11,7 +11,7 @@ import pytest
 
 from bids_app.derivatives.products import PRODUCTS, Product, product_from
 from bids_app.derivatives.records import load_own_record, record_path
-from bids_app.engine.cache import path_of
+from bids_app.engine.cache import Hashes, path_of
 from bids_app.engine.chain import Chain
 from bids_app.model.step import Output, Step, StepResult
 
@@ -48,6 +48,45 @@ def steps(ran):
 
 def go(steps, run, settings, context, **more):
     return Chain(steps, run, settings, context, **more).run()
+
+
+def test_what_an_earlier_command_made_stays_while_its_sources_do(steps, ran, run, settings, context):
+    """Regions of the command before are those of the same map: they stay beside it, and go with it."""
+    regions = ran.make("regions", ("local_field",), needs=("chimap",))
+    pages = ran.make("pages", ("swi",), needs=("local_field",))
+    go((*steps, regions, pages), run, settings, context)
+    without = [replace(step, makes=lambda r, s: ()) for step in (regions, pages)]
+    places = [path_of(key, run, context) for key in ("local_field", "swi")]
+    result = go((*steps, *without), run, settings, context)
+    assert result.warnings == [] and all(place.is_file() for place in places)
+    changed = ran.make(
+        "third", ("chimap",), needs=("total_field", "mask_brain"), reads=("mask", "inversion"), value=2.0
+    )
+    plan = (*steps[:2], changed, steps[3], *without)
+    assert Chain(plan, run, settings, context).others.outdated({}, Hashes(context.output_dir)) == []
+    result = go(plan, run, settings, context)
+    assert [warning.split(" is removed")[0].split()[-1] for warning in result.warnings] == ["regions", "pages"]
+    assert not any(place.exists() for place in places)
+    assert not any(record_path(step.name, run, context.output_dir).exists() for step in without)
+    assert go(plan, run, settings, context).warnings == []
+
+
+def test_what_an_earlier_command_made_of_a_changed_file_is_found_where_nothing_else_is_to_do(
+    ran, run, settings, context, tmp_path
+):
+    table = tmp_path / "table.tsv"
+    table.write_text("a")
+    named = ran.make("named", ("swi",), sources=False)
+    named = replace(named, sources=lambda r, s: {"table": table})
+    first = ran.make("first", ("total_field",), sources=True)
+    go((first, named), run, settings, context)
+    without = replace(named, makes=lambda r, s: ())
+    chain = Chain((first, without), run, settings, context)
+    assert chain.unfinished() == [] and chain.others.outdated(chain.records, chain.hashes) == []
+    table.write_text("b")
+    chain = Chain((first, without), run, settings, context)
+    assert chain.unfinished() == [] and chain.others.outdated(chain.records, chain.hashes) == ["named"]
+    assert len(chain.run().warnings) == 1 and not path_of("swi", run, context).exists()
 
 
 def test_nothing_runs_twice(steps, ran, run, settings, context):

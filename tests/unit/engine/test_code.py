@@ -29,12 +29,13 @@ STEPS = {
 }
 
 
+def reached(index, step, record):
+    return index.reached([*code.roots_of(step.function), (record.__module__, record.__qualname__)])
+
+
 def digests(root):
     index = code.CodeIndex(root)
-    return {
-        name: index.digest(index.reached([*code.roots_of(step.function), (record.__module__, record.__qualname__)]))
-        for name, (step, record) in STEPS.items()
-    }
+    return {name: index.digest(reached(index, step, record)) for name, (step, record) in STEPS.items()}
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +63,40 @@ def test_an_edit_of_swi_repeats_swi_alone(edited):
     assert edited("qsm/swi/clearswi.py", "def clear_swi(", "_EDIT = 1\n\n\ndef clear_swi(") == set()  # nobody uses it
     assert edited("qsm/swi/clearswi.py", "_EDIT = 1\n\n\n", "") == set()
     assert edited("steps/participant/swi.py", '"SlabThickness"', '"Slab"') == {"GreRun swi"}
+
+
+@pytest.fixture(scope="module")
+def symbols():
+    """Return what each step can reach."""
+    index = code.CodeIndex(ROOT)
+    return {name: reached(index, step, record) for name, (step, record) in STEPS.items()}
+
+
+@pytest.mark.parametrize("step", [step.name for step in steps.PARTICIPANT])
+def test_an_edit_of_a_stage_repeats_that_stage_alone(step, symbols):
+    """Steps that a function of the package makes (imports, tables of regions) share it."""
+    edited = set(code.roots_of(STEPS[f"GreRun {step}"][0].function))
+    repeated = {name for name, definitions in symbols.items() if edited <= definitions}
+    made_alike = {name for name, (other, _) in STEPS.items() if set(code.roots_of(other.function)) == edited}
+    assert repeated == made_alike and f"GreRun {step}" in repeated
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "repeated"),
+    [
+        ("qsm.pipeline.inversion", "susceptibility", {"inversion"}),
+        ("qsm.pipeline.background", "local_field", {"background"}),
+        ("qsm.pipeline.null_space_trend", "remove_null_space_trend", {"null_space_trend"}),
+        ("qsm.pipeline.field", "fit_total_field", {"field", "slices"}),
+        ("qsm.pipeline.phase", "correct_phase", {"phase", "slices"}),
+        ("qsm.pipeline.masks", "make_masks", {"mask", "slices"}),
+        ("qsm.pipeline.relaxometry", "r2star", {"relaxometry", "slices"}),
+        ("qsm.inversion.combine", "reference", {"reference"}),
+    ],
+)
+def test_an_edit_of_the_library_repeats_the_stages_that_call_it(place, name, repeated, symbols):
+    users = {step for step, definitions in symbols.items() if (f"bids_app.{place}", name) in definitions}
+    assert users == {f"GreRun {step}" for step in repeated}
 
 
 def test_an_edit_of_a_background_method_repeats_the_step_that_chooses_it_and_no_other(tmp_path, monkeypatch):
@@ -140,6 +175,17 @@ def test_a_name_that_is_exported_again_is_found_where_it_is_made(tmp_path):
     (root / "c.py").write_text("from bids_app import a\n\n\ndef run():\n    return a.renamed()\n")
     reached = code.CodeIndex(root).reached([("bids_app.c", "run")])
     assert reached == {("bids_app.c", "run"), ("bids_app.b", "made"), ("bids_app.b", "LEVEL")}
+
+
+def test_the_variable_of_a_comprehension_is_no_name_of_its_module(tmp_path):
+    root = tmp_path / "bids_app"
+    root.mkdir()
+    (root / "a.py").write_text(
+        "def other(kind):\n    return kind\n\n\nMADE = [other(kind) for kind in 'ab']\n\n\n"
+        "def run():\n    kind = 1\n    return kind\n"
+    )
+    assert code.CodeIndex(root).reached([("bids_app.a", "run")]) == {("bids_app.a", "run")}
+    assert ("bids_app.a", "other") in code.CodeIndex(root).reached([("bids_app.a", "MADE")])
 
 
 def test_functions_of_other_packages_and_made_ones(tmp_path):

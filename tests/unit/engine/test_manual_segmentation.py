@@ -73,9 +73,9 @@ def test_stages_that_are_asked_for_come_after_the_maps(home):
     [
         ({"shape": (8, 9, 8)}, "does not lie on the template's grid"),
         ({"grid": np.diag([4.0, 4, 3.9, 1])}, "does not lie on the template's grid"),
-        ({"value": 1.5}, "no labels"),
-        ({"value": -1}, "no labels"),
-        ({"value": np.nan}, "no labels"),
+        ({"value": 1.5}, "not whole .1.5."),
+        ({"value": -1}, "labels below 0 .-1."),
+        ({"value": np.nan}, "not whole"),
         ({"value": 0}, "empty"),
         ({"value": 5}, "has no name for label 5"),
     ],

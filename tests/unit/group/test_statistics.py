@@ -94,7 +94,7 @@ def test_ordinary_least_squares_agrees_with_the_closed_form():
         ("chi ~ age + same", "column same is the same for all participants"),
         ("chi ~ age + I(2 * age)", "follows from the others"),
         ("chi ~ C(participant_id)", "follows from|too few"),
-        ("chi ~ empty", "no run has a value of empty"),
+        ("chi ~ empty", "no run has a value of empty: add the values to participants.tsv"),
         ("group ~ age", "not one column of numbers"),
     ],
 )

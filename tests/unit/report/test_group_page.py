@@ -270,7 +270,7 @@ def test_everybodys_map_is_shown_and_who_has_none_is_named(tmp_path):
     path.write_bytes(b"cut")
     first, second = everybody.pictures([f"sub-{n:02d}" for n in range(67)], tmp_path)
     assert (first.title, second.title) == ("Susceptibility maps, 1 to 64 of 65", "Susceptibility maps, 65 to 65 of 65")
-    assert "No map that can be read: sub-65, sub-66." in first.caption
+    assert "Without a readable map: sub-65, sub-66." in first.caption
     assert second.height < first.height
     assert everybody.pictures([], tmp_path) == []
 
@@ -295,7 +295,7 @@ def test_the_template_and_voxelwise_maps_are_shown(page):
     assert '<h2 id="voxels-MNI">' in page
     assert '<h2 id="voxels-study">' not in page
     assert "overlap by 0.77" in page
-    assert "The template on MNI: the heads overlap by 0.93" in page
+    assert "Registration of the template to MNI: the heads overlap by 0.93" in page
     assert "less exact" in page
     assert all(len(a["alt"]) > 15 for tag, a in elements.tags if tag == "img")
     assert all(b - a <= 1 for a, b in zip(elements.headings, elements.headings[1:], strict=False))

@@ -36,7 +36,8 @@ def test_dots_are_coloured_by_the_first_factor_of_the_model():
         {"run": f"r{n}", "age": str(20 + n), "sex": "FM"[n % 2], "group": "ab"[n // 2 % 2], "arm": str(n % 3)}
         for n in range(6)
     ]
-    assert groups_of(rows, "chi ~ age + sex + group").column == "sex"
+    assert groups_of(rows, "chi ~ age + sex + group").column == "group"
+    assert groups_of(rows, "chi ~ age + sex").column == "sex"
     assert groups_of(rows, "chi ~ age").column == "group"
     assert groups_of(rows, "chi ~ age + C(arm)").levels == ("0", "1", "2")
     assert groups_of([{"run": "r", "age": "2"}], "").number("r") == ""

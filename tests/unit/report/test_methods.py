@@ -65,7 +65,7 @@ def test_own_stages_of_a_method_are_named_where_its_parameters_switch_them_on():
 
     assert "[zhou2014] (corrections = 0, levels = 4)." in said(0)
     assert OWN_MARK not in said(0)
-    assert "removed from the boundary values of LBV" in said(2)
+    assert "subtracted from the boundary values of LBV" in said(2)
     assert said(2).endswith(OWN_MARK)
 
 
@@ -246,7 +246,7 @@ def test_each_item_that_is_missing_is_named(subject, context, name, keys):
 @pytest.mark.parametrize(
     ("changes", "metrics", "paths", "said"),
     [
-        ({}, {}, {}, "made from the data by the recipe “quality,open:1”."),
+        ({}, {}, {}, "computed from the data with the recipe “quality,open:1”."),
         ({"from_anatomy": True}, {"mask_given": False}, {}, "restricted to the brain mask of the segmentation."),
         ({}, {"mask_given": True}, {}, "The mask was taken from another dataset."),
         (
@@ -285,9 +285,7 @@ def test_slices_that_were_computed_by_themselves_are_named(subject, context):
     (run,) = collect(subject, context, {})
     run.records = {"slices": StepRecord("slices", "sub-01", methods=("mcpc3ds", "romeo", "fit_linear"))}
     said = " ".join(methods_text([run]).plain())
-    assert (
-        "every slice was computed by itself, and susceptibility was not computed. The phase at echo time zero" in said
-    )
+    assert "each slice was processed separately, without susceptibility. The phase at echo time zero" in said
     assert "Phase was unwrapped by ROMEO" in said
 
 

@@ -1,11 +1,16 @@
 """Text of sidecars and headers is text, in the methods paragraph, in Markdown and in BibTeX."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from bids_app.convert.model import FAILED, ConversionReport, Problem, SeriesOutcome
-from bids_app.convert.write.report import as_markdown
+from bids_app.convert.write.report import as_markdown, rows
+from bids_app.derivatives.escaping import markdown_text
+from bids_app.derivatives.files import write_table
+from bids_app.derivatives.tsv import table_rows
+from bids_app.report.charts import regions
 from bids_app.report.methods.acquisition import _coil, _scanner
 from bids_app.report.methods.citation import write_citation
 from bids_app.report.methods.text import Methods
@@ -40,3 +45,35 @@ def test_conversion_page_holds_no_markup_from_outside():
     assert "<script" not in outside_code
     (row,) = [line for line in page.splitlines() if line.startswith("| 01 ")]
     assert row.replace("\\|", "").count("|") == 6  # five cells, whatever is in them
+
+
+def test_half_a_pair_of_surrogates_is_written_by_its_number(tmp_path):
+    """JSON may hold it, and the name of a file in another encoding becomes such a text."""
+    sentence = _coil({"ReceiveCoilName": "a\ud800b"})
+    write_citation(tmp_path, {"sub-01": Methods((f"Data of {sentence}.",))})
+    assert "a\\ud800b" in (tmp_path / "CITATION.md").read_text(encoding="utf-8")
+    write_table(tmp_path / "x.tsv", [{"name": "a\udcffb"}])
+    assert table_rows(tmp_path / "x.tsv") == [{"name": "a\\udcffb"}]
+
+
+def test_a_spreadsheet_finds_no_formula_in_the_conversion_report():
+    formula = '=HYPERLINK("http://x.y","z")'
+    outcome = SeriesOutcome("01", None, 3, formula, f"+{formula}", 5, FAILED, f" @{formula}")
+    for row in rows(ConversionReport(Path("bids"), (outcome,), (Problem("-a.dcm", "=b"),), ())):
+        texts = [str(row.get(name, "")) for name in ("description", "reason", "source")]
+        assert not any(text.strip()[:1] in ("=", "+", "-", "@") for text in texts) and any(
+            "'" in text for text in texts
+        )
+
+
+@pytest.mark.parametrize("name", ["$\\foo$", "$x_", "\\frac{", "_hidden", "{0}"])
+def test_names_of_regions_are_no_formulas(name):
+    (picture,) = regions([{"name": name, "hemisphere": "n/a", "chi_median": "0.1"}], "atlas")
+    assert picture.uri and name in picture.alt
+
+
+@pytest.mark.parametrize("text", ["~~~ code", "_a_", "1. item", "12) item", "= heading", "a ~~b~~"])
+def test_marks_of_markdown_are_text(text):
+    escaped = markdown_text(text)
+    marks = re.findall(r"(?<!\\)(?:~|(?<!\w)_|_(?!\w)|^=|^\d+[.)])", escaped)
+    assert marks == [] and escaped.replace("\\", "") == text

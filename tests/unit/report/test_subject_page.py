@@ -147,7 +147,7 @@ def test_a_subject_of_which_nothing_was_made_has_a_page(settings, context):
     report(subject, settings, context, {"results": {"sub-02": Result([failure(), failure(blocked=True)])}})
     page = (context.output_dir / "sub-02.html").read_text()
     assert "No step has finished" in page
-    assert "Not run because of it: chi." in page
+    assert "Steps that could not run because of this: chi." in page
     assert "run the same command again" in page
 
 
@@ -159,9 +159,9 @@ def test_a_failure_and_what_it_stops_are_one_box_with_the_images_as_stored(subje
     report(subject, settings, context, {"results": {"sub-01": Result(steps)}})
     page = (context.output_dir / "sub-01.html").read_text()
     assert page.count('class="box bad"') == 1
-    assert "Not run because of it: later0, later1, later2." in page
+    assert "Steps that could not run because of this: later0, later1, later2." in page
     assert "Step chi failed: see below what to do." in page
-    assert "what the scanner gave is shown" in page
+    assert "The figures show the images from the scanner." in page
     assert re.findall(r"<h4>(.*?)</h4>", page)[:1] == ["Echoes"]
 
 
@@ -182,7 +182,7 @@ def test_a_broken_image_is_told_beside_the_failure(subject, settings, context):
 
 
 def test_what_to_look_at_leads_to_the_part_that_shows_it(page):
-    assert "sub-01: 2 things to look at." in page
+    assert "sub-01: 2 warnings" in page
     part = re.search(r'the registration looks wrong <a href="#(sub-01-[a-z]+)" aria-label="Show', page)[1]
     assert part == "sub-01-regions"
     assert f'<h3 id="{part}">Anatomy</h3>' in page
@@ -196,7 +196,7 @@ def test_the_figures_of_the_registration_stand_beside_its_pictures(page):
 
 def write_quality(context, **values):
     """Write what the step of quality control would have of a run with these numbers."""
-    known, bounds = quality.numbers(2), QcChoices().to_mapping()
+    known, bounds = quality.metrics_of(2), QcChoices().to_mapping()
     numbers = {name: known[name].describe(value, bounds) for name, value in values.items()}
     numbers.get("snr_echo1", {}).pop("advice", None)
     path = product_path(PRODUCTS["qc"], {"sub": "01"}, context.output_dir, context.work_dir)

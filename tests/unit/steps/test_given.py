@@ -109,6 +109,10 @@ def test_a_local_field_skips_the_background_removal(maps, tmp_path):
     np.testing.assert_allclose(outputs["desc-local_fieldmap"], local, atol=1e-3)
     assert np.corrcoef(outputs["Chimap"][local != 0], maps[0][local != 0])[0, 1] > 0.9
     assert "desc-processing_mask" not in outputs
+    sidecar = json.loads((tmp_path / "out/sub-01/anat/sub-01_Chimap.json").read_text())
+    assert sidecar["ImportedFrom"] == "local_field_Hz.nii.gz"
+    assert sidecar["Parameters"]["background"] == {"null_space_trend": "keep"}
+    assert sidecar["Parameters"]["inversion"]["method"] == "tkd"
 
 
 @pytest.mark.parametrize(("units", "factor"), [("ppm", 1), ("ppb", 1000)])
@@ -121,6 +125,11 @@ def test_a_susceptibility_map_skips_everything_before_it(units, factor, maps, tm
     assert {"import-chimap", "reference", "relaxometry", "qc"} <= set(ran)
     np.testing.assert_allclose(outputs["Chimap"], chi, atol=1e-6)
     assert np.array_equal(outputs["desc-qsm_mask"] > 0, chi != 0)
+    sidecar = json.loads((tmp_path / "out/sub-01/anat/sub-01_Chimap.json").read_text())
+    # No method is named that did not run.
+    assert list(sidecar["Parameters"]) == ["reference"]
+    assert sidecar["ImportedFrom"] == f"chimap_{units}.nii.gz"
+    assert f"bids:raw:chimap_{units}.nii.gz" in sidecar["Sources"]
 
 
 def test_maps_of_several_stages_are_all_kept(maps, tmp_path):
@@ -238,6 +247,11 @@ def test_an_external_program_stands_for_bet(maps, tmp_path):
     assert not (mask & ~cut).any() and mask.sum() > 0.9 * cut.sum()
     record = json.loads(next((tmp_path / "out").rglob("*_step-brain-extraction.json")).read_text())
     assert record["methods"] == ["brain_program"]
+    # The script is a file that the step reads.
+    run = run_of(maps, [given(tmp_path, "total_field", maps[1], "Hz")])
+    assert "brain-extraction" not in made(run, tmp_path, **sections)[0]
+    program.write_text(f"# corrected\n{program.read_text()}")
+    assert "brain-extraction" in made(run, tmp_path, **sections)[0]
     # A given mask is taken as it is: nothing is extracted.
     path = image(tmp_path / "mask.nii.gz", inside)
     run = replace(run_of(maps, [given(tmp_path, "total_field", maps[1], "Hz")]), given_mask=GivenMask(path))

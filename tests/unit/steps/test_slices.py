@@ -1,5 +1,7 @@
 """Runs of a few slices, or of slices with wide gaps: what is computed from each slice alone."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,8 +12,8 @@ from bids_app.derivatives.files import read_image
 from bids_app.engine.chain import Chain
 from bids_app.model.context import Context
 from bids_app.model.settings import build_settings
+from bids_app.model.step import plan
 from bids_app.steps import PARTICIPANT
-from bids_app.steps.participant.slices import SLICES
 from tests.unit.dataset.conftest import Dataset
 
 SHAPE = (64, 60, 2)
@@ -88,7 +90,11 @@ def test_slices_with_wide_gaps_are_no_volume(sidecar, axis, tmp_path):
     assert len(said) == (axis is not None)
 
 
-def test_it_replaces_every_step_but_the_combination_of_coils():
-    names = {step.name for step in PARTICIPANT}
-    assert names - set(SLICES.replaces) == {"coils", "slices"}
-    assert set(SLICES.replaces) <= names
+def test_it_replaces_every_step_but_the_combination_of_coils(tmp_path):
+    run, settings = study(tmp_path / "bids", shape=(20, 18, 1)), build_settings({})
+    planned = plan(PARTICIPANT, run, settings)
+    assert [step.name for step in planned.steps] == ["slices"]
+    assert {"phase", "field", "mask", "inversion", "swi", "qc"} <= {step.name for step in planned.replaced}
+    of_coils = plan(PARTICIPANT, replace(run, coils=4), settings)
+    assert [step.name for step in of_coils.steps] == ["coils", "slices"]
+    assert of_coils.left_out == planned.left_out == ()

@@ -25,6 +25,7 @@ ITERATIVE = [m for m in METHODS if hasattr(qsm.BACKGROUND[m].params(), "toleranc
 #: What may be left of a background, as a share of its standard deviation: of smooth fields, and of a sphere of air
 #: that all but touches the object.
 LEFT = {
+    "harperella": (0.02, 0.02),
     "ismv": (0.02, 0.02),
     "lbv": (0.02, 0.04),
     "pdf": (0.05, 0.08),
@@ -311,7 +312,7 @@ def test_laplace_solution_is_harmonic_with_its_boundary_values(levels):
     assert not constant.any()
 
 
-@pytest.mark.parametrize("name", ["resharp", "ismv", "lbv", "vsharp"])
+@pytest.mark.parametrize("name", ["resharp", "ismv", "lbv", "vsharp", "harperella", "msmv"])
 def test_masks_too_thin_are_refused(name):
     chi, mask = problem()
     with pytest.raises(ValueError, match="too thin"):

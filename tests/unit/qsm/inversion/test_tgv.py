@@ -79,7 +79,7 @@ def test_primal_and_dual_kernels_are_adjoint_and_their_norm_is_below_one(voxel_s
     def forward(primal):  # sigma K x
         state, radii = State.zero(zero.size), (np.float32(1e30), np.float32(1e30))
         fields = state.primal, primal, state.dual
-        tgv_kernels.sweep(fields, (zero, zero), domain.regions, slabs, stencils.weights, both, radii, unit)
+        tgv_kernels.sweep(fields, (zero, zero), domain.regions, slabs, stencils.weights, both, radii, unit, False)
         return state.dual
 
     def backward(dual):  # tau K^T y
@@ -128,14 +128,14 @@ def test_slabs_do_not_change_an_iteration(count):
         arguments = fields, settled, domain.regions, slabs, stencils.weights, both
         for _ in range(4):
             tgv_kernels.primal_ends(*arguments, rho)
-            tgv_kernels.sweep(*arguments, radii, rho)
+            tgv_kernels.sweep(*arguments, radii, rho, False)
         results.append(np.stack([*state.primal, *state.dual]))
     if np.diff(slabs.astype(int)).min() >= 4:  # two iterations at a time are the same
         state = State.zero(domain.layout.size)
         arguments = (state.primal, bars, state.dual), *arguments[1:]
         for _ in range(2):
             tgv_kernels.primal_ends(*arguments, rho)
-            tgv_kernels.sweep_twice(*arguments, radii, rho)
+            tgv_kernels.sweep(*arguments, radii, rho, True)
             tgv_kernels.primal_ends(*arguments, rho)
             tgv_kernels.dual_ends(*arguments, radii, rho)
         np.testing.assert_array_equal(results[0], np.stack([*state.primal, *state.dual]))

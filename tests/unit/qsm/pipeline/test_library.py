@@ -9,7 +9,18 @@ import pytest
 
 from bids_app import qsm
 
-STAGES = ("arguments", "background", "echoes", "field", "inversion", "masks", "null_space_trend", "options", "phase")
+STAGES = (
+    "acquisition",
+    "arguments",
+    "background",
+    "echoes",
+    "field",
+    "inversion",
+    "masks",
+    "null_space_trend",
+    "options",
+    "phase",
+)
 
 
 def test_every_public_name_is_there_and_described():

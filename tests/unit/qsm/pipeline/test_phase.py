@@ -21,9 +21,11 @@ def echoes(ramp=0.0):
     return np.abs(signal).astype(np.float32), np.angle(signal).astype(np.float32), mask
 
 
-def corrected(phase, magnitude, sign="auto", **known):
-    options = qsm.FieldChoices(offsets="none", sign=sign)
-    return qsm.correct_phase(phase, magnitude, TIMES, qsm.Grid(SHAPE), options=options, **known)
+def corrected(phase, magnitude, sign="auto", overwrite=False, **known):
+    options, scan = qsm.FieldChoices(offsets="none", sign=sign), qsm.Acquisition(**known)
+    return qsm.correct_phase(
+        phase, magnitude, TIMES, qsm.Grid(SHAPE), acquisition=scan, options=options, overwrite=overwrite
+    )
 
 
 def test_alternating_slices_are_corrected_and_reported():
@@ -42,7 +44,7 @@ def test_ordinary_phase_stays_without_a_word():
 
 def test_a_phase_that_covers_part_of_the_circle_is_reported():
     magnitude, phase, _ = echoes()
-    result = corrected(phase * np.float32(0.5), magnitude, scaling="phase is declared in radians")
+    result = corrected(phase * np.float32(0.5), magnitude, phase_scaling="phase is declared in radians")
     assert "50% of the circle" in result.warnings[0]
     assert "declared in radians" in result.warnings[0]
 
@@ -88,10 +90,16 @@ def test_sign_of_the_phase(maker, sign, turned):
 
 def test_echoes_left_out_decide_by_their_numbers():
     magnitude, phase, _ = echoes(0.15)
-    grid, forced = qsm.Grid(SHAPE), qsm.FieldChoices(offsets="bipolar")
-    assert qsm.correct_phase(phase, magnitude, TIMES, grid, echo_numbers=(1, 4, 7)).methods[0] == "bipolar"
-    assert qsm.correct_phase(phase, magnitude, TIMES, grid, echo_numbers=(1, 3, 5)).methods == ("mcpc3ds",)
-    result = qsm.correct_phase(phase, magnitude, TIMES, grid, echo_numbers=(1, 3, 5), options=forced)
+
+    def result_of(numbers, offsets="auto"):
+        scan, options = qsm.Acquisition(echo_numbers=numbers), qsm.FieldChoices(offsets=offsets)
+        return qsm.correct_phase(phase, magnitude, TIMES, qsm.Grid(SHAPE), acquisition=scan, options=options)
+
+    assert result_of((1, 4, 7)).methods[0] == "bipolar"
+    assert result_of((1, 3, 5)).methods == ("mcpc3ds",)
+    with pytest.raises(ValueError, match="2 echo numbers for 3 echoes"):
+        result_of((1, 3))
+    result = result_of((1, 3, 5), "bipolar")
     assert result.methods == ("mcpc3ds",) and "all echoes were read in one direction" in result.warnings[-1]
 
 
@@ -108,7 +116,7 @@ def test_echoes_left_out_decide_by_their_numbers():
 )
 def test_readout_polarity_decides(ramp, choice, readout, first):
     magnitude, phase, _ = echoes(ramp)
-    options = qsm.FieldChoices(offsets=choice)
-    result = qsm.correct_phase(phase, magnitude, TIMES, qsm.Grid(SHAPE), readout=readout, options=options)
+    options, scan = qsm.FieldChoices(offsets=choice), qsm.Acquisition(readout=readout)
+    result = qsm.correct_phase(phase, magnitude, TIMES, qsm.Grid(SHAPE), acquisition=scan, options=options)
     assert result.methods[0] == first
     assert result.phase.shape == phase.shape

@@ -93,7 +93,7 @@ def test_parameters_reach_the_methods(data, result):
     assert named == given
     other = reconstruct(data, given)
     assert not np.array_equal(other.chi, result.chi)
-    with pytest.raises(TypeError, match="tkd takes TkdParams, got VsharpParams"):
+    with pytest.raises(ParameterError, match="tkd takes TkdParams, got VsharpParams"):
         reconstruct(data, qsm.Options(**CHOICES, parameters={"tkd": VsharpParams()}))
 
 
@@ -102,6 +102,10 @@ def test_a_given_mask_is_kept_and_the_field_around_it_is_used(data, result):
     half = reconstruct(data, mask=given)
     assert half.masks.cut is not None and (half.masks.processing & ~given).any()
     assert half.mask.any() and not (half.mask & ~given).any()
+    # Around it the recipe looks for a brain, and finds none in a ball: that is no remark about the given mask.
+    options = qsm.Options(**CHOICES | {"mask": qsm.MaskChoices(two_pass=False)})
+    assert any("no brain surface was found" in text for text in reconstruct(data, options).masks.warnings)
+    assert reconstruct(data, options, mask=given).masks.warnings == ()
     with pytest.raises(qsm.EmptyMaskError, match="the given mask is empty"):
         reconstruct(data, mask=np.zeros(GRID.shape, bool))
 

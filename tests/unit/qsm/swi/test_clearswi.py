@@ -51,5 +51,5 @@ def test_the_slab_of_the_projection_has_its_thickness_in_mm():
 
 def test_shapes_must_agree():
     field, magnitude, mask, _ = vessels()
-    with pytest.raises(ValueError, match="differ"):
+    with pytest.raises(ValueError, match=r"field has shape \(10, .*, the grid"):
         clear_swi(field[:10], magnitude, mask, GRID)
