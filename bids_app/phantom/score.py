@@ -86,6 +86,8 @@ def _session(truth: Path, maps: Path, stem: str, root: Path) -> Iterator[Score]:
         # Rates and sources have a zero of their own.
         is_relative = suffix not in ("R2starmap", "R2map") and f"{desc}_" not in _SOURCES
         for path in sorted((maps / folder).glob(pattern)):
+            if "_space-" in path.name:
+                continue  # the level group brings maps to its template
             if not desc and (
                 any(part in path.name for part in _SOURCES) or (suffix == "R2map" and "_desc-" in path.name)
             ):

@@ -21,12 +21,15 @@ _ANGLE_NODES, _ANGLE_LOW = 37, 72.0
 class SourceModel:
     """How sources relax, and the multi-echo spin echo (times in s, angle in degrees, relaxivity in Hz/ppm at 3 T).
 
-    R2' = Dr (p + c n), c = 1 outside white matter and ``cylinders`` sin^2 of the fibre angle in it; R2* = R2 + R2'.
+    R2' = Dr (p + c n), c = ``grey`` outside white matter and ``cylinders`` sin^2 of the fibre angle in it;
+    R2* = R2 + R2'. Outside white matter, about half of what is diamagnetic is myelin of all directions, and the rest is
+    so small that diffusion averages its field.
     ``anisotropy`` is the susceptibility of white matter along its fibres less that across them, in ppm.
     """
 
     relaxivity: float = 137.0
     cylinders: float = 1.2405
+    grey: float = 0.4
     anisotropy: float = 0.016
     echo_times: tuple[float, ...] = tuple(round(0.010 * (n + 1), 4) for n in range(16))
     refocusing_angle: float = 155.0
@@ -81,7 +84,8 @@ def relaxation(
     n = -np.minimum(properties[..., sampling.DIAMAGNETIC], np.minimum(chi, 0)) * (chi != 0)
     p = chi + n
     white = properties[..., sampling.MYELINATED]
-    ratio = 1 + white * (np.float32(model.cylinders) * (1 - properties[..., sampling.COS2]) - 1)
+    grey = np.float32(model.grey)
+    ratio = grey + white * (np.float32(model.cylinders) * (1 - properties[..., sampling.COS2]) - grey)
     rate = np.float32(model.relaxivity * field_strength / 3)
     return p.astype(np.float32), n.astype(np.float32), (rate * (p + ratio * n)).astype(np.float32)
 

@@ -45,6 +45,7 @@ def test_the_demo_at_small_size(study, tmp_path, capsys):
     assert errors(study / "derivatives" / "phantom") == []
     assert errors(out, "-r") == []
     capsys.readouterr()
+    (out / "sub-01/anat/sub-01_space-study_Chimap.nii.gz").write_bytes(b"of the level group, on another grid")
     assert score([str(study), str(out), "--json", str(tmp_path / "score.json")]) == 0
     assert "right putamen" in capsys.readouterr().out
     scores = {s["file"]: s for s in json.loads((tmp_path / "score.json").read_text())}

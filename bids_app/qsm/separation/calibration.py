@@ -47,8 +47,8 @@ def estimate_relaxivity(
 
     With R2' = Dr (chi+ + abs(chi-)) and chi = chi+ + chi-, R2' = Dr chi + 2 Dr abs(chi-): the slope is Dr where the
     diamagnetic part does not change along with iron. At the surface of a nucleus it does, since white matter is mixed
-    in, and the slope comes out too low. So the outermost voxels of the region are left out where enough remain. Both
-    maps are smoothed first; outliers are down-weighted (Huber).
+    in, and the slope comes out too low. So the outermost voxels of the region are left out where enough remain and give
+    a line. Both maps are smoothed first; outliers are down-weighted (Huber).
 
     Parameters
     ----------
@@ -83,14 +83,14 @@ def estimate_relaxivity(
     if np.count_nonzero(chosen) < _MIN_SAMPLES * correlated:
         return Relaxivity(0.0, 0.0, 0.0, 0.0)
     interior = ndimage.binary_erosion(chosen)
-    if np.count_nonzero(interior) >= _MIN_INTERIOR * correlated:
-        chosen = interior
-    samples = float(np.count_nonzero(chosen) / correlated)
-    x, y = smooth_chi[chosen].astype(np.float64), smooth_rate[chosen].astype(np.float64)
-    slope, offset, sd = _huber_line(x, y, samples)
-    if not slope > 0 or sd > _MAX_RELATIVE_SD * slope:
-        return Relaxivity(0.0, 0.0, 0.0, 0.0)
-    return Relaxivity(slope, sd, offset, samples)
+    for voxels in (interior, chosen) if np.count_nonzero(interior) >= _MIN_INTERIOR * correlated else (chosen,):
+        samples = float(np.count_nonzero(voxels) / correlated)
+        slope, offset, sd = _huber_line(
+            smooth_chi[voxels].astype(np.float64), smooth_rate[voxels].astype(np.float64), samples
+        )
+        if slope > 0 and sd <= _MAX_RELATIVE_SD * slope:
+            return Relaxivity(slope, sd, offset, samples)
+    return Relaxivity(0.0, 0.0, 0.0, 0.0)
 
 
 def _huber_line(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64], samples: float) -> tuple[float, float, float]:

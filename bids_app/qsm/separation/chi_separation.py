@@ -23,10 +23,7 @@ class ChiSeparationParams(Params):
     calibrate: bool = param(False, doc="Estimate the relaxivity from iron-rich voxels instead")
     lambda_: float = param(0.0, low=0.0, high=1.0, unit="ppm mm", doc="Weight of total variation; 0: from the data")
     rate_error: float = param(
-        0.15,
-        low=0.001,
-        high=2.0,
-        doc="Error of R2' in addition to its noise: share of its root mean square in the mask",
+        0.3, low=0.001, high=2.0, doc="Error of R2' in addition to its noise: share of its root mean square in the mask"
     )
     edges: float = param(0.3, low=0.0, high=0.95, doc="Share of the magnitude's differences that count as edges")
     iterations: int = param(60, low=5, high=2000, doc="Most iterations")

@@ -27,6 +27,8 @@ _NEAR = 0.02
 _CYLINDER_LOG_SD, _CYLINDER_RANGE = 0.4, 1.2
 #: Size of a part of the diamagnetic R2' that does not depend on orientation, relative to spheres; theory has none.
 _CONSTANT_SD = 0.1
+#: Error of the smoothed susceptibility (ppm): at least this much misfit is no sign of another law.
+_MISFIT_SD = 0.003
 #: Largest diamagnetic R2' over that of spheres that the data may ask for, and the uncertainty (ppm) of the diamagnetic
 #: part that it is divided by.
 _LARGEST_RATIO, _DIAMAGNETIC_SD = 4.0, 0.005
@@ -46,17 +48,20 @@ class WhiteMatterParams(Params):
         high=5.0,
         doc="R2' of fibres across the field over that of spheres of the same susceptibility",
     )
+    grey: float = param(
+        0.4,
+        low=0.0,
+        high=2.0,
+        doc="R2' of diamagnetic matter outside white matter over that of spheres of the same susceptibility",
+    )
     iron: float = param(
         0.0, low=0.0, high=0.2, unit="ppm", doc="Mean paramagnetic susceptibility of white matter; 0: from the data"
     )
-    smoothing: float = param(5.0, low=0.5, high=30.0, unit="mm", doc="Gaussian over which fibres keep their direction")
+    smoothing: float = param(3.0, low=0.5, high=30.0, unit="mm", doc="Gaussian over which fibres keep their direction")
     passes: int = param(2, low=1, high=10, doc="Times that orientation and sources are estimated in turn")
     lambda_: float = param(0.0, low=0.0, high=1.0, unit="ppm mm", doc="Weight of total variation; 0: from the data")
     rate_error: float = param(
-        0.15,
-        low=0.001,
-        high=2.0,
-        doc="Error of R2' in addition to its noise: share of its root mean square in the mask",
+        0.3, low=0.001, high=2.0, doc="Error of R2' in addition to its noise: share of its root mean square in the mask"
     )
     edges: float = param(0.3, low=0.0, high=0.95, doc="Share of the magnitude's differences that count as edges")
     iterations: int = param(60, low=5, high=2000, doc="Most iterations of each pass")
@@ -120,7 +125,7 @@ def relaxivity_by_angle(
     quadratic, linear = (np.einsum("a...,ab,b...->...", *form) for form in ((w, ww, w), (w, wv, v)))
     square = np.einsum("a...,ab,b...->...", v, vv, v)
     best = np.min(square - linear**2 / quadratic)
-    spread = max(float(best), 1e-12) / samples
+    spread = max(float(best), _MISFIT_SD**2) / samples
     iron = np.maximum((linear / spread + _IRON / _IRON_SD**2) / (quadratic / spread + 1 / _IRON_SD**2), 0)
     cost = (square - 2 * iron * linear + iron**2 * quadratic) / spread + ((iron - _IRON) / _IRON_SD) ** 2
     cost += ((slope - cylinders) / (_CYLINDER_LOG_SD * cylinders)) ** 2 / (1 + slope / cylinders)
@@ -170,11 +175,12 @@ def _orientation(
     diamagnetic = np.maximum(np.float32(iron) - smooth_chi, np.float32(0))
     ratio = np.clip((smooth_total - np.float32(iron) + sd) / (diamagnetic + sd), 0, np.float32(_LARGEST_RATIO))
     near = data.valid & (share > 0) & (gaussian(known.astype(np.float32), sigma) > _NEAR)
-    ratio = np.where(near, ratio, np.float32(1))
+    # Without a core of white matter nearby: the mean over fibres of all directions.
+    ratio = np.where(near, ratio, np.float32(2 / 3 * params.cylinders))
     if data.fibre_angle is not None:
         across = _across(data, params, (chi, smooth_total, smooth_chi), core)
         ratio = np.where(np.isfinite(across), across, ratio)
-    return (1 + share * (ratio - 1)).astype(np.float32), iron
+    return (params.grey + share * (ratio - params.grey)).astype(np.float32), iron
 
 
 def white_matter(
@@ -189,15 +195,19 @@ def white_matter(
     Myelin sheaths are long cylinders: in the static dephasing limit their R2' is proportional to sin^2 of the angle
     between fibre and main field, whereas spheres (iron stores) have no direction. The model is
 
-    field = D * (p - n),  R2'/Dr = p + c n,  c = 1 + w (c_fibre - 1),  c_fibre = cylinders sin^2(angle),
+    field = D * (p - n),  R2'/Dr = p + c n,  c = g + w (c_fibre - g),  c_fibre = cylinders sin^2(angle),
 
-    with p = chi+, n = abs(chi-) and the fraction w of white matter. With a map of fibre angles c_fibre is known but for
-    its size, and a part that does not depend on the angle, which the data give (:func:`relaxivity_by_angle`). Without
-    one it is estimated: fibres keep their direction over some millimetres, and white matter holds little iron, whose
-    mean value follows from the bounds that 0 <= sin^2 <= 1 sets (:func:`iron_of_white_matter`). Smoothed over
-    ``params.smoothing``, c_fibre = (R2'/Dr - iron) / (iron - chi); fine detail of both sources then follows voxel by
-    voxel from field and R2'. Estimating c and the joint fit of :mod:`bids_app.qsm.separation.joint_fit` (with c
-    in its R2' term) alternate. The estimation of c is this software's own.
+    with p = chi+, n = abs(chi-) and the fraction w of white matter. Outside it g = ``grey`` is less than 1: myelin of
+    all directions is one part of diamagnetic matter there, and the rest, proteins and membranes, is so small that
+    diffusion averages its field. Neither field nor R2' determines g: it scales abs(chi-) outside white matter.
+
+    With a map of fibre angles c_fibre is known but for its size, and a part that does not depend on the angle, which
+    the data give (:func:`relaxivity_by_angle`). Without one it is estimated: fibres keep their direction over some
+    millimetres, and white matter holds little iron, whose mean value follows from the bounds that 0 <= sin^2 <= 1 sets
+    (:func:`iron_of_white_matter`). Smoothed over ``params.smoothing``, c_fibre = (R2'/Dr - iron) / (iron - chi); fine
+    detail of both sources then follows voxel by voxel from field and R2'. Estimating c and the joint fit of
+    :mod:`bids_app.qsm.separation.joint_fit` (with c in its R2' term) alternate. The estimation of c is this software's
+    own.
 
     Parameters
     ----------

@@ -31,6 +31,9 @@ def test_sources_add_up_to_the_susceptibility_and_relax_by_the_equation(field_st
     np.testing.assert_allclose(n, 0.045, atol=1e-6)
     expected = model.relaxivity * field_strength / 3 * (0.015 + model.cylinders * 0.75 * 0.045)
     np.testing.assert_allclose(r2prime, expected, rtol=1e-4)
+    _, _, r2prime = relaxation(properties(chi=0.02, dia=-0.02, white=0), model, field_strength)
+    expected = model.relaxivity * field_strength / 3 * (0.04 + model.grey * 0.02)
+    np.testing.assert_allclose(r2prime, expected, rtol=1e-4)
 
 
 def test_a_source_never_has_the_other_sign():
