@@ -4,7 +4,7 @@ BIN    := $(VENV)/bin
 PYTHON ?= $(firstword $(foreach p,python3.12 python3.11 python3.13 python3,$(shell $(p) -c 'import sys; assert (3,11) <= sys.version_info < (3,14); import venv, ensurepip' 2>/dev/null && command -v $(p))))
 STAMP  := $(VENV)/.installed-$(shell cat requirements.lock requirements-dev.lock pyproject.toml | cksum | cut -d' ' -f1)
 
-.PHONY: docs coverage bench-setup bench-speed bench-accuracy bench-orientations bench-alternation bench-separation bench-presets bench-masks bench-scaling bench-chain bench-steps bench-anatomy bench-scheduler bench-group bench-quick help setup demo test unit lint lock clean warm boutiques image-check
+.PHONY: docs news coverage bench-setup bench-speed bench-accuracy bench-orientations bench-alternation bench-separation bench-presets bench-masks bench-scaling bench-chain bench-steps bench-anatomy bench-scheduler bench-group bench-quick help setup demo test unit lint lock clean warm boutiques image-check
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -92,14 +92,18 @@ lint: setup  ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m tests.helpers.docstrings
-	$(BIN)/codespell bids_app tests benchmarks heuristics examples docs .github *.md
+	$(BIN)/codespell bids_app tests benchmarks heuristics examples docs changes .github *.md
 	$(BIN)/yamllint --strict .
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	@if command -v actionlint > /dev/null; then actionlint; else echo "actionlint is not installed: workflows are checked by their schema alone"; fi
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/idea.yml
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.citation-file-format CITATION.cff
 
 docs: warm  ## build the documentation into docs/_build/html, offline; a warning or a failing tutorial is an error
 	$(BIN)/python -m sphinx -b html -W --keep-going -q docs docs/_build/html
+
+news: setup  ## move the news fragments of changes/ into CHANGELOG.md
+	$(BIN)/python .ci/collect_news.py --move
 
 boutiques: setup  ## write boutiques.json and boutiques-bids.json from the argument parser
 	$(BIN)/python -m bids_app.cli.descriptor > boutiques.json.part && mv boutiques.json.part boutiques.json

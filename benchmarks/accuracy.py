@@ -1,8 +1,8 @@
 """Error of background methods and inversions on the phantom: ``python -m benchmarks.accuracy``.
 
 Four noise levels, axial and oblique, isotropic and 0.6x0.6x2 mm, from the noisy multi-echo phase through the field fit,
-inside the true mask. ``as in presets``: with strong sources at the rim on their own
-(:mod:`bids_app.qsm.background.boundary_sources`), and without the trend that tissue tells
+inside the true mask. ``as in presets``: with separate strong sources at the mask boundary
+(:mod:`bids_app.qsm.background.boundary_sources`), and without the null-space trend
 (:mod:`bids_app.qsm.inversion.null_space_trend`). Columns: NRMSE and detrended NRMSE (%), XSIM, slope of the deep grey
 nuclei's means, and streaks: SD of the error in white matter away from nuclei over the truth's SD (%).
 """

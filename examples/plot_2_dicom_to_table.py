@@ -44,7 +44,7 @@ shell(f"qsm-bids-app {data} {out} convert --dicom-dir {dicom} --dry-run")
 shell(f"qsm-bids-app {data} {out} convert --dicom-dir {dicom}")
 
 # %%
-# What became of every series
+# The result for every series
 # ---------------------------
 report = pd.read_csv(out / "conversion_report.tsv", sep="\t")
 print(report.dropna(axis="columns", how="all").to_string(index=False, max_colwidth=40))

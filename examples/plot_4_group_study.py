@@ -9,7 +9,7 @@ Map ten simulated people, five of them patients, and test whether their nuclei d
 # The study
 # ---------
 # The simulation plants 0.04 ppm more susceptibility in the putamen and the pallidum of the patients. Susceptibility
-# grows with age, as in life. Voxels of 4 mm keep this page fast.
+# grows with age, as in living people. Voxels of 4 mm keep this page fast.
 import subprocess
 import tempfile
 from pathlib import Path
@@ -32,8 +32,8 @@ participants = pd.read_csv(data / "participants.tsv", sep="\t")
 print(participants.head().to_string(index=False))
 
 # %%
-# Maps of everybody
-# -----------------
+# Maps of all participants
+# ------------------------
 # The segmentations come with the simulation. In your study, use ``--segmentation fastsurfer`` or an atlas.
 given = f"--derivatives {data}/derivatives/phantom --segmentation '*_seg-nuclei_dseg.nii.gz' --skip-bids-validation"
 shell(f"qsm-bids-app {data} {out} participant {given}")

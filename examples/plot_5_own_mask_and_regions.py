@@ -32,8 +32,8 @@ shell(f"python -m bids_app.phantom {data} --subjects 1 --voxel-size 3 --no-t1w")
 # %%
 # A derivative dataset of your own
 # --------------------------------
-# Files that you made lie in a derivative dataset: a folder with a ``dataset_description.json``, and the images in the
-# same tree as the scan, named by BIDS. They lie on the voxels of the gradient echo; a segmentation may lie on those of
+# Put your files into a derivative dataset: a folder with a ``dataset_description.json``, and the images in the
+# same tree as the scan, named by BIDS. They need the voxels of the gradient echo; a segmentation may have those of
 # the T1w image instead.
 #
 # * ``*_desc-brain_mask.nii.gz`` replaces the mask that the app computes.

@@ -154,19 +154,19 @@ def registration_quality(
         )
     if score <= max(shifted):
         warnings.append(
-            f"registration of {names[1]} to {names[0]} looks wrong: the images agree better when shifted by "
+            f"registration of {names[1]} to {names[0]} looks wrong: the images match better after a shift of "
             f"{_SHIFT_MM:g} mm (mutual information {max(shifted):.3f} against {score:.3f})"
         )
     if score <= turned[best]:
         warnings.append(
-            f"registration of {names[1]} to {names[0]} looks wrong: the images agree better when the head is turned by "
+            f"registration of {names[1]} to {names[0]} looks wrong: the images match better after a rotation of "
             f"180 degrees about the {_AXES[best]} axis (mutual information {turned[best]:.3f} against {score:.3f}); is "
             "the orientation in the header right?"
         )
     axis = max(quarter, key=lambda axis: quarter[axis], default=0)
     if quarter and straight <= quarter[axis]:
         warnings.append(
-            f"registration of {names[1]} to {names[0]} looks wrong: the images agree better when the head is turned by "
+            f"registration of {names[1]} to {names[0]} looks wrong: the images match better after a rotation of "
             f"90 degrees about the {_AXES[axis]} axis (mutual information {quarter[axis]:.3f} against {straight:.3f}); "
             "is the orientation in the header right?"
         )

@@ -17,7 +17,7 @@ def demo(arguments: Sequence[str], command: Callable[[Sequence[str]], int]) -> i
 
     parser = Parser(
         prog="qsm-bids-app demo",
-        description=__doc__,
+        description="Simulate a small study, map it, and compare the maps with the truth.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

@@ -20,7 +20,8 @@ _GAP: Paragraph = "", ""
 def explain(name: str, width: int = 100) -> str:
     """Return the explanation of ``section``, ``section.parameter``, ``section.method`` or ``section.method.parameter``.
 
-    ``list`` names the sections. Lines have ``width`` characters at most.
+    The section of a method can be left out: ``rts`` is ``inversion.rts``. ``list`` names the sections. Lines have
+    ``width`` characters at most.
 
     Raises
     ------
@@ -29,12 +30,28 @@ def explain(name: str, width: int = 100) -> str:
     """
     if name == "list":
         return "\n".join(f"{section:18}{_first_line(values.choice)}" for section, values in Settings().sections.items())
-    section, *rest = name.split(".")
     sections = Settings().sections
+    section, *rest = _in_full(name).split(".")
     if section not in sections:
-        raise UsageError(f"--explain: no section {section!r}: {nearest(section, section_names())}")
+        methods = [method.name for listed in section_names() for method in methods_of(listed)]
+        raise UsageError(f"--explain: no section or method {section!r}: {_hint(section, methods)}")
     paragraphs = _inside(section, sections[section], rest) if rest else _section(section, sections[section])
     return "\n".join(line for text, first in paragraphs for line in _wrapped(text, first, width))
+
+
+def _in_full(name: str) -> str:
+    """Return a name that begins with a method, and with no section, with the section of the method before it."""
+    first = name.partition(".")[0]
+    if first in section_names():
+        return name
+    places = [section for section in section_names() if first in {method.name for method in methods_of(section)}]
+    return f"{places[0]}.{name}" if len(places) == 1 else name
+
+
+def _hint(name: str, methods: Sequence[str]) -> str:
+    """Return the nearest section or method, else the sections: there are too many methods to list."""
+    hint = nearest(name, [*section_names(), *methods])
+    return hint if hint.startswith("did you mean") else nearest("", section_names())
 
 
 def _inside(name: str, section: Section[Params], rest: Sequence[str]) -> Iterator[Paragraph]:

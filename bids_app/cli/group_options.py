@@ -101,7 +101,8 @@ def _add_statistics(group: "argparse._ArgumentGroup") -> None:
     add(
         "--voxelwise",
         action="store_true",
-        help="fit --model (of chi or r2star) to every voxel too: maps of effect, t, z, p, thresholded by FDR and FWE",
+        help="fit --model (of chi, r2star, chi_paramagnetic or chi_diamagnetic) to every voxel too: maps of effect, t, "
+        "z, p, thresholded by FDR and FWE",
     )
     add(
         "--permutations",

@@ -1,4 +1,4 @@
-"""THE table of quality-control numbers: what each is called, its unit and meaning, and which settings bound it."""
+"""The table of quality-control metrics: what each is called, its unit and meaning, and which settings bound it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import TypedDict
 
 
 class Measured(TypedDict):
-    """A number of a run as ``_qc.json`` has it."""
+    """A metric of a run as ``_qc.json`` has it."""
 
     value: float | None
     unit: str
@@ -18,8 +18,8 @@ class Measured(TypedDict):
 
 
 @dataclass(frozen=True)
-class Number:
-    """One number of a run; out of its bounds it is flagged, and nothing else happens.
+class Metric:
+    """One metric of a run; out of its bounds it is flagged, and nothing else happens.
 
     ``low`` and ``high`` name the parameters of the settings' section ``qc`` that hold the bounds (empty: no bound).
     """
@@ -60,14 +60,14 @@ _SNR_ADVICE = "The map is noisy. Causes: a coil element that was off, small voxe
 _FIT = "look at the echoes and the field fit for motion, flow, or an echo that belongs to another scan"
 
 _TABLE = (
-    Number(
+    Metric(
         "field_drift",
         "Hz",
         "Largest difference of the mean field of the object between intervals of the echoes (three echoes or more)",
         high="drift_max",
         if_high=f"The echoes do not agree: {_FIT}",
     ),
-    Number(
+    Metric(
         "ghost_fraction",
         "1",
         "Ghosts: signal half a field of view away from the object, relative to the signal of the object. The rest of "
@@ -75,43 +75,43 @@ _TABLE = (
         high="ghost_max",
         if_high="Motion or pulsation: look for ghosts next to the head in the magnitude",
     ),
-    Number(
+    Metric(
         "unreliable_fraction",
         "1",
         "Part of the brain mask where the standard error of the field is twice the median or more, or the fit fails",
         high="unreliable_max",
         if_high=f"Much of the map rests on poor phase: {_FIT}",
     ),
-    Number("residual_wraps", "1", "Pairs of neighbours in the brain mask whose total field differs by a phase of 2 pi"),
-    Number(
+    Metric("residual_wraps", "1", "Pairs of neighbours in the brain mask whose total field differs by a phase of 2 pi"),
+    Metric(
         "residual_wraps_fraction",
         "1",
         "Residual wraps as a part of all pairs of neighbours in the brain mask",
         high="wraps_max",
         if_high="Unwrapping failed in places: look at the total field for jumps, and that the phase is not filtered",
     ),
-    Number(
+    Metric(
         "field_error",
         "ppm",
         "Median standard error of the total field in the brain mask (three echoes or more)",
         high="error_max",
         if_high=f"Values of single voxels are uncertain: low signal, or {_FIT}",
     ),
-    Number(
+    Metric(
         "field_residual",
         "rad",
         "Median residual of the field fit over the echoes in the brain mask",
         high="residual_max",
         if_high=f"The phase does not grow evenly with echo time: {_FIT}",
     ),
-    Number(
+    Metric(
         "residual_correlation",
         "1",
         "Correlation of the residuals of neighbours in the field fit: 0 for noise, more with motion, flow or ghosts",
         high="correlation_max",
         if_high=f"The residual of the fit is not noise: {_FIT}",
     ),
-    Number(
+    Metric(
         "boundary_ratio",
         "1",
         "Spread of the local field in the outer 4 mm of its mask, relative to the spread inside",
@@ -119,7 +119,7 @@ _TABLE = (
         if_high="Background field remains: look at the local field at the mask boundary. A tighter mask (--mask) or "
         "another background.method may help",
     ),
-    Number(
+    Metric(
         "streak_ratio",
         "1",
         "Power of the map in the cone where the dipole kernel is small, relative to the power next to the cone",
@@ -127,7 +127,7 @@ _TABLE = (
         if_high="Streaks: look at the map next to veins and bleedings. Two passes (mask.two_pass=true) or another "
         "inversion.method may help",
     ),
-    Number(
+    Metric(
         "chi_spread",
         "ppm",
         "Robust SD of the susceptibility map in its mask",
@@ -136,7 +136,7 @@ _TABLE = (
         if_low="The map is almost flat: check that the images are phase images, and that their scale was recognised",
         if_high="The map is mostly noise or artefact, or the phase's scale was not recognised: look at the phase",
     ),
-    Number(
+    Metric(
         "mask_volume",
         "ml",
         "Volume of the brain mask",
@@ -148,7 +148,7 @@ _TABLE = (
         if_high="Larger than a brain. The mask may hold scalp, neck or air: look at the masks and change --mask. For a "
         "body part or a large test object, set the bound: --set qc.volume_max=VALUE",
     ),
-    Number(
+    Metric(
         "mask_pieces",
         "1",
         "Connected pieces of the brain mask of 0.1 ml and more",
@@ -156,7 +156,7 @@ _TABLE = (
         if_high='The mask of a brain is one piece: look at the masks, and add "largest" to the recipe (--mask). For '
         "several objects or body parts, set the bound: --set qc.pieces_max=VALUE",
     ),
-    Number(
+    Metric(
         "mask_roughness",
         "1",
         "Surface area of the brain mask, relative to that of the smoothed mask, minus 1",
@@ -164,7 +164,7 @@ _TABLE = (
         if_high="The boundary is ragged: scalp or noise at the edge, or holes. Look at the masks slice by slice, and "
         "change --mask",
     ),
-    Number(
+    Metric(
         "valid_fraction",
         "1",
         "Part of the brain mask where the susceptibility map is valid",
@@ -172,7 +172,7 @@ _TABLE = (
         if_low="Background removal has lost a large part of the mask: look at the masks. A method that keeps the "
         "boundary (background.method=lbv or pdf) may help",
     ),
-    Number(
+    Metric(
         "registration_similarity",
         "1",
         "Normalised mutual information of magnitude and T1w image after registration: 1 is unrelated, 2 is identical",
@@ -180,7 +180,7 @@ _TABLE = (
         if_low="The T1w image may belong to another person or be turned: look at the registration, and choose another "
         "image with --bids-filter-file. Very noisy images give low values too",
     ),
-    Number(
+    Metric(
         "r2prime_negative_share",
         "1",
         "Part of the voxels where R2* is below R2, so that R2' is set to 0",
@@ -188,12 +188,12 @@ _TABLE = (
         if_high="Check that spin and gradient echoes match (registration), and that the echo times in the sidecars "
         "are right",
     ),
-    Number(
+    Metric(
         "r2prime_gradient_share",
         "1",
         "Part of the brain mask where field gradients add more than a tenth to R2*; the added part is removed",
     ),
-    Number(
+    Metric(
         "r2prime_valid_fraction",
         "1",
         "Part of the brain mask where R2' is valid",
@@ -201,7 +201,7 @@ _TABLE = (
         if_low="The spin echoes do not cover the mask, or field gradients leave too little signal. There, the source "
         "separation uses susceptibility only",
     ),
-    Number(
+    Metric(
         "separation_residual",
         "1",
         "Root mean square of the residual of the source separation in R2' (without R2': in R2*), relative to it",
@@ -212,28 +212,28 @@ _TABLE = (
 )
 
 
-def numbers(echoes: int) -> dict[str, Number]:
-    """Return all numbers of a run of so many echoes by name, in the order of columns."""
+def metrics_of(echoes: int) -> dict[str, Metric]:
+    """Return all metrics of a run of so many echoes by name, in the order of columns."""
     snr = []
     for echo in range(1, echoes + 1):
         bound = "snr_min" if echo == 1 else "snr_last_min" if echo == echoes else ""
-        snr.append(Number(f"{SNR}{echo}", "1", _SNR_TEXT.format(echo), low=bound, if_low=_SNR_ADVICE if bound else ""))
-    return {number.name: number for number in (*snr, *_TABLE)}
+        snr.append(Metric(f"{SNR}{echo}", "1", _SNR_TEXT.format(echo), low=bound, if_low=_SNR_ADVICE if bound else ""))
+    return {metric.name: metric for metric in (*snr, *_TABLE)}
 
 
-def sentence(name: str, number: Measured) -> str:
-    """Return the warning about a number (as ``Number.describe`` gives it) that is out of its bounds."""
-    low, high = number["expected"]
-    unit = "" if number["unit"] == "1" else f" {number['unit']}"
-    bound = f"{low:g}{unit} or more" if number["flag"] == "low" else f"{high:g}{unit} or less"
-    setting = number["settings"][0 if number["flag"] == "low" else -1]
-    value = f"{number['value']:.3g}{unit}"
-    return f"quality: {name} is {value}, expected is {bound} ({setting}): {number['meaning']}. {number['advice']}"
+def sentence(name: str, metric: Measured) -> str:
+    """Return the warning about a metric (as ``Metric.describe`` gives it) that is out of its bounds."""
+    low, high = metric["expected"]
+    unit = "" if metric["unit"] == "1" else f" {metric['unit']}"
+    bound = f"{low:g}{unit} or more" if metric["flag"] == "low" else f"{high:g}{unit} or less"
+    setting = metric["settings"][0 if metric["flag"] == "low" else -1]
+    value = f"{metric['value']:.3g}{unit}"
+    return f"quality: {name} is {value}, expected is {bound} ({setting}): {metric['meaning']}. {metric['advice']}"
 
 
 def columns(echoes: int) -> dict[str, dict[str, str]]:
     """Return the BIDS data dictionary of the columns of runs of at most so many echoes."""
     return {
-        name: {"Description": number.meaning} | ({"Units": number.unit} if number.unit != "1" else {})
-        for name, number in numbers(echoes).items()
+        name: {"Description": metric.meaning} | ({"Units": metric.unit} if metric.unit != "1" else {})
+        for name, metric in metrics_of(echoes).items()
     }

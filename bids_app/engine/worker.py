@@ -1,6 +1,7 @@
 """One job in a process of its own: threads, orphan watch, captured output."""
 
 import io
+import multiprocessing
 import os
 import signal
 import sys
@@ -37,6 +38,7 @@ def work(job: Job, connection: Connection, printed: Path | None, name_of_pulse: 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.setpgid(0, 0)  # programs that steps start end with this process
+    keep_locks_private()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _be_killed_first()
     if printed is not None:
@@ -58,6 +60,16 @@ def work(job: Job, connection: Connection, printed: Path | None, name_of_pulse: 
     with lock:
         connection.send(result)
     connection.close()
+
+
+def keep_locks_private() -> None:
+    """Let libraries make locks that end with this process.
+
+    numba makes a lock for processes. In a process of a server it is a semaphore with a name, and where this process is
+    killed, Python warns of it at the command's end. In a forked process it has no name.
+    """
+    if "fork" in multiprocessing.get_all_start_methods():
+        multiprocessing.set_start_method("fork", force=True)
 
 
 def _be_killed_first() -> None:

@@ -3,7 +3,7 @@
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 from typing import TypeVar, cast
 
 from bids_app.qsm.method import (
@@ -38,7 +38,15 @@ def _described() -> Iterator[AnyMethod]:
             module = importlib.import_module(f"{package.__name__}.{listed.name}")
             for value in vars(module).values():
                 if isinstance(value, Method) and value.function.__module__ == module.__name__:
+                    _export(value, package)
                     yield value
+
+
+def _export(method: AnyMethod, package: ModuleType) -> None:
+    """Let a method be called by its name in its family, where a module has that name and the package lists nothing."""
+    name = method.function.__name__
+    if isinstance(getattr(package, name, None), ModuleType):
+        setattr(package, name, method.function)
 
 
 def _collect() -> Mapping[Kind, Mapping[str, AnyMethod]]:

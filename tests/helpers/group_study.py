@@ -36,6 +36,7 @@ def write_table_study(root, count=12, age_effect=1.0, group_effect=0.02, session
             rows = []
             for index in range(1, 2 * len(NUCLEI) + 1):
                 chi = float(table[sampling.FIRST_NUCLEUS + index - 1, sampling.CHI]) + noise * rng.normal()
+                diamagnetic = -0.012 + 0.1 * noise * (index % 3)
                 r2star = float(table[sampling.FIRST_NUCLEUS + index - 1, sampling.R2STAR])
                 rows.append(
                     {
@@ -49,6 +50,8 @@ def write_table_study(root, count=12, age_effect=1.0, group_effect=0.02, session
                         "erosion_voxels": 0,
                         "chi_mean": chi,
                         "r2star_mean": r2star,
+                        "chi_paramagnetic_mean": chi - diamagnetic,
+                        "chi_diamagnetic_mean": diamagnetic,
                     }
                 )
             write_run(out, names, place, rows)

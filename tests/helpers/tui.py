@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 from textual.widgets import DataTable, DirectoryTree, Footer
 
-from bids_app.derivatives.quality import numbers
+from bids_app.derivatives.quality import metrics_of
 from bids_app.tui.app import QsmApp
 
 SHAPE = (16, 16, 16)
@@ -104,7 +104,7 @@ def write_results(output_dir, bids_dir):
         "DatasetLinks": {"raw": bids_dir.as_uri()},
     }
     (output_dir / "dataset_description.json").write_text(json.dumps(description))
-    drift = numbers(2)["field_drift"]
+    drift = metrics_of(2)["field_drift"]
     for label, value in (("01", 1.0), ("02", 50.0)):
         folder = output_dir / f"sub-{label}" / "anat"
         folder.mkdir(parents=True)

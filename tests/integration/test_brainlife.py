@@ -151,4 +151,4 @@ def test_regional_values_become_a_plot(tmp_path):
     (plot,) = region_plots(tmp_path)
     assert plot["data"][0]["x"] == ["putamen L", "dentate"]
     assert plot["data"][0]["y"] == pytest.approx([0.05, 0.1])
-    assert plot["data"][0]["error_y"]["array"] == [pytest.approx(0.0141421), None]
+    assert plot["data"][0]["error_y"]["array"] == [pytest.approx(0.01414214), None]

@@ -57,6 +57,14 @@ def test_tables_and_model_in_one_command(study, capfd):
     assert "unchanged 5" in capfd.readouterr().out
     assert group(bids, out, "--model", "chi ~ age") == 0
     assert "ran outliers, model; unchanged 3" in capfd.readouterr().out
+    assert wide[0]["chi_paramagnetic_mean_left_putamen"] != wide[0]["chi_mean_left_putamen"]
+    assert float(wide[0]["chi_diamagnetic_mean_left_putamen"]) < 0
+    measures = {row["measure"] for row in table(out / "group_seg-nuclei_desc-descriptive_stats.tsv")}
+    assert {"chi_paramagnetic_mean", "chi_diamagnetic_mean"} <= measures
+    assert group(bids, out, "--model", "chi_paramagnetic ~ age + sex + group") == 0
+    planted = [row for row in table(out / "group_seg-nuclei_desc-model_stats.tsv") if row["term"] == "age"]
+    assert all(float(row["estimate"]) > 0 for row in planted)
+    assert "mean paramagnetic susceptibility" in (out / "group.html").read_text()
 
 
 def test_a_null_cohort_gives_no_region(tmp_path):

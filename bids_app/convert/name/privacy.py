@@ -247,7 +247,7 @@ class Redactor:
         self._parts = (tuple(dates), tuple(short), tuple(ages))
         patterns = [pattern for date in sorted(dates) if (pattern := date_pattern(date))]
         bounded = [rf"(?<![a-z]){word}(?![a-z])" for word in sorted(short)]
-        bounded += [rf"(?<!\d)0*{age}[ -]?(?:y(?:ears?|rs?|o)?|jahre?|ans|a)(?![a-z])" for age in sorted(ages)]
+        bounded += [rf"(?<!\d)0*{age}[ -]?(?:y(?:ears?|rs?|o)?|jahre?|a(?:[ns]{2})?)(?![a-z])" for age in sorted(ages)]
         bounded += [rf"(?<![a-z0-9]){_id_pattern(text)}(?![a-z0-9])" for text in sorted(ids, key=len, reverse=True)]
         self._patterns = (*patterns, *(re.compile(text, re.IGNORECASE) for text in bounded))
 

@@ -11,7 +11,7 @@ from scipy import ndimage
 from scipy.sparse.linalg import LinearOperator, cg
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
-from bids_app.qsm.grid import Grid
+from bids_app.qsm.grid import Grid, checked_mask
 from bids_app.qsm.mask.boundary import remove_unreliable_boundary
 from bids_app.qsm.method import Background, Method
 from bids_app.qsm.operators.crop import Crop
@@ -97,7 +97,8 @@ def harperella(
     >>> bool(np.abs(local[valid]).max() < 0.1)
     True
     """
-    mask = remove_unreliable_boundary(mask & np.isfinite(total_field_ppm), weights)
+    mask = checked_mask(mask, grid, field=total_field_ppm, weights=weights) & np.isfinite(total_field_ppm)
+    mask = remove_unreliable_boundary(mask, weights)
     crop = Crop.around(mask, grid, params.padding)
     inside = crop.take(mask, np.bool_)
     interior = ndimage.binary_erosion(inside, NEIGHBOURS)

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import prange
 
-from bids_app.qsm.arrays import BoolArray, FloatArray
+from bids_app.qsm.arrays import BoolArray, FloatArray, as_mask
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.kernels import jit
 from bids_app.qsm.method import Method, Offsets
@@ -218,6 +218,7 @@ def bipolar(
     Eckstein et al. 2018, 10.1002/mrm.26963.
     """
     polarity = polarity_of(range(len(echo_times))) if polarity is None else polarity
+    mask = None if mask is None else as_mask(mask)
     if even is None:
         even = even_echo_phase(phase, magnitude, echo_times, mask, grid, polarity)
     plane = even.plane(phase.shape[1:])

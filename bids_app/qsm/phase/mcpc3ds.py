@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from bids_app.qsm.arrays import BoolArray, FloatArray
+from bids_app.qsm.arrays import BoolArray, FloatArray, as_mask
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.method import Method, Offsets
 from bids_app.qsm.phase.offsets import OffsetParams, remove_offset
@@ -52,6 +52,7 @@ def mcpc3ds(
     ----------
     Eckstein et al. 2018, 10.1002/mrm.26963.
     """
+    mask = None if mask is None else as_mask(mask)
     return remove_offset(phase, magnitude, echo_times, mask, grid, params.sigma)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
-from bids_app.qsm.grid import Grid
+from bids_app.qsm.grid import Grid, checked_mask
 from bids_app.qsm.method import Method, SwiMethod
 from bids_app.qsm.params import Params, param
 from bids_app.qsm.results import Swi
@@ -71,6 +71,7 @@ def smwi(
     ----------
     Gho et al. 2014, 10.1002/mrm.24920.
     """
+    mask = checked_mask(mask, grid)
     chi = checked_map(chi_ppm, magnitude, mask, grid)
     sign = np.float32(1 if params.source == "paramagnetic" else -1)
     weight = np.clip(1 - sign * chi / np.float32(params.threshold), 0, 1)

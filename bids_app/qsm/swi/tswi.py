@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
-from bids_app.qsm.grid import Grid
+from bids_app.qsm.grid import Grid, checked_mask
 from bids_app.qsm.method import Method, SwiMethod
 from bids_app.qsm.params import Params, param
 from bids_app.qsm.results import Swi
@@ -71,6 +71,7 @@ def true_swi(
     """
     if params.upper <= params.lower:
         raise ValueError(f"swi.tswi.upper ({params.upper} ppm) must be above swi.tswi.lower ({params.lower} ppm)")
+    mask = checked_mask(mask, grid)
     chi = checked_map(chi_ppm, magnitude, mask, grid)
     weight = np.clip((params.upper - chi) / np.float32(params.upper - params.lower), 0, 1)
     weight[~mask] = 1

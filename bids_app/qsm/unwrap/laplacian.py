@@ -8,7 +8,7 @@ import numpy as np
 import scipy.fft
 from numba import prange
 
-from bids_app.qsm.arrays import BoolArray, FloatArray
+from bids_app.qsm.arrays import BoolArray, FloatArray, as_mask
 from bids_app.qsm.grid import Grid, bounding_box
 from bids_app.qsm.kernels import jit
 from bids_app.qsm.method import Method, Unwrap
@@ -92,7 +92,7 @@ def laplacian(
     echoes = phase if phase.ndim == 4 else phase[None]
     if echoes.ndim != 4 or (mask is not None and mask.shape != echoes.shape[1:]):
         raise ValueError(f"phase {phase.shape} and mask {None if mask is None else mask.shape} do not match")
-    inside = np.ones(echoes.shape[1:], bool) if mask is None else mask
+    inside = np.ones(echoes.shape[1:], bool) if mask is None else as_mask(mask)
     box = bounding_box(inside)
     size = grid.voxel_size if grid is not None else (1.0, 1.0, 1.0)
     weights = np.asarray([1 / s**2 for s in size], np.float32)

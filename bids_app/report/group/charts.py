@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from bids_app.report.charts import number
-from bids_app.report.group.tables import Line, QcNumber, Region, Segmentation, label_of
+from bids_app.report.group.tables import Line, QcMetric, Region, Segmentation, label_of
 from bids_app.report.group.terms import Groups, unit_of_term, words_of
 from bids_app.report.svg import CHARACTER, Axis, Chart, Drawing, axis_of, short
 
@@ -37,33 +37,33 @@ def axis_name(measure: str, unit: str) -> str:
     return f"{name} ({unit})" if unit else name
 
 
-def qc_panel(number_: QcNumber, runs: Sequence[Line], groups: Groups) -> Chart:
+def qc_panel(metric: QcMetric, runs: Sequence[Line], groups: Groups) -> Chart:
     """Draw one quality-control metric of all runs over its expected range."""
-    values = [(line, line.numbers.get(number_.name, math.nan)) for line in runs]
+    values = [(line, line.numbers.get(metric.name, math.nan)) for line in runs]
     values = [(line, value) for line, value in values if math.isfinite(value)]
     drawing = Drawing(_PANEL, 96)
     axis = axis_of([value for _, value in values], 14, _PANEL - 14)
-    low = axis.low if number_.low is None else number_.low
-    high = axis.high if number_.high is None else number_.high
-    if number_.low is not None or number_.high is not None:
+    low = axis.low if metric.low is None else metric.low
+    high = axis.high if metric.high is None else metric.high
+    if metric.low is not None or metric.high is not None:
         drawing.box(axis(low), 6, axis(high), 58, "expected")
-    dots = [(v, line.run, f"{line.run}: {short(v)} {number_.unit}", number_.name in line.flags) for line, v in values]
+    dots = [(v, line.run, f"{line.run}: {short(v)} {metric.unit}", metric.name in line.flags) for line, v in values]
     _strip(drawing, axis, 32, 22, dots, groups)
-    drawing.across(axis, 60, number_.unit)
+    drawing.across(axis, 60, metric.unit)
     groups.legend(drawing, 6, 91)
-    flagged = [line.run for line, _ in values if number_.name in line.flags]
-    expected = _range(number_)
+    flagged = [line.run for line, _ in values if metric.name in line.flags]
+    expected = _range(metric)
     middle = float(np.median([value for _, value in values]))
     spoken = (
-        f"{number_.name} of {len(values)} runs: from {short(min(v for _, v in values))} to "
-        f"{short(max(v for _, v in values))}, median {short(middle)} {number_.unit}. {expected} "
+        f"{metric.name} of {len(values)} runs: from {short(min(v for _, v in values))} to "
+        f"{short(max(v for _, v in values))}, median {short(middle)} {metric.unit}. {expected} "
         f"Out of range: {', '.join(flagged[:8]) or 'none'}."
     )
-    return Chart(number_.name, f"{number_.meaning}. {expected}", drawing.done(spoken))
+    return Chart(metric.name, f"{metric.meaning}. {expected}", drawing.done(spoken))
 
 
-def _range(number_: QcNumber) -> str:
-    low, high = number_.low, number_.high
+def _range(metric: QcMetric) -> str:
+    low, high = metric.low, metric.high
     if low is None and high is None:
         return "No expected range is set."
     if low is None:

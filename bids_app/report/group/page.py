@@ -152,7 +152,7 @@ def _content(
 
     lines = cohort_tables.lines(cohorts, context.output_dir)
     bounds = {k: v for k, v in settings.to_mapping().get("qc", {}).items() if isinstance(v, int | float)}
-    numbers = cohort_tables.qc_numbers(lines, bounds)
+    numbers = cohort_tables.qc_metrics(lines, bounds)
     counts = {s: sum(line.status == s for line in lines) for s in dict.fromkeys(line.status for line in lines)}
     problems: list[str] = []
     iterations = cohort_tables.table_of(template, "convergence")

@@ -1,4 +1,4 @@
-"""What the group's page shows of the group's tables: runs with their numbers, outliers, regions, models."""
+"""What the group's page shows of the group's tables: runs with their metrics, outliers, regions, models."""
 
 import json
 import math
@@ -51,8 +51,8 @@ class Line:
 
 
 @dataclass(frozen=True)
-class QcNumber:
-    """A column of quality-control numbers with its expected range (None: no bound)."""
+class QcMetric:
+    """A column of quality-control metrics with its expected range (None: no bound)."""
 
     name: str
     unit: str
@@ -158,16 +158,16 @@ def _known(row: Mapping[str, str], name: str) -> str:
     return "" if value in _MISSING else value
 
 
-def qc_numbers(runs: Sequence[Line], bounds: Mapping[str, float]) -> list[QcNumber]:
+def qc_metrics(runs: Sequence[Line], bounds: Mapping[str, float]) -> list[QcMetric]:
     """Return the columns that any run has a value of."""
     names = list(dict.fromkeys(name for line in runs for name, v in line.numbers.items() if math.isfinite(v)))
-    known = quality.numbers(sum(name.startswith(quality.SNR) for name in names))
+    known = quality.metrics_of(sum(name.startswith(quality.SNR) for name in names))
     shown = []
     for name in names:
         if name in known:
             n = known[name]
             low, high = (bounds.get(bound) if bound else None for bound in (n.low, n.high))
-            shown.append(QcNumber(name, "" if n.unit == "1" else n.unit, n.meaning, low, high))
+            shown.append(QcMetric(name, "" if n.unit == "1" else n.unit, n.meaning, low, high))
     return shown
 
 

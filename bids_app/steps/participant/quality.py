@@ -1,4 +1,4 @@
-"""Numbers for quality control of a run: computed of what the other steps made, never a reason to remove anything."""
+"""Metrics for quality control of a run: computed of what the other steps made, never a reason to remove anything."""
 
 import json
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ _SEPARATION_FACTS = {
 }
 
 
-def numbers_of(step: StepInput[GreRun]) -> StepResult:
+def measured_metrics(step: StepInput[GreRun]) -> StepResult:
     """Measure, compare with the expected ranges, and report what is outside."""
     run, choice = step.record, step.settings.qc.choice
     bounds: dict[str, float] = {name: value for name, value in vars(choice).items() if isinstance(value, int | float)}
@@ -44,23 +44,23 @@ def numbers_of(step: StepInput[GreRun]) -> StepResult:
     values |= _measured(step)
     values["registration_similarity"] = _similarity(step)
     values |= _separation(step)
-    known = quality.numbers(len(run.echoes))
+    known = quality.metrics_of(len(run.echoes))
     bounds["volume_min"] *= values.pop("seen_part") or 0.0  # a slab cannot hold a whole brain
-    described = {name: number.describe(_plain(values.get(name)), bounds) for name, number in known.items()}
-    flags = [name for name, number in described.items() if number["flag"]]
+    described = {name: metric.describe(_plain(values.get(name)), bounds) for name, metric in known.items()}
+    flags = [name for name, metric in described.items() if metric["flag"]]
     content = {
         "Description": "Metrics of quality control; expected: lowest and highest value, null where there is no bound",
         "run": run.basename,
         "flags": flags,
         "numbers": described,
     }
-    metrics: dict[str, object] = {name: number["value"] for name, number in described.items()}
+    metrics: dict[str, object] = {name: metric["value"] for name, metric in described.items()}
     warnings = tuple(quality.sentence(name, described[name]) for name in flags)
     return StepResult({"qc": Output(sidecar=content)}, metrics | {"flags": flags}, warnings)
 
 
 def _measured(step: StepInput[GreRun]) -> dict[str, float | None]:
-    """Return the numbers of field, masks and map; what is measured next is read meanwhile, inside the object's box."""
+    """Return the metrics of field, masks and map; what is measured next is read meanwhile, inside the object's box."""
     with ThreadPoolExecutor(max(1, min(2, step.threads))) as pool:
         masks = pool.map(lambda name: read_mask(step.inputs[name]), ("mask_brain", "mask_qsm"))
         mask, valid = masks
@@ -78,7 +78,7 @@ def _measured(step: StepInput[GreRun]) -> dict[str, float | None]:
 
 
 def _shape(mask: BoolArray, grid: Grid) -> dict[str, float | None]:
-    """Return the numbers of the brain mask's shape; the grid is that of the whole field of view."""
+    """Return the metrics of the brain mask's shape; the grid is that of the whole field of view."""
     from bids_app.qsm.quality.masks import mask_shape, seen_part
 
     shape = mask_shape(mask, grid.voxel_size)
@@ -91,7 +91,7 @@ def _shape(mask: BoolArray, grid: Grid) -> dict[str, float | None]:
 
 
 def _field(parts: Parts, mask: BoolArray, tesla: float) -> dict[str, float | None]:
-    """Return the numbers of the field fit and of unwrapping inside the mask."""
+    """Return the metrics of the field fit and of unwrapping inside the mask."""
     from bids_app.qsm.quality.maps import field_quality
 
     fit = field_quality(parts["field_sd"].result()[0], parts["residual"].result()[0], mask)
@@ -109,7 +109,7 @@ def _field(parts: Parts, mask: BoolArray, tesla: float) -> dict[str, float | Non
 
 
 def _maps(parts: Parts, mask: BoolArray, valid: BoolArray, grid: Grid) -> dict[str, float | None]:
-    """Return the numbers of the local field and the susceptibility map."""
+    """Return the metrics of the local field and the susceptibility map."""
     from bids_app.qsm.quality.maps import boundary_ratio, robust_sd, streak_ratio
 
     if not valid.any():
@@ -160,7 +160,7 @@ def _needs(run: GreRun, settings: Settings) -> tuple[str, ...]:
 
 
 def _described(run: GreRun, settings: Settings) -> tuple[str, ...]:
-    """Return the products whose sidecars hold numbers of quality."""
+    """Return the products whose sidecars hold metrics of quality control."""
     made = (*REGISTRATION.makes(run, settings), *R2PRIME.makes(run, settings), *SEPARATION.makes(run, settings))
     return tuple(key for key in made if key in _TRANSFORMS or key in _SEPARATION_FACTS)
 
@@ -168,7 +168,7 @@ def _described(run: GreRun, settings: Settings) -> tuple[str, ...]:
 QUALITY = Step(
     "qc",
     "Quality control",
-    numbers_of,
+    measured_metrics,
     reads=("qc",),
     headers=grid_image,
     needs=_needs,

@@ -34,7 +34,7 @@ def test_a_head_far_away_does_not_overlap():
 def test_a_head_six_millimetres_aside_agrees_better_when_shifted():
     metrics, warnings = judged(np.roll(head(), 2, axis=0))
     assert metrics["overlap_dice"] > 0.8
-    assert any("agree better when shifted by 6 mm" in warning for warning in warnings)
+    assert any("match better after a shift of 6 mm" in warning for warning in warnings)
 
 
 @pytest.mark.parametrize("sense", [1, 3])
@@ -45,7 +45,7 @@ def test_a_head_turned_by_a_quarter_is_told(axes, name, sense):
     turned = np.roll(np.rot90(np.pad(whole, [(0, 36 - n) for n in whole.shape]), sense, axes), (1, -2), (0, 2))
     fixed = np.pad(whole, [(0, 36 - n) for n in whole.shape])[:, :, ::2]
     metrics, warnings = registration_quality(fixed, turned[:, :, ::2], (4.0, 4.0, 8.0), NAMES)
-    assert any(f"turned by 90 degrees about the {name} axis" in warning for warning in warnings)
+    assert any(f"rotation of 90 degrees about the {name} axis" in warning for warning in warnings)
     assert metrics["mutual_information_turned"] > metrics["mutual_information"]
 
 
@@ -53,4 +53,4 @@ def test_a_head_turned_by_a_quarter_is_told(axes, name, sense):
 def test_a_head_turned_by_half_a_turn_is_told(axes, name):
     turned = np.roll(np.flip(head(), axes), (1, -1), (0, 2))
     _, warnings = judged(turned)
-    assert any(f"turned by 180 degrees about the {name} axis" in warning for warning in warnings)
+    assert any(f"rotation of 180 degrees about the {name} axis" in warning for warning in warnings)

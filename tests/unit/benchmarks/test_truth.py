@@ -4,7 +4,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from benchmarks import heads, left_out, on_off, reference, regional, repeatability
+from benchmarks import field_errors, heads, left_out, on_off, reference, regional, repeatability
 from bids_app.qsm.grid import Grid
 from bids_app.qsm.inversion import empirical_bayes, spectra
 
@@ -127,3 +127,18 @@ def test_constants_are_chosen_on_the_others_alone():
     assert left_out.chosen(scores, [0, 1], varied) == {"outside": 1.0}
     assert left_out.chosen(scores, [2], varied) == {"outside": 0.25}
     assert left_out.chosen(scores, [0, 2], varied) == {"edge": 2.0}
+
+
+def test_spectra_of_another_field_are_given_in_the_units_of_the_present_one():
+    grid = Grid((16, 16, 16))
+    kernel, spectrum = np.ones((16, 16, 9), np.float32), np.ones((16, 16, 9), np.complex64)
+    measure, record = empirical_bayes.estimate_spectra, []
+    spectrum += np.random.default_rng(0).standard_normal(spectrum.shape).astype(np.float32)
+    arguments = spectrum, kernel, kernel, grid, 100
+    with field_errors.spectra_of(record, 2.0):
+        of_first = empirical_bayes.estimate_spectra(*arguments)
+    with field_errors.spectra_of([], 1.0, (record, 2.0)):
+        given, measured = (empirical_bayes.estimate_spectra(*arguments) for _ in range(2))
+    np.testing.assert_allclose(given.signal, 4 * of_first.signal)
+    np.testing.assert_allclose(measured.signal, of_first.signal)
+    assert empirical_bayes.estimate_spectra is measure

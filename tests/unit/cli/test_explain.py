@@ -71,3 +71,12 @@ def test_the_option_prints_and_ends_before_the_positional_arguments(capsys):
         build_parser().parse_args(["--explain", "inversion.rts.delta"])
     assert end.value.code == 0
     assert capsys.readouterr().out.startswith("inversion.rts.delta = 0.15")
+
+
+def test_the_section_of_a_method_can_be_left_out():
+    assert explain("rts") == explain("inversion.rts")
+    assert explain("rts.delta") == explain("inversion.rts.delta")
+    with pytest.raises(UsageError, match=r"no section or method 'invers': did you mean 'inversion'"):
+        explain("invers")
+    with pytest.raises(UsageError, match=r"no section or method 'zzz': valid: background, "):
+        explain("zzz")

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from bids_app.qsm.grid import Grid
+from bids_app.qsm.relaxometry.epg import epg_signal
+from bids_app.qsm.relaxometry.epg_fit import r2_epg
 from bids_app.qsm.relaxometry.field_gradient import GradientParams, r2star_corrected
 from bids_app.qsm.relaxometry.r2prime import R2primeParams, r2prime
 
@@ -58,6 +60,35 @@ def test_the_standard_deviation_is_that_of_the_noise():
     magnitude, field = echoes(20.0, 10.0, sigma=1.0)
     fit = r2star_corrected(magnitude, TIMES, field, MASK, GRID, noise=1.0)
     assert fit.r2star.std() == pytest.approx(np.median(fit.r2star_sd), rel=0.3)
+
+
+def bound_of(model, slope, sigma):
+    """Return the Cramer-Rao bound of a rate whose amplitude is unknown too."""
+    jacobian = np.stack([model, slope], axis=1)
+    return sigma * np.sqrt(np.linalg.inv(jacobian.T @ jacobian)[1, 1])
+
+
+@pytest.mark.parametrize("sigma", [0.3, 0.6, 1.2])
+def test_bias_and_spread_of_r2prime_reach_the_cramer_rao_bound(sigma):
+    """From gradient echoes in a field gradient and spin echoes with imperfect refocusing to R2', over noise."""
+    magnitude, field = echoes(30.0, 8.0, sigma=sigma)
+    spacing, r2, angle, rng = 0.010, 18.0, 150.0, np.random.default_rng(2)
+    train = 100 * epg_signal(r2, angle, spacing, 12)[:, None, None, None] * np.ones(SHAPE)
+    noise = sigma * (rng.standard_normal(train.shape) + 1j * rng.standard_normal(train.shape))
+    times = tuple(spacing * (n + 1) for n in range(12))
+    spin = r2_epg(np.abs(train + noise).astype(np.float32), times, MASK, GRID, noise=sigma)
+    star = r2star_corrected(magnitude, TIMES, field, MASK, GRID, noise=sigma)
+    result = r2prime(star.r2star, spin.r2, MASK, r2star_sd=star.r2star_sd, r2_sd=spin.r2_sd)
+    t = np.array(TIMES)
+    model = 100 * np.exp(-30 * t) * np.sinc(8 * t)
+    step = 0.01
+    rates = [100 * epg_signal(r2 + d, angle, spacing, 12).astype(float) for d in (-step, 0, step)]
+    limits = bound_of(model, t * model, sigma), bound_of(rates[1], (rates[2] - rates[0]) / (2 * step), sigma)
+    limit = np.hypot(*limits)
+    assert 0.85 * limit < result.r2prime.std() < 1.2 * limit
+    # The angle of the spin echoes is averaged over few voxels here: its error is common to all and enters the mean.
+    assert result.r2prime.mean() == pytest.approx(12.0, abs=max(3 * limit / np.sqrt(MASK.sum()), 0.1))
+    assert np.median(result.sd) == pytest.approx(limit, rel=0.3)
 
 
 def test_a_field_of_another_shape():

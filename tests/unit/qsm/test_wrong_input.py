@@ -39,6 +39,22 @@ def test_a_mask_of_numbers_as_image_files_store_it_is_a_mask(kind):
     np.testing.assert_array_equal(local.field, same.field)
 
 
+def test_methods_of_every_stage_take_a_mask_of_numbers():
+    weak, stored = np.abs(ECHOES), MASK.astype(np.uint8)
+    calls = [
+        *(
+            lambda mask, m=m: m(100 * FIELD, weak[0], mask, GRID, echo_time=0.01, chi_ppm=FIELD).swi
+            for m in qsm.SWI.values()
+        ),
+        *(lambda mask, m=m: m(100 * FIELD, mask, GRID) for m in qsm.UNWRAP.values()),
+        *(lambda mask, m=m: m(weak, TIMES, mask).r2star for m in qsm.RELAXOMETRY.values()),
+        *(lambda mask, m=m: m(ECHOES, weak, TIMES, mask).field_hz for m in qsm.FIELD_FITS.values()),
+        *(lambda mask, m=m: m(ECHOES, weak, TIMES, mask, GRID).phase for m in qsm.OFFSETS.values()),
+    ]
+    for call in calls:
+        np.testing.assert_array_equal(call(stored), call(MASK))
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [

@@ -196,7 +196,7 @@ def test_the_figures_of_the_registration_stand_beside_its_pictures(page):
 
 def write_quality(context, **values):
     """Write what the step of quality control would have of a run with these numbers."""
-    known, bounds = quality.numbers(2), QcChoices().to_mapping()
+    known, bounds = quality.metrics_of(2), QcChoices().to_mapping()
     numbers = {name: known[name].describe(value, bounds) for name, value in values.items()}
     numbers.get("snr_echo1", {}).pop("advice", None)
     path = product_path(PRODUCTS["qc"], {"sub": "01"}, context.output_dir, context.work_dir)

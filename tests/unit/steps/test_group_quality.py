@@ -18,7 +18,7 @@ BOUNDS = QcChoices().to_mapping()
 
 
 def described(**values):
-    return {"numbers": {name: quality.numbers(3)[name].describe(value, BOUNDS) for name, value in values.items()}}
+    return {"numbers": {name: quality.metrics_of(3)[name].describe(value, BOUNDS) for name, value in values.items()}}
 
 
 def test_every_run_has_a_row_and_flags_name_what_is_out_of_range(tmp_path):
@@ -46,12 +46,12 @@ def test_every_run_has_a_row_and_flags_name_what_is_out_of_range(tmp_path):
 
 
 def test_every_bound_is_a_parameter_and_every_parameter_bounds_a_number():
-    used = {name for number in quality.numbers(3).values() for name in (number.low, number.high) if name}
+    used = {name for number in quality.metrics_of(3).values() for name in (number.low, number.high) if name}
     assert used == set(BOUNDS)
 
 
 def test_a_number_at_its_bound_is_in_range():
-    number = quality.numbers(1)["mask_volume"]
+    number = quality.metrics_of(1)["mask_volume"]
     assert number.describe(BOUNDS["volume_min"], BOUNDS)["flag"] is None
     assert number.describe(BOUNDS["volume_min"] - 1, BOUNDS)["flag"] == "low"
     assert number.describe(BOUNDS["volume_max"] + 1, BOUNDS)["flag"] == "high"

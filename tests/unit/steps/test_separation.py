@@ -106,7 +106,7 @@ def test_r2_above_r2star_is_measured_for_quality_control(files, tmp_path):
     made = done(R2PRIME, run_of(files, (("r2", high),)), chosen(), files | {"r2": high}, tmp_path)
     sidecar = made.outputs["r2prime"].sidecar
     assert sidecar["NegativeShare"] == made.metrics["negative_share"] > 0.9
-    metric = quality.numbers(4)["r2prime_negative_share"]
+    metric = quality.metrics_of(4)["r2prime_negative_share"]
     described = metric.describe(sidecar["NegativeShare"], build_settings({}).qc.choice.to_mapping())
     assert described["flag"] == "high"
     assert "the echo times in the sidecars" in described["advice"]
@@ -160,7 +160,7 @@ def test_a_relaxivity_that_does_not_fit_is_measured_for_quality_control(files, t
     )
     made = done(SEPARATION, run_of(files, (("r2prime", path),)), settings, files | {"r2prime": path}, tmp_path)
     share = made.outputs["separation_residual"].sidecar["RelativeResidual"]
-    described = quality.numbers(4)["separation_residual"].describe(share, settings.qc.choice.to_mapping())
+    described = quality.metrics_of(4)["separation_residual"].describe(share, settings.qc.choice.to_mapping())
     assert described["flag"] == "high"
     assert "The relaxivity may not fit" in described["advice"]
 

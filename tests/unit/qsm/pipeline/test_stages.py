@@ -93,7 +93,7 @@ def test_parameters_reach_the_methods(data, result):
     assert named == given
     other = reconstruct(data, given)
     assert not np.array_equal(other.chi, result.chi)
-    with pytest.raises(TypeError, match="tkd takes TkdParams, got VsharpParams"):
+    with pytest.raises(ParameterError, match="tkd takes TkdParams, got VsharpParams"):
         reconstruct(data, qsm.Options(**CHOICES, parameters={"tkd": VsharpParams()}))
 
 
