@@ -36,10 +36,10 @@ def with_given_mask(run: GreRun, folders: Sequence[Path], desc: str = "") -> Gre
 
     A mask belongs to a run when its subject and session are the run's, and no other entity of the run (``acq``,
     ``rec``, ``run`` ...) contradicts; or when its entities are those of the T1w image that the run uses. Its ``desc``
-    is ``brain``, or it has none; or it is the one that is asked for.
-    One on the run's grid comes first; else a mask of ``anat/`` (fMRIPrep) or of FreeSurfer is brought to the run:
-    through the T1w image where there is one, else by the headers. Masks of tissues (``label``) are left alone. Where no
-    mask is used, the remarks name those that nearly were.
+    is ``brain``, or it has none; or it is the one that is asked for. One on the run's grid comes first; else a mask of
+    ``anat/`` (fMRIPrep) or of FreeSurfer is brought to the run: through the T1w image where there is one, else by the
+    headers. Masks of tissues (``label``) are left alone. Where no mask is used, the remarks name those that nearly
+    were.
     """
     wanted = (desc,) if desc else _PREFERRED
     elsewhere, remarks, near = [], [], []
