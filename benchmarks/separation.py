@@ -4,8 +4,8 @@ The phantom makes R2' by the law that one of the methods assumes, so that its sc
 point in the directions of a smooth random field, and R2' = Dr (p + c n). In white matter c = ``isotropic`` +
 ``cylinders`` sin^2 of the angle between fibre and main field; elsewhere c = ``grey``. White matter has a susceptibility
 anisotropy and uneven iron, its iron is scaled, and Dr is that of 3 T or 7 T. The published law takes theory for
-cylinders in white matter and for paramagnetic spheres elsewhere, and no other relaxation (10.64898/2026.04.07.716972). Field and
-R2' have little noise; the susceptibility is inverted from the local field by the default method.
+cylinders in white matter and for paramagnetic spheres elsewhere, and no other relaxation (10.64898/2026.04.07.716972).
+Field and R2' have little noise; the susceptibility is inverted from the local field by the default method.
 
 Heads: the phantom's, and with ``--cosmos`` real susceptibility maps (``PREFIX_cosmos.nii.gz``, ppm, and
 ``PREFIX_mask.nii.gz``, 1 mm) that are split into sources: white matter is where the surroundings are diamagnetic; its
