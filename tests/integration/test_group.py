@@ -120,7 +120,7 @@ def test_tables_of_an_earlier_model_and_of_a_failed_step_do_not_stay(study, capf
     write_step(out, "tpl-study", "maps", "tpl-study_maps", {"mean_chimap": image}, started="2026-01-01")
     assert group(bids, out) == 0
     assert not [*out.glob(model.replace(".tsv", ".*")), *out.glob("logs/records/group_step-model.json")]
-    assert "No model was asked for" in page.read_text()
+    assert "The command had no model" in page.read_text()
     assert f"{model}: removed" in "".join(p.read_text() for p in out.glob("logs/*.log"))
     assert path.is_file() and image.is_file()
     (row,) = table(out / "group_earlier.tsv")
@@ -166,7 +166,10 @@ def test_without_any_map_the_level_says_what_to_do(study, tmp_path, capfd):
     ("model", "sentence"),
     [
         ("chi ~ weight", "no column 'weight' in participants.tsv or sessions.tsv; the columns are age, sex, group"),
-        ("chi_other ~ age", "no value 'chi_other' to explain; there are chi, r2star, volume"),
+        (
+            "chi_other ~ age",
+            "no value 'chi_other' to explain; there are chi, r2star, chi_paramagnetic, chi_diamagnetic, volume",
+        ),
         ("r2prime ~ age", "no value 'r2prime' to explain"),
         ("chi ~ C(participant_id)", "leave 0 degrees of freedom for 12 coefficients"),
         ("chi ~ age + I(2 * age)", "follows from the others"),
