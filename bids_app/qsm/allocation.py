@@ -6,7 +6,7 @@ from typing import cast
 
 #: Parameters of the C library's ``mallopt``, and what they are set to: no block of memory is mapped by itself, and half
 #: a gigabyte that is free at the end of the heap is kept.
-_SETTINGS = {-4: 0, -1: 1 << 29, -2: 1 << 26}
+_SETTINGS = {-4: 0, -1: 1 << 29, -2: 1 << 26, -8: 1}
 
 
 def keep_freed_memory() -> None:

@@ -83,7 +83,6 @@ class Estimate:
         self._expected: FloatArray | None = None  # field of the map, if it is known
         certain = np.flatnonzero(2 * weight >= 1)
         self._sample = certain[:: max(1, certain.size // _MEDIAN_OF)]  # enough for a median
-        self._gain = np.empty_like(self.kernel)
 
     def forward(self, outside: float) -> FloatArray:
         """Return the field of the present map, which counts less outside the mask.
@@ -197,13 +196,12 @@ class Estimate:
         trust = self.trust**params.relief
         prior = (params.gaussian * trust**2 * spectra.total / np.maximum(spectra.signal, 1e-30)).astype(np.float32)
         penalty = np.float32(params.sparsity * trust**3 / scale**2)
+        gain = np.empty_like(self.kernel)
         error, width = (*variances, np.float32(HALF_STRUCTURED)), np.float32(spectra.width)
-        kernels.normal_equations(
-            fixed, self.kernel, self.laplacian, self.axes, width, error, prior, penalty, self._gain
-        )
+        kernels.normal_equations(fixed, self.kernel, self.laplacian, self.axes, width, error, prior, penalty, gain)
         split.spare_edges(self.chi, params.edge * spectra.gradient_sd)
         for _ in range(params.iterations):
-            self.chi = split.iterate(self.chi, scale, fixed, self._gain)
+            self.chi = split.iterate(self.chi, scale, fixed, gain)
             advance()
         return spectra
 
