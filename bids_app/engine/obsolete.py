@@ -73,9 +73,11 @@ class OtherSteps(Generic[R]):
         for state in saved.files:
             place = os.path.normpath(state.path)  # relative to the outputs
             path = self._context.output_dir / place
+            if path in products:
+                continue
             is_product = place.startswith(_PRODUCTS)  # working files go when nobody needs them
-            now = None if path in products else hashes.of(Path(os.path.normpath(path)))
-            if path not in products and now != state.hash and (now is not None or is_product):
+            now = hashes.of(Path(os.path.normpath(path)))
+            if now != state.hash and (now is not None or is_product):
                 return True
         return False
 

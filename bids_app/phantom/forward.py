@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
@@ -19,6 +18,7 @@ from bids_app.qsm.grid import Grid
 from bids_app.qsm.kernels import jit
 from bids_app.qsm.operators.dipole import forward_field
 from bids_app.qsm.operators.fft import irfftn, rfftn
+from bids_app.qsm.threads import current_threads
 from bids_app.qsm.units import ppm_per_hz
 
 #: Coarse grid of the far field: about this many mm, a whole multiple of the fine voxel.
@@ -73,7 +73,7 @@ def periodic_field(chi: FloatArray, grid: Grid) -> FloatArray:
 
 def _by_rows(work: Callable[[int, int], None], count: int, step: int = 4) -> None:
     """Call ``work(first, last)`` for blocks of rows on numba's number of threads."""
-    with ThreadPoolExecutor(numba.get_num_threads()) as pool:
+    with ThreadPoolExecutor(current_threads()) as pool:
         list(pool.map(lambda first: work(first, min(first + step, count)), range(0, count, step)))
 
 

@@ -3,13 +3,13 @@
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from bids_app.phantom.fibres import NO_ANISOTROPY, Fibres, fibre_cos2
 from bids_app.phantom.template import Head, Stack
 from bids_app.qsm.kernels import jit
+from bids_app.qsm.threads import current_threads
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -283,6 +283,6 @@ def sample(
         last = min(first + 4, shape[0])
         sample_rows(warp, head.brain, head.nuclei, head.outer, table, fibres, float(width), out, first, last)
 
-    with ThreadPoolExecutor(numba.get_num_threads()) as pool:
+    with ThreadPoolExecutor(current_threads()) as pool:
         list(pool.map(rows, range(0, shape[0], 4)))
     return out

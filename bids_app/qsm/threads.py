@@ -43,7 +43,7 @@ def threads(count: int) -> Iterator[int]:
     int
         The number that was set.
     """
-    before = numba.get_num_threads()
+    before = current_threads()
     try:
         yield set_threads(count)
     finally:

@@ -3,7 +3,6 @@
 import itertools
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 import numpy.typing as npt
 import scipy.fft
@@ -11,14 +10,15 @@ from scipy import ndimage
 from scipy.sparse.linalg import LinearOperator, cg
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
-from bids_app.qsm.grid import Grid, checked_mask
-from bids_app.qsm.mask.boundary import remove_unreliable_boundary
+from bids_app.qsm.grid import Grid
+from bids_app.qsm.mask.boundary import known_object
 from bids_app.qsm.method import Background, Method
 from bids_app.qsm.operators.crop import Crop
 from bids_app.qsm.operators.laplacian import NEIGHBOURS, inverse_laplacian_spectrum, laplacian
 from bids_app.qsm.operators.sphere import sphere_kernel
 from bids_app.qsm.params import Params, param
 from bids_app.qsm.signatures import Progress
+from bids_app.qsm.threads import current_threads
 
 _Doubles = npt.NDArray[np.float64]
 
@@ -97,8 +97,7 @@ def harperella(
     >>> bool(np.abs(local[valid]).max() < 0.1)
     True
     """
-    mask = checked_mask(mask, grid, field=total_field_ppm, weights=weights) & np.isfinite(total_field_ppm)
-    mask = remove_unreliable_boundary(mask, weights)
+    mask = known_object(total_field_ppm, mask, grid, weights)
     crop = Crop.around(mask, grid, params.padding)
     inside = crop.take(mask, np.bool_)
     interior = ndimage.binary_erosion(inside, NEIGHBOURS)
@@ -146,7 +145,7 @@ class _Outside:
 
     def _apply(self, spectrum: _Doubles, array: _Doubles) -> _Doubles:
         """Return the array multiplied in k-space."""
-        workers = numba.get_num_threads()
+        workers = current_threads()
         product = scipy.fft.rfftn(array, workers=workers)
         product *= spectrum
         result: _Doubles = scipy.fft.irfftn(product, s=self._shape, workers=workers, overwrite_x=True)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
-from bids_app.qsm.grid import Grid, checked_mask
+from bids_app.qsm.grid import Grid
 from bids_app.qsm.inversion.empirical_bayes import BayesParams, expected_field
-from bids_app.qsm.mask.boundary import remove_unreliable_boundary
+from bids_app.qsm.mask.boundary import known_object
 from bids_app.qsm.method import Background, Correction, Method
 from bids_app.qsm.params import Params, param
 from bids_app.qsm.signatures import Progress
@@ -107,8 +107,7 @@ def lbv(
     >>> bool(np.abs(local[valid]).max() < 0.1)
     True
     """
-    mask = checked_mask(mask, grid, field=total_field_ppm, weights=weights) & np.isfinite(total_field_ppm)
-    mask = remove_unreliable_boundary(mask, weights)
+    mask = known_object(total_field_ppm, mask, grid, weights)
     split = BoundaryValues.of(total_field_ppm, mask, grid)
     if split is None:
         raise ValueError("the mask has no interior: it is too thin for LBV")

@@ -3,8 +3,8 @@
 import numpy as np
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
-from bids_app.qsm.grid import Grid, checked_mask
-from bids_app.qsm.mask.boundary import remove_unreliable_boundary
+from bids_app.qsm.grid import Grid
+from bids_app.qsm.mask.boundary import known_object
 from bids_app.qsm.operators.crop import clean
 from bids_app.qsm.signatures import Progress
 from bids_app.qsm.solvers.dipole_sources import SourceProblem, fit_sources, outside_field, source_crop
@@ -25,8 +25,7 @@ def subtract_outside_sources(
     susceptibility over the noise, and the ridge.
     """
     iterations, tolerance, padding = limits
-    mask = checked_mask(mask, grid, field=total, weights=weights) & np.isfinite(total)
-    mask = remove_unreliable_boundary(mask, weights)
+    mask = known_object(total, mask, grid, weights)
     crop = source_crop(mask, grid, padding)
     inside = mask[crop.box]
     if weights is None:

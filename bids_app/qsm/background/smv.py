@@ -3,8 +3,8 @@
 import numpy as np
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
-from bids_app.qsm.grid import Grid, checked_mask
-from bids_app.qsm.mask.boundary import remove_unreliable_boundary
+from bids_app.qsm.grid import Grid
+from bids_app.qsm.mask.boundary import known_object
 from bids_app.qsm.operators.crop import Crop
 from bids_app.qsm.operators.sphere import SphereMean
 
@@ -13,8 +13,7 @@ def sphere_problem(
     total: FloatArray, mask: BoolArray, grid: Grid, weights: FloatArray | None, radius: float, name: str
 ) -> tuple[Crop, FloatArray, FloatArray, SphereMean]:
     """Crop, field on it, voxels (0 or 1) around which the sphere fits, and the sphere."""
-    mask = checked_mask(mask, grid, field=total, weights=weights) & np.isfinite(total)
-    mask = remove_unreliable_boundary(mask, weights)
+    mask = known_object(total, mask, grid, weights)
     crop = Crop.around(mask, grid, radius + 2 * max(grid.voxel_size))
     sphere = SphereMean(radius, crop.grid)
     valid = sphere.fits(crop.take(mask)).astype(np.float32)

@@ -7,8 +7,8 @@ import numpy as np
 from bids_app.errors import ParameterError
 from bids_app.qsm.arrays import BoolArray, ComplexArray, FloatArray
 from bids_app.qsm.device import current_device, to_device, to_host
-from bids_app.qsm.grid import Grid, checked_mask
-from bids_app.qsm.mask.boundary import remove_unreliable_boundary
+from bids_app.qsm.grid import Grid
+from bids_app.qsm.mask.boundary import known_object
 from bids_app.qsm.mask.erosion import Erosion
 from bids_app.qsm.method import Background, Method
 from bids_app.qsm.operators.crop import Crop
@@ -96,8 +96,7 @@ def vsharp(
     >>> bool(np.abs(local[valid]).max() < 0.1)
     True
     """
-    mask = checked_mask(mask, grid, field=total_field_ppm, weights=weights) & np.isfinite(total_field_ppm)
-    mask = remove_unreliable_boundary(mask, weights)
+    mask = known_object(total_field_ppm, mask, grid, weights)
     crop = Crop.around(mask, grid, 2 * params.radius_max + max(grid.voxel_size))
     inside = crop.take(mask, np.bool_)
     field = crop.take_clean(total_field_ppm, mask)

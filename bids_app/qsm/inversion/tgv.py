@@ -12,7 +12,7 @@ in ppm.
 import numpy as np
 
 from bids_app.qsm.arrays import BoolArray, FloatArray
-from bids_app.qsm.grid import Grid, checked_mask
+from bids_app.qsm.grid import Grid
 from bids_app.qsm.inversion.generalised_variation import (
     TgvParams,
     field_problem,
@@ -20,7 +20,7 @@ from bids_app.qsm.inversion.generalised_variation import (
     noise_of,
     solve_coarse_to_fine,
 )
-from bids_app.qsm.mask.boundary import remove_unreliable_boundary
+from bids_app.qsm.mask.boundary import known_object
 from bids_app.qsm.method import Inversion, Method
 from bids_app.qsm.operators.crop import Crop
 from bids_app.qsm.signatures import Info, Progress
@@ -117,8 +117,7 @@ def tgv(
     True
     """
     scale, period = _unit(echo_time, field_strength)
-    mask = checked_mask(mask, grid, field=field_ppm_or_phase, weights=weights) & np.isfinite(field_ppm_or_phase)
-    mask = remove_unreliable_boundary(mask, weights)
+    mask = known_object(field_ppm_or_phase, mask, grid, weights)
     crop = Crop.with_margin(mask, grid, MARGIN)
     problem = field_problem(field_ppm_or_phase, mask, weights, crop, scale, period)
     noise = params.noise or noise_of(problem)

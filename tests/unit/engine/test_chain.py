@@ -51,7 +51,7 @@ def go(steps, run, settings, context, **more):
 
 
 def test_what_an_earlier_command_made_stays_while_its_sources_do(steps, ran, run, settings, context):
-    """Regions of the command before are those of the same map: they stay beside it, and go with it."""
+    """Regions that an earlier command made of the same map stay as long as the map, and are removed with it."""
     regions = ran.make("regions", ("local_field",), needs=("chimap",))
     pages = ran.make("pages", ("swi",), needs=("local_field",))
     go((*steps, regions, pages), run, settings, context)
